@@ -1,0 +1,1 @@
+"""The stages: ingest, labeler, trainer, inference. They never import each other; they talk through events."""

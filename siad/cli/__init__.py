@@ -1,0 +1,1 @@
+"""`siad`: everything on one machine, and the tools around it."""

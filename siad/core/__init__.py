@@ -1,0 +1,1 @@
+"""Pure words and rules that every stage shares: no I/O, no clock, no randomness."""

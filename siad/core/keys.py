@@ -1,0 +1,86 @@
+"""Where everything lies in the store: every key of the bucket is made here. Pure.
+
+One function a kind of object, so that no stage spells a path of its own.
+"""
+
+from datetime import UTC, datetime
+
+
+def image_key(line: str, received_at: datetime, image_id: str, extension: str) -> str:
+    """The bytes of an image, as they came; ``received_at`` is the first one, its date in UTC."""
+    return f"images/{line}/{received_at.astimezone(UTC):%Y-%m-%d}/{image_id}.{extension}"
+
+
+def capture_key(line: str, capture_id: str) -> str:
+    """The write-once receipt of a capture."""
+    return f"captures/{line}/{capture_id}.json"
+
+
+def captures_prefix(line: str) -> str:
+    """All receipts of a line."""
+    return f"captures/{line}/"
+
+
+def normal_key(line: str, product: str, capture_id: str) -> str:
+    """The write-once word that a capture is good."""
+    return f"normals/{line}/{product}/{capture_id}.json"
+
+
+def normals_prefix(line: str, product: str) -> str:
+    """All normals of a line and product."""
+    return f"normals/{line}/{product}/"
+
+
+def mask_key(line: str, capture_id: str, weights: str) -> str:
+    """A mask that some weights drew: uint8 [H, W], 0 good, 255 defect, at image size."""
+    return f"masks/{line}/{capture_id}/{weights}.png"
+
+
+def ledger_key(line: str, product: str, topic: str, partition: int, first: int, last: int) -> str:
+    """Rows that the trainer took in from one partition, offsets ``first`` to ``last``."""
+    return f"{ledger_prefix(line, product)}{topic}-{partition}-{first}-{last}.parquet"
+
+
+def ledger_prefix(line: str, product: str) -> str:
+    """All rows taken in for a line and product."""
+    return f"ledger/{line}/{product}/"
+
+
+def training_set_key(line: str, product: str, digest: str) -> str:
+    """A frozen training set."""
+    return f"training-sets/{line}/{product}/{digest}.parquet"
+
+
+def part_key(sha256: str) -> str:
+    """One file of bundles, stored once."""
+    return f"parts/{sha256}"
+
+
+def manifest_key(line: str, product: str, weights: str) -> str:
+    """The manifest of some weights."""
+    return f"weights/{line}/{product}/{weights}.json"
+
+
+def checkpoints_prefix(run: str) -> str:
+    """Ray Train's own; written through pyarrow's S3 file system."""
+    return f"checkpoints/{run}"
+
+
+def line_revision_key(line: str, revision: int) -> str:
+    """One revision of a line's settings, write-once."""
+    return f"lines/{line}/{revision}.json"
+
+
+def line_pointer_key(line: str) -> str:
+    """The settings of a line as they now stand."""
+    return f"pointers/lines/{line}.json"
+
+
+def weights_pointer_key(kind: str, line: str, product: str) -> str:
+    """Which weights of a kind (teacher, segmenter) a line and product have now."""
+    return f"pointers/{kind}/{line}/{product}.json"
+
+
+def lease_key(name: str) -> str:
+    """Who does some work now, until when."""
+    return f"pointers/leases/{name}.json"

@@ -1,0 +1,97 @@
+"""The manifest: what a bundle of weights is, and by what it decides. Pure.
+
+Weights are named by the digest of their manifest, so equal manifests are equal weights: it holds no clock and no
+random name.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from siad.core.errors import CorruptError
+from siad.core.events import WeightsKind
+from siad.core.ids import WeightsId, require_hex, require_slug, sha256_hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One file of a bundle; its bytes lie at ``parts/<sha256>``, each once."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One bundle of weights: its files, how to feed it, and by which thresholds it decides."""
+
+    kind: WeightsKind
+    method: str  # feature-memory, unet
+    line: str
+    product: str
+    code_version: str
+    parts: tuple[Part, ...]  # sorted by name
+    decoder_version: int
+    preprocess_version: int
+    input_px: int  # side of the square with the area that images are brought to
+    image_threshold: float  # raw score; a defect has score >= threshold
+    pixel_threshold: float  # raw score; a defective pixel has score >= threshold
+    promised_false_reject: float | None  # None: n held-out normals allow nothing under 1/(n+1), and that is too much
+    held_out_scores: tuple[float, ...]  # image scores of normals that it was not fitted on
+    metrics: tuple[tuple[str, float], ...]  # figures measured when it was made, sorted by name
+    normals: tuple[str, ...]  # capture ids, sorted; what a teacher was fitted on
+    training_set: str | None  # digest; what a segmenter was trained on
+    parent: str | None  # weights that it grew from, or whose pseudo-masks taught it
+
+    def __post_init__(self) -> None:
+        """Refuse a manifest that names no files or belongs to nobody."""
+        require_slug("line", self.line)
+        require_slug("product", self.product)
+        if self.kind is WeightsKind.UNSPECIFIED or not self.parts:
+            msg = f"manifest of {self.line}/{self.product} has kind {self.kind} and {len(self.parts)} parts"
+            raise ValueError(msg)
+        for part in self.parts:
+            require_hex(f"sha256 of part {part.name}", part.sha256, 64)
+
+    def part(self, name: str) -> Part:
+        """The part called ``name``; KeyError where there is none."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        msg = f"no part {name!r} among {', '.join(part.name for part in self.parts)}"
+        raise KeyError(msg)
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces; equal manifests give equal bytes."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+    @property
+    def weights(self) -> WeightsId:
+        """The digest by which these weights are named everywhere."""
+        return WeightsId(sha256_hex(self.to_json()))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read a manifest back; fields of a newer writer are ignored.
+
+        Raises:
+            CorruptError: the bytes are not a manifest.
+        """
+        try:
+            raw: dict[str, Any] = json.loads(data)
+            known = {field.name: raw[field.name] for field in fields(cls)}
+            known["kind"] = WeightsKind(known["kind"])
+            known["parts"] = tuple(Part(**part) for part in known["parts"])
+            known["held_out_scores"] = tuple(float(score) for score in known["held_out_scores"])
+            known["metrics"] = tuple((str(name), float(value)) for name, value in known["metrics"])
+            known["normals"] = tuple(known["normals"])
+            return cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"{len(data)} bytes are not a manifest: {error!r}"
+            raise CorruptError(msg) from error
+
+
+def part_of(name: str, data: bytes) -> Part:
+    """Describe one file of a bundle."""
+    return Part(name=name, sha256=sha256_hex(data), size_bytes=len(data))

@@ -1,0 +1,1 @@
+"""Teacher and segmenter: pure torch, no I/O."""
