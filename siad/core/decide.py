@@ -1,0 +1,73 @@
+"""From a map of raw scores to what is told: one decision for teacher and segmenter. Pure.
+
+Shape suffixes: H, W = size of the image; h, w = size of the map as a detector gives it.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.core.events import Region
+from siad.core.masks import DEFECT, regions_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a detector says of one image."""
+
+    score: float  # raw; the map's maximum
+    is_defect: bool  # score >= image_threshold
+    mask_HW: NDArray[np.uint8]  # 0 good, 255 defect, at image size; empty where there is no defect
+    regions: tuple[Region, ...]  # of the mask, largest first
+    defect_ratio: float  # 0..1, fraction of the mask's pixels that are marked
+
+
+def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_threshold: float) -> Finding:
+    """Decide over one image by its weights' thresholds.
+
+    The image is defective where its highest score reaches ``image_threshold``. Marked are the connected parts that
+    reach ``pixel_threshold`` everywhere and ``image_threshold`` somewhere, so a good image has an empty mask, and a
+    defective one is not sprinkled with what would pass alone (hysteresis, Canny 1986).
+
+    Args:
+        map_HW: float32 [H, W], smoothed raw scores at image size, finite.
+        image_threshold: raw score.
+        pixel_threshold: raw score; above ``image_threshold`` it counts as equal to it.
+
+    Raises:
+        ValueError: the map holds a score that is no finite number.
+    """
+    score = float(map_HW.max())
+    if not np.isfinite(map_HW).all():
+        msg = (
+            f"a map of {map_HW.shape[1]}x{map_HW.shape[0]} px holds scores that are not finite; its weights are broken"
+        )
+        raise ValueError(msg)
+    if score < image_threshold:
+        return Finding(
+            score=score, is_defect=False, mask_HW=np.zeros(map_HW.shape, np.uint8), regions=(), defect_ratio=0.0
+        )
+    mask_HW = _mark(map_HW, low=min(pixel_threshold, image_threshold), high=image_threshold)
+    return Finding(
+        score=score,
+        is_defect=True,
+        mask_HW=mask_HW,
+        regions=regions_of(mask_HW, map_HW),
+        defect_ratio=float(np.count_nonzero(mask_HW) / mask_HW.size),
+    )
+
+
+def to_image_size(map_hw: NDArray[np.float32], *, size_px: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring a map to image size (height, width), bilinear: no new extremes appear."""
+    height, width = size_px
+    if map_hw.shape == (height, width):
+        return map_hw
+    return np.asarray(cv2.resize(map_hw, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _mark(map_HW: NDArray[np.float32], *, low: float, high: float) -> NDArray[np.uint8]:
+    _, labels = cv2.connectedComponents((map_HW >= low).astype(np.uint8), connectivity=8)
+    sure = np.unique(labels[map_HW >= high])
+    return np.where(np.isin(labels, sure), DEFECT, 0).astype(np.uint8)

@@ -1,0 +1,48 @@
+"""How good scores are, and where to cut them. Pure."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+
+def image_auroc(scores_N: Sequence[float] | NDArray[np.float64], is_defect_N: Sequence[bool]) -> float:
+    """Chance that a defective image scores higher than a good one; ties count half.
+
+    Raises:
+        ValueError: only one of the two kinds is there.
+    """
+    if len(set(is_defect_N)) != 2:
+        msg = f"image AUROC of {len(is_defect_N)} images needs good and defective ones"
+        raise ValueError(msg)
+    return float(roc_auc_score(np.asarray(is_defect_N), np.asarray(scores_N)))
+
+
+def false_reject_rate(scores_N: Sequence[float] | NDArray[np.float64], *, threshold: float) -> float:
+    """Share of good images that score at or over ``threshold``; 0..1, NaN of none."""
+    return float(np.mean(np.asarray(scores_N) >= threshold)) if len(scores_N) else math.nan
+
+
+def conformal_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budget: float) -> float | None:
+    """Where to cut so that at most ``budget`` of further good images are rejected, whatever their distribution.
+
+    The k-th smallest of n held-out scores, k = ceil((n + 1)(1 - budget)): a further exchangeable score exceeds it with
+    probability at most ``budget``. The cut lies just over it, because a score equal to the threshold is a defect.
+
+    Args:
+        scores_N: image scores of normals that the detector was not fitted on.
+        budget: share of good images that may be rejected, in (0, 1).
+
+    Returns:
+        The threshold; None where n is too small to promise ``budget`` (under 1 / (n + 1)).
+
+    Source:
+        Vovk, Gammerman and Shafer 2005, split (inductive) conformal prediction; Lei et al. 2018, eq. 7.
+    """
+    rank = math.ceil((len(scores_N) + 1) * (1 - budget) - 1e-9)  # 1e-9: 20 * 0.95 must be 19
+    if rank > len(scores_N):
+        return None
+    kth = float(np.sort(np.asarray(scores_N, np.float64))[rank - 1])
+    return float(np.nextafter(np.float32(kth), np.float32(np.inf)))
