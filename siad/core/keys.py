@@ -66,6 +66,31 @@ def checkpoints_prefix(run: str) -> str:
     return f"checkpoints/{run}"
 
 
+def runs_prefix(line: str, product: str) -> str:
+    """All training runs of a line and product: ``checkpoints/<line>.<product>.<number>/...``."""
+    return f"checkpoints/{line}.{product}."
+
+
+def run_spec_key(run: str) -> str:
+    """What a training run is to do, write-once."""
+    return f"{checkpoints_prefix(run)}/spec.json"
+
+
+def run_attempt_key(run: str, number: int) -> str:
+    """That the run's job was started for the ``number``-th time, write-once."""
+    return f"{checkpoints_prefix(run)}/attempts/{number:04d}.json"
+
+
+def run_report_key(run: str) -> str:
+    """What the run's job brought, write-once."""
+    return f"{checkpoints_prefix(run)}/report.json"
+
+
+def run_judgement_key(run: str) -> str:
+    """What was decided about the run, write-once."""
+    return f"{checkpoints_prefix(run)}/judgement.json"
+
+
 def line_revision_key(line: str, revision: int) -> str:
     """One revision of a line's settings, write-once."""
     return f"lines/{line}/{revision}.json"

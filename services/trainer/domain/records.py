@@ -1,0 +1,129 @@
+"""What is written down of a training run, so that whoever comes next knows where it stands. Pure.
+
+A run is numbered within its line and product; spec, report and judgement are write-once, so two holders of a lease
+that both believe in themselves do no harm.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from siad.core.errors import CorruptError
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    ACCEPTED = "accepted"  # the candidate may serve
+    REFUSED = "refused"  # it may not; the reason says why
+    FAILED = "failed"  # the job gave no candidate
+
+
+class _Json:
+    """Canonical JSON there and back; fields of a newer writer are ignored."""
+
+    __slots__ = ()
+
+    def to_json(self) -> bytes:
+        """Sorted keys, no spaces; equal records give equal bytes."""
+        raw = asdict(self)  # type: ignore[call-overload]
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_written).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read a record back.
+
+        Raises:
+            CorruptError: the bytes are not one.
+        """
+        try:
+            raw: dict[str, Any] = json.loads(data)
+            return cls(**{field.name: _read(field.name, raw[field.name]) for field in fields(cls)})  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"{len(data)} bytes are not a {cls.__name__}: {error!r}"
+            raise CorruptError(msg) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec(_Json):
+    """What a run is to do: everything its job needs to know."""
+
+    run: str
+    line: str
+    product: str
+    training_set: str  # digest
+    teacher: str  # weights whose pseudo-masks teach
+    serving: str  # segmenter that serves now, which the candidate must not fall behind; empty for none
+    captures: int  # distinct captures in the ledger when it was frozen
+    false_reject_budget: float
+    epochs: int
+    train_s: float  # after so many seconds of training it ends with what it has
+    frozen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures(_Json):
+    """What one segmenter did on the captures held out to check by."""
+
+    normals: int  # captures held to be good: normals and clearly good ones
+    defects: int  # captures the teacher clearly marked
+    false_rejects: int  # of ``normals``
+    detected: int  # of ``defects``
+    image_auroc: float  # 0..1, defects against normals
+    pixel_ap: float  # 0..1, average precision against the pseudo-masks
+
+    @property
+    def false_reject_rate(self) -> float:
+        """Share of the good captures that it would reject."""
+        return self.false_rejects / self.normals
+
+    @property
+    def detection_rate(self) -> float:
+        """Share of the defective captures that it finds."""
+        return self.detected / self.defects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(_Json):
+    """What a job brought: a candidate and its figures, beside those of what serves now on the same captures."""
+
+    run: str
+    weights: str
+    candidate: Figures
+    serving: Figures | None
+    epochs: int
+    resumed_from_epoch: int  # 0: trained in one piece
+    seconds: float  # of training, all attempts
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement(_Json):
+    """What was decided about a run, and why."""
+
+    run: str
+    outcome: Outcome
+    reason: str
+    weights: str  # the candidate; empty where there is none
+    judged_at: datetime
+
+
+def run_name(line: str, product: str, number: int) -> str:
+    """Name a run; a dot can't stand in a slug, so names don't collide."""
+    return f"{line}.{product}.{number:06d}"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    raise TypeError(value)
+
+
+def _read(name: str, value: Any) -> Any:
+    if name.endswith("_at"):
+        return datetime.fromisoformat(value)
+    if name in ("candidate", "serving") and isinstance(value, dict):
+        return Figures(**{field.name: value[field.name] for field in fields(Figures)})
+    return Outcome(value) if name == "outcome" else value
