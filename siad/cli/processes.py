@@ -1,0 +1,129 @@
+"""Programs that run beside this one: started, watched, restarted when they fall, stopped in order."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import httpx
+
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)  # the last repeats
+CALM_S = 60.0  # up for so long, a program's earlier falls are forgotten
+STOP_S = 20.0  # a stage drains what it has in hand; past that it is killed
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class State(StrEnum):
+    """Where a program stands."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to start, and how to know that it can do its work."""
+
+    name: str
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    ready_url: str
+    log: Path
+
+
+@dataclass(slots=True)
+class Supervised:
+    """One program that is kept running until it is told to stop."""
+
+    program: Program
+    state: State = State.WAITING
+    restarts: int = 0
+    pid: int | None = None
+    last_exit: int | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _process: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> None:
+        """Start, wait, start again; return once stopped."""
+        falls = 0
+        while not self._stopping.is_set():
+            self.state = State.STARTING
+            started = time.monotonic()
+            self._process = await _start(self.program)
+            self.pid = self._process.pid
+            watcher = asyncio.create_task(self._watch())
+            self.last_exit = await self._process.wait()
+            watcher.cancel()
+            self.pid = None
+            if self._stopping.is_set():
+                break
+            falls = 0 if time.monotonic() - started > CALM_S else falls
+            self.state = State.RESTARTING
+            self.restarts += 1
+            await self._pause(BACKOFF_S[min(falls, len(BACKOFF_S) - 1)])
+            falls += 1
+        self.state = State.STOPPED
+
+    async def stop(self) -> None:
+        """Ask it to end; kill it where it does not."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _watch(self) -> None:
+        """Ask for readiness until it is there, and go on asking, so that the status is true."""
+        async with httpx.AsyncClient(timeout=2.0) as client:
+            while True:
+                ready = await _answers(client, self.program.ready_url)
+                self.state = State.READY if ready else State.STARTING
+                await asyncio.sleep(2.0 if ready else 0.3)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+async def _start(program: Program) -> asyncio.subprocess.Process:
+    program.log.parent.mkdir(parents=True, exist_ok=True)
+    with program.log.open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *program.args,
+            env={**os.environ, **program.env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is ours to pass on, in order
+            preexec_fn=_die_with_parent,
+        )
+
+
+def _die_with_parent() -> None:
+    """Run in the child: if we are killed with -9, the kernel ends it too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).is_success
+    except httpx.HTTPError:
+        return False

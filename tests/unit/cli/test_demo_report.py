@@ -1,0 +1,114 @@
+"""The demo's report against events made by hand."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from siad.cli.demo.report import Seen, count_swaps, make_report
+from siad.core.events import Decision, Origin, PseudoMaskCreated, VerdictGiven, WeightsKind
+from siad.core.ids import CaptureId, ImageId, WeightsId
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TEACHER, SEGMENTER = WeightsId("a" * 64), WeightsId("b" * 64)
+
+
+def capture(number: int) -> CaptureId:
+    return CaptureId(f"{number:032x}")
+
+
+def verdict(
+    number: int, score: float, *, kind: WeightsKind = WeightsKind.TEACHER, threshold: float = 1.0
+) -> VerdictGiven:
+    return VerdictGiven(
+        capture_id=capture(number),
+        image_id=ImageId("c" * 64),
+        image_uri="s3://siad/x",
+        line="l",
+        product="p",
+        line_revision=1,
+        captured_at=START,
+        received_at=START,
+        serial="",
+        decision=Decision.REJECT if score >= threshold else Decision.PASS,
+        reason="",
+        score=score,
+        threshold=threshold,
+        regions=(),
+        mask_uri="",
+        weights=TEACHER if kind is WeightsKind.TEACHER else SEGMENTER,
+        weights_kind=kind,
+        origin=Origin.STREAM,
+        judged_at=START + timedelta(seconds=number),
+        wait_s=0.0,
+        fetch_s=0.0,
+        score_s=0.0,
+    )
+
+
+def mask(number: int, score: float) -> PseudoMaskCreated:
+    return PseudoMaskCreated(
+        capture_id=capture(number),
+        image_id=ImageId("c" * 64),
+        image_uri="s3://siad/x",
+        line="l",
+        product="p",
+        captured_at=START,
+        received_at=START,
+        mask_uri="s3://siad/m",
+        mask_sha256="d" * 64,
+        weights=TEACHER,
+        score=score,
+        threshold=1.0,
+        defect_ratio=0.0,
+        regions=(),
+    )
+
+
+def report_of(seen: Seen, fitted_on: set[str] | None = None) -> dict[str, object]:
+    return make_report(seen, bus="memory", fitted_on=fitted_on or set(), longest_swap_pause_ms=0.0, seconds={})
+
+
+def test_a_capture_without_a_verdict_is_lost() -> None:
+    seen = Seen(sent={capture(1): 0.0, capture(2): 1.0}, verdicts=[verdict(1, 0.5)])
+    report = report_of(seen)
+    assert (report["verdicts"], report["lost"], report["lost_pseudo_masks"]) == (1, 1, 2)
+
+
+def test_a_second_verdict_is_counted_as_duplicated_not_as_a_verdict() -> None:
+    report = report_of(Seen(sent={capture(1): 0.0}, verdicts=[verdict(1, 0.5), verdict(1, 0.5)]))
+    assert (report["verdicts"], report["duplicated"]) == (1, 1)
+
+
+def test_old_and_new_weights_side_by_side_are_one_swap() -> None:
+    verdicts = [verdict(1, 0.1), verdict(2, 0.1, kind=WeightsKind.SEGMENTER), verdict(3, 0.1)]
+    assert count_swaps(verdicts) == 1
+    assert count_swaps(verdicts[:1]) == 0
+
+
+def test_quality_rests_on_captures_that_no_model_was_fitted_on() -> None:
+    seen = Seen(
+        sent={capture(1): 0.0, capture(2): 1.0, capture(3): 1.0},
+        pseudo_masks=[mask(1, 0.5), mask(2, 2.0), mask(3, 0.1)],
+    )
+    teacher = report_of(seen, fitted_on={capture(3)})["teacher"]
+    assert isinstance(teacher, dict)
+    assert teacher["image_auroc"] == 1.0
+    assert teacher["captures"] == 2
+    assert report_of(seen)["teacher"]["image_auroc"] == pytest.approx(0.5)  # type: ignore[index]
+
+
+def test_unsure_labels_are_left_out_of_the_figures() -> None:
+    seen = Seen(sent={capture(1): 0.0, capture(2): 1 / 3}, pseudo_masks=[mask(1, 2.0), mask(2, 2.0)])
+    teacher = report_of(seen)["teacher"]
+    assert isinstance(teacher, dict)
+    assert (teacher["image_auroc"], teacher["false_reject_rate"], teacher["captures"]) == (None, 1.0, 1)
+
+
+def test_both_models_are_held_against_the_same_captures() -> None:
+    seen = Seen(
+        sent={capture(n): float(n % 2) for n in range(1, 5)},
+        verdicts=[verdict(n, float(n % 2) * 2, kind=WeightsKind.SEGMENTER) for n in (3, 4)],
+        pseudo_masks=[mask(n, 0.5) for n in range(1, 5)],
+    )
+    report = report_of(seen)
+    assert report["teacher"]["captures"] == report["segmenter"]["captures"] == 2  # type: ignore[index]
