@@ -12,7 +12,14 @@ from siad.core.topics import Topic
 
 MESSAGE_BYTES_MAX = 65_536  # value of one message; events carry references, never pixels
 
+DEAD_LETTER_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # a dead letter holds a message whole, with place and reason
+
 Headers = tuple[tuple[str, bytes], ...]
+
+
+def bytes_max(topic: str) -> int:
+    """How long a value may be in ``topic``."""
+    return DEAD_LETTER_BYTES_MAX if ".dead-letter." in topic else MESSAGE_BYTES_MAX
 
 
 class Place(NamedTuple):
@@ -58,7 +65,7 @@ class Producer(Protocol):
         """Send in order; return only when every message is acknowledged by all in-sync replicas.
 
         Raises:
-            ValueError: a value is over ``MESSAGE_BYTES_MAX``; nothing was sent.
+            ValueError: a value is over ``bytes_max`` of its topic; nothing was sent.
             TransientError: not acknowledged in time; some may have been sent, so publish again.
         """
         ...
