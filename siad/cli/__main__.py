@@ -1,0 +1,28 @@
+"""`siad`: every command."""
+
+import typer
+
+from siad.cli.demo.command import demo
+from siad.cli.kafka import kafka
+from siad.cli.line import line_app
+from siad.cli.send import send
+from siad.cli.status import status
+from siad.cli.up import up
+
+app = typer.Typer(
+    name="siad",
+    help="Self-supervised visual inspection that teaches itself, for as long as the line runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up)
+app.command()(demo)
+app.command()(status)
+app.command()(send)
+app.command()(kafka)
+app.add_typer(line_app, name="line")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,110 @@
+"""Run the demo: teach, stream, wait for the swap, drain, hold both models against the experts' labels."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+
+from siad.cli.demo.cells import Cell
+from siad.cli.demo.report import Judged, Seen
+from siad.core.events import Intent, WeightsKind
+
+LINE, PRODUCT = "solar-mono", "mono-cell"
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How the stream is sent, and when it has shown enough."""
+
+    per_s: float = 4.0  # captures; about half of what two cores can do while they also train
+    captures_min: int = 300
+    seconds_min: float = 60.0
+    after_swap: int = 100  # captures that the segmenter judges live before the stream may end
+    in_flight_max: int = 16  # uploads under way
+
+
+class Sender(Protocol):
+    """Hands images to ingest; returns the capture's id once it was accepted."""
+
+    async def __call__(self, cell: Cell, intent: Intent) -> str:
+        """Send one cell."""
+        ...
+
+
+class Serving(Protocol):
+    """What inference judges with now."""
+
+    async def __call__(self) -> tuple[WeightsKind, float]:
+        """The kind of weights in service (UNSPECIFIED: none), and the longest pause of a swap so far in ms."""
+        ...
+
+
+@dataclass(slots=True)
+class Phases:
+    """How long each phase took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.monotonic)
+
+    def end(self, name: str) -> None:
+        """The phase ``name`` is over; the next one begins."""
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._since, 1)
+        self._since = now
+
+
+async def teach(cells: Sequence[Cell], *, send: Sender, serving: Serving, timeout_s: float = 180.0) -> list[str]:
+    """Send the normals; return their captures once a teacher judges.
+
+    Raises:
+        TimeoutError: no teacher came.
+    """
+    captures = [await send(cell, Intent.NORMAL) for cell in cells]
+    async with asyncio.timeout(timeout_s):
+        while (await serving())[0] is WeightsKind.UNSPECIFIED:
+            await asyncio.sleep(POLL_S)
+    return captures
+
+
+async def stream(
+    cells: Sequence[Cell], *, pace: Pace, send: Sender, seen: Seen, tell: Callable[[Seen, int], None]
+) -> None:
+    """Send cells at a steady pace until the swap was seen, and enough after it."""
+    started = time.monotonic()
+    gate = asyncio.Semaphore(pace.in_flight_max)
+
+    async def hand_over(cell: Cell) -> None:
+        async with gate:
+            seen.sent[await send(cell, Intent.INSPECT)] = cell.probability
+
+    async with asyncio.TaskGroup() as uploads:
+        for number, cell in enumerate(cells):
+            await asyncio.sleep(max(started + number / pace.per_s - time.monotonic(), 0))
+            uploads.create_task(hand_over(cell))
+            after = sum(v.weights_kind is WeightsKind.SEGMENTER for v in seen.verdicts)
+            tell(seen, after)
+            long_enough = number + 1 >= pace.captures_min and time.monotonic() - started >= pace.seconds_min
+            if long_enough and after >= pace.after_swap:
+                return
+
+
+async def ask_again(url: str, cells: Sequence[tuple[str, Cell]]) -> dict[str, Judged]:
+    """Have inference judge cells at once (origin DIRECT): what does it say of those that the teacher judged live?"""
+    said: dict[str, Judged] = {}
+    async with httpx.AsyncClient(timeout=60.0) as client:
+        for capture, cell in cells:
+            body = await asyncio.to_thread(cell.path.read_bytes)
+            answer = await client.post(
+                f"{url}/v1/lines/{LINE}/inspect", content=body, headers={"Content-Type": "image/png"}
+            )
+            answer.raise_for_status()
+            verdict: dict[str, Any] = answer.json()
+            if verdict["weights_kind"] == WeightsKind.SEGMENTER:
+                said[capture] = Judged(
+                    score=verdict["score"], is_defect=verdict["decision"] == "reject", weights=verdict["weights"]
+                )
+    return said

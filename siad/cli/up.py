@@ -1,0 +1,126 @@
+"""`siad up`: the whole loop on this machine, in one terminal, until Ctrl-C."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from siad.cli.machine import DATA, Machine, Say, locked
+from siad.cli.processes import State
+
+REVIVE_S = 2.0  # how often fallen nodes are looked for
+
+console = Console(stderr=True)
+
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder of everything that is kept; a second start carries on.")
+]
+
+
+def up(data: DataOption = DATA) -> None:
+    """Start broker, store, Ray and all stages here; Ctrl-C stops what was started, and nothing else."""
+    try:
+        with locked(data):
+            run_machine(Machine(data.resolve()), _until_stopped, say=_say)
+    except BlockingIOError as error:
+        console.print(f"[red]{error}")
+        raise typer.Exit(1) from error
+
+
+def run_machine(machine: Machine, work: Callable[[Machine], Awaitable[None]], *, say: Say) -> None:
+    """Start everything, do ``work``, stop everything, whatever happens in between."""
+    try:
+        machine.start_nodes(say)
+        machine.prepare_stages()
+        asyncio.run(_run_stages(machine, work, say))
+    finally:
+        machine.stop_nodes(say)
+
+
+async def _run_stages(machine: Machine, work: Callable[[Machine], Awaitable[None]], say: Say) -> None:
+    stages = asyncio.create_task(machine.run_stages())
+    nodes = asyncio.create_task(_revive(machine, say))
+    done = asyncio.ensure_future(work(machine))
+    _stop_on_signals(done)
+    try:
+        await asyncio.wait({stages, nodes, done}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stages, nodes, done):  # whoever ended first says why
+            if task.done():
+                with suppress(asyncio.CancelledError):
+                    task.result()
+    finally:
+        done.cancel()
+        nodes.cancel()
+        say("stopping the stages")
+        await machine.stop_stages()
+        await stages
+
+
+def _stop_on_signals(work: asyncio.Future[None]) -> None:
+    """Ctrl-C and SIGTERM end the work; what follows is an orderly stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+
+
+async def _revive(machine: Machine, say: Say) -> None:
+    while True:
+        await asyncio.sleep(REVIVE_S)
+        machine.revive_nodes(say)
+
+
+async def wait_ready(machine: Machine, say: Say, *, timeout_s: float = 180.0) -> None:
+    """Wait until every stage can do its work.
+
+    Raises:
+        TimeoutError: with the stages that are not there, and where their logs lie.
+    """
+    told: set[str] = set()
+    try:
+        async with asyncio.timeout(timeout_s):
+            while len(told) < len(machine.stages):
+                for name, stage in machine.stages.items():
+                    if stage.state is State.READY and name not in told:
+                        told.add(name)
+                        say(f"{name}: ready at {machine.url(name)}")
+                await asyncio.sleep(0.2)
+    except TimeoutError as error:
+        missing = {name: stage for name, stage in machine.stages.items() if name not in told}
+        logs = ", ".join(f"{name} ({stage.state}, see {stage.program.log})" for name, stage in missing.items())
+        msg = f"not ready after {timeout_s:g} s: {logs}"
+        raise TimeoutError(msg) from error
+
+
+async def _until_stopped(machine: Machine) -> None:
+    await wait_ready(machine, _say)
+    _say(f"logs in {machine.data / 'logs'}")
+    _say("send images: siad line put LINE --product PRODUCT, then siad send FILES --line LINE")
+    if not console.is_terminal:
+        await asyncio.Event().wait()
+    with Live(_table(machine), console=console, refresh_per_second=2) as live:
+        while True:
+            await asyncio.sleep(0.5)
+            live.update(_table(machine))
+
+
+def _table(machine: Machine) -> Table:
+    table = Table(title="SIAD on this machine (Ctrl-C stops it)")
+    for column in ("part", "state", "address", "process", "restarts"):
+        table.add_column(column)
+    for name, node in machine.nodes.items():
+        table.add_row(name, "[green]running" if node.alive else "[red]fallen", "", "", "")
+    for name, stage in machine.stages.items():
+        colour = "green" if stage.state is State.READY else "yellow"
+        table.add_row(name, f"[{colour}]{stage.state}", machine.url(name), str(stage.pid or ""), str(stage.restarts))
+    return table
+
+
+def _say(text: str) -> None:
+    console.print(f"[dim]siad[/] {text}", highlight=False)
