@@ -3,6 +3,7 @@
 Shape suffixes: H, W = size of the image; h, w = size of the map as a detector gives it.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from siad.core.events import Region
 from siad.core.masks import DEFECT, regions_of
+
+SMOOTHING = 3 / 256  # deviation of the Gaussian, in sides of the input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +62,23 @@ def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_thresho
     )
 
 
-def to_image_size(map_hw: NDArray[np.float32], *, size_px: tuple[int, int]) -> NDArray[np.float32]:
-    """Bring a map to image size (height, width), bilinear: no new extremes appear."""
-    height, width = size_px
-    if map_hw.shape == (height, width):
-        return map_hw
-    return np.asarray(cv2.resize(map_hw, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+def finish_map(
+    map_hw: NDArray[np.float32], *, input_hw: tuple[int, int], size_px: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Smooth a detector's map at the size of the network's input, then bring it to the image's. Bilinear.
+
+    Args:
+        map_hw: float32 [h, w], raw scores as a detector gives them.
+        input_hw: height and width of the network's input.
+        size_px: height and width of the image.
+
+    Returns:
+        float32 [H, W], H and W of ``size_px``; no score outside the range of ``map_hw``.
+    """
+    sigma_px = SMOOTHING * math.sqrt(input_hw[0] * input_hw[1])
+    large = cv2.resize(map_hw, input_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    smooth = cv2.GaussianBlur(large, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(smooth, size_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _mark(map_HW: NDArray[np.float32], *, low: float, high: float) -> NDArray[np.uint8]:

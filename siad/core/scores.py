@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 from sklearn.metrics import roc_auc_score
 
 
@@ -46,3 +47,30 @@ def conformal_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budg
         return None
     kth = float(np.sort(np.asarray(scores_N, np.float64))[rank - 1])
     return float(np.nextafter(np.float32(kth), np.float32(np.inf)))
+
+
+def choose_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budget: float) -> tuple[float, float | None]:
+    """Cut by what can be promised, else by what can be hoped.
+
+    Where the normals are too few for a promise, the cut is where a normal distribution of their scores says that a
+    further one lands over it with probability ``budget`` (a prediction bound: Student's t, so few normals give a wide
+    margin), and never under the highest score seen.
+
+    Args:
+        scores_N: image scores of at least two normals that the detector was not fitted on.
+        budget: share of good images that may be rejected, in (0, 1).
+
+    Returns:
+        The threshold, and the budget if it is promised, else None.
+
+    Source:
+        Hahn and Meeker 1991, Statistical Intervals, section 4.7 (the bound).
+    """
+    promised = conformal_threshold(scores_N, budget=budget)
+    if promised is not None:
+        return promised, budget
+    scores = np.asarray(scores_N, np.float64)
+    count = len(scores)
+    margin = float(student_t.ppf(1 - budget, count - 1)) * math.sqrt(1 + 1 / count) * float(scores.std(ddof=1))
+    hoped = max(float(scores.mean()) + margin, float(scores.max()))
+    return float(np.nextafter(np.float32(hoped), np.float32(np.inf))), None

@@ -1,0 +1,1 @@
+"""Teachers: detectors fitted on normals alone."""

@@ -1,0 +1,83 @@
+"""The memory itself: describe places, choose which to keep, ask how far a place is from all of them. Pure.
+
+Shape suffixes: B = batch, N = places of one image, P = places of all images, M = places kept, D = length of a
+description, K = length of its random projection.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+PROJECTION = 64  # dimensions in which places are chosen; distances survive it (Johnson and Lindenstrauss 1984)
+
+
+def describe_places(outputs: list[Tensor], *, grid: tuple[int, int]) -> list[Tensor]:
+    """Average each output over its neighbourhood, bring it to one grid, and give every place unit length.
+
+    Args:
+        outputs: float32 [B, D, h, w] of some stages of a backbone.
+        grid: rows and columns that all are brought to.
+
+    Returns:
+        float32 [B, N, D] for each, N = rows * columns, of length 1.
+
+    Source:
+        Roth et al. 2022, arXiv:2106.08265, eq. 1 to 3; unit length per stage is ours.
+    """
+    places = []
+    for output_BDhw in outputs:
+        local = functional.avg_pool2d(output_BDhw, 3, stride=1, padding=1, count_include_pad=False)
+        if local.shape[-2:] != grid:
+            local = functional.interpolate(local, size=grid, mode="bilinear", align_corners=False)
+        places.append(functional.normalize(local.flatten(2).transpose(1, 2), dim=2))
+    return places
+
+
+def choose_places(places_PD: Tensor, *, count: int, seed: int) -> Tensor:
+    """Choose places that leave none far from a chosen one: greedy k-centre in a random projection.
+
+    Args:
+        places_PD: float32 [P, D].
+        count: how many to keep; all are kept where there are no more.
+        seed: of the projection.
+
+    Returns:
+        int64 [M], ascending positions in ``places_PD``, M = min(count, P).
+
+    Source:
+        Gonzalez 1985 (twice the optimal radius at worst); in a projection as Roth et al. 2022, section 3.2.
+    """
+    total, width = places_PD.shape
+    if total <= count:
+        return torch.arange(total)
+    if width > PROJECTION:
+        generator = torch.Generator().manual_seed(seed)
+        places_PD = places_PD @ (torch.randn(width, PROJECTION, generator=generator) / PROJECTION**0.5)
+    squares_P = places_PD.square().sum(1)
+    nearest_P = torch.full((total,), torch.inf)
+    chosen = torch.empty(count, dtype=torch.int64)
+    pick = 0
+    for turn in range(count):
+        chosen[turn] = pick
+        distance_P = torch.addmv(squares_P + squares_P[pick], places_PD, places_PD[pick], alpha=-2)
+        torch.minimum(nearest_P, distance_P, out=nearest_P)
+        nearest_P[pick] = -torch.inf  # never twice, where places are equal
+        pick = int(nearest_P.argmax())
+    return chosen.sort().values
+
+
+def distances(places_ND: Tensor, bank_MD: Tensor, *, hidden_M: Tensor | None = None) -> Tensor:
+    """Euclidean distance of each place to its nearest in the bank; all of unit length.
+
+    Args:
+        places_ND: float32 [N, D].
+        bank_MD: float32 [M, D].
+        hidden_M: bool [M]; what is true is not looked at. At least one must be left.
+
+    Returns:
+        float32 [N], 0 to 2.
+    """
+    cosine_NM = places_ND @ bank_MD.T
+    if hidden_M is not None:
+        cosine_NM.masked_fill_(hidden_M, -torch.inf)
+    return (2 - 2 * cosine_NM.amax(1)).clamp_min(0).sqrt()
