@@ -1,0 +1,68 @@
+"""Moves the group's offsets to what is done. A refusal is harmless: what is not committed is repeated, here or elsewhere."""
+
+import asyncio
+from collections.abc import Collection, Iterable
+
+import structlog
+
+from siad.core.errors import TransientError
+from siad.runtime.bus.port import Consumer
+from siad.runtime.clock import Clock
+from siad.runtime.consume.lane import Lane
+from siad.runtime.consume.routes import Limits
+from siad.runtime.health import Health
+
+log = structlog.get_logger()
+
+
+class Committer:
+    """One member's commits: gathered in time, never two at once, patient with the broker."""
+
+    def __init__(self, consumer: Consumer, health: Health, limits: Limits, clock: Clock) -> None:
+        self._consumer, self._health, self._limits, self._clock = consumer, health, limits, clock
+        self._alone = asyncio.Lock()  # two at once could land in the wrong order
+        self._failures = 0
+        self._due_s = clock.monotonic()
+
+    def is_due(self, lanes: Iterable[Lane]) -> bool:
+        """Whether it is time, and there is something to commit."""
+        return self._clock.monotonic() >= self._due_s and any(lane.is_dirty for lane in lanes)
+
+    async def commit_dirty(self, lanes: Iterable[Lane]) -> None:
+        """Commit all that has something to commit, and settle when to do so next."""
+        if await self.commit([lane for lane in lanes if lane.is_dirty]):
+            self._failures = 0
+            wait_s = self._limits.commit_every_s
+        else:
+            wait_s = self._limits.backoff.delay_s(self._failures)
+            self._failures += 1
+        self._due_s = self._clock.monotonic() + wait_s
+
+    async def commit(self, lanes: Collection[Lane], *, leaving: bool = False) -> bool:
+        """Commit the watermarks; False where the broker refused. Until it accepts, these lanes start nothing new."""
+        async with self._alone:
+            commits = {lane.place: commit for lane in lanes if (commit := lane.commit(leaving=leaving)) is not None}
+            if not commits:
+                return True
+            try:
+                await self._consumer.commit(commits)
+            except TransientError as error:
+                log.warning("commit_refused", reason=str(error), places=len(commits))
+                for lane in lanes:
+                    lane.blocked.add("commit")
+                    self._health.pause(f"commit {lane.place}", "broker")
+                return False
+            for lane in lanes:
+                if lane.place in commits:
+                    lane.committed = commits[lane.place].offset
+                lane.blocked.discard("commit")
+                self._health.go_on(f"commit {lane.place}")
+            return True
+
+    async def say_goodbye(self, lanes: Collection[Lane]) -> None:
+        """Commit for the last time, within a bound, and take back the word that the process may have died."""
+        try:
+            async with asyncio.timeout(self._limits.drain_s):
+                await self.commit(lanes, leaving=True)
+        except TimeoutError:
+            log.warning("commit_refused", reason=f"no answer in {self._limits.drain_s:g} s", places=len(lanes))

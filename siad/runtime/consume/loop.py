@@ -1,0 +1,387 @@
+"""THE consume loop: fetch, handle, publish, then commit. No stage writes its own.
+
+Order is the guarantee: results are published in offset order, all acknowledged, and only then is the offset below
+which all is done committed. A crash before the commit repeats records; nothing can lose them. Several records are
+handled at once within a bound. The loop polls whatever else it waits for: a member that does not poll is expelled.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from siad.core.errors import TransientError
+from siad.runtime import metrics
+from siad.runtime.bus.port import Bus, Consumer, Place, Producer, Record
+from siad.runtime.clock import SYSTEM_CLOCK, Clock
+from siad.runtime.consume.committer import Committer
+from siad.runtime.consume.fates import Fates, SplitError
+from siad.runtime.consume.lane import Lane, Parcel, Stand
+from siad.runtime.consume.routes import BatchRoute, Handler, Limits, OnPoison, as_routes
+from siad.runtime.health import Health
+
+log = structlog.get_logger()
+
+
+async def consume(
+    bus: Bus,
+    routes: Mapping[str, Handler | BatchRoute[Any]],
+    *,
+    stage: str,
+    stop: asyncio.Event,
+    health: Health,
+    limits: Limits | None = None,
+    on_poison: OnPoison | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Read the topics of ``routes`` as a member of group ``siad.<stage>`` until ``stop``, then drain, commit, leave.
+
+    Args:
+        bus: the broker; a group that never committed begins at the earliest record.
+        routes: for each topic what handles its records, one by one or in batches.
+        stage: whose group and whose dead letters.
+        stop: set it to end in good order.
+        health: is told of ticks, progress, pauses and lag.
+        limits: when to wait, pause and give up.
+        on_poison: says what to publish beside a dead letter (a line may wait for an answer).
+        clock: for spans, waits and stamps.
+
+    Raises:
+        Exception: whatever a handler raises that is neither ``TransientError`` nor ``PoisonError`` is a bug and
+            comes out here at once; nothing more is committed.
+    """
+    loop = Loop(routes, stage=stage, health=health, limits=limits or Limits(), on_poison=on_poison, clock=clock)
+    group = f"siad.{stage}"
+    async with (
+        bus.producer() as producer,
+        bus.consumer(
+            list(routes), group=group, start="earliest", on_assign=loop.on_assign, on_revoke=loop.on_revoke
+        ) as consumer,
+    ):
+        await loop.run(consumer, producer, stop)
+
+
+class Loop:
+    """One member of one group: a lane for each partition it owns, and one bound over all handlers."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, Handler | BatchRoute[Any]],
+        *,
+        stage: str,
+        health: Health,
+        limits: Limits,
+        on_poison: OnPoison | None,
+        clock: Clock,
+    ) -> None:
+        self._routes = as_routes(routes)
+        self._stage, self._health, self._limits, self._clock = stage, health, limits, clock
+        self._fates = Fates(
+            stage=stage,
+            clock=clock,
+            timeout_s=limits.handler_timeout_s,
+            crashes_max=limits.crashes_max,
+            on_poison=on_poison,
+        )
+        self._fetch_max = max(limits.max_in_flight, *(route.records_max for route in self._routes.values()))
+        self._lanes: dict[Place, Lane] = {}
+        self._paused: frozenset[Place] = frozenset()
+        self._running = 0  # handlers
+        self._poll_failures = 0
+        self._lag_due_s = clock.monotonic()
+        self._chores: dict[str, asyncio.Task[None]] = {}
+        self._over = False
+        self._consumer: Consumer
+        self._producer: Producer
+        self._commits: Committer
+        self._group: asyncio.TaskGroup
+
+    async def run(self, consumer: Consumer, producer: Producer, stop: asyncio.Event) -> None:
+        """Go round until ``stop``; a bug in any task comes out here."""
+        self._consumer, self._producer = consumer, producer
+        self._commits = Committer(consumer, self._health, self._limits, self._clock)
+        bug: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                while not stop.is_set():
+                    await self._turn()
+                await self._leave()
+        except BaseExceptionGroup as failures:
+            bug = failures.exceptions[0]
+        finally:
+            self._over = True  # whoever left in good order has committed; whoever did not must not
+            metrics.IN_FLIGHT.labels(self._stage).set(0)
+        if bug is not None:
+            raise bug
+
+    async def _turn(self) -> None:
+        self._health.tick()
+        self._dispatch()
+        self._steer()
+        for record in await self._poll():
+            self._accept(record)
+        self._dispatch()
+        if self._commits.is_due(self._lanes.values()):
+            self._chore("commit", self._commit_dirty)
+        if self._clock.monotonic() >= self._lag_due_s:
+            self._lag_due_s = self._clock.monotonic() + self._limits.lag_every_s
+            self._chore("lag", self._measure_lag)
+        await asyncio.sleep(0)  # a poll that had records at once has let nobody else run
+
+    async def _poll(self) -> list[Record]:
+        try:
+            records = await self._consumer.poll(max_records=self._fetch_max, timeout_s=self._limits.poll_s)
+        except TransientError as error:
+            delay_s = self._limits.backoff.delay_s(self._poll_failures)
+            self._poll_failures += 1
+            self._health.pause("poll", "broker")
+            log.warning("poll_failed", reason=str(error), retry_s=round(delay_s, 3), attempt=self._poll_failures)
+            await self._clock.sleep(delay_s)
+            return []
+        self._poll_failures = 0
+        self._health.go_on("poll")
+        return records
+
+    def _accept(self, record: Record) -> None:
+        lane = self._lanes.get(record.place)
+        if lane is None:
+            if record.place not in self._consumer.assigned():
+                return  # it moved away between the fetch and now; its new owner reads it
+            lane = self._lanes[record.place] = self._new_lane(record.place)
+        metrics.RECEIVED.labels(self._stage, record.place.topic).inc()
+        lane.accept(record, now_s=self._clock.monotonic())
+        if not lane.is_open and not lane.is_opening:
+            lane.is_opening = True
+            self._spawn(lane, self._open(lane))
+
+    async def _open(self, lane: Lane) -> None:
+        """Read the last owner's note, and leave one of our own before anything is handled."""
+        attempt = 0
+        while True:
+            try:
+                lane.open(await self._consumer.committed(lane.place))
+                break
+            except TransientError as error:
+                attempt = await self._wait_out("open", lane, error, attempt)
+        if lane.is_careful:
+            log.warning(
+                "careful",
+                topic=lane.place.topic,
+                partition=lane.place.partition,
+                offset=lane.watermark,
+                until=lane.careful_until,
+                strikes=lane.strikes,
+            )
+        else:
+            await self._commits.commit([lane])
+        self._go_on(lane, "open")
+        self._dispatch()
+
+    # handling
+
+    def _dispatch(self) -> None:
+        """Start what may start; lanes take turns."""
+        started = True
+        while started and self._running < self._limits.max_in_flight:
+            started = False
+            for place, lane in list(self._lanes.items()):
+                parcel = lane.next_parcel(now_s=self._clock.monotonic())
+                if parcel is None or self._running >= self._limits.max_in_flight:
+                    continue
+                started = True
+                self._lanes[place] = self._lanes.pop(place)  # to the end of the queue
+                parcel.stand, parcel.started_s = Stand.RUNNING, self._clock.monotonic()
+                self._count(+1)
+                self._spawn(lane, self._work(lane, parcel))
+
+    async def _work(self, lane: Lane, parcel: Parcel) -> None:
+        try:
+            if lane.is_careful:
+                await self._commits.commit([lane])
+            parcel.messages = await self._fates.answer(lane, parcel)
+        except TransientError as error:
+            await self._put_back(lane, parcel, error)
+        except SplitError:
+            lane.split(parcel)
+        else:
+            parcel.stand = Stand.DONE
+            if lane.works_again(started_s=parcel.started_s):
+                self._health.go_on(f"handle {lane.place}")
+            if not lane.is_publishing:
+                lane.is_publishing = True
+                self._spawn(lane, self._publish(lane))
+        finally:
+            self._count(-1)
+        self._dispatch()
+
+    async def _put_back(self, lane: Lane, parcel: Parcel, error: TransientError) -> None:
+        delay_s = self._limits.backoff.delay_s(parcel.attempts)
+        lane.fail(parcel, now_s=self._clock.monotonic(), delay_s=delay_s)
+        metrics.FAILED.labels(self._stage, lane.place.topic, "transient").inc()
+        self._health.pause(f"handle {lane.place}", "transient")
+        log.warning(
+            "record_put_back",
+            reason=str(error),
+            topic=lane.place.topic,
+            partition=lane.place.partition,
+            offset=parcel.first,
+            attempt=parcel.attempts,
+            retry_s=round(delay_s, 3),
+        )
+        if lane.is_careful:
+            await self._commits.commit([lane])  # it came back alive: waiting must not count as dying
+        task = self._group.create_task(self._wake(delay_s))
+        lane.wakers.add(task)
+        task.add_done_callback(lane.wakers.discard)
+
+    async def _wake(self, delay_s: float) -> None:
+        await self._clock.sleep(delay_s)
+        self._dispatch()
+
+    async def _publish(self, lane: Lane) -> None:
+        """Publish what is done, from the head, until the head is not done."""
+        attempt = 0
+        while run := lane.due():
+            messages = [message for parcel in run for message in parcel.messages]
+            try:
+                if messages:
+                    await self._producer.publish(messages)
+            except TransientError as error:
+                attempt = await self._wait_out("publish", lane, error, attempt)
+                continue
+            self._go_on(lane, "publish")
+            lane.settle(run)
+            self._health.advance()
+            now_s = self._clock.monotonic()
+            for arrival in (arrival for parcel in run for arrival in parcel.arrivals):
+                metrics.DONE.labels(self._stage, lane.place.topic).inc()
+                metrics.RECORD_SECONDS.labels(self._stage, lane.place.topic).observe(now_s - arrival.at_s)
+        lane.is_publishing = False
+        self._dispatch()
+
+    async def _wait_out(self, what: str, lane: Lane, error: TransientError, attempt: int) -> int:
+        """Keep the lane still while the broker refuses ``what``."""
+        delay_s = self._limits.backoff.delay_s(attempt)
+        lane.blocked.add(what)
+        self._health.pause(f"{what} {lane.place}", "broker")
+        log.warning(
+            "broker_refused",
+            what=what,
+            reason=str(error),
+            topic=lane.place.topic,
+            partition=lane.place.partition,
+            attempt=attempt + 1,
+            retry_s=round(delay_s, 3),
+        )
+        await self._clock.sleep(delay_s)
+        return attempt + 1
+
+    def _go_on(self, lane: Lane, what: str) -> None:
+        lane.blocked.discard(what)
+        self._health.go_on(f"{what} {lane.place}")
+
+    # coming and going
+
+    async def on_assign(self, places: frozenset[Place]) -> None:
+        """Begin anew with these places: what was known of them may be another member's past."""
+        for place in places:
+            if (old := self._lanes.pop(place, None)) is not None:
+                self._drop(old)
+            self._lanes[place] = self._new_lane(place)
+
+    async def on_revoke(self, places: frozenset[Place]) -> None:
+        """Finish what is in hand within a bound, commit what is done, forget the rest: its new owner repeats it."""
+        lanes = [self._lanes[place] for place in places if place in self._lanes]
+        if not self._over:
+            await self._drain(lanes)
+            if not self._over:
+                await self._commits.say_goodbye(lanes)
+        for lane in lanes:
+            if self._lanes.get(lane.place) is lane:
+                del self._lanes[lane.place]
+            self._drop(lane)
+
+    async def _leave(self) -> None:
+        lanes = list(self._lanes.values())
+        self._consumer.pause(frozenset(self._lanes))
+        drained = asyncio.create_task(self._drain(lanes))
+        while not drained.done():
+            await self._poll()  # paused; only to stay a member
+        await drained
+        for chore in self._chores.values():
+            chore.cancel()
+        await self._commits.say_goodbye([lane for lane in lanes if self._lanes.get(lane.place) is lane])
+        for lane in lanes:
+            self._drop(lane)
+        self._lanes.clear()
+
+    async def _drain(self, lanes: Sequence[Lane]) -> None:
+        """Wait for what is in hand, start nothing new; after the bound what is left is cancelled."""
+        for lane in lanes:
+            lane.is_closing = True
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + self._limits.drain_s
+        while (tasks := {task for lane in lanes for task in lane.tasks}) and (left_s := end_s - loop.time()) > 0:
+            await asyncio.wait(tasks, timeout=left_s)
+        for task in tasks:
+            task.cancel()
+
+    async def _commit_dirty(self) -> None:
+        await self._commits.commit_dirty(self._lanes.values())
+        self._dispatch()
+
+    async def _measure_lag(self) -> None:
+        try:
+            lag = await self._consumer.lag()
+        except TransientError as error:
+            log.warning("lag_unknown", reason=str(error))
+            return
+        for place in lag.keys() & self._lanes.keys():
+            metrics.LAG.labels(self._stage, place.topic, str(place.partition)).set(lag[place])
+        self._health.lag(sum(lag.values()))
+
+    def _new_lane(self, place: Place) -> Lane:
+        route = self._routes[place.topic]
+        return Lane(place, route, bound=max(self._limits.max_in_flight, 2 * route.records_max))
+
+    def _drop(self, lane: Lane) -> None:
+        for task in lane.tasks | lane.wakers:
+            task.cancel()
+        self._paused -= {lane.place}
+        for what in ("open", "handle", "publish", "commit"):
+            self._health.go_on(f"{what} {lane.place}")
+        metrics.forget_lag(self._stage, lane.place)
+
+    def _steer(self) -> None:
+        """Fetch nothing for lanes that are full or failing; fetch again when they have room and work."""
+        wanted = frozenset(
+            place
+            for place, lane in self._lanes.items()
+            if lane.is_held or lane.in_hand >= (lane.bound // 2 + 1 if place in self._paused else lane.bound)
+        )
+        if pausing := wanted - self._paused:
+            self._consumer.pause(pausing)
+        if resuming := self._paused - wanted:
+            self._consumer.resume(resuming)
+        self._paused = wanted
+
+    def _spawn(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(work)
+        lane.tasks.add(task)
+        task.add_done_callback(lane.tasks.discard)
+        task.add_done_callback(self._see)
+
+    def _see(self, task: asyncio.Task[None]) -> None:
+        """A bug: from here on nothing may be committed, whoever asks."""
+        if not task.cancelled() and task.exception() is not None:
+            self._over = True
+
+    def _chore(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if (old := self._chores.get(name)) is None or old.done():
+            task = self._chores[name] = self._group.create_task(work())
+            task.add_done_callback(self._see)
+
+    def _count(self, step: int) -> None:
+        self._running += step
+        metrics.IN_FLIGHT.labels(self._stage).set(self._running)

@@ -1,0 +1,73 @@
+"""The metrics that every stage has. A stage's specials live in its own ``metrics.py``.
+
+Names end in their unit; labels have few values: stage, line, product, topic, partition, fate, kind. Ids and digests
+are no labels, save in ``siad_weights_info``, whose series go when the weights go.
+"""
+
+import contextlib
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from siad.runtime.bus.port import Place
+
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+RECEIVED: Final = Counter("siad_records_received_total", "Records fetched from a topic.", ["stage", "topic"])
+DONE: Final = Counter(
+    "siad_records_done_total",
+    "Records whose results were acknowledged by the broker, buried ones included.",
+    ["stage", "topic"],
+)
+FAILED: Final = Counter(
+    "siad_records_failed_total",
+    "Failures in handling records, by fate: transient (will be tried again), poison or crash (buried).",
+    ["stage", "topic", "fate"],
+)
+IN_FLIGHT: Final = Gauge("siad_records_in_flight", "Records in a handler now.", ["stage"])
+LAG: Final = Gauge(
+    "siad_lag_records", "Records behind the end of a partition, not yet committed.", ["stage", "topic", "partition"]
+)
+HANDLE_SECONDS: Final = Histogram(
+    "siad_handle_seconds", "From calling the handler to its answer.", ["stage", "topic"], buckets=SECONDS
+)
+RECORD_SECONDS: Final = Histogram(
+    "siad_record_seconds",
+    "From fetching a record to the broker's acknowledgement of its results.",
+    ["stage", "topic"],
+    buckets=SECONDS,
+)
+HTTP_SECONDS: Final = Histogram(
+    "siad_http_seconds", "From an HTTP request to its answer.", ["stage", "route", "status"], buckets=SECONDS
+)
+PAUSED: Final = Gauge("siad_paused_info", "1 while the stage waits for a stated reason.", ["stage", "reason"])
+WEIGHTS: Final = Gauge(
+    "siad_weights_info",
+    "1 for the weights that serve a line and product now.",
+    ["stage", "line", "product", "kind", "weights"],
+)
+
+
+def forget_lag(stage: str, place: Place) -> None:
+    """Drop the lag of a partition that moved away: its new owner tells it."""
+    with contextlib.suppress(KeyError):  # it was never told
+        LAG.remove(stage, place.topic, str(place.partition))
+
+
+class WeightsInService:
+    """Keeps ``siad_weights_info`` to what serves now: the old series goes when the new one comes."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._serving: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def put(self, line: str, product: str, *, kind: str, weights: str) -> None:
+        """Say what serves ``line`` and ``product`` from now on."""
+        self.drop(line, product)
+        self._serving[line, product] = kind, weights
+        WEIGHTS.labels(self._stage, line, product, kind, weights).set(1)
+
+    def drop(self, line: str, product: str) -> None:
+        """Say that nothing serves them any more."""
+        if (old := self._serving.pop((line, product), None)) is not None:
+            WEIGHTS.remove(self._stage, line, product, *old)

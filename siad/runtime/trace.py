@@ -1,0 +1,73 @@
+"""W3C trace context: one trace from camera to verdict, carried in the headers of every message.
+
+Source: https://www.w3.org/TR/trace-context/, sections 3.2 and 4.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from siad.runtime.bus.port import Headers, Message
+
+HEADER: Final = "traceparent"
+_FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One step of one trace."""
+
+    trace_id: str  # hex, 32 characters, not all zero
+    span_id: str  # hex, 16 characters, not all zero
+    flags: str = "01"  # 01: sampled
+
+    @classmethod
+    def root(cls) -> Self:
+        """Begin a trace."""
+        return cls(secrets.token_hex(16), secrets.token_hex(8))
+
+    def child(self) -> "Span":
+        """The next step of the same trace."""
+        return replace(self, span_id=secrets.token_hex(8))
+
+    @property
+    def traceparent(self) -> str:
+        """As it stands in a header."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+
+CURRENT: Final[ContextVar[Span | None]] = ContextVar("siad_span", default=None)  # of the task at hand
+
+
+def parse(traceparent: str) -> Span | None:
+    """Read a header; None where it is none, as the standard asks: a bad one is dropped, never an error."""
+    match = _FORM.fullmatch(traceparent.strip())
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    if version == "ff" or (version == "00" and more) or not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    return Span(trace_id, span_id, flags)
+
+
+def follow(headers: Iterable[tuple[str, bytes]]) -> Span:
+    """The next step of the trace that ``headers`` carry; a new trace where they carry none."""
+    for name, value in headers:
+        if name.lower() == HEADER and (span := parse(value.decode("ascii", "replace"))) is not None:
+            return span.child()
+    return Span.root()
+
+
+def headers_of(span: Span) -> Headers:
+    """What to send along."""
+    return ((HEADER, span.traceparent.encode()),)
+
+
+def stamped(message: Message, span: Span) -> Message:
+    """The message with its trace; one that carries a trace already is left alone."""
+    if any(name.lower() == HEADER for name, _ in message.headers):
+        return message
+    return replace(message, headers=(*message.headers, *headers_of(span)))
