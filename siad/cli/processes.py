@@ -107,7 +107,7 @@ async def _start(program: Program) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *program.args,
-            env={**os.environ, **program.env},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **program.env},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,
