@@ -1,0 +1,1 @@
+"""The ports of inference made real."""

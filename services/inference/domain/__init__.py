@@ -1,0 +1,1 @@
+"""Pure decisions of inference: which weights judge, what a verdict says."""

@@ -1,0 +1,111 @@
+"""What a verdict says. Pure: values in, values out.
+
+Shape suffixes: H = image height, W = image width.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.inference.domain.releases import Release
+from siad.core.decide import Finding
+from siad.core.events import Decision, ImageStored, Origin, Region, VerdictGiven, WeightsKind
+
+
+class Reason(StrEnum):
+    """Why a capture has no judgement."""
+
+    NO_WEIGHTS = "no-weights"
+    LATE = "late"
+    UNDECODABLE = "undecodable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """One image, examined by one model."""
+
+    finding: Finding
+    release: Release
+    threshold: float  # raw score; a defect has score >= threshold
+    score_s: float  # seconds in scoring and deciding, waiting for the batch included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is said of one capture, however it came in."""
+
+    decision: Decision
+    reason: str = ""
+    score: float = 0.0
+    threshold: float = 0.0
+    regions: tuple[Region, ...] = ()
+    mask_HW: NDArray[np.uint8] | None = None  # only where there is a defect
+    weights: str = ""
+    weights_kind: WeightsKind = WeightsKind.UNSPECIFIED
+    fetch_s: float = 0.0
+    score_s: float = 0.0
+
+    @classmethod
+    def unknown(cls, reason: Reason, *, fetch_s: float = 0.0, score_s: float = 0.0) -> Self:
+        """Say that nothing is known, and why."""
+        return cls(decision=Decision.UNKNOWN, reason=reason.value, fetch_s=fetch_s, score_s=score_s)
+
+    @classmethod
+    def of(cls, examined: Examined, *, fetch_s: float) -> Self:
+        """Say what the model found."""
+        finding = examined.finding
+        return cls(
+            decision=Decision.REJECT if finding.is_defect else Decision.PASS,
+            score=finding.score,
+            threshold=examined.threshold,
+            regions=finding.regions if finding.is_defect else (),
+            mask_HW=finding.mask_HW if finding.is_defect else None,
+            weights=examined.release.weights,
+            weights_kind=examined.release.kind,
+            fetch_s=fetch_s,
+            score_s=examined.score_s,
+        )
+
+
+def is_late(now: datetime, *, received_at: datetime, deadline_s: float) -> bool:
+    """Whether a verdict made ``now`` is of no use any more; ``deadline_s`` 0 means it always is."""
+    return deadline_s > 0 and (now - received_at).total_seconds() > deadline_s
+
+
+def wait_s(event: ImageStored, started_at: datetime) -> float:
+    """Seconds from the capture's acceptance to the start of handling; clocks of two machines may disagree."""
+    return max((started_at - event.received_at).total_seconds(), 0.0)
+
+
+def make_verdict(
+    event: ImageStored, judgement: Judgement, *, mask_uri: str, started_at: datetime, judged_at: datetime
+) -> VerdictGiven:
+    """Write the verdict of a capture that came through the image topic."""
+    return VerdictGiven(
+        capture_id=event.capture_id,
+        image_id=event.image_id,
+        image_uri=event.image_uri,
+        line=event.line,
+        product=event.product,
+        line_revision=event.line_revision,
+        captured_at=event.captured_at,
+        received_at=event.received_at,
+        serial=event.serial,
+        decision=judgement.decision,
+        reason=judgement.reason,
+        score=judgement.score,
+        threshold=judgement.threshold,
+        regions=judgement.regions,
+        mask_uri=mask_uri,
+        weights=judgement.weights,
+        weights_kind=judgement.weights_kind,
+        origin=Origin.STREAM,
+        judged_at=judged_at,
+        wait_s=wait_s(event, started_at),
+        fetch_s=judgement.fetch_s,
+        score_s=judgement.score_s,
+    )

@@ -1,0 +1,50 @@
+"""Every metric of inference that not every stage has."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from siad.runtime.metrics import SECONDS
+
+VERDICTS: Final = Counter(
+    "siad_inference_verdicts_total",
+    "Verdicts that the broker has acknowledged: pass, reject, or why unknown.",
+    ["line", "decision"],
+)
+VERDICT_SECONDS: Final = Histogram(
+    "siad_inference_verdict_seconds",
+    "From ingest's acceptance of a capture to the broker's acknowledgement of its verdict.",
+    ["line"],
+    buckets=SECONDS,
+)
+DIRECT: Final = Counter(
+    "siad_inference_direct_total",
+    "Images judged over HTTP, outside the stream: pass, reject, or why unknown.",
+    ["line", "decision"],
+)
+BATCH_IMAGES: Final = Histogram("siad_inference_batch_images", "Images scored together.", buckets=(1, 2, 4, 8, 16, 32))
+BATCH_SECONDS: Final = Histogram(
+    "siad_inference_batch_seconds", "From the start of a batch in the scoring thread to its findings.", buckets=SECONDS
+)
+SWAPS: Final = Counter(
+    "siad_inference_swaps_total", "Weights that took over from others, by the kind that came.", ["line", "kind"]
+)
+SWAP_PAUSE_SECONDS: Final = Histogram(
+    "siad_inference_swap_pause_seconds",
+    "From holding the batches up for a swap to letting them go on.",
+    buckets=(0.000_01, 0.000_03, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
+)
+SWAP_PAUSE_LONGEST_SECONDS: Final = Gauge(
+    "siad_inference_swap_pause_longest_seconds", "Longest swap pause since the process started."
+)
+LOAD_SECONDS: Final = Histogram(
+    "siad_inference_load_seconds",
+    "From asking the store for weights to their golden check passed, beside what serves.",
+    ["kind"],
+    buckets=SECONDS,
+)
+LOAD_FAILURES: Final = Counter(
+    "siad_inference_load_failures_total",
+    "Weights not loaded; what served before goes on. refused: never tried again; transient: tried again.",
+    ["line", "kind", "fate"],
+)

@@ -1,0 +1,204 @@
+"""What a capture is told: the reasons for UNKNOWN, and what a verdict carries."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.inference.domain.judge import Examined
+from services.inference.domain.releases import Made, Release
+from services.inference.handlers import on_image_stored, on_undecodable
+from siad.core.decide import decide
+from siad.core.errors import PoisonError, TransientError
+from siad.core.events import Decision, ImageStored, Intent, LineChanged, Origin, VerdictGiven, WeightsKind
+from siad.core.ids import CaptureId, ImageId, WeightsId
+from siad.core.images import Image
+from siad.runtime.codec import decode, encode
+from siad.runtime.testing.clock import FakeClock
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RELEASE = Release(made=Made("line-1", "cell"), kind=WeightsKind.SEGMENTER, revision=3, weights=WeightsId("ab" * 32))
+EVENT = ImageStored(
+    capture_id=CaptureId("0f" * 16),
+    image_id=ImageId("1e" * 32),
+    image_uri="s3://siad/images/line-1/2026-01-01/x.png",
+    size_bytes=100,
+    line="line-1",
+    product="cell",
+    line_revision=7,
+    captured_at=NOON - timedelta(seconds=3),
+    received_at=NOON,
+    intent=Intent.INSPECT,
+    serial="A-1",
+)
+
+
+@dataclass
+class World:
+    """Every port of the handler; what it is asked for takes time, as told."""
+
+    clock: FakeClock = field(default_factory=lambda: FakeClock(NOON + timedelta(seconds=2)))
+    score: float = 1.0
+    has: bool = True
+    gone: bool = False
+    deadline_s: float = 0.0
+    fetch_takes_s: float = 0.25
+    score_takes_s: float = 0.5
+    fails: Exception | None = None
+    diary: list[str] = field(default_factory=list)
+
+    async def settings(self, line: str, revision: int) -> LineChanged:
+        self.diary.append(f"settings {line} {revision}")
+        return LineChanged(
+            line=line,
+            revision=revision,
+            product="cell",
+            false_reject_budget=0.05,
+            shards=1,
+            deadline_s=self.deadline_s,
+            changed_at=NOON,
+        )
+
+    async def fetch(self, event: ImageStored) -> Image:
+        self.diary.append("fetch")
+        if self.fails:
+            raise self.fails
+        self.clock.advance(self.fetch_takes_s)
+        return np.zeros((4, 5, 1), np.uint8)
+
+    async def has_weights(self, line: str, product: str) -> bool:
+        return self.has
+
+    async def examine(self, image: Image, *, line: str, product: str) -> Examined | None:
+        self.diary.append(f"examine {line} {product}")
+        self.clock.advance(self.score_takes_s)
+        if self.gone:
+            return None
+        map_HW = np.full(image.shape[:2], 0.1, np.float32)
+        map_HW[1, 2] = self.score
+        finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.5)
+        return Examined(finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
+
+    async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
+        self.diary.append(f"mask {mask_HW.tolist()[1]}")
+        return f"s3://siad/masks/{line}/{capture_id}/{weights}.png"
+
+    def judge(self, event: ImageStored = EVENT) -> list[VerdictGiven]:
+        return asyncio.run(on_image_stored(event, lines=self, images=self, examiner=self, masks=self, clock=self.clock))
+
+
+def test_a_defect_is_rejected_with_mask_regions_and_times() -> None:
+    world = World(score=1.0)
+    (verdict,) = world.judge()
+    (region,) = verdict.regions
+    assert region.area_px == 1
+    assert verdict == VerdictGiven(
+        capture_id=EVENT.capture_id,
+        image_id=EVENT.image_id,
+        image_uri=EVENT.image_uri,
+        line="line-1",
+        product="cell",
+        line_revision=7,
+        captured_at=EVENT.captured_at,
+        received_at=NOON,
+        serial="A-1",
+        decision=Decision.REJECT,
+        reason="",
+        score=1.0,
+        threshold=0.8,
+        regions=(region,),
+        mask_uri=f"s3://siad/masks/line-1/{EVENT.capture_id}/{RELEASE.weights}.png",
+        weights=RELEASE.weights,
+        weights_kind=WeightsKind.SEGMENTER,
+        origin=Origin.STREAM,
+        judged_at=NOON + timedelta(seconds=2.75),
+        wait_s=2.0,
+        fetch_s=0.25,
+        score_s=0.5,
+    )
+    assert world.diary == ["settings line-1 7", "fetch", "examine line-1 cell", "mask [0, 0, 255, 0, 0]"]
+
+
+def test_a_good_part_passes_and_stores_no_mask() -> None:
+    world = World(score=0.7)
+    (verdict,) = world.judge()
+    assert (verdict.decision, verdict.mask_uri, verdict.regions) == (Decision.PASS, "", ())
+    assert verdict.score == pytest.approx(0.7)
+    assert not any(line.startswith("mask") for line in world.diary)
+
+
+def test_a_score_on_the_threshold_is_a_defect() -> None:
+    (verdict,) = World(score=float(np.float32(0.8))).judge()
+    assert verdict.decision is Decision.REJECT
+
+
+def test_normals_get_no_verdict() -> None:
+    world = World()
+    assert world.judge(replace(EVENT, intent=Intent.NORMAL)) == []
+    assert world.diary == []
+
+
+def test_an_intent_of_a_newer_writer_is_judged_like_any_other() -> None:
+    assert len(World().judge(replace(EVENT, intent=Intent.UNSPECIFIED))) == 1
+
+
+def test_without_weights_nothing_is_fetched_and_nobody_says_pass() -> None:
+    world = World(has=False)
+    (verdict,) = world.judge()
+    assert (verdict.decision, verdict.reason, verdict.weights) == (Decision.UNKNOWN, "no-weights", "")
+    assert "fetch" not in world.diary
+
+
+def test_weights_withdrawn_in_the_meantime_are_no_weights() -> None:
+    (verdict,) = World(gone=True).judge()
+    assert (verdict.decision, verdict.reason) == (Decision.UNKNOWN, "no-weights")
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "reason", "fetched"),
+    [(0.0, "", True), (1.9, "late", False), (2.0, "", True), (2.6, "late", True), (2.75, "", True)],
+)
+def test_the_deadline_counts_from_receipt_to_judgement(deadline_s: float, reason: str, fetched: bool) -> None:
+    world = World(deadline_s=deadline_s)
+    if deadline_s == 2.0:  # exactly in time, and so is the rest
+        world.fetch_takes_s = world.score_takes_s = 0.0
+    (verdict,) = world.judge()
+    assert verdict.reason == reason
+    assert (verdict.decision is Decision.UNKNOWN) == bool(reason)
+    assert ("fetch" in world.diary) == fetched
+
+
+def test_a_late_defect_is_unknown_and_stores_no_mask() -> None:
+    world = World(deadline_s=2.5, score=1.0)
+    (verdict,) = world.judge()
+    assert (verdict.decision, verdict.mask_uri, verdict.score) == (Decision.UNKNOWN, "", 0.0)
+    assert not any(line.startswith("mask") for line in world.diary)
+
+
+@pytest.mark.parametrize("fate", [PoisonError("no image"), TransientError("store away")])
+def test_what_the_store_raises_keeps_its_fate(fate: Exception) -> None:
+    with pytest.raises(type(fate)):
+        World(fails=fate).judge()
+
+
+def test_a_buried_capture_is_unknown() -> None:
+    (verdict,) = on_undecodable(EVENT, clock=FakeClock(NOON + timedelta(seconds=9)))
+    assert (verdict.decision, verdict.reason, verdict.wait_s) == (Decision.UNKNOWN, "undecodable", 9.0)
+
+
+def test_a_buried_normal_is_told_nothing() -> None:
+    assert on_undecodable(replace(EVENT, intent=Intent.NORMAL), clock=FakeClock()) == []
+
+
+def test_clocks_that_disagree_give_no_negative_wait() -> None:
+    (verdict,) = World(clock=FakeClock(NOON - timedelta(seconds=5))).judge()
+    assert verdict.wait_s == 0.0
+
+
+@pytest.mark.parametrize("world", [World(score=1.0), World(score=0.1), World(has=False)], ids=["r", "p", "u"])
+def test_every_verdict_survives_the_wire(world: World) -> None:
+    (verdict,) = world.judge()
+    assert decode(VerdictGiven, encode(verdict)) == verdict
