@@ -1,4 +1,7 @@
-"""Moves the group's offsets to what is done. A refusal is harmless: what is not committed is repeated, here or elsewhere."""
+"""Moves the group's offsets to what is done.
+
+A refusal is harmless: what is not committed is repeated, here or elsewhere.
+"""
 
 import asyncio
 from collections.abc import Collection, Iterable

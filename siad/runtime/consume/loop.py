@@ -91,7 +91,7 @@ class Loop:
         self._poll_failures = 0
         self._lag_due_s = clock.monotonic()
         self._chores: dict[str, asyncio.Task[None]] = {}
-        self._over = False
+        self._may_commit = False  # not before there is a consumer, not after a bug
         self._consumer: Consumer
         self._producer: Producer
         self._commits: Committer
@@ -101,6 +101,7 @@ class Loop:
         """Go round until ``stop``; a bug in any task comes out here."""
         self._consumer, self._producer = consumer, producer
         self._commits = Committer(consumer, self._health, self._limits, self._clock)
+        self._may_commit = True
         bug: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -110,7 +111,7 @@ class Loop:
         except BaseExceptionGroup as failures:
             bug = failures.exceptions[0]
         finally:
-            self._over = True  # whoever left in good order has committed; whoever did not must not
+            self._may_commit = False  # whoever left in good order has committed; whoever did not must not
             metrics.IN_FLIGHT.labels(self._stage).set(0)
         if bug is not None:
             raise bug
@@ -293,9 +294,9 @@ class Loop:
     async def on_revoke(self, places: frozenset[Place]) -> None:
         """Finish what is in hand within a bound, commit what is done, forget the rest: its new owner repeats it."""
         lanes = [self._lanes[place] for place in places if place in self._lanes]
-        if not self._over:
+        if self._may_commit:
             await self._drain(lanes)
-            if not self._over:
+            if self._may_commit:  # still: what was drained may have held a bug
                 await self._commits.say_goodbye(lanes)
         for lane in lanes:
             if self._lanes.get(lane.place) is lane:
@@ -375,7 +376,7 @@ class Loop:
     def _see(self, task: asyncio.Task[None]) -> None:
         """A bug: from here on nothing may be committed, whoever asks."""
         if not task.cancelled() and task.exception() is not None:
-            self._over = True
+            self._may_commit = False
 
     def _chore(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if (old := self._chores.get(name)) is None or old.done():
