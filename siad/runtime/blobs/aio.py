@@ -1,0 +1,80 @@
+"""The store for asyncio: the same calls, on an executor of their own."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from siad.runtime.blobs.port import Blob, BlobInfo, Blobs, get_verified
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncBlobs:
+    """One bucket, awaited. ``asyncio.to_thread`` has six threads on two cores, so this brings its own.
+
+    Args:
+        blobs: the store.
+        workers: calls under way at most; size it to the captures in flight.
+    """
+
+    def __init__(self, blobs: Blobs, *, workers: int = 16) -> None:
+        self.blobs = blobs
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="store")
+
+    async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Await a synchronous call that talks to the store (the registry's, say)."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
+
+    def uri(self, key: str) -> str:
+        """The address of ``key``."""
+        return self.blobs.uri(key)
+
+    def key_of(self, uri: str) -> str:
+        """The key behind an address of this bucket; ValueError where it is another's."""
+        return self.blobs.key_of(uri)
+
+    async def get(self, key: str) -> Blob:
+        """Read one object whole."""
+        return await self.run(self.blobs.get, key)
+
+    async def get_verified(self, key: str, *, sha256: str) -> bytes:
+        """Read one object and hold it against its digest."""
+        return await self.run(get_verified, self.blobs, key, sha256=sha256)
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """Describe one object; None where there is none."""
+        return await self.run(self.blobs.head, key)
+
+    async def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        if_match: str | None = None,
+        if_absent: bool = False,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Write one object whole and return its etag."""
+        return await self.run(
+            self.blobs.put, key, data, content_type=content_type, if_match=if_match, if_absent=if_absent, tags=tags
+        )
+
+    async def list_all(self, prefix: str, *, start_after: str = "") -> list[BlobInfo]:
+        """Every object whose key begins with ``prefix``, by key, after ``start_after``."""
+        return await self.run(lambda: list(self.blobs.list(prefix, start_after=start_after)))
+
+    async def delete(self, key: str) -> None:
+        """Remove one object; a missing one is no error."""
+        await self.run(self.blobs.delete, key)
+
+    async def probe(self) -> None:
+        """Return if the bucket answers."""
+        await self.run(self.blobs.probe)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
