@@ -69,7 +69,8 @@ class MemoryBlobs:
                 msg = f"{self.uri(key)} is there already; nothing was written"
                 raise ConflictError(msg)
             if if_match is not None and (found is None or found.info.etag != if_match):
-                msg = f"{self.uri(key)} has etag {found.info.etag if found else 'none'}, not {if_match}; nothing was written"
+                has = found.info.etag if found else "none"
+                msg = f"{self.uri(key)} has etag {has}, not {if_match}; nothing was written"
                 raise ConflictError(msg)
             etag = hashlib.md5(data, usedforsecurity=False).hexdigest()  # as S3 does for one part
             info = BlobInfo(key, len(data), etag, datetime.now(UTC))
