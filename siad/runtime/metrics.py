@@ -40,6 +40,7 @@ RECORD_SECONDS: Final = Histogram(
 HTTP_SECONDS: Final = Histogram(
     "siad_http_seconds", "From an HTTP request to its answer.", ["stage", "route", "status"], buckets=SECONDS
 )
+ACTIONS: Final = Counter("siad_actions_total", "Actions that a reconciler did.", ["stage", "action"])
 PAUSED: Final = Gauge("siad_paused_info", "1 while the stage waits for a stated reason.", ["stage", "reason"])
 WEIGHTS: Final = Gauge(
     "siad_weights_info",
