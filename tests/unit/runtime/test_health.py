@@ -1,0 +1,94 @@
+"""Alive is progress: lag, no stated reason and no progress is dead."""
+
+import pytest
+
+from siad.core.errors import TransientError
+from siad.runtime.health import Health
+from siad.runtime.metrics import PAUSED
+from siad.runtime.testing.clock import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def health(clock: FakeClock) -> Health:
+    return Health("paint", clock=clock, stuck_after_s=60)
+
+
+def test_a_stage_without_a_loop_is_alive(health: Health, clock: FakeClock) -> None:
+    clock.advance(1000)
+    assert health.dead() is None
+
+
+def test_a_loop_that_stops_ticking_is_dead(health: Health, clock: FakeClock) -> None:
+    health.tick()
+    clock.advance(60)
+    assert health.dead() is None
+    clock.advance(1)
+    assert health.dead() == "the loop has not gone round for 61 s"
+
+
+def test_lag_without_progress_is_dead(health: Health, clock: FakeClock) -> None:
+    clock.advance(500)  # long idle before the first record
+    health.lag(3)
+    clock.advance(59)
+    assert health.dead() is None
+    clock.advance(2)
+    assert health.dead() == "3 records wait and nothing was done for 61 s"
+    health.advance()
+    assert health.dead() is None
+
+
+def test_no_lag_needs_no_progress(health: Health, clock: FakeClock) -> None:
+    health.lag(3)
+    health.lag(0)
+    clock.advance(1000)
+    assert health.dead() is None
+
+
+def test_paused_for_a_stated_reason_is_alive(health: Health, clock: FakeClock) -> None:
+    health.lag(3)
+    health.pause("handle a/0", "transient")
+    clock.advance(1000)
+    assert health.dead() is None
+    health.go_on("handle a/0")
+    assert health.dead() is None  # it has only just gone on
+    clock.advance(61)
+    assert health.dead() is not None
+
+
+def paused(reason: str) -> float | None:
+    found = [s.value for m in PAUSED.collect() for s in m.samples if s.labels == {"stage": "paint", "reason": reason}]
+    return found[0] if found else None
+
+
+def test_a_reason_is_told_while_anybody_has_it(health: Health) -> None:
+    health.pause("publish a/0", "broker")
+    health.pause("publish a/1", "broker")
+    health.go_on("publish a/0")
+    assert paused("broker") == 1
+    health.pause("publish a/1", "transient")
+    assert (paused("broker"), paused("transient")) == (None, 1)
+    health.go_on("publish a/1")
+    health.go_on("publish a/1")
+    assert paused("transient") is None
+    assert health.paused() == {}
+
+
+async def test_ready_is_when_every_check_holds(health: Health) -> None:
+    broken = ["bucket siad refused"]
+
+    async def fine() -> None:
+        return
+
+    async def store() -> None:
+        if broken:
+            raise TransientError(broken[0])
+
+    health.checks.update(bus=fine, store=store)
+    assert await health.missing() == {"store": "bucket siad refused"}
+    broken.clear()
+    assert await health.missing() == {}

@@ -1,0 +1,65 @@
+"""Every log is one JSON object a line, ours and the libraries' alike."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from siad.runtime.logs import configure_logs
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    out = io.StringIO()
+    configure_logs("paint", stream=out)
+    yield out
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_carries_what_its_task_is_about(stream: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(capture_id="9f3c", traceparent="00-a-b-01"):
+        structlog.get_logger().info("mask_written", seconds=0.5)
+        logging.getLogger("siad.elsewhere").warning("a library speaks of %s", "masks")
+    ours, theirs = lines(stream)
+    assert ours.pop("timestamp").endswith("Z")
+    assert ours == {
+        "event": "mask_written",
+        "seconds": 0.5,
+        "level": "info",
+        "stage": "paint",
+        "capture_id": "9f3c",
+        "traceparent": "00-a-b-01",
+    }
+    assert (theirs["event"], theirs["capture_id"], theirs["logger"]) == (
+        "a library speaks of masks",
+        "9f3c",
+        "siad.elsewhere",
+    )
+
+
+def test_chatty_libraries_are_quiet(stream: io.StringIO) -> None:
+    logging.getLogger("aiokafka.consumer").info("fetched")
+    logging.getLogger("uvicorn.error").info("started")
+    assert [line["event"] for line in lines(stream)] == ["started"]
+
+
+def test_a_traceback_is_one_line(stream: io.StringIO) -> None:
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        structlog.get_logger().exception("stage_ended")
+    (line,) = lines(stream)
+    assert "ZeroDivisionError: division by zero" in line["exception"]
