@@ -1,13 +1,16 @@
 """What the trainer's handlers and reconciler need of the world."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from services.trainer.domain.ledger import LedgerRow
-from services.trainer.domain.records import Judgement, Report, Spec
+from services.trainer.domain.ledger import LedgerFile, LedgerRow
+from services.trainer.domain.records import Judgement, Spec
 from services.trainer.domain.schedule import RunState
-from services.trainer.domain.training_set import TrainingSet
+from services.trainer.domain.training_set import Normal, TrainingSet
+from siad.core.events import WeightsKind
+from siad.runtime.registry import Pointer
 
 
 class Ledger(Protocol):
@@ -21,8 +24,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def read(self, line: str, product: str) -> list[LedgerRow]:
-        """Every row of a line and product, in the order of the files' keys."""
+    async def read(self, line: str, product: str) -> list[LedgerFile]:
+        """The files of a line and product; of very many, the newest."""
         ...
 
 
@@ -55,20 +58,48 @@ class Runs(Protocol):
 
 
 class Jobs(Protocol):
-    """The jobs that this process has started."""
+    """Where training jobs run."""
 
-    def running(self) -> str | None:
-        """The run whose job works now; None where there is room for one."""
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until there is room for a job."""
         ...
 
-    async def start(self, run: str) -> None:
-        """Start the job of ``run``; return once it is under way."""
+    async def run(self, run: str) -> int:
+        """Run the job of ``run`` to its end; give its exit status."""
         ...
 
 
-class JobReports(Protocol):
-    """Where a job leaves its report."""
+class Releases(Protocol):
+    """Which weights serve, and the way to change that."""
 
-    def put_report(self, report: Report) -> None:
-        """Write it; the first one written wins."""
+    async def teachers(self) -> list[Pointer]:
+        """Every teacher that a line and product have."""
+        ...
+
+    async def pointer(self, kind: WeightsKind, line: str, product: str) -> Pointer | None:
+        """What a line and product have of one kind now."""
+        ...
+
+    async def point(self, weights: str, *, expected: Pointer | None, line: str, product: str, at: datetime) -> Pointer:
+        """Let a segmenter serve.
+
+        Raises:
+            ConflictError: the pointer is no longer where it was seen.
+        """
+        ...
+
+    async def announce(self, pointer: Pointer) -> None:
+        """Tell everybody where a segmenter's pointer stands; return once the broker has acknowledged it."""
+        ...
+
+
+class Lines(Protocol):
+    """What is known of a line beside its captures."""
+
+    async def normals(self, line: str, product: str) -> list[Normal]:
+        """Captures known to be good."""
+        ...
+
+    async def false_reject_budget(self, line: str) -> float:
+        """Share of good parts that the line may reject."""
         ...

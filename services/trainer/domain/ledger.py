@@ -29,6 +29,30 @@ class LedgerRow:
         return self.score >= self.threshold
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerFile:
+    """One batch of rows as it lies in the store."""
+
+    key: str
+    written_at: datetime  # by the store's clock
+    rows: tuple[LedgerRow, ...]
+
+
+def rows_of(files: Iterable[LedgerFile]) -> list[LedgerRow]:
+    """All rows, file by file in the order of their keys."""
+    return [row for file in sorted(files, key=lambda file: file.key) for row in file.rows]
+
+
+def fresh_captures(files: Iterable[LedgerFile], *, since: datetime | None) -> int:
+    """Count the captures that no file written up to ``since`` names; all of them where ``since`` is None."""
+    old: set[str] = set()
+    new: set[str] = set()
+    for file in files:
+        known = since is not None and file.written_at <= since
+        (old if known else new).update(row.capture_id for row in file.rows)
+    return len(new - old)
+
+
 def row_of(event: PseudoMaskCreated) -> LedgerRow:
     """Keep what training needs; line and product stand in the file's name."""
     return LedgerRow(

@@ -56,8 +56,9 @@ class Spec(_Json):
     training_set: str  # digest
     teacher: str  # weights whose pseudo-masks teach
     serving: str  # segmenter that serves now, which the candidate must not fall behind; empty for none
-    captures: int  # distinct captures in the ledger when it was frozen
+    ledger_until_at: datetime  # when the newest ledger file it saw was written, by the store's clock
     false_reject_budget: float
+    input_px: int  # side of the square with the area that images are brought to
     epochs: int
     train_s: float  # after so many seconds of training it ends with what it has
     frozen_at: datetime
@@ -93,6 +94,7 @@ class Report(_Json):
     weights: str
     candidate: Figures
     serving: Figures | None
+    input_px: int  # side of the square with the area that images are brought to
     epochs: int
     resumed_from_epoch: int  # 0: trained in one piece
     seconds: float  # of training, all attempts

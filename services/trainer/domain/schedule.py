@@ -39,16 +39,23 @@ class RunState:
         return self.judgement.weights if accepted and self.judgement is not None else ""
 
 
-def is_due(*, captures: int, normals: int, last: RunState | None, now: datetime, policy: SchedulePolicy) -> bool:
-    """Whether enough is new, and the line has rested since the last run."""
-    if normals < policy.normals_min:
+def is_due(*, fresh: int, normals: int, last: RunState | None, now: datetime, policy: SchedulePolicy) -> bool:
+    """Whether enough is new, and the line has rested since the last run.
+
+    Args:
+        fresh: captures labelled since the last run's training set was frozen.
+        normals: captures known to be good.
+        last: the last run; None before the first.
+        now: the time of day.
+        policy: how much is enough.
+    """
+    if normals < policy.normals_min or fresh < policy.captures_min:
         return False
     if last is None:
-        return captures >= policy.captures_min
+        return True
     if last.judgement is None:
         return False  # one run a line
-    rested = now - last.judgement.judged_at >= timedelta(seconds=policy.cooldown_s)
-    return rested and captures - last.spec.captures >= policy.captures_min
+    return now - last.judgement.judged_at >= timedelta(seconds=policy.cooldown_s)
 
 
 def may_start(run: RunState, *, now: datetime, policy: SchedulePolicy) -> bool:

@@ -1,0 +1,165 @@
+"""How good a segmenter gets from pseudo-masks alone: real solar cells, held against the data set's own labels.
+
+``python -m benchmarks.segmenter --cells 200 --seed 0``: a teacher fitted on 20 normals marks a stream of mixed cells; a
+segmenter learns from that; both judge cells that neither has seen. Prints one line of JSON.
+"""
+
+import argparse
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import torch
+
+from services.trainer.adapters.candidate import Seen, examples_of, make_candidate, score_held_out
+from services.trainer.domain.ledger import LedgerRow
+from services.trainer.domain.records import Spec
+from services.trainer.domain.training_set import FreezePolicy, Member, Normal, Role, TooFew, TrainingSet, freeze
+from siad.cli.demo.cells import Cell, draw_shift, find_cells
+from siad.core.ids import sha256_hex
+from siad.core.images import Image, decode_image
+from siad.core.scores import false_reject_rate, image_auroc
+from siad.models.bundle import Bundle, open_bundle
+from siad.models.examine import Examiner
+from siad.models.segmenter import new_segmenter
+from siad.models.teachers.feature_memory import fit
+from siad.models.training import Recipe, Training
+
+BUDGET = 0.05
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def name_of(cell: Cell) -> str:
+    """A capture id for a cell."""
+    return sha256_hex(cell.serial.encode())[:32]
+
+
+def pixels_of(cell: Cell) -> Image:
+    """The cell, decoded."""
+    return decode_image(cell.path.read_bytes())
+
+
+class Line:
+    """A line in memory: what the teacher said of the stream."""
+
+    def __init__(self, cells: list[Cell], *, normals: int, stream: int, seed: int) -> None:
+        shift = draw_shift(cells, normals=normals, stream=stream, seed=seed)
+        self.by_name = {name_of(cell): cell for cell in cells}
+        used = {*shift.normals, *shift.stream}
+        self.unseen = [cell for cell in cells if cell not in used and cell.probability in (0.0, 1.0)]
+        self.normals = [Normal(capture_id=(n := name_of(c)), image_id=n, image_uri=c.serial) for c in shift.normals]
+        images = [pixels_of(cell) for cell in shift.normals]
+        names = [normal.capture_id for normal in self.normals]
+        self.teacher = examiner_of(fit(images, line="l", product="p", normals=names, false_reject_budget=BUDGET))
+        self.masks: dict[str, np.ndarray] = {}
+        self.rows = [self._label(index, cell) for index, cell in enumerate(shift.stream)]
+
+    def _label(self, index: int, cell: Cell) -> LedgerRow:
+        [finding] = self.teacher.examine([pixels_of(cell)])
+        name = name_of(cell)
+        self.masks[name] = finding.mask_HW
+        moment = START + timedelta(seconds=index)
+        return LedgerRow(
+            capture_id=name,
+            image_id=name,
+            image_uri=cell.serial,
+            captured_at=moment,
+            received_at=moment,
+            mask_uri="",
+            mask_sha256="",
+            weights="t",
+            score=finding.score,
+            threshold=self.teacher.manifest.image_threshold,
+            defect_ratio=finding.defect_ratio,
+        )
+
+    def look(self, member: Member) -> Seen:
+        """What the job would fetch from the store."""
+        mask_hw = None if member.role is Role.NORMAL else self.masks[member.capture_id]
+        return pixels_of(self.by_name[member.capture_id]), mask_hw
+
+    def truth(self, chosen: TrainingSet) -> dict[str, float]:
+        """How many members of each kind are of each probability: what the shares of ``FreezePolicy`` are worth."""
+        table: dict[str, float] = {}
+        for member in chosen.members:
+            key = f"{member.role.value} {self.by_name[member.capture_id].probability:.2f}"
+            table[key] = table.get(key, 0) + 1
+        return dict(sorted(table.items()))
+
+
+def examiner_of(bundle: Bundle) -> Examiner:
+    """Open a bundle as a pod would."""
+    return open_bundle(bundle.manifest, bundle.parts)
+
+
+def quality(examiner: Examiner, cells: list[Cell]) -> dict[str, float]:
+    """Image AUROC, false rejects and detections on labelled cells."""
+    scores = np.array([examiner.examine([pixels_of(cell)])[0].score for cell in cells])
+    bad = np.array([cell.probability == 1.0 for cell in cells])
+    cut = examiner.manifest.image_threshold
+    return {
+        "image_auroc": round(image_auroc(scores, bad.tolist()), 4),
+        "false_reject_rate": round(false_reject_rate(scores[~bad], threshold=cut), 4),
+        "detection_rate": round(false_reject_rate(scores[bad], threshold=cut), 4),
+        "cells": len(cells),
+    }
+
+
+def main() -> None:
+    """Measure once."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--normals", type=int, default=20)
+    parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
+    parser.add_argument("--train-s", type=float, default=Recipe().train_s)
+    parser.add_argument("--input-px", type=int, default=256)
+    parser.add_argument("--unseen", type=int, default=300)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    line = Line(find_cells(), normals=given.normals, stream=given.cells, seed=given.seed)
+    chosen = freeze(line.rows, line.normals, teachers=["t"], policy=FreezePolicy())
+    if isinstance(chosen, TooFew):
+        raise SystemExit(chosen.reason)
+    spec = Spec(
+        run="l.p.000001",
+        line="l",
+        product="p",
+        training_set=chosen.digest,
+        teacher=line.teacher.manifest.weights,
+        serving="",
+        ledger_until_at=START,
+        false_reject_budget=BUDGET,
+        input_px=given.input_px,
+        epochs=given.epochs,
+        train_s=given.train_s,
+        frozen_at=START,
+    )
+    began = time.monotonic()
+    recipe = Recipe(epochs=spec.epochs, train_s=spec.train_s, seed=given.seed)
+    training = Training(new_segmenter(seed=given.seed), recipe, torch.device("cpu"))
+    examples = examples_of(chosen, line.look, input_px=spec.input_px)
+    losses = []
+    while not training.is_done:
+        losses.append(round(training.run_epoch(examples), 4))
+    trained = time.monotonic()
+    scored = score_held_out(chosen, line.look, {"candidate": (training.segmenter, spec.input_px)})["candidate"]
+    bundle, figures = make_candidate(
+        training.segmenter, spec, scored, normal=pixels_of(line.by_name[line.normals[0].capture_id])
+    )
+    cells = line.unseen[:: max(1, len(line.unseen) // given.unseen)]
+    report = {
+        "set": line.truth(chosen),
+        "losses": losses,
+        "train_s": round(trained - began, 1),
+        "check_s": round(time.monotonic() - trained, 1),
+        "figures": json.loads(figures.to_json()),
+        "teacher": quality(line.teacher, cells),
+        "segmenter": quality(examiner_of(bundle), cells),
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""From a frozen training set to a candidate: what its members show, what the network says of those held out.
+
+Runs inside the job. Images are decoded one at a time: those to train on are kept small, those held out are only scored.
+
+Shape suffixes: C = channels, H, W = size of the network's input, h, w = size of an image; P = pixels of all maps.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
+import siad
+from services.trainer.domain.records import Figures, Spec
+from services.trainer.domain.training_set import Member, Role, TrainingSet, Use
+from siad.core.events import WeightsKind
+from siad.core.images import DECODER_VERSION, Image
+from siad.core.manifest import Manifest
+from siad.core.preprocess import PREPROCESS_VERSION, input_size, preprocess
+from siad.core.scores import choose_threshold, image_auroc
+from siad.models.augment import Example
+from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
+from siad.models.detector import Detector
+from siad.models.examine import score_maps
+from siad.models.segmenter import METHOD, Segmenter, parts_of
+from siad.models.training import bytes_of
+
+Seen = tuple[Image, NDArray[np.uint8] | None]  # decoded, and the teacher's mask at image size; None for a normal
+Look = Callable[[Member], Seen]
+
+_MAP_PX = 64  # side to which maps are shrunk to be compared with masks: pixel figures need no more
+_MARK_QUANTILE = 0.995  # of the good captures' pixels; marks where no mask tells better
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What one detector said of one held-out capture."""
+
+    member: Member
+    score: float
+    map_P: NDArray[np.float32]
+    mask_P: NDArray[np.bool_]
+
+
+def examples_of(chosen: TrainingSet, look: Look, *, input_px: int) -> list[Example]:
+    """What there is to train on, preprocessed and kept as bytes; one shape, which is that of most images."""
+    examples = [_example(member, *look(member), input_px=input_px) for member in chosen.members if _trains(member)]
+    shape = Counter(example.mask_HW.shape for example in examples).most_common(1)[0][0]
+    return [example if example.mask_HW.shape == shape else _reshaped(example, shape) for example in examples]
+
+
+def _trains(member: Member) -> bool:
+    return member.use is Use.TRAIN
+
+
+def _example(member: Member, image_HWC: Image, mask_hw: NDArray[np.uint8] | None, *, input_px: int) -> Example:
+    height, width = input_size(*image_HWC.shape[:2], input_px=input_px)
+    mask_HW = np.zeros((height, width), np.uint8)
+    if mask_hw is not None and member.role is Role.DEFECT:
+        # by area, so that a thin scratch does not fall between two pixels
+        cover_HW = cv2.resize(mask_hw.astype(np.float32) / 255, (width, height), interpolation=cv2.INTER_AREA)
+        mask_HW = np.where(cover_HW >= min(0.5, float(cover_HW.max())), 255, 0).astype(np.uint8)
+    small = bytes_of(preprocess(image_HWC, input_px=input_px))
+    return Example(image_CHW=small, mask_HW=mask_HW, weight=member.weight)
+
+
+def _reshaped(example: Example, shape: tuple[int, ...]) -> Example:
+    size = (shape[1], shape[0])
+    planes = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in example.image_CHW]
+    mask_HW = np.asarray(cv2.resize(example.mask_HW, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return Example(image_CHW=np.stack(planes).astype(np.uint8), mask_HW=mask_HW, weight=example.weight)
+
+
+def score_held_out(
+    chosen: TrainingSet, look: Look, detectors: Mapping[str, tuple[Detector, int]]
+) -> dict[str, list[Scored]]:
+    """Have every detector (with its input size) score every held-out capture; each image is fetched once."""
+    scored: dict[str, list[Scored]] = {name: [] for name in detectors}
+    for member in chosen.members:
+        if _trains(member):
+            continue
+        image_HWC, mask_hw = look(member)
+        for name, (detector, input_px) in detectors.items():
+            [map_hw] = score_maps(detector, [image_HWC], input_px=input_px)
+            scored[name].append(
+                Scored(member=member, score=float(map_hw.max()), map_P=_shrunk(map_hw), mask_P=_marked(mask_hw, member))
+            )
+    return scored
+
+
+def _shrunk(map_hw: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(map_hw, (_MAP_PX, _MAP_PX), interpolation=cv2.INTER_AREA), np.float32).ravel()
+
+
+def _marked(mask_hw: NDArray[np.uint8] | None, member: Member) -> NDArray[np.bool_]:
+    if mask_hw is None or member.role is not Role.DEFECT:
+        return np.zeros(_MAP_PX * _MAP_PX, np.bool_)
+    return _shrunk(mask_hw.astype(np.float32)) >= 127.5
+
+
+def thresholds_of(scored: Iterable[Scored], *, budget: float) -> tuple[float, float, float | None, tuple[float, ...]]:
+    """Cut by the captures held out to calibrate on.
+
+    Returns:
+        Image threshold, pixel threshold, promised false-reject rate or None, and the scores they rest on.
+    """
+    known = [one for one in scored if one.member.use is Use.CALIBRATE]
+    goods = [one for one in known if one.member.role is not Role.DEFECT]
+    held_out = tuple(one.score for one in goods)
+    threshold, promised = choose_threshold(held_out, budget=budget)
+    usual = float(np.quantile(np.concatenate([one.map_P for one in goods]), _MARK_QUANTILE))
+    mark = _best_mark([one for one in known if one.member.role is Role.DEFECT], otherwise=usual)
+    return threshold, min(threshold, mark), promised, held_out
+
+
+def _best_mark(defects: Sequence[Scored], *, otherwise: float) -> float:
+    """Where the marks agree best (F1) with the teacher's, over the defects held out to calibrate on."""
+    if not any(one.mask_P.any() for one in defects):
+        return otherwise
+    masks_P = np.concatenate([one.mask_P for one in defects])
+    precision, recall, cuts = precision_recall_curve(masks_P, np.concatenate([one.map_P for one in defects]))
+    agreement = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    return float(cuts[int(np.argmax(agreement[:-1]))])
+
+
+def figures_of(scored: Iterable[Scored], *, image_threshold: float) -> Figures:
+    """What a detector did on the captures held out to check by."""
+    known = [one for one in scored if one.member.use is Use.CHECK]
+    is_defect = [one.member.role is Role.DEFECT for one in known]
+    rejected = [one.score >= image_threshold for one in known]
+    masks_P = np.concatenate([one.mask_P for one in known])
+    maps_P = np.concatenate([one.map_P for one in known])
+    return Figures(
+        normals=is_defect.count(False),
+        defects=is_defect.count(True),
+        false_rejects=sum(no and not bad for no, bad in zip(rejected, is_defect, strict=True)),
+        detected=sum(no and bad for no, bad in zip(rejected, is_defect, strict=True)),
+        image_auroc=image_auroc([one.score for one in known], is_defect),
+        pixel_ap=float(average_precision_score(masks_P, maps_P)) if masks_P.any() else 0.0,
+    )
+
+
+def make_candidate(
+    segmenter: Segmenter, spec: Spec, scored: Sequence[Scored], *, normal: Image
+) -> tuple[Bundle, Figures]:
+    """Bundle a trained network with thresholds from what it was not trained on, and say what it does on the rest."""
+    threshold, mark, promised, held_out = thresholds_of(scored, budget=spec.false_reject_budget)
+    figures = figures_of(scored, image_threshold=threshold)
+    parts = {**parts_of(segmenter), GOLDEN: golden_part(segmenter, golden_crops(normal))}
+    manifest = Manifest(
+        kind=WeightsKind.SEGMENTER,
+        method=METHOD,
+        line=spec.line,
+        product=spec.product,
+        code_version=siad.__version__,
+        parts=describe_parts(parts),
+        decoder_version=DECODER_VERSION,
+        preprocess_version=PREPROCESS_VERSION,
+        input_px=spec.input_px,
+        image_threshold=threshold,
+        pixel_threshold=mark,
+        promised_false_reject=promised,
+        held_out_scores=held_out,
+        metrics=(
+            ("checked_defects", float(figures.defects)),
+            ("checked_normals", float(figures.normals)),
+            ("detection_rate", figures.detection_rate),
+            ("false_reject_rate", figures.false_reject_rate),
+            ("image_auroc", figures.image_auroc),
+            ("pixel_ap", figures.pixel_ap),
+        ),
+        normals=(),
+        training_set=spec.training_set,
+        parent=spec.teacher,
+    )
+    return Bundle(manifest, parts), figures

@@ -1,0 +1,260 @@
+"""From what the store says of a line and product to what is to be done about its segmenter.
+
+``plan`` is pure. Every action leaves its mark in the store before the next depends on it, so whoever plans next, after
+a crash at any place, finds what is still to do: a run without a judgement, a candidate that no pointer names.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from services.trainer import metrics
+from services.trainer.domain.judge import JudgePolicy, fail, judge
+from services.trainer.domain.ledger import LedgerFile, fresh_captures, rows_of
+from services.trainer.domain.records import Judgement, Report, Spec, run_name
+from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, may_start
+from services.trainer.domain.training_set import FreezePolicy, Normal, TooFew, freeze
+from services.trainer.ports import Jobs, Ledger, Lines, Releases, Runs, TrainingSets
+from siad.core.events import SegmenterStatus, WeightsKind
+from siad.runtime.clock import SYSTEM_CLOCK, Clock
+from siad.runtime.registry import Pointer
+
+log = structlog.get_logger()
+
+UNIT: Final = "trainer"
+_EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One line and product, as the store tells it."""
+
+    line: str
+    product: str
+    files: tuple[LedgerFile, ...]
+    normals: tuple[Normal, ...]
+    runs: tuple[RunState, ...]  # oldest first
+    teacher: Pointer
+    segmenter: Pointer | None
+    announced: int  # revision of the segmenter's pointer that this process has told everybody; 0 for none
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell where the segmenter's pointer stands: it moved, or this process has just started."""
+
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let an accepted candidate serve."""
+
+    weights: str
+    expected: Pointer | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Start the job of an open run, or start it again, and wait for its end."""
+
+    run: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Decide about a candidate."""
+
+    spec: Spec
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Write off a run whose job keeps falling."""
+
+    spec: Spec
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Freeze a training set and open a run on it."""
+
+    state: State = field(repr=False)
+    number: int
+
+
+Action = Announce | Release | RunJob | Judge | GiveUp | Freeze
+
+
+def plan(state: State, now: datetime, *, policy: SchedulePolicy) -> list[Action]:
+    """Say what is to be done for one line and product."""
+    actions: list[Action] = []
+    if state.segmenter is not None and state.segmenter.revision > state.announced:
+        actions.append(Announce(state.segmenter))
+    last = state.runs[-1] if state.runs else None
+    if last is not None and last.candidate and not _was_released(last.candidate, state.segmenter):
+        return [*actions, Release(last.candidate, state.segmenter)]
+    if last is not None and last.is_open:
+        return [*actions, *_push(last, now, policy)]
+    fresh = fresh_captures(state.files, since=last.spec.ledger_until_at if last else None)
+    if is_due(fresh=fresh, normals=len(state.normals), last=last, now=now, policy=policy):
+        actions.append(Freeze(state, len(state.runs) + 1))
+    return actions
+
+
+def _was_released(weights: str, pointer: Pointer | None) -> bool:
+    """A candidate that served once is not released again: somebody may have rolled it back."""
+    return pointer is not None and weights in (pointer.weights, *pointer.history)
+
+
+def _push(run: RunState, now: datetime, policy: SchedulePolicy) -> list[Action]:
+    if run.report is not None:
+        return [Judge(run.spec, run.report)]
+    if not may_start(run, now=now, policy=policy):
+        return []
+    if run.attempts >= policy.attempts_max:
+        return [GiveUp(run.spec, run.attempts)]
+    return [RunJob(run.spec.run, run.attempts + 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """Every rule that the trainer decides by."""
+
+    schedule: SchedulePolicy
+    freeze: FreezePolicy
+    judge: JudgePolicy
+    input_px: int
+    epochs: int
+    train_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Training:
+    """The trainer's works for ``siad.runtime.reconcile``."""
+
+    ledger: Ledger
+    training_sets: TrainingSets
+    runs: Runs
+    jobs: Jobs
+    releases: Releases
+    lines: Lines
+    policies: Policies
+    nudge: asyncio.Event  # set when an action makes another one possible
+    clock: Clock = SYSTEM_CLOCK
+    _announced: dict[str, int] = field(default_factory=dict)
+    _waits: dict[str, str] = field(default_factory=dict)  # unit -> why nothing could be frozen, said once
+
+    async def names(self) -> list[str]:
+        """Every line and product that has a teacher."""
+        return [f"{UNIT}/{teacher.line}/{teacher.product}" for teacher in await self.releases.teachers()]
+
+    async def observe(self, name: str) -> State:
+        """Read one line and product."""
+        _, line, product = name.split("/")
+        teacher = await self.releases.pointer(WeightsKind.TEACHER, line, product)
+        assert teacher is not None, f"{name} was listed with a teacher; pointers are never taken away"
+        state = State(
+            line=line,
+            product=product,
+            files=tuple(await self.ledger.read(line, product)),
+            normals=tuple(await self.lines.normals(line, product)),
+            runs=tuple(await self.runs.read(line, product)),
+            teacher=teacher,
+            segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, line, product),
+            announced=self._announced.get(name, 0),
+        )
+        since = state.runs[-1].spec.ledger_until_at if state.runs else None
+        metrics.NEW_CAPTURES.labels(line, product).set(fresh_captures(state.files, since=since))
+        return state
+
+    def plan(self, state: State, now: datetime) -> list[Action]:
+        """Say what is to be done."""
+        return plan(state, now, policy=self.policies.schedule)
+
+    async def act(self, name: str, action: Action) -> None:
+        """Do it; another process that does the same gets ConflictError, here or there."""
+        _, line, product = name.split("/")
+        match action:
+            case Announce(pointer):
+                await self.releases.announce(pointer)
+                self._announced[name] = pointer.revision
+            case Release(weights, expected):
+                await self._release(line, product, weights, expected)
+            case RunJob(run, attempt):
+                await self._run_job(line, run, attempt)
+            case Judge(spec, report):
+                await self._close(spec, judge(spec, report, policy=self.policies.judge, now=self.clock.now()))
+            case GiveUp(spec, attempts):
+                await self._close(spec, fail(spec, attempts=attempts, now=self.clock.now()))
+            case Freeze(state, number):
+                await self._freeze(name, state, number)
+        if not isinstance(action, Freeze):
+            self.nudge.set()
+
+    async def _freeze(self, name: str, state: State, number: int) -> None:
+        teachers = (state.teacher.weights, *state.teacher.history)
+        chosen = freeze(rows_of(state.files), state.normals, teachers=teachers, policy=self.policies.freeze)
+        if isinstance(chosen, TooFew):
+            self._wait(name, chosen.reason)
+            return
+        if state.runs and state.runs[-1].spec.training_set == chosen.digest:
+            self._wait(name, "the same training set as last time")
+            return
+        self._waits.pop(name, None)
+        await self.training_sets.put(state.line, state.product, chosen)
+        now = state.segmenter
+        serving = now.weights if now is not None and now.status is SegmenterStatus.SERVING else ""
+        spec = Spec(
+            run=run_name(state.line, state.product, number),
+            line=state.line,
+            product=state.product,
+            training_set=chosen.digest,
+            teacher=state.teacher.weights,
+            serving=serving,
+            ledger_until_at=max((file.written_at for file in state.files), default=_EVER),
+            false_reject_budget=await self.lines.false_reject_budget(state.line),
+            input_px=self.policies.input_px,
+            epochs=self.policies.epochs,
+            train_s=self.policies.train_s,
+            frozen_at=self.clock.now(),
+        )
+        await self.runs.put_spec(spec)
+        log.info("training_set_frozen", run=spec.run, training_set=chosen.digest, images=len(chosen.members))
+        self.nudge.set()
+
+    async def _run_job(self, line: str, run: str, attempt: int) -> None:
+        async with self.jobs.turn():
+            await self.runs.put_attempt(run, attempt, self.clock.now())
+            metrics.JOB_STARTS.labels(line).inc()
+            await self.jobs.run(run)
+
+    async def _close(self, spec: Spec, judgement: Judgement) -> None:
+        await self.runs.put_judgement(judgement)
+        seconds = (judgement.judged_at - spec.frozen_at).total_seconds()
+        metrics.RUNS.labels(spec.line, judgement.outcome.value).inc()
+        metrics.RUN_SECONDS.labels(judgement.outcome.value).observe(seconds)
+        log.info(
+            "run_judged",
+            run=spec.run,
+            outcome=judgement.outcome.value,
+            reason=judgement.reason,
+            weights=judgement.weights,
+            seconds=round(seconds, 1),
+        )
+
+    async def _release(self, line: str, product: str, weights: str, expected: Pointer | None) -> None:
+        pointer = await self.releases.point(weights, expected=expected, line=line, product=product, at=self.clock.now())
+        metrics.RELEASES.labels(line).inc()
+        log.info("segmenter_released", line=line, product=product, weights=weights, revision=pointer.revision)
+
+    def _wait(self, name: str, reason: str) -> None:
+        if self._waits.get(name) != reason:
+            self._waits[name] = reason
+            log.info("nothing_frozen", reason=reason)

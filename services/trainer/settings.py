@@ -1,0 +1,28 @@
+"""Every knob of the trainer. One class, read once, in ``app.py``."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from siad.runtime.settings import StageSettings
+
+
+class TrainerSettings(StageSettings):
+    """Read from ``SIAD_TRAINER_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="SIAD_TRAINER_")
+
+    http_port: int = Field(default=8403, ge=0, le=65535)
+    batch_max: int = Field(default=500, ge=1)  # pseudo-masks in one ledger file
+    batch_wait_s: float = Field(default=2.0, gt=0)  # a smaller file is written after so long
+    plan_every_s: float = Field(default=5.0, gt=0)  # how often each line's state is read and planned for
+    captures_min: int = Field(default=120, ge=20)  # new ones before a line is trained again; fewer teach too little
+    normals_min: int = Field(default=10, ge=2)  # so many the teacher needs too
+    cooldown_s: float = Field(default=600.0, ge=0)  # a line rests after a run, so that two lines can take turns
+    attempts_max: int = Field(default=4, ge=1)  # starts of one job before its run is written off
+    job_limit_s: float = Field(default=900.0, gt=0)  # a job that hangs is ended after so long
+    members_max: int = Field(default=400, ge=50)  # images in a training set; 300 kB each in the job's memory
+    input_px: int = Field(default=256, ge=64)  # 384 finds smaller defects and takes twice as long
+    epochs: int = Field(default=12, ge=1)
+    train_s: float = Field(
+        default=45.0, gt=0
+    )  # training ends after so long with what it has; starting takes 20 to 30 s more
