@@ -153,3 +153,11 @@ class Bus(Protocol):
     def state(self, topic: str) -> AbstractAsyncContextManager[StateReader]:
         """Open a reader of one state topic."""
         ...
+
+
+def refuse_oversize(message: Message) -> None:
+    """Raise ValueError where a value is over the bound that every adapter keeps."""
+    size, most = len(message.value or b""), bytes_max(message.topic)
+    if size > most:
+        msg = f"message for {message.topic} key {message.key!r} has {size} bytes, {most} are allowed; nothing was sent"
+        raise ValueError(msg)

@@ -1,0 +1,301 @@
+"""The bus in memory: for tests, and for whoever wants the loop in one process. One event loop, no threads.
+
+It keeps Kafka's promises as far as the port makes them: order per partition, groups whose members share the places
+out, offsets that outlive their members, state topics read whole. ``down`` plays an outage; ``abandon`` plays a member
+that died without a word.
+"""
+
+import asyncio
+import time
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from siad.core.errors import TransientError
+from siad.core.topics import Topic
+from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Place, Record, refuse_oversize
+
+Places = frozenset[Place]
+NOBODY: Places = frozenset()
+
+
+@dataclass(slots=True)
+class _Group:
+    """The members of one group, and how far it is."""
+
+    commits: dict[Place, Commit] = field(default_factory=dict)
+    members: list["MemoryConsumer"] = field(default_factory=list)
+    sharing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class MemoryBus:
+    """One broker; the process is its disk."""
+
+    def __init__(self, *, partitions: int = 4) -> None:
+        self.down = False
+        self._partitions = partitions
+        self._logs: dict[Place, list[Record]] = {}
+        self._groups: dict[str, _Group] = {}
+        self._news = asyncio.Condition()
+
+    async def create_topics(self, topics: Sequence[Topic]) -> None:
+        """Make the topics that are missing; leave those that stand."""
+        self._answer()
+        for topic in topics:
+            for partition in range(1 if topic.kind == "state" else self._partitions):
+                self._logs.setdefault(Place(topic.name, partition), [])
+
+    async def probe(self) -> None:
+        """Return unless ``down``."""
+        self._answer()
+
+    @asynccontextmanager
+    async def producer(self) -> AsyncIterator["MemoryProducer"]:
+        """Open a producer."""
+        yield MemoryProducer(self)
+
+    @asynccontextmanager
+    async def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str,
+        start: Literal["earliest", "latest"],
+        on_assign: OnAssign | None = None,
+        on_revoke: OnRevoke | None = None,
+    ) -> AsyncIterator["MemoryConsumer"]:
+        """Join ``group``; leaving shares its places out again."""
+        consumer = MemoryConsumer(self, frozenset(topics), group, start, on_assign, on_revoke)
+        await self._join(consumer)
+        try:
+            yield consumer
+        finally:
+            await self._leave(consumer)
+
+    @asynccontextmanager
+    async def state(self, topic: str) -> AsyncIterator["MemoryStateReader"]:
+        """Open a reader of one state topic."""
+        yield MemoryStateReader(self, Place(topic, 0))
+
+    async def abandon(self, consumer: "MemoryConsumer") -> None:
+        """Play a member that died: it is told nothing, and its places move to the others."""
+        consumer.is_gone = True
+        await self._share_out(self.group(consumer.group), leaving=consumer)
+
+    def records(self, topic: str) -> list[Record]:
+        """Everything in a topic, partition by partition; for tests."""
+        return [record for place in self.places([topic]) for record in self._logs[place]]
+
+    # what producers, consumers and readers need
+
+    def places(self, topics: Sequence[str] | frozenset[str]) -> list[Place]:
+        """The partitions of some topics, in order."""
+        return sorted(place for place in self._logs if place.topic in topics)
+
+    def group(self, name: str) -> _Group:
+        """A consumer group, made where it is new."""
+        return self._groups.setdefault(name, _Group())
+
+    def log(self, place: Place) -> list[Record]:
+        """One partition.
+
+        Raises:
+            TransientError: the broker is down, or there is no such topic (yet).
+        """
+        self._answer()
+        if place not in self._logs:
+            msg = f"topic {place.topic} partition {place.partition} does not exist; create it first"
+            raise TransientError(msg)
+        return self._logs[place]
+
+    async def append(self, message: Message) -> None:
+        """Put one message at the end of its key's partition."""
+        count = len(self.places([message.topic]))
+        place = Place(message.topic, zlib.crc32(message.key.encode()) % max(count, 1))
+        log = self.log(place)
+        record = Record(
+            place=place,
+            offset=len(log),
+            key=message.key.encode(),
+            value=message.value,
+            headers=message.headers,
+            timestamp_ms=time.time_ns() // 1_000_000,
+        )
+        log.append(record)
+        async with self._news:
+            self._news.notify_all()
+
+    async def wait_for_news(self, timeout_s: float) -> None:
+        """Return once something was published, or after ``timeout_s``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._news:
+                await self._news.wait()
+
+    def _answer(self) -> None:
+        if self.down:
+            msg = "broker in memory is down"
+            raise TransientError(msg)
+
+    async def _join(self, consumer: "MemoryConsumer") -> None:
+        group = self.group(consumer.group)
+        group.members.append(consumer)
+        await self._share_out(group)
+
+    async def _leave(self, consumer: "MemoryConsumer") -> None:
+        if consumer.is_gone:
+            return
+        if consumer.on_revoke is not None and consumer.assigned():
+            await consumer.on_revoke(consumer.assigned())
+        consumer.is_gone = True
+        await self._share_out(self.group(consumer.group), leaving=consumer)
+
+    async def _share_out(self, group: _Group, *, leaving: "MemoryConsumer | None" = None) -> None:
+        """Deal every place to one member: the members' turns go round. What moves is revoked first."""
+        async with group.sharing:
+            if leaving is not None:
+                group.members.remove(leaving)
+                leaving.places = NOBODY
+            wanted: dict[int, set[Place]] = {id(member): set() for member in group.members}
+            topics = frozenset(topic for member in group.members for topic in member.topics)
+            for number, place in enumerate(self.places(topics)):
+                takers = [member for member in group.members if place.topic in member.topics]
+                wanted[id(takers[number % len(takers)])].add(place)
+            for member in group.members:
+                if lost := member.places - wanted[id(member)]:
+                    if member.on_revoke is not None:
+                        await member.on_revoke(lost)
+                    member.places -= lost
+                    member.forget(lost)
+            for member in group.members:
+                if gained := frozenset(wanted[id(member)]) - member.places:
+                    if member.on_assign is not None:
+                        await member.on_assign(gained)
+                    member.places |= gained
+
+
+class MemoryProducer:
+    """Sends to a ``MemoryBus``."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Send in order; a message that is too large stops all of them."""
+        for message in messages:
+            refuse_oversize(message)
+        for message in messages:
+            await self._bus.append(message)
+
+
+class MemoryConsumer:
+    """One member of one group of a ``MemoryBus``."""
+
+    def __init__(
+        self,
+        bus: MemoryBus,
+        topics: frozenset[str],
+        group: str,
+        start: Literal["earliest", "latest"],
+        on_assign: OnAssign | None,
+        on_revoke: OnRevoke | None,
+    ) -> None:
+        self.topics, self.group = topics, group
+        self.on_assign, self.on_revoke = on_assign, on_revoke
+        self.places: Places = NOBODY
+        self.is_gone = False
+        self._bus, self._start = bus, start
+        self._paused: set[Place] = set()
+        self._positions: dict[Place, int] = {}
+
+    async def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
+        """Fetch up to ``max_records``; [] after ``timeout_s``."""
+        end_s = time.monotonic() + timeout_s
+        while True:
+            records: list[Record] = []
+            for place in sorted(self.places - self._paused):
+                log, position = self._bus.log(place), self._position(place)
+                batch = log[position : position + max_records - len(records)]
+                self._positions[place] = position + len(batch)
+                records += batch
+            left_s = end_s - time.monotonic()
+            if records or left_s <= 0:
+                await asyncio.sleep(0)  # as a real one does: whoever else is ready gets a turn
+                return records
+            await self._bus.wait_for_news(left_s)
+
+    def assigned(self) -> Places:
+        """The places that are this member's now."""
+        return self.places
+
+    def pause(self, places: Places) -> None:
+        """Fetch nothing from these places until they are resumed."""
+        self._paused |= places & self.places
+
+    def resume(self, places: Places) -> None:
+        """Fetch from these places again."""
+        self._paused -= places
+
+    async def commit(self, commits: Mapping[Place, Commit]) -> None:
+        """Move the group's offsets; places that are another member's now are refused."""
+        await self._bus.probe()
+        if lost := commits.keys() - self.places:
+            msg = f"commit refused: {', '.join(map(str, sorted(lost)))} moved to another member"
+            raise TransientError(msg)
+        self._bus.group(self.group).commits.update(commits)
+
+    async def committed(self, place: Place) -> Commit | None:
+        """The group's last commit at ``place``."""
+        await self._bus.probe()
+        return self._bus.group(self.group).commits.get(place)
+
+    async def lag(self) -> Mapping[Place, int]:
+        """Records behind the end that are not yet committed."""
+        commits = self._bus.group(self.group).commits
+        return {
+            place: len(self._bus.log(place)) - (commits[place].offset if place in commits else 0)
+            for place in self.places
+        }
+
+    def forget(self, places: Places) -> None:
+        """These places are another's now: if they come back, reading begins at the group's commit."""
+        self._paused -= places
+        for place in places:
+            self._positions.pop(place, None)
+
+    def _position(self, place: Place) -> int:
+        if place not in self._positions:
+            commit = self._bus.group(self.group).commits.get(place)
+            beginning = 0 if self._start == "earliest" else len(self._bus.log(place))
+            self._positions[place] = beginning if commit is None else commit.offset
+        return self._positions[place]
+
+
+class MemoryStateReader:
+    """Reads one state topic of a ``MemoryBus`` whole."""
+
+    def __init__(self, bus: MemoryBus, place: Place) -> None:
+        self._bus, self._place, self._position = bus, place, 0
+
+    async def snapshot(self) -> dict[str, Record]:
+        """The last record of each key that is not gone."""
+        table: dict[str, Record] = {}
+        for record in self._next():
+            if record.value is None:
+                table.pop(record.key.decode(), None)
+            else:
+                table[record.key.decode()] = record
+        return table
+
+    async def changes(self, *, timeout_s: float) -> list[Record]:
+        """What came since, in order; [] after ``timeout_s``."""
+        if news := self._next():
+            return news
+        await self._bus.wait_for_news(timeout_s)
+        return self._next()
+
+    def _next(self) -> list[Record]:
+        log = self._bus.log(self._place)
+        news, self._position = log[self._position :], len(log)
+        return news
