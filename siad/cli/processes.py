@@ -1,7 +1,6 @@
 """Programs that run beside this one: started, watched, restarted when they fall, stopped in order."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
@@ -13,10 +12,11 @@ from pathlib import Path
 
 import httpx
 
+from siad.runtime.child import die_with_parent
+
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)  # the last repeats
 CALM_S = 60.0  # up for so long, a program's earlier falls are forgotten
 STOP_S = 20.0  # a stage drains what it has in hand; past that it is killed
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class State(StrEnum):
@@ -112,14 +112,8 @@ async def _start(program: Program) -> asyncio.subprocess.Process:
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is ours to pass on, in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
-
-
-def _die_with_parent() -> None:
-    """Run in the child: if we are killed with -9, the kernel ends it too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:

@@ -1,0 +1,22 @@
+"""Where the broker is, and how topics are made on it."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from siad.runtime.settings import Settings
+
+
+class BusSettings(Settings):
+    """Read from ``SIAD_BUS_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="SIAD_BUS_")
+
+    bootstrap: str = Field(min_length=1)  # host:port, ...; no default: events on the wrong broker judge the wrong line
+    partitions: int = Field(default=6, ge=1)  # of a work topic that is made new; bounds the members of a group
+    replication: int = Field(default=1, ge=1)  # copies of every topic made new; 3 in a plant
+    min_insync_replicas: int = Field(default=1, ge=1)  # copies that must have a message before it counts; 2 in a plant
+    work_retention_h: float = Field(default=7 * 24, gt=0)  # the store is the record, so a week to catch up is plenty
+    dead_letter_retention_h: float = Field(default=90 * 24, gt=0)  # people look at them, some day
+    session_timeout_s: float = Field(default=10.0, ge=1)  # a member silent for so long is dead
+    publish_timeout_s: float = Field(default=15.0, gt=0)  # then the publish counts as failed, and is tried again
+    request_timeout_s: float = Field(default=15.0, gt=0)  # for commits, lags and the like

@@ -1,0 +1,40 @@
+"""Every bus that there is, for one suite."""
+
+import uuid
+
+import pytest
+
+from siad.core.topics import Topic
+from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.bus.port import Bus
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def bus(request: pytest.FixtureRequest) -> Bus:
+    """One bus with nothing on it that a test could trip over: topics and groups have fresh names."""
+    if request.param == "memory":
+        return MemoryBus(partitions=4)
+    kafka_bus: Bus = request.getfixturevalue("kafka_bus")
+    return kafka_bus
+
+
+@pytest.fixture
+async def topic(bus: Bus) -> str:
+    """A work topic of four partitions."""
+    name = f"work-{uuid.uuid4().hex}"
+    await bus.create_topics([Topic(name, "work", "ingest", ())])
+    return name
+
+
+@pytest.fixture
+async def state_topic(bus: Bus) -> str:
+    """A state topic."""
+    name = f"state-{uuid.uuid4().hex}"
+    await bus.create_topics([Topic(name, "state", "ingest", ())])
+    return name
+
+
+@pytest.fixture
+def group() -> str:
+    """A group that nobody was in."""
+    return f"group-{uuid.uuid4().hex}"
