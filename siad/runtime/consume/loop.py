@@ -123,8 +123,7 @@ class Loop:
         for record in await self._poll():
             self._accept(record)
         self._dispatch()
-        if self._commits.is_due(self._lanes.values()):
-            self._chore("commit", self._commit_dirty)
+        self._commit_when_due()
         if self._clock.monotonic() >= self._lag_due_s:
             self._lag_due_s = self._clock.monotonic() + self._limits.lag_every_s
             self._chore("lag", self._measure_lag)
@@ -258,6 +257,7 @@ class Loop:
             for arrival in (arrival for parcel in run for arrival in parcel.arrivals):
                 metrics.DONE.labels(self._stage, lane.place.topic).inc()
                 metrics.RECORD_SECONDS.labels(self._stage, lane.place.topic).observe(now_s - arrival.at_s)
+            self._commit_when_due()
         lane.is_publishing = False
         self._dispatch()
 
@@ -327,6 +327,10 @@ class Loop:
             await asyncio.wait(tasks, timeout=left_s)
         for task in tasks:
             task.cancel()
+
+    def _commit_when_due(self) -> None:
+        if self._commits.is_due(self._lanes.values()):
+            self._chore("commit", self._commit_dirty)
 
     async def _commit_dirty(self) -> None:
         await self._commits.commit_dirty(self._lanes.values())
