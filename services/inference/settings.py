@@ -13,6 +13,7 @@ class InferenceSettings(StageSettings):
 
     http_port: int = Field(default=8404, ge=0, le=65535)
     max_in_flight: int = Field(default=32, ge=1)  # captures; past it the consumer pauses. Decoded images lie in memory
+    handler_timeout_s: float = Field(default=60.0, gt=0)  # then it counts as transient; a load may be waited for
     torch_threads: int = Field(default=1, ge=1)  # of one batch; left alone torch takes every core of the node
     batch_max: int = Field(default=8, ge=1)  # images scored together; more gains little on a CPU and costs waiting
     batch_wait_s: float = Field(default=0.003, ge=0)  # how long a lone image waits for company

@@ -1,0 +1,67 @@
+"""The settings of lines: the present ones from their state topic, any other revision from the store."""
+
+import json
+from collections import OrderedDict
+from datetime import datetime
+from typing import Any
+
+from siad.core.errors import MissingError, PoisonError
+from siad.core.events import LineChanged
+from siad.core.keys import line_revision_key
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.state import StateTable
+
+KEPT_MAX = 1024  # revisions in memory, beside the present ones
+
+
+class KnownLines:
+    """The port ``Lines``."""
+
+    def __init__(self, table: StateTable[LineChanged], blobs: AsyncBlobs) -> None:
+        self._table = table
+        self._blobs = blobs
+        self._kept: OrderedDict[tuple[str, int], LineChanged] = OrderedDict()
+
+    async def check(self) -> None:
+        """Raise TransientError until the present settings were read."""
+        await self._table.check()
+
+    def present(self, line: str) -> LineChanged | None:
+        """The settings as they now stand; None where there is no such line."""
+        return self._table.lookup(line)
+
+    async def settings(self, line: str, revision: int) -> LineChanged:
+        """The settings at one revision: an event may be older than the table, or faster.
+
+        Raises:
+            PoisonError: there are none of that revision, so nobody knows the deadline.
+        """
+        present = self._table.lookup(line)
+        if present is not None and present.revision == revision:
+            return present
+        if (kept := self._kept.get((line, revision))) is not None:
+            self._kept.move_to_end((line, revision))
+            return kept
+        key = line_revision_key(line, revision)
+        try:
+            settings = _read(line, revision, (await self._blobs.get(key)).data)
+        except (MissingError, KeyError, TypeError, ValueError) as error:
+            msg = f"settings {self._blobs.uri(key)} that a capture names can't be read: {error!r}"
+            raise PoisonError(msg) from error
+        self._kept[line, revision] = settings
+        if len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+        return settings
+
+
+def _read(line: str, revision: int, data: bytes) -> LineChanged:
+    raw: dict[str, Any] = json.loads(data)
+    return LineChanged(
+        line=line,
+        revision=revision,
+        product=raw["product"],
+        false_reject_budget=float(raw["false_reject_budget"]),
+        shards=int(raw["shards"]),
+        deadline_s=float(raw["deadline_s"]),
+        changed_at=datetime.fromisoformat(raw["changed_at"]),
+    )

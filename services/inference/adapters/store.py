@@ -1,0 +1,54 @@
+"""Images and masks, as they lie in the store.
+
+Shape suffixes: H = image height, W = image width.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.core import keys
+from siad.core.errors import CorruptError, MissingError, PoisonError
+from siad.core.events import ImageStored
+from siad.core.images import Image, ImageError, decode_image
+from siad.core.masks import encode_mask
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import get_verified
+
+
+class StoredImages:
+    """Reads, verifies and decodes, in the store's threads: decoding takes as long as fetching."""
+
+    def __init__(self, blobs: AsyncBlobs) -> None:
+        self._blobs = blobs
+
+    async def fetch(self, event: ImageStored) -> Image:
+        """The image of one capture.
+
+        Raises:
+            PoisonError: it is missing, not what its digest says, or no image.
+        """
+        return await self._blobs.run(self._fetch, event)
+
+    def _fetch(self, event: ImageStored) -> Image:
+        try:
+            key = self._blobs.key_of(event.image_uri)
+            return decode_image(get_verified(self._blobs.blobs, key, sha256=event.image_id))
+        except (MissingError, CorruptError, ImageError, ValueError) as error:
+            msg = f"image {event.image_uri} of capture {event.capture_id} can't be judged: {error}"
+            raise PoisonError(msg) from error
+
+
+class StoredMasks:
+    """Writes masks."""
+
+    def __init__(self, blobs: AsyncBlobs) -> None:
+        self._blobs = blobs
+
+    async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
+        """Write one mask, give its address."""
+        key = keys.mask_key(line, capture_id, weights)
+        await self._blobs.run(self._store, key, mask_HW)
+        return self._blobs.uri(key)
+
+    def _store(self, key: str, mask_HW: NDArray[np.uint8]) -> None:
+        self._blobs.blobs.put(key, encode_mask(mask_HW), content_type="image/png")

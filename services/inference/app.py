@@ -1,0 +1,223 @@
+"""The composition root of inference: settings, adapters, handlers, routes, tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+import torch
+
+from services.inference import handlers
+from services.inference.adapters.lines import KnownLines
+from services.inference.adapters.load import BundleLoader
+from services.inference.adapters.models import Models
+from services.inference.adapters.news import PointerPoll, release_of_segmenter, release_of_teacher
+from services.inference.adapters.store import StoredImages, StoredMasks
+from services.inference.adapters.verdicts import CountingBus
+from services.inference.routes import Desk, make_router
+from services.inference.settings import InferenceSettings
+from siad.core.errors import PoisonError, TransientError
+from siad.core.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
+from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
+from siad.models.slot import Slots
+from siad.runtime.backoff import Backoff
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.open import open_blobs
+from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.settings import StoreSettings
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus, Message, Record
+from siad.runtime.bus.settings import BusSettings
+from siad.runtime.codec import decode, encode
+from siad.runtime.consume import Limits, bind_event, consume, event_route
+from siad.runtime.registry import Registry
+from siad.runtime.stage import Stage, run_stage
+from siad.runtime.state import StateTable
+
+log = structlog.get_logger()
+
+NAME = "inference"
+
+
+def main() -> None:
+    """Run inference as its environment says, until a signal."""
+    settings = InferenceSettings.load()
+    bus, store = BusSettings.load(), StoreSettings.load()
+
+    @asynccontextmanager
+    async def open_all(stage: Stage) -> AsyncIterator[None]:
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store)):
+            yield
+
+    run_stage(NAME, settings, open_all)
+
+
+@asynccontextmanager
+async def assemble(stage: Stage, settings: InferenceSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
+    """Fill in the stage; on leaving let threads and batches go."""
+    torch.set_num_threads(settings.torch_threads)
+    counting, store = CountingBus(bus, stage.clock), AsyncBlobs(blobs, workers=settings.max_in_flight)
+    with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader:
+        models = Models(
+            Slots(BundleLoader(Registry(blobs)), models_max=settings.models_max),
+            scorer=scorer,
+            loader=loader,
+            clock=stage.clock,
+            batch_max=settings.batch_max,
+            batch_wait_s=settings.batch_wait_s,
+        )
+        _Works(stage, settings, counting, store, models).wire()
+        scoring = asyncio.create_task(models.run(), name="models")
+        scoring.add_done_callback(partial(_end_with, stage))
+        try:
+            yield
+        finally:
+            scoring.cancel()
+            await asyncio.wait([scoring])
+            store.close()
+    if not scoring.cancelled() and (bug := scoring.exception()) is not None:
+        raise bug
+
+
+def _end_with(stage: Stage, scoring: "asyncio.Task[None]") -> None:
+    """Scoring outlives the tasks, which drain through it; should it fall, everything ends."""
+    if not scoring.cancelled():
+        stage.stop.set()
+
+
+class _Works:
+    """The tasks of the stage, and what they share."""
+
+    def __init__(self, stage: Stage, settings: InferenceSettings, bus: Bus, store: AsyncBlobs, models: Models) -> None:
+        self.stage, self.settings, self.bus, self.store, self.models = stage, settings, bus, store, models
+        self.lines = StateTable(LINE, LineChanged, stage=NAME)
+        self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME, on_change=self._on_teacher)
+        self.segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME, on_change=self._on_segmenter)
+        self.pointers = PointerPoll(store, models.learn)
+        self.known_lines = KnownLines(self.lines, store)
+        self.images, self.masks = StoredImages(store), StoredMasks(store)
+        self.topics_made = asyncio.Event()
+        self.is_warm = False
+
+    def wire(self) -> None:
+        """Hang everything into the stage."""
+        tables: dict[str, StateTable[Any]] = {
+            "lines": self.lines,
+            "teachers": self.teachers,
+            "segmenters": self.segmenters,
+        }
+        self.stage.health.checks |= {name: table.check for name, table in tables.items()}
+        self.stage.health.checks |= {
+            "pointers": self.pointers.check,
+            "weights": self._check_warm,
+            "bus": self.bus.probe,
+            "store": self.store.probe,
+        }
+        for name, table in tables.items():
+            self.stage.tasks[name] = partial(self._follow, table)
+        self.stage.tasks["pointers"] = partial(self.pointers.run, self.stage.stop, every_s=self.settings.poll_s)
+        self.stage.tasks["images"] = self._judge_stream
+        desk = Desk(
+            lines=self.known_lines,
+            models=self.models,
+            blobs=self.store,
+            clock=self.stage.clock,
+            upload_max_bytes=self.settings.upload_max_bytes,
+        )
+        self.stage.app.include_router(make_router(desk))
+
+    async def _follow(self, table: StateTable[Any]) -> None:
+        if await self._unless_stopped(self.topics_made.wait()):
+            await table.follow(self.bus, self.stage.stop)
+
+    async def _judge_stream(self) -> None:
+        """Judge the stream, once it is known what to judge by: before, every verdict would be UNKNOWN."""
+        if not (await self._unless_stopped(self._make_topics()) and await self._unless_stopped(self._warm())):
+            return
+        limits = Limits(
+            max_in_flight=self.settings.max_in_flight,
+            handler_timeout_s=self.settings.handler_timeout_s,
+            drain_s=self.settings.drain_s,
+        )
+        await consume(
+            self.bus,
+            {IMAGE.name: event_route(ImageStored, self._on_image, to=VERDICT)},
+            stage=NAME,
+            stop=self.stage.stop,
+            health=self.stage.health,
+            limits=limits,
+            on_poison=self._on_poison,
+            clock=self.stage.clock,
+        )
+
+    async def _make_topics(self) -> None:
+        backoff, attempt = Backoff(), 0
+        while not self.topics_made.is_set():
+            try:
+                await self.bus.create_topics([LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME)])
+            except TransientError as error:
+                delay_s = backoff.delay_s(attempt)
+                attempt += 1
+                log.warning("topics_not_made", reason=str(error), retry_s=round(delay_s, 3))
+                await self.stage.clock.sleep(delay_s)
+            else:
+                self.topics_made.set()
+
+    async def _warm(self) -> None:
+        for table in (self.lines, self.teachers, self.segmenters):
+            await table.wait_ready()
+        await self.pointers.wait_read()
+        await self.models.warm(places_max=self.settings.models_max // 2)
+        self.is_warm = True
+        log.info("warm", weights=len(self.models.serving()))
+
+    async def _check_warm(self) -> None:
+        if not self.is_warm:
+            msg = "the weights of the lines are not loaded yet"
+            raise TransientError(msg)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Wait for ``work``; False where the stage is told to stop first."""
+        working, stopping = asyncio.create_task(work), asyncio.create_task(self.stage.stop.wait())
+        try:
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            return not stopping.done()
+        finally:
+            working.cancel()
+            stopping.cancel()
+
+    async def _on_image(self, event: ImageStored) -> list[VerdictGiven]:
+        verdicts = await handlers.on_image_stored(
+            event,
+            lines=self.known_lines,
+            images=self.images,
+            examiner=self.models,
+            masks=self.masks,
+            clock=self.stage.clock,
+        )
+        for verdict in verdicts:
+            log.info("judged", decision=verdict.decision.value, reason=verdict.reason, weights=verdict.weights[:12])
+        return verdicts
+
+    async def _on_poison(self, record: Record, _: PoisonError) -> Sequence[Message]:
+        """Answer for a buried capture, as far as it can be named at all."""
+        try:
+            event = decode(ImageStored, record.value)
+        except PoisonError:
+            return []
+        bind_event(event)
+        verdicts = handlers.on_undecodable(event, clock=self.stage.clock)
+        return [Message(topic=VERDICT.name, key=record.key.decode(), value=encode(verdict)) for verdict in verdicts]
+
+    def _on_teacher(self, _: str, event: TeacherReleased | None) -> None:
+        if event is not None:  # a tombstone says nothing of the store: the pointer does
+            self.models.learn(release_of_teacher(event))
+
+    def _on_segmenter(self, _: str, event: SegmenterReleased | None) -> None:
+        if event is not None:
+            self.models.learn(release_of_segmenter(event))

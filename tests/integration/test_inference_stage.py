@@ -1,0 +1,358 @@
+"""The whole stage in one process: broker and store in memory, real weights, real HTTP."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from services.inference.app import assemble
+from services.inference.settings import InferenceSettings
+from siad.core.events import (
+    Decision,
+    Intent,
+    SegmenterReleased,
+    SegmenterStatus,
+    TeacherReleased,
+    VerdictGiven,
+    WeightsKind,
+)
+from siad.core.keys import part_key
+from siad.core.masks import decode_mask
+from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
+from siad.models.bundle import Bundle
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.bus.port import Message
+from siad.runtime.codec import decode, encode
+from siad.runtime.registry import Pointer
+from siad.runtime.stage import Stage, serve
+from tests import synthetic
+from tests.synthetic import PRODUCT, bundle, image_message, part_image, png, store_capture
+
+TOPICS = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter("inference")]
+T1, T2 = bundle(seed=1), bundle(seed=2)
+S1 = bundle(WeightsKind.SEGMENTER, seed=3)
+T1_ID, T2_ID, S1_ID = T1.manifest.weights, T2.manifest.weights, S1.manifest.weights
+
+
+@dataclass
+class Plant:
+    """One broker, one store, and inference between them."""
+
+    bus: MemoryBus = field(default_factory=lambda: MemoryBus(partitions=2))
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    http: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
+    sent: int = 0
+
+    async def send(self, *messages: Message) -> None:
+        async with self.bus.producer() as producer:
+            await producer.publish(messages)
+
+    async def make_line(self, **changes: Any) -> None:
+        settings = synthetic.settings(**changes)
+        await self.send(Message(topic=LINE.name, key=settings.line, value=encode(settings)))
+
+    async def release(self, made: Bundle, *, status: SegmenterStatus = SegmenterStatus.SERVING) -> None:
+        await self.tell(synthetic.release(self.blobs, made, status=status))
+
+    async def tell(self, pointer: Pointer) -> None:
+        told: dict[str, Any] = {
+            "line": pointer.line,
+            "product": pointer.product,
+            "revision": pointer.revision,
+            "weights": pointer.weights,
+            "released_at": pointer.released_at,
+        }
+        if pointer.kind is WeightsKind.TEACHER:
+            value, topic = encode(TeacherReleased(**told)), TEACHER.name
+        else:
+            value, topic = encode(SegmenterReleased(**told, status=pointer.status)), SEGMENTER.name
+        await self.send(Message(topic=topic, key=f"{pointer.line}/{pointer.product}", value=value))
+
+    async def capture(self, data: bytes | None = None, *, defect: bool = False, **changes: Any) -> str:
+        self.sent += 1
+        data = data or png(part_image(self.sent, defect=defect))
+        event = store_capture(self.blobs, data, key=str(self.sent))
+        event = replace(event, **changes)
+        await self.send(image_message(event))
+        return event.capture_id
+
+    def verdicts(self) -> dict[str, VerdictGiven]:
+        return {v.capture_id: v for v in (decode(VerdictGiven, r.value) for r in self.bus.records(VERDICT.name))}
+
+    async def verdict(self, capture: str) -> VerdictGiven:
+        async with asyncio.timeout(10):
+            while (found := self.verdicts().get(capture)) is None:
+                await asyncio.sleep(0.01)
+        return found
+
+    async def until_serving(self, weights: str) -> dict[str, Any]:
+        async with asyncio.timeout(10):
+            while True:
+                told: dict[str, Any] = (await self.http.get("/v1/weights")).json()
+                if weights in [one["weights"] for one in told["weights"]]:
+                    return told
+                await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def running(self, **changes: Any) -> AsyncIterator[Stage]:
+        settings = InferenceSettings(**{"http_port": 0, "poll_s": 0.2, "drain_s": 2.0, **changes})
+        stage = Stage("inference", settings)
+        serving = asyncio.create_task(
+            serve(stage, lambda stage: assemble(stage, settings, bus=self.bus, blobs=self.blobs))
+        )
+        try:
+            while stage.port is None and not serving.done():
+                await asyncio.sleep(0.01)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}", timeout=20) as self.http:
+                async with asyncio.timeout(20):
+                    while (await self.http.get("/readyz")).status_code != 200 and not serving.done():
+                        await asyncio.sleep(0.02)
+                yield stage
+        finally:
+            stage.stop.set()
+            await serving
+
+
+@pytest.fixture
+async def plant() -> Plant:
+    plant = Plant()
+    await plant.bus.create_topics(TOPICS)
+    await plant.make_line()
+    return plant
+
+
+async def test_defects_are_rejected_with_a_mask_and_good_parts_pass(plant: Plant) -> None:
+    await plant.release(T1)
+    async with plant.running():
+        bad, good = await plant.capture(defect=True), await plant.capture()
+        reject, passed = await plant.verdict(bad), await plant.verdict(good)
+    assert (reject.decision, reject.weights, reject.weights_kind) == (Decision.REJECT, T1_ID, WeightsKind.TEACHER)
+    assert reject.score >= reject.threshold == T1.manifest.image_threshold
+    mask_HW = decode_mask(plant.blobs.get(plant.blobs.key_of(reject.mask_uri)).data)
+    assert mask_HW.shape == (64, 64)
+    assert sum(region.area_px for region in reject.regions) == np.count_nonzero(mask_HW)
+    assert (passed.decision, passed.mask_uri) == (Decision.PASS, "")
+    assert passed.score < passed.threshold
+
+
+async def test_a_restart_waits_for_the_weights_that_exist_before_it_judges(plant: Plant) -> None:
+    await plant.release(T1)
+    captures = [await plant.capture() for _ in range(20)]
+    async with plant.running():
+        verdicts = [await plant.verdict(capture) for capture in captures]
+    assert {verdict.decision for verdict in verdicts} == {Decision.PASS}
+
+
+async def test_a_pointer_whose_event_never_came_is_found_in_the_store(plant: Plant) -> None:
+    async with plant.running():
+        first = await plant.verdict(await plant.capture())
+        assert first.reason == "no-weights"
+        synthetic.release(plant.blobs, T1)
+        await plant.until_serving(T1_ID)
+        assert (await plant.verdict(await plant.capture())).weights == T1_ID
+
+
+async def test_a_segmenter_takes_over_and_a_refit_of_the_teacher_changes_nothing(plant: Plant) -> None:
+    await plant.release(T1)
+    async with plant.running():
+        await plant.until_serving(T1_ID)
+        await plant.release(S1)
+        told = await plant.until_serving(S1_ID)
+        (now,) = told["weights"]
+        assert (now["kind"], now["previous"], now["swaps"], told["swaps"]) == ("segmenter", T1_ID, 1, 1)
+        assert 0 < told["longest_pause_ms"] < 100
+        await plant.release(T2)
+        await asyncio.sleep(0.5)
+        verdict = await plant.verdict(await plant.capture())
+        assert (verdict.weights, verdict.weights_kind) == (S1_ID, WeightsKind.SEGMENTER)
+        await plant.release(S1, status=SegmenterStatus.WITHDRAWN)
+        await plant.until_serving(T2_ID)
+
+
+async def test_weights_with_a_damaged_part_are_refused_and_the_old_ones_go_on(plant: Plant) -> None:
+    await plant.release(T1)
+    async with plant.running():
+        await plant.until_serving(T1_ID)
+        pointer = synthetic.release(MemoryBlobs(), S1)
+        synthetic.release(plant.blobs, S1)
+        damaged = S1.manifest.part("memory.safetensors")
+        plant.blobs.put(part_key(damaged.sha256), b"x" * damaged.size_bytes)
+        await plant.tell(pointer)
+        async with asyncio.timeout(10):
+            while 'load_failures_total{fate="refused",kind="segmenter",line="line-1"}' not in await metrics(plant):
+                await asyncio.sleep(0.02)
+        assert (await plant.verdict(await plant.capture())).weights == T1_ID
+
+
+async def test_a_bundle_that_misses_its_golden_outputs_is_refused(plant: Plant) -> None:
+    lying = Bundle(
+        replace(
+            T2.manifest, parts=tuple(T1.manifest.part(p.name) if "golden" in p.name else p for p in T2.manifest.parts)
+        ),
+        {**T2.parts, "golden.safetensors": T1.parts["golden.safetensors"]},
+    )
+    await plant.release(T1)
+    async with plant.running():
+        await plant.until_serving(T1_ID)
+        await plant.release(lying)
+        await asyncio.sleep(0.5)
+        (now,) = (await plant.until_serving(T1_ID))["weights"]
+        assert now["previous"] is None
+        await plant.release(T2)
+        await plant.until_serving(T2_ID)
+
+
+@pytest.mark.parametrize(
+    ("data", "changes"),
+    [
+        (b"this is no image at all", {}),
+        (png(part_image(1))[:200], {}),
+        (None, {"image_uri": "s3://siad/images/nowhere.png"}),
+        (None, {"image_uri": "s3://another/images/x.png"}),
+        (None, {"image_id": hashlib.sha256(b"other").hexdigest()}),
+    ],
+    ids=["no-image", "truncated", "missing", "foreign", "digest"],
+)
+async def test_a_capture_that_cannot_be_read_is_buried_and_answered(
+    plant: Plant, data: bytes | None, changes: dict[str, Any]
+) -> None:
+    await plant.release(T1)
+    async with plant.running():
+        verdict = await plant.verdict(await plant.capture(data, **changes))
+        after = await plant.verdict(await plant.capture())
+    assert (verdict.decision, verdict.reason) == (Decision.UNKNOWN, "undecodable")
+    assert after.decision is Decision.PASS
+    assert len(plant.bus.records(dead_letter("inference").name)) == 1
+
+
+async def test_a_message_that_is_no_event_is_buried_and_the_stream_goes_on(plant: Plant) -> None:
+    await plant.release(T1)
+    async with plant.running():
+        await plant.send(Message(topic=IMAGE.name, key="line-1/0", value=b"\xff\xff"))
+        assert (await plant.verdict(await plant.capture())).decision is Decision.PASS
+    assert len(plant.bus.records(dead_letter("inference").name)) == 1
+
+
+async def test_normals_get_no_verdict(plant: Plant) -> None:
+    await plant.release(T1)
+    async with plant.running():
+        normal = await plant.capture(intent=Intent.NORMAL)
+        for _ in range(4):
+            await plant.verdict(await plant.capture())
+    assert normal not in plant.verdicts()
+
+
+async def test_the_deadline_is_that_of_the_revision_which_the_capture_names(plant: Plant) -> None:
+    old = synthetic.settings(revision=1, deadline_s=0.0001)
+    body = {"product": PRODUCT, "false_reject_budget": 0.05, "shards": 1, "deadline_s": old.deadline_s}
+    raw = json.dumps(body | {"changed_at": old.changed_at.isoformat()})
+    plant.blobs.put("lines/line-1/1.json", raw.encode())
+    await plant.make_line(revision=2)
+    await plant.release(T1)
+    async with plant.running():
+        late = await plant.verdict(await plant.capture(line_revision=1))
+        in_time = await plant.verdict(await plant.capture(line_revision=2))
+    assert (late.reason, in_time.reason) == ("late", "")
+
+
+async def test_a_store_that_is_away_delays_verdicts_and_falsifies_none(plant: Plant) -> None:
+    await plant.release(T1)
+    async with plant.running():
+        await plant.until_serving(T1_ID)
+        captures = [await plant.capture() for _ in range(5)]
+        plant.blobs.down = True
+        captures += [await _send_while_down(plant) for _ in range(5)]
+        await asyncio.sleep(0.3)
+        assert (await plant.http.get("/readyz")).status_code == 503
+        plant.blobs.down = False
+        verdicts = [await plant.verdict(capture) for capture in captures]
+    assert {verdict.decision for verdict in verdicts} == {Decision.PASS}
+
+
+async def _send_while_down(plant: Plant) -> str:
+    plant.blobs.down = False
+    event = store_capture(plant.blobs, png(part_image(500 + plant.sent)), key=f"down-{plant.sent}")
+    plant.blobs.down = True
+    plant.sent += 1
+    await plant.send(image_message(event))
+    return event.capture_id
+
+
+async def metrics(plant: Plant) -> str:
+    return (await plant.http.get("/metrics")).text
+
+
+async def test_verdicts_are_counted_once_the_broker_has_them(plant: Plant) -> None:
+    await plant.release(T1)
+    line = "line-9"
+    await plant.make_line(line=line)
+    async with plant.running():
+        await plant.verdict(await plant.capture(line=line))
+        text = await metrics(plant)
+        assert 'siad_inference_verdicts_total{decision="no-weights",line="line-9"} 1.0' in text
+        assert 'siad_inference_verdict_seconds_count{line="line-9"} 1.0' in text
+        assert f'kind="teacher",line="line-1",product="cell",stage="inference",weights="{T1_ID}"}} 1.0' in text
+
+
+async def inspect(plant: Plant, data: bytes, line: str = "line-1", **query: str) -> httpx.Response:
+    return await plant.http.post(f"/v1/lines/{line}/inspect", content=data, params=query)
+
+
+async def test_an_image_asked_for_over_http_is_judged_as_the_stream_would(plant: Plant) -> None:
+    await plant.release(T1)
+    data = png(part_image(77, defect=True))
+    async with plant.running():
+        streamed = await plant.verdict(await plant.capture(data))
+        raw = await inspect(plant, data)
+        form = await plant.http.post("/v1/lines/line-1/inspect", files={"image": ("a.png", data, "image/png")})
+        text = await metrics(plant)
+    told = raw.json()
+    assert raw.status_code == form.status_code == 200
+    assert (told["decision"], told["origin"], told["weights"]) == ("reject", "direct", T1_ID)
+    assert (told["weights_kind"], told["line_revision"], told["product"]) == ("teacher", 1, "cell")
+    assert told["score"] == form.json()["score"] == pytest.approx(streamed.score, rel=1e-5)
+    assert [tuple(region["points"]) for region in told["regions"]] == [region.points for region in streamed.regions]
+    assert len(plant.verdicts()) == 1
+    assert 'siad_inference_direct_total{decision="reject",line="line-1"}' in text
+
+
+async def test_what_cannot_be_judged_over_http_says_why(plant: Plant) -> None:
+    good = png(part_image(1))
+    async with plant.running(upload_max_bytes=20_000):
+        nothing = await inspect(plant, good)
+        assert (nothing.status_code, nothing.json()["reason"]) == (200, "no-weights")
+        await plant.release(T1)
+        await plant.until_serving(T1_ID)
+        assert (await inspect(plant, good)).json()["decision"] == "pass"
+        other = await inspect(plant, good, product="module")
+        assert (other.json()["decision"], other.json()["reason"]) == ("unknown", "no-weights")
+        answers = {
+            "unknown-line": await inspect(plant, good, line="line-7"),
+            "not-an-image": await inspect(plant, b"no image"),
+            "truncated": await inspect(plant, good[:300]),
+            "too-large": await inspect(plant, b"x" * 100_000),
+            "no-image": await plant.http.post("/v1/lines/line-1/inspect", files={"picture": ("a", good)}),
+            "invalid-product": await inspect(plant, good, product="A B"),
+            "invalid-request": await inspect(plant, good, line="LINE"),
+        }
+    statuses = {code: answer.status_code for code, answer in answers.items()}
+    for code, answer in answers.items():
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == f"urn:siad:problem:{code}", answer.text
+    assert statuses == {
+        "unknown-line": 404,
+        "not-an-image": 415,
+        "truncated": 422,
+        "too-large": 413,
+        "no-image": 422,
+        "invalid-product": 422,
+        "invalid-request": 422,
+    }

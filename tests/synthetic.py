@@ -1,0 +1,105 @@
+"""Parts that never were: textured images, blobs for defects, and tiny teachers fitted on them. For tests.
+
+Shape suffixes: H = height, W = width, C = channels.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.core.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
+from siad.core.ids import ImageId, capture_id_of, image_id_of, record_key
+from siad.core.keys import image_key
+from siad.models.bundle import Bundle
+from siad.models.teachers.feature_memory import Recipe, fit
+from siad.runtime.blobs.port import Blobs
+from siad.runtime.bus.port import Message
+from siad.runtime.codec import encode
+from siad.runtime.registry import Pointer, Registry
+
+LINE, PRODUCT = "line-1", "cell"
+SIDE_PX = 64
+TINY = Recipe(input_px=64, places_max=60, candidates_max=400)
+
+
+def part_image(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
+    """One part: uint8 [64, 64, 1], soft stripes and grain; a defect is a bright blob."""
+    rng = np.random.default_rng(seed)
+    stripes = 12 * np.sin(np.arange(SIDE_PX) / 4 + rng.uniform(0, 0.3))
+    image = 120 + stripes[None, :] + rng.normal(0, 6, (SIDE_PX, SIDE_PX))
+    if defect:
+        x, y = (int(v) for v in rng.integers(14, 50, 2))
+        cv2.circle(image, (x, y), 8, 250.0, -1)
+    return np.clip(image, 0, 255).astype(np.uint8)[:, :, None]
+
+
+def png(image_HWC: NDArray[np.uint8]) -> bytes:
+    """An image as PNG."""
+    done, data = cv2.imencode(".png", image_HWC)
+    assert done
+    return bytes(data)
+
+
+@cache
+def bundle(kind: WeightsKind = WeightsKind.TEACHER, *, seed: int = 0, line: str = LINE) -> Bundle:
+    """A tiny teacher that finds the blobs; another seed gives other weights, another kind the same model renamed."""
+    seeds = range(1000 + 10 * seed, 1010 + 10 * seed)
+    images = [part_image(one) for one in seeds]
+    normals = [f"{one:032x}" for one in seeds]
+    made = fit(images, line=line, product=PRODUCT, normals=normals, false_reject_budget=0.05, recipe=TINY)
+    threshold = 2 * made.manifest.image_threshold  # ten normals promise little; a blob scores some five times as much
+    return Bundle(replace(made.manifest, kind=kind, image_threshold=threshold), made.parts)
+
+
+def release(blobs: Blobs, made: Bundle, *, status: SegmenterStatus = SegmenterStatus.SERVING) -> Pointer:
+    """Store a bundle and move its pointer."""
+    registry, manifest = Registry(blobs), made.manifest
+    registry.store(manifest, made.parts)
+    expected = registry.pointer(manifest.kind, manifest.line, manifest.product)
+    return registry.point(manifest, expected=expected, released_at=datetime.now(UTC), status=status)
+
+
+def settings(*, line: str = LINE, revision: int = 1, deadline_s: float = 0.0) -> LineChanged:
+    """A line's settings."""
+    return LineChanged(
+        line=line,
+        revision=revision,
+        product=PRODUCT,
+        false_reject_budget=0.05,
+        shards=4,
+        deadline_s=deadline_s,
+        changed_at=datetime.now(UTC),
+    )
+
+
+def store_capture(
+    blobs: Blobs, data: bytes, *, key: str, line: str = LINE, intent: Intent = Intent.INSPECT
+) -> ImageStored:
+    """Put an image where ingest would, and say so."""
+    image_id: ImageId = image_id_of(data)
+    now = datetime.now(UTC)
+    where = image_key(line, now, image_id, "png")
+    blobs.put(where, data)
+    return ImageStored(
+        capture_id=capture_id_of(line, image_id=image_id, idempotency_key=key),
+        image_id=image_id,
+        image_uri=blobs.uri(where),
+        size_bytes=len(data),
+        line=line,
+        product=PRODUCT,
+        line_revision=1,
+        captured_at=now,
+        received_at=now,
+        intent=intent,
+        serial=key,
+    )
+
+
+def image_message(event: ImageStored) -> Message:
+    """As ingest publishes it."""
+    key = record_key(event.line, event.capture_id, 4)
+    return Message(topic="siad.image.v1", key=key, value=encode(event))
