@@ -18,6 +18,7 @@ class Lease:
     holder: str
     expires_at: datetime
     etag: str
+    ttl_s: float  # what it was taken for
 
 
 class Leases:
@@ -34,7 +35,7 @@ class Leases:
         self._holder = holder
         self._clock = clock
 
-    def acquire(self, name: str, *, ttl_s: float) -> Lease | None:
+    def acquire(self, name: str, ttl_s: float) -> Lease | None:
         """Take the lease if it is free, expired or ours already; None where somebody else holds it."""
         try:
             blob: Blob | None = self._blobs.get(lease_key(name))
@@ -47,10 +48,10 @@ class Leases:
         except ConflictError:
             return None
 
-    def renew(self, lease: Lease, *, ttl_s: float) -> Lease | None:
-        """Hold on for another ``ttl_s`` seconds; None where somebody took it over."""
+    def renew(self, lease: Lease, ttl_s: float | None = None) -> Lease | None:
+        """Hold on for another ``ttl_s`` seconds, or as long as it was taken for; None where somebody took it over."""
         try:
-            return self._write(lease.name, ttl_s, etag=lease.etag)
+            return self._write(lease.name, lease.ttl_s if ttl_s is None else ttl_s, etag=lease.etag)
         except ConflictError:
             return None
 
@@ -74,4 +75,4 @@ class Leases:
         new = self._blobs.put(
             lease_key(name), data, content_type="application/json", if_match=etag, if_absent=etag is None
         )
-        return Lease(name, self._holder, expires_at, new)
+        return Lease(name, self._holder, expires_at, new, ttl_s)
