@@ -1,0 +1,20 @@
+"""The store for those who speak pyarrow: Ray Train's checkpoints."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from siad.runtime.blobs.settings import StoreSettings
+
+
+def pyarrow_filesystem(settings: StoreSettings) -> Any:
+    """A ``pyarrow.fs.S3FileSystem`` on the store; paths on it begin with the bucket's name."""
+    from pyarrow import fs
+
+    endpoint = urlsplit(settings.endpoint_url) if settings.endpoint_url else None
+    return fs.S3FileSystem(
+        access_key=settings.access_key.get_secret_value() if settings.access_key else None,
+        secret_key=settings.secret_key.get_secret_value() if settings.secret_key else None,
+        region=settings.region,
+        scheme=endpoint.scheme if endpoint else "https",
+        endpoint_override=endpoint.netloc if endpoint else None,
+    )

