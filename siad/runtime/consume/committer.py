@@ -4,12 +4,13 @@ A refusal is harmless: what is not committed is repeated, here or elsewhere.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 
 import structlog
 
 from siad.core.errors import TransientError
-from siad.runtime.bus.port import Consumer
+from siad.runtime import metrics
+from siad.runtime.bus.port import Consumer, Place
 from siad.runtime.clock import Clock
 from siad.runtime.consume.lane import Lane
 from siad.runtime.consume.routes import Limits
@@ -21,8 +22,8 @@ log = structlog.get_logger()
 class Committer:
     """One member's commits: gathered in time, never two at once, patient with the broker."""
 
-    def __init__(self, consumer: Consumer, health: Health, limits: Limits, clock: Clock) -> None:
-        self._consumer, self._health, self._limits, self._clock = consumer, health, limits, clock
+    def __init__(self, consumer: Consumer, stage: str, health: Health, limits: Limits, clock: Clock) -> None:
+        self._consumer, self._stage, self._health, self._limits, self._clock = consumer, stage, health, limits, clock
         self._alone = asyncio.Lock()  # two at once could land in the wrong order
         self._failures = 0
         self._due_s = clock.monotonic()
@@ -69,3 +70,14 @@ class Committer:
                 await self.commit(lanes, leaving=True)
         except TimeoutError:
             log.warning("commit_refused", reason=f"no answer in {self._limits.drain_s:g} s", places=len(lanes))
+
+    async def measure_lag(self, places: Set[Place]) -> None:
+        """Tell how far we are behind."""
+        try:
+            lag = await self._consumer.lag()
+        except TransientError as error:
+            log.warning("lag_unknown", reason=str(error))
+            return
+        for place in lag.keys() & places:
+            metrics.LAG.labels(self._stage, place.topic, str(place.partition)).set(lag[place])
+        self._health.lag(sum(lag.values()))

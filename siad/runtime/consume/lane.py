@@ -98,25 +98,25 @@ class Lane:
             arrival = Arrival(record, now_s, None, error)
         self.fetched.append(arrival)
 
-    def next_parcel(self, *, now_s: float) -> Parcel | None:
-        """What may start now, if anything."""
+    def is_ready(self, *, now_s: float) -> bool:
+        """Whether a parcel may start now."""
         if not self.is_open or self.is_closing or self.blocked or now_s < self._resume_s:
-            return None
-        running = any(parcel.stand is Stand.RUNNING for parcel in self.parcels)
-        alone = self.is_careful or self._failed_s is not None
-        if alone and running:
-            return None
+            return False
+        if (self.is_careful or self._failed_s is not None) and self.is_running:
+            return False
+        if any(parcel.stand is Stand.WAITING for parcel in self.parcels):
+            return True
+        if self.parcels and (self.is_careful or self.route.records_max > 1):
+            return False  # batches: the next one gathers while one is handled
+        is_full = len(self.fetched) >= self._size
+        return bool(self.fetched) and (is_full or now_s - self.fetched[0].at_s >= self.route.wait_s)
+
+    def next_parcel(self) -> Parcel:
+        """What starts now, given that the lane is ready: what failed before, else what came first."""
         for parcel in self.parcels:
             if parcel.stand is Stand.WAITING:
                 return parcel
-        one_by_one = self.is_careful or self.route.records_max > 1  # batches: the next gathers while one is handled
-        return None if one_by_one and self.parcels else self._pack(now_s)
-
-    def _pack(self, now_s: float) -> Parcel | None:
-        size = 1 if self.is_careful else self.route.records_max
-        if not self.fetched or (len(self.fetched) < size and now_s - self.fetched[0].at_s < self.route.wait_s):
-            return None
-        parcel = Parcel(tuple(self.fetched.popleft() for _ in range(min(size, len(self.fetched)))))
+        parcel = Parcel(tuple(self.fetched.popleft() for _ in range(min(self._size, len(self.fetched)))))
         self.parcels.append(parcel)
         return parcel
 
@@ -166,8 +166,7 @@ class Lane:
         """
         if self.watermark is None:
             return None
-        is_running = any(parcel.stand is Stand.RUNNING for parcel in self.parcels)
-        if leaving or (self.is_careful and not is_running):
+        if leaving or (self.is_careful and not self.is_running):
             return Commit(self.watermark, str(Note(self.careful_until, self.strikes)))
         until = max(self.careful_until, self.watermark + self.bound)
         return Commit(self.watermark, str(Note(until, self.strikes + 1)))
@@ -181,6 +180,15 @@ class Lane:
     def is_careful(self) -> bool:
         """One record at a time, because one of these may end the process."""
         return self.careful_until > 0
+
+    @property
+    def is_running(self) -> bool:
+        """A handler is at work."""
+        return any(parcel.stand is Stand.RUNNING for parcel in self.parcels)
+
+    @property
+    def _size(self) -> int:
+        return 1 if self.is_careful else self.route.records_max
 
     @property
     def is_held(self) -> bool:

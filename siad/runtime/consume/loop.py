@@ -88,6 +88,7 @@ class Loop:
         self._lanes: dict[Place, Lane] = {}
         self._paused: frozenset[Place] = frozenset()
         self._running = 0  # handlers
+        self._is_alone = False  # the one that runs may end the process
         self._poll_failures = 0
         self._lag_due_s = clock.monotonic()
         self._chores: dict[str, asyncio.Task[None]] = {}
@@ -100,7 +101,7 @@ class Loop:
     async def run(self, consumer: Consumer, producer: Producer, stop: asyncio.Event) -> None:
         """Go round until ``stop``; a bug in any task comes out here."""
         self._consumer, self._producer = consumer, producer
-        self._commits = Committer(consumer, self._health, self._limits, self._clock)
+        self._commits = Committer(consumer, self._stage, self._health, self._limits, self._clock)
         self._may_commit = True
         bug: BaseException | None = None
         try:
@@ -126,7 +127,7 @@ class Loop:
         self._commit_when_due()
         if self._clock.monotonic() >= self._lag_due_s:
             self._lag_due_s = self._clock.monotonic() + self._limits.lag_every_s
-            self._chore("lag", self._measure_lag)
+            self._chore("lag", lambda: self._commits.measure_lag(self._lanes.keys()))
         await asyncio.sleep(0)  # a poll that had records at once has let nobody else run
 
     async def _poll(self) -> list[Record]:
@@ -181,19 +182,26 @@ class Loop:
     # handling
 
     def _dispatch(self) -> None:
-        """Start what may start; lanes take turns."""
-        started = True
-        while started and self._running < self._limits.max_in_flight:
-            started = False
-            for place, lane in list(self._lanes.items()):
-                parcel = lane.next_parcel(now_s=self._clock.monotonic())
-                if parcel is None or self._running >= self._limits.max_in_flight:
-                    continue
-                started = True
-                self._lanes[place] = self._lanes.pop(place)  # to the end of the queue
-                parcel.stand, parcel.started_s = Stand.RUNNING, self._clock.monotonic()
-                self._count(+1)
-                self._spawn(lane, self._work(lane, parcel))
+        """Start what may start; lanes take turns. A record that may end the process goes when nothing else goes.
+
+        Else the death of the process would be laid to every record that was under way, and good ones be buried.
+        """
+        while self._running < self._limits.max_in_flight and not self._is_alone:
+            now_s = self._clock.monotonic()
+            ready = [lane for lane in self._lanes.values() if lane.is_ready(now_s=now_s)]
+            careful = [lane for lane in ready if lane.is_careful]
+            if not ready or (careful and self._running):
+                return
+            for lane in careful[:1] or ready[: self._limits.max_in_flight - self._running]:
+                self._start(lane)
+
+    def _start(self, lane: Lane) -> None:
+        self._lanes[lane.place] = self._lanes.pop(lane.place)  # to the end of the queue
+        parcel = lane.next_parcel()
+        parcel.stand, parcel.started_s = Stand.RUNNING, self._clock.monotonic()
+        self._is_alone = lane.is_careful
+        self._count(+1)
+        self._spawn(lane, self._work(lane, parcel))
 
     async def _work(self, lane: Lane, parcel: Parcel) -> None:
         try:
@@ -212,6 +220,7 @@ class Loop:
                 lane.is_publishing = True
                 self._spawn(lane, self._publish(lane))
         finally:
+            self._is_alone = False  # whoever is alone is the only one to get here
             self._count(-1)
         self._dispatch()
 
@@ -335,16 +344,6 @@ class Loop:
     async def _commit_dirty(self) -> None:
         await self._commits.commit_dirty(self._lanes.values())
         self._dispatch()
-
-    async def _measure_lag(self) -> None:
-        try:
-            lag = await self._consumer.lag()
-        except TransientError as error:
-            log.warning("lag_unknown", reason=str(error))
-            return
-        for place in lag.keys() & self._lanes.keys():
-            metrics.LAG.labels(self._stage, place.topic, str(place.partition)).set(lag[place])
-        self._health.lag(sum(lag.values()))
 
     def _new_lane(self, place: Place) -> Lane:
         route = self._routes[place.topic]

@@ -25,7 +25,7 @@ QUICK: Final = Limits(
     max_in_flight=1,
     commit_every_s=0,
     lag_every_s=0,
-    poll_s=0.005,
+    poll_s=0.002,
     drain_s=0.05,
     backoff=Backoff(spread=0),
 )
