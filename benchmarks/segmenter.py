@@ -7,12 +7,13 @@ segmenter learns from that; both judge cells that neither has seen. Prints one l
 import argparse
 import json
 import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import torch
 
-from services.trainer.adapters.candidate import Seen, examples_of, make_candidate, score_held_out
+from services.trainer.adapters.candidate import Seen, examples_of, make_candidate, score_held_out, scorer_of
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.records import Spec
 from services.trainer.domain.training_set import FreezePolicy, Member, Normal, Role, TooFew, TrainingSet, freeze
@@ -74,10 +75,11 @@ class Line:
             defect_ratio=finding.defect_ratio,
         )
 
-    def look(self, member: Member) -> Seen:
+    def look(self, members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
         """What the job would fetch from the store."""
-        mask_hw = None if member.role is Role.NORMAL else self.masks[member.capture_id]
-        return pixels_of(self.by_name[member.capture_id]), mask_hw
+        for member in members:
+            mask_hw = None if member.role is Role.NORMAL else self.masks[member.capture_id]
+            yield member, (pixels_of(self.by_name[member.capture_id]), mask_hw)
 
     def truth(self, chosen: TrainingSet) -> dict[str, float]:
         """How many members of each kind are of each probability: what the shares of ``FreezePolicy`` are worth."""
@@ -144,7 +146,9 @@ def main() -> None:
     while not training.is_done:
         losses.append(round(training.run_epoch(examples), 4))
     trained = time.monotonic()
-    scored = score_held_out(chosen, line.look, {"candidate": (training.segmenter, spec.input_px)})["candidate"]
+    scored = score_held_out(chosen, line.look, {"candidate": scorer_of(training.segmenter, input_px=spec.input_px)})[
+        "candidate"
+    ]
     bundle, figures = make_candidate(
         training.segmenter, spec, scored, normal=pixels_of(line.by_name[line.normals[0].capture_id])
     )

@@ -100,6 +100,6 @@ class Lines(Protocol):
         """Captures known to be good."""
         ...
 
-    async def false_reject_budget(self, line: str) -> float:
-        """Share of good parts that the line may reject."""
+    async def false_reject_budget(self, line: str) -> float | None:
+        """Share of good parts that the line may reject; None where the line is gone."""
         ...

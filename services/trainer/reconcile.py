@@ -39,6 +39,7 @@ class State:
     runs: tuple[RunState, ...]  # oldest first
     teacher: Pointer
     segmenter: Pointer | None
+    false_reject_budget: float | None  # None: the line is gone, and nothing more is to be learned for it
     announced: int  # revision of the segmenter's pointer that this process has told everybody; 0 for none
 
 
@@ -87,6 +88,7 @@ class Freeze:
 
     state: State = field(repr=False)
     number: int
+    false_reject_budget: float
 
 
 Action = Announce | Release | RunJob | Judge | GiveUp | Freeze
@@ -102,9 +104,11 @@ def plan(state: State, now: datetime, *, policy: SchedulePolicy) -> list[Action]
         return [*actions, Release(last.candidate, state.segmenter)]
     if last is not None and last.is_open:
         return [*actions, *_push(last, now, policy)]
+    if state.false_reject_budget is None:
+        return actions
     fresh = fresh_captures(state.files, since=last.spec.ledger_until_at if last else None)
     if is_due(fresh=fresh, normals=len(state.normals), last=last, now=now, policy=policy):
-        actions.append(Freeze(state, len(state.runs) + 1))
+        actions.append(Freeze(state, len(state.runs) + 1, state.false_reject_budget))
     return actions
 
 
@@ -168,6 +172,7 @@ class Training:
             runs=tuple(await self.runs.read(line, product)),
             teacher=teacher,
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, line, product),
+            false_reject_budget=await self.lines.false_reject_budget(line),
             announced=self._announced.get(name, 0),
         )
         since = state.runs[-1].spec.ledger_until_at if state.runs else None
@@ -193,12 +198,13 @@ class Training:
                 await self._close(spec, judge(spec, report, policy=self.policies.judge, now=self.clock.now()))
             case GiveUp(spec, attempts):
                 await self._close(spec, fail(spec, attempts=attempts, now=self.clock.now()))
-            case Freeze(state, number):
-                await self._freeze(name, state, number)
+            case Freeze():
+                await self._freeze(name, action)
         if not isinstance(action, Freeze):
             self.nudge.set()
 
-    async def _freeze(self, name: str, state: State, number: int) -> None:
+    async def _freeze(self, name: str, action: Freeze) -> None:
+        state = action.state
         teachers = (state.teacher.weights, *state.teacher.history)
         chosen = freeze(rows_of(state.files), state.normals, teachers=teachers, policy=self.policies.freeze)
         if isinstance(chosen, TooFew):
@@ -212,14 +218,14 @@ class Training:
         now = state.segmenter
         serving = now.weights if now is not None and now.status is SegmenterStatus.SERVING else ""
         spec = Spec(
-            run=run_name(state.line, state.product, number),
+            run=run_name(state.line, state.product, action.number),
             line=state.line,
             product=state.product,
             training_set=chosen.digest,
             teacher=state.teacher.weights,
             serving=serving,
             ledger_until_at=max((file.written_at for file in state.files), default=_EVER),
-            false_reject_budget=await self.lines.false_reject_budget(state.line),
+            false_reject_budget=action.false_reject_budget,
             input_px=self.policies.input_px,
             epochs=self.policies.epochs,
             train_s=self.policies.train_s,

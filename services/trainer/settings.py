@@ -22,7 +22,7 @@ class TrainerSettings(StageSettings):
     job_limit_s: float = Field(default=900.0, gt=0)  # a job that hangs is ended after so long
     members_max: int = Field(default=400, ge=50)  # images in a training set; 300 kB each in the job's memory
     input_px: int = Field(default=256, ge=64)  # 384 finds smaller defects and takes twice as long
-    epochs: int = Field(default=12, ge=1)
+    epochs: int = Field(default=15, ge=1)  # 30 begins to believe the masks that are wrong
     train_s: float = Field(
         default=45.0, gt=0
     )  # training ends after so long with what it has; starting takes 20 to 30 s more

@@ -6,8 +6,9 @@ Shape suffixes: C = channels, H, W = size of the network's input, h, w = size of
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -24,13 +25,13 @@ from siad.core.preprocess import PREPROCESS_VERSION, input_size, preprocess
 from siad.core.scores import choose_threshold, image_auroc
 from siad.models.augment import Example
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
-from siad.models.detector import Detector
 from siad.models.examine import score_maps
 from siad.models.segmenter import METHOD, Segmenter, parts_of
 from siad.models.training import bytes_of
 
 Seen = tuple[Image, NDArray[np.uint8] | None]  # decoded, and the teacher's mask at image size; None for a normal
-Look = Callable[[Member], Seen]
+Look = Callable[[Sequence[Member]], Iterator[tuple[Member, Seen]]]  # in order; leaves out what can't be read
+Scorer = Callable[[Sequence[Image]], list[NDArray[np.float32]]]  # maps at image size, as ``Examiner.maps`` gives them
 
 _MAP_PX = 64  # side to which maps are shrunk to be compared with masks: pixel figures need no more
 _MARK_QUANTILE = 0.995  # of the good captures' pixels; marks where no mask tells better
@@ -46,15 +47,17 @@ class Scored:
     mask_P: NDArray[np.bool_]
 
 
+def scorer_of(segmenter: Segmenter, *, input_px: int) -> Scorer:
+    """A network that has no manifest yet, as a scorer."""
+    return partial(score_maps, segmenter, input_px=input_px)
+
+
 def examples_of(chosen: TrainingSet, look: Look, *, input_px: int) -> list[Example]:
     """What there is to train on, preprocessed and kept as bytes; one shape, which is that of most images."""
-    examples = [_example(member, *look(member), input_px=input_px) for member in chosen.members if _trains(member)]
+    members = [member for member in chosen.members if member.use is Use.TRAIN]
+    examples = [_example(member, *seen, input_px=input_px) for member, seen in look(members)]
     shape = Counter(example.mask_HW.shape for example in examples).most_common(1)[0][0]
     return [example if example.mask_HW.shape == shape else _reshaped(example, shape) for example in examples]
-
-
-def _trains(member: Member) -> bool:
-    return member.use is Use.TRAIN
 
 
 def _example(member: Member, image_HWC: Image, mask_hw: NDArray[np.uint8] | None, *, input_px: int) -> Example:
@@ -75,17 +78,13 @@ def _reshaped(example: Example, shape: tuple[int, ...]) -> Example:
     return Example(image_CHW=np.stack(planes).astype(np.uint8), mask_HW=mask_HW, weight=example.weight)
 
 
-def score_held_out(
-    chosen: TrainingSet, look: Look, detectors: Mapping[str, tuple[Detector, int]]
-) -> dict[str, list[Scored]]:
-    """Have every detector (with its input size) score every held-out capture; each image is fetched once."""
-    scored: dict[str, list[Scored]] = {name: [] for name in detectors}
-    for member in chosen.members:
-        if _trains(member):
-            continue
-        image_HWC, mask_hw = look(member)
-        for name, (detector, input_px) in detectors.items():
-            [map_hw] = score_maps(detector, [image_HWC], input_px=input_px)
+def score_held_out(chosen: TrainingSet, look: Look, scorers: Mapping[str, Scorer]) -> dict[str, list[Scored]]:
+    """Have every detector score every held-out capture; each image is fetched once."""
+    scored: dict[str, list[Scored]] = {name: [] for name in scorers}
+    members = [member for member in chosen.members if member.use is not Use.TRAIN]
+    for member, (image_HWC, mask_hw) in look(members):
+        for name, scorer in scorers.items():
+            [map_hw] = scorer([image_HWC])
             scored[name].append(
                 Scored(member=member, score=float(map_hw.max()), map_P=_shrunk(map_hw), mask_P=_marked(mask_hw, member))
             )

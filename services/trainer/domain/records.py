@@ -94,7 +94,6 @@ class Report(_Json):
     weights: str
     candidate: Figures
     serving: Figures | None
-    input_px: int  # side of the square with the area that images are brought to
     epochs: int
     resumed_from_epoch: int  # 0: trained in one piece
     seconds: float  # of training, all attempts

@@ -1,0 +1,43 @@
+"""What ingest keeps of a line in the store: its normals and its settings."""
+
+import structlog
+
+from services.trainer.domain.training_set import Normal
+from siad.core.documents import read_line, read_receipt
+from siad.core.errors import CorruptError, MissingError
+from siad.core.keys import line_pointer_key, normals_prefix
+from siad.runtime.blobs.aio import AsyncBlobs
+
+log = structlog.get_logger()
+
+
+class StoredLines:
+    """Reads normals once each, since they are write-once, and settings whenever asked."""
+
+    def __init__(self, blobs: AsyncBlobs) -> None:
+        self._blobs = blobs
+        self._normals: dict[str, Normal | None] = {}
+
+    async def normals(self, line: str, product: str) -> list[Normal]:
+        """Captures known to be good, by capture id; a word that can't be read counts for nothing."""
+        keys = [info.key for info in await self._blobs.list_all(normals_prefix(line, product))]
+        for key in keys:
+            if key not in self._normals:
+                self._normals[key] = await self._blobs.run(self._read, key)
+        return [normal for key in keys if (normal := self._normals[key]) is not None]
+
+    async def false_reject_budget(self, line: str) -> float | None:
+        """Share of good parts that the line may reject; None where the line is gone."""
+        try:
+            state = read_line((await self._blobs.get(line_pointer_key(line))).data)
+        except MissingError:
+            return None
+        return None if state.is_gone else state.settings.false_reject_budget
+
+    def _read(self, key: str) -> Normal | None:
+        try:
+            event = read_receipt(self._blobs.blobs.get(key).data)
+        except CorruptError as error:
+            log.error("normal_left_out", key=key, reason=str(error))
+            return None
+        return Normal(capture_id=event.capture_id, image_id=event.image_id, image_uri=event.image_uri)

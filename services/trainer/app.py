@@ -1,0 +1,171 @@
+"""The composition root of the trainer: settings, adapters, handlers, reconciler. Needs neither torch nor Ray."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from services.trainer import handlers, metrics
+from services.trainer.adapters.job import LocalJobs
+from services.trainer.adapters.ledger import ParquetLedger
+from services.trainer.adapters.lines import StoredLines
+from services.trainer.adapters.releases import RegistryReleases
+from services.trainer.adapters.runs import StoredRuns
+from services.trainer.adapters.training_sets import StoredTrainingSets
+from services.trainer.domain.judge import JudgePolicy
+from services.trainer.domain.schedule import SchedulePolicy
+from services.trainer.domain.training_set import FreezePolicy
+from services.trainer.ports import Jobs
+from services.trainer.reconcile import Policies, Training
+from services.trainer.settings import TrainerSettings
+from siad.core.errors import TransientError
+from siad.core.events import PseudoMaskCreated
+from siad.core.topics import PSEUDO_MASK, SEGMENTER, dead_letter
+from siad.runtime.backoff import Backoff
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import Blobs
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus, Message, Record
+from siad.runtime.bus.settings import BusSettings
+from siad.runtime.codec import decode
+from siad.runtime.consume import Batch, BatchRoute, Limits, consume
+from siad.runtime.leases import Leases
+from siad.runtime.reconcile import reconcile
+from siad.runtime.stage import Stage, run_stage
+
+log = structlog.get_logger()
+
+NAME = "trainer"
+
+
+def main() -> None:
+    """Run the trainer as its environment says, until a signal."""
+    from siad.runtime.blobs.open import open_blobs
+    from siad.runtime.blobs.settings import StoreSettings
+
+    settings = TrainerSettings.load()
+    bus, store = BusSettings.load(), StoreSettings.load()
+
+    @asynccontextmanager
+    async def open_all(stage: Stage) -> AsyncIterator[None]:
+        jobs = LocalJobs(limit_s=settings.job_limit_s)
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store), jobs=jobs):
+            yield
+
+    run_stage(NAME, settings, open_all)
+
+
+@asynccontextmanager
+async def assemble(
+    stage: Stage, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: Jobs
+) -> AsyncIterator[None]:
+    """Fill in the stage; on leaving let the store's threads go."""
+    store = AsyncBlobs(blobs)
+    works = _Works(stage, settings, bus, store, jobs)
+    stage.health.checks |= {"bus": bus.probe, "store": store.probe}
+    stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}
+    try:
+        yield
+    finally:
+        store.close()
+
+
+class _Works:
+    """The tasks of the stage, and what they share."""
+
+    def __init__(self, stage: Stage, settings: TrainerSettings, bus: Bus, store: AsyncBlobs, jobs: Jobs) -> None:
+        self.stage, self.settings, self.bus, self.store, self.jobs = stage, settings, bus, store, jobs
+        self.ledger = ParquetLedger(store)
+
+    async def take_in(self) -> None:
+        """Write pseudo-masks down; offsets are committed once the store has acknowledged the file."""
+        if not await self._make_topics():
+            return
+        route = BatchRoute(
+            sift=_sift,
+            on_batch=self._on_batch,
+            records_max=self.settings.batch_max,
+            wait_s=self.settings.batch_wait_s,
+        )
+        await consume(
+            self.bus,
+            {PSEUDO_MASK.name: route},
+            stage=NAME,
+            stop=self.stage.stop,
+            health=self.stage.health,
+            limits=Limits(drain_s=self.settings.drain_s),
+            clock=self.stage.clock,
+        )
+
+    async def reconcile(self) -> None:
+        """Train when enough is new, judge what comes of it, and tell what serves."""
+        if not await self._make_topics():
+            return
+        holder = f"{socket.gethostname()}-{os.getpid()}"
+        nudge = asyncio.Event()
+        async with self.bus.producer() as producer:
+            works = Training(
+                ledger=self.ledger,
+                training_sets=StoredTrainingSets(self.store),
+                runs=StoredRuns(self.store),
+                jobs=self.jobs,
+                releases=RegistryReleases(self.store, producer),
+                lines=StoredLines(self.store),
+                policies=policies_of(self.settings),
+                nudge=nudge,
+                clock=self.stage.clock,
+            )
+            await reconcile(
+                works,
+                stage=NAME,
+                leases=Leases(self.store.blobs, holder=holder, clock=self.stage.clock),
+                stop=self.stage.stop,
+                nudge=nudge,
+                every_s=self.settings.plan_every_s,
+                clock=self.stage.clock,
+            )
+
+    async def _on_batch(self, batch: Batch[PseudoMaskCreated]) -> list[Message]:
+        messages = list(await handlers.on_pseudo_masks(batch, ledger=self.ledger))
+        for event in batch.items:
+            metrics.LEDGER_ROWS.labels(event.line).inc()
+        return messages
+
+    async def _make_topics(self) -> bool:
+        """Make the topics that are missing; False where the stage is told to stop first."""
+        backoff, attempt = Backoff(), 0
+        while not self.stage.stop.is_set():
+            try:
+                await self.bus.create_topics([PSEUDO_MASK, SEGMENTER, dead_letter(NAME)])
+            except TransientError as error:
+                delay_s = backoff.delay_s(attempt)
+                attempt += 1
+                log.warning("topics_not_made", reason=str(error), retry_s=round(delay_s, 3))
+                await self.stage.clock.sleep(delay_s)
+            else:
+                return True
+        return False
+
+
+def _sift(record: Record) -> PseudoMaskCreated:
+    return decode(PseudoMaskCreated, record.value)
+
+
+def policies_of(settings: TrainerSettings) -> Policies:
+    """The rules that the settings ask for."""
+    return Policies(
+        schedule=SchedulePolicy(
+            captures_min=settings.captures_min,
+            normals_min=settings.normals_min,
+            cooldown_s=settings.cooldown_s,
+            attempts_max=settings.attempts_max,
+        ),
+        freeze=FreezePolicy(members_max=settings.members_max, normals_min=settings.normals_min),
+        judge=JudgePolicy(),
+        input_px=settings.input_px,
+        epochs=settings.epochs,
+        train_s=settings.train_s,
+    )
