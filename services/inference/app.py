@@ -1,11 +1,11 @@
 """The composition root of inference: settings, adapters, handlers, routes, tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import torch
@@ -40,6 +40,7 @@ from siad.runtime.state import StateTable
 log = structlog.get_logger()
 
 NAME = "inference"
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -49,7 +50,8 @@ def main() -> None:
 
     @asynccontextmanager
     async def open_all(stage: Stage) -> AsyncIterator[None]:
-        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store)):
+        blobs = await _patiently(stage, partial(asyncio.to_thread, open_blobs, store), "store_away")
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs):
             yield
 
     run_stage(NAME, settings, open_all)
@@ -80,6 +82,21 @@ async def assemble(stage: Stage, settings: InferenceSettings, *, bus: Bus, blobs
             store.close()
     if not scoring.cancelled() and (bug := scoring.exception()) is not None:
         raise bug
+
+
+async def _patiently(stage: Stage, work: Callable[[], Awaitable[T]], event: str) -> T:
+    """Try ``work`` until what it needs is there, or the stage is told to stop."""
+    backoff, attempt = Backoff(), 0
+    while True:
+        try:
+            return await work()
+        except TransientError as error:
+            if stage.stop.is_set():
+                raise
+            delay_s = backoff.delay_s(attempt)
+            attempt += 1
+            log.warning(event, reason=str(error), attempt=attempt, retry_s=round(delay_s, 3))
+            await stage.clock.sleep(delay_s)
 
 
 def _end_with(stage: Stage, scoring: "asyncio.Task[None]") -> None:
@@ -154,17 +171,9 @@ class _Works:
         )
 
     async def _make_topics(self) -> None:
-        backoff, attempt = Backoff(), 0
-        while not self.topics_made.is_set():
-            try:
-                await self.bus.create_topics([LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME)])
-            except TransientError as error:
-                delay_s = backoff.delay_s(attempt)
-                attempt += 1
-                log.warning("topics_not_made", reason=str(error), retry_s=round(delay_s, 3))
-                await self.stage.clock.sleep(delay_s)
-            else:
-                self.topics_made.set()
+        topics = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME)]
+        await _patiently(self.stage, partial(self.bus.create_topics, topics), "broker_away")
+        self.topics_made.set()
 
     async def _warm(self) -> None:
         for table in (self.lines, self.teachers, self.segmenters):

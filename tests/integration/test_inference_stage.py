@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import pytest
 
 from services.inference.app import assemble
 from services.inference.settings import InferenceSettings
+from siad.core.documents import LineState, write_line
 from siad.core.events import (
     Decision,
     Intent,
@@ -34,7 +34,7 @@ from siad.runtime.codec import decode, encode
 from siad.runtime.registry import Pointer
 from siad.runtime.stage import Stage, serve
 from tests import synthetic
-from tests.synthetic import PRODUCT, bundle, image_message, part_image, png, store_capture
+from tests.synthetic import bundle, image_message, part_image, png, store_capture
 
 TOPICS = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter("inference")]
 T1, T2 = bundle(seed=1), bundle(seed=2)
@@ -252,9 +252,7 @@ async def test_normals_get_no_verdict(plant: Plant) -> None:
 
 async def test_the_deadline_is_that_of_the_revision_which_the_capture_names(plant: Plant) -> None:
     old = synthetic.settings(revision=1, deadline_s=0.0001)
-    body = {"product": PRODUCT, "false_reject_budget": 0.05, "shards": 1, "deadline_s": old.deadline_s}
-    raw = json.dumps(body | {"changed_at": old.changed_at.isoformat()})
-    plant.blobs.put("lines/line-1/1.json", raw.encode())
+    plant.blobs.put("lines/line-1/1.json", write_line(LineState(settings=old)))
     await plant.make_line(revision=2)
     await plant.release(T1)
     async with plant.running():

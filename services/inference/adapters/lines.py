@@ -1,11 +1,9 @@
 """The settings of lines: the present ones from their state topic, any other revision from the store."""
 
-import json
 from collections import OrderedDict
-from datetime import datetime
-from typing import Any
 
-from siad.core.errors import MissingError, PoisonError
+from siad.core.documents import read_line
+from siad.core.errors import CorruptError, MissingError, PoisonError
 from siad.core.events import LineChanged
 from siad.core.keys import line_revision_key
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -44,24 +42,11 @@ class KnownLines:
             return kept
         key = line_revision_key(line, revision)
         try:
-            settings = _read(line, revision, (await self._blobs.get(key)).data)
-        except (MissingError, KeyError, TypeError, ValueError) as error:
-            msg = f"settings {self._blobs.uri(key)} that a capture names can't be read: {error!r}"
+            settings = read_line((await self._blobs.get(key)).data).settings
+        except (MissingError, CorruptError) as error:
+            msg = f"settings {self._blobs.uri(key)} that a capture names can't be read: {error}"
             raise PoisonError(msg) from error
         self._kept[line, revision] = settings
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
         return settings
-
-
-def _read(line: str, revision: int, data: bytes) -> LineChanged:
-    raw: dict[str, Any] = json.loads(data)
-    return LineChanged(
-        line=line,
-        revision=revision,
-        product=raw["product"],
-        false_reject_budget=float(raw["false_reject_budget"]),
-        shards=int(raw["shards"]),
-        deadline_s=float(raw["deadline_s"]),
-        changed_at=datetime.fromisoformat(raw["changed_at"]),
-    )

@@ -1,0 +1,182 @@
+"""Stages as processes: started with an environment, watched, killed by their own pid. For tests on real servers."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from siad.runtime.child import die_with_parent, free_ports
+
+READY_S = 120.0  # importing torch takes ten seconds on a busy machine
+STOP_S = 20.0
+TAIL_LINES = 40
+
+
+@dataclass(slots=True)
+class StageProcess:
+    """One ``python -m`` process with an HTTP server; it can be killed and started again on the same port."""
+
+    name: str
+    module: str
+    env: Mapping[str, str]
+    port: int
+    log: Path
+    ready_path: str = "/readyz"
+    starts: int = 0
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it; its log goes on where it was."""
+        assert not self.alive, f"{self.name} runs already"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SIAD_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.module],
+                env={**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **self.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call; siad.runtime.child does the same
+            )
+        self.starts += 1
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    async def wait_ready(self, timeout_s: float = READY_S) -> None:
+        """Return once it can do its work; else fail with the end of its log."""
+        await wait_for(self.is_ready, timeout_s, f"{self.name} to be ready", on_fail=self.tail)
+
+    async def is_ready(self) -> bool:
+        """Ask it; a process that has ended is an error."""
+        if not self.alive:
+            code = self._process.returncode if self._process else None
+            msg = f"{self.name} ended with {code}; {self.log} ends:\n{self.tail()}"
+            raise AssertionError(msg)
+        try:
+            return (await self.get(self.ready_path)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def get(self, path: str) -> httpx.Response:
+        """Ask it over HTTP."""
+        async with httpx.AsyncClient(base_url=self.url, timeout=10) as http:
+            return await http.get(path)
+
+    def kill(self) -> None:
+        """End it with -9, as a power cut would: no word to anybody."""
+        assert self._process is not None
+        assert self.alive, f"{self.name} was to be killed and has ended by itself; its log ends:\n{self.tail()}"
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    async def stop(self) -> int | None:
+        """End it in good order; its exit status."""
+        if self._process is None:
+            return None
+        if self.alive:
+            self._process.terminate()
+            try:
+                await wait_for(self._has_ended, STOP_S, f"{self.name} to stop", on_fail=self.tail)
+            except AssertionError:
+                self._process.kill()
+                raise
+        return self._process.returncode
+
+    async def _has_ended(self) -> bool:
+        return not self.alive
+
+    async def metrics(self) -> dict[str, float]:
+        """Its metrics, each series by its name and labels as they stand in the text."""
+        lines = (await self.get("/metrics")).text.splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Every line of its log with this event, over all its starts."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{")]
+        return [entry for entry in map(_parse, lines) if entry.get("event") == event]
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]) if self.log.exists() else ""
+
+
+@dataclass(slots=True)
+class Plant:
+    """Stages that run together on one broker and one store."""
+
+    folder: Path
+    env: Mapping[str, str]  # SIAD_BUS_*, SIAD_STORE_*, RAY_ADDRESS
+    stages: dict[str, StageProcess] = field(default_factory=dict)
+
+    def add(self, name: str, *, module: str | None = None, ready_path: str = "/readyz", **env: str) -> StageProcess:
+        """Describe a stage; ``env`` are its own settings, without the prefix ``SIAD_<NAME>_``."""
+        (port,) = free_ports(1)
+        prefix = f"SIAD_{name.upper()}_"
+        own = {f"{prefix}{key.upper()}": value for key, value in {"http_port": str(port), **env}.items()}
+        stage = StageProcess(
+            name=name,
+            module=module or f"services.{name}",
+            env={**self.env, **own},
+            port=port,
+            log=self.folder / f"{name}.log",
+            ready_path=ready_path,
+        )
+        self.stages[name] = stage
+        return stage
+
+    def __getitem__(self, name: str) -> StageProcess:
+        """One of the stages."""
+        return self.stages[name]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Plant"]:
+        """Start all; whatever happens, stop all that runs."""
+        try:
+            for stage in self.stages.values():
+                stage.start()
+            for stage in self.stages.values():
+                await stage.wait_ready()
+            yield self
+        finally:
+            for stage in self.stages.values():
+                await stage.stop()
+
+
+async def wait_for(
+    is_true: Callable[[], Awaitable[bool]], timeout_s: float, what: str, *, on_fail: Callable[[], str] = str
+) -> None:
+    """Look again and again; fail after ``timeout_s`` with what was waited for."""
+    end_s = time.monotonic() + timeout_s
+    while not await is_true():
+        if time.monotonic() > end_s:
+            msg = f"waited {timeout_s:g} s for {what}\n{on_fail()}"
+            raise AssertionError(msg)
+        await asyncio.sleep(0.1)
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = json.loads(line)
+    except ValueError:  # cut by a kill
+        return {}
+    return entry
