@@ -189,7 +189,7 @@ class _Rounds(Generic[S, A]):
         finally:
             renewing.cancel()
             with contextlib.suppress(TransientError, ConflictError):  # it ends by itself
-                await asyncio.to_thread(self._leases.release, held[0])
+                await _to_the_end(asyncio.create_task(asyncio.to_thread(self._leases.release, held[0])))
 
     async def _renew(self, held: list[Any]) -> None:
         while True:
@@ -198,3 +198,16 @@ class _Rounds(Generic[S, A]):
                 held[0] = await asyncio.to_thread(self._leases.renew, held[0]) or held[0]
             except (TransientError, ConflictError) as error:  # double work at worst; the pointers keep the truth
                 log.warning("lease_not_renewed", reason=str(error))
+
+
+async def _to_the_end(task: asyncio.Task[None]) -> None:
+    """Wait for a task even if the waiting is cancelled; then let the cancellation through."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

@@ -4,7 +4,7 @@ A refusal is harmless: what is not committed is repeated, here or elsewhere.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable
 
 import structlog
 
@@ -71,13 +71,13 @@ class Committer:
         except TimeoutError:
             log.warning("commit_refused", reason=f"no answer in {self._limits.drain_s:g} s", places=len(lanes))
 
-    async def measure_lag(self, places: Set[Place]) -> None:
+    async def measure_lag(self, places: Collection[Place]) -> None:
         """Tell how far we are behind."""
         try:
             lag = await self._consumer.lag()
         except TransientError as error:
             log.warning("lag_unknown", reason=str(error))
             return
-        for place in lag.keys() & places:
+        for place in lag.keys() & set(places):
             metrics.LAG.labels(self._stage, place.topic, str(place.partition)).set(lag[place])
         self._health.lag(sum(lag.values()))

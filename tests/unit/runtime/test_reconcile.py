@@ -1,0 +1,166 @@
+"""Look, plan, act, and look again: under leases, through outages, and no bug survives."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+
+from siad.core.errors import ConflictError, TransientError
+from siad.runtime.reconcile import reconcile
+from siad.runtime.testing.clock import FakeClock
+
+
+@dataclass(frozen=True)
+class Paint:
+    """One coat."""
+
+    coat: int
+
+
+@dataclass
+class Fence:
+    """Work: every fence needs so many coats."""
+
+    stop: asyncio.Event
+    wanted: dict[str, int]
+    coats: dict[str, int] = field(default_factory=dict)
+    diary: list[str] = field(default_factory=list)
+    troubles: dict[str, list[BaseException]] = field(default_factory=dict)
+    slow: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    async def names(self) -> Sequence[str]:
+        if self.troubles.get("names"):
+            raise self.troubles["names"].pop(0)
+        return list(self.wanted)
+
+    async def observe(self, name: str) -> tuple[int, int]:
+        return self.coats.get(name, 0), self.wanted[name]
+
+    def plan(self, state: tuple[int, int], now: datetime) -> Sequence[Paint]:
+        assert now.tzinfo is not None
+        return [Paint(coat) for coat in range(state[0], state[1])]
+
+    async def act(self, name: str, action: Paint) -> None:
+        if name in self.slow:
+            await self.slow[name].wait()
+        if self.troubles.get(name):
+            raise self.troubles[name].pop(0)
+        self.diary.append(f"{name} {action.coat}")
+        self.coats[name] = action.coat + 1
+        if self.coats == self.wanted:
+            self.stop.set()
+
+
+@dataclass
+class FakeLeases:
+    """Leases in a dict."""
+
+    held: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def acquire(self, name: str, ttl_s: float) -> str | None:
+        self.lines.append(f"acquire {name}")
+        return None if name in self.held else self.held.setdefault(name, name)
+
+    def renew(self, lease: str) -> str:
+        return lease
+
+    def release(self, lease: str) -> None:
+        self.lines.append(f"release {lease}")
+        del self.held[lease]
+
+
+async def run(fence: Fence, leases: FakeLeases, clock: FakeClock, nudge: asyncio.Event | None = None) -> None:
+    async with asyncio.timeout(2):
+        await reconcile(fence, stage="paint", leases=leases, stop=fence.stop, clock=clock, nudge=nudge)
+
+
+@pytest.fixture
+def leases() -> FakeLeases:
+    return FakeLeases()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+async def test_does_what_the_plan_says_under_a_lease(leases: FakeLeases, clock: FakeClock) -> None:
+    fence = Fence(asyncio.Event(), {"a": 2})
+    await run(fence, leases, clock)
+    assert fence.diary == ["a 0", "a 1"]
+    assert leases.lines == ["acquire a", "release a"]
+
+
+async def test_where_nothing_is_to_be_done_no_lease_is_taken(leases: FakeLeases, clock: FakeClock) -> None:
+    fence = Fence(asyncio.Event(), {"a": 1, "done": 1}, coats={"done": 1})
+    await run(fence, leases, clock)
+    assert leases.lines == ["acquire a", "release a"]
+
+
+async def test_what_another_replica_has_is_left_to_it(leases: FakeLeases, clock: FakeClock) -> None:
+    fence = Fence(asyncio.Event(), {"a": 1, "b": 1})
+    leases.held["a"] = "somebody else"
+    running = asyncio.create_task(run(fence, leases, clock))
+    await asyncio.sleep(0.05)
+    assert fence.diary == ["b 0"]
+    leases.held.clear()
+    await running
+    assert fence.diary == ["b 0", "a 0"]
+
+
+@pytest.mark.parametrize("error", [TransientError("store away"), ConflictError("pointer moved")])
+async def test_what_fails_in_passing_is_planned_anew(leases: FakeLeases, clock: FakeClock, error: Exception) -> None:
+    fence = Fence(asyncio.Event(), {"a": 1}, troubles={"a": [error, error], "names": [TransientError("away")]})
+    await run(fence, leases, clock)
+    assert fence.diary == ["a 0"]
+    assert leases.held == {}
+    assert clock.monotonic() > 2  # it backed off
+
+
+async def test_a_unit_that_takes_long_holds_up_no_other(leases: FakeLeases, clock: FakeClock) -> None:
+    fence = Fence(asyncio.Event(), {"a": 1, "b": 1}, slow={"a": asyncio.Event()})
+    running = asyncio.create_task(run(fence, leases, clock))
+    await asyncio.sleep(0.05)
+    assert fence.diary == ["b 0"]
+    assert leases.lines.count("acquire a") == 1  # and is not begun twice
+    fence.slow["a"].set()
+    await running
+    assert fence.diary == ["b 0", "a 0"]
+
+
+async def test_a_bug_comes_out(leases: FakeLeases, clock: FakeClock) -> None:
+    fence = Fence(asyncio.Event(), {"a": 1}, troubles={"a": [ZeroDivisionError()]})
+    with pytest.raises(ZeroDivisionError):
+        await run(fence, leases, clock)
+    assert leases.held == {}
+
+
+async def test_a_stop_cancels_what_is_under_way_and_gives_the_lease_back(leases: FakeLeases, clock: FakeClock) -> None:
+    fence = Fence(asyncio.Event(), {"a": 1}, slow={"a": asyncio.Event()})
+    running = asyncio.create_task(run(fence, leases, clock))
+    await asyncio.sleep(0.05)
+    assert leases.held == {"a": "a"}
+    fence.stop.set()
+    await running
+    assert leases.held == {}
+    assert fence.diary == []
+
+
+async def test_a_nudge_plans_at_once(leases: FakeLeases) -> None:
+    class SlowClock(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.sleep(0.002)  # the time stands still, so only a nudge can be the reason
+
+    nudge = asyncio.Event()
+    fence = Fence(asyncio.Event(), {"a": 1}, coats={"a": 1})
+    running = asyncio.create_task(run(fence, leases, SlowClock(), nudge))
+    await asyncio.sleep(0.02)
+    fence.wanted["a"] = 2
+    await asyncio.sleep(0.02)
+    assert fence.diary == []
+    nudge.set()
+    await running
+    assert fence.diary == ["a 1"]
