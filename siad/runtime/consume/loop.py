@@ -13,7 +13,7 @@ import structlog
 
 from siad.core.errors import TransientError
 from siad.runtime import metrics
-from siad.runtime.bus.port import Bus, Consumer, Place, Producer, Record
+from siad.runtime.bus.port import Bus, Consumer, Message, Place, Producer, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.consume.committer import Committer
 from siad.runtime.consume.fates import Fates, SplitError
@@ -250,16 +250,8 @@ class Loop:
 
     async def _publish(self, lane: Lane) -> None:
         """Publish what is done, from the head, until the head is not done."""
-        attempt = 0
         while run := lane.due():
-            messages = [message for parcel in run for message in parcel.messages]
-            try:
-                if messages:
-                    await self._producer.publish(messages)
-            except TransientError as error:
-                attempt = await self._wait_out("publish", lane, error, attempt)
-                continue
-            self._go_on(lane, "publish")
+            await self._publish_run(lane, [message for parcel in run for message in parcel.messages])
             lane.settle(run)
             self._health.advance()
             now_s = self._clock.monotonic()
@@ -269,6 +261,17 @@ class Loop:
             self._commit_when_due()
         lane.is_publishing = False
         self._dispatch()
+
+    async def _publish_run(self, lane: Lane, messages: Sequence[Message]) -> None:
+        """Publish until acknowledged. Always the very same messages: the producer may still have them under way."""
+        attempt = 0
+        while messages:
+            try:
+                await self._producer.publish(messages)
+                break
+            except TransientError as error:
+                attempt = await self._wait_out("publish", lane, error, attempt)
+        self._go_on(lane, "publish")
 
     async def _wait_out(self, what: str, lane: Lane, error: TransientError, attempt: int) -> int:
         """Keep the lane still while the broker refuses ``what``."""
