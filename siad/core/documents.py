@@ -5,7 +5,7 @@ field that a newer writer added is ignored.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar, get_type_hints
@@ -22,6 +22,10 @@ class LineState:
 
     settings: LineChanged  # as they stand; of a line that is gone as they last stood, with the revision of its end
     is_gone: bool = False
+
+    def at(self, revision: int) -> "LineState":
+        """The same, under another number."""
+        return replace(self, settings=replace(self.settings, revision=revision))
 
 
 def write_receipt(event: ImageStored) -> bytes:

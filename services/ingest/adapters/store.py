@@ -1,0 +1,122 @@
+"""Lines and captures, as they lie in the store."""
+
+from datetime import datetime
+from typing import Final
+
+from services.ingest.ports import Held, Seen
+from siad.core import keys
+from siad.core.documents import LineState, read_line, read_receipt, write_line, write_receipt
+from siad.core.errors import ConflictError, MissingError, TransientError
+from siad.core.events import ImageStored
+from siad.core.ids import CaptureId
+from siad.runtime.blobs.aio import AsyncBlobs
+
+JSON: Final = "application/json"
+KEEP: Final = {"keep": "normal"}  # tag of images that lifecycle rules must leave alone
+UNFINISHED_MAX: Final = 64  # changes of one line that were cut off between revision and pointer, in a row
+_MEDIA_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "tif": "image/tiff"}
+
+
+class StoredLines:
+    """The port ``Lines``."""
+
+    def __init__(self, blobs: AsyncBlobs) -> None:
+        self._blobs = blobs
+
+    async def read(self, line: str) -> Held | None:
+        """The newest revision; None for a line never seen."""
+        try:
+            blob = await self._blobs.get(keys.line_pointer_key(line))
+        except MissingError:
+            return None
+        return Held(read_line(blob.data), blob.etag)
+
+    async def names(self) -> list[str]:
+        """Every line ever seen, in order."""
+        prefix, suffix = keys.line_pointer_key("|").split("|")
+        found = await self._blobs.list_all(prefix)
+        return [info.key.removeprefix(prefix).removesuffix(suffix) for info in found]
+
+    async def write(self, wanted: LineState, *, over: Held | None) -> LineState:
+        """Write the revision once and for all, then move the pointer to it if it stands where ``over`` saw it."""
+        state = await self._write_revision(wanted)
+        line = state.settings.line
+        try:
+            await self._blobs.put(
+                keys.line_pointer_key(line),
+                write_line(state),
+                content_type=JSON,
+                if_match=over.tag if over else None,
+                if_absent=over is None,
+            )
+        except ConflictError:
+            held = await self.read(line)
+            if held is None or held.state != state:  # else it was ours: the first answer of the store went missing
+                raise
+        return state
+
+    async def _write_revision(self, wanted: LineState) -> LineState:
+        """Take the first number from the wanted one on: those that a cut-off or racing change has used are skipped."""
+        line, first = wanted.settings.line, wanted.settings.revision
+        for revision in range(first, first + UNFINISHED_MAX):
+            state = wanted.at(revision)
+            try:
+                await self._blobs.put(
+                    keys.line_revision_key(line, revision), write_line(state), content_type=JSON, if_absent=True
+                )
+            except ConflictError:
+                continue
+            return state
+        msg = f"revisions {first} to {first + UNFINISHED_MAX - 1} of line {line!r} are all used by unfinished changes"
+        raise TransientError(msg)
+
+
+class StoredCaptures:
+    """The port ``Captures``."""
+
+    def __init__(self, blobs: AsyncBlobs) -> None:
+        self._blobs = blobs
+
+    def image_uri(self, line: str, received_at: datetime, seen: Seen) -> str:
+        """Under the line and the day."""
+        return self._blobs.uri(keys.image_key(line, received_at, seen.image_id, seen.info.extension))
+
+    async def receipt(self, line: str, capture_id: CaptureId) -> ImageStored | None:
+        """The receipt of a capture; None before it came."""
+        try:
+            blob = await self._blobs.get(keys.capture_key(line, capture_id))
+        except MissingError:
+            return None
+        return read_receipt(blob.data)
+
+    async def put_image(self, receipt: ImageStored, data: bytes) -> None:
+        """Write the bytes, but not over bytes of the same name: those may be tagged."""
+        try:
+            await self._put_image(receipt, data, if_absent=True)
+        except ConflictError:
+            return
+
+    async def put_receipt(self, receipt: ImageStored) -> ImageStored:
+        """Write the receipt once; give the one that is there now."""
+        key = keys.capture_key(receipt.line, receipt.capture_id)
+        try:
+            await self._blobs.put(key, write_receipt(receipt), content_type=JSON, if_absent=True)
+        except ConflictError:
+            return read_receipt((await self._blobs.get(key)).data)
+        return receipt
+
+    async def put_normal(self, receipt: ImageStored, data: bytes) -> None:
+        """Tag the image, then say once that the capture is normal."""
+        await self._put_image(receipt, data, tags=KEEP)
+        key = keys.normal_key(receipt.line, receipt.product, receipt.capture_id)
+        try:
+            await self._blobs.put(key, write_receipt(receipt), content_type=JSON, if_absent=True)
+        except ConflictError:
+            return
+
+    async def _put_image(
+        self, receipt: ImageStored, data: bytes, *, if_absent: bool = False, tags: dict[str, str] | None = None
+    ) -> None:
+        key = self._blobs.key_of(receipt.image_uri)
+        media_type = _MEDIA_TYPES.get(key.rsplit(".", 1)[-1], "image/webp")
+        await self._blobs.put(key, data, content_type=media_type, if_absent=if_absent, tags=tags)

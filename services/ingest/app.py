@@ -1,0 +1,107 @@
+"""The composition root of ingest: settings, adapters, routes, tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+
+from services.ingest.adapters.gate import Gate
+from services.ingest.adapters.news import PublishedNews
+from services.ingest.adapters.pixels import DecodingPixels
+from services.ingest.adapters.store import StoredCaptures, StoredLines
+from services.ingest.reconcile import LineWorks, NoLeases
+from services.ingest.routes import STAGE, Desk, add_routes
+from services.ingest.settings import IngestSettings
+from siad.core.errors import TransientError
+from siad.core.events import LineChanged
+from siad.core.topics import IMAGE, LINE
+from siad.runtime.backoff import Backoff
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import Blobs
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus
+from siad.runtime.bus.settings import BusSettings
+from siad.runtime.reconcile import reconcile
+from siad.runtime.stage import Stage, run_stage
+from siad.runtime.state import StateTable
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """Run ingest as its environment says, until a signal."""
+    from siad.runtime.blobs.open import open_blobs
+    from siad.runtime.blobs.settings import StoreSettings
+
+    settings = IngestSettings.load()
+    bus, store = BusSettings.load(), StoreSettings.load()
+
+    @asynccontextmanager
+    async def open_all(stage: Stage) -> AsyncIterator[None]:
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store)):
+            yield
+
+    run_stage(STAGE, settings, open_all)
+
+
+@asynccontextmanager
+async def assemble(stage: Stage, settings: IngestSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
+    """Fill in the stage; on leaving let threads and producer go."""
+    store = AsyncBlobs(blobs, workers=settings.store_threads)
+    pixels = DecodingPixels(threads=settings.decode_threads, pixels_max=settings.pixels_max)
+    lines = StoredLines(store)
+    table = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
+    async with bus.producer() as producer:
+        news = PublishedNews(producer)
+        works = LineWorks(lines, table, news)
+        desk = Desk(
+            settings=settings,
+            lines=lines,
+            captures=StoredCaptures(store),
+            pixels=pixels,
+            news=news,
+            gate=Gate(
+                uploads_max=settings.uploads_max,
+                bytes_max=settings.uploads_bytes_max,
+                queue_max=settings.queue_max,
+                wait_s=settings.queue_wait_s,
+            ),
+            clock=stage.clock,
+        )
+        add_routes(stage.app, desk)
+        stage.health.checks |= {"bus": bus.probe, "store": store.probe, "lines": works.check}
+        announcing = partial(_announce_lines, stage, works, table, every_s=settings.announce_every_s)
+        stage.tasks["topics"] = partial(_follow_lines, stage, table, bus)
+        stage.tasks["announce"] = announcing
+        try:
+            yield
+        finally:
+            store.close()
+            pixels.close()
+
+
+async def _follow_lines(stage: Stage, table: StateTable[LineChanged], bus: Bus) -> None:
+    """Make the topics that ingest writes, then read back what it says of lines."""
+    await _until_done(stage, lambda: bus.create_topics([LINE, IMAGE]))
+    await table.follow(bus, stage.stop)
+
+
+async def _announce_lines(stage: Stage, works: LineWorks, table: StateTable[LineChanged], *, every_s: float) -> None:
+    await _until_done(stage, table.check)
+    await reconcile(works, stage=STAGE, leases=NoLeases(), stop=stage.stop, every_s=every_s, clock=stage.clock)
+
+
+async def _until_done(stage: Stage, work: Callable[[], Awaitable[None]]) -> None:
+    """Try until it works or the stage stops; a broker that is away at the start comes back."""
+    backoff, attempt = Backoff(schedule_s=(0.1, 0.2, 0.5, 1.0)), 0
+    while not stage.stop.is_set():
+        try:
+            await work()
+        except TransientError as error:
+            log.info("start_waits", reason=str(error))
+            await asyncio.sleep(backoff.delay_s(attempt))
+            attempt += 1
+        else:
+            return

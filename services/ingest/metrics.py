@@ -1,0 +1,25 @@
+"""Every metric of ingest that not every stage has."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from siad.runtime.metrics import SECONDS
+
+ACCEPTED: Final = Counter(
+    "siad_ingest_images_total", "Images stored, announced and answered for; repeats included.", ["line", "intent"]
+)
+REPEATS: Final = Counter("siad_ingest_repeats_total", "Images accepted that had been sent before.", ["line"])
+REFUSED: Final = Counter(
+    "siad_ingest_refused_total", "Uploads that were answered by a problem, by its kind.", ["reason"]
+)
+BYTES: Final = Histogram(
+    "siad_ingest_image_bytes", "Length of an accepted image.", buckets=tuple(4.0**power for power in range(6, 15))
+)
+SECONDS_TO_ACCEPT: Final = Histogram(
+    "siad_ingest_accept_seconds",
+    "From the last byte of an image to the broker's acknowledgement of its event.",
+    buckets=SECONDS,
+)
+WAITING: Final = Gauge("siad_ingest_uploads_waiting", "Uploads that wait for their turn.")
+HELD_BYTES: Final = Gauge("siad_ingest_uploads_bytes", "Length of the uploads under way, as declared.")

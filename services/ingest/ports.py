@@ -1,0 +1,94 @@
+"""What the handlers need of the world. Every call may raise ``TransientError``."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from siad.core.documents import LineState
+from siad.core.events import ImageStored
+from siad.core.ids import CaptureId, ImageId
+from siad.core.images import ImageInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A line as the store has it, and the tag that a change must match."""
+
+    state: LineState
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Bytes that were decoded once, and are an image."""
+
+    image_id: ImageId
+    info: ImageInfo
+
+
+class Lines(Protocol):
+    """The settings of lines, as the store keeps them."""
+
+    async def read(self, line: str) -> Held | None:
+        """The newest revision, its end included; None for a line never seen."""
+        ...
+
+    async def write(self, wanted: LineState, *, over: Held | None) -> LineState:
+        """Keep a revision for good, and make it the newest.
+
+        Args:
+            wanted: its revision is raised where an unfinished change has used that number.
+            over: what it replaces; None where there was nothing.
+
+        Raises:
+            ConflictError: somebody else was faster; the line is theirs.
+        """
+        ...
+
+
+class Captures(Protocol):
+    """Images, receipts and normals in the store."""
+
+    def image_uri(self, line: str, received_at: datetime, seen: Seen) -> str:
+        """Where an image that comes for the first time shall lie."""
+        ...
+
+    async def receipt(self, line: str, capture_id: CaptureId) -> ImageStored | None:
+        """The receipt of a capture; None before it came."""
+        ...
+
+    async def put_image(self, receipt: ImageStored, data: bytes) -> None:
+        """Write the bytes where the receipt says; where they lie already, they stay."""
+        ...
+
+    async def put_receipt(self, receipt: ImageStored) -> ImageStored:
+        """Write the receipt, unless there is one; give the one that is there now."""
+        ...
+
+    async def put_normal(self, receipt: ImageStored, data: bytes) -> None:
+        """Keep for good that a capture is normal, and its image from expiry."""
+        ...
+
+
+class Pixels(Protocol):
+    """Somebody who looks at bytes."""
+
+    async def look(self, data: bytes) -> Seen:
+        """Name an image, and decode it once to see that it can be.
+
+        Raises:
+            ImageError: it is none.
+        """
+        ...
+
+
+class News(Protocol):
+    """Tells the other stages. Every call returns once the broker has acknowledged."""
+
+    async def tell_line(self, state: LineState) -> None:
+        """A line as it stands; a tombstone where it is gone."""
+        ...
+
+    async def tell_image(self, receipt: ImageStored, *, shards: int) -> None:
+        """The bytes of one capture lie in the store."""
+        ...

@@ -1,0 +1,111 @@
+"""Lines whose pointer moved and whose event was not published, because something died or was away between the two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.ingest.adapters.store import StoredLines
+from services.ingest.handlers import announce
+from services.ingest.ports import News
+from siad.core.documents import LineState
+from siad.core.errors import TransientError
+from siad.core.events import LineChanged
+from siad.runtime.state import StateTable
+
+UNIT: Final = "ingest/"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one line stands, and what was said of it."""
+
+    state: LineState | None  # by its pointer
+    told: int | None  # the revision in the state topic; None: nothing, or a tombstone
+    is_checked: bool  # this process has announced it once
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the other stages how the line stands."""
+
+    state: LineState
+
+
+def plan(standing: Standing) -> list[Announce]:
+    """Announce every line once after the start, and later whichever is not told as it stands.
+
+    The first round does not trust the topic: two announcements may have crossed, and the older have come last.
+    """
+    if standing.state is None:
+        return []
+    revision = standing.state.settings.revision
+    if standing.state.is_gone:
+        is_told = standing.told is None or standing.told > revision
+    else:
+        is_told = standing.told is not None and standing.told >= revision
+    return [] if is_told and standing.is_checked else [Announce(standing.state)]
+
+
+class LineWorks:
+    """The unit of work is a line."""
+
+    def __init__(self, lines: StoredLines, table: StateTable[LineChanged], news: News) -> None:
+        self._lines, self._table, self._news = lines, table, news
+        self._checked: set[str] = set()
+        self._missing: set[str] | None = None  # lines of the first round; None before it
+
+    async def names(self) -> Sequence[str]:
+        """Every line ever seen; none before the topic was read."""
+        await self._table.check()
+        lines = await self._lines.names()
+        if self._missing is None:
+            self._missing = set(lines)
+        return [UNIT + line for line in lines]
+
+    async def observe(self, name: str, /) -> Standing:
+        """Pointer against topic."""
+        line = name.removeprefix(UNIT)
+        held = await self._lines.read(line)
+        told = self._table.lookup(line)
+        return Standing(
+            state=held.state if held else None,
+            told=told.revision if told else None,
+            is_checked=line in self._checked,
+        )
+
+    def plan(self, state: Standing, now: datetime, /) -> Sequence[Announce]:  # noqa: ARG002 - nothing is due by time
+        """See ``plan``."""
+        return plan(state)
+
+    async def act(self, name: str, action: Announce, /) -> None:
+        """Announce."""
+        await announce(action.state, lines=self._lines, news=self._news)
+        line = name.removeprefix(UNIT)
+        self._checked.add(line)
+        if self._missing is not None:
+            self._missing.discard(line)
+
+    async def check(self) -> None:
+        """For the ready probe: raise TransientError until every line was announced once."""
+        if self._missing is None:
+            msg = "the lines in the store were not yet listed"
+            raise TransientError(msg)
+        if self._missing:
+            msg = f"{len(self._missing)} lines are not announced yet"
+            raise TransientError(msg)
+
+
+class NoLeases:
+    """Two replicas that announce one line at a time do no harm, so nobody needs to be kept out."""
+
+    def acquire(self, name: str, ttl_s: float, /) -> str:  # noqa: ARG002 - the port's
+        """Always."""
+        return name
+
+    def renew(self, lease: str, /) -> str:
+        """Always."""
+        return lease
+
+    def release(self, lease: str, /) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,257 @@
+"""HTTP in: the settings of lines, and their images."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
+
+from services.ingest import metrics
+from services.ingest.adapters.body import declared_bytes, read_body
+from services.ingest.adapters.gate import Gate
+from services.ingest.adapters.store import StoredLines
+from services.ingest.adapters.wire import UPLOAD, UPLOAD_ANSWERS, ImageAnswer, LineAnswer, LineBody, LinesAnswer
+from services.ingest.domain.lines import Conditions, etag_of, is_fresh
+from services.ingest.domain.refusals import RefusedError, Why
+from services.ingest.domain.uploads import KEY_MAX, read_claim
+from services.ingest.handlers import Accepted, Upload, on_line_delete, on_line_put, on_upload, unknown_line
+from services.ingest.ports import Captures, News, Pixels
+from services.ingest.settings import IngestSettings
+from siad.core.documents import LineState
+from siad.core.errors import TransientError
+from siad.core.events import LineChanged
+from siad.core.ids import SLUG
+from siad.core.images import ImageError
+from siad.runtime import metrics as common
+from siad.runtime.clock import Clock
+from siad.runtime.http import problem_response
+
+log = structlog.get_logger()
+
+STAGE: Final = "ingest"
+VIA: Final = "http"  # where the other stages' metrics name a topic
+READS_MAX: Final = 16  # lines read at a time for a list
+STATUS_OF: Final[Mapping[Why, int]] = {
+    Why.UNKNOWN_LINE: 404,
+    Why.PRECONDITION_FAILED: 412,
+    Why.CAPTURE_DIFFERS: 409,
+    Why.CAPTURE_IS_NORMAL: 409,
+    Why.TOO_LARGE: 413,
+    Why.NOT_AN_IMAGE: 415,
+    Why.UNSUPPORTED: 415,
+    Why.UNSUPPORTED_MEDIA_TYPE: 415,
+    Why.TOO_SLOW: 408,
+    Why.CUT_OFF: 400,
+}  # else 422
+
+LineName = Annotated[str, Path(pattern=f"^{SLUG.pattern}$", description="1 to 63 of a-z, 0-9 and '-'")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the routes work with."""
+
+    settings: IngestSettings
+    lines: StoredLines
+    captures: Captures
+    pixels: Pixels
+    news: News
+    gate: Gate
+    clock: Clock
+
+
+def add_routes(app: FastAPI, desk: Desk) -> None:
+    """Give the app of the stage its routes, and its way to say no."""
+    app.add_exception_handler(RefusedError, _on_refused)
+    app.add_exception_handler(PermissionError, _on_forbidden)
+    app.include_router(_line_routes(desk))
+    app.include_router(_image_routes(desk))
+
+
+def _conditions(
+    if_match: Annotated[str | None, Header(description='The ETag of the line that was read: `"3"`')] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: only where there is no such line")] = None,
+) -> Conditions:
+    return Conditions(if_match=if_match, if_none_match=if_none_match)
+
+
+Said = Annotated[Conditions, Depends(_conditions)]
+
+
+def _line_routes(desk: Desk) -> APIRouter:
+    router = APIRouter(prefix="/v1/lines", tags=["lines"])
+
+    @router.get("")
+    async def list_lines() -> LinesAnswer:
+        """Every line, by name."""
+        reads = asyncio.Semaphore(READS_MAX)
+
+        async def read(line: str) -> LineState | None:
+            async with reads:
+                held = await desk.lines.read(line)
+                return held.state if held else None
+
+        found = await asyncio.gather(*(read(line) for line in await desk.lines.names()))
+        return LinesAnswer(lines=[LineAnswer.of(state.settings) for state in found if state and not state.is_gone])
+
+    @router.get("/{line}", responses={304: {"description": "As the reader has it"}, 404: {"description": "Unknown"}})
+    async def get_line(line: LineName, said: Said, response: Response) -> LineAnswer:
+        """One line; ETag names its revision."""
+        state = await _require_line(desk, line)
+        if is_fresh(said.if_none_match, state):
+            response.status_code = 304
+            return Response(status_code=304, headers=_etag(state))  # type: ignore[return-value] # as FastAPI allows
+        response.headers.update(_etag(state))
+        return LineAnswer.of(state.settings)
+
+    @router.put(
+        "/{line}",
+        responses={
+            201: {"description": "The line is new", "model": LineAnswer},
+            412: {"description": "The line is not as If-Match or If-None-Match says; nothing was changed"},
+        },
+    )
+    async def put_line(line: LineName, body: LineBody, said: Said, response: Response) -> LineAnswer:
+        """Register a line, or change its settings.
+
+        Settings that are left out stay as they are, so a changeover names the new product and nothing else. With
+        If-Match the change is made only to the revision that the sender has seen; without it the last word wins.
+        Images that come after the answer are judged by the new settings. A repeat is harmless.
+        """
+        if body.line not in (None, line):
+            raise RefusedError(
+                Why.INVALID_LINE, f"the body says line {body.line!r}, the path {line!r}; nothing was done"
+            )
+        if body.revision is not None and said.if_match is None:
+            said = Conditions(if_match=f'"{body.revision}"', if_none_match=said.if_none_match)
+        changed = await on_line_put(line, body.wish(), said, lines=desk.lines, news=desk.news, clock=desk.clock)
+        state = LineState(settings=changed.settings)
+        log.info("line_put", line=line, revision=state.settings.revision, product=state.settings.product)
+        response.status_code = 201 if changed.is_new else 200
+        response.headers.update(_etag(state) | {"Location": f"/v1/lines/{line}"})
+        return LineAnswer.of(state.settings)
+
+    @router.delete("/{line}", status_code=204, responses={404: {"description": "There never was such a line"}})
+    async def delete_line(line: LineName, said: Said) -> None:
+        """End a line: no image is taken any more. What it sent stays stored. A repeat is harmless."""
+        await on_line_delete(line, said, lines=desk.lines, news=desk.news, clock=desk.clock)
+        log.info("line_deleted", line=line)
+
+    return router
+
+
+def _image_routes(desk: Desk) -> APIRouter:
+    router = APIRouter(prefix="/v1/lines", tags=["images"])
+
+    @router.post("/{line}/images", status_code=202, openapi_extra=UPLOAD, responses=UPLOAD_ANSWERS)
+    async def post_image(
+        line: LineName,
+        request: Request,
+        idempotency_key: Annotated[
+            str | None, Header(max_length=KEY_MAX, description="One value per exposure; a repeat uses it again")
+        ] = None,
+    ) -> ImageAnswer:
+        """Hand over one image. 202: it is stored, and all stages will hear of it.
+
+        A repeat (the same Idempotency-Key; else the same serial and captured_at; else the same bytes) gives the same
+        capture and is harmless. After a 503 nothing is lost and nothing half done: send the same request again.
+        """
+        with _counting(line):
+            size_bytes = declared_bytes(request, bytes_max=desk.settings.upload_max_bytes)
+            async with desk.gate.hold(size_bytes):
+                return await _take_in(desk, line, request, idempotency_key)
+
+    return router
+
+
+async def _take_in(desk: Desk, line: str, request: Request, idempotency_key: str | None) -> ImageAnswer:
+    """Read the body of an upload and hand it to the handler; the line is as it stands before the body comes."""
+    settings = (await _require_line(desk, line)).settings
+    body = await read_body(request, bytes_max=desk.settings.upload_max_bytes, timeout_s=desk.settings.body_timeout_s)
+    began_s, received_at = desk.clock.monotonic(), desk.clock.now()
+    claim = read_claim(
+        dict(request.query_params) | body.fields,
+        idempotency_key=idempotency_key,
+        received_at=received_at,
+        clock_skew_s=desk.settings.clock_skew_s,
+    )
+    upload = Upload(data=body.data, claim=claim, received_at=received_at)
+    accepted = await _accept(desk, upload, settings)
+    seconds = desk.clock.monotonic() - began_s
+    receipt = accepted.receipt
+    metrics.ACCEPTED.labels(line, claim.intent.value).inc()
+    metrics.BYTES.observe(receipt.size_bytes)
+    metrics.SECONDS_TO_ACCEPT.observe(seconds)
+    if accepted.is_repeat:
+        metrics.REPEATS.labels(line).inc()
+    log.info(
+        "image_accepted",
+        capture_id=receipt.capture_id,
+        line=line,
+        product=receipt.product,
+        intent=claim.intent.value,
+        size_bytes=receipt.size_bytes,
+        is_repeat=accepted.is_repeat,
+        seconds=round(seconds, 4),
+    )
+    return ImageAnswer.of(receipt, accepted.seen.info, is_repeat=accepted.is_repeat)
+
+
+async def _accept(desk: Desk, upload: Upload, settings: LineChanged) -> Accepted:
+    timeout_s = desk.settings.accept_timeout_s
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await on_upload(upload, settings, pixels=desk.pixels, captures=desk.captures, news=desk.news)
+    except ImageError as error:
+        raise RefusedError(Why(error.reason), f"image refused: {error}; nothing was stored") from error
+    except TimeoutError as error:
+        msg = f"the image was not stored and acknowledged within {timeout_s:g} s"
+        raise TransientError(msg) from error
+
+
+async def _require_line(desk: Desk, line: str) -> LineState:
+    held = await desk.lines.read(line)
+    if held is None or held.state.is_gone:
+        raise unknown_line(line)
+    return held.state
+
+
+@contextmanager
+def _counting(line: str) -> Iterator[None]:
+    """Count one upload by its fate, as the other stages count their records."""
+    common.RECEIVED.labels(STAGE, VIA).inc()
+    in_flight = common.IN_FLIGHT.labels(STAGE)
+    in_flight.inc()
+    try:
+        yield
+    except RefusedError as error:
+        metrics.REFUSED.labels(error.why.value).inc()
+        common.FAILED.labels(STAGE, VIA, "refused").inc()
+        log.warning("image_refused", line=line, reason=error.why.value, detail=str(error))
+        raise
+    except (TransientError, PermissionError) as error:
+        common.FAILED.labels(STAGE, VIA, "transient").inc()
+        log.warning("image_put_off", line=line, reason=str(error))
+        raise
+    else:
+        common.DONE.labels(STAGE, VIA).inc()
+    finally:
+        in_flight.dec()
+
+
+async def _on_refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    return problem_response(STATUS_OF.get(error.why, 422), error.why.value, str(error))
+
+
+async def _on_forbidden(_: Request, error: Exception) -> Response:
+    """The store knows us and says no: somebody has to mend that, and the sender may only wait."""
+    detail = f"{error}; nothing is lost, but somebody has to correct ingest's rights. Send the same request later"
+    return problem_response(503, "store-refuses", detail, headers={"Retry-After": "30"})
+
+
+def _etag(state: LineState) -> dict[str, str]:
+    return {"ETag": etag_of(state) or ""}

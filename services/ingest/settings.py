@@ -1,0 +1,29 @@
+"""Every knob of ingest. One class, read once, in ``app.py``."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from siad.core.images import PIXELS_MAX
+from siad.runtime.settings import StageSettings
+
+
+class IngestSettings(StageSettings):
+    """Read from ``SIAD_INGEST_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="SIAD_INGEST_")
+
+    http_port: int = Field(default=8400, ge=0, le=65535)
+    upload_max_bytes: int = Field(default=64 * 2**20, ge=1)  # of one image file; a 16 bit 20 MP colour TIFF is 120 MB
+    pixels_max: int = Field(
+        default=PIXELS_MAX, ge=1, le=PIXELS_MAX
+    )  # of one image; more than the stages decode is no use
+    uploads_max: int = Field(default=16, ge=1)  # under way at a time, from first byte to acknowledgement
+    uploads_bytes_max: int = Field(default=256 * 2**20, ge=1)  # of those together; each may lie in memory twice
+    queue_max: int = Field(default=64, ge=0)  # uploads that wait for their turn; more are sent away at once
+    queue_wait_s: float = Field(default=5.0, gt=0)  # then an upload is sent away too, to come again
+    body_timeout_s: float = Field(default=60.0, gt=0)  # for one body to come in; a sender that stalls blocks the others
+    accept_timeout_s: float = Field(default=20.0, gt=0)  # from the whole body to the broker's word; then 503
+    decode_threads: int = Field(default=2, ge=1)  # images decoded at a time, at up to 600 MB each
+    store_threads: int = Field(default=32, ge=1)  # calls to the store under way
+    clock_skew_s: float = Field(default=5.0, ge=0)  # how far a camera's clock may be ahead of ours
+    announce_every_s: float = Field(default=10.0, gt=0)  # how often lines are held against what was announced

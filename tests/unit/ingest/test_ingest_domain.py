@@ -1,0 +1,217 @@
+"""What a line may become, and what an upload says."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.ingest.domain.captures import hold_against, identify, make_receipt
+from services.ingest.domain.lines import Conditions, Wish, change_line, end_line, etag_of, is_fulfilled
+from services.ingest.domain.refusals import RefusedError, Why
+from services.ingest.domain.uploads import Claim, read_claim
+from services.ingest.reconcile import Standing, plan
+from siad.core.documents import LineState
+from siad.core.events import Intent, LineChanged
+from siad.core.ids import ImageId
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+SETTINGS = LineChanged(
+    line="press-1", revision=3, product="lid", false_reject_budget=0.002, shards=16, deadline_s=1.5, changed_at=NOON
+)
+HELD = LineState(settings=SETTINGS)
+GONE = LineState(settings=SETTINGS, is_gone=True)
+ONE, OTHER = ImageId("a" * 64), ImageId("b" * 64)
+
+
+def test_a_changeover_leaves_the_rest_as_it_is() -> None:
+    after = change_line(HELD, Wish(product="cup"), line="press-1", now=NOON + timedelta(hours=1))
+    assert after == replace(SETTINGS, product="cup", revision=4, changed_at=NOON + timedelta(hours=1))
+
+
+def test_a_new_line_takes_the_defaults() -> None:
+    new = change_line(None, Wish(product="lid"), line="press-2", now=NOON)
+    assert (new.revision, new.false_reject_budget, new.shards, new.deadline_s) == (1, 0.01, 8, 0.0)
+
+
+def test_a_line_that_comes_back_keeps_its_shards_and_its_count_alone() -> None:
+    again = change_line(GONE, Wish(product="lid"), line="press-1", now=NOON)
+    assert (again.revision, again.shards, again.false_reject_budget, again.deadline_s) == (4, 16, 0.01, 0.0)
+
+
+def test_the_end_of_a_line_is_a_revision() -> None:
+    end = end_line(HELD, now=NOON)
+    assert (end.settings.revision, end.is_gone, etag_of(end)) == (4, True, None)
+
+
+@pytest.mark.parametrize(
+    ("held", "wish", "why"),
+    [
+        (None, Wish(shards=4), Why.PRODUCT_MISSING),
+        (GONE, Wish(deadline_s=1), Why.PRODUCT_MISSING),
+        (HELD, Wish(shards=8), Why.SHARDS_SHRINK),
+        (GONE, Wish(product="lid", shards=8), Why.SHARDS_SHRINK),
+        (HELD, Wish(product="A lid"), Why.INVALID_LINE),
+        (None, Wish(product="A lid"), Why.INVALID_LINE),
+        (HELD, Wish(shards=65), Why.INVALID_LINE),
+    ],
+)
+def test_what_a_line_may_not_become(held: LineState | None, wish: Wish, why: Why) -> None:
+    with pytest.raises(RefusedError) as refused:
+        change_line(held, wish, line="press-1", now=NOON)
+    assert refused.value.why is why
+    assert "nothing was" in str(refused.value)
+
+
+def test_fulfilled_is_a_wish_that_would_change_nothing() -> None:
+    assert is_fulfilled(HELD, Wish(product="lid", shards=16))
+    assert not is_fulfilled(HELD, Wish(product="lid", shards=32))
+    assert not is_fulfilled(GONE, Wish(product="lid"))
+
+
+@pytest.mark.parametrize(
+    ("held", "headers", "holds"),
+    [
+        (HELD, {}, True),
+        (HELD, {"if_match": '"3"'}, True),
+        (HELD, {"if_match": '"1", "3"'}, True),
+        (HELD, {"if_match": "*"}, True),
+        (HELD, {"if_match": '"2"'}, False),
+        (HELD, {"if_match": 'W/"3"'}, False),  # If-Match compares strongly
+        (None, {"if_match": "*"}, False),
+        (GONE, {"if_match": '"3"'}, False),
+        (HELD, {"if_none_match": "*"}, False),
+        (HELD, {"if_none_match": 'W/"3"'}, False),
+        (HELD, {"if_none_match": '"2"'}, True),
+        (None, {"if_none_match": "*"}, True),
+        (GONE, {"if_none_match": "*"}, True),
+    ],
+)
+def test_conditions_hold_as_rfc_9110_says(held: LineState | None, headers: dict[str, str], holds: bool) -> None:
+    if holds:
+        Conditions(**headers).check("press-1", held)
+        return
+    with pytest.raises(RefusedError) as refused:
+        Conditions(**headers).check("press-1", held)
+    assert refused.value.why is Why.PRECONDITION_FAILED
+
+
+@pytest.mark.parametrize("header", ["3", "", '"3', '"3" "4"', '"3",'])
+def test_an_etag_without_its_quotes_is_told(header: str) -> None:
+    with pytest.raises(RefusedError, match="in quotes") as refused:
+        Conditions(if_match=header).check("press-1", HELD)
+    assert refused.value.why is Why.INVALID_ETAG
+
+
+def claim_of(said: dict[str, str], key: str | None = None) -> Claim:
+    return read_claim(said, idempotency_key=key, received_at=NOON, clock_skew_s=5)
+
+
+def test_an_upload_that_says_nothing_is_to_be_inspected() -> None:
+    assert claim_of({}) == Claim(intent=Intent.INSPECT, captured_at=None, serial="", idempotency_key=None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-05-04T12:00:00Z", "2026-05-04T14:00:00+02:00", "2026-05-04T14:00:00 02:00", "20260504T070000-0500"],
+)
+def test_a_time_with_a_zone_is_read_also_where_its_plus_was_lost(text: str) -> None:
+    assert claim_of({"captured_at": text}).captured_at == NOON
+
+
+def test_a_camera_may_be_a_little_ahead() -> None:
+    assert claim_of({"captured_at": "2026-05-04T12:00:05Z"}).captured_at == NOON + timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "words"),
+    [
+        ({"captured_at": "2026-05-04T12:00:00"}, Why.NAIVE_TIME, "has no zone"),
+        ({"captured_at": "2026-05-04 12:00:00"}, Why.NAIVE_TIME, "has no zone"),
+        ({"captured_at": "2026-05-04"}, Why.NAIVE_TIME, "has no zone"),
+        ({"captured_at": "2026-05-04T12:00:05.1Z"}, Why.FUTURE_TIME, "lies 0.1 s ahead of 2026-05-04T12:00:05"),
+        ({"captured_at": "1970-01-01T00:00:00Z"}, Why.PAST_TIME, "before 2000"),
+        ({"captured_at": "0001-01-01T00:00:00+14:00"}, Why.PAST_TIME, "before 2000"),
+        ({"captured_at": "yesterday"}, Why.INVALID_TIME, "'yesterday' is no ISO 8601 time"),
+        ({"intent": "NORMAL"}, Why.INVALID_INTENT, "Say normal or inspect"),
+        ({"intnet": "normal"}, Why.UNKNOWN_PARAMETER, "parameters intnet are not known"),
+        ({"serial": "x" * 129}, Why.INVALID_SERIAL, "129 characters"),
+        ({"serial": "a\nb"}, Why.INVALID_SERIAL, "all printable"),
+    ],
+)
+def test_what_nobody_can_mean_is_refused(said: dict[str, str], why: Why, words: str) -> None:
+    with pytest.raises(RefusedError, match=words) as refused:
+        claim_of(said)
+    assert refused.value.why is why
+    assert "nothing was stored" in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
+def test_a_key_that_is_none_is_refused(key: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        claim_of({}, key)
+    assert refused.value.why is Why.INVALID_KEY
+
+
+def test_a_capture_is_named_by_key_else_serial_and_time_else_bytes() -> None:
+    full: dict[str, Any] = {"serial": "7", "captured_at": NOON, "idempotency_key": "k"}
+    names = {
+        claim: (identify(claim, "press-1", ONE), identify(claim, "press-1", OTHER))
+        for claim in (Claim(**full), Claim(**full | {"idempotency_key": None}), Claim(serial="7"))
+    }
+    assert len({one for one, _ in names.values()}) == 3
+    by_key, by_serial, by_bytes = names.values()
+    assert by_key[0] == by_key[1]
+    assert by_serial[0] == by_serial[1]
+    assert by_bytes[0] != by_bytes[1]  # a serial alone says nothing of the exposure
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "image_id", "why"),
+    [
+        (Claim(idempotency_key="k"), Claim(idempotency_key="k"), ONE, None),
+        (Claim(idempotency_key="k"), Claim(idempotency_key="k"), OTHER, Why.KEY_REUSED),
+        (Claim(serial="7", captured_at=NOON), Claim(serial="7", captured_at=NOON), OTHER, Why.CAPTURE_DIFFERS),
+        (Claim(), Claim(intent=Intent.NORMAL), ONE, None),
+        (Claim(intent=Intent.NORMAL), Claim(), ONE, Why.CAPTURE_IS_NORMAL),
+        (Claim(intent=Intent.NORMAL), Claim(intent=Intent.NORMAL), ONE, None),
+    ],
+)
+def test_a_repeat_must_be_one(first: Claim, then: Claim, image_id: ImageId, why: Why | None) -> None:
+    receipt = make_receipt(
+        first,
+        settings=SETTINGS,
+        capture_id=identify(first, "press-1", ONE),
+        image_id=ONE,
+        image_uri="s3://siad/x.png",
+        size_bytes=7,
+        received_at=NOON,
+    )
+    if why is None:
+        hold_against(receipt, then, image_id)
+        return
+    with pytest.raises(RefusedError) as refused:
+        hold_against(receipt, then, image_id)
+    assert refused.value.why is why
+    assert receipt.capture_id in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "told", "is_checked", "is_due"),
+    [
+        (HELD, 3, True, False),
+        (HELD, 3, False, True),  # after a start every line is told once
+        (HELD, 2, True, True),
+        (HELD, None, True, True),
+        (HELD, 4, True, False),  # told by another replica since the pointer was read
+        (GONE, None, True, False),
+        (GONE, None, False, True),
+        (GONE, 3, True, True),
+        (GONE, 4, True, False),
+        (None, None, False, False),
+    ],
+)
+def test_what_is_not_told_as_it_stands_is_announced(
+    state: LineState | None, told: int | None, is_checked: bool, is_due: bool
+) -> None:
+    assert bool(plan(Standing(state, told, is_checked))) == is_due
