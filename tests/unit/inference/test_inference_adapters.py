@@ -213,8 +213,10 @@ async def test_an_image_that_cannot_be_judged_is_poison_and_a_store_away_is_not(
     blobs: CountedBlobs, store: AsyncBlobs
 ) -> None:
     images = StoredImages(store)
-    good = event(blobs, b"no image")
-    for bad in (good, replace(good, image_id=image_id_of(b"")), replace(good, image_uri="s3://other/x")):
+    good = event(blobs, cv2.imencode(".png", np.zeros((3, 4), np.uint8))[1].tobytes())
+    blobs.put("images/line-1/text.png", b"no image")
+    text = replace(good, image_uri=blobs.uri("images/line-1/text.png"), image_id=image_id_of(b"no image"))
+    for bad in (text, replace(good, image_id=image_id_of(b"")), replace(good, image_uri="s3://other/x")):
         with pytest.raises(PoisonError, match="can't be judged"):
             await images.fetch(bad)
     blobs.delete("images/line-1/x.png")
