@@ -1,1 +1,1 @@
-"""Inference: an image's event comes in, a verdict goes out. Weights are swapped underneath without a pause."""
+"""inference: the event of an image -> its verdict. Weights are swapped underneath without a pause."""

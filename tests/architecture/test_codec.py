@@ -1,0 +1,173 @@
+"""Dataclasses and protobuf messages cannot drift apart; what is on the wire stays what it is."""
+
+import subprocess
+import sys
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siad.core import events
+from siad.core.errors import PoisonError
+from siad.core.events import (
+    POINTS_MAX,
+    REGIONS_MAX,
+    DeadLetter,
+    Decision,
+    ImageStored,
+    Intent,
+    LineChanged,
+    Origin,
+    PseudoMaskCreated,
+    Region,
+    SegmenterReleased,
+    SegmenterStatus,
+    TeacherReleased,
+    VerdictGiven,
+    WeightsKind,
+)
+from siad.core.ids import CaptureId, ImageId, WeightsId
+from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, MESSAGE_BYTES_MAX
+from siad.runtime.codec import MESSAGES, decode, encode
+
+ROOT = Path(__file__).parents[2]
+NOON = datetime(2026, 1, 2, 12, 0, 0, 123_456, tzinfo=UTC)
+CAPTURE, IMAGE, WEIGHTS = CaptureId("c" * 32), ImageId("a" * 64), WeightsId("d" * 64)
+SLUG = "s" * 63
+URI = "s3://" + "u" * 1000  # an S3 key has at most 1024 bytes
+OUTLINE = tuple(65_535 - at for at in range(2 * POINTS_MAX))  # px; no image has a longer side
+REGIONS = (Region(points=OUTLINE, area_px=2**40, peak_score=1.5),) * REGIONS_MAX
+ABOUT: dict[str, Any] = {
+    "capture_id": CAPTURE,
+    "image_id": IMAGE,
+    "image_uri": URI,
+    "line": SLUG,
+    "product": SLUG,
+    "captured_at": NOON,
+    "received_at": NOON,
+}
+
+LARGEST: tuple[Any, ...] = (
+    LineChanged(
+        line=SLUG,
+        revision=2**62,
+        product=SLUG,
+        false_reject_budget=0.05,
+        shards=64,
+        deadline_s=0.5,
+        changed_at=NOON,
+    ),
+    ImageStored(**ABOUT, size_bytes=2**40, line_revision=2**62, intent=Intent.INSPECT, serial="ß" * 128),
+    PseudoMaskCreated(
+        **ABOUT,
+        mask_uri=URI,
+        mask_sha256="b" * 64,
+        weights=WEIGHTS,
+        score=0.5,
+        threshold=0.25,
+        defect_ratio=0.125,
+        regions=REGIONS,
+    ),
+    TeacherReleased(line=SLUG, product=SLUG, revision=2**62, weights=WEIGHTS, released_at=NOON),
+    SegmenterReleased(
+        line=SLUG, product=SLUG, revision=2**62, weights=WEIGHTS, released_at=NOON, status=SegmenterStatus.WITHDRAWN
+    ),
+    VerdictGiven(
+        **ABOUT,
+        line_revision=2**62,
+        serial="ß" * 128,
+        decision=Decision.REJECT,
+        reason="",
+        score=0.5,
+        threshold=0.25,
+        regions=REGIONS,
+        mask_uri=URI,
+        weights=WEIGHTS,
+        weights_kind=WeightsKind.SEGMENTER,
+        origin=Origin.STREAM,
+        judged_at=NOON,
+        wait_s=0.1,
+        fetch_s=0.2,
+        score_s=0.3,
+    ),
+    DeadLetter(
+        topic="siad.image.v1",
+        partition=3,
+        offset=2**62,
+        key=b"k" * 256,
+        payload=b"\xff" * MESSAGE_BYTES_MAX,
+        kind="poison",
+        reason="r" * 2000,
+        buried_at=NOON,
+    ),
+)
+TEACHER = TeacherReleased(line="l1", product="p1", revision=2, weights=WeightsId("5e" * 32), released_at=NOON)
+# by hand, from the wire format: tag, length, value
+GOLDEN = "0a026c31120270311802" + "2240" + "3565" * 32 + "2a0b" + "08c0e6deca06" + "108094ef3a"
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+def test_fields_agree(kind: type[Any]) -> None:
+    assert [field.name for field in MESSAGES[kind].DESCRIPTOR.fields] == [field.name for field in fields(kind)]
+
+
+def test_every_event_has_a_message_and_every_message_an_event() -> None:
+    declared = {one for one in vars(events).values() if isinstance(one, type) and hasattr(one, "__dataclass_fields__")}
+    assert declared == set(MESSAGES)
+    wire = next(iter(MESSAGES.values())).DESCRIPTOR.file.message_types_by_name
+    assert set(wire) == {kind.__name__ for kind in MESSAGES}
+
+
+def test_the_largest_of_every_event_is_held_here() -> None:
+    assert {type(event) for event in LARGEST} == set(MESSAGES) - {Region}
+
+
+@pytest.mark.parametrize("event", LARGEST, ids=lambda event: type(event).__name__)
+def test_every_event_fits_its_topic_at_its_largest(event: Any) -> None:
+    most = DEAD_LETTER_BYTES_MAX if isinstance(event, DeadLetter) else MESSAGE_BYTES_MAX
+    assert len(encode(event)) <= most
+
+
+@pytest.mark.parametrize("event", LARGEST, ids=lambda event: type(event).__name__)
+def test_what_is_written_is_read_and_written_alike(event: Any) -> None:
+    assert decode(type(event), encode(event)) == event
+    assert encode(decode(type(event), encode(event))) == encode(event)
+
+
+def test_bytes_are_frozen() -> None:
+    assert encode(TEACHER).hex() == GOLDEN
+
+
+@pytest.mark.parametrize("kind", [type(event) for event in LARGEST], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("payload", [b"", None, b"\xff\xff\xff"], ids=["empty", "tombstone", "garbage"])
+def test_bytes_that_are_no_event_are_poison(kind: type[Any], payload: bytes | None) -> None:
+    with pytest.raises(PoisonError, match=kind.__name__):
+        decode(kind, payload)
+
+
+@pytest.mark.parametrize("event", LARGEST, ids=lambda event: type(event).__name__)
+def test_a_value_that_only_a_newer_writer_knows_reads_as_unspecified(event: Any) -> None:
+    message = MESSAGES[type(event)].FromString(encode(event))
+    enums = [field.name for field in message.DESCRIPTOR.fields if field.enum_type is not None]
+    for name in enums:
+        setattr(message, name, 99)
+    read = decode(type(event), message.SerializeToString())
+    assert all(getattr(read, name).value == "unspecified" for name in enums)
+    assert replace(read, **{name: getattr(event, name) for name in enums}) == event
+
+
+def test_fields_that_only_a_newer_writer_knows_are_ignored() -> None:
+    later = encode(TEACHER) + bytes([15 << 3 | 2, 3]) + b"new"  # field 15, three bytes
+    assert decode(TeacherReleased, later) == TEACHER
+
+
+def test_generated_code_is_what_the_protos_say(tmp_path: Path) -> None:
+    plugin = Path(sys.executable).with_name("protoc-gen-mypy")
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I", "protos", f"--plugin=protoc-gen-mypy={plugin}"]
+    command += [f"--python_out={tmp_path}", f"--mypy_out={tmp_path}", "siad/v1/events.proto"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    for name in ("events_pb2.py", "events_pb2.pyi"):
+        fresh, kept = (tmp_path / "siad/v1" / name).read_text(), (ROOT / "siad/v1" / name).read_text()
+        assert fresh == kept, f"siad/v1/{name} is not what protos/ say; run `make protos`"

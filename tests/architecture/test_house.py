@@ -1,0 +1,116 @@
+"""The house: the same words in every stage, small files, one home for every function."""
+
+import ast
+import functools
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from siad.core.topics import STAGES
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ROOT / "services"
+BUILT = sorted(path.parent.name for path in SERVICES.glob("*/__init__.py"))
+WORDS = {
+    *("__init__.py", "__main__.py", "app.py", "settings.py", "handlers.py", "routes.py", "reconcile.py"),
+    *("ports.py", "metrics.py", "domain", "adapters"),
+}
+OWN_WORDS = {"labeler": {"serve_app.py"}, "trainer": {"train_job.py"}, "console": {"web"}}
+EVERY_STAGE_HAS = {"__init__.py", "__main__.py", "app.py", "settings.py", "metrics.py"}
+LINES_MAX, FUNCTION_LINES_MAX = 400, 60
+VAGUE = re.compile(r".*(Manager|Helper|Utils?|Processor|(?<!In)Service|Base)")  # weights may well be in service
+PRODUCT = sorted(
+    path for folder in ("siad", "services") for path in (ROOT / folder).rglob("*.py") if "v1" not in path.parts
+)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, Function):
+            yield node
+
+
+def fingerprint(function: Function) -> str | None:
+    """The function's arguments and body, whatever its name; None where it is too small to matter."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    parts = [ast.dump(function.args, annotate_fields=False), *(ast.dump(line, annotate_fields=False) for line in body)]
+    if sum(1 for line in body for _ in ast.walk(line)) < 25:
+        return None
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def test_every_stage_is_one_of_the_flow() -> None:
+    assert set(BUILT) <= set(STAGES)
+    assert BUILT
+
+
+@pytest.mark.parametrize("stage", BUILT)
+def test_a_stage_speaks_only_the_words_of_the_house(stage: str) -> None:
+    found = {path.name for path in (SERVICES / stage).iterdir() if path.name != "__pycache__"}
+    assert found <= WORDS | OWN_WORDS.get(stage, set())
+    assert found >= EVERY_STAGE_HAS
+
+
+@pytest.mark.parametrize("stage", BUILT)
+def test_a_stage_says_what_comes_in_and_what_goes_out(stage: str) -> None:
+    said = ast.get_docstring(ast.parse((SERVICES / stage / "__init__.py").read_text()))
+    assert said
+    assert "->" in said
+
+
+def test_no_two_stages_hold_the_same_function() -> None:
+    homes: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, list[str]] = defaultdict(list)
+    for path in PRODUCT:
+        parts = path.relative_to(ROOT).parts
+        owner = "/".join(parts[:2]) if parts[0] == "services" else "siad"
+        for function in functions(path):
+            if (print_ := fingerprint(function)) is not None:
+                homes[print_].add(owner)
+                names[print_].append(f"{path.relative_to(ROOT)}:{function.lineno} {function.name}")
+    twins = [names[print_] for print_, owners in homes.items() if len(owners) > 1]
+    assert twins == [], "move what two stages need to siad/"
+
+
+def code_lines(function: Function) -> int:
+    """Lines from ``def`` to the end, the docstring apart."""
+    assert function.end_lineno is not None
+    doc = function.body[0] if ast.get_docstring(function) else None
+    doc_lines = (doc.end_lineno or doc.lineno) - doc.lineno + 1 if doc else 0
+    return function.end_lineno - function.lineno + 1 - doc_lines
+
+
+def test_files_and_functions_stay_small() -> None:
+    long = [str(path.relative_to(ROOT)) for path in PRODUCT if len(path.read_text().splitlines()) > LINES_MAX]
+    for path in PRODUCT:
+        long += [
+            f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+            for function in functions(path)
+            if code_lines(function) > FUNCTION_LINES_MAX
+        ]
+    assert long == []
+
+
+def test_no_class_has_a_vague_name() -> None:
+    vague = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in PRODUCT
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and VAGUE.fullmatch(node.name)
+    ]
+    assert vague == []
+
+
+def test_a_file_is_named_for_what_it_holds() -> None:
+    vague = {"helpers.py", "helper.py", "utils.py", "util.py", "common.py", "misc.py", "manager.py", "base.py"}
+    assert [str(path.relative_to(ROOT)) for path in PRODUCT if path.name in vague] == []
