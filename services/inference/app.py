@@ -142,7 +142,8 @@ class _Works:
             models=self.models,
             blobs=self.store,
             clock=self.stage.clock,
-            upload_max_bytes=self.settings.upload_max_bytes,
+            settings=self.settings,
+            turns=asyncio.Semaphore(self.settings.direct_max),
         )
         self.stage.app.include_router(make_router(desk))
 

@@ -1,5 +1,6 @@
 """HTTP in: an image judged at once, and what serves now."""
 
+import asyncio
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from services.inference.adapters.models import Models
 from services.inference.adapters.verdicts import said
 from services.inference.domain.judge import Judgement
 from services.inference.handlers import judge
+from services.inference.settings import InferenceSettings
 from siad.core.events import LineChanged, Origin
 from siad.core.ids import SLUG, ImageId, image_id_of
 from siad.core.images import Image, ImageError, decode_image, describe_image
@@ -35,7 +37,8 @@ class Desk:
     models: Models
     blobs: AsyncBlobs  # its threads decode
     clock: Clock
-    upload_max_bytes: int
+    settings: InferenceSettings
+    turns: asyncio.Semaphore  # each may hold a decoded image
 
 
 def make_router(desk: Desk) -> APIRouter:
@@ -53,8 +56,9 @@ def make_router(desk: Desk) -> APIRouter:
         await desk.lines.check()
         if (settings := desk.lines.present(line)) is None:
             raise Problem(404, "unknown-line", f"line {line!r} is not known; register it at ingest first")
-        data, product = await _read_upload(request, desk.upload_max_bytes)
-        return await _inspect(desk, data, settings=settings, product=product or settings.product)
+        async with desk.turns:
+            data, product = await _read_in_time(desk, request)
+            return await _inspect(desk, data, settings=settings, product=product or settings.product)
 
     @router.get("/v1/weights", tags=["weights"])
     async def weights() -> dict[str, Any]:
@@ -136,6 +140,15 @@ def _answer(
         "fetch_s": judgement.fetch_s,
         "score_s": judgement.score_s,
     }
+
+
+async def _read_in_time(desk: Desk, request: Request) -> tuple[bytes, str | None]:
+    timeout_s = desk.settings.body_timeout_s
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read_upload(request, desk.settings.upload_max_bytes)
+    except TimeoutError as error:
+        raise Problem(408, "too-slow", f"the body did not come in within {timeout_s:g} s; send it faster") from error
 
 
 async def _read_upload(request: Request, bytes_max: int) -> tuple[bytes, str | None]:

@@ -19,4 +19,6 @@ class InferenceSettings(StageSettings):
     batch_wait_s: float = Field(default=0.003, ge=0)  # how long a lone image waits for company
     models_max: int = Field(default=16, ge=2)  # lines and products in memory, the longest unused goes; each holds two
     poll_s: float = Field(default=5.0, gt=0)  # how often the pointers are read, should an event have gone missing
+    direct_max: int = Field(default=4, ge=1)  # images asked for over HTTP at a time; more wait, their bodies unread
+    body_timeout_s: float = Field(default=60.0, gt=0)  # for one body to come in; a sender that stalls blocks the others
     upload_max_bytes: int = Field(default=64 * 2**20, ge=1)  # of one image asked for over HTTP

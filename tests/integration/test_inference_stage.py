@@ -322,6 +322,21 @@ async def test_an_image_asked_for_over_http_is_judged_as_the_stream_would(plant:
     assert 'siad_inference_direct_total{decision="reject",line="line-1"}' in text
 
 
+async def test_a_sender_that_stalls_is_sent_away_and_blocks_nobody(plant: Plant) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"half an image"
+        await asyncio.sleep(5)
+
+    await plant.release(T1)
+    async with plant.running(direct_max=1, body_timeout_s=0.3):
+        await plant.until_serving(T1_ID)
+        stalled = asyncio.create_task(plant.http.post("/v1/lines/line-1/inspect", content=trickle()))
+        await asyncio.sleep(0.05)
+        assert (await inspect(plant, png(part_image(1)))).json()["decision"] == "pass"
+        answer = await stalled
+    assert (answer.status_code, answer.json()["type"]) == (408, "urn:siad:problem:too-slow")
+
+
 async def test_what_cannot_be_judged_over_http_says_why(plant: Plant) -> None:
     good = png(part_image(1))
     async with plant.running(upload_max_bytes=20_000):
