@@ -129,7 +129,7 @@ class Lane:
 
     def works_again(self, *, started_s: float) -> bool:
         """Whether a success that was started at ``started_s`` ends the feeling out; one begun before proves nothing."""
-        if self._failed_s is None or started_s < self._failed_s:
+        if self._failed_s is None or started_s <= self._failed_s:
             return False
         self._failed_s = None
         return True

@@ -10,7 +10,7 @@ from siad.core.errors import PoisonError, TransientError
 from siad.core.events import DeadLetter
 from siad.runtime import trace
 from siad.runtime.backoff import Backoff
-from siad.runtime.bus.memory import MemoryConsumer
+from siad.runtime.bus.memory import MemoryConsumer, MemoryProducer
 from siad.runtime.bus.port import Message, Place, Record
 from siad.runtime.codec import decode
 from siad.runtime.testing.clock import FakeClock
@@ -39,6 +39,26 @@ async def test_commits_only_after_publishing(world: World) -> None:
         "commit 0:2",  # takes that back
     ]
     assert world.committed() == (2, "")
+
+
+async def test_nothing_is_committed_before_the_broker_has_acknowledged(world: World) -> None:
+    acknowledged = asyncio.Event()
+
+    class SlowProducer(MemoryProducer):
+        async def publish(self, messages: Sequence[Message]) -> None:
+            await super().publish(messages)
+            await acknowledged.wait()
+
+    world.limit(max_in_flight=2)
+    await world.send("a", "b")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("siad.runtime.bus.memory.MemoryProducer", SlowProducer)
+        running = asyncio.create_task(world.run())
+        await asyncio.sleep(0.03)  # many turns of the loop
+        assert world.committed()[0] == 0
+        acknowledged.set()
+        await running
+    assert world.committed()[0] == 2
 
 
 async def test_publishes_in_offset_order_whoever_is_done_first(world: World) -> None:
@@ -110,6 +130,7 @@ async def test_polls_on_while_a_partition_backs_off(world: World) -> None:
             return await super().poll(max_records=max_records, timeout_s=timeout_s)
 
     world.clock = SlowClock()
+    world.limit(max_in_flight=4)  # there is room: it is the trouble that pauses
     world.troubles = {"a": away(1)}
     await world.send("a", "b")
     with pytest.MonkeyPatch.context() as patch:
@@ -238,6 +259,37 @@ async def test_leaves_in_good_order_with_what_is_in_hand_done(world: World) -> N
     await world.run(handle, stop=stop)
     assert world.answers() == ["A", "B"]
     assert world.committed() == (2, "")
+
+
+async def test_starts_nothing_new_while_it_leaves() -> None:
+    world = await make_world(partitions=2)
+    stop = asyncio.Event()
+    handled: list[str] = []
+
+    async def handle(record: Record) -> Sequence[Message]:
+        handled.append(text_of(record))
+        stop.set()
+        await asyncio.sleep(0.02)
+        return []
+
+    await world.send("a", key="a")
+    await world.send("d", key="d")
+    await world.run(handle, stop=stop)
+    assert len(handled) == 1
+
+
+async def test_whoever_is_cancelled_commits_nothing_more(world: World) -> None:
+    world.limit(commit_every_s=100)
+    world.yields = {"b": 10**9}
+    await world.send("a", "b")
+    running = asyncio.create_task(world.run())
+    while not world.answers():
+        await asyncio.sleep(0.001)
+    lines = len(world.diary.lines)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not [line for line in world.diary.lines[lines:] if line.startswith("commit")]
 
 
 async def test_leaves_without_what_takes_too_long(world: World) -> None:

@@ -1,7 +1,7 @@
 """A crash at every step, and what the next process makes of it: nothing lost, order kept, the culprit buried."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from siad.core.errors import PoisonError
 from siad.core.events import DeadLetter
+from siad.runtime.bus.port import Message, Record
 from siad.runtime.codec import decode
 from siad.runtime.consume.note import CLEAN, Note
 from siad.runtime.testing.diary import Killed
@@ -147,6 +148,32 @@ async def test_a_culprit_is_not_mistaken_for_a_slow_one_in_another_partition() -
     assert await run_to_the_end(world) == 3
     assert world.answers() == ["SLOW"]
     assert [letter_of(record).payload for record in world.dead_letters()] == [b"killer"]
+
+
+async def test_a_suspect_goes_when_nothing_else_goes() -> None:
+    world = await make_world(partitions=2)
+    world.limit(max_in_flight=4)
+    world.troubles = {"x": [ZeroDivisionError()]}
+    await world.send("x", key="a")
+    with pytest.raises(ZeroDivisionError):
+        await world.run()
+    running: set[str] = set()
+    beside: dict[str, set[str]] = {}
+
+    async def handle(record: Record) -> Sequence[Message]:
+        running.add(text_of(record))
+        for _ in range(20):
+            beside[text_of(record)] = beside.get(text_of(record), set()) | running
+            await asyncio.sleep(0.0005)
+        running.discard(text_of(record))
+        return []
+
+    await world.send("x2", key="a")
+    await world.send("a", "b", "c", "e", "f", "g", key="d")
+    await world.run(handle)
+    assert beside["x"] == {"x"}
+    assert beside["x2"] == {"x2"}
+    assert len(beside["b"]) > 1
 
 
 async def test_an_idle_partition_under_suspicion_slows_down_no_other() -> None:
