@@ -4,7 +4,7 @@ A refusal is harmless: what is not committed is repeated, here or elsewhere.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import structlog
 
@@ -17,6 +17,8 @@ from siad.runtime.consume.routes import Limits
 from siad.runtime.health import Health
 
 log = structlog.get_logger()
+
+Probe = Callable[[], Awaitable[None]]  # asks the broker beside the consumer
 
 
 class Committer:
@@ -71,13 +73,25 @@ class Committer:
         except TimeoutError:
             log.warning("commit_refused", reason=f"no answer in {self._limits.drain_s:g} s", places=len(lanes))
 
-    async def measure_lag(self, places: Collection[Place]) -> None:
-        """Tell how far we are behind."""
+    async def measure_lag(self, places: Collection[Place], probe: Probe) -> None:
+        """Tell how far we are behind.
+
+        Where the consumer can't say, somebody else asks the broker: if it answers there, it is the consumer that
+        sits stuck, and nothing excuses it.
+        """
         try:
             lag = await self._consumer.lag()
         except TransientError as error:
             log.warning("lag_unknown", reason=str(error))
+            try:
+                await probe()
+            except TransientError:
+                self._health.pause("lag", "broker")
+            else:
+                self._health.go_on("lag")
+                self._health.lag(1)  # at least: nobody may be idle who can't know
             return
+        self._health.go_on("lag")
         for place in lag.keys() & set(places):
             metrics.LAG.labels(self._stage, place.topic, str(place.partition)).set(lag[place])
         self._health.lag(sum(lag.values()))

@@ -15,7 +15,7 @@ from siad.core.errors import TransientError
 from siad.runtime import metrics
 from siad.runtime.bus.port import Bus, Consumer, Message, Place, Producer, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
-from siad.runtime.consume.committer import Committer
+from siad.runtime.consume.committer import Committer, Probe
 from siad.runtime.consume.fates import Fates, SplitError
 from siad.runtime.consume.lane import Lane, Parcel, Stand
 from siad.runtime.consume.routes import BatchRoute, Handler, Limits, OnPoison, as_routes
@@ -59,7 +59,7 @@ async def consume(
             list(routes), group=group, start="earliest", on_assign=loop.on_assign, on_revoke=loop.on_revoke
         ) as consumer,
     ):
-        await loop.run(consumer, producer, stop)
+        await loop.run(consumer, producer, stop, probe=bus.probe)
 
 
 class Loop:
@@ -98,9 +98,9 @@ class Loop:
         self._commits: Committer
         self._group: asyncio.TaskGroup
 
-    async def run(self, consumer: Consumer, producer: Producer, stop: asyncio.Event) -> None:
+    async def run(self, consumer: Consumer, producer: Producer, stop: asyncio.Event, *, probe: Probe) -> None:
         """Go round until ``stop``; a bug in any task comes out here."""
-        self._consumer, self._producer = consumer, producer
+        self._consumer, self._producer, self._probe = consumer, producer, probe
         self._commits = Committer(consumer, self._stage, self._health, self._limits, self._clock)
         self._may_commit = True
         bug: BaseException | None = None
@@ -127,7 +127,7 @@ class Loop:
         self._commit_when_due()
         if self._clock.monotonic() >= self._lag_due_s:
             self._lag_due_s = self._clock.monotonic() + self._limits.lag_every_s
-            self._chore("lag", lambda: self._commits.measure_lag(self._lanes.keys()))
+            self._chore("lag", lambda: self._commits.measure_lag(self._lanes.keys(), self._probe))
         await asyncio.sleep(0)  # a poll that had records at once has let nobody else run
 
     async def _poll(self) -> list[Record]:

@@ -357,3 +357,34 @@ async def test_a_refused_commit_is_tried_again(world: World) -> None:
     await world.run()
     assert world.answers() == ["A", "B"]
     assert world.committed() == (2, "")
+
+
+@pytest.mark.parametrize("answers_others", [True, False])
+async def test_a_consumer_that_is_stuck_is_no_excuse_where_the_broker_answers(
+    world: World, answers_others: bool
+) -> None:
+    class Stuck(MemoryConsumer):
+        async def lag(self) -> dict[Place, int]:
+            raise TransientError("no answer")
+
+        async def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
+            await asyncio.sleep(timeout_s)
+            return []
+
+    async def probe() -> None:
+        if not answers_others:
+            raise TransientError("broker away")
+
+    world.bus.probe = probe  # type: ignore[method-assign]
+    await world.send("a")
+    stop = asyncio.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("siad.runtime.bus.memory.MemoryConsumer", Stuck)
+        running = asyncio.create_task(world.run(stop=stop))
+        while not (world.health.paused() or world.health._lag):
+            await asyncio.sleep(0.001)
+        world.clock.advance(121)
+        await asyncio.sleep(0.02)
+        assert (world.health.dead() is not None) is answers_others
+        stop.set()
+        await running

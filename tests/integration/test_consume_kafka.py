@@ -1,0 +1,115 @@
+"""The loop on a real broker: members come, leave and crash; nothing is lost, and what ended the process is found."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+import pytest
+
+from siad.core.topics import Topic
+from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.bus.port import Message, Place, Record
+from siad.runtime.consume import Limits, consume
+from siad.runtime.health import Health
+from siad.runtime.testing.world import text_of
+
+pytestmark = pytest.mark.kafka
+
+RECORDS = 400
+
+
+class Run:
+    """One stage of its own on the session's broker."""
+
+    def __init__(self, bus: KafkaBus) -> None:
+        self.bus, self.stage = bus, f"loop{uuid.uuid4().hex[:8]}"
+        self.source = Topic(f"siad.{self.stage}-in.v1", "work", "ingest", ())
+        self.answers = Topic(f"siad.{self.stage}-out.v1", "work", "ingest", ())
+        self.dead = Topic(f"siad.{self.stage}.dead-letter.v1", "dead-letter", "ingest", ())
+        self.killer: str | None = None
+
+    async def prepare(self, records: int) -> None:
+        await self.bus.create_topics([self.source, self.answers, self.dead])
+        async with self.bus.producer() as producer:
+            await producer.publish(
+                [Message(topic=self.source.name, key=f"k{n % 16}", value=f"t{n}".encode()) for n in range(records)]
+            )
+
+    async def handle(self, record: Record) -> Sequence[Message]:
+        await asyncio.sleep(0.005)
+        if text_of(record) == self.killer:
+            raise ZeroDivisionError
+        return [Message(topic=self.answers.name, key=record.key.decode(), value=record.value)]
+
+    async def member(self, stop: asyncio.Event) -> None:
+        await consume(
+            self.bus,
+            {self.source.name: self.handle},
+            stage=self.stage,
+            stop=stop,
+            health=Health(self.stage),
+            limits=Limits(max_in_flight=4, drain_s=2),
+        )
+
+    async def read(self, topic: Topic, count: int) -> list[Record]:
+        """At least ``count`` distinct values, in the order in which they lie in their partitions."""
+        records: list[Record] = []
+        async with asyncio.timeout(40):
+            async with self.bus.consumer([topic.name], group=f"look-{uuid.uuid4().hex}", start="earliest") as consumer:
+                while len({record.value for record in records}) < count:
+                    records += await consumer.poll(max_records=500, timeout_s=0.2)
+                records += await consumer.poll(max_records=500, timeout_s=0.5)
+        return records
+
+
+def assert_in_order(records: Sequence[Record]) -> None:
+    """First answers of each key stand in the order of their records."""
+    by_place: dict[tuple[Place, bytes], list[int]] = {}
+    for record in records:
+        by_place.setdefault((record.place, record.key), []).append(int(text_of(record).removeprefix("t")))
+    for numbers in by_place.values():
+        firsts = list(dict.fromkeys(numbers))
+        assert firsts == sorted(firsts)
+
+
+async def test_members_that_come_and_leave_lose_nothing_and_repeat_nothing(kafka_bus: KafkaBus) -> None:
+    run = Run(kafka_bus)
+    await run.prepare(RECORDS)
+    stops = [asyncio.Event() for _ in range(3)]
+    members = []
+    for stop in stops:
+        members.append(asyncio.create_task(run.member(stop)))
+        await asyncio.sleep(0.6)
+    stops[0].set()
+    await members[0]
+    answers = await run.read(run.answers, RECORDS)
+    for stop in stops:
+        stop.set()
+    await asyncio.gather(*members)
+    assert len(answers) == RECORDS  # every handover was in good order
+    assert_in_order(answers)
+
+
+async def test_what_ends_the_process_is_found_and_buried(kafka_bus: KafkaBus) -> None:
+    run = Run(kafka_bus)
+    await run.prepare(40)
+    run.killer = "t17"
+    deaths = 0
+    stop = asyncio.Event()
+    while not stop.is_set():
+        member = asyncio.create_task(run.member(stop))
+        reading = asyncio.create_task(run.read(run.dead, 1))
+        await asyncio.wait((member, reading), return_when=asyncio.FIRST_COMPLETED)
+        if member.done():
+            reading.cancel()
+            await asyncio.wait((reading,))
+            assert isinstance(member.exception(), ZeroDivisionError)
+            deaths += 1
+            assert deaths <= 4
+        else:
+            answers = await run.read(run.answers, 39)
+            stop.set()
+            await member
+    assert deaths >= 3
+    assert {text_of(record) for record in answers} == {f"t{n}" for n in range(40)} - {"t17"}
+    assert_in_order(answers)
