@@ -22,7 +22,6 @@ from services.inference.settings import InferenceSettings
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
 from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
-from siad.models.slot import Slots
 from siad.runtime.backoff import Backoff
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
@@ -64,7 +63,8 @@ async def assemble(stage: Stage, settings: InferenceSettings, *, bus: Bus, blobs
     counting, store = CountingBus(bus, stage.clock), AsyncBlobs(blobs, workers=settings.max_in_flight)
     with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader:
         models = Models(
-            Slots(BundleLoader(Registry(blobs)), models_max=settings.models_max),
+            BundleLoader(Registry(blobs)),
+            models_max=settings.models_max,
             scorer=scorer,
             loader=loader,
             clock=stage.clock,

@@ -128,20 +128,23 @@ class Plant:
     env: Mapping[str, str]  # SIAD_BUS_*, SIAD_STORE_*, RAY_ADDRESS
     stages: dict[str, StageProcess] = field(default_factory=dict)
 
-    def add(self, name: str, *, module: str | None = None, ready_path: str = "/readyz", **env: str) -> StageProcess:
+    def add(self, name: str, **env: str) -> StageProcess:
         """Describe a stage; ``env`` are its own settings, without the prefix ``SIAD_<NAME>_``."""
         (port,) = free_ports(1)
-        prefix = f"SIAD_{name.upper()}_"
-        own = {f"{prefix}{key.upper()}": value for key, value in {"http_port": str(port), **env}.items()}
-        stage = StageProcess(
-            name=name,
-            module=module or f"services.{name}",
-            env={**self.env, **own},
-            port=port,
-            log=self.folder / f"{name}.log",
-            ready_path=ready_path,
+        named = {f"SIAD_{name.upper()}_{key.upper()}": value for key, value in {"http_port": str(port), **env}.items()}
+        return self.add_process(
+            StageProcess(
+                name=name,
+                module=f"services.{name}",
+                env={**self.env, **named},
+                port=port,
+                log=self.folder / f"{name}.log",
+            )
         )
-        self.stages[name] = stage
+
+    def add_process(self, stage: StageProcess) -> StageProcess:
+        """Take in a process that is described already."""
+        self.stages[stage.name] = stage
         return stage
 
     def __getitem__(self, name: str) -> StageProcess:

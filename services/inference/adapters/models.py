@@ -15,11 +15,12 @@ import structlog
 from services.inference import metrics
 from services.inference.adapters.batcher import Batcher
 from services.inference.domain.judge import Examined
-from services.inference.domain.releases import Load, Made, Release, Releases, plan
+from services.inference.domain.releases import Load, Made, Release, Releases, Stop, plan
 from siad.core.decide import Finding
 from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.ids import WeightsId
 from siad.core.images import Image
+from siad.models.slot import Load as LoadExaminer
 from siad.models.slot import Slots
 from siad.runtime.backoff import Backoff
 from siad.runtime.clock import Clock
@@ -46,9 +47,18 @@ class Models:
     """Every line's weights, at most so many in memory; the port ``Examiner``."""
 
     def __init__(
-        self, slots: Slots, *, scorer: Executor, loader: Executor, clock: Clock, batch_max: int, batch_wait_s: float
+        self,
+        load: LoadExaminer,
+        *,
+        models_max: int,
+        scorer: Executor,
+        loader: Executor,
+        clock: Clock,
+        batch_max: int,
+        batch_wait_s: float,
     ) -> None:
-        self._slots = slots
+        self._slots = Slots(load, models_max=models_max)
+        self._models_max = models_max
         self._loader = loader
         self._clock = clock
         self._backoff = Backoff()
@@ -79,6 +89,8 @@ class Models:
         """
         made = Made(line, product)
         serving = self._serving.get(made)
+        if serving is None and self._plan(made) is None:
+            return False
         if serving is None or serving.weights not in self._slots.hot():
             async with self._loading:
                 await self._bring_up(made)
@@ -150,6 +162,9 @@ class Models:
 
     async def _follow_one(self, made: Made) -> bool:
         """Bring one line and product up to date; False where it must be tried again."""
+        serving, hot = self._serving.get(made), self._slots.hot()
+        if (serving is None and len(hot) >= self._models_max) or (serving is not None and serving.weights not in hot):
+            return True  # not in use now, and room is scarce: it is loaded when its line next asks
         try:
             async with self._loading:
                 await self._bring_up(made)
@@ -163,16 +178,20 @@ class Models:
         Raises:
             TransientError: something better exists and can't be read now; what served goes on.
         """
-        serving = self._serving.get(made)
-        if serving is not None and serving.weights not in self._slots.hot():  # had to make room: load it again
-            await self._load(serving)
-        while (
-            action := plan(self._releases.candidates(made), serving=self._serving.get(made), refused=self._refused)
-        ) is not None:
+        while True:
+            serving = self._serving.get(made)
+            action = self._plan(made)
             if isinstance(action, Load):
                 await self._load(action.release)
-            else:
+            elif isinstance(action, Stop):
                 await self._stop(made)
+            elif serving is not None and serving.weights not in self._slots.hot():  # it had to make room
+                await self._load(serving)
+            else:
+                return
+
+    def _plan(self, made: Made) -> Load | Stop | None:
+        return plan(self._releases.candidates(made), serving=self._serving.get(made), refused=self._refused)
 
     async def _load(self, release: Release) -> None:
         """Load weights beside what serves; swap, or refuse them."""

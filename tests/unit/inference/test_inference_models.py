@@ -20,7 +20,6 @@ from siad.core.decide import Finding, decide
 from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import WeightsKind
 from siad.core.ids import WeightsId
-from siad.models.slot import Slots
 from siad.runtime.testing.clock import FakeClock
 
 MADE = Made("line-1", "cell")
@@ -64,7 +63,8 @@ def release(kind: str, weights: str, revision: int = 1, *, line: str = "line-1",
 async def models(store: Store, *, models_max: int = 8) -> AsyncIterator[Models]:
     with ThreadPoolExecutor(1) as scorer, ThreadPoolExecutor(1) as loader:
         one = Models(
-            Slots(store, models_max=models_max),
+            store,
+            models_max=models_max,
             scorer=scorer,
             loader=loader,
             clock=FakeClock(),
@@ -268,6 +268,30 @@ async def test_lines_take_turns_in_a_bounded_memory() -> None:
             for n in range(4):
                 assert await judged_by(one, f"line-{n}") == f"t{n}"
         assert sum(serving.is_hot for serving in one.serving()) == 2
+
+
+async def test_lines_for_which_there_is_no_room_are_loaded_when_they_ask() -> None:
+    store = Store()
+    async with models(store, models_max=2) as one:
+        for n in range(5):
+            one.learn(release("teacher", f"t{n}", line=f"line-{n}"))
+        await asyncio.sleep(0.05)
+        assert store.loads == ["t0", "t1"]
+        assert await judged_by(one, "line-4") == "t4"
+        one.learn(release("teacher", "t9", 2, line="line-0"))  # has made room for t4
+        await asyncio.sleep(0.05)
+        assert store.loads == ["t0", "t1", "t4"]
+        assert await judged_by(one, "line-0") == "t9"
+
+
+async def test_a_line_without_weights_does_not_wait_for_the_loads_of_others() -> None:
+    store = Store()
+    store.go.clear()
+    async with models(store) as one:
+        one.learn(release("teacher", "t1"))
+        await asyncio.sleep(0.01)
+        async with asyncio.timeout(1):
+            assert not await one.has_weights("line-2", "cell")
 
 
 async def test_weights_that_made_room_and_were_damaged_since_are_refused_when_needed_again() -> None:

@@ -1,0 +1,108 @@
+"""The loop on real servers, once for all tests that kill something in it."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from siad.core.topics import TOPICS
+from siad.runtime.blobs.s3 import S3Blobs
+from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.child import free_ports
+from siad.runtime.kafka.node import KafkaNode
+from siad.runtime.ray_node import RayNode
+from siad.runtime.weed import WeedNode
+from tests.e2e.harness import Plant, StageProcess, wait_for
+from tests.e2e.line import Camera, Watch, watching
+from tests.fixtures.kafka import quick_settings, require_kafka
+from tests.fixtures.store import settings_of
+
+NORMALS = 10
+
+
+@dataclass(slots=True)
+class Loop:
+    """ingest, scorer, labeler and inference, taught one line."""
+
+    plant: Plant
+    bus: KafkaBus
+    blobs: S3Blobs
+    bootstrap: str
+    camera: Camera
+    watch: Watch
+
+
+@pytest.fixture(scope="session")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
+    """A broker of their own: these tests own the names of topics and groups."""
+    require_kafka()
+    node = KafkaNode(tmp_path_factory.mktemp("e2e-kafka"))
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNode]:
+    """One Ray head."""
+    node = RayNode(tmp_path_factory.mktemp("e2e-ray"))
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def loop(
+    own_kafka: KafkaNode, weed_node: WeedNode, ray_node: RayNode, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Loop]:
+    """The loop, running, with a teacher in service."""
+    store_env = weed_node.environment(f"e2e-{uuid.uuid4().hex[:8]}")
+    blobs = S3Blobs(settings_of(store_env))
+    blobs.ensure_bucket()
+    bus = KafkaBus(quick_settings(own_kafka.bootstrap))
+    await bus.create_topics(list(TOPICS))
+    env = {
+        "SIAD_BUS_BOOTSTRAP": own_kafka.bootstrap,
+        "SIAD_BUS_SESSION_TIMEOUT_S": "4",  # a member that was killed is missed soon
+        "RAY_ADDRESS": ray_node.address,
+        **store_env,
+    }
+    plant = describe(tmp_path_factory.mktemp("e2e-stages"), env)
+    camera = Camera(plant["ingest"].url, "press-1")
+    async with plant.running(), watching(bus, group="watch") as watch:
+        await camera.register()
+        await camera.send_normals(NORMALS)
+        await wait_for(partial(_serves, plant["inference"]), 120, "a teacher in service", on_fail=plant["labeler"].tail)
+        yield Loop(plant, bus, blobs, own_kafka.bootstrap, camera, watch)
+
+
+def describe(folder: Path, env: dict[str, str]) -> Plant:
+    """The stages, and the settings by which they find each other."""
+    (scorer_port,) = free_ports(1)
+    plant = Plant(folder, env)
+    scorer_env = {
+        "SIAD_LABELER_SCORER_PORT": str(scorer_port),
+        "SIAD_LABELER_SCORER_URL": f"http://127.0.0.1:{scorer_port}",
+    }
+    plant.add("ingest")
+    plant.add_process(
+        StageProcess(
+            name="scorer",
+            module="services.labeler.serve_app",
+            env={**env, **scorer_env},
+            port=scorer_port,
+            log=folder / "scorer.log",
+            ready_path="/-/healthz",
+        )
+    )
+    plant.add("labeler", scorer_url=scorer_env["SIAD_LABELER_SCORER_URL"], scorer_port=str(scorer_port))
+    plant.add("inference", poll_s="1")
+    return plant
+
+
+async def _serves(inference: StageProcess) -> bool:
+    return bool((await inference.get("/v1/weights")).json()["weights"])

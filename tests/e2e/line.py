@@ -1,0 +1,151 @@
+"""A line as one sees it from outside: a camera in front of ingest, and whoever reads what comes out of the loop."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from siad.core.errors import TransientError
+from siad.core.events import DeadLetter, PseudoMaskCreated, VerdictGiven
+from siad.core.topics import PSEUDO_MASK, VERDICT, dead_letter
+from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.bus.port import Consumer
+from siad.runtime.codec import decode
+from tests.e2e.harness import wait_for
+from tests.synthetic import PRODUCT, part_image, png
+
+BURIED = (dead_letter("labeler").name, dead_letter("inference").name)
+
+
+@dataclass(slots=True)
+class Camera:
+    """Sends parts of one line to ingest, and sends again what was not accepted, as a good sender does."""
+
+    ingest_url: str
+    line: str
+    normals: list[str] = field(default_factory=list)  # captures
+    inspected: dict[str, bool] = field(default_factory=dict)  # capture -> has a defect
+
+    async def register(self) -> None:
+        """Tell ingest of the line."""
+        async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
+            answer = await http.put(f"/v1/lines/{self.line}", json={"product": PRODUCT, "false_reject_budget": 0.05})
+            answer.raise_for_status()
+
+    async def send_normals(self, count: int) -> None:
+        """Send good parts, known to be good."""
+        async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
+            for number in range(count):
+                self.normals.append(await self._send(http, 10_000 + number, intent="normal", defect=False))
+
+    async def send(self, count: int, *, per_s: float) -> None:
+        """Send parts to be judged, one in four defective, at a steady pace."""
+        async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
+            for _ in range(count):
+                number = len(self.inspected)
+                defect = number % 4 == 0
+                self.inspected[await self._send(http, number, intent="inspect", defect=defect)] = defect
+                await asyncio.sleep(1 / per_s)
+
+    async def _send(self, http: httpx.AsyncClient, number: int, *, intent: str, defect: bool) -> str:
+        data = png(part_image(number, defect=defect))
+        headers = {"Idempotency-Key": f"{intent}-{number}", "Content-Type": "image/png"}
+        while True:
+            answer = await http.post(
+                f"/v1/lines/{self.line}/images", params={"intent": intent}, content=data, headers=headers
+            )
+            if answer.status_code == 202:
+                return str(answer.json()["capture_id"])
+            assert answer.status_code == 503, answer.text
+            await asyncio.sleep(0.5)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Everything that came out, repeats included."""
+
+    verdicts: list[VerdictGiven] = field(default_factory=list)
+    pseudo_masks: list[PseudoMaskCreated] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def judged(self, line: str) -> Counter[str]:
+        """How often each capture of a line was judged."""
+        return Counter(verdict.capture_id for verdict in self.verdicts if verdict.line == line)
+
+    def labelled(self, line: str) -> Counter[str]:
+        """How many pseudo-masks each capture of a line has, those by other weights and repeats included."""
+        return Counter(mask.capture_id for mask in self.pseudo_masks if mask.line == line)
+
+    async def until(self, is_true: Callable[[], bool], what: str, *, timeout_s: float = 90.0) -> None:
+        """Wait until what was seen is enough."""
+
+        async def look() -> bool:
+            return is_true()
+
+        await wait_for(look, timeout_s, what, on_fail=self.describe)
+
+    def describe(self) -> str:
+        """What was seen so far."""
+        reasons = [letter.reason for letter in self.dead_letters[:3]]
+        return f"{len(self.verdicts)} verdicts, {len(self.pseudo_masks)} pseudo-masks, dead letters: {reasons}"
+
+    async def read(self, consumer: Consumer) -> None:
+        """Read on and on."""
+        while True:
+            try:
+                records = await consumer.poll(max_records=500, timeout_s=0.2)
+            except TransientError:
+                continue
+            for record in records:
+                if record.place.topic == VERDICT.name:
+                    self.verdicts.append(decode(VerdictGiven, record.value))
+                elif record.place.topic == PSEUDO_MASK.name:
+                    self.pseudo_masks.append(decode(PseudoMaskCreated, record.value))
+                else:
+                    self.dead_letters.append(decode(DeadLetter, record.value))
+
+
+@asynccontextmanager
+async def watching(bus: KafkaBus, *, group: str) -> AsyncIterator[Watch]:
+    """Read verdicts, pseudo-masks and dead letters from their beginning."""
+    watch = Watch()
+    async with bus.consumer([VERDICT.name, PSEUDO_MASK.name, *BURIED], group=group, start="earliest") as consumer:
+        reading = asyncio.create_task(watch.read(consumer))
+        try:
+            yield watch
+        finally:
+            reading.cancel()
+
+
+async def lag_of(bootstrap: str, group: str, topic: str) -> int:
+    """Records of a topic that a group has not committed, over all partitions, as the broker says it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await admin.start()
+    await reader.start()
+    try:
+        committed = await admin.list_consumer_group_offsets(group)
+        offsets = {place: meta.offset for place, meta in committed.items() if place.topic == topic}
+        await reader._client.force_metadata_update()
+        partitions = reader.partitions_for_topic(topic) or set()
+        ends = await reader.end_offsets([TopicPartition(topic, number) for number in partitions])
+        return sum(end - max(offsets.get(place, 0), 0) for place, end in ends.items())
+    finally:
+        await reader.stop()
+        await admin.close()
+
+
+async def until_no_lag(bootstrap: str, group: str, topic: str, *, timeout_s: float = 60.0) -> None:
+    """Wait until a group has committed everything."""
+    last: list[int] = []
+
+    async def is_done() -> bool:
+        last[:] = [await lag_of(bootstrap, group, topic)]
+        return last == [0]
+
+    await wait_for(is_done, timeout_s, f"{group} to commit all of {topic}", on_fail=lambda: f"lag {last}")

@@ -1,0 +1,74 @@
+"""A stage is killed with -9 in mid-stream and started again: every capture has its verdict and its pseudo-mask."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from siad.core.events import Decision, VerdictGiven
+from siad.core.ids import sha256_hex
+from siad.core.topics import IMAGE
+from tests.e2e.conftest import Loop
+from tests.e2e.line import until_no_lag
+
+pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+CAPTURES = 120
+PER_S = 8.0
+KILL_AFTER = 30  # captures that the victim must have done before it dies
+IN_FLIGHT_MAX = 64  # so many may be done twice: handled, perhaps published, not committed
+
+
+@pytest.mark.parametrize("victim", ["inference", "labeler"])
+async def test_nothing_is_lost_and_nothing_stuck_when_a_stage_is_killed(loop: Loop, victim: str) -> None:
+    line, watch, before = loop.camera.line, loop.watch, len(loop.camera.inspected)
+    done = {"inference": watch.judged, "labeler": watch.labelled}[victim]
+    sending = asyncio.create_task(loop.camera.send(CAPTURES, per_s=PER_S))
+
+    await watch.until(more_than(before + KILL_AFTER, lambda: len(done(line))), f"{victim} to be in mid-stream")
+    loop.plant[victim].kill()
+    assert not sending.done()
+    await asyncio.sleep(2)  # captures pile up meanwhile
+    loop.plant[victim].start()
+    await sending
+    await loop.plant[victim].wait_ready()
+
+    sent = loop.camera.inspected.keys()
+    assert len(sent) == before + CAPTURES
+    await watch.until(lambda: sent <= watch.judged(line).keys(), "every capture to have its verdict")
+    await watch.until(lambda: sent <= watch.labelled(line).keys(), "every capture to have its pseudo-mask")
+    for stage in ("inference", "labeler"):
+        await until_no_lag(loop.bootstrap, f"siad.{stage}", IMAGE.name)
+    check_verdicts(loop)
+    await check_pseudo_masks(loop)
+    assert watch.dead_letters == []
+    assert loop.plant[victim].starts > 1
+
+
+def check_verdicts(loop: Loop) -> None:
+    """One for each capture; repeats say the same and are few."""
+    verdicts = [verdict for verdict in loop.watch.verdicts if verdict.line == loop.camera.line]
+    first: dict[str, VerdictGiven] = {verdict.capture_id: verdict for verdict in reversed(verdicts)}
+    assert first.keys() == loop.camera.inspected.keys()
+    assert len(verdicts) - len(first) <= IN_FLIGHT_MAX
+    assert {verdict.decision for verdict in first.values()} == {Decision.PASS, Decision.REJECT}
+    assert all(verdict.decision is first[verdict.capture_id].decision for verdict in verdicts)
+    found = [first[capture].decision is Decision.REJECT for capture, defect in loop.camera.inspected.items() if defect]
+    assert all(found), "a blob that no verdict rejects"
+
+
+async def check_pseudo_masks(loop: Loop) -> None:
+    """One for each capture after repeats are dropped, and its file is what the event says."""
+    masks = [mask for mask in loop.watch.pseudo_masks if mask.line == loop.camera.line]
+    first = {(mask.capture_id, mask.weights): mask for mask in reversed(masks)}
+    inspected = {key: mask for key, mask in first.items() if mask.capture_id in loop.camera.inspected}
+    assert len(inspected) == len(loop.camera.inspected)
+    assert len(masks) - len(first) <= IN_FLIGHT_MAX
+    for mask in inspected.values():
+        blob = await asyncio.to_thread(loop.blobs.get, loop.blobs.key_of(mask.mask_uri))
+        assert sha256_hex(blob.data) == mask.mask_sha256
+
+
+def more_than(count: int, now: Callable[[], int]) -> Callable[[], bool]:
+    """Whether ``now`` is over ``count``."""
+    return lambda: now() > count
