@@ -1,53 +1,23 @@
 """One training run, as a job on Ray: ``python -m services.trainer.train_job --run <run>``.
 
-Reads the run's spec and training set from the store; trains, with checkpoints in the store; stores the candidate and
-a report. Killed and started again it goes on from the last checkpoint: Ray Train finds it by the run's name. It
-decides nothing: whether the candidate may serve is the trainer's word.
+Reads the run's spec and training set from the store, trains with checkpoints in the store, stores the candidate and a
+report. It decides nothing: whether the candidate may serve is the trainer's word.
 """
 
 import argparse
 import os
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-import ray
-import structlog
-import torch
-from ray import train
-from ray.train.torch import TorchTrainer, get_device
-
-from services.trainer.adapters.candidate import examples_of, figures_of, make_candidate, score_held_out, scorer_of
-from services.trainer.adapters.members import StoredMembers
-from services.trainer.adapters.runs import leave_report, load_spec
-from services.trainer.adapters.training_sets import load_training_set
-from services.trainer.domain.records import Report, Spec
-from services.trainer.domain.training_set import Role, Use
-from siad.core.keys import checkpoints_prefix, run_report_key
-from siad.models.bundle import open_bundle
-from siad.models.examine import Examiner
-from siad.models.segmenter import new_segmenter
-from siad.models.training import Recipe, Training
-from siad.runtime.blobs.arrow import pyarrow_filesystem
+from siad.core.keys import run_report_key
 from siad.runtime.blobs.open import open_blobs
-from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
-from siad.runtime.registry import Registry
-
-log = structlog.get_logger()
-
-CHECKPOINT_S = 5.0  # of training lost at most when a worker dies
-CHECKPOINTS_KEPT = 2
-FAILURES_MAX = 3  # of workers in one job; past it the job falls, and the trainer starts it again
-STATE = "training.pt"
+from siad.runtime.settings import is_loopback
 
 
 def main() -> None:
     """Run one job; exit status 0 once its report is in the store."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description="One training run, as a job on Ray.")
     parser.add_argument("--run", required=True, help="name of the run whose spec lies in the store")
     run = parser.parse_args().run
     configure_logs("trainer")
@@ -55,109 +25,18 @@ def main() -> None:
     if not address:
         sys.exit("RAY_ADDRESS is not set, so there is no Ray to train on; nothing was started. Set it to host:port.")
     store = StoreSettings.load()
+    if is_loopback(address.rpartition(":")[0]):
+        # else Ray, when imported, takes a loopback address for this machine's outer one, where our head does not listen
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it would log every line of our log once more
+    import ray
+
+    from services.trainer.adapters.ray_train import fit
+
     ray.init(address=address, log_to_driver=True)
     fit(run, store)
     if open_blobs(store).head(run_report_key(run)) is None:
         sys.exit(f"run {run} ended without a report; Ray's log of its worker says why")
-
-
-def fit(run: str, store: StoreSettings) -> None:
-    """Train ``run`` on the Ray that this process is connected to.
-
-    Raises:
-        ray.train.TrainingFailedError: its workers fell too often.
-    """
-
-    def loop() -> None:  # a closure: what Ray Train is given as configuration, it shows on its dashboard
-        configure_logs("trainer")
-        work(run, store)
-
-    folder = Path(store.bucket) / checkpoints_prefix(run)
-    TorchTrainer(
-        loop,
-        scaling_config=train.ScalingConfig(num_workers=1, use_gpu=ray.cluster_resources().get("GPU", 0) >= 1),
-        run_config=train.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
-            storage_filesystem=pyarrow_filesystem(store),
-            checkpoint_config=train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            failure_config=train.FailureConfig(max_failures=FAILURES_MAX),
-        ),
-    ).fit()
-
-
-def work(run: str, store: StoreSettings) -> None:
-    """What the worker does: learn, examine, store, report."""
-    torch.set_num_threads(1)  # the one CPU that Ray counts for us; torch would take them all
-    blobs = open_blobs(store)
-    spec = load_spec(blobs, run)
-    training, resumed_from = _training_of(spec)
-    began_s = time.monotonic()
-    chosen = load_training_set(blobs, spec.line, spec.product, spec.training_set)
-    look = StoredMembers(blobs).look
-    if not training.is_done:
-        examples = examples_of(chosen, look, input_px=spec.input_px)
-        log.info("examples_ready", run=run, images=len(examples), seconds=round(time.monotonic() - began_s, 1))
-        learn(training, lambda: training.run_epoch(examples))
-    serving = _serving(blobs, spec)
-    scorers = {"candidate": scorer_of(training.segmenter, input_px=spec.input_px)}
-    if serving is not None:
-        scorers["serving"] = serving.maps
-    scored = score_held_out(chosen, look, scorers)
-    calm = next(m for m in chosen.members if m.role is Role.NORMAL and m.use is not Use.CHECK)
-    [(_, (normal_HWC, _))] = list(look([calm]))
-    bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=normal_HWC)
-    leave_report(
-        blobs,
-        Report(
-            run=run,
-            weights=Registry(blobs).store(bundle.manifest, bundle.parts),
-            candidate=figures,
-            serving=figures_of(scored["serving"], image_threshold=serving.manifest.image_threshold)
-            if serving is not None
-            else None,
-            epochs=training.epoch,
-            resumed_from_epoch=resumed_from,
-            seconds=round(training.seconds, 3),
-            device=training.device.type,
-        ),
-    )
-    log.info("candidate_stored", run=run, weights=bundle.manifest.weights, seconds=round(time.monotonic() - began_s, 1))
-
-
-def _training_of(spec: Spec) -> tuple[Training, int]:
-    """A fresh training, or the one that the last checkpoint holds; and the epoch it goes on from."""
-    recipe = Recipe(epochs=spec.epochs, train_s=spec.train_s)
-    training = Training(new_segmenter(), recipe, get_device())
-    checkpoint = train.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            training.restore(torch.load(Path(folder) / STATE, map_location=training.device, weights_only=True))
-    log.info("training_begins", run=spec.run, epoch=training.epoch, device=training.device.type)
-    return training, training.epoch
-
-
-def learn(training: Training, run_epoch: Callable[[], float]) -> None:
-    """Train to the end, with a checkpoint after the first epoch, every few seconds, and at the end."""
-    saved_s = float("-inf")
-    while not training.is_done:
-        loss = run_epoch()
-        log.info("epoch_done", epoch=training.epoch, loss=round(loss, 4), seconds=round(training.seconds, 1))
-        if training.is_done or time.monotonic() - saved_s >= CHECKPOINT_S:
-            with tempfile.TemporaryDirectory() as folder:
-                torch.save(training.state(), Path(folder) / STATE)
-                metrics = {"epoch": training.epoch, "loss": loss}
-                train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
-            saved_s = time.monotonic()
-
-
-def _serving(blobs: Blobs, spec: Spec) -> Examiner | None:
-    """The segmenter that serves now."""
-    if not spec.serving:
-        return None
-    registry = Registry(blobs)
-    manifest = registry.manifest(spec.line, spec.product, spec.serving)
-    return open_bundle(manifest, registry.parts(manifest))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Example:
 
 
 def vary(example: Example, rng: np.random.Generator) -> Example:
-    """Show an example anew: mirrored. Moving it and changing its light cost .01 image AUROC on solar cells."""
+    """Show an example anew: mirrored. Moving it and changing its light did no good on solar cells."""
     image_CHW, mask_HW = example.image_CHW, example.mask_HW
     for axis in (1, 2):
         if rng.random() < 0.5:

@@ -1,0 +1,110 @@
+"""Whether a candidate may serve."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+
+import pytest
+
+from services.trainer.domain.judge import JudgePolicy, chance_of_at_least, fail, judge
+from services.trainer.domain.records import Figures, Judgement, Outcome, Report, Spec
+from siad.core.errors import CorruptError
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+GOOD = Figures(normals=40, defects=12, false_rejects=2, detected=10, image_auroc=0.95, pixel_ap=0.6)
+SPEC = Spec(
+    run="l.p.000001",
+    line="l",
+    product="p",
+    training_set="0" * 64,
+    teacher="1" * 64,
+    serving="",
+    ledger_until_at=NOON,
+    false_reject_budget=0.05,
+    input_px=256,
+    epochs=15,
+    train_s=45.0,
+    frozen_at=NOON,
+)
+REPORT = Report(
+    run="l.p.000001",
+    weights="2" * 64,
+    candidate=GOOD,
+    serving=None,
+    epochs=15,
+    resumed_from_epoch=0,
+    seconds=30.0,
+    device="cpu",
+)
+
+
+def judged(candidate: Figures, serving: Figures | None = None) -> Judgement:
+    return judge(SPEC, replace(REPORT, candidate=candidate, serving=serving), policy=JudgePolicy(), now=NOON)
+
+
+def test_a_good_first_candidate_is_accepted_with_its_figures() -> None:
+    judgement = judged(GOOD)
+    assert judgement.outcome is Outcome.ACCEPTED
+    assert judgement.weights == REPORT.weights
+    assert "image AUROC 0.950" in judgement.reason
+    assert "rejects 2 of 40" in judgement.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"image_auroc": 0.84}, "image AUROC 0.840 is under 0.850 (floor)"),
+        ({"pixel_ap": 0.1}, "pixel AP 0.100 is under 0.150 (floor)"),
+        ({"false_rejects": 9}, "rejects 9 of 40 good captures, budget 0.05"),
+    ],
+)
+def test_a_weak_first_candidate_is_refused_with_the_figure(change: dict[str, float], reason: str) -> None:
+    judgement = judged(replace(GOOD, **change))  # type: ignore[arg-type]
+    assert judgement.outcome is Outcome.REFUSED
+    assert reason in judgement.reason
+
+
+def test_false_rejects_that_chance_explains_are_forgiven() -> None:
+    assert judged(replace(GOOD, false_rejects=4)).outcome is Outcome.ACCEPTED  # 0.14 within budget
+    assert judged(replace(GOOD, false_rejects=6)).outcome is Outcome.REFUSED  # 0.014
+
+
+def test_a_candidate_is_held_against_what_serves_on_the_same_captures() -> None:
+    assert judged(GOOD, replace(GOOD, image_auroc=0.97)).outcome is Outcome.ACCEPTED
+    behind = judged(GOOD, replace(GOOD, image_auroc=0.99))
+    assert behind.outcome is Outcome.REFUSED
+    assert "image AUROC 0.950 is under 0.960 (what serves now, less slack)" in behind.reason
+    assert judged(GOOD, replace(GOOD, pixel_ap=0.8)).outcome is Outcome.REFUSED
+
+
+def test_all_that_speaks_against_a_candidate_is_told() -> None:
+    reason = judged(replace(GOOD, image_auroc=0.5, pixel_ap=0.0, false_rejects=20)).reason
+    assert reason.count(";") == 2
+
+
+def test_a_run_without_a_candidate_is_written_off() -> None:
+    judgement = fail(SPEC, attempts=4, now=NOON)
+    assert (judgement.outcome, judgement.weights) == (Outcome.FAILED, "")
+    assert "4 attempts" in judgement.reason
+
+
+@pytest.mark.parametrize(
+    ("count", "trials", "rate"), [(0, 5, 0.3), (1, 5, 0.3), (3, 6, 0.05), (6, 6, 0.5), (7, 6, 0.5)]
+)
+def test_the_chance_is_that_of_counting_all_cases(count: int, trials: int, rate: float) -> None:
+    slow = sum(
+        rate ** sum(case) * (1 - rate) ** (trials - sum(case))
+        for case in product((0, 1), repeat=trials)
+        if sum(case) >= count
+    )
+    assert chance_of_at_least(count, trials, rate) == pytest.approx(slow)
+
+
+@pytest.mark.parametrize("record", [SPEC, REPORT, replace(REPORT, serving=GOOD), judged(GOOD)])
+def test_a_record_comes_back_as_it_was(record: Spec | Report | Judgement) -> None:
+    assert type(record).from_json(record.to_json()) == record
+
+
+def test_bytes_that_are_no_record_are_refused() -> None:
+    with pytest.raises(CorruptError, match="2 bytes are not a Spec"):
+        Spec.from_json(b"{}")
