@@ -4,6 +4,9 @@ One function a kind of object, so that no stage spells a path of its own.
 """
 
 from datetime import UTC, datetime
+from typing import Final
+
+CONDITIONAL_PUT_KEY: Final = "probes/conditional-put"  # written once a bucket, to see that conditions are held
 
 
 def image_key(line: str, received_at: datetime, image_id: str, extension: str) -> str:
@@ -106,6 +109,16 @@ def weights_pointer_key(kind: str, line: str, product: str) -> str:
     return f"pointers/{kind}/{line}/{product}.json"
 
 
+def weights_pointers_prefix(kind: str) -> str:
+    """All pointers of one kind of weights."""
+    return f"pointers/{kind}/"
+
+
 def lease_key(name: str) -> str:
     """Who does some work now, until when."""
     return f"pointers/leases/{name}.json"
+
+
+def backfill_key(line: str, product: str) -> str:
+    """The mark that what came before the first teacher was labelled."""
+    return f"backfills/{line}/{product}.json"

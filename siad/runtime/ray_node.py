@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from siad.runtime.child import Child, accepts, free_ports
+from siad.runtime.settings import is_loopback
 
 READY_S = 90.0  # on a busy machine; 7 s on an idle one
 OBJECT_STORE_BYTES = 200 * 2**20  # references flow through Ray, pixels do not
@@ -120,6 +121,13 @@ def find_ray() -> str:
         msg = "no `ray` beside this Python nor on PATH: pip install 'ray[serve,train]', or set RAY_ADDRESS to your own"
         raise RuntimeError(msg)
     return found
+
+
+def reach_loopback(address: str) -> None:
+    """Have this process find a Ray that listens on loopback; call it before Ray is imported."""
+    if is_loopback(address.rpartition(":")[0]):
+        for name, value in _LOOPBACK.items():
+            os.environ.setdefault(name, value)
 
 
 def _processes_naming(word: str) -> list[int]:

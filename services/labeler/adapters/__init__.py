@@ -1,0 +1,1 @@
+"""The labeler's ports made real."""

@@ -1,0 +1,72 @@
+"""Which teacher serves: the registry's pointers, and the word of them on the bus."""
+
+from datetime import datetime
+
+from siad.core.events import TeacherReleased, WeightsKind
+from siad.core.ids import WeightsId
+from siad.core.topics import TEACHER
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.bus.port import Message, Producer
+from siad.runtime.codec import encode
+from siad.runtime.registry import Pointer, Registry
+from siad.runtime.state import StateTable
+
+
+class TeacherReleases:
+    """Moves a teacher's pointer in the store, and tells of it on the bus."""
+
+    def __init__(self, blobs: AsyncBlobs, producer: Producer) -> None:
+        self._blobs, self._registry, self._producer = blobs, Registry(blobs.blobs), producer
+        self._fitted_on: dict[str, int] = {}  # weights never change, so their normals are counted once
+
+    async def pointer(self, line: str, product: str) -> Pointer | None:
+        """Where the teacher's pointer stands."""
+        return await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
+
+    async def fitted_on(self, pointer: Pointer) -> int:
+        """How many normals a teacher was fitted on."""
+        if pointer.weights not in self._fitted_on:
+            manifest = await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
+            self._fitted_on[pointer.weights] = len(manifest.normals)
+        return self._fitted_on[pointer.weights]
+
+    async def point(
+        self, weights: WeightsId, *, expected: Pointer | None, line: str, product: str, at: datetime
+    ) -> Pointer:
+        """Let a teacher serve.
+
+        Raises:
+            ConflictError: the pointer is no longer where it was seen.
+        """
+        manifest = await self._blobs.run(self._registry.manifest, line, product, weights)
+        return await self._blobs.run(self._registry.point, manifest, expected=expected, released_at=at)
+
+    async def announce(self, pointer: Pointer) -> None:
+        """Tell where a teacher's pointer stands."""
+        event = TeacherReleased(
+            line=pointer.line,
+            product=pointer.product,
+            revision=pointer.revision,
+            weights=pointer.weights,
+            released_at=pointer.released_at,
+        )
+        place = f"{pointer.line}/{pointer.product}"
+        await self._producer.publish([Message(topic=TEACHER.name, key=place, value=encode(event))])
+
+
+class KnownTeachers:
+    """The teacher of a line and product: by the bus, and before the first one by the store.
+
+    A capture that is skipped is left to the backfill, which looks at what was received before the pointer moved. So a
+    capture may only be skipped by somebody who has looked at the pointer itself: news of it may be late.
+    """
+
+    def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:
+        self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
+
+    async def current(self, line: str, product: str) -> WeightsId | None:
+        """The teacher now; None before the first."""
+        if (event := self._table.lookup(f"{line}/{product}")) is not None:
+            return event.weights
+        pointer = await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
+        return None if pointer is None else pointer.weights

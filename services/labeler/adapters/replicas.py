@@ -1,0 +1,225 @@
+"""What runs inside Ray Serve: replicas that draw pseudo-masks, and one that fits teachers. HTTP in, references out.
+
+A request names its weights by digest; a replica that does not have them loads them beside those it has, so a new
+teacher needs no new configuration and takes no replica out of traffic. Images are fetched and masks stored by the
+replicas themselves; only what the network computes waits for a batch.
+"""
+
+import asyncio
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from services.labeler.adapters.scorer import FIT_REFUSED, IMAGE_REFUSED
+from services.labeler.settings import LabelerSettings
+from siad.core.decide import Finding
+from siad.core.errors import CorruptError, MissingError, TransientError
+from siad.core.ids import WeightsId, sha256_hex
+from siad.core.images import Image, ImageError, decode_image
+from siad.core.keys import mask_key
+from siad.core.masks import encode_mask
+from siad.models.examine import Examiner
+from siad.runtime.blobs.open import open_blobs
+from siad.runtime.blobs.port import Blobs, get_verified
+from siad.runtime.blobs.settings import StoreSettings
+from siad.runtime.logs import configure_logs
+from siad.runtime.registry import Registry
+
+log = structlog.get_logger()
+
+NORMALS_MIN = 2  # below it nothing can be held out
+http = FastAPI(title="SIAD scorer")
+
+
+class DrawRequest(BaseModel):
+    """One capture to be labelled, by which weights."""
+
+    capture_id: str
+    image_id: str
+    image_uri: str
+    line: str
+    product: str
+    weights: str
+
+
+class NormalImage(BaseModel):
+    """One capture known to be good."""
+
+    capture_id: str
+    image_id: str
+    image_uri: str
+
+
+class FitRequest(BaseModel):
+    """Normals to fit a teacher on."""
+
+    line: str
+    product: str
+    normals: list[NormalImage]
+    false_reject_budget: float
+
+
+@serve.deployment(name="fitter", max_ongoing_requests=1, graceful_shutdown_timeout_s=5)
+class Fitter:
+    """Fits teachers, one at a time, beside the replicas that score."""
+
+    def __init__(self, settings: LabelerSettings, store: StoreSettings) -> None:
+        _prepare(settings)
+        self._blobs = open_blobs(store)
+
+    def fit(self, request: FitRequest) -> dict[str, str]:
+        """Fit and store; the pointer is the reconciler's to move. A refusal has a ``detail`` instead of weights."""
+        from siad.models.teachers import feature_memory
+
+        images, names = [], []
+        for normal in request.normals:
+            try:
+                images.append(fetch_image(self._blobs, normal.image_uri, normal.image_id))
+            except (MissingError, CorruptError, ImageError) as error:
+                log.error("normal_left_out", capture_id=normal.capture_id, reason=str(error))
+                continue
+            names.append(normal.capture_id)
+        if len(images) < NORMALS_MIN:
+            return {"detail": f"only {len(images)} of {len(request.normals)} normals can be read"}
+        bundle = feature_memory.fit(
+            images,
+            line=request.line,
+            product=request.product,
+            normals=names,
+            false_reject_budget=request.false_reject_budget,
+        )
+        return {"weights": Registry(self._blobs).store(bundle.manifest, bundle.parts)}
+
+
+@serve.deployment(name="scorer", max_ongoing_requests=64, graceful_shutdown_timeout_s=5)
+@serve.ingress(http)
+class Scorer:
+    """One replica: several lines' teachers, bounded; images fetched and masks stored beside the network's batches."""
+
+    def __init__(self, fitter: DeploymentHandle, settings: LabelerSettings, store: StoreSettings) -> None:
+        from siad.models.bundle import open_bundle
+        from siad.models.slot import Slots
+
+        _prepare(settings)
+        self._fitter = fitter
+        self._blobs = open_blobs(store)
+        registry = Registry(self._blobs)
+
+        def load(line: str, product: str, weights: WeightsId) -> Examiner:
+            manifest = registry.manifest(line, product, weights)
+            log.info("weights_loaded", line=line, product=product, weights=weights)
+            return open_bundle(manifest, registry.parts(manifest))
+
+        self._models = Slots(load, models_max=settings.models_max)
+        self._threads = ThreadPoolExecutor(16, "store")
+        self._network = ThreadPoolExecutor(1, "network")
+        self._score.set_max_batch_size(settings.batch_max)
+        self._score.set_batch_wait_timeout_s(settings.batch_wait_s)
+
+    @http.post("/draw")
+    async def draw(self, request: DrawRequest) -> JSONResponse:
+        """Draw and store the pseudo-mask of one capture."""
+        try:
+            image = await self._run(self._threads, fetch_image, self._blobs, request.image_uri, request.image_id)
+        except (MissingError, CorruptError, ImageError) as error:
+            detail = f"image {request.image_uri} of capture {request.capture_id} can't be labelled: {error}"
+            return JSONResponse({"type": IMAGE_REFUSED, "detail": detail}, status_code=422)
+        except TransientError as error:
+            return _away(str(error))
+        try:
+            examiner = await self._run(
+                self._threads, self._models.examiner, request.line, request.product, WeightsId(request.weights)
+            )
+            finding = await self._score((image, examiner))
+            return JSONResponse(await self._run(self._threads, self._store, request, examiner, finding))
+        except (MissingError, CorruptError, TransientError) as error:
+            log.error("draw_failed", capture_id=request.capture_id, weights=request.weights, reason=str(error))
+            return _away(f"weights {request.weights} of {request.line}/{request.product}: {error}")
+
+    @http.post("/fit")
+    async def fit(self, request: FitRequest) -> JSONResponse:
+        """Fit a teacher, elsewhere, and store it."""
+        answer: dict[str, str] = await self._fitter.fit.remote(request)
+        if "weights" in answer:
+            return JSONResponse(answer)
+        return JSONResponse({"type": FIT_REFUSED, **answer}, status_code=422)
+
+    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.01)  # type: ignore[untyped-decorator]
+    async def _score(self, items: list[tuple[Image, Examiner]]) -> list[Finding]:
+        findings: list[Finding] = await self._run(self._network, examine_together, items)
+        return findings
+
+    def _store(self, request: DrawRequest, examiner: Examiner, finding: Finding) -> dict[str, Any]:
+        data = encode_mask(finding.mask_HW)
+        key = mask_key(request.line, request.capture_id, request.weights)
+        self._blobs.put(key, data, content_type="image/png")
+        return {
+            "mask_uri": self._blobs.uri(key),
+            "mask_sha256": sha256_hex(data),
+            "score": finding.score,
+            "threshold": examiner.manifest.image_threshold,
+            "defect_ratio": finding.defect_ratio,
+            "regions": [
+                {"points": region.points, "area_px": region.area_px, "peak_score": region.peak_score}
+                for region in finding.regions
+            ],
+        }
+
+    @staticmethod
+    async def _run(executor: ThreadPoolExecutor, function: Any, *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+
+
+def examine_together(items: list[tuple[Image, Examiner]]) -> list[Finding]:
+    """Judge a batch: Serve fills it with captures of any line, so it is split by weights here."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for index, (_, examiner) in enumerate(items):
+        alike[id(examiner)].append(index)
+    findings: dict[int, Finding] = {}
+    for indices in alike.values():
+        examiner = items[indices[0]][1]
+        images = [items[index][0] for index in indices]
+        findings |= dict(zip(indices, examiner.examine(images), strict=True))
+    return [findings[index] for index in range(len(items))]
+
+
+def fetch_image(blobs: Blobs, uri: str, image_id: str) -> Image:
+    """Read, verify and decode one image.
+
+    Raises:
+        MissingError: it is not there, or its address is in another bucket.
+        CorruptError: its bytes are not those of ``image_id``.
+        ImageError: its bytes are no image.
+    """
+    try:
+        key = blobs.key_of(uri)
+    except ValueError as error:
+        raise MissingError(str(error)) from error
+    return decode_image(get_verified(blobs, key, sha256=image_id))
+
+
+def make_application(settings: LabelerSettings, store: StoreSettings) -> Any:
+    """The application: a scorer in front, a fitter behind it."""
+    scorers, fitters = cast("Any", Scorer), cast("Any", Fitter)  # the decorator makes deployments of the classes
+    fitter = fitters.options(ray_actor_options={"num_cpus": settings.fitter_cpus}).bind(settings, store)
+    scorer = scorers.options(num_replicas=settings.replicas, ray_actor_options={"num_cpus": settings.scorer_cpus})
+    return scorer.bind(fitter, settings, store)
+
+
+def _prepare(settings: LabelerSettings) -> None:
+    """What every replica does first."""
+    import torch
+
+    configure_logs("labeler", level=settings.log_level)
+    torch.set_num_threads(settings.torch_threads)
+
+
+def _away(detail: str) -> JSONResponse:
+    return JSONResponse({"type": "about:blank", "detail": detail}, status_code=503, headers={"Retry-After": "1"})

@@ -1,0 +1,102 @@
+"""The scorer over HTTP: an application inside Ray Serve. References go there and back, never pixels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+import structlog
+
+from services.labeler import metrics
+from services.labeler.ports import Drawn
+from siad.core.errors import PoisonError, TransientError
+from siad.core.events import ImageStored, Region
+from siad.core.ids import WeightsId
+
+IMAGE_REFUSED = "urn:siad:image-refused"  # the type of the scorer's answer that makes a capture poison
+FIT_REFUSED = "urn:siad:fit-refused"
+_ERROR_CHARS = 300
+
+
+class RefusedError(Exception):
+    """No teacher can be fitted on these normals, however often one tries."""
+
+
+class HttpScorer:
+    """One scorer.
+
+    Args:
+        client: with the scorer's address as its base.
+        timeout_s: of drawing one mask.
+        fit_timeout_s: of one fit.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, *, timeout_s: float, fit_timeout_s: float) -> None:
+        self._client, self._timeout_s, self._fit_timeout_s = client, timeout_s, fit_timeout_s
+
+    async def draw(self, event: ImageStored, *, weights: WeightsId) -> Drawn:
+        """Have some weights draw the mask of one capture."""
+        body = {
+            "capture_id": event.capture_id,
+            "image_id": event.image_id,
+            "image_uri": event.image_uri,
+            "line": event.line,
+            "product": event.product,
+            "weights": weights,
+        }
+        with metrics.DRAW_SECONDS.time():
+            answer = await self._post("/draw", body, timeout_s=self._timeout_s)
+        if answer.get("type") == IMAGE_REFUSED:
+            raise PoisonError(answer["detail"])
+        metrics.MASKS.labels(event.line).inc()
+        regions = tuple(Region(**{**region, "points": tuple(region["points"])}) for region in answer.pop("regions"))
+        return Drawn(**answer, regions=regions)
+
+    async def fit(
+        self, line: str, product: str, *, normals: Sequence[ImageStored], false_reject_budget: float
+    ) -> WeightsId:
+        """Have a teacher fitted and stored.
+
+        Raises:
+            RefusedError: these normals can't teach.
+            TransientError: the scorer or the store is away.
+        """
+        body = {
+            "line": line,
+            "product": product,
+            "normals": [
+                {"capture_id": normal.capture_id, "image_id": normal.image_id, "image_uri": normal.image_uri}
+                for normal in normals
+            ],
+            "false_reject_budget": false_reject_budget,
+        }
+        answer = await self._post("/fit", body, timeout_s=self._fit_timeout_s)
+        if answer.get("type") == FIT_REFUSED:
+            raise RefusedError(answer["detail"])
+        return WeightsId(answer["weights"])
+
+    async def probe(self) -> None:
+        """Return if the application is up; else raise TransientError."""
+        try:
+            answer = await self._client.get("/-/healthz", timeout=5.0)
+        except httpx.HTTPError as error:
+            msg = f"scorer at {self._client.base_url} does not answer: {error!r}"
+            raise TransientError(msg) from error
+        if not answer.is_success:
+            msg = f"scorer at {self._client.base_url} is not ready: {answer.status_code} {answer.text[:_ERROR_CHARS]}"
+            raise TransientError(msg)
+
+    async def _post(self, path: str, body: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
+        """An answer, or a refusal that says its type; everything else may be better next time."""
+        traceparent = structlog.contextvars.get_contextvars().get("traceparent")
+        headers = {"traceparent": str(traceparent)} if traceparent else {}
+        try:
+            answer = await self._client.post(path, json=dict(body), headers=headers, timeout=timeout_s)
+        except httpx.HTTPError as error:
+            msg = f"scorer at {self._client.base_url}{path} does not answer: {error!r}"
+            raise TransientError(msg) from error
+        if answer.is_success:
+            return dict(answer.json())
+        if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and "urn:siad:" in answer.text:
+            return dict(answer.json())
+        msg = f"scorer at {self._client.base_url}{path}: {answer.status_code} {answer.text[:_ERROR_CHARS]}"
+        raise TransientError(msg)

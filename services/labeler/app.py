@@ -1,0 +1,146 @@
+"""The composition root of the labeler: settings, adapters, handlers, reconciler. Needs neither torch nor Ray."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import httpx
+import structlog
+
+from services.labeler import handlers, metrics
+from services.labeler.adapters.releases import KnownTeachers, TeacherReleases
+from services.labeler.adapters.scorer import HttpScorer
+from services.labeler.adapters.store import StoredLines
+from services.labeler.reconcile import Teaching
+from services.labeler.settings import LabelerSettings
+from siad.core.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
+from siad.core.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.open import open_blobs
+from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.settings import StoreSettings
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus
+from siad.runtime.bus.settings import BusSettings
+from siad.runtime.consume import Limits, consume, event_route
+from siad.runtime.leases import Leases
+from siad.runtime.patience import patiently
+from siad.runtime.reconcile import reconcile
+from siad.runtime.stage import Stage, run_stage
+from siad.runtime.state import StateTable
+
+log = structlog.get_logger()
+
+NAME = "labeler"
+
+
+def main() -> None:
+    """Run the labeler as its environment says, until a signal."""
+    settings = LabelerSettings.load()
+    bus, store = BusSettings.load(), StoreSettings.load()
+
+    @asynccontextmanager
+    async def open_all(stage: Stage) -> AsyncIterator[None]:
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store)):
+            yield
+
+    run_stage(NAME, settings, open_all)
+
+
+@asynccontextmanager
+async def assemble(stage: Stage, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
+    """Fill in the stage; on leaving let connections and threads go."""
+    store = AsyncBlobs(blobs)
+    limits = httpx.Limits(max_connections=settings.max_in_flight + 8)
+    async with httpx.AsyncClient(base_url=str(settings.scorer_url), limits=limits) as client:
+        scorer = HttpScorer(client, timeout_s=settings.handler_timeout_s, fit_timeout_s=settings.fit_timeout_s)
+        works = _Works(stage, settings, bus, store, scorer)
+        stage.health.checks |= {
+            "bus": bus.probe,
+            "store": store.probe,
+            "scorer": scorer.probe,
+            "teachers": works.teachers.check,
+        }
+        stage.tasks |= {"images": works.label_stream, "teachers": works.follow_teachers, "reconcile": works.reconcile}
+        try:
+            yield
+        finally:
+            store.close()
+
+
+class _Works:
+    """The tasks of the stage, and what they share."""
+
+    def __init__(
+        self, stage: Stage, settings: LabelerSettings, bus: Bus, store: AsyncBlobs, scorer: HttpScorer
+    ) -> None:
+        self.stage, self.settings, self.bus, self.store, self.scorer = stage, settings, bus, store, scorer
+        self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME)
+        self.known_teachers = KnownTeachers(self.teachers, store)
+        self.nudge = asyncio.Event()
+
+    async def label_stream(self) -> None:
+        """Have every inspected capture labelled."""
+        if not await self._make_topics():
+            return
+        await consume(
+            self.bus,
+            {IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK)},
+            stage=NAME,
+            stop=self.stage.stop,
+            health=self.stage.health,
+            limits=Limits(
+                max_in_flight=self.settings.max_in_flight,
+                handler_timeout_s=self.settings.handler_timeout_s,
+                drain_s=self.settings.drain_s,
+            ),
+            clock=self.stage.clock,
+        )
+
+    async def follow_teachers(self) -> None:
+        """Know which teacher each line has."""
+        if await self._make_topics():
+            await self.teachers.follow(self.bus, self.stage.stop)
+
+    async def reconcile(self) -> None:
+        """Fit when normals are enough, tell what serves, and label what came before."""
+        if not await self._make_topics():
+            return
+        async with self.bus.producer() as producer:
+            works = Teaching(
+                lines=StoredLines(self.store),
+                releases=TeacherReleases(self.store, producer),
+                scorer=self.scorer,
+                producer=producer,
+                nudge=self.nudge,
+                backfill_max=self.settings.backfill_max,
+                clock=self.stage.clock,
+            )
+            await reconcile(
+                works,
+                stage=NAME,
+                leases=Leases(self.store.blobs, holder=f"{socket.gethostname()}-{os.getpid()}", clock=self.stage.clock),
+                stop=self.stage.stop,
+                nudge=self.nudge,
+                every_s=self.settings.plan_every_s,
+                clock=self.stage.clock,
+            )
+
+    async def _on_image(self, event: ImageStored) -> list[PseudoMaskCreated]:
+        if event.intent is Intent.NORMAL:
+            self.nudge.set()
+        events = await handlers.on_image_stored(event, teachers=self.known_teachers, scorer=self.scorer)
+        if not events and event.intent is Intent.INSPECT:
+            metrics.SKIPPED.labels(event.line).inc()
+        for one in events:
+            log.info("mask_drawn", score=round(one.score, 4), regions=len(one.regions), weights=one.weights[:12])
+        return events
+
+    async def _make_topics(self) -> bool:
+        """Make the topics that are missing; False where the stage is told to stop first."""
+        topics = [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME)]
+        make = partial(self.bus.create_topics, topics)
+        return await patiently(make, event="broker_away", stop=self.stage.stop, clock=self.stage.clock)

@@ -1,0 +1,33 @@
+"""When a teacher is fitted, on which normals, and which captures it is to make up for. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from siad.core.events import ImageStored, Intent
+
+STEPS: Final = (10, 20, 50, 100)  # normals; past the last a teacher gains little and its fit grows long
+CLOCKS_APART: Final = timedelta(seconds=60)  # between the stamps of a capture and of a release
+
+
+def wanted(normals: int) -> int:
+    """How many normals a teacher should be fitted on, of so many; 0: too few for any."""
+    return max((step for step in STEPS if step <= normals), default=0)
+
+
+def choose(normals: Iterable[ImageStored]) -> list[ImageStored]:
+    """The normals that a teacher is fitted on: all, or the first of them, so that a repeat chooses the same."""
+    return sorted(normals, key=lambda normal: (normal.received_at, normal.capture_id))[: STEPS[-1]]
+
+
+def missed(
+    captures: Iterable[ImageStored], *, product: str, first_released_at: datetime, newest: int
+) -> Sequence[ImageStored]:
+    """Captures that came before there was a teacher to label them: the newest ones, oldest first."""
+    until = first_released_at + CLOCKS_APART
+    came_before = [
+        capture
+        for capture in captures
+        if capture.intent is Intent.INSPECT and capture.product == product and capture.received_at <= until
+    ]
+    return sorted(came_before, key=lambda capture: capture.received_at)[-newest:] if newest else []

@@ -1,0 +1,197 @@
+"""From what the store says of a line and product to what is to be done about its teacher.
+
+``plan`` is pure. A fit names its weights by its normals and a backfill leaves a mark when it is through, so whoever
+plans next, after a crash at any place, finds what is still to do.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from services.labeler import metrics
+from services.labeler.adapters.releases import TeacherReleases
+from services.labeler.adapters.scorer import HttpScorer, RefusedError
+from services.labeler.adapters.store import StoredLines
+from services.labeler.domain.fitting import choose, missed, wanted
+from services.labeler.handlers import label
+from siad.core.errors import PoisonError
+from siad.core.events import ImageStored
+from siad.core.ids import record_key
+from siad.core.topics import PSEUDO_MASK
+from siad.runtime.bus.port import Message, Producer
+from siad.runtime.clock import SYSTEM_CLOCK, Clock
+from siad.runtime.codec import encode
+from siad.runtime.registry import Pointer
+
+log = structlog.get_logger()
+
+UNIT: Final = "labeler"
+ABREAST: Final = 4  # captures of a backfill under way at once, beside the stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One line and product, as the store tells it."""
+
+    line: str
+    product: str
+    normals: int
+    false_reject_budget: float | None  # None: the line is gone
+    pointer: Pointer | None
+    fitted_on: int  # normals of the teacher in service; 0 for none
+    announced: int  # revision of the pointer that this process has told everybody; 0 for none
+    refused_at: int  # how many normals there were when a fit was refused; 0 for never
+    is_backfilled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell where the teacher's pointer stands: it moved, or this process has just started."""
+
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Fit a teacher on the normals that there are, and let it serve."""
+
+    normals: int
+    false_reject_budget: float
+    expected: Pointer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Label what came before the first teacher."""
+
+    pointer: Pointer
+
+
+Action = Announce | Fit | Backfill
+
+
+def plan(state: State) -> list[Action]:
+    """Say what is to be done for one line and product."""
+    actions: list[Action] = []
+    if state.pointer is not None and state.pointer.revision > state.announced:
+        actions.append(Announce(state.pointer))
+    if state.false_reject_budget is None:
+        return actions
+    if state.pointer is not None and not state.is_backfilled:
+        actions.append(Backfill(state.pointer))
+    elif state.fitted_on < wanted(state.normals) and state.refused_at != state.normals:
+        actions.append(Fit(state.normals, state.false_reject_budget, state.pointer))
+    return actions
+
+
+@dataclass(slots=True, kw_only=True)
+class Teaching:
+    """The labeler's works for ``siad.runtime.reconcile``."""
+
+    lines: StoredLines
+    releases: TeacherReleases
+    scorer: HttpScorer
+    producer: Producer
+    nudge: asyncio.Event  # set when an action makes another one possible
+    backfill_max: int
+    clock: Clock = SYSTEM_CLOCK
+    _announced: dict[str, int] = field(default_factory=dict)
+    _refused: dict[str, int] = field(default_factory=dict)
+
+    async def names(self) -> list[str]:
+        """Every line and product that has a normal."""
+        return [f"{UNIT}/{line}/{product}" for line, product in await self.lines.with_normals()]
+
+    async def observe(self, name: str) -> State:
+        """Read one line and product."""
+        _, line, product = name.split("/")
+        pointer = await self.releases.pointer(line, product)
+        normals = await self.lines.count_normals(line, product)
+        metrics.NORMALS.labels(line, product).set(normals)
+        return State(
+            line=line,
+            product=product,
+            normals=normals,
+            false_reject_budget=await self.lines.false_reject_budget(line),
+            pointer=pointer,
+            fitted_on=await self.releases.fitted_on(pointer) if pointer else 0,
+            announced=self._announced.get(name, 0),
+            refused_at=self._refused.get(name, 0),
+            is_backfilled=pointer is not None and await self.lines.is_backfilled(line, product),
+        )
+
+    def plan(self, state: State, _: datetime) -> Sequence[Action]:
+        """Say what is to be done."""
+        return plan(state)
+
+    async def act(self, name: str, action: Action) -> None:
+        """Do it; another process that does the same gets ConflictError, here or there."""
+        _, line, product = name.split("/")
+        match action:
+            case Announce(pointer):
+                await self.releases.announce(pointer)
+                self._announced[name] = pointer.revision
+            case Fit():
+                await self._fit(name, line, product, action)
+            case Backfill(pointer):
+                await self._backfill(line, product, pointer)
+        self.nudge.set()
+
+    async def _fit(self, name: str, line: str, product: str, action: Fit) -> None:
+        normals = choose(await self.lines.normals(line, product))
+        log.info("fit_started", line=line, product=product, normals=len(normals))
+        started_s = self.clock.monotonic()
+        try:
+            weights = await self.scorer.fit(
+                line, product, normals=normals, false_reject_budget=action.false_reject_budget
+            )
+        except RefusedError as error:
+            self._refused[name] = action.normals
+            metrics.FITS.labels(line, "refused").inc()
+            log.error("fit_refused", line=line, product=product, normals=len(normals), reason=str(error))
+            return
+        pointer = await self.releases.point(
+            weights, expected=action.expected, line=line, product=product, at=self.clock.now()
+        )
+        seconds = self.clock.monotonic() - started_s
+        metrics.FITS.labels(line, "released").inc()
+        metrics.FIT_SECONDS.observe(seconds)
+        log.info(
+            "teacher_released",
+            line=line,
+            product=product,
+            weights=weights,
+            revision=pointer.revision,
+            normals=len(normals),
+            seconds=round(seconds, 3),
+        )
+
+    async def _backfill(self, line: str, product: str, pointer: Pointer) -> None:
+        """Done again from the beginning where it was cut off: masks are overwritten, events repeated, nothing lost."""
+        captures = missed(
+            await self.lines.captures(line),
+            product=product,
+            first_released_at=pointer.released_at,
+            newest=self.backfill_max,
+        )
+        shards = await self.lines.shards(line)
+        turns = asyncio.Semaphore(ABREAST)
+
+        async def one(capture: ImageStored) -> None:
+            async with turns:
+                try:
+                    event = await label(capture, weights=pointer.weights, scorer=self.scorer)
+                except PoisonError as error:  # the stream has buried its message, or will
+                    log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
+                    return
+                key = record_key(line, capture.capture_id, shards)
+                await self.producer.publish([Message(topic=PSEUDO_MASK.name, key=key, value=encode(event))])
+                metrics.BACKFILLED.labels(line).inc()
+
+        await asyncio.gather(*(one(capture) for capture in captures))
+        await self.lines.set_backfilled(line, product, weights=pointer.weights, captures=len(captures))
+        log.info("backfilled", line=line, product=product, captures=len(captures))

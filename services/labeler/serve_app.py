@@ -1,0 +1,51 @@
+"""Deploy what runs inside Ray Serve, watch it, and take it back at the end."""
+
+import os
+import signal
+import threading
+
+import structlog
+
+from services.labeler.settings import LabelerSettings
+from siad.runtime.blobs.settings import StoreSettings
+from siad.runtime.logs import configure_logs
+from siad.runtime.ray_node import reach_loopback
+
+log = structlog.get_logger()
+
+APPLICATION = "siad-labeler"
+WATCH_S = 5.0  # between two looks whether Ray still has the application
+
+
+def main() -> None:
+    """Deploy the application on the Ray at RAY_ADDRESS and stay until a signal; then take it back."""
+    settings, store = LabelerSettings.load(), StoreSettings.load()
+    configure_logs("labeler", level=settings.log_level)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        msg = "RAY_ADDRESS is not set, so there is no Ray to score on; nothing was started. Set it to host:port."
+        raise SystemExit(msg)
+    reach_loopback(address)
+    import ray
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+
+    from services.labeler.adapters.replicas import make_application
+
+    ray.init(address=address, log_to_driver=False, namespace="siad")
+    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.scorer_port))
+    serve.run(make_application(settings, store), name=APPLICATION, route_prefix="/")
+    log.info("scorer_started", url=f"http://127.0.0.1:{settings.scorer_port}")
+    while not stop.wait(WATCH_S):
+        if APPLICATION not in serve.status().applications:
+            msg = f"application {APPLICATION} is gone from Ray at {address}; start again to deploy it"
+            raise SystemExit(msg)
+    serve.delete(APPLICATION)
+    log.info("scorer_stopped")
+
+
+if __name__ == "__main__":
+    main()
