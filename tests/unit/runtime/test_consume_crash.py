@@ -200,7 +200,7 @@ async def test_two_deaths_are_forgiven(world: World) -> None:
 async def test_waiting_for_the_store_is_not_dying(world: World) -> None:
     """Killed again and again while the store is away: the message is good, and stays."""
     await world.send("a", "b")
-    for _ in range(6):
+    for _ in range(4):
         world.troubles = {"a": away(10_000)}
         clock_sleeps = 0
 
@@ -222,8 +222,9 @@ async def test_waiting_for_the_store_is_not_dying(world: World) -> None:
 
 
 async def test_leaving_in_good_order_accuses_nobody(world: World) -> None:
+    world.limit(drain_s=0.01)
     await world.send("a", "b")
-    for _ in range(5):
+    for _ in range(4):
         stop = asyncio.Event()
         world.yields = {"a": 10**9}
         asyncio.get_running_loop().call_later(0.01, stop.set)
