@@ -7,11 +7,12 @@ that died without a word.
 
 import asyncio
 import time
-import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
+
+from aiokafka.partitioner import murmur2
 
 from siad.core.errors import TransientError
 from siad.core.topics import Topic
@@ -46,6 +47,9 @@ class MemoryBus:
         for topic in topics:
             for partition in range(1 if topic.kind == "state" else self._partitions):
                 self._logs.setdefault(Place(topic.name, partition), [])
+        for group in self._groups.values():  # some may have waited for these
+            if any(topic.name in member.topics for topic in topics for member in group.members):
+                await self._share_out(group)
 
     async def probe(self) -> None:
         """Return unless ``down``."""
@@ -113,7 +117,7 @@ class MemoryBus:
     async def append(self, message: Message) -> None:
         """Put one message at the end of its key's partition."""
         count = len(self.places([message.topic]))
-        place = Place(message.topic, zlib.crc32(message.key.encode()) % max(count, 1))
+        place = Place(message.topic, (murmur2(message.key.encode()) & 0x7FFFFFFF) % max(count, 1))  # where Kafka has it
         log = self.log(place)
         record = Record(
             place=place,
@@ -139,6 +143,7 @@ class MemoryBus:
             raise TransientError(msg)
 
     async def _join(self, consumer: "MemoryConsumer") -> None:
+        self._answer()
         group = self.group(consumer.group)
         group.members.append(consumer)
         await self._share_out(group)
@@ -146,33 +151,33 @@ class MemoryBus:
     async def _leave(self, consumer: "MemoryConsumer") -> None:
         if consumer.is_gone:
             return
-        if consumer.on_revoke is not None and consumer.assigned():
-            await consumer.on_revoke(consumer.assigned())
         consumer.is_gone = True
         await self._share_out(self.group(consumer.group), leaving=consumer)
 
     async def _share_out(self, group: _Group, *, leaving: "MemoryConsumer | None" = None) -> None:
-        """Deal every place to one member: the members' turns go round. What moves is revoked first."""
+        """Deal every place to one member: the members' turns go round.
+
+        As with Kafka, everybody gives back everything first, also what returns to it: then reading begins at the
+        group's commit, and nothing is paused.
+        """
         async with group.sharing:
             if leaving is not None:
                 group.members.remove(leaving)
                 leaving.places = NOBODY
+            for member in list(group.members):
+                if member.places and member.on_revoke is not None:
+                    await member.on_revoke(member.places)
+                member.forget()
             wanted: dict[int, set[Place]] = {id(member): set() for member in group.members}
             topics = frozenset(topic for member in group.members for topic in member.topics)
             for number, place in enumerate(self.places(topics)):
                 takers = [member for member in group.members if place.topic in member.topics]
                 wanted[id(takers[number % len(takers)])].add(place)
-            for member in group.members:
-                if lost := member.places - wanted[id(member)]:
-                    if member.on_revoke is not None:
-                        await member.on_revoke(lost)
-                    member.places -= lost
-                    member.forget(lost)
-            for member in group.members:
-                if gained := frozenset(wanted[id(member)]) - member.places:
+            for member in list(group.members):
+                if gained := frozenset(wanted[id(member)]):
                     if member.on_assign is not None:
                         await member.on_assign(gained)
-                    member.places |= gained
+                    member.places = gained
 
 
 class MemoryProducer:
@@ -258,11 +263,11 @@ class MemoryConsumer:
             for place in self.places
         }
 
-    def forget(self, places: Places) -> None:
-        """These places are another's now: if they come back, reading begins at the group's commit."""
-        self._paused -= places
-        for place in places:
-            self._positions.pop(place, None)
+    def forget(self) -> None:
+        """Give back every place: if they return, reading begins at the group's commit."""
+        self.places = NOBODY
+        self._paused.clear()
+        self._positions.clear()
 
     def _position(self, place: Place) -> int:
         if place not in self._positions:

@@ -145,8 +145,10 @@ class Bus(Protocol):
     ) -> AbstractAsyncContextManager[Consumer]:
         """Join ``group``; ``start`` is where it begins at a place it never committed.
 
-        ``on_revoke`` runs before places move to another member: the last chance to commit for them.
-        Leaving gives the places back at once.
+        ``on_revoke`` runs before places move to another member: the last chance to commit for them. Whenever a
+        member comes or goes, everybody's places are revoked and dealt anew, those that stay included: what was not
+        committed is delivered again, and nothing is paused any more.
+        Leaving gives the places back at once, without ``on_revoke``: commit before.
         """
         ...
 

@@ -17,6 +17,9 @@ class BusSettings(Settings):
     min_insync_replicas: int = Field(default=1, ge=1)  # copies that must have a message before it counts; 2 in a plant
     work_retention_h: float = Field(default=7 * 24, gt=0)  # the store is the record, so a week to catch up is plenty
     dead_letter_retention_h: float = Field(default=90 * 24, gt=0)  # people look at them, some day
+    client_id: str = Field(default="siad", min_length=1)  # how the broker's logs and quotas name us
     session_timeout_s: float = Field(default=10.0, ge=1)  # a member silent for so long is dead
+    rebalance_timeout_s: float = Field(default=30.0, ge=1)  # for every member to finish what is in hand and join again
+    rejoin_timeout_s: float = Field(default=120.0, ge=1)  # a member that is out of its group for longer is stuck
     publish_timeout_s: float = Field(default=15.0, gt=0)  # then the publish counts as failed, and is tried again
     request_timeout_s: float = Field(default=15.0, gt=0)  # for commits, lags and the like

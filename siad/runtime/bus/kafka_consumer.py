@@ -1,0 +1,193 @@
+"""Reads from Kafka: as one member of a group, or a state topic whole.
+
+aiokafka says too little of itself: its ``getmany`` waits out a whole rebalance whatever timeout it was given, it logs
+and swallows what a listener raises, and its background tasks can end, or stay outside the group, while it answers
+"nothing new" for ever. So ``poll`` looks at them, and ends the process where a restart is the only cure.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from siad.core.errors import TransientError
+from siad.runtime.bus.kafka_answers import answered, explain
+from siad.runtime.bus.port import Commit, OnAssign, OnRevoke, Place, Record
+from siad.runtime.bus.settings import BusSettings
+
+
+class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Passes on what moves, and keeps what that raised: aiokafka would only log it."""
+
+    def __init__(self, on_assign: OnAssign | None, on_revoke: OnRevoke | None) -> None:
+        self._on_assign, self._on_revoke = on_assign, on_revoke
+        self.failure: Exception | None = None
+
+    async def on_partitions_assigned(self, assigned: frozenset[TopicPartition]) -> None:
+        """These are this member's from now on."""
+        await self._tell(self._on_assign, assigned)
+
+    async def on_partitions_revoked(self, revoked: frozenset[TopicPartition]) -> None:
+        """These are another's soon."""
+        await self._tell(self._on_revoke, revoked)
+
+    async def _tell(self, hook: OnAssign | OnRevoke | None, tps: frozenset[TopicPartition]) -> None:
+        if hook is None or not tps:
+            return
+        try:
+            await hook(frozenset(Place(tp.topic, tp.partition) for tp in tps))
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+class KafkaConsumer:
+    """One member of one group."""
+
+    def __init__(
+        self,
+        client: AIOKafkaConsumer,
+        settings: BusSettings,
+        listener: Listener,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._settings, self._listener, self._monotonic = client, settings, listener, monotonic
+        self._member_at_s = monotonic()  # when it was last seen to be one
+
+    async def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
+        """Fetch up to ``max_records``; [] after ``timeout_s``, while the broker is away, or while places move.
+
+        Raises:
+            RuntimeError: the client is dead, or stays outside its group though the broker answers.
+        """
+        if self._listener.failure is not None:
+            raise self._listener.failure
+        await self._check_membership()
+        return await _fetch(self._client, max_records, timeout_s, self._settings)
+
+    def assigned(self) -> frozenset[Place]:
+        """The places that are this member's now."""
+        return frozenset(Place(tp.topic, tp.partition) for tp in self._client.assignment())
+
+    def pause(self, places: frozenset[Place]) -> None:
+        """Fetch nothing from these places until they are resumed."""
+        self._client.pause(*(TopicPartition(*place) for place in places & self.assigned()))
+
+    def resume(self, places: frozenset[Place]) -> None:
+        """Fetch from these places again."""
+        self._client.resume(*(TopicPartition(*place) for place in places & self.assigned()))
+
+    async def commit(self, commits: Mapping[Place, Commit]) -> None:
+        """Move the group's offsets; places that are another member's now are refused."""
+        if not commits:
+            return
+        if lost := commits.keys() - self.assigned():
+            msg = f"commit refused: {', '.join(map(str, sorted(lost)))} moved to another member"
+            raise TransientError(msg)
+        offsets = {TopicPartition(*place): OffsetAndMetadata(*commit) for place, commit in commits.items()}
+        await answered(self._client.commit(offsets), "commit", self._settings)
+
+    async def committed(self, place: Place) -> Commit | None:
+        """The group's last commit at ``place``."""
+        return (await self._committed([place])).get(place)
+
+    async def lag(self) -> Mapping[Place, int]:
+        """Records behind the end that are not yet committed."""
+        if not (places := sorted(self.assigned())):
+            return {}
+        tps = [TopicPartition(*place) for place in places]
+        ends = await answered(self._client.end_offsets(tps), "read the ends", self._settings)
+        commits = await self._committed(places)
+        starts: Mapping[TopicPartition, int] = {}
+        if fresh := [tp for tp, place in zip(tps, places, strict=True) if place not in commits]:
+            starts = await answered(self._client.beginning_offsets(fresh), "read the beginnings", self._settings)
+        return {
+            place: max(ends[tp] - (commits[place].offset if place in commits else starts[tp]), 0)
+            for tp, place in zip(tps, places, strict=True)
+        }
+
+    async def _committed(self, places: Sequence[Place]) -> dict[Place, Commit]:
+        """The client's own ``committed`` gives no metadata, so this asks its coordinator as it does."""
+        asked = self._client._coordinator.fetch_committed_offsets(  # noqa: SLF001
+            [TopicPartition(*place) for place in places]
+        )
+        found = await answered(asked, "read the committed offsets", self._settings)
+        return {Place(tp.topic, tp.partition): Commit(at.offset, at.metadata or "") for tp, at in found.items()}
+
+    async def _check_membership(self) -> None:
+        """A client can stay outside its group for ever after a broker restart (aiokafka#1154)."""
+        now_s = self._monotonic()
+        if not self._client._coordinator.need_rejoin(self._client._subscription.subscription):  # noqa: SLF001
+            self._member_at_s = now_s
+        elif (outside_s := now_s - self._member_at_s) > self._settings.rejoin_timeout_s:
+            self._member_at_s = now_s  # asked once in a while: the broker may be away
+            try:
+                await answered(self._client.topics(), "list topics", self._settings)
+            except TransientError:
+                return
+            msg = (
+                f"broker at {self._settings.bootstrap} answers, but this member has been outside its group for "
+                f"{outside_s:.0f} s and does not get in; ending the process, which a restart cures"
+            )
+            raise RuntimeError(msg)
+
+
+class KafkaStateReader:
+    """Reads one state topic whole, without a group."""
+
+    def __init__(self, client: AIOKafkaConsumer, topic: str, settings: BusSettings) -> None:
+        self._client, self._topic, self._settings = client, topic, settings
+        self._table: dict[str, Record] = {}  # kept: a snapshot that was interrupted goes on where it was
+
+    async def snapshot(self) -> dict[str, Record]:
+        """The last record of each key that is not gone, up to the end as it is now."""
+        tp = TopicPartition(self._topic, 0)
+        ends = await answered(self._client.end_offsets([tp]), f"read the end of {self._topic}", self._settings)
+        while await answered(self._client.position(tp), f"read {self._topic}", self._settings) < ends[tp]:
+            for record in await _fetch(self._client, 500, 0.2, self._settings):
+                if record.value is None:
+                    self._table.pop(record.key.decode(), None)
+                else:
+                    self._table[record.key.decode()] = record
+        return self._table
+
+    async def changes(self, *, timeout_s: float) -> list[Record]:
+        """What came since, in order; [] after ``timeout_s``."""
+        return await _fetch(self._client, 500, timeout_s, self._settings)
+
+
+async def _fetch(client: AIOKafkaConsumer, max_records: int, timeout_s: float, settings: BusSettings) -> list[Record]:
+    coordinator, state = client._coordinator, client._subscription  # noqa: SLF001
+    for task in (client._fetcher.error_future, getattr(coordinator, "_coordination_task", None)):  # noqa: SLF001
+        if task is not None and task.done():
+            msg = f"a task of aiokafka's ended by itself ({task!r}); ending the process, which a restart cures"
+            raise RuntimeError(msg)
+    try:
+        if state.reassignment_in_progress:
+            coordinator.check_errors()
+            with state.fetch_context():  # counts as a poll: else the client would hold itself for idle, and not rejoin
+                await asyncio.sleep(timeout_s)
+            return []
+        batches = await asyncio.wait_for(
+            client.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records), timeout_s + 1.0
+        )
+    except TimeoutError:
+        return []  # a rebalance began in the middle of it
+    except KafkaError as error:
+        raise explain(error, "fetch", settings) from error
+    return [
+        Record(
+            place=Place(tp.topic, tp.partition),
+            offset=record.offset,
+            key=record.key or b"",
+            value=record.value,
+            headers=tuple(record.headers),
+            timestamp_ms=record.timestamp,
+        )
+        for tp, batch in batches.items()
+        for record in batch
+    ]
