@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from siad.core.errors import TransientError
-from siad.core.topics import Topic
+from siad.core.topics import LINE, TOPICS, Topic, dead_letter
 from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Bus, Commit, Consumer, Message, Place, Record
 
 PATIENCE_S = 40.0
+PLACES = {"solar-mono/0": 1, "solar-mono/1": 2, "solar-mono/2": 3, "ä": 1}  # Java's murmur2 of the key, of 4
 
 
 def message(topic: str, key: str, value: bytes | None, **headers: bytes) -> Message:
@@ -90,6 +91,23 @@ async def test_what_was_never_committed_is_delivered_again(bus: Bus, topic: str,
         assert await consumer.committed(first[0].place) is None
 
 
+async def test_many_publishers_at_once_each_get_their_answer(bus: Bus, topic: str, group: str) -> None:
+    async with bus.producer() as producer:
+        batches = [[message(topic, f"k{n}", f"{n}-{m}".encode()) for m in range(5)] for n in range(40)]
+        await asyncio.gather(*(producer.publish(batch) for batch in batches))
+    async with bus.consumer([topic], group=group, start="earliest") as consumer:
+        records = await take(consumer, 200)
+    for n in range(40):
+        assert [r.value for r in records if r.key == f"k{n}".encode()] == [f"{n}-{m}".encode() for m in range(5)]
+
+
+async def test_the_places_of_keys_are_the_same_on_every_bus(bus: Bus, topic: str, group: str) -> None:
+    await publish(bus, [message(topic, key, b"x") for key in ("solar-mono/0", "solar-mono/1", "solar-mono/2", "ä")])
+    async with bus.consumer([topic], group=group, start="earliest") as consumer:
+        found = {record.key.decode(): record.place.partition for record in await take(consumer, 4)}
+    assert found == PLACES
+
+
 async def test_a_group_that_starts_at_the_latest_skips_what_was_there(bus: Bus, topic: str, group: str) -> None:
     await publish(bus, [message(topic, "k", b"old")])
     async with bus.consumer([topic], group=group, start="latest") as consumer:
@@ -136,6 +154,44 @@ async def test_what_moves_is_told_before_and_can_still_be_committed(bus: Bus, to
     assert any(told)
 
 
+async def test_after_a_newcomer_also_the_old_member_gets_again_what_it_did_not_commit(
+    bus: Bus, topic: str, group: str
+) -> None:
+    await publish(bus, [message(topic, f"k{n}", str(n).encode()) for n in range(40)])
+    async with bus.consumer([topic], group=group, start="earliest") as first:
+        taken = await take(first, 40)
+        done = {place: commit for place, commit in past(taken).items() if place.partition < 2}
+        await first.commit(done)
+        first.pause(first.assigned())
+        async with bus.consumer([topic], group=group, start="earliest") as second:
+            again: list[Record] = []
+            async with asyncio.timeout(PATIENCE_S):
+                while len(again) < sum(record.place not in done for record in taken):
+                    for member in (first, second):  # the pause is forgotten as well
+                        again += await member.poll(max_records=50, timeout_s=0.1)
+    assert values(again) == values([record for record in taken if record.place not in done])
+
+
+async def test_leaving_calls_no_on_revoke(bus: Bus, topic: str, group: str) -> None:
+    told: list[frozenset[Place]] = []
+
+    async def on_revoke(places: frozenset[Place]) -> None:
+        told.append(places)
+
+    async with bus.consumer([topic], group=group, start="earliest", on_revoke=on_revoke) as consumer:
+        await poll_until(lambda: len(consumer.assigned()) == 4, consumer)
+    assert told == []
+
+
+async def test_what_a_hook_raises_comes_out(bus: Bus, topic: str, group: str) -> None:
+    async def on_assign(places: frozenset[Place]) -> None:
+        raise ZeroDivisionError(len(places))
+
+    with pytest.raises(ZeroDivisionError, match="4"):
+        async with bus.consumer([topic], group=group, start="earliest", on_assign=on_assign) as consumer:
+            await poll_until(lambda: False, consumer)
+
+
 async def test_a_commit_for_a_place_that_moved_is_refused(bus: Bus, topic: str, group: str) -> None:
     async with bus.consumer([topic], group=group, start="earliest") as first:
         await poll_until(lambda: len(first.assigned()) == 4, first)
@@ -161,6 +217,16 @@ async def test_a_message_over_the_bound_stops_all_it_was_sent_with(bus: Bus, top
         await publish(bus, [message(topic, "k", b"small"), too_large])
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
         assert await consumer.poll(max_records=10, timeout_s=1.5) == []
+
+
+async def test_a_dead_letter_may_be_twice_as_long(bus: Bus, group: str) -> None:
+    letters = dead_letter(f"test-{group}")
+    await bus.create_topics([letters])
+    await publish(bus, [message(letters.name, "k", bytes(2 * MESSAGE_BYTES_MAX))])
+    with pytest.raises(ValueError, match=r"131073 bytes, 131072 are allowed"):
+        await publish(bus, [message(letters.name, "k", bytes(2 * MESSAGE_BYTES_MAX + 1))])
+    async with bus.consumer([letters.name], group=group, start="earliest") as consumer:
+        assert [len(record.value or b"") for record in await take(consumer, 1)] == [2 * MESSAGE_BYTES_MAX]
 
 
 async def test_lag_is_what_is_not_committed(bus: Bus, topic: str, group: str) -> None:
@@ -207,6 +273,12 @@ async def test_changes_of_a_state_topic_follow_its_snapshot(bus: Bus, state_topi
 
 async def test_an_empty_state_topic_has_an_empty_snapshot(bus: Bus, state_topic: str) -> None:
     async with bus.state(state_topic) as reader:
+        assert await reader.snapshot() == {}
+
+
+async def test_the_topics_of_the_flow_can_be_made_side_by_side(bus: Bus) -> None:
+    await asyncio.gather(*(bus.create_topics(TOPICS) for _ in range(3)))
+    async with bus.state(LINE.name) as reader:
         assert await reader.snapshot() == {}
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -10,11 +12,12 @@ from siad.core.errors import TransientError
 from siad.core.topics import Topic
 from siad.runtime.bus.kafka import KafkaBus
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.bus.port import Bus, Consumer, Message, Producer, Record
+from siad.runtime.bus.port import Bus, Commit, Consumer, Message, Producer, Record
 from siad.runtime.kafka.node import KafkaNode
 from tests.fixtures.kafka import quick_settings, require_kafka
 
 WORK = Topic("work", "work", "ingest", ())
+STATE = Topic("state", "state", "ingest", ())
 AWAY_S = 20.0
 
 MEMBER = """
@@ -26,64 +29,127 @@ async def main(bootstrap, topic, group):
     async with KafkaBus(quick_settings(bootstrap)).consumer([topic], group=group, start="earliest") as consumer:
         while True:
             await consumer.poll(max_records=1, timeout_s=0.1)
-            print(len(consumer.assigned()), flush=True)
 
 asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def send_until_acknowledged(producer: Producer, message: Message) -> int:
-    """How often it took."""
-    for attempt in range(100):
+@dataclass(slots=True)
+class Stream:
+    """What went in at one end and came out at the other, through an outage."""
+
+    sent: list[str] = field(default_factory=list)
+    came: list[str] = field(default_factory=list)
+    refusals: int = 0
+    longest_poll_s: float = 0.0
+
+    async def send(self, producer: Producer, *, outage: "asyncio.Future[None]", after: int = 10) -> None:
+        """Send a number every 0.1 s, each until it is acknowledged, and ``after`` more once the outage is over."""
+        while after:
+            value = str(len(self.sent))
+            while not await self._is_acknowledged(producer, Message(topic=WORK.name, key=value, value=value.encode())):
+                await asyncio.sleep(0.5)
+            self.sent.append(value)
+            after -= outage.done()
+            await asyncio.sleep(0.1)
+
+    async def _is_acknowledged(self, producer: Producer, message: Message) -> bool:
         try:
             await producer.publish([message])
         except TransientError:
-            await asyncio.sleep(0.5)
-        else:
-            return attempt + 1
-    raise AssertionError("never acknowledged")
+            self.refusals += 1
+            return False
+        return True
 
-
-async def gather(consumer: Consumer, records: list[Record]) -> None:
-    while True:
-        try:
-            records += await consumer.poll(max_records=50, timeout_s=0.2)
-        except TransientError:
-            await asyncio.sleep(0.2)
-
-
-async def send_through_an_outage(bus: Bus, topic: str, outage: "asyncio.Task[None]") -> tuple[set[str], set[str]]:
-    """Send a number every 0.2 s, from before the outage to after it; return what was sent and what came."""
-    records: list[Record] = []
-    sent: set[str] = set()
-    async with bus.producer() as producer, bus.consumer([topic], group="g", start="earliest") as consumer:
-        gathering = asyncio.create_task(gather(consumer, records))
-        after = 10
-        while after:
-            message = Message(topic=topic, key=f"k{len(sent)}", value=str(len(sent)).encode())
-            await send_until_acknowledged(producer, message)
-            sent.add(str(len(sent)))
-            after -= outage.done()
-            await asyncio.sleep(0.2)
-        async with asyncio.timeout(60):
-            while {(record.value or b"").decode() for record in records} < sent:
+    async def receive(self, consumer: Consumer) -> None:
+        """Take and commit, for ever."""
+        while True:
+            began_s = time.monotonic()
+            try:
+                for record in await consumer.poll(max_records=50, timeout_s=0.2):
+                    self.came.append((record.value or b"").decode())
+                    await self._commit(consumer, record)
+            except TransientError:
                 await asyncio.sleep(0.2)
-        gathering.cancel()
-    return sent, {(record.value or b"").decode() for record in records}
+            self.longest_poll_s = max(self.longest_poll_s, time.monotonic() - began_s)
+
+    async def _commit(self, consumer: Consumer, record: Record) -> None:
+        try:
+            async with asyncio.timeout(0.5):
+                await consumer.commit({record.place: Commit(record.offset + 1)})
+        except (TransientError, TimeoutError):
+            return  # the next commit of its place says the same
+
+
+async def stream_through(bus: Bus, outage: "asyncio.Future[None]") -> Stream:
+    """Send and receive from before the outage to after it; both ends are left to themselves."""
+    stream = Stream()
+    async with bus.producer() as producer, bus.consumer([WORK.name], group="g", start="earliest") as consumer:
+        receiving = asyncio.create_task(stream.receive(consumer))
+        await stream.send(producer, outage=outage)
+        async with asyncio.timeout(60):
+            while set(stream.came) < set(stream.sent) and not receiving.done():
+                await asyncio.sleep(0.2)
+        receiving.cancel()
+        await asyncio.wait({receiving})
+    return stream
+
+
+async def everything(bus: Bus, count: int) -> list[str]:
+    """What lies in the topic, read by somebody who was not there."""
+    values: list[str] = []
+    async with bus.consumer([WORK.name], group="later", start="earliest") as consumer, asyncio.timeout(60):
+        while len(values) < count:
+            values += [(r.value or b"").decode() for r in await consumer.poll(max_records=500, timeout_s=0.5)]
+        values += [(r.value or b"").decode() for r in await consumer.poll(max_records=500, timeout_s=1.0)]
+    return values
+
+
+async def refuses_all(bus: Bus) -> None:
+    """Every call that wants an answer says in time that there is none."""
+    calls: list[Callable[[], Awaitable[object]]] = [
+        bus.probe,
+        lambda: bus.create_topics([WORK]),
+        lambda: publish(bus),
+        lambda: join(bus),
+        lambda: read(bus),
+    ]
+    for call in calls:
+        async with asyncio.timeout(15):
+            with pytest.raises(TransientError):
+                await call()
+
+
+async def publish(bus: Bus) -> None:
+    async with bus.producer() as producer:
+        await producer.publish([Message(topic=WORK.name, key="k", value=b"x")])
+
+
+async def join(bus: Bus) -> None:
+    async with bus.consumer([WORK.name], group="g", start="earliest"):
+        pass
+
+
+async def read(bus: Bus) -> None:
+    async with bus.state(STATE.name) as reader:
+        await reader.snapshot()
 
 
 async def test_memory_loses_nothing_in_an_outage_and_goes_on_by_itself() -> None:
     bus = MemoryBus()
-    await bus.create_topics([WORK])
+    await bus.create_topics([WORK, STATE])
 
     async def go_down() -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
         bus.down = True
-        await asyncio.sleep(1.0)
+        await refuses_all(bus)
+        await asyncio.sleep(0.6)
         bus.down = False
 
-    sent, came = await send_through_an_outage(bus, WORK.name, asyncio.create_task(go_down()))
-    assert came == sent
+    stream = await stream_through(bus, asyncio.create_task(go_down()))
+    assert stream.refusals
+    assert set(stream.came) == set(stream.sent)
+    assert sorted(await everything(bus, len(stream.sent))) == sorted(stream.sent)
 
 
 async def test_memory_gives_the_places_of_a_dead_member_to_the_others() -> None:
@@ -96,6 +162,7 @@ async def test_memory_gives_the_places_of_a_dead_member_to_the_others() -> None:
         assert len(first.assigned()) == 2
         await bus.abandon(second)
         assert len(first.assigned()) == 4
+        assert second.assigned() == frozenset()
 
 
 @pytest.fixture
@@ -112,19 +179,21 @@ def own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
 @pytest.mark.slow
 async def test_kafka_killed_and_back_loses_nothing_and_both_ends_go_on(own_node: KafkaNode) -> None:
     bus = KafkaBus(quick_settings(own_node.bootstrap))
-    await bus.create_topics([WORK])
+    await bus.create_topics([WORK, STATE])
 
     async def fall_and_rise() -> None:
-        await asyncio.sleep(3.0)
+        await asyncio.sleep(2.0)
         own_node.kill()
-        with pytest.raises(TransientError):
-            await bus.probe()
-        await asyncio.sleep(AWAY_S)
-        own_node.start()  # blocks this loop as a busy one would be
+        fell_s = time.monotonic()
+        await refuses_all(bus)
+        await asyncio.sleep(max(AWAY_S - (time.monotonic() - fell_s), 0))
+        await asyncio.to_thread(own_node.start)
 
-    sent, came = await send_through_an_outage(bus, WORK.name, asyncio.create_task(fall_and_rise()))
-    assert came == sent
-    assert len(sent) > 20
+    stream = await stream_through(bus, asyncio.create_task(fall_and_rise()))
+    assert stream.refusals  # the caller was told, in time
+    assert stream.longest_poll_s < 3.0  # also while the broker was away, and while places moved
+    assert set(stream.came) == set(stream.sent)
+    assert sorted(await everything(bus, len(stream.sent))) == sorted(stream.sent)  # and nothing lies there twice
 
 
 @pytest.mark.kafka
@@ -134,7 +203,7 @@ async def test_kafka_gives_the_places_of_a_killed_member_to_the_others(kafka_nod
     await bus.create_topics([Topic(topic, "work", "ingest", ())])
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
         args = ["-c", MEMBER, kafka_node.bootstrap, topic, group]
-        member = await asyncio.create_subprocess_exec(sys.executable, *args, stdout=asyncio.subprocess.DEVNULL)
+        member = await asyncio.create_subprocess_exec(sys.executable, *args)
         async with asyncio.timeout(60):
             while len(consumer.assigned()) != 2:
                 await consumer.poll(max_records=1, timeout_s=0.1)
