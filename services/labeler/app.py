@@ -16,8 +16,10 @@ from services.labeler.adapters.scorer import HttpScorer
 from services.labeler.adapters.store import StoredLines
 from services.labeler.reconcile import Teaching
 from services.labeler.settings import LabelerSettings
+from siad.core.errors import TransientError
 from siad.core.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
 from siad.core.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter
+from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
@@ -27,7 +29,6 @@ from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
 from siad.runtime.consume import Limits, consume, event_route
 from siad.runtime.leases import Leases
-from siad.runtime.patience import patiently
 from siad.runtime.reconcile import reconcile
 from siad.runtime.stage import Stage, run_stage
 from siad.runtime.state import StateTable
@@ -44,7 +45,9 @@ def main() -> None:
 
     @asynccontextmanager
     async def open_all(stage: Stage) -> AsyncIterator[None]:
-        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store)):
+        opened = partial(asyncio.to_thread, open_blobs, store)
+        blobs = await patiently(opened, what="store", stop=stage.stop, clock=stage.clock)
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs):
             yield
 
     run_stage(NAME, settings, open_all)
@@ -141,6 +144,9 @@ class _Works:
 
     async def _make_topics(self) -> bool:
         """Make the topics that are missing; False where the stage is told to stop first."""
-        topics = [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME)]
-        make = partial(self.bus.create_topics, topics)
-        return await patiently(make, event="broker_away", stop=self.stage.stop, clock=self.stage.clock)
+        make = partial(self.bus.create_topics, [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME)])
+        try:
+            await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)
+        except TransientError:
+            return False
+        return True
