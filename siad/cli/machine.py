@@ -89,7 +89,7 @@ class Machine:
         else:
             ray = RayNode(self.data / "ray")
             self._start("ray", ray, say)
-            self.env["RAY_ADDRESS"] = ray.address
+            self.env.update(ray.environment())
             say(f"Ray: one head at {ray.address}")
 
     def prepare_stages(self) -> None:

@@ -88,7 +88,7 @@ def ask(client: httpx.Client, name: str, url: str) -> StageStatus:
 
 def total(metrics: str, name: str) -> float:
     """Sum of all series of one metric; 0 where there is none."""
-    return sum(sample.value for sample in _samples(metrics, name))
+    return float(sum(sample.value for sample in _samples(metrics, name)))
 
 
 def by_label(metrics: str, name: str, label: str) -> dict[str, float]:

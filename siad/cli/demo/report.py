@@ -103,13 +103,29 @@ def quality_of(opinions: Mapping[str, Judged], truth: Mapping[str, float]) -> Qu
 
 
 def make_report(
-    seen: Seen, *, bus: str, fitted_on: set[str], longest_swap_pause_ms: float, seconds: Mapping[str, float]
+    seen: Seen,
+    *,
+    bus: str,
+    asked: Mapping[str, Judged],
+    fitted_on: set[str],
+    longest_swap_pause_ms: float,
+    seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """All figures of one demo; ``fitted_on`` are the captures that either model has learned from."""
+    """All figures of one demo.
+
+    Args:
+        seen: what came out of the loop.
+        bus: which broker carried it.
+        asked: what the segmenter says, asked at once, of captures that the teacher judged live.
+        fitted_on: captures that either model has learned from.
+        longest_swap_pause_ms: as inference measured it.
+        seconds: how long each phase took.
+    """
     stream = [v for v in seen.verdicts if v.origin is Origin.STREAM]
     ids = [(v.capture_id,) for v in stream] + [(m.capture_id, m.weights) for m in seen.pseudo_masks]
     unseen = {capture: label for capture, label in seen.sent.items() if capture not in fitted_on}
-    teacher, segmenter = teacher_opinions(seen.pseudo_masks), segmenter_opinions(seen.verdicts)
+    teacher = teacher_opinions(seen.pseudo_masks)
+    segmenter = {**asked, **segmenter_opinions(seen.verdicts)}
     both = {capture: label for capture, label in unseen.items() if not segmenter or capture in segmenter}
     return {
         "bus": bus,

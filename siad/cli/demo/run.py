@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,14 +35,6 @@ class Sender(Protocol):
         ...
 
 
-class Serving(Protocol):
-    """What inference judges with now."""
-
-    async def __call__(self) -> tuple[WeightsKind, float]:
-        """The kind of weights in service (UNSPECIFIED: none), and the longest pause of a swap so far in ms."""
-        ...
-
-
 @dataclass(slots=True)
 class Phases:
     """How long each phase took."""
@@ -57,16 +49,22 @@ class Phases:
         self._since = now
 
 
-async def teach(cells: Sequence[Cell], *, send: Sender, serving: Serving, timeout_s: float = 180.0) -> list[str]:
-    """Send the normals; return their captures once a teacher judges.
+async def teach(
+    cells: Sequence[Cell], *, send: Sender, is_taught: Callable[[], Awaitable[bool]], timeout_s: float = 180.0
+) -> list[str]:
+    """Send the normals; return their captures once a teacher fitted on all of them judges.
 
     Raises:
-        TimeoutError: no teacher came.
+        TimeoutError: it did not come.
     """
     captures = [await send(cell, Intent.NORMAL) for cell in cells]
-    async with asyncio.timeout(timeout_s):
-        while (await serving())[0] is WeightsKind.UNSPECIFIED:
-            await asyncio.sleep(POLL_S)
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await is_taught():
+                await asyncio.sleep(POLL_S)
+    except TimeoutError as error:
+        msg = f"no teacher fitted on {len(cells)} normals was in service after {timeout_s:g} s"
+        raise TimeoutError(msg) from error
     return captures
 
 

@@ -65,7 +65,9 @@ def mask(number: int, score: float) -> PseudoMaskCreated:
 
 
 def report_of(seen: Seen, fitted_on: set[str] | None = None) -> dict[str, object]:
-    return make_report(seen, bus="memory", fitted_on=fitted_on or set(), longest_swap_pause_ms=0.0, seconds={})
+    return make_report(
+        seen, bus="memory", asked={}, fitted_on=fitted_on or set(), longest_swap_pause_ms=0.0, seconds={}
+    )
 
 
 def test_a_capture_without_a_verdict_is_lost() -> None:
