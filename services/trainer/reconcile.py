@@ -18,6 +18,7 @@ from services.trainer.domain.records import Judgement, Report, Spec, run_name
 from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, may_start
 from services.trainer.domain.training_set import FreezePolicy, Normal, TooFew, freeze
 from services.trainer.ports import Jobs, Ledger, Lines, Releases, Runs, TrainingSets
+from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import SegmenterStatus, WeightsKind
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.registry import Pointer
@@ -160,7 +161,18 @@ class Training:
         return [f"{UNIT}/{teacher.line}/{teacher.product}" for teacher in await self.releases.teachers()]
 
     async def observe(self, name: str) -> State:
-        """Read one line and product."""
+        """Read one line and product.
+
+        Raises:
+            TransientError: the store is away, or holds what can't be read; other lines go on.
+        """
+        try:
+            return await self._observe(name)
+        except CorruptError as error:
+            msg = f"{name} is put off until its records are mended: {error}"
+            raise TransientError(msg) from error
+
+    async def _observe(self, name: str) -> State:
         _, line, product = name.split("/")
         teacher = await self.releases.pointer(WeightsKind.TEACHER, line, product)
         assert teacher is not None, f"{name} was listed with a teacher; pointers are never taken away"
@@ -256,7 +268,13 @@ class Training:
         )
 
     async def _release(self, line: str, product: str, weights: str, expected: Pointer | None) -> None:
-        pointer = await self.releases.point(weights, expected=expected, line=line, product=product, at=self.clock.now())
+        try:
+            pointer = await self.releases.point(
+                weights, expected=expected, line=line, product=product, at=self.clock.now()
+            )
+        except (MissingError, CorruptError) as error:
+            msg = f"candidate {weights} of {line}/{product} can't be released, what serves goes on: {error}"
+            raise TransientError(msg) from error
         metrics.RELEASES.labels(line).inc()
         log.info("segmenter_released", line=line, product=product, weights=weights, revision=pointer.revision)
 

@@ -19,9 +19,10 @@ _TYPES = {str: pa.string(), float: pa.float64(), datetime: pa.timestamp("us", tz
 
 def write_rows(kind: type[R], rows: Sequence[R]) -> bytes:
     """Write rows of one dataclass; equal rows in equal order give equal bytes (of one pyarrow version)."""
-    columns = {field.name: [_plain(getattr(row, field.name)) for row in rows] for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    schema = _schema(kind)
+    columns = [pa.array([_plain(getattr(row, field.name)) for row in rows], type=field.type) for field in schema]
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=_schema(kind)), sink, compression="zstd", version="2.6")
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd", version="2.6")
     return sink.getvalue()
 
 
@@ -34,7 +35,7 @@ def read_rows(kind: type[R], data: bytes) -> list[R]:
     schema = _schema(kind)
     hints = get_type_hints(kind)
     try:
-        table = pq.read_table(io.BytesIO(data), columns=schema.names).cast(schema)
+        table = pq.ParquetFile(io.BytesIO(data)).read(columns=schema.names).cast(schema)
         return [kind(**{name: _typed(hints[name], row[name]) for name in schema.names}) for row in table.to_pylist()]
     except (pa.ArrowException, KeyError, ValueError) as error:
         msg = f"{len(data)} bytes are not Parquet of {kind.__name__}: {error}"

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 
 from services.trainer.domain.records import Judgement, Report, Spec
 from services.trainer.domain.schedule import RunState
-from siad.core.errors import ConflictError
+from siad.core.errors import ConflictError, CorruptError
 from siad.core.keys import (
     checkpoints_prefix,
     run_attempt_key,
@@ -67,15 +67,24 @@ class StoredRuns:
             report=await self._record(Report, run_report_key(run), files),
             judgement=await self._record(Judgement, run_judgement_key(run), files),
             attempts=len(attempts),
-            last_attempt_at=files[attempts[-1]].modified_at if attempts else None,
+            last_attempt_at=await self._started_at(attempts[-1]) if attempts else None,
         )
 
-    async def _record(self, kind: type[T], key: str, files: dict[str, BlobInfo]) -> T | None:
-        if key not in files:
-            return None
+    async def _started_at(self, key: str) -> datetime:
+        data = await self._bytes(key)
+        try:
+            return datetime.fromisoformat(json.loads(data)["started_at"])
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"{key} is no attempt: {error!r}"
+            raise CorruptError(msg) from error
+
+    async def _bytes(self, key: str) -> bytes:
         if key not in self._seen:
             self._seen[key] = (await self._blobs.get(key)).data
-        return kind.from_json(self._seen[key])
+        return self._seen[key]
+
+    async def _record(self, kind: type[T], key: str, files: dict[str, BlobInfo]) -> T | None:
+        return kind.from_json(await self._bytes(key)) if key in files else None
 
 
 def load_spec(blobs: Blobs, run: str) -> Spec:

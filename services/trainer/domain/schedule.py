@@ -14,7 +14,7 @@ class SchedulePolicy:
     normals_min: int = 10
     cooldown_s: float = 600.0  # since the last run was judged
     attempts_max: int = 4  # starts of one job; each resumes from its last checkpoint
-    retry_s: tuple[float, ...] = (0.0, 5.0, 30.0, 120.0)  # rest before each start; the last repeats
+    retry_s: tuple[float, ...] = (0.0, 5.0, 30.0, 120.0)  # from one start to the next; the last repeats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,149 @@
+"""Pseudo-masks written down, read back, and counted."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.trainer import handlers
+from services.trainer.adapters.ledger import ParquetLedger
+from services.trainer.adapters.parquet import read_rows, write_rows
+from services.trainer.domain.ledger import (
+    LedgerFile,
+    LedgerRow,
+    first_wins,
+    fresh_captures,
+    newest_opinions,
+    row_of,
+    rows_of,
+)
+from services.trainer.domain.training_set import Member, Role, Use
+from siad.core.errors import CorruptError, TransientError
+from siad.core.events import PseudoMaskCreated
+from siad.core.ids import CaptureId, ImageId, WeightsId
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.bus.port import Place, Record
+from siad.runtime.codec import encode
+from siad.runtime.consume.routes import Batch
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+PLACE = Place("siad.pseudo-mask.v1", 3)
+
+
+def event(number: int, *, line: str = "l", weights: str = "a", score: float = 1.0) -> PseudoMaskCreated:
+    return PseudoMaskCreated(
+        capture_id=CaptureId(f"{number:032x}"),
+        image_id=ImageId(f"{number:064x}"),
+        image_uri=f"s3://siad/images/{number}.png",
+        line=line,
+        product="p",
+        captured_at=NOON,
+        received_at=NOON + timedelta(seconds=number),
+        mask_uri=f"s3://siad/masks/{number}.png",
+        mask_sha256="c" * 64,
+        weights=WeightsId(weights * 64),
+        score=score,
+        threshold=2.0,
+        defect_ratio=0.0,
+        regions=(),
+    )
+
+
+def batch(*events: PseudoMaskCreated, first: int = 10) -> Batch[PseudoMaskCreated]:
+    records = [
+        Record(place=PLACE, offset=first + index, key=b"l/0", value=encode(one)) for index, one in enumerate(events)
+    ]
+    return Batch(place=PLACE, first=first, last=first + len(events) - 1, records=tuple(records), items=events)
+
+
+async def test_a_batch_is_one_file_for_each_line_named_by_its_offsets() -> None:
+    blobs = MemoryBlobs()
+    taken = batch(event(1), event(2, line="m"), event(3))
+    assert await handlers.on_pseudo_masks(taken, ledger=ParquetLedger(AsyncBlobs(blobs))) == []
+    assert [info.key for info in blobs.list("ledger/")] == [
+        "ledger/l/p/siad.pseudo-mask.v1-3-10-12.parquet",
+        "ledger/m/p/siad.pseudo-mask.v1-3-11-11.parquet",
+    ]
+
+
+async def test_a_repeat_writes_the_same_bytes_under_the_same_name() -> None:
+    blobs = MemoryBlobs()
+    for _ in range(2):
+        await handlers.on_pseudo_masks(batch(event(1), event(2)), ledger=ParquetLedger(AsyncBlobs(blobs)))
+        [info] = blobs.list("ledger/")
+        first = blobs.get(info.key).data
+    assert blobs.get(info.key).data == first
+
+
+async def test_offsets_wait_for_the_store() -> None:
+    blobs = MemoryBlobs(down=True)
+    with pytest.raises(TransientError):
+        await handlers.on_pseudo_masks(batch(event(1)), ledger=ParquetLedger(AsyncBlobs(blobs)))
+
+
+async def test_a_repeat_that_is_cut_elsewhere_counts_each_capture_once() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs))
+    await handlers.on_pseudo_masks(batch(event(1), event(2)), ledger=ledger)
+    await handlers.on_pseudo_masks(batch(event(1), event(2, score=9.0), event(3)), ledger=ledger)
+    files = await ledger.read("l", "p")
+    rows = first_wins(rows_of(files))
+    assert [(row.capture_id[-1], row.score) for row in rows] == [("1", 1.0), ("2", 1.0), ("3", 1.0)]
+    assert fresh_captures(files, since=None) == 3
+
+
+async def test_a_file_is_fetched_once_and_of_very_many_the_newest_are_kept() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs), rows_max=4)
+    for first in range(0, 12, 2):
+        await handlers.on_pseudo_masks(batch(event(first), event(first + 1), first=first), ledger=ledger)
+    files = await ledger.read("l", "p")
+    assert sorted(row.capture_id for row in rows_of(files)) == [event(n).capture_id for n in (8, 9, 10, 11)]
+    again = await ledger.read("l", "p")
+    assert all(a is b for a, b in zip(files, again, strict=True))
+
+
+def test_fresh_are_captures_that_no_older_file_names() -> None:
+    rows = [row_of(event(number)) for number in range(4)]
+    old = LedgerFile(key="a", written_at=NOON, rows=(rows[0], rows[1]))
+    new = LedgerFile(key="b", written_at=NOON + timedelta(seconds=1), rows=(replace(rows[1], weights="t2"), rows[2]))
+    assert fresh_captures([old, new], since=None) == 3
+    assert fresh_captures([old, new], since=NOON) == 1
+    assert fresh_captures([old, new], since=NOON + timedelta(seconds=1)) == 0
+
+
+def test_a_teacher_nobody_knows_counts_as_older_than_all() -> None:
+    rows = [row_of(event(1, weights=weights)) for weights in ("f", "a", "b")]
+    assert [row.weights[0] for row in newest_opinions(rows, ["b" * 64, "a" * 64])] == ["b"]
+    assert [row.weights[0] for row in newest_opinions(rows[:2], ["b" * 64])] == ["f"]  # both unknown: the first
+
+
+def test_rows_come_back_as_they_were_and_equal_rows_give_equal_bytes() -> None:
+    rows = [row_of(event(number, score=number / 3)) for number in range(5)]
+    data = write_rows(LedgerRow, rows)
+    assert read_rows(LedgerRow, data) == rows
+    assert write_rows(LedgerRow, rows) == data
+    assert read_rows(LedgerRow, write_rows(LedgerRow, [])) == []
+
+
+def test_members_come_back_with_their_roles() -> None:
+    member = Member(
+        capture_id="a",
+        image_id="b",
+        image_uri="c",
+        mask_uri="",
+        mask_sha256="",
+        role=Role.NORMAL,
+        use=Use.CHECK,
+        weight=0.25,
+    )
+    [back] = read_rows(Member, write_rows(Member, [member]))
+    assert back == member
+    assert isinstance(back.role, Role)
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", write_rows(Member, [])])
+def test_other_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(CorruptError):
+        read_rows(LedgerRow, data)

@@ -1,0 +1,386 @@
+"""From pseudo-masks to a released segmenter, on a store in memory, with a crash at every write."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.trainer.adapters.ledger import ParquetLedger
+from services.trainer.adapters.lines import StoredLines
+from services.trainer.adapters.releases import RegistryReleases
+from services.trainer.adapters.runs import StoredRuns, leave_report, load_spec
+from services.trainer.adapters.training_sets import StoredTrainingSets, load_training_set
+from services.trainer.domain.judge import JudgePolicy
+from services.trainer.domain.records import Figures, Outcome, Report
+from services.trainer.domain.schedule import SchedulePolicy
+from services.trainer.domain.training_set import FreezePolicy
+from services.trainer.reconcile import Policies, RunJob, State, Training
+from siad.core.documents import LineState, write_line, write_receipt
+from siad.core.errors import TransientError
+from siad.core.events import ImageStored, Intent, LineChanged, SegmenterReleased, WeightsKind
+from siad.core.ids import CaptureId, ImageId, sha256_hex
+from siad.core.keys import (
+    ledger_key,
+    line_pointer_key,
+    manifest_key,
+    normal_key,
+    run_spec_key,
+    weights_pointer_key,
+)
+from siad.core.manifest import Manifest, Part
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.bus.port import Message
+from siad.runtime.codec import decode
+from siad.runtime.registry import Pointer, Registry
+from siad.runtime.testing.clock import FakeClock
+from tests.unit.trainer.test_training_set import name, rows
+
+LINE, PRODUCT, UNIT = "l", "p", "trainer/l/p"
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+GOOD = Figures(normals=40, defects=12, false_rejects=1, detected=10, image_auroc=0.95, pixel_ap=0.6)
+POLICIES = Policies(
+    schedule=SchedulePolicy(captures_min=100, cooldown_s=600, attempts_max=3, retry_s=(0.0,)),
+    freeze=FreezePolicy(),
+    judge=JudgePolicy(),
+    input_px=256,
+    epochs=15,
+    train_s=45.0,
+)
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class DyingBlobs(MemoryBlobs):
+    """Dies after so many writes more."""
+
+    lives: int = 10**9
+
+    def put(self, key: str, data: bytes, **how: Any) -> str:
+        if self.lives == 0:
+            raise Crash
+        self.lives -= 1
+        return MemoryBlobs.put(self, key, data, **how)
+
+
+@dataclass
+class Jobs:
+    """Leaves a report, as the job would; or falls."""
+
+    blobs: MemoryBlobs
+    figures: Figures = GOOD
+    serving: Figures | None = None
+    falls: int = 0
+    started: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        yield
+
+    async def run(self, run: str) -> int:
+        self.started.append(run)
+        if self.falls > 0:
+            self.falls -= 1
+            return 1
+        spec = load_spec(self.blobs, run)
+        assert load_training_set(self.blobs, LINE, PRODUCT, spec.training_set).digest == spec.training_set
+        manifest = manifest_of(WeightsKind.SEGMENTER, training_set=spec.training_set)
+        self.blobs.put(manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
+        leave_report(
+            self.blobs,
+            Report(
+                run=run,
+                weights=manifest.weights,
+                candidate=self.figures,
+                serving=self.serving if spec.serving else None,
+                epochs=15,
+                resumed_from_epoch=0,
+                seconds=30.0,
+                device="cpu",
+            ),
+        )
+        return 0
+
+
+@dataclass
+class Producer:
+    sent: list[SegmenterReleased] = field(default_factory=list)
+    down: bool = False
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.down:
+            raise TransientError("the broker is away")
+        self.sent += [decode(SegmenterReleased, message.value) for message in messages]
+
+
+def manifest_of(kind: WeightsKind, *, training_set: str | None = None) -> Manifest:
+    return Manifest(
+        kind=kind,
+        method="unet",
+        line=LINE,
+        product=PRODUCT,
+        code_version="0",
+        parts=(Part(name="x", sha256="0" * 64, size_bytes=1),),
+        decoder_version=1,
+        preprocess_version=1,
+        input_px=256,
+        image_threshold=0.0,
+        pixel_threshold=0.0,
+        promised_false_reject=None,
+        held_out_scores=(),
+        metrics=(),
+        normals=(),
+        training_set=training_set,
+        parent=None,
+    )
+
+
+@dataclass
+class World:
+    """A line with a teacher, twenty normals, and captures that the teacher has marked."""
+
+    blobs: DyingBlobs = field(default_factory=DyingBlobs)
+    clock: FakeClock = field(default_factory=FakeClock)
+    producer: Producer = field(default_factory=Producer)
+    jobs: Jobs = field(init=False)
+
+    async def begin(self, *, captures: int = 150) -> "World":
+        self.jobs = Jobs(self.blobs)
+        settings = LineChanged(
+            line=LINE,
+            revision=1,
+            product=PRODUCT,
+            false_reject_budget=0.05,
+            shards=4,
+            deadline_s=0.0,
+            changed_at=NOON,
+        )
+        self.blobs.put(line_pointer_key(LINE), write_line(LineState(settings=settings)))
+        for number in range(1, 21):
+            self.blobs.put(normal_key(LINE, PRODUCT, name(-number)), write_receipt(normal(number)))
+        teacher = manifest_of(WeightsKind.TEACHER)
+        self.blobs.put(manifest_key(LINE, PRODUCT, teacher.weights), teacher.to_json())
+        Registry(self.blobs).point(teacher, expected=None, released_at=NOON)
+        await self.label(0, captures)
+        return self
+
+    async def label(self, first: int, last: int) -> None:
+        key = ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 0, first, last)
+        await ParquetLedger(AsyncBlobs(self.blobs, workers=1)).write(key, rows(last)[first:])
+
+    def process(self) -> Training:
+        store = AsyncBlobs(self.blobs, workers=1)
+        return Training(
+            ledger=ParquetLedger(store),
+            training_sets=StoredTrainingSets(store),
+            runs=StoredRuns(store),
+            jobs=self.jobs,
+            releases=RegistryReleases(store, self.producer),
+            lines=StoredLines(store),
+            policies=POLICIES,
+            nudge=asyncio.Event(),
+            clock=self.clock,
+        )
+
+    async def settle(self, process: Training | None = None) -> list[str]:
+        """Plan and act until nothing is left to do; give the names of what was done."""
+        process = process or self.process()
+        done: list[str] = []
+        while actions := process.plan(await process.observe(UNIT), self.clock.now()):
+            before = len(done)
+            for action in actions:
+                process.nudge.clear()
+                await process.act(UNIT, action)
+                done.append(type(action).__name__)
+            if not process.nudge.is_set():
+                break  # nothing came of it: the next look comes with time
+            assert before < 50, done
+        return done
+
+    def segmenter(self) -> Pointer | None:
+        return Registry(self.blobs).pointer(WeightsKind.SEGMENTER, LINE, PRODUCT)
+
+    async def state(self) -> State:
+        return await self.process().observe(UNIT)
+
+
+def normal(number: int) -> ImageStored:
+    return ImageStored(
+        capture_id=CaptureId(name(-number)),
+        image_id=ImageId(sha256_hex(name(-number).encode())),
+        image_uri="s3://siad/images/x.png",
+        size_bytes=1,
+        line=LINE,
+        product=PRODUCT,
+        line_revision=1,
+        captured_at=NOON,
+        received_at=NOON,
+        intent=Intent.NORMAL,
+        serial="",
+    )
+
+
+async def test_enough_captures_become_a_serving_segmenter_that_everybody_knows_of() -> None:
+    world = await World().begin()
+    assert await world.settle() == ["Freeze", "RunJob", "Judge", "Release", "Announce"]
+    pointer = world.segmenter()
+    assert pointer is not None
+    assert pointer.revision == 1
+    [event] = world.producer.sent
+    assert (event.weights, event.revision) == (pointer.weights, 1)
+    assert await world.settle() == ["Announce"]  # a new process says it again, and that is all
+
+
+async def test_killed_at_any_write_the_next_process_ends_at_the_same_place() -> None:
+    calm = await World().begin()
+    await calm.settle()
+    writes = 0
+    while True:
+        world = await World().begin()
+        world.blobs.lives = writes
+        try:
+            await world.settle()
+        except Crash:
+            world.blobs.lives = 10**9
+            await world.settle()
+        else:
+            break
+        found, wanted = world.segmenter(), calm.segmenter()
+        assert found is not None
+        assert wanted is not None
+        assert (found.weights, found.revision) == (wanted.weights, wanted.revision)
+        assert [event.revision for event in world.producer.sent][-1] == 1
+        assert len((await world.state()).runs) == 1
+        writes += 1
+    assert writes >= 7  # set, spec, attempt, manifest, report, judgement, pointer
+
+
+async def test_too_few_captures_are_waited_for() -> None:
+    world = await World().begin(captures=90)
+    assert await world.settle() == []
+    await world.label(90, 130)
+    assert "Release" in await world.settle()
+
+
+async def test_a_weak_candidate_is_refused_and_what_serves_goes_on() -> None:
+    world = await World().begin()
+    await world.settle()
+    before = world.segmenter()
+    world.jobs.serving, world.jobs.figures = GOOD, replace(GOOD, image_auroc=0.7)
+    await world.label(150, 300)
+    world.clock.advance(601)
+    assert await world.settle() == ["Announce", "Freeze", "RunJob", "Judge"]
+    assert world.segmenter() == before
+    judgement = (await world.state()).runs[-1].judgement
+    assert judgement is not None
+    assert judgement.outcome is Outcome.REFUSED
+    assert "image AUROC 0.700" in judgement.reason
+
+
+async def test_a_line_rests_between_two_runs() -> None:
+    world = await World().begin()
+    process = world.process()
+    await world.settle(process)
+    await world.label(150, 300)
+    world.clock.advance(599)
+    assert await world.settle(process) == []
+    world.clock.advance(2)
+    assert "Freeze" in await world.settle(process)
+
+
+async def test_old_captures_drawn_again_are_nothing_new() -> None:
+    world = await World().begin()
+    process = world.process()
+    await world.settle(process)
+    again = [replace(row, weights="t2") for row in rows(150)]
+    key = ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 0, 150, 299)
+    await ParquetLedger(AsyncBlobs(world.blobs)).write(key, again)
+    world.clock.advance(10_000)
+    assert await world.settle(process) == []
+
+
+async def test_a_job_that_falls_is_started_again_and_then_written_off() -> None:
+    world = await World().begin()
+    world.jobs.falls = 2
+    assert (await world.settle()).count("RunJob") == 3
+    assert world.segmenter() is not None
+
+    world = await World().begin()
+    world.jobs.falls = 99
+    assert (await world.settle())[-1] == "GiveUp"
+    assert len(world.jobs.started) == 3
+    judgement = (await world.state()).runs[-1].judgement
+    assert judgement is not None
+    assert judgement.outcome is Outcome.FAILED
+
+
+async def test_a_candidate_that_was_rolled_back_is_not_released_again() -> None:
+    world = await World().begin()
+    process = world.process()
+    await world.settle(process)
+    other = manifest_of(WeightsKind.SEGMENTER, training_set="9" * 64)
+    world.blobs.put(manifest_key(LINE, PRODUCT, other.weights), other.to_json())
+    Registry(world.blobs).point(other, expected=world.segmenter(), released_at=NOON)
+    assert await world.settle(process) == ["Announce"]
+    pointer = world.segmenter()
+    assert pointer is not None
+    assert pointer.weights == other.weights
+
+
+async def test_news_that_the_broker_did_not_take_is_told_later() -> None:
+    world = await World().begin()
+    world.producer.down = True
+    process = world.process()
+    with pytest.raises(TransientError):
+        await world.settle(process)
+    world.producer.down = False
+    assert await world.settle(process) == ["Announce"]
+
+
+async def test_a_line_that_is_gone_is_trained_no_more() -> None:
+    world = await World().begin()
+    blob = world.blobs.get(line_pointer_key(LINE))
+    world.blobs.put(line_pointer_key(LINE), blob.data.replace(b'"is_gone": false', b'"is_gone": true'))
+    assert await world.settle() == []
+
+
+async def test_records_that_cannot_be_read_put_their_line_off() -> None:
+    world = await World().begin()
+    world.blobs.put(weights_pointer_key("segmenter", LINE, PRODUCT), b"{}")
+    with pytest.raises(TransientError, match="put off until its records are mended"):
+        await world.state()
+
+
+async def test_a_damaged_file_or_normal_is_left_out() -> None:
+    world = await World().begin()
+    world.blobs.put(ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 1, 0, 9), b"no parquet")
+    world.blobs.put(normal_key(LINE, PRODUCT, "ff" * 16), b"{}")
+    state = await world.state()
+    assert len(state.normals) == 20
+    assert sum(len(file.rows) for file in state.files) == 150
+    assert "Release" in await world.settle()
+
+
+async def test_only_lines_with_a_teacher_are_looked_at() -> None:
+    world = await World().begin()
+    assert await world.process().names() == [UNIT]
+
+
+async def test_a_run_remembers_the_numbers_it_was_frozen_by() -> None:
+    world = await World().begin()
+    process = world.process()
+    [action] = process.plan(await process.observe(UNIT), world.clock.now())
+    await process.act(UNIT, action)
+    [run] = (await world.state()).runs
+    assert run.spec.false_reject_budget == 0.05
+    assert run.spec.run == "l.p.000001"
+    assert world.blobs.head(run_spec_key(run.spec.run)) is not None
+    [job] = process.plan(await process.observe(UNIT), world.clock.now() + timedelta(seconds=1))
+    assert job == RunJob("l.p.000001", 1)
