@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 import siad
 from siad.core.decide import finish_map
@@ -40,12 +41,12 @@ class Recipe:
     """How a memory is made. A field more or another default is another teacher, not another version of this one."""
 
     backbone: Variant = "lite0"
-    input_px: int = 256
-    stages: tuple[int, ...] = (2, 4)
-    grid_stride: int = 8  # px of the input between two places
+    input_px: int = 384
+    stages: tuple[int, ...] = (2, 4, 5)
+    weights: tuple[float, ...] = (1.0, 1.0, 0.5)  # of the stages in the map; the deep one sees whole parts, and blurs
+    grid_stride: int = 16  # px of the input between two places; a deeper stage keeps its own
     places_max: int = 2_000  # kept a stage
     candidates_max: int = 20_000  # places that these are chosen from
-    mark_quantile: float = 0.995  # of the normals' pixels; over it a pixel next to a defect belongs to it
     seed: int = 0
 
     def to_json(self) -> bytes:
@@ -56,7 +57,7 @@ class Recipe:
     def from_json(cls, data: bytes) -> Self:
         """Read it back."""
         raw = json.loads(data)
-        return cls(**{**raw, "stages": tuple(raw["stages"])})
+        return cls(**{**raw, "stages": tuple(raw["stages"]), "weights": tuple(raw["weights"])})
 
 
 class FeatureMemory:
@@ -65,9 +66,8 @@ class FeatureMemory:
     def __init__(self, backbone: Backbone, recipe: Recipe, memory: Mapping[str, Tensor]) -> None:
         self._backbone = backbone
         self._recipe = recipe
-        self._banks = [memory[f"bank.s{stage}"].float() for stage in recipe.stages]
-        self._centre_L: list[float] = memory["centre"].tolist()
-        self._spread_L: list[float] = memory["spread"].tolist()
+        self._banks = [_unit(memory[f"bank.s{stage}"]) for stage in recipe.stages]
+        self._calibration = _Calibration(memory["centre"].tolist(), memory["spread"].tolist())
 
     def score(self, images_BCHW: Tensor) -> Tensor:
         """Score every place by its calibrated distance to the memory, summed over the stages.
@@ -78,12 +78,13 @@ class FeatureMemory:
         Returns:
             float32 [B, h, w] raw scores; 0 is a usual place of a normal.
         """
-        grid, places = _places(self._backbone, self._recipe, images_BCHW)
-        total_BN = torch.zeros(len(images_BCHW), grid[0] * grid[1])
-        for bank, places_BND, centre, spread in zip(self._banks, places, self._centre_L, self._spread_L, strict=True):
-            for index, places_ND in enumerate(places_BND):
-                total_BN[index] += (distances(places_ND, bank) - centre) / spread
-        return total_BN.view(-1, *grid)
+        apart_LBhw = [
+            torch.stack([distances(places_ND, bank) for places_ND in places_BND]).view(-1, *grid)
+            for (grid, places_BND), bank in zip(
+                _places(self._backbone, self._recipe, images_BCHW), self._banks, strict=True
+            )
+        ]
+        return _combine(self._recipe, self._calibration, apart_LBhw)
 
 
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:
@@ -126,8 +127,6 @@ def fit(
     memory, maps = _memorise(backbone, recipe, images)
     held_out = [float(map_HW.max()) for map_HW in maps]
     threshold, promised = choose_threshold(held_out, budget=false_reject_budget)
-    pixels = np.concatenate([map_HW.ravel() for map_HW in maps])
-    mark = min(threshold, float(np.quantile(pixels, recipe.mark_quantile)))
     detector = FeatureMemory(backbone, recipe, memory)
     parts = {
         BACKBONE: pack(backbone.state_dict()),
@@ -146,7 +145,7 @@ def fit(
         preprocess_version=PREPROCESS_VERSION,
         input_px=recipe.input_px,
         image_threshold=threshold,
-        pixel_threshold=mark,
+        pixel_threshold=threshold,  # a lower one marks twice the defect's area: a smoothed peak has wide feet
         promised_false_reject=promised,
         held_out_scores=tuple(held_out),
         metrics=(("normals", float(len(images))),),
@@ -157,30 +156,53 @@ def fit(
     return Bundle(manifest, parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Calibration:
+    """What a distance to each stage's bank usually is."""
+
+    centre_L: list[float]
+    spread_L: list[float]
+
+
+def _combine(recipe: Recipe, calibration: _Calibration, apart_LBhw: Sequence[Tensor]) -> Tensor:
+    """Sum calibrated distances of the stages on the finest of their grids: float32 [B, h, w]."""
+    finest = max((apart_Bhw.shape[1:] for apart_Bhw in apart_LBhw), key=lambda grid: grid[0])
+    total_Bhw = torch.zeros(len(apart_LBhw[0]), *finest)
+    for apart_Bhw, weight, centre, spread in zip(
+        apart_LBhw, recipe.weights, calibration.centre_L, calibration.spread_L, strict=True
+    ):
+        even_Bhw = apart_Bhw
+        if apart_Bhw.shape[1:] != finest:
+            even_Bhw = functional.interpolate(apart_Bhw[:, None], size=finest, mode="bilinear")[:, 0]
+        total_Bhw += weight / spread * (even_Bhw - centre)
+    return total_Bhw
+
+
 def _memorise(
     backbone: Backbone, recipe: Recipe, images: Sequence[Image]
 ) -> tuple[dict[str, Tensor], list[NDArray[np.float32]]]:
     """Fill and calibrate the banks; also give each normal's finished map, scored without its own places."""
     inputs = [torch.from_numpy(preprocess(image_HWC, input_px=recipe.input_px)) for image_HWC in images]
     described = [_places(backbone, recipe, input_CHW[None]) for input_CHW in inputs]
-    grids = [grid for grid, _ in described]
     memory: dict[str, Tensor] = {}
-    centre, spread, totals = [], [], [torch.zeros(rows * columns) for rows, columns in grids]
+    apart_of: list[list[Tensor]] = [[] for _ in images]  # by image, then by stage: [1, h, w]
+    calibration = _Calibration([], [])
     for index, stage in enumerate(recipe.stages):
-        bank, apart = _fill(recipe, [places[index][0] for _, places in described])
+        bank, apart = _fill(recipe, [stages[index][1][0] for stages in described])
         memory[f"bank.s{stage}"] = bank
-        all_apart = torch.cat(apart)
-        centre.append(float(all_apart.mean()))
-        spread.append(max(float(all_apart.std()), 1e-6))
-        totals = [total + (distance - centre[-1]) / spread[-1] for total, distance in zip(totals, apart, strict=True)]
-    memory["centre"], memory["spread"] = torch.tensor(centre), torch.tensor(spread)
+        everything = torch.cat(apart)
+        calibration.centre_L.append(float(everything.mean()))
+        calibration.spread_L.append(max(float(everything.std()), 1e-6))  # equal normals have none
+        for image, stages in enumerate(described):
+            apart_of[image].append(apart[image].view(1, *stages[index][0]))
+    memory["centre"], memory["spread"] = torch.tensor(calibration.centre_L), torch.tensor(calibration.spread_L)
     maps = [
         finish_map(
-            total.view(grid).numpy(),
+            _combine(recipe, calibration, apart_Lhw)[0].numpy(),
             input_hw=(input_CHW.shape[1], input_CHW.shape[2]),
             size_px=(image_HWC.shape[0], image_HWC.shape[1]),
         )
-        for total, grid, input_CHW, image_HWC in zip(totals, grids, inputs, images, strict=True)
+        for apart_Lhw, input_CHW, image_HWC in zip(apart_of, inputs, images, strict=True)
     ]
     return memory, maps
 
@@ -195,11 +217,21 @@ def _fill(recipe: Recipe, places: Sequence[Tensor]) -> tuple[Tensor, list[Tensor
         places_PD, owner_P = places_PD[drawn], owner_P[drawn]
     chosen = choose_places(places_PD, count=recipe.places_max, seed=recipe.seed)
     bank, owner_M = places_PD[chosen].half(), owner_P[chosen]
-    used = bank.float()  # as it will be read back
+    used = _unit(bank)  # as it will be read back
     return bank, [distances(one, used, hidden_M=owner_M == index) for index, one in enumerate(places)]
 
 
-def _places(backbone: Backbone, recipe: Recipe, images_BCHW: Tensor) -> tuple[tuple[int, int], list[Tensor]]:
-    grid = (images_BCHW.shape[2] // recipe.grid_stride, images_BCHW.shape[3] // recipe.grid_stride)
-    assert recipe.grid_stride in STRIDES
-    return grid, describe_places(backbone(images_BCHW, recipe.stages), grid=grid)
+def _unit(bank_MD: Tensor) -> Tensor:
+    """Rounding to float16 takes a length off 1 by some 1e-4, which would shift small distances by some 1e-2."""
+    return functional.normalize(bank_MD.float(), dim=1)
+
+
+def _places(backbone: Backbone, recipe: Recipe, images_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
+    """Grid and descriptions (float32 [B, N, D]) of each stage."""
+    height, width = images_BCHW.shape[2:]
+    found = []
+    for stage, output in zip(recipe.stages, backbone(images_BCHW, recipe.stages), strict=True):
+        stride = max(recipe.grid_stride, STRIDES[stage])
+        grid = (height // stride, width // stride)
+        found.append((grid, describe_places([output], grid=grid)[0]))
+    return found

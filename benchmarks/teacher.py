@@ -1,0 +1,195 @@
+"""How good and how fast the default teacher is, on real images.
+
+    python -m benchmarks.teacher                      # solar cells of the package elpv-dataset, 20 normals
+    python -m benchmarks.teacher FOLDER --normals 10  # a folder in MVTec-AD's layout, with masks
+
+The teacher goes the way it goes in production: fitted, written to a bundle, opened again with the golden check, asked
+for maps at image size. Normals are drawn by seed; test images are never among them. Pixel figures are taken at 256 px
+of side. One table line a seed, and their mean.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from siad.core.decide import decide
+from siad.core.images import Image, decode_image
+from siad.core.preprocess import input_size
+from siad.core.scores import false_reject_rate, image_auroc
+from siad.models.bundle import open_bundle
+from siad.models.teachers.feature_memory import Recipe, fit
+
+PIXEL_PX = 256  # side at which pixel figures are taken, as the literature does
+LOW, HIGH = 0.0, 1.0  # an elpv cell is certainly good, certainly defective
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One test image; the mask is None where there is none, or where nothing is wrong."""
+
+    image_HWC: Image
+    is_defect: bool
+    mask_HW: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Normals to draw from, and what to judge."""
+
+    name: str
+    normals: list[Image]
+    tests: list[Sample]
+    has_masks: bool
+    shared: bool  # the tests' good images are the normals, in their order; those drawn are taken out
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Figures of one seed."""
+
+    image_auroc: float
+    pixel_auroc: float
+    pixel_ap: float
+    mask_f1: float
+    false_reject: float
+    caught: float
+    fit_s: float
+    image_ms: float
+    bundle_mb: float
+
+
+def elpv(kind: str = "mono") -> Line:
+    """Certain cells of one kind; images of 300 px."""
+    folder = Path(str(resources.files("elpv_dataset"))) / "data"
+    cells: dict[float, list[Image]] = {LOW: [], HIGH: []}
+    for row in (folder / "labels.csv").read_text().splitlines():
+        path, probability, cell_kind = row.split()
+        if cell_kind == kind and float(probability) in cells:
+            cells[float(probability)].append(decode_image((folder / path).read_bytes()))
+    tests = [Sample(image, is_defect=False) for image in cells[LOW]]
+    tests += [Sample(image, is_defect=True) for image in cells[HIGH]]
+    return Line(f"elpv {kind}", cells[LOW], tests, has_masks=False, shared=True)
+
+
+def mvtec(folder: Path) -> Line:
+    """``train/good``, ``test/<class>``, ``ground_truth/<class>/<stem>_mask.png`` or the same stem."""
+    normals = [decode_image(path.read_bytes()) for path in sorted((folder / "train" / "good").iterdir())]
+    tests = []
+    for path in sorted((folder / "test").glob("*/*")):
+        kind, is_defect = path.parent.name, path.parent.name != "good"
+        found = [
+            mask
+            for stem in (f"{path.stem}_mask", path.stem)
+            for mask in (folder / "ground_truth" / kind).glob(f"{stem}.*")
+        ]
+        mask_HW = decode_image(found[0].read_bytes())[:, :, 0] > 0 if is_defect and found else None
+        tests.append(Sample(decode_image(path.read_bytes()), is_defect, mask_HW))
+    has_masks = any(sample.mask_HW is not None for sample in tests)
+    return Line(folder.name, normals, tests, has_masks=has_masks, shared=False)
+
+
+def measure(line: Line, *, normals: int, seed: int, budget: float, recipe: Recipe) -> Row:
+    """Fit on some normals, judge everything else."""
+    drawn = np.random.default_rng(seed).permutation(len(line.normals))[:normals]
+    start = time.perf_counter()
+    bundle = fit(
+        [line.normals[index] for index in drawn],
+        line="benchmark",
+        product="part",
+        normals=[f"{index:032x}" for index in drawn],
+        false_reject_budget=budget,
+        recipe=recipe,
+    )
+    fit_s = time.perf_counter() - start
+    examiner = open_bundle(bundle.manifest, bundle.parts)
+    left_out = set(drawn.tolist()) if line.shared else set()
+    tests = [sample for index, sample in enumerate(line.tests) if index not in left_out]
+    start = time.perf_counter()
+    maps = [examiner.maps([sample.image_HWC])[0] for sample in tests]
+    image_ms = 1000 * (time.perf_counter() - start) / len(tests)
+    is_defect = np.array([sample.is_defect for sample in tests])
+    scores = np.array([float(map_HW.max()) for map_HW in maps])
+    threshold = bundle.manifest.image_threshold
+    pixel_auroc, pixel_ap, mask_f1 = np.nan, np.nan, np.nan
+    if line.has_masks:
+        pixel_auroc, pixel_ap = pixel_figures(tests, maps)
+        mask_f1 = mask_figure(tests, maps, threshold, bundle.manifest.pixel_threshold)
+    return Row(
+        image_auroc(scores, is_defect.tolist()),
+        pixel_auroc,
+        pixel_ap,
+        mask_f1,
+        false_reject_rate(scores[~is_defect], threshold=threshold),
+        float(np.mean(scores[is_defect] >= threshold)),
+        fit_s,
+        image_ms,
+        sum(len(data) for data in bundle.parts.values()) / 1e6,
+    )
+
+
+def pixel_figures(tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """AUROC and average precision over the pixels of all images together."""
+    truth, scores = [], []
+    for sample, map_HW in zip(tests, maps, strict=True):
+        if sample.is_defect and sample.mask_HW is None:
+            continue  # nobody has said where it is
+        height, width = input_size(*map_HW.shape, input_px=PIXEL_PX)
+        scores.append(cv2.resize(map_HW, (width, height), interpolation=cv2.INTER_AREA).ravel())
+        mask_HW = np.zeros(map_HW.shape, np.uint8) if sample.mask_HW is None else sample.mask_HW.astype(np.uint8)
+        truth.append(cv2.resize(mask_HW, (width, height), interpolation=cv2.INTER_NEAREST).ravel() > 0)
+    is_defect, score = np.concatenate(truth), np.concatenate(scores)
+    return float(roc_auc_score(is_defect, score)), float(average_precision_score(is_defect, score))
+
+
+def mask_figure(
+    tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]], image_threshold: float, pixel_threshold: float
+) -> float:
+    """F1 of the pseudo-masks' pixels, over all images together."""
+    both = drawn = true = 0
+    for sample, map_HW in zip(tests, maps, strict=True):
+        mask_HW = decide(map_HW, image_threshold=image_threshold, pixel_threshold=pixel_threshold).mask_HW > 0
+        truth_HW = np.zeros(mask_HW.shape, bool) if sample.mask_HW is None else sample.mask_HW
+        both += int(np.count_nonzero(mask_HW & truth_HW))
+        drawn += int(np.count_nonzero(mask_HW))
+        true += int(np.count_nonzero(truth_HW))
+    return 2 * both / max(1, drawn + true)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="a data set in MVTec-AD's layout; default: elpv-dataset")
+    parser.add_argument("--normals", type=int, default=20, help="images to fit on")
+    parser.add_argument("--seeds", type=int, default=3, help="draws of normals, from 0")
+    parser.add_argument("--budget", type=float, default=0.05, help="share of good parts that may be rejected")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    line = mvtec(options.folder) if options.folder else elpv()
+    defects = sum(sample.is_defect for sample in line.tests)
+    print(
+        f"{line.name}: {options.normals} of {len(line.normals)} normals; {len(line.tests)} tests, {defects} defective"
+    )
+    names = [field.name for field in fields(Row)]
+    print("seed".rjust(5), *(name.rjust(13) for name in names))
+    rows = []
+    for seed in range(options.seeds):
+        row = measure(line, normals=options.normals, seed=seed, budget=options.budget, recipe=Recipe())
+        rows.append([getattr(row, name) for name in names])
+        print(f"{seed:5d}", *(f"{value:13.4f}" for value in rows[-1]), flush=True)
+    print(" mean", *(f"{value:13.4f}" for value in np.mean(rows, axis=0)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

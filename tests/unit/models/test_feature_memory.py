@@ -1,0 +1,150 @@
+"""The teacher whole, on tiny images with the real backbone: what it sees, holds out, promises and repeats."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from siad.core.decide import finish_map
+from siad.core.preprocess import preprocess
+from siad.models.backbone import pretrained_backbone
+from siad.models.bundle import Bundle, open_bundle, unpack
+from siad.models.examine import Examiner
+from siad.models.teachers.feature_memory import BACKBONE, MEMORY, Recipe, fit
+from siad.models.teachers.memory import describe_places
+
+TINY = Recipe(input_px=64, places_max=24, candidates_max=70)
+COUNT = 6
+BUDGET = 0.2  # 6 held-out normals can promise 1/7
+
+
+def part(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
+    """Stripes with grain, uint8 [64, 64, 1]; a defect is a bright square."""
+    rng = np.random.default_rng(seed)
+    pixels = 120 + 40 * np.sin(np.arange(64) / 3 + seed / 9)[None, :] + rng.normal(0, 4, (64, 64))
+    if defect:
+        pixels[20:36, 30:46] = 250
+    return pixels.clip(0, 255).astype(np.uint8)[:, :, None]
+
+
+def fitted(recipe: Recipe = TINY, *, count: int = COUNT, budget: float = BUDGET) -> Bundle:
+    order = np.random.default_rng(count).permutation(count)
+    return fit(
+        [part(index) for index in order],
+        line="a",
+        product="b",
+        normals=[f"{index:032x}" for index in order],
+        false_reject_budget=budget,
+        recipe=recipe,
+    )
+
+
+@cache
+def bundle() -> Bundle:
+    return fitted()
+
+
+@cache
+def examiner() -> Examiner:
+    return open_bundle(bundle().manifest, bundle().parts)
+
+
+def test_a_defect_is_found_where_it_is() -> None:
+    finding = examiner().examine([part(100, defect=True)])[0]
+    assert finding.is_defect
+    assert finding.mask_HW[24:32, 34:42].all()
+    assert finding.score > 2 * max(bundle().manifest.held_out_scores)
+
+
+def test_a_good_part_passes() -> None:
+    assert not any(finding.is_defect for finding in examiner().examine([part(seed) for seed in range(50, 55)]))
+
+
+def test_the_same_normals_in_any_order_give_the_same_weights() -> None:
+    normals = [f"{index:032x}" for index in range(COUNT)]
+    images = [part(index) for index in range(COUNT)]
+    again = fit(images, line="a", product="b", normals=normals, false_reject_budget=BUDGET, recipe=TINY)
+    assert again.manifest.weights == bundle().manifest.weights
+    assert again.parts == bundle().parts
+
+
+def test_other_normals_give_other_weights_over_the_same_backbone() -> None:
+    other = fitted(count=COUNT - 1)
+    assert other.manifest.weights != bundle().manifest.weights
+    assert other.manifest.part(BACKBONE) == bundle().manifest.part(BACKBONE)
+
+
+def slow_held_out(image: int) -> float:
+    """One normal against the memory with its own places taken out, from the bundle's own numbers, place by place."""
+    memory = unpack(bundle().parts[MEMORY])
+    backbone = pretrained_backbone("lite0")
+    total = np.zeros((4, 4))
+    for index, (stage, side) in enumerate(((2, 4), (4, 4), (5, 2))):
+        described = []
+        for number in range(COUNT):
+            input_BCHW = torch.from_numpy(preprocess(part(number), input_px=64))[None]
+            with torch.inference_mode():
+                described.append(describe_places([backbone(input_BCHW, (stage,))[0]], grid=(side, side))[0][0])
+        bank = memory[f"bank.s{stage}"].float()
+        own = [bool((described[image].half() == row.half()).all(1).any()) for row in bank]
+        others = torch.nn.functional.normalize(bank[~torch.tensor(own)], dim=1)
+        apart = [float((place - others).norm(dim=1).min()) for place in described[image]]
+        grid = torch.tensor(apart).reshape(1, 1, side, side)
+        even = torch.nn.functional.interpolate(grid, size=(4, 4), mode="bilinear")[0, 0].numpy()
+        centre, spread = float(memory["centre"][index]), float(memory["spread"][index])
+        total += TINY.weights[index] * (even - centre) / spread
+    return float(finish_map(total.astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
+
+
+@pytest.mark.parametrize("image", [0, 3])
+def test_a_held_out_score_is_that_of_a_memory_without_the_image(image: int) -> None:
+    assert bundle().manifest.held_out_scores[image] == pytest.approx(slow_held_out(image), rel=1e-3)
+
+
+def test_a_normal_scores_lower_with_itself_in_the_memory() -> None:
+    scores = [float(map_HW.max()) for map_HW in examiner().maps([part(index) for index in range(COUNT)])]
+    assert np.mean(scores) < np.mean(bundle().manifest.held_out_scores)
+
+
+@pytest.mark.parametrize(("budget", "promised"), [(0.2, 0.2), (0.1, None)])
+def test_few_normals_promise_only_what_they_can(budget: float, promised: float | None) -> None:
+    manifest = fitted(budget=budget).manifest
+    assert manifest.promised_false_reject == promised
+    assert manifest.image_threshold > max(manifest.held_out_scores)  # 6 of 6 at 1/5 as well
+
+
+def test_the_memory_is_bounded() -> None:
+    memory = unpack(bundle().parts[MEMORY])
+    assert max(len(bank) for name, bank in memory.items() if name.startswith("bank")) == TINY.places_max
+    default = Recipe()
+    assert 2 * default.places_max * sum((48, 120, 208)) < 32_000_000  # bytes, the widest backbone
+
+
+def test_equal_normals_can_be_fitted() -> None:
+    same = [part(0)] * 3
+    made = fit(same, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=TINY)
+    assert np.isfinite(made.manifest.image_threshold)
+    assert not open_bundle(made.manifest, made.parts).examine(same)[0].is_defect
+
+
+def test_normals_of_several_sizes_and_depths_can_be_fitted() -> None:
+    wide = np.repeat(np.concatenate([part(1), part(2)], axis=1), 3, axis=2)
+    deep = part(3).astype(np.uint16) * 257
+    made = fit([wide, deep], line="a", product="b", normals=["a", "b"], false_reject_budget=0.5, recipe=TINY)
+    shapes = [map_HW.shape for map_HW in open_bundle(made.manifest, made.parts).maps([wide, deep])]
+    assert shapes == [(64, 128), (64, 64)]
+
+
+@pytest.mark.parametrize("normals", [["a"], ["a", "b", "c"]])
+def test_what_can_not_be_held_out_is_refused(normals: list[str]) -> None:
+    images = [part(index) for index in range(min(2, len(normals)))]
+    with pytest.raises(ValueError, match="at least 2"):
+        fit(images, line="a", product="b", normals=normals, false_reject_budget=0.1, recipe=TINY)
+
+
+def test_a_recipe_comes_back_as_it_was() -> None:
+    recipe = replace(TINY, backbone="lite2", stages=(2, 4), weights=(1.0, 0.5))
+    assert Recipe.from_json(recipe.to_json()) == recipe
