@@ -168,7 +168,8 @@ class World:
         teacher = manifest_of(WeightsKind.TEACHER)
         self.blobs.put(manifest_key(LINE, PRODUCT, teacher.weights), teacher.to_json())
         Registry(self.blobs).point(teacher, expected=None, released_at=NOON)
-        await self.label(0, captures)
+        if captures:
+            await self.label(0, captures)
         return self
 
     async def label(self, first: int, last: int) -> None:

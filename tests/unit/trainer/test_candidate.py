@@ -1,0 +1,143 @@
+"""From members to examples, thresholds and figures."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from services.trainer.adapters.candidate import (
+    Scored,
+    Seen,
+    examples_of,
+    figures_of,
+    make_candidate,
+    score_held_out,
+    scorer_of,
+    thresholds_of,
+)
+from services.trainer.domain.training_set import Member, Role, TrainingSet, Use
+from siad.models.bundle import open_bundle
+from siad.models.segmenter import new_segmenter
+from tests.synthetic import part_image
+from tests.unit.trainer.test_judge import SPEC
+
+
+def member(number: int, role: Role, use: Use) -> Member:
+    return Member(
+        capture_id=f"{number:032x}",
+        image_id=f"{number:064x}",
+        image_uri="s3://siad/x",
+        mask_uri="" if role is Role.NORMAL else "s3://siad/y",
+        mask_sha256="" if role is Role.NORMAL else "c" * 64,
+        role=role,
+        use=use,
+        weight=0.5,
+    )
+
+
+def scored(number: int, role: Role, use: Use, *, score: float) -> Scored:
+    """A map that is ``score`` in one corner; the corner is what the mask marks, where there is a defect."""
+    map_HW = np.full((64, 64), score - 5, np.float32)
+    map_HW[:8, :8] = score
+    mask_HW = np.zeros((64, 64), np.bool_)
+    mask_HW[:8, :8] = role is Role.DEFECT
+    return Scored(member=member(number, role, use), score=score, map_P=map_HW.ravel(), mask_P=mask_HW.ravel())
+
+
+HELD_OUT = [
+    *(scored(n, Role.NORMAL, Use.CALIBRATE, score=n / 10) for n in range(19)),
+    *(scored(100 + n, Role.DEFECT, Use.CALIBRATE, score=6.0 + n) for n in range(3)),
+    *(scored(200 + n, Role.GOOD, Use.CHECK, score=n / 10) for n in range(20)),
+    *(scored(300 + n, Role.DEFECT, Use.CHECK, score=1.05 + n) for n in range(4)),
+]
+
+
+def test_the_threshold_is_promised_by_the_good_captures_held_out_to_calibrate_on() -> None:
+    threshold, mark, promised, held_out = thresholds_of(HELD_OUT, budget=0.05)
+    assert threshold == pytest.approx(1.8)  # the highest of nineteen
+    assert promised == 0.05
+    assert len(held_out) == 19
+    assert mark <= threshold
+
+
+def test_marks_are_cut_where_they_agree_best_with_the_masks() -> None:
+    _, mark, _, _ = thresholds_of([*HELD_OUT[:19], scored(9, Role.DEFECT, Use.CALIBRATE, score=1.0)], budget=0.05)
+    assert mark == pytest.approx(1.0)
+
+
+def test_without_a_marked_defect_the_good_captures_say_where_to_mark() -> None:
+    _, mark, _, _ = thresholds_of(HELD_OUT[:19], budget=0.05)
+    assert mark == pytest.approx(np.quantile(np.concatenate([one.map_P for one in HELD_OUT[:19]]), 0.995))
+
+
+def test_figures_come_from_the_captures_held_out_to_check_by_alone() -> None:
+    figures = figures_of(HELD_OUT, image_threshold=1.75)
+    assert (figures.normals, figures.defects) == (20, 4)
+    assert (figures.false_rejects, figures.detected) == (2, 3)
+    assert (figures.false_reject_rate, figures.detection_rate) == (0.1, 0.75)
+    assert 0.5 < figures.image_auroc < 1
+    assert 0 < figures.pixel_ap <= 1
+
+
+class Store:
+    """Parts in memory; those in ``gone`` can't be read."""
+
+    def __init__(self, *gone: int) -> None:
+        self.gone = {f"{number:032x}" for number in gone}
+        self.asked: list[str] = []
+
+    def look(self, members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+        for one in members:
+            self.asked.append(one.capture_id)
+            if one.capture_id in self.gone:
+                continue
+            image_HWC = part_image(int(one.capture_id, 16), defect=one.role is Role.DEFECT)
+            mask = np.where(image_HWC[:, :, 0] > 200, 255, 0).astype(np.uint8)
+            yield one, (image_HWC, None if one.role is Role.NORMAL else mask)
+
+
+MEMBERS = TrainingSet(
+    members=(
+        member(1, Role.NORMAL, Use.TRAIN),
+        member(2, Role.DEFECT, Use.TRAIN),
+        member(3, Role.GOOD, Use.TRAIN),
+        *(member(10 + n, Role.GOOD, Use.CALIBRATE) for n in range(3)),
+        *(member(20 + n, Role.GOOD, Use.CHECK) for n in range(3)),
+        *(member(30 + n, Role.DEFECT, Use.CHECK) for n in range(3)),
+    )
+)
+
+
+def test_only_what_is_for_training_is_trained_on() -> None:
+    store = Store(3)
+    examples = examples_of(MEMBERS, store.look, input_px=64)
+    assert store.asked == [f"{number:032x}" for number in (1, 2, 3)]
+    assert [bool(example.mask_HW.any()) for example in examples] == [False, True]
+    assert {example.weight for example in examples} == {0.5}
+
+
+def test_images_of_another_shape_are_brought_to_that_of_most() -> None:
+    class Odd(Store):
+        def look(self, members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+            for one, (image_HWC, mask_hw) in super().look(members):
+                times = 3 if one.capture_id.endswith("2") else 1
+                wide_HWC = np.concatenate([image_HWC] * times, axis=1)
+                yield one, (wide_HWC, None if mask_hw is None else np.concatenate([mask_hw] * times, axis=1))
+
+    examples = examples_of(MEMBERS, Odd().look, input_px=64)
+    assert {example.image_CHW.shape for example in examples} == {(3, 64, 64)}
+    assert examples[1].mask_HW.any()
+
+
+def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
+    segmenter, store = new_segmenter(), Store()
+    held_out = score_held_out(MEMBERS, store.look, {"candidate": scorer_of(segmenter, input_px=64)})["candidate"]
+    assert {one.member.use for one in held_out} == {Use.CALIBRATE, Use.CHECK}
+    bundle, figures = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
+    manifest = bundle.manifest
+    assert (manifest.training_set, manifest.parent) == (SPEC.training_set, SPEC.teacher)
+    assert dict(manifest.metrics)["image_auroc"] == figures.image_auroc
+    examiner = open_bundle(manifest, bundle.parts)
+    assert examiner.examine([part_image(5)])[0].score == pytest.approx(-2.0, abs=1e-4)  # it has learned nothing
+    again, _ = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
+    assert again.manifest.weights == manifest.weights
