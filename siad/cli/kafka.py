@@ -2,7 +2,7 @@
 
 import json
 import signal
-import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -22,20 +22,30 @@ def kafka(
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> None:
     """Start one Kafka node (KRaft) on this machine; Ctrl-C stops it."""
-    node = KafkaNode(data.resolve(), port)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    console.print("starting Kafka; the first time, Maven fetches 44 MB of jars")
+    node = KafkaNode(data.resolve(), port, say=_say)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end it alike, also while it starts
+    try:
+        _start(node, data, as_json=as_json)
+        while node.alive:
+            time.sleep(0.5)
+        console.print(f"Kafka ended by itself; see {data / 'kafka.log'}", style="red")
+        raise typer.Exit(1)
+    except KeyboardInterrupt:
+        _say("stopping Kafka")
+    finally:
+        node.stop()
+
+
+def _start(node: KafkaNode, data: Path, *, as_json: bool) -> None:
+    _say(f"starting Kafka, data in {data}")
     try:
         node.start()
     except RuntimeError as error:
-        console.print(f"[red]{error}")
+        console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
     print(json.dumps({"bootstrap": node.bootstrap, "pid": node.pid}) if as_json else node.bootstrap, flush=True)
-    console.print(f"Kafka runs at {node.bootstrap}, data in {data}; Ctrl-C stops it")
-    while not stop.wait(1.0):
-        if not node.alive:
-            console.print(f"[red]Kafka ended by itself; see {data / 'kafka.log'}")
-            raise typer.Exit(1)
-    node.stop()
+    _say(f"Kafka runs at {node.bootstrap}; Ctrl-C stops it")
+
+
+def _say(text: str) -> None:
+    console.print(f"[dim]siad[/] {text}", highlight=False)

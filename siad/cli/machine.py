@@ -73,7 +73,7 @@ class Machine:
         if bootstrap := os.environ.get("SIAD_BUS_BOOTSTRAP"):
             say(f"broker: yours, at {bootstrap}")
         else:
-            kafka = KafkaNode(self.data / "kafka")
+            kafka = KafkaNode(self.data / "kafka", say=say)
             self._start("broker", kafka, say)
             self.env["SIAD_BUS_BOOTSTRAP"] = kafka.bootstrap
             say(f"broker: Apache Kafka at {kafka.bootstrap}")

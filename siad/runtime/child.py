@@ -37,14 +37,21 @@ class Child:
         """Whether its process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, args: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
-        """Start it; what it prints goes to its log, anew each time.
+    def start(self, args: Sequence[str], *, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> None:
+        """Start it; what it prints goes to its log, anew each time. The last time's log is kept beside it.
+
+        Args:
+            args: the program and what it is told.
+            env: settings beside our own.
+            pass_fds: open files that it holds from now on, such as a lock.
 
         Raises:
             FileNotFoundError: there is no such program.
         """
         assert not self.alive, f"{self.name} runs already"
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_name(f"{self.log.name}.1"))
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 args,
@@ -52,6 +59,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in order
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock
             )
@@ -74,13 +82,13 @@ class Child:
                 raise RuntimeError(msg)
             time.sleep(0.1)
 
-    def stop(self) -> None:
+    def stop(self, *, within_s: float = STOP_S) -> None:
         """End it in good order, or kill it where it does not end; harmless where it does not run."""
         if self._process is None or not self.alive:
             return
         self._process.terminate()
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.kill()
 

@@ -1,19 +1,18 @@
 """Start, stop and kill one Apache Kafka node: KRaft, loopback only, data in one folder."""
 
-import os
-import shutil
+import fcntl
 import subprocess
-import tempfile
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from siad.runtime.child import Child, accepts, free_ports
+from siad.runtime.child import STOP_S, Child, accepts, free_ports
+from siad.runtime.kafka.jars import find_jars, why_unavailable
 
-VERSION = "4.3.1"  # as in pom.xml
-READY_S = 60.0  # on a busy machine; 3 s on an idle one
-FETCH_S = 600.0  # for Maven, over a slow line
-POM = Path(__file__).with_name("pom.xml")
+READY_S = 120.0  # on a busy machine; 3 s on an idle one
+Say = Callable[[str], None]
 
 
 class KafkaNode:
@@ -22,11 +21,13 @@ class KafkaNode:
     Args:
         data: folder of its log, ports and settings; a second start carries on with them.
         port: where clients connect; default a free one, then kept.
+        say: told what takes long.
     """
 
-    def __init__(self, data: Path, port: int | None = None) -> None:
+    def __init__(self, data: Path, port: int | None = None, *, say: Say = lambda _: None) -> None:
         self._data = data
-        self._port = port
+        self._wanted, self._port = port, port
+        self._say = say
         self._child = Child("Kafka", data / "kafka.log")
 
     @property
@@ -49,22 +50,23 @@ class KafkaNode:
         """Start it and wait until it answers; again after it fell, on the same ports and data.
 
         Raises:
-            RuntimeError: there is no Java or no jars, or it did not come up; says why.
+            RuntimeError: there is no Java or no jars, the folder or the port is in use, or it did not come up.
         """
         if reason := why_unavailable():
             raise RuntimeError(reason)
-        jars = find_jars()
+        jars = find_jars(self._say)
         self._data.mkdir(parents=True, exist_ok=True)
-        port, controller = self._ports()
-        self._port = port
-        properties = self._data / "server.properties"
-        settings = render_settings(port=port, controller=controller, log_dir=self._data / "log")
-        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        if not (self._data / "log" / "meta.properties").exists():
-            self._format(jars, properties)
-        env = {"LOG_DIR": str(self._data)}
-        self._child.start(_java(jars, "-Xmx384m", "kafka.Kafka", str(properties)), env=env)
+        with self._hold_data() as lock:
+            port, controller = self._ports()
+            properties = self._data / "server.properties"
+            settings = render_settings(port=port, controller=controller, log_dir=self._data / "log")
+            properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+            if not (self._data / "log" / "meta.properties").exists():
+                self._format(jars, properties)
+            args = _java(jars, "-Xmx256m", "kafka.Kafka", str(properties))
+            self._child.start(args, env={"LOG_DIR": str(self._data)}, pass_fds=[lock])
         self._child.wait_until(lambda: accepts(port), timeout_s=READY_S)
+        self._port = port
 
     def stop(self) -> None:
         """Stop it in good order."""
@@ -74,16 +76,33 @@ class KafkaNode:
         """End it with -9, as a power cut would."""
         self._child.kill()
 
+    @contextmanager
+    def _hold_data(self) -> Iterator[int]:
+        """Lock the folder; the node inherits the lock, so it is held while that lives, whatever becomes of us."""
+        with (self._data / "lock").open("w") as lock:
+            end_s = time.monotonic() + STOP_S  # one whose parent was killed may be about to end
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > end_s:
+                        msg = f"another Kafka node runs on {self._data}; stop it, or give this one a folder of its own"
+                        raise RuntimeError(msg) from error
+                    time.sleep(0.2)
+            yield lock.fileno()
+
     def _ports(self) -> tuple[int, int]:
-        """Client and controller port: the kept ones, so that a restart is found where it was."""
+        """Client and controller port: the wanted or kept ones, so that a restart is found where it was."""
+        if self._wanted is not None and accepts(self._wanted):
+            msg = f"port {self._wanted} is taken by another program; stop that, or choose another port"
+            raise RuntimeError(msg)
         kept = self._data / "ports"
+        port, controller = fresh = free_ports(2)
         if kept.exists():
-            port, controller = map(int, kept.read_text().split())
-            port = self._port or port
-            if self.alive or not (accepts(port) or accepts(controller)):
-                return port, controller
-        port, controller = free_ports(2)
-        port = self._port or port
+            before = map(int, kept.read_text().split())
+            port, controller = (new if accepts(old) else old for old, new in zip(before, fresh, strict=True))
+        port = self._wanted or port
         kept.write_text(f"{port} {controller}\n")
         return port, controller
 
@@ -125,61 +144,6 @@ def render_settings(*, port: int, controller: int, log_dir: Path) -> Mapping[str
     }
 
 
-def why_unavailable() -> str | None:
-    """Why no node can be started here; None where one can."""
-    if (java := shutil.which("java")) is None:
-        return "no Java on PATH: Apache Kafka needs Java 17 or later; install it, or set SIAD_BUS_BOOTSTRAP to your own"
-    if (major := _java_major(java)) < 17:
-        return f"{java} is Java {major}; Apache Kafka {VERSION} needs Java 17 or later"
-    if "KAFKA_HOME" in os.environ:
-        libs = Path(os.environ["KAFKA_HOME"]) / "libs"
-        return None if libs.is_dir() else f"KAFKA_HOME has no folder {libs}; point it at an unpacked Apache Kafka"
-    if _complete(_cache()) or shutil.which("mvn"):
-        return None
-    return "no KAFKA_HOME, and no Maven (mvn) on PATH to fetch Apache Kafka's jars; install one of the two"
-
-
-def find_jars() -> Path:
-    """The folder of Kafka's jars; fetched by Maven where neither KAFKA_HOME nor the cache has them.
-
-    Raises:
-        RuntimeError: Maven could not fetch them; says what it printed.
-    """
-    if home := os.environ.get("KAFKA_HOME"):
-        return Path(home) / "libs"
-    cache = _cache()
-    if _complete(cache):
-        return cache
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache.parent) as scratch:
-        shutil.copy(POM, scratch)
-        args = ["mvn", "-q", "-B", "-f", f"{scratch}/pom.xml", "dependency:copy-dependencies", "-DoutputDirectory=jars"]
-        done = subprocess.run(args, capture_output=True, text=True, check=False, cwd=scratch, timeout=FETCH_S)
-        if done.returncode != 0:
-            msg = f"Maven could not fetch Apache Kafka {VERSION}: {done.stdout[-2000:]}{done.stderr[-500:]}"
-            raise RuntimeError(msg)
-        if not _complete(cache):  # somebody else may have been faster
-            (Path(scratch) / "jars").rename(cache)
-    return cache
-
-
-def _cache() -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return root / "siad" / f"kafka-{VERSION}"
-
-
-def _complete(folder: Path) -> bool:
-    return (folder / f"kafka_2.13-{VERSION}.jar").exists()
-
-
 def _java(jars: Path, heap: str, *args: str) -> list[str]:
-    return ["java", heap, "-XX:+UseSerialGC", "-cp", f"{jars}/*", *args]
-
-
-def _java_major(java: str) -> int:
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    for word in said.split():
-        if word.startswith('"'):
-            first, *rest = word.strip('"').split(".")
-            return int(rest[0] if first == "1" and rest else first.split("-")[0])
-    return 0
+    """Small and quick to start: the quick compiler alone halves the CPU time of a start, on cores that others want."""
+    return ["java", heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", *args]
