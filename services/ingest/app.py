@@ -1,7 +1,7 @@
 """The composition root of ingest: settings, adapters, routes, tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -20,6 +20,8 @@ from siad.core.topics import IMAGE, LINE
 from siad.runtime.backoff import Backoff
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.s3 import S3Blobs
+from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
@@ -29,26 +31,35 @@ from siad.runtime.state import StateTable
 
 log = structlog.get_logger()
 
+Work = Callable[[], Awaitable[None]]
+
 
 def main() -> None:
     """Run ingest as its environment says, until a signal."""
-    from siad.runtime.blobs.open import open_blobs
-    from siad.runtime.blobs.settings import StoreSettings
-
-    settings = IngestSettings.load()
-    bus, store = BusSettings.load(), StoreSettings.load()
+    settings, bus, store = IngestSettings.load(), BusSettings.load(), StoreSettings.load()
+    blobs = S3Blobs(store)  # not opened yet: senders are asked to wait, also where the store is away at the start
 
     @asynccontextmanager
     async def open_all(stage: Stage) -> AsyncIterator[None]:
-        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store)):
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs, prepare=blobs.ensure_bucket):
             yield
 
     run_stage(STAGE, settings, open_all)
 
 
 @asynccontextmanager
-async def assemble(stage: Stage, settings: IngestSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
-    """Fill in the stage; on leaving let threads and producer go."""
+async def assemble(
+    stage: Stage, settings: IngestSettings, *, bus: Bus, blobs: Blobs, prepare: Callable[[], None] = lambda: None
+) -> AsyncIterator[None]:
+    """Fill in the stage; on leaving let threads and producer go.
+
+    Args:
+        stage: what to fill in.
+        settings: of ingest.
+        bus: where the events go.
+        blobs: where the bytes go.
+        prepare: makes the bucket ready; tried in the background until the store is there.
+    """
     store = AsyncBlobs(blobs, workers=settings.store_threads)
     pixels = DecodingPixels(threads=settings.decode_threads, pixels_max=settings.pixels_max)
     lines = StoredLines(store)
@@ -72,9 +83,9 @@ async def assemble(stage: Stage, settings: IngestSettings, *, bus: Bus, blobs: B
         )
         add_routes(stage.app, desk)
         stage.health.checks |= {"bus": bus.probe, "store": store.probe, "lines": works.check}
-        announcing = partial(_announce_lines, stage, works, table, every_s=settings.announce_every_s)
         stage.tasks["topics"] = partial(_follow_lines, stage, table, bus)
-        stage.tasks["announce"] = announcing
+        first = (partial(store.run, prepare), table.check)
+        stage.tasks["announce"] = partial(_announce_lines, stage, works, first, every_s=settings.announce_every_s)
         try:
             yield
         finally:
@@ -88,12 +99,13 @@ async def _follow_lines(stage: Stage, table: StateTable[LineChanged], bus: Bus) 
     await table.follow(bus, stage.stop)
 
 
-async def _announce_lines(stage: Stage, works: LineWorks, table: StateTable[LineChanged], *, every_s: float) -> None:
-    await _until_done(stage, table.check)
+async def _announce_lines(stage: Stage, works: LineWorks, first: Sequence[Work], *, every_s: float) -> None:
+    for work in first:
+        await _until_done(stage, work)
     await reconcile(works, stage=STAGE, leases=NoLeases(), stop=stage.stop, every_s=every_s, clock=stage.clock)
 
 
-async def _until_done(stage: Stage, work: Callable[[], Awaitable[None]]) -> None:
+async def _until_done(stage: Stage, work: Work) -> None:
     """Try until it works or the stage stops; a broker that is away at the start comes back."""
     backoff, attempt = Backoff(schedule_s=(0.1, 0.2, 0.5, 1.0)), 0
     while not stage.stop.is_set():

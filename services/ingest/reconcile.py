@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import structlog
+
 from services.ingest.adapters.store import StoredLines
 from services.ingest.handlers import announce
 from services.ingest.ports import News
 from siad.core.documents import LineState
-from siad.core.errors import TransientError
+from siad.core.errors import CorruptError, TransientError
 from siad.core.events import LineChanged
 from siad.runtime.state import StateTable
+
+log = structlog.get_logger()
 
 UNIT: Final = "ingest/"
 
@@ -37,7 +41,7 @@ def plan(standing: Standing) -> list[Announce]:
 
     The first round does not trust the topic: two announcements may have crossed, and the older have come last.
     """
-    if standing.state is None:
+    if standing.state is None:  # deleted by hand, or unreadable
         return []
     revision = standing.state.settings.revision
     if standing.state.is_gone:
@@ -66,8 +70,14 @@ class LineWorks:
     async def observe(self, name: str, /) -> Standing:
         """Pointer against topic."""
         line = name.removeprefix(UNIT)
-        held = await self._lines.read(line)
         told = self._table.lookup(line)
+        try:
+            held = await self._lines.read(line)
+        except CorruptError as error:  # somebody wrote by hand; the other lines go on
+            log.error("line_unreadable", line=line, reason=str(error))
+            held = None
+        if held is None and self._missing is not None:
+            self._missing.discard(line)
         return Standing(
             state=held.state if held else None,
             told=told.revision if told else None,

@@ -1,8 +1,8 @@
 """HTTP in: the settings of lines, and their images."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -21,7 +21,7 @@ from services.ingest.handlers import Accepted, Upload, on_line_delete, on_line_p
 from services.ingest.ports import Captures, News, Pixels
 from services.ingest.settings import IngestSettings
 from siad.core.documents import LineState
-from siad.core.errors import TransientError
+from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import LineChanged
 from siad.core.ids import SLUG
 from siad.core.images import ImageError
@@ -66,7 +66,9 @@ class Desk:
 def add_routes(app: FastAPI, desk: Desk) -> None:
     """Give the app of the stage its routes, and its way to say no."""
     app.add_exception_handler(RefusedError, _on_refused)
-    app.add_exception_handler(PermissionError, _on_forbidden)
+    app.add_exception_handler(PermissionError, _on_store_refusal)
+    app.add_exception_handler(MissingError, _on_store_refusal)
+    app.add_exception_handler(CorruptError, _on_corrupt)
     app.include_router(_line_routes(desk))
     app.include_router(_image_routes(desk))
 
@@ -94,7 +96,8 @@ def _line_routes(desk: Desk) -> APIRouter:
                 held = await desk.lines.read(line)
                 return held.state if held else None
 
-        found = await asyncio.gather(*(read(line) for line in await desk.lines.names()))
+        async with _in_time(desk, "the lines were not read"):
+            found = await asyncio.gather(*(read(line) for line in await desk.lines.names()))
         return LinesAnswer(lines=[LineAnswer.of(state.settings) for state in found if state and not state.is_gone])
 
     @router.get("/{line}", responses={304: {"description": "As the reader has it"}, 404: {"description": "Unknown"}})
@@ -127,7 +130,8 @@ def _line_routes(desk: Desk) -> APIRouter:
             )
         if body.revision is not None and said.if_match is None:
             said = Conditions(if_match=f'"{body.revision}"', if_none_match=said.if_none_match)
-        changed = await on_line_put(line, body.wish(), said, lines=desk.lines, news=desk.news, clock=desk.clock)
+        async with _in_time(desk, f"the change of line {line!r} was not stored and acknowledged"):
+            changed = await on_line_put(line, body.wish(), said, lines=desk.lines, news=desk.news, clock=desk.clock)
         state = LineState(settings=changed.settings)
         log.info("line_put", line=line, revision=state.settings.revision, product=state.settings.product)
         response.status_code = 201 if changed.is_new else 200
@@ -137,7 +141,8 @@ def _line_routes(desk: Desk) -> APIRouter:
     @router.delete("/{line}", status_code=204, responses={404: {"description": "There never was such a line"}})
     async def delete_line(line: LineName, said: Said) -> None:
         """End a line: no image is taken any more. What it sent stays stored. A repeat is harmless."""
-        await on_line_delete(line, said, lines=desk.lines, news=desk.news, clock=desk.clock)
+        async with _in_time(desk, f"the end of line {line!r} was not stored and acknowledged"):
+            await on_line_delete(line, said, lines=desk.lines, news=desk.news, clock=desk.clock)
         log.info("line_deleted", line=line)
 
     return router
@@ -201,19 +206,28 @@ async def _take_in(desk: Desk, line: str, request: Request, idempotency_key: str
 
 
 async def _accept(desk: Desk, upload: Upload, settings: LineChanged) -> Accepted:
-    timeout_s = desk.settings.accept_timeout_s
     try:
-        async with asyncio.timeout(timeout_s):
+        async with _in_time(desk, "the image was not stored and acknowledged"):
             return await on_upload(upload, settings, pixels=desk.pixels, captures=desk.captures, news=desk.news)
     except ImageError as error:
         raise RefusedError(Why(error.reason), f"image refused: {error}; nothing was stored") from error
+
+
+@asynccontextmanager
+async def _in_time(desk: Desk, what: str) -> AsyncIterator[None]:
+    """Bound how long a sender waits for store and broker; what was begun may still come to its end."""
+    timeout_s = desk.settings.accept_timeout_s
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
     except TimeoutError as error:
-        msg = f"the image was not stored and acknowledged within {timeout_s:g} s"
+        msg = f"{what} within {timeout_s:g} s"
         raise TransientError(msg) from error
 
 
 async def _require_line(desk: Desk, line: str) -> LineState:
-    held = await desk.lines.read(line)
+    async with _in_time(desk, f"line {line!r} was not read"):
+        held = await desk.lines.read(line)
     if held is None or held.state.is_gone:
         raise unknown_line(line)
     return held.state
@@ -247,10 +261,17 @@ async def _on_refused(_: Request, error: Exception) -> Response:
     return problem_response(STATUS_OF.get(error.why, 422), error.why.value, str(error))
 
 
-async def _on_forbidden(_: Request, error: Exception) -> Response:
-    """The store knows us and says no: somebody has to mend that, and the sender may only wait."""
-    detail = f"{error}; nothing is lost, but somebody has to correct ingest's rights. Send the same request later"
+async def _on_store_refusal(_: Request, error: Exception) -> Response:
+    """The store says no, or has no bucket (yet): the sender may only wait."""
+    detail = f"{error}; nothing is lost, send the same request later. If it stays so, look at ingest's bucket and keys"
     return problem_response(503, "store-refuses", detail, headers={"Retry-After": "30"})
+
+
+async def _on_corrupt(_: Request, error: Exception) -> Response:
+    log.error("record_unreadable", reason=str(error))
+    return problem_response(
+        500, "unreadable-record", f"{error}; nothing was done. Somebody has to mend it in the store"
+    )
 
 
 def _etag(state: LineState) -> dict[str, str]:
