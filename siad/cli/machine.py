@@ -102,7 +102,7 @@ class Machine:
         self.env.update(self.extra)
         for name in STAGE_PORTS:
             module = "services.labeler.serve_app" if name == "scorer" else f"services.{name}"
-            ready = f"{self.url(name)}/{'-/healthz' if name == 'scorer' else 'readyz'}"
+            ready = f"{self.url(name)}/{'healthz' if name == 'scorer' else 'readyz'}"
             log = self.data / "logs" / f"{name}.log"
             program = Program(name=name, args=("-m", module), env=self.env, ready_url=ready, log=log)
             self.stages[name] = Supervised(program)

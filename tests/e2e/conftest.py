@@ -76,7 +76,7 @@ async def loop(
     async with plant.running(), watching(bus, group="watch") as watch:
         await camera.register()
         await camera.send_normals(NORMALS)
-        await wait_for(partial(_serves, plant["inference"]), 120, "a teacher in service", on_fail=plant["labeler"].tail)
+        await wait_for(partial(_serves, plant), 180, "a teacher in service", on_fail=plant["labeler"].tail)
         yield Loop(plant, bus, blobs, own_kafka.bootstrap, camera, watch)
 
 
@@ -96,7 +96,7 @@ def describe(folder: Path, env: dict[str, str]) -> Plant:
             env={**env, **scorer_env},
             port=scorer_port,
             log=folder / "scorer.log",
-            ready_path="/-/healthz",
+            ready_path="/healthz",
         )
     )
     plant.add("labeler", scorer_url=scorer_env["SIAD_LABELER_SCORER_URL"], scorer_port=str(scorer_port))
@@ -104,5 +104,7 @@ def describe(folder: Path, env: dict[str, str]) -> Plant:
     return plant
 
 
-async def _serves(inference: StageProcess) -> bool:
-    return bool((await inference.get("/v1/weights")).json()["weights"])
+async def _serves(plant: Plant) -> bool:
+    for stage in plant.stages.values():
+        stage.require_alive()
+    return bool((await plant["inference"].get("/v1/weights")).json()["weights"])

@@ -66,6 +66,49 @@ class FitRequest(BaseModel):
     false_reject_budget: float
 
 
+def examine_together(items: list[tuple[Image, Examiner]]) -> list[Finding]:
+    """Judge a batch: Serve fills it with captures of any line, so it is split by weights here."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for index, (_, examiner) in enumerate(items):
+        alike[id(examiner)].append(index)
+    findings: dict[int, Finding] = {}
+    for indices in alike.values():
+        examiner = items[indices[0]][1]
+        images = [items[index][0] for index in indices]
+        findings |= dict(zip(indices, examiner.examine(images), strict=True))
+    return [findings[index] for index in range(len(items))]
+
+
+def fetch_image(blobs: Blobs, uri: str, image_id: str) -> Image:
+    """Read, verify and decode one image.
+
+    Raises:
+        MissingError: it is not there, or its address is in another bucket.
+        CorruptError: its bytes are not those of ``image_id``.
+        ImageError: its bytes are no image.
+    """
+    try:
+        key = blobs.key_of(uri)
+    except ValueError as error:
+        raise MissingError(str(error)) from error
+    return decode_image(get_verified(blobs, key, sha256=image_id))
+
+
+def _prepare(settings: LabelerSettings) -> None:
+    """What every replica does first."""
+    import torch
+
+    configure_logs("labeler", level=settings.log_level)
+    torch.set_num_threads(settings.torch_threads)
+
+
+def _away(detail: str) -> JSONResponse:
+    return JSONResponse({"type": "about:blank", "detail": detail}, status_code=503, headers={"Retry-After": "1"})
+
+
+# Serve freezes the ingress class, and the globals it uses, while it decorates it: what it needs stands above it.
+
+
 @serve.deployment(name="fitter", max_ongoing_requests=1, graceful_shutdown_timeout_s=5)
 class Fitter:
     """Fits teachers, one at a time, beside the replicas that score."""
@@ -123,6 +166,11 @@ class Scorer:
         self._score.set_max_batch_size(settings.batch_max)
         self._score.set_batch_wait_timeout_s(settings.batch_wait_s)
 
+    @http.get("/healthz")
+    async def healthz(self) -> dict[str, str]:
+        """Answer once a replica is up: the proxy's own probe answers before there is one."""
+        return {"status": "up"}
+
     @http.post("/draw")
     async def draw(self, request: DrawRequest) -> JSONResponse:
         """Draw and store the pseudo-mask of one capture."""
@@ -177,49 +225,9 @@ class Scorer:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
 
-def examine_together(items: list[tuple[Image, Examiner]]) -> list[Finding]:
-    """Judge a batch: Serve fills it with captures of any line, so it is split by weights here."""
-    alike: dict[int, list[int]] = defaultdict(list)
-    for index, (_, examiner) in enumerate(items):
-        alike[id(examiner)].append(index)
-    findings: dict[int, Finding] = {}
-    for indices in alike.values():
-        examiner = items[indices[0]][1]
-        images = [items[index][0] for index in indices]
-        findings |= dict(zip(indices, examiner.examine(images), strict=True))
-    return [findings[index] for index in range(len(items))]
-
-
-def fetch_image(blobs: Blobs, uri: str, image_id: str) -> Image:
-    """Read, verify and decode one image.
-
-    Raises:
-        MissingError: it is not there, or its address is in another bucket.
-        CorruptError: its bytes are not those of ``image_id``.
-        ImageError: its bytes are no image.
-    """
-    try:
-        key = blobs.key_of(uri)
-    except ValueError as error:
-        raise MissingError(str(error)) from error
-    return decode_image(get_verified(blobs, key, sha256=image_id))
-
-
 def make_application(settings: LabelerSettings, store: StoreSettings) -> Any:
     """The application: a scorer in front, a fitter behind it."""
     scorers, fitters = cast("Any", Scorer), cast("Any", Fitter)  # the decorator makes deployments of the classes
     fitter = fitters.options(ray_actor_options={"num_cpus": settings.fitter_cpus}).bind(settings, store)
     scorer = scorers.options(num_replicas=settings.replicas, ray_actor_options={"num_cpus": settings.scorer_cpus})
     return scorer.bind(fitter, settings, store)
-
-
-def _prepare(settings: LabelerSettings) -> None:
-    """What every replica does first."""
-    import torch
-
-    configure_logs("labeler", level=settings.log_level)
-    torch.set_num_threads(settings.torch_threads)
-
-
-def _away(detail: str) -> JSONResponse:
-    return JSONResponse({"type": "about:blank", "detail": detail}, status_code=503, headers={"Retry-After": "1"})

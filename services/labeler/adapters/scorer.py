@@ -77,7 +77,7 @@ class HttpScorer:
     async def probe(self) -> None:
         """Return if the application is up; else raise TransientError."""
         try:
-            answer = await self._client.get("/-/healthz", timeout=5.0)
+            answer = await self._client.get("/healthz", timeout=5.0)
         except httpx.HTTPError as error:
             msg = f"scorer at {self._client.base_url} does not answer: {error!r}"
             raise TransientError(msg) from error
