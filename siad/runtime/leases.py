@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from siad.core.errors import ConflictError, MissingError
 from siad.core.keys import lease_key
 from siad.runtime.blobs.port import Blob, Blobs
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
+
+LONG_AGO: Final = datetime.fromtimestamp(0, UTC)  # given back: free by everybody's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,22 @@ class Leases:
         if blob is not None and not self._takeable(blob):
             return None
         try:
-            return self._write(name, ttl_s, etag=blob.etag if blob else None)
+            return self._write(name, self._in(ttl_s), ttl_s=ttl_s, etag=blob.etag if blob else None)
         except ConflictError:
             return None
 
     def renew(self, lease: Lease, ttl_s: float | None = None) -> Lease | None:
         """Hold on for another ``ttl_s`` seconds, or as long as it was taken for; None where somebody took it over."""
+        ttl_s = lease.ttl_s if ttl_s is None else ttl_s
         try:
-            return self._write(lease.name, lease.ttl_s if ttl_s is None else ttl_s, etag=lease.etag)
+            return self._write(lease.name, self._in(ttl_s), ttl_s=ttl_s, etag=lease.etag)
         except ConflictError:
             return None
 
     def release(self, lease: Lease) -> None:
         """Give it back at once; harmless where it was lost."""
         try:
-            self._write(lease.name, 0.0, etag=lease.etag)
+            self._write(lease.name, LONG_AGO, ttl_s=0.0, etag=lease.etag)
         except ConflictError:
             return
 
@@ -69,8 +73,10 @@ class Leases:
         except (KeyError, TypeError, ValueError):
             return True  # not a lease: nobody can hold by it
 
-    def _write(self, name: str, ttl_s: float, *, etag: str | None) -> Lease:
-        expires_at = self._clock.now() + timedelta(seconds=ttl_s)
+    def _in(self, ttl_s: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=ttl_s)
+
+    def _write(self, name: str, expires_at: datetime, *, ttl_s: float, etag: str | None) -> Lease:
         data = json.dumps({"holder": self._holder, "expires_at": expires_at.isoformat()}).encode()
         new = self._blobs.put(
             lease_key(name), data, content_type="application/json", if_match=etag, if_absent=etag is None

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from siad.core.errors import CorruptError, MissingError
 from siad.core.events import SegmenterStatus, WeightsKind
 from siad.core.ids import WeightsId, sha256_hex
-from siad.core.keys import manifest_key, part_key, weights_pointer_key
+from siad.core.keys import manifest_key, part_key, weights_pointer_key, weights_pointers_prefix
 from siad.core.manifest import Manifest
-from siad.runtime.blobs.port import Blobs, get_verified
+from siad.runtime.blobs.port import Blob, Blobs, get_verified
+
+log = structlog.get_logger()
 
 HISTORY_MAX = 50  # earlier weights that a pointer remembers; what it names is never collected
 
@@ -85,23 +89,29 @@ class Registry:
         }
 
     def pointer(self, kind: WeightsKind, line: str, product: str) -> Pointer | None:
-        """Where the pointer stands; None before the first release."""
+        """Where the pointer stands; None before the first release.
+
+        Raises:
+            CorruptError: what lies there is no pointer, or another one's.
+        """
         key = weights_pointer_key(kind.value, line, product)
         try:
             blob = self._blobs.get(key)
         except MissingError:
             return None
-        return _read_pointer(blob.data, blob.etag, where=self._blobs.uri(key))
+        return _read_pointer(blob, key, where=self._blobs.uri(key))
 
     def pointers(self, kind: WeightsKind) -> list[Pointer]:
-        """Every pointer of one kind."""
+        """Every pointer of one kind; one that can't be read is logged and left out, for the others' sake."""
         found = []
-        for info in self._blobs.list(f"pointers/{kind.value}/"):
+        for info in self._blobs.list(weights_pointers_prefix(kind.value)):
             try:
                 blob = self._blobs.get(info.key)
+                found.append(_read_pointer(blob, info.key, where=self._blobs.uri(info.key)))
             except MissingError:
                 continue  # deleted since it was listed
-            found.append(_read_pointer(blob.data, blob.etag, where=self._blobs.uri(info.key)))
+            except CorruptError as error:
+                log.error("pointer_refused", key=info.key, reason=str(error))
         return found
 
     def point(
@@ -124,6 +134,8 @@ class Registry:
             ConflictError: somebody else moved it; nothing was changed.
             MissingError: the manifest was never stored; nothing was changed.
         """
+        at = weights_pointer_key(manifest.kind.value, manifest.line, manifest.product)
+        assert expected is None or at == weights_pointer_key(expected.kind.value, expected.line, expected.product)
         weights = manifest.weights
         key = manifest_key(manifest.line, manifest.product, weights)
         if self._blobs.head(key) is None:
@@ -142,28 +154,33 @@ class Registry:
         }
         data = json.dumps(body, indent=1).encode()
         etag = self._blobs.put(
-            weights_pointer_key(manifest.kind.value, manifest.line, manifest.product),
+            at,
             data,
             content_type="application/json",
             if_match=expected.etag if expected else None,
             if_absent=expected is None,
         )
-        return _read_pointer(data, etag, where="the pointer just written")
+        return _read_pointer(Blob(data, etag), at, where="the pointer just written")
 
     def _store_part(self, sha256: str, data: bytes) -> None:
-        """Write one file of a bundle unless it is there, whole, already; then see that it is."""
+        """Write one file of a bundle unless it is there already; either way see that it is, whole."""
         key = part_key(sha256)
         there = self._blobs.head(key)
         if there is not None and there.size_bytes == len(data):
-            return
+            try:
+                get_verified(self._blobs, key, sha256=sha256)
+            except CorruptError as error:
+                log.error("part_written_again", key=key, reason=str(error))
+            else:
+                return
         self._blobs.put(key, data)
         get_verified(self._blobs, key, sha256=sha256)
 
 
-def _read_pointer(data: bytes, etag: str, *, where: str) -> Pointer:
+def _read_pointer(blob: Blob, key: str, *, where: str) -> Pointer:
     try:
-        raw: dict[str, Any] = json.loads(data)
-        return Pointer(
+        raw: dict[str, Any] = json.loads(blob.data)
+        pointer = Pointer(
             kind=WeightsKind(raw["kind"]),
             line=raw["line"],
             product=raw["product"],
@@ -172,8 +189,12 @@ def _read_pointer(data: bytes, etag: str, *, where: str) -> Pointer:
             released_at=datetime.fromisoformat(raw["released_at"]),
             status=SegmenterStatus(raw["status"]),
             history=tuple(raw["history"]),
-            etag=etag,
+            etag=blob.etag,
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{where} is not a pointer: {error!r}; the line keeps what it has"
         raise CorruptError(msg) from error
+    if weights_pointer_key(pointer.kind.value, pointer.line, pointer.product) != key:
+        msg = f"{where} is the {pointer.kind} pointer of {pointer.line}/{pointer.product}; the line keeps what it has"
+        raise CorruptError(msg)
+    return pointer

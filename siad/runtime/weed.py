@@ -1,6 +1,7 @@
 """Start, stop and kill one SeaweedFS node: an S3 store on loopback, data in one folder."""
 
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -10,18 +11,23 @@ from pathlib import Path
 from siad.runtime.child import Child, accepts, free_ports
 
 READY_S = 60.0
+STOP_S = 5.0
+VOLUMES_MAX = 1000  # files that grow as they fill; a bucket needs one at least, and weed's own guess is one a free GB
 _LISTENERS = ("master", "volume", "filer", "s3", "admin")  # each wants an HTTP and a gRPC port
 
 
 class WeedNode:
     """One `weed mini`: master, volume, filer and S3 in one process.
 
+    Keys are asked for by S3 alone. Master, volume and filer believe whoever reaches loopback, as is right for a machine
+    of one's own; for one that is shared, bring a store of your own.
+
     Args:
         data: folder of its volumes, ports and keys; a second start carries on with them.
     """
 
     def __init__(self, data: Path) -> None:
-        self._data = data
+        self.data = data
         self._child = Child("SeaweedFS", data / "weed.log")
         self._keys: dict[str, str] = {}
         self._ports: dict[str, int] = {}
@@ -30,6 +36,11 @@ class WeedNode:
     def alive(self) -> bool:
         """Whether its process runs."""
         return self._child.alive
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None while it does not run."""
+        return self._child.pid
 
     @property
     def endpoint(self) -> str:
@@ -53,39 +64,45 @@ class WeedNode:
             RuntimeError: there is no `weed`, or it did not come up; says why.
         """
         weed = find_weed()
-        volumes = self._data / "volumes"
+        volumes = self.data / "volumes"
         volumes.mkdir(parents=True, exist_ok=True)
         self._keys = self._keep_keys()
         self._ports = self._keep_ports()
-        config = self._data / "s3.json"
-        config.write_text(json.dumps(render_identities(self._keys)))
-        config.chmod(0o600)
+        config = self.data / "s3.json"
+        _write_private(config, json.dumps(render_identities(self._keys)))
         self._child.start([weed, *render_flags(self._ports, volumes=volumes, s3_config=config)])
         self._child.wait_until(self._answers, timeout_s=READY_S)
 
     def stop(self) -> None:
-        """Stop it in good order."""
-        self._child.stop()
+        """Stop it in good order; it closes its files at once, and now and then never ends for all that."""
+        self._child.stop(within_s=STOP_S)
+        self._sweep()
 
     def kill(self) -> None:
         """End it with -9, as a power cut would."""
         self._child.kill()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the sockets that weed makes in /tmp, one a port, and leaves there."""
+        for port in self._ports.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - weed's choice
+                left.unlink(missing_ok=True)
 
     def _answers(self) -> bool:
         return all(accepts(self._ports[name]) for name in ("filer", "volume", "s3"))
 
     def _keep_keys(self) -> dict[str, str]:
         """The keys of this folder's store, made with its first start."""
-        path = self._data / "keys.json"
+        path = self.data / "keys.json"
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(json.dumps({"access": secrets.token_hex(10), "secret": secrets.token_hex(20)}))
+            _write_private(path, json.dumps({"access": secrets.token_hex(10), "secret": secrets.token_hex(20)}))
         keys: dict[str, str] = json.loads(path.read_text())
         return keys
 
     def _keep_ports(self) -> dict[str, int]:
         """The ports of this folder's store; new ones where somebody else has taken one."""
-        path = self._data / "ports.json"
+        path = self.data / "ports.json"
         if path.exists():
             kept: dict[str, int] = json.loads(path.read_text())
             if not any(accepts(port) for port in kept.values()):
@@ -94,6 +111,15 @@ class WeedNode:
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         path.write_text(json.dumps(ports))
         return ports
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
 
 
 def render_identities(keys: Mapping[str, str]) -> dict[str, object]:
@@ -112,6 +138,8 @@ def render_flags(ports: Mapping[str, int], *, volumes: Path, s3_config: Path) ->
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         f"-s3.config={s3_config}",
+        "-s3.autoCreateBucket=false",  # a misspelt bucket is an error
+        f"-volume.max={VOLUMES_MAX}",
         "-webdav=false",
         "-admin.ui=false",
         "-s3.port.iceberg=0",

@@ -1,6 +1,7 @@
 """The store for asyncio: the same calls, on an executor of their own."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,8 +26,9 @@ class AsyncBlobs:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="store")
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Await a synchronous call that talks to the store (the registry's, say)."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
+        """Await a synchronous call that talks to the store (the registry's, say); what it logs keeps its trace."""
+        call = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def uri(self, key: str) -> str:
         """The address of ``key``."""

@@ -17,4 +17,6 @@ def pyarrow_filesystem(settings: StoreSettings) -> Any:
         region=settings.region,
         scheme=endpoint.scheme if endpoint else "https",
         endpoint_override=endpoint.netloc if endpoint else None,
+        connect_timeout=settings.connect_timeout_s,
+        request_timeout=settings.read_timeout_s,
     )

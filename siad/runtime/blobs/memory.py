@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from siad.core.errors import ConflictError, MissingError, TransientError
-from siad.runtime.blobs.port import Blob, BlobInfo
+from siad.runtime.blobs.port import Blob, BlobInfo, key_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,3 @@ class MemoryBlobs:
         if self.down:
             msg = f"store {self.bucket} is down"
             raise TransientError(msg)
-
-
-def key_in(bucket: str, uri: str) -> str:
-    """The key of an ``s3://`` address that must be in ``bucket``.
-
-    Raises:
-        ValueError: another bucket's address, or none at all.
-    """
-    head = f"s3://{bucket}/"
-    if not uri.startswith(head) or len(uri) == len(head):
-        msg = f"{uri!r} is not an address in bucket {bucket!r}"
-        raise ValueError(msg)
-    return uri[len(head) :]

@@ -2,6 +2,9 @@
 
 Every call may raise ``TransientError`` while the store is away (no connection, time-out, 5xx, slow-down). A refusal
 (403) is ``PermissionError`` with what was asked: waiting does not mend it.
+
+Where equal bytes have equal etags (most stores), an object that goes back to bytes it once had passes for unmoved. So
+what is moved by conditional puts holds something that never comes twice: a revision, a holder with an expiry.
 """
 
 from collections.abc import Iterator, Mapping
@@ -68,7 +71,7 @@ class Blobs(Protocol):
         if_absent: bool = False,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Write one object whole (in parts where it is large) and return its etag.
+        """Write one object whole and return its etag; nobody ever sees a part of it.
 
         Args:
             key: where.
@@ -80,6 +83,7 @@ class Blobs(Protocol):
 
         Raises:
             ConflictError: the condition failed; nothing was written.
+            TransientError: the store is away; perhaps it was written, perhaps not.
         """
         ...
 
@@ -108,3 +112,16 @@ def get_verified(blobs: Blobs, key: str, *, sha256: str) -> bytes:
         msg = f"{blobs.uri(key)} refused: {len(data)} bytes with SHA-256 {found}, expected {sha256}"
         raise CorruptError(msg)
     return data
+
+
+def key_in(bucket: str, uri: str) -> str:
+    """The key of an ``s3://`` address that must be in ``bucket``.
+
+    Raises:
+        ValueError: another bucket's address, or none at all.
+    """
+    head = f"s3://{bucket}/"
+    if not uri.startswith(head) or len(uri) == len(head):
+        msg = f"{uri!r} is not an address in bucket {bucket!r}"
+        raise ValueError(msg)
+    return uri[len(head) :]

@@ -1,5 +1,7 @@
 """The store on S3 or what speaks like it, by boto3. Safe to share between threads."""
 
+import functools
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -7,15 +9,36 @@ from urllib.parse import urlencode
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - boto's own: names, refusals, TLS
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.parsers import ResponseParserError
 
 from siad.core.errors import ConflictError, MissingError, TransientError
-from siad.runtime.blobs.memory import key_in
-from siad.runtime.blobs.port import Blob, BlobInfo
+from siad.runtime.blobs.port import Blob, BlobInfo, key_in
 from siad.runtime.blobs.settings import StoreSettings
 
 _CONFLICT: Final = frozenset({409, 412})
-_SLOW_DOWN: Final = frozenset({408, 429})
+_AGAIN: Final = frozenset({408, 429})
+_AGAIN_CODES: Final = frozenset({"RequestTimeout", "IncompleteBody", "NoSuchUpload"})  # by code: 400 and 404 mean more
+_NOT_SPOKEN: Final = 501
+_AWAY: Final = (
+    ConnectionError,
+    HTTPClientError,  # time-outs, resets, answers cut short
+    IncompleteReadError,
+    ResponseParserError,  # something in between answered with a page of its own
+    CredentialRetrievalError,  # whoever lends us keys is away
+    MetadataRetrievalError,
+)
+_NO_KEYS: Final = (NoCredentialsError, PartialCredentialsError)
 
 
 class S3Blobs:
@@ -24,8 +47,7 @@ class S3Blobs:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         access, secret = settings.access_key, settings.secret_key
-        self._s3 = boto3.session.Session().client(
-            "s3",
+        self._s3 = _client(
             endpoint_url=settings.endpoint_url,
             region_name=settings.region,
             aws_access_key_id=access.get_secret_value() if access else None,
@@ -58,7 +80,7 @@ class S3Blobs:
                     msg = f"bucket {bucket!r} does not exist; make it, or set SIAD_STORE_CREATE_BUCKET=true"
                     raise MissingError(msg) from error
                 with suppress(self._s3.exceptions.BucketAlreadyOwnedByYou, self._s3.exceptions.BucketAlreadyExists):
-                    self._s3.create_bucket(Bucket=bucket)
+                    self._s3.create_bucket(Bucket=bucket, **self._place())
 
     def uri(self, key: str) -> str:
         """The address of ``key``."""
@@ -93,20 +115,29 @@ class S3Blobs:
         if_absent: bool = False,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Write one object whole (in parts where it is large) and return its etag."""
-        condition: dict[str, Any] = {}
-        if if_match is not None:
-            condition["IfMatch"] = f'"{if_match}"'
-        if if_absent:
-            condition["IfNoneMatch"] = "*"
-        described: dict[str, Any] = {"ContentType": content_type}
+        """Write one object whole and return its etag: in parts where it is large, unless there is a condition.
+
+        SeaweedFS 4.48 lets two of four racers complete an upload in parts under one condition; a single request it
+        serialises. So whatever has a condition goes up in one request, up to S3's 5 GB.
+        """
+        how: dict[str, Any] = {"ContentType": content_type}
         if tags:
-            described["Tagging"] = urlencode(tags)
+            how["Tagging"] = urlencode(tags)
+        if if_match is not None:
+            how["IfMatch"] = f'"{if_match}"'
+        if if_absent:
+            how["IfNoneMatch"] = "*"
+        in_parts = len(data) > self._settings.part_bytes and if_match is None and not if_absent
         with self._told("write", key):
-            if len(data) > self._settings.part_bytes:
-                return self._put_in_parts(key, data, described, condition)
-            answer = self._s3.put_object(Bucket=self._settings.bucket, Key=key, Body=data, **described, **condition)
-            return _bare(answer["ETag"])
+            try:
+                return self._put_in_parts(key, data, how) if in_parts else self._put_whole(key, data, how)
+            except ClientError as error:
+                if _was_sent_again(error) and (etag := self._etag_of_ours(key, data)) is not None:
+                    return etag
+                if if_match is not None and _code(error) == "NoSuchKey":  # AWS, where others say 412
+                    msg = f"{self.uri(key)} is gone, so it has no etag {if_match}; nothing was written"
+                    raise ConflictError(msg) from error
+                raise
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[BlobInfo]:
         """Every object whose key begins with ``prefix``, by key, after ``start_after``."""
@@ -128,54 +159,106 @@ class S3Blobs:
         with self._told("look at", ""):
             self._s3.head_bucket(Bucket=self._settings.bucket)
 
-    def _put_in_parts(self, key: str, data: bytes, described: Mapping[str, Any], condition: Mapping[str, Any]) -> str:
-        """The condition is held with the last call, which makes the object appear; before it nobody sees a thing."""
+    def _put_whole(self, key: str, data: bytes, how: Mapping[str, Any]) -> str:
+        return _bare(self._s3.put_object(Bucket=self._settings.bucket, Key=key, Body=data, **how)["ETag"])
+
+    def _put_in_parts(self, key: str, data: bytes, how: Mapping[str, Any]) -> str:
+        """The last call makes the object appear; before it nobody sees a thing."""
         where: Any = {"Bucket": self._settings.bucket, "Key": key}
-        upload = self._s3.create_multipart_upload(**where, **described)["UploadId"]
+        upload = self._s3.create_multipart_upload(**where, **how)["UploadId"]
         try:
             size, parts = self._settings.part_bytes, list[Any]()
             for number, begin in enumerate(range(0, len(data), size), start=1):
                 body = data[begin : begin + size]
                 answer = self._s3.upload_part(**where, UploadId=upload, PartNumber=number, Body=body)
                 parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-            done = self._s3.complete_multipart_upload(
-                **where, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
-            )
+            done = self._s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
         except (ClientError, BotoCoreError):
             with suppress(ClientError, BotoCoreError):  # what is left over the store's lifecycle rule clears
                 self._s3.abort_multipart_upload(**where, UploadId=upload)
             raise
         return _bare(done["ETag"])
 
+    def _etag_of_ours(self, key: str, data: bytes) -> str | None:
+        """The etag of what lies at ``key`` if it is what we sent.
+
+        A put whose acknowledgement was lost is sent again by boto3, and then refused because of itself: that is no
+        lost race. Another's equal bytes would be taken for ours; what is raced for holds who wrote it.
+        """
+        try:
+            found = self.get(key)
+        except MissingError:
+            return None
+        return found.etag if found.data == data else None
+
+    def _place(self) -> dict[str, Any]:
+        """AWS wants to be told the region of a new bucket, unless it is its first."""
+        if self._settings.endpoint_url is not None or self._settings.region == "us-east-1":
+            return {}
+        return {"CreateBucketConfiguration": {"LocationConstraint": self._settings.region}}
+
     @contextmanager
     def _told(self, what: str, key: str) -> Iterator[None]:
-        """Turn boto3's errors into the port's."""
-        uri = self.uri(key)
+        """Turn boto3's errors into the port's; what is none of them is a bug and stays what it is."""
+        failure = f"could not {what} {self.uri(key)}"
         try:
             yield
         except ClientError as error:
-            raise _translated(error, f"could not {what} {uri}") from error
-        except (BotoCoreError, HTTPClientError) as error:
-            msg = f"store at {self._settings.endpoint_url or 'AWS'} is away, could not {what} {uri}: {error}"
+            if (known := _translated(error, failure)) is None:
+                raise
+            raise known from error
+        except _NO_KEYS as error:
+            msg = (
+                f"{failure}: {error}; set SIAD_STORE_ACCESS_KEY and SIAD_STORE_SECRET_KEY, or give this machine a role"
+            )
+            raise PermissionError(msg) from error
+        except _AWAY as error:
+            msg = f"store at {self._settings.endpoint_url or 'AWS'} is away, {failure}: {error}"
             raise TransientError(msg) from error
 
 
-def _translated(error: ClientError, failure: str) -> Exception:
-    status = _status(error)
-    words = f"{failure}: {error.response.get('Error', {}).get('Code', status)}"
-    if status == 404:
+@functools.cache
+def _session() -> boto3.session.Session:
+    return boto3.session.Session()
+
+
+_MAKING: Final = threading.Lock()  # clients may be shared between threads, the session that makes them may not
+
+
+def _client(**how: Any) -> Any:
+    """Make a client; the first takes 0.2 s to read what S3 is, the others of this process 5 ms."""
+    with _MAKING:
+        return _session().client("s3", **how)
+
+
+def _translated(error: ClientError, failure: str) -> Exception | None:
+    status, code = _status(error), _code(error)
+    words = f"{failure}: {code}, {error.response.get('Error', {}).get('Message', 'no more was said')}"
+    if status == 404 and code not in _AGAIN_CODES:
         return MissingError(f"{words}; nothing lies there")
     if status in _CONFLICT:
         return ConflictError(f"{words}; somebody else wrote first, nothing was changed")
-    if status == 403:
+    if status == 403 and code == "RequestTimeTooSkewed":
+        return PermissionError(f"{words}; set this machine's clock")
+    if status in {401, 403}:
         return PermissionError(f"{words}; check SIAD_STORE_ACCESS_KEY, SIAD_STORE_SECRET_KEY and the bucket's policy")
-    if status in _SLOW_DOWN or status >= 500:
+    if status in _AGAIN or code in _AGAIN_CODES or (status >= 500 and status != _NOT_SPOKEN):
         return TransientError(words)
-    return error
+    return None
+
+
+def _was_sent_again(error: ClientError) -> bool:
+    """Whether boto3 tried before, and the first answer may have been lost; only a refusal can come of that."""
+    again = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
+    return again and _status(error) in {404, *_CONFLICT}
 
 
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", _status(error)))
 
 
 def _bare(etag: str) -> str:

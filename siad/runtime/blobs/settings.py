@@ -1,6 +1,9 @@
 """Where the store is."""
 
-from pydantic import Field, SecretStr
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from siad.runtime.settings import Settings
@@ -11,7 +14,8 @@ class StoreSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="SIAD_STORE_")
 
-    bucket: str = Field(min_length=3)  # no default: weights in the wrong bucket would serve the wrong plant
+    # no default: weights in the wrong bucket would serve the wrong plant
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     endpoint_url: str | None = None  # None: AWS
     access_key: SecretStr | None = None  # None: what boto3 finds by itself (role, profile)
     secret_key: SecretStr | None = None
@@ -21,3 +25,16 @@ class StoreSettings(Settings):
     connect_timeout_s: float = Field(default=3.0, gt=0)
     read_timeout_s: float = Field(default=20.0, gt=0)  # a stalled answer counts as the store being away
     part_bytes: int = Field(default=8 * 2**20, ge=5 * 2**20)  # objects over it go up in parts of it; S3 wants 5 MB
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Self:
+        if self.endpoint_url is not None:
+            address = urlsplit(self.endpoint_url)
+            if address.scheme not in {"http", "https"} or not address.hostname:
+                msg = f"endpoint_url {self.endpoint_url!r} is no address; write http://host:port or https://host"
+                raise ValueError(msg)
+        if (self.access_key is None) != (self.secret_key is None):
+            given, missing = ("access_key", "secret_key") if self.secret_key is None else ("secret_key", "access_key")
+            msg = f"{given} is set and {missing} is not; set both, or neither for what boto3 finds by itself"
+            raise ValueError(msg)
+        return self

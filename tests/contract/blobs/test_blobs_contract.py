@@ -98,13 +98,22 @@ def test_a_put_if_match_replaces_only_what_was_seen(blobs: Blobs) -> None:
 
 
 def test_a_put_if_match_on_nothing_is_refused(blobs: Blobs) -> None:
-    with pytest.raises((ConflictError, MissingError)):
+    with pytest.raises(ConflictError):
         blobs.put("k", b"1", if_match="0" * 32)
     assert blobs.head("k") is None
 
 
+def test_what_was_deleted_is_absent_and_matches_no_more(blobs: Blobs) -> None:
+    seen = blobs.put("k", b"1")
+    blobs.delete("k")
+    with pytest.raises(ConflictError):
+        blobs.put("k", b"2", if_match=seen)
+    blobs.put("k", b"3", if_absent=True)
+    assert blobs.get("k").data == b"3"
+
+
 def test_of_many_who_put_if_absent_one_wins(blobs: Blobs) -> None:
-    for round_ in range(5):
+    for round_ in range(3):
         key = f"race/{round_}"
 
         def race(racer: int, key: str = key) -> bool:
@@ -151,6 +160,23 @@ def test_a_large_object_keeps_its_condition(blobs: Blobs) -> None:
     with pytest.raises(ConflictError):
         blobs.put("large", b"x" * (9 * 2**20), if_absent=True)
     assert blobs.get("large").data == b"first"
+
+
+@pytest.mark.parametrize("condition", ["absent", "match"])
+def test_of_many_who_put_a_large_object_one_wins(blobs: Blobs, condition: str) -> None:
+    seen = blobs.put("large", b"first") if condition == "match" else None
+
+    def race(racer: int) -> bool:
+        try:
+            blobs.put("large", bytes([racer]) * (8 * 2**20 + 1), if_match=seen, if_absent=seen is None)
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        won = list(pool.map(race, range(4)))
+    assert sum(won) == 1
+    assert set(blobs.get("large").data) == {won.index(True)}
 
 
 def test_bytes_that_are_not_those_of_the_digest_are_refused(blobs: Blobs) -> None:
