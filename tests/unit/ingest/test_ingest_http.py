@@ -5,7 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from siad.core.documents import read_line, read_receipt
@@ -231,6 +233,41 @@ async def test_what_was_inspected_may_be_called_normal_later(
     assert answer.status_code == 202
     assert len(list(blobs.list("normals/press-1/lid/"))) == 1
     assert [event.intent for event in images_told(bus)] == [Intent.INSPECT] * 2  # the first word stands
+
+
+@pytest.mark.usefixtures("line")
+@pytest.mark.parametrize(
+    ("extension", "stored_as", "depth", "channels"),
+    [
+        (".jpg", "jpg", np.uint8, 3),
+        (".png", "png", np.uint16, 1),
+        (".png", "png", np.uint8, 3),
+        (".bmp", "bmp", np.uint8, 3),
+        (".tiff", "tif", np.uint16, 3),
+        (".webp", "webp", np.uint8, 3),
+    ],
+)
+async def test_every_format_keeps_its_bytes_and_its_name(
+    client: httpx.AsyncClient, blobs: MemoryBlobs, extension: str, stored_as: str, depth: type, channels: int
+) -> None:
+    data = cv2.imencode(extension, np.full((8, 16, channels), 77, depth))[1].tobytes()
+    answer = await client.post(IMAGES, content=data)  # no Content-Type: the bytes say what they are
+    said = answer.json()
+    assert (answer.status_code, said["width_px"], said["height_px"], said["channels"]) == (202, 16, 8, channels)
+    assert said["bits"] == 8 * np.dtype(depth).itemsize
+    assert said["image_uri"].endswith(f"{said['image_id']}.{stored_as}")
+    assert blobs.get(blobs.key_of(said["image_uri"])).data == data
+
+
+@pytest.mark.usefixtures("line")
+async def test_the_same_upload_many_times_at_once_is_one_capture(
+    client: httpx.AsyncClient, blobs: MemoryBlobs, bus: MemoryBus, png: bytes
+) -> None:
+    answers = await asyncio.gather(*(client.post(IMAGES, content=png, params={"intent": "normal"}) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["capture_id"] for answer in answers}) == 1
+    assert len(list(blobs.list("captures/"))) == len(list(blobs.list("normals/"))) == 1
+    assert len(set(images_told(bus))) == 1
 
 
 @pytest.mark.usefixtures("line")
