@@ -6,12 +6,17 @@ import secrets
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from siad.core.errors import ConflictError, TransientError
+from siad.runtime.blobs.s3 import S3Blobs
+from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.child import Child, accepts, free_ports
 
 READY_S = 60.0
 STOP_S = 5.0
+READY_BUCKET = "siad-ready"  # holds one object, to see after a start that old ones can be read
 VOLUMES_MAX = 1000  # files that grow as they fill; a bucket needs one at least, and weed's own guess is one a free GB
 _LISTENERS = ("master", "volume", "filer", "s3", "admin")  # each wants an HTTP and a gRPC port
 
@@ -90,7 +95,17 @@ class WeedNode:
                 left.unlink(missing_ok=True)
 
     def _answers(self) -> bool:
-        return all(accepts(self._ports[name]) for name in ("filer", "volume", "s3"))
+        """Whether it gives back what it was given before this start; it listens seconds before it can."""
+        if not all(accepts(self._ports[name]) for name in ("filer", "volume", "s3")):
+            return False
+        probe = S3Blobs(StoreSettings.of(self.environment(READY_BUCKET)))
+        try:
+            probe.ensure_bucket()
+            with suppress(ConflictError):
+                probe.put("ready", b"ready", if_absent=True)
+            return probe.get("ready").data == b"ready"
+        except TransientError:
+            return False
 
     def _keep_keys(self) -> dict[str, str]:
         """The keys of this folder's store, made with its first start."""

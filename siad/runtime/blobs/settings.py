@@ -1,5 +1,6 @@
 """Where the store is."""
 
+from collections.abc import Mapping
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -25,6 +26,12 @@ class StoreSettings(Settings):
     connect_timeout_s: float = Field(default=3.0, gt=0)
     read_timeout_s: float = Field(default=20.0, gt=0)  # a stalled answer counts as the store being away
     part_bytes: int = Field(default=8 * 2**20, ge=5 * 2**20)  # objects over it go up in parts of it; S3 wants 5 MB
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> Self:
+        """What a stage with that environment would read."""
+        prefix = str(cls.model_config.get("env_prefix", ""))
+        return cls.model_validate({name.removeprefix(prefix).lower(): value for name, value in env.items()})
 
     @model_validator(mode="after")
     def _make_sense(self) -> Self:

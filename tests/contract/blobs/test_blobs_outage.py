@@ -20,6 +20,7 @@ from tests.fixtures.store import settings_of
 T = TypeVar("T")
 WRITERS = 4
 DOWN_S = 0.3
+PAUSE_S = 0.02  # the store is to fall, not this machine
 
 
 @dataclass
@@ -88,11 +89,13 @@ class Work:
                 self.blobs.put(key, data, if_absent=True)
             except TransientError:
                 self.refused += 1
+                time.sleep(PAUSE_S)
                 continue  # the same again
             except ConflictError:  # written after all, before it fell: so much may be in doubt, and no more
                 assert patiently(partial(self.blobs.get, key)).data == data
             self.acknowledged[key] = data
             number += 1
+            time.sleep(PAUSE_S)
 
     def count(self) -> None:
         while not self.stop.is_set():
@@ -103,6 +106,7 @@ class Work:
                 self.counted = int(seen.data) + 1
             except TransientError:
                 self.refused += 1
+                time.sleep(PAUSE_S)
             except ConflictError:  # its own, of which it never heard
                 continue
 
@@ -111,6 +115,7 @@ class Work:
             for key, data in list(self.acknowledged.items())[-3:]:
                 assert patiently(partial(self.blobs.get, key)).data == data
                 assert patiently(partial(self.blobs.head, key)) is not None
+            time.sleep(PAUSE_S)
 
 
 def test_nothing_acknowledged_is_lost_by_a_store_that_is_killed_at_work(store: Falling) -> None:
@@ -120,11 +125,10 @@ def test_nothing_acknowledged_is_lost_by_a_store_that_is_killed_at_work(store: F
         workers = [pool.submit(work.write, writer) for writer in range(WRITERS)]
         workers += [pool.submit(work.count), pool.submit(work.read)]
         try:
-            for _ in range(2):
-                work.wait_for_more(50)
-                store.fall()
-                time.sleep(DOWN_S)
-                store.rise()
+            work.wait_for_more(50)
+            store.fall()
+            time.sleep(DOWN_S)
+            store.rise()
             work.wait_for_more(50)
         finally:
             work.stop.set()
@@ -132,7 +136,9 @@ def test_nothing_acknowledged_is_lost_by_a_store_that_is_killed_at_work(store: F
             worker.result()  # raises what its thread died of: nobody may see anything but TransientError
     assert work.refused > 0
     assert int(store.blobs.get("counter").data) >= work.counted > 0
-    assert {key: store.blobs.get(key).data for key in work.acknowledged} == work.acknowledged
+    with ThreadPoolExecutor(WRITERS) as pool:
+        found = pool.map(store.blobs.get, work.acknowledged)
+    assert [blob.data for blob in found] == list(work.acknowledged.values())
 
 
 def test_a_large_object_that_was_acknowledged_outlives_its_store(own_weed_node: WeedNode) -> None:
@@ -153,4 +159,4 @@ def patiently(call: Callable[[], T]) -> T:
             return call()
         except TransientError:
             assert time.monotonic() < end_s
-            time.sleep(0.05)
+            time.sleep(PAUSE_S)
