@@ -20,7 +20,6 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
-from botocore.parsers import ResponseParserError
 
 from siad.core.errors import ConflictError, MissingError, TransientError
 from siad.runtime.blobs.port import Blob, BlobInfo, key_in
@@ -34,7 +33,6 @@ _AWAY: Final = (
     ConnectionError,
     HTTPClientError,  # time-outs, resets, answers cut short
     IncompleteReadError,
-    ResponseParserError,  # something in between answered with a page of its own
     CredentialRetrievalError,  # whoever lends us keys is away
     MetadataRetrievalError,
 )
