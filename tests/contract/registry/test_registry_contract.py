@@ -11,8 +11,9 @@ from siad.core.errors import ConflictError, CorruptError, MissingError
 from siad.core.events import SegmenterStatus, WeightsKind
 from siad.core.keys import manifest_key, part_key, weights_pointer_key
 from siad.core.manifest import Manifest, part_of
+from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob, BlobInfo, Blobs
-from siad.runtime.registry import Pointer, Registry
+from siad.runtime.registry import HISTORY_MAX, Pointer, Registry
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS = {"backbone": b"shared by all", "bank": b"of this line"}
@@ -111,11 +112,62 @@ def test_a_torn_pointer_is_named(blobs: Blobs) -> None:
         Registry(blobs).pointer(WeightsKind.TEACHER, "line-1", "cap")
 
 
-def test_two_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) -> None:
+def test_a_damaged_part_is_healed_by_the_next_release_that_holds_it(blobs: Blobs) -> None:
+    registry, manifest = Registry(blobs), manifest_of(PARTS)
+    registry.store(manifest, PARTS)
+    key = part_key(manifest.part("bank").sha256)
+    blobs.put(key, bytes(len(PARTS["bank"])))  # as long as it should be
+    registry.store(manifest, PARTS)
+    assert registry.parts(manifest) == PARTS
+
+
+def test_a_pointer_of_another_line_is_not_followed(blobs: Blobs) -> None:
     registry = Registry(blobs)
-    seen: Pointer | None = None
-    for round_ in range(12):
-        candidates = [manifest_of(PARTS, threshold=round_ + racer / 10) for racer in (1, 2)]
+    release(registry, manifest_of(PARTS), None)
+    copied = blobs.get(weights_pointer_key("teacher", "line-1", "cap")).data
+    blobs.put(weights_pointer_key("teacher", "line-2", "cap"), copied)
+    with pytest.raises(CorruptError, match=r"is the teacher pointer of line-1/cap; the line keeps what it has"):
+        registry.pointer(WeightsKind.TEACHER, "line-2", "cap")
+
+
+def test_one_torn_pointer_hides_no_other(blobs: Blobs) -> None:
+    registry = Registry(blobs)
+    whole = release(registry, manifest_of(PARTS), None)
+    blobs.put(weights_pointer_key("teacher", "line-0", "cap"), b"{")
+    blobs.put(weights_pointer_key("segmenter", "line-1", "cap"), b"another kind's")
+    assert registry.pointers(WeightsKind.TEACHER) == [whole]
+
+
+def test_a_pointer_remembers_its_last_moves_and_no_more(blobs: Blobs) -> None:
+    registry = Registry(blobs)
+    manifests = [manifest_of(PARTS, threshold=float(number)) for number in range(HISTORY_MAX + 2)]
+    pointer: Pointer | None = None
+    for manifest in manifests:
+        blobs.put(manifest_key("line-1", "cap", manifest.weights), manifest.to_json())
+        pointer = registry.point(manifest, expected=pointer, released_at=NOW)
+    assert pointer is not None
+    assert pointer.revision == HISTORY_MAX + 2
+    assert pointer.history == tuple(manifest.weights for manifest in manifests[-2:0:-1])
+
+
+def test_who_saw_an_old_pointer_moves_nothing(blobs: Blobs) -> None:
+    registry = Registry(blobs)
+    old, new = manifest_of(PARTS), manifest_of(PARTS, threshold=2.0)
+    first = release(registry, old, None)
+    second = release(registry, new, first)
+    for expected in (None, first):
+        with pytest.raises(ConflictError):
+            registry.point(old, expected=expected, released_at=NOW)
+    assert registry.pointer(WeightsKind.TEACHER, "line-1", "cap") == second
+
+
+def test_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) -> None:
+    """Two release something new, one rolls back to what served before; the history is the list of winners."""
+    registry, won, seen = Registry(blobs), list[str](), None
+    for round_ in range(60 if isinstance(blobs, MemoryBlobs) else 8):
+        racers = [manifest_of(PARTS, threshold=round_ + racer / 10) for racer in (1, 2)]
+        if won:
+            racers.append(registry.manifest("line-1", "cap", won[0]))
 
         def race(manifest: Manifest, seen: Pointer | None = seen) -> Pointer | None:
             try:
@@ -123,13 +175,27 @@ def test_two_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) ->
             except ConflictError:
                 return None
 
-        with ThreadPoolExecutor(2) as pool:
-            winners = [pointer for pointer in pool.map(race, candidates) if pointer is not None]
+        with ThreadPoolExecutor(len(racers)) as pool:
+            watched = pool.submit(serving_whole, registry, round_)
+            winners = [pointer for pointer in pool.map(race, racers) if pointer is not None]
+            watched.result()
         assert len(winners) == 1
         seen = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
         assert seen == winners[0]
         assert seen.revision == round_ + 1
-        assert registry.parts(registry.manifest("line-1", "cap", seen.weights)) == PARTS
+        assert seen.history == tuple(reversed(won))[:HISTORY_MAX]
+        won.append(seen.weights)
+    assert len(set(won)) > 1
+
+
+def serving_whole(registry: Registry, round_: int) -> None:
+    """Whoever looks meanwhile finds the old pointer or the new, and all that it names."""
+    pointer = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
+    if pointer is None:
+        assert round_ == 0
+        return
+    assert pointer.revision in {round_, round_ + 1}
+    assert registry.parts(registry.manifest("line-1", "cap", pointer.weights)) == PARTS
 
 
 class PowerCutError(Exception):
@@ -186,6 +252,8 @@ def test_a_crash_at_any_write_leaves_what_served_and_a_repeat_heals(
     with pytest.raises(PowerCutError):
         release(Registry(Mortal(blobs, write, dies_after)), new, first)
     registry = Registry(blobs)
+    if blobs.head(manifest_key("line-1", "cap", new.weights)) is not None:
+        assert registry.parts(new) == PARTS  # who finds a manifest finds what it names
     serving = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
     assert serving is not None
     assert registry.parts(registry.manifest("line-1", "cap", serving.weights)) in (old_parts, PARTS)
@@ -199,3 +267,17 @@ def test_a_part_that_is_there_is_not_sent_again(blobs: Blobs) -> None:
     counted = Mortal(blobs, writes_left=1, dies_after=False)  # the manifest alone may be written
     Registry(counted).store(manifest_of(PARTS, threshold=3.0), PARTS)
     assert counted.writes_left == 0
+
+
+@pytest.mark.parametrize("dies_after", [False, True])
+@pytest.mark.parametrize("write", range(4))
+def test_a_crash_in_the_first_release_of_all_points_at_nothing_that_is_missing(write: int, *, dies_after: bool) -> None:
+    blobs, manifest = MemoryBlobs(), manifest_of(PARTS)
+    with pytest.raises(PowerCutError):
+        release(Registry(Mortal(blobs, write, dies_after)), manifest, None)
+    registry = Registry(blobs)
+    pointer = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
+    assert (pointer is not None) == (write == 3 and dies_after)
+    if pointer is None:
+        pointer = release(registry, manifest, None)
+    assert registry.parts(registry.manifest("line-1", "cap", pointer.weights)) == PARTS
