@@ -35,9 +35,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def settings() -> IngestSettings:
-    return IngestSettings(
-        upload_max_bytes=20_000, pixels_max=10_000, queue_max=1, queue_wait_s=0.05, body_timeout_s=0.2
-    )
+    return IngestSettings(upload_max_bytes=20_000, pixels_max=10_000, uploads_max=3, queue_max=1)
 
 
 @pytest.fixture
