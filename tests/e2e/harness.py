@@ -67,14 +67,18 @@ class StageProcess:
 
     async def is_ready(self) -> bool:
         """Ask it; a process that has ended is an error."""
-        if not self.alive:
-            code = self._process.returncode if self._process else None
-            msg = f"{self.name} ended with {code}; {self.log} ends:\n{self.tail()}"
-            raise AssertionError(msg)
+        self.require_alive()
         try:
             return (await self.get(self.ready_path)).status_code == 200
         except httpx.TransportError:
             return False
+
+    def require_alive(self) -> None:
+        """Fail with the end of its log where it has ended by itself."""
+        if not self.alive:
+            code = self._process.returncode if self._process else None
+            msg = f"{self.name} ended with {code}; {self.log} ends:\n{self.tail()}"
+            raise AssertionError(msg)
 
     async def get(self, path: str) -> httpx.Response:
         """Ask it over HTTP."""
@@ -161,8 +165,7 @@ class Plant:
                 await stage.wait_ready()
             yield self
         finally:
-            for stage in self.stages.values():
-                await stage.stop()
+            await asyncio.gather(*(stage.stop() for stage in self.stages.values()))
 
 
 async def wait_for(

@@ -14,7 +14,7 @@ from tests.e2e.line import until_no_lag
 pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 CAPTURES = 120
-PER_S = 8.0
+PER_S = 15.0  # more than is done meanwhile, so that the victim dies with its hands full
 KILL_AFTER = 30  # captures that the victim must have done before it dies
 IN_FLIGHT_MAX = 64  # so many may be done twice: handled, perhaps published, not committed
 
