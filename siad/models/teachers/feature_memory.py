@@ -43,7 +43,7 @@ class Recipe:
     backbone: Variant = "lite0"
     input_px: int = 384
     stages: tuple[int, ...] = (2, 4, 5)
-    weights: tuple[float, ...] = (1.0, 1.0, 0.5)  # of the stages in the map; the deep one sees whole parts, and blurs
+    weights: tuple[float, ...] = (0.5, 1.0, 0.25)  # of the stages in the map: fine detail, parts, the whole
     grid_stride: int = 16  # px of the input between two places; a deeper stage keeps its own
     places_max: int = 2_000  # kept a stage
     candidates_max: int = 20_000  # places that these are chosen from
@@ -192,7 +192,7 @@ def _memorise(
         memory[f"bank.s{stage}"] = bank
         everything = torch.cat(apart)
         calibration.centre_L.append(float(everything.mean()))
-        calibration.spread_L.append(max(float(everything.std()), 1e-6))  # equal normals have none
+        calibration.spread_L.append(max(float(everything.std()), 1e-3))  # equal normals have none
         for image, stages in enumerate(described):
             apart_of[image].append(apart[image].view(1, *stages[index][0]))
     memory["centre"], memory["spread"] = torch.tensor(calibration.centre_L), torch.tensor(calibration.spread_L)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_SAME = 0.01
 PROJECTION = 64  # dimensions in which places are chosen; distances survive it (Johnson and Lindenstrauss 1984)
 
 
@@ -75,9 +76,10 @@ def distances(places_ND: Tensor, bank_MD: Tensor, *, hidden_M: Tensor | None = N
         hidden_M: bool [M]; what is true is not looked at. At least one must be left.
 
     Returns:
-        float32 [N], 0 to 2.
+        float32 [N], 0.01 to 2. Nearer than 0.01 is the same place: there the root would turn the last bit of a
+        product, which differs between processors, into the fourth digit of a distance.
     """
     cosine_NM = places_ND @ bank_MD.T
     if hidden_M is not None:
         cosine_NM.masked_fill_(hidden_M, -torch.inf)
-    return (2 - 2 * cosine_NM.amax(1)).clamp_min(0).sqrt()
+    return (2 - 2 * cosine_NM.amax(1)).clamp_min(_SAME**2).sqrt()

@@ -36,8 +36,8 @@ def test_images_of_one_shape_go_together_and_answers_keep_their_order() -> None:
 
 def test_a_batch_is_bounded() -> None:
     detector = Brightness()
-    score_maps(detector, [flat(64, 64, 0)] * (BATCH_MAX + 3), input_px=64)
-    assert [shape[0] for shape in detector.asked] == [BATCH_MAX, 3]
+    score_maps(detector, [flat(64, 64, 0)] * (2 * BATCH_MAX + 1), input_px=64)
+    assert [shape[0] for shape in detector.asked] == [BATCH_MAX, BATCH_MAX, 1]
 
 
 def test_an_image_is_scored_alike_alone_and_in_company() -> None:
