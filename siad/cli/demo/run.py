@@ -23,6 +23,7 @@ class Pace:
     per_s: float = 4.0  # captures; about half of what two cores can do while they also train
     captures_min: int = 300
     seconds_min: float = 60.0
+    waiting_per_s: float = 2.0  # once captures_min are sent and no segmenter serves yet: cells must last until it does
     after_swap: int = 100  # captures that the segmenter judges live before the stream may end
     in_flight_max: int = 16  # uploads under way
 
@@ -72,7 +73,7 @@ async def stream(
     cells: Sequence[Cell], *, pace: Pace, send: Sender, seen: Seen, tell: Callable[[Seen, int], None]
 ) -> None:
     """Send cells at a steady pace until the swap was seen, and enough after it."""
-    started = time.monotonic()
+    started = due = time.monotonic()
     gate = asyncio.Semaphore(pace.in_flight_max)
 
     async def hand_over(cell: Cell) -> None:
@@ -80,14 +81,15 @@ async def stream(
             seen.sent[await send(cell, Intent.INSPECT)] = cell.probability
 
     async with asyncio.TaskGroup() as uploads:
-        for number, cell in enumerate(cells):
-            await asyncio.sleep(max(started + number / pace.per_s - time.monotonic(), 0))
+        for number, cell in enumerate(cells, start=1):
+            await asyncio.sleep(max(due - time.monotonic(), 0))
             uploads.create_task(hand_over(cell))
             after = sum(v.weights_kind is WeightsKind.SEGMENTER for v in seen.verdicts)
             tell(seen, after)
-            long_enough = number + 1 >= pace.captures_min and time.monotonic() - started >= pace.seconds_min
-            if long_enough and after >= pace.after_swap:
+            is_enough = number >= pace.captures_min and time.monotonic() - started >= pace.seconds_min
+            if is_enough and after >= pace.after_swap:
                 return
+            due += 1 / (pace.waiting_per_s if is_enough and not after else pace.per_s)
 
 
 async def ask_again(url: str, cells: Sequence[tuple[str, Cell]]) -> dict[str, Judged]:

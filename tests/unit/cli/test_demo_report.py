@@ -1,67 +1,10 @@
 """The demo's report against events made by hand."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from siad.cli.demo.report import Seen, count_swaps, make_report
-from siad.core.events import Decision, Origin, PseudoMaskCreated, VerdictGiven, WeightsKind
-from siad.core.ids import CaptureId, ImageId, WeightsId
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-TEACHER, SEGMENTER = WeightsId("a" * 64), WeightsId("b" * 64)
-
-
-def capture(number: int) -> CaptureId:
-    return CaptureId(f"{number:032x}")
-
-
-def verdict(
-    number: int, score: float, *, kind: WeightsKind = WeightsKind.TEACHER, threshold: float = 1.0
-) -> VerdictGiven:
-    return VerdictGiven(
-        capture_id=capture(number),
-        image_id=ImageId("c" * 64),
-        image_uri="s3://siad/x",
-        line="l",
-        product="p",
-        line_revision=1,
-        captured_at=START,
-        received_at=START,
-        serial="",
-        decision=Decision.REJECT if score >= threshold else Decision.PASS,
-        reason="",
-        score=score,
-        threshold=threshold,
-        regions=(),
-        mask_uri="",
-        weights=TEACHER if kind is WeightsKind.TEACHER else SEGMENTER,
-        weights_kind=kind,
-        origin=Origin.STREAM,
-        judged_at=START + timedelta(seconds=number),
-        wait_s=0.0,
-        fetch_s=0.0,
-        score_s=0.0,
-    )
-
-
-def mask(number: int, score: float) -> PseudoMaskCreated:
-    return PseudoMaskCreated(
-        capture_id=capture(number),
-        image_id=ImageId("c" * 64),
-        image_uri="s3://siad/x",
-        line="l",
-        product="p",
-        captured_at=START,
-        received_at=START,
-        mask_uri="s3://siad/m",
-        mask_sha256="d" * 64,
-        weights=TEACHER,
-        score=score,
-        threshold=1.0,
-        defect_ratio=0.0,
-        regions=(),
-    )
+from siad.cli.demo.report import Judged, Seen, count_swaps, make_report
+from siad.core.events import WeightsKind
+from tests.unit.cli.events import SEGMENTER, capture, mask, verdict
 
 
 def report_of(seen: Seen, fitted_on: set[str] | None = None) -> dict[str, object]:
@@ -114,3 +57,16 @@ def test_both_models_are_held_against_the_same_captures() -> None:
     )
     report = report_of(seen)
     assert report["teacher"]["captures"] == report["segmenter"]["captures"] == 2  # type: ignore[index]
+
+
+def test_what_the_segmenter_says_when_asked_counts_where_it_did_not_judge_live() -> None:
+    seen = Seen(
+        sent={capture(1): 0.0, capture(2): 1.0},
+        verdicts=[verdict(1, 0.0, kind=WeightsKind.SEGMENTER)],
+        pseudo_masks=[mask(1, 0.5), mask(2, 0.6)],
+    )
+    asked: dict[str, Judged] = {capture(n): Judged(score=9.0, is_defect=True, weights=SEGMENTER) for n in (1, 2)}
+    report = make_report(seen, bus="memory", asked=asked, fitted_on=set(), longest_swap_pause_ms=0.0, seconds={})
+    assert report["segmenter"]["captures"] == 2
+    assert report["segmenter"]["image_auroc"] == 1.0
+    assert report["segmenter"]["false_reject_rate"] == 0.0

@@ -352,14 +352,17 @@ async def test_too_many_uploads_are_sent_away_and_the_rest_come_through(client: 
 
     held = [asyncio.create_task(client.post(IMAGES, content=slowly())) for _ in range(3)]  # all the places there are
     waiting = asyncio.create_task(client.post(IMAGES, content=png))
-    async with asyncio.timeout(5):
-        while not metrics.WAITING._value.get():
-            await asyncio.sleep(0.001)
-    away = await client.post(IMAGES, content=png)
+    try:
+        async with asyncio.timeout(20):
+            while not metrics.WAITING._value.get():
+                await asyncio.sleep(0.001)
+        away = await client.post(IMAGES, content=png)
+    finally:
+        go_on.set()  # also where the test fails: an upload that waits for ever would hold up its end
+        answers = await asyncio.gather(*held, waiting)
     assert problem_of(away) == (503, "try-again")
     assert "uploads wait for room already" in away.json()["detail"]
-    go_on.set()
-    assert {answer.status_code for answer in await asyncio.gather(*held, waiting)} == {202}
+    assert {answer.status_code for answer in answers} == {202}
 
 
 @pytest.mark.usefixtures("line")
