@@ -10,6 +10,7 @@ M = places in a bank, D = length of a description, L = stages.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 import numpy as np
@@ -91,7 +92,13 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
     recipe = Recipe.from_json(parts[RECIPE])
-    return FeatureMemory(load_backbone(recipe.backbone, unpack(parts[BACKBONE])), recipe, unpack(parts[MEMORY]))
+    return FeatureMemory(_shared_backbone(recipe.backbone, parts[BACKBONE]), recipe, unpack(parts[MEMORY]))
+
+
+@lru_cache(maxsize=4)
+def _shared_backbone(variant: Variant, data: bytes) -> Backbone:
+    """All lines have the same backbone, and nothing in it changes: 9 MB once, not 9 MB a line."""
+    return load_backbone(variant, unpack(data))
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from siad.core.preprocess import preprocess
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, open_bundle, unpack
 from siad.models.examine import Examiner
-from siad.models.teachers.feature_memory import BACKBONE, MEMORY, Recipe, fit
+from siad.models.teachers.feature_memory import BACKBONE, MEMORY, Recipe, fit, load
 from siad.models.teachers.memory import describe_places
 
 TINY = Recipe(input_px=64, places_max=24, candidates_max=70)
@@ -143,6 +143,13 @@ def test_what_can_not_be_held_out_is_refused(normals: list[str]) -> None:
     images = [part(index) for index in range(min(2, len(normals)))]
     with pytest.raises(ValueError, match="at least 2"):
         fit(images, line="a", product="b", normals=normals, false_reject_budget=0.1, recipe=TINY)
+
+
+def test_lines_share_one_backbone_in_memory() -> None:
+    other = fitted(count=COUNT - 1)
+    parts = {**other.parts, BACKBONE: bytes(bytearray(other.parts[BACKBONE]))}  # as if downloaded again
+    one, two = (load(made.manifest, made_parts) for made, made_parts in ((bundle(), bundle().parts), (other, parts)))
+    assert one._backbone is two._backbone
 
 
 def test_a_recipe_comes_back_as_it_was() -> None:
