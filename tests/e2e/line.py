@@ -43,10 +43,12 @@ class Camera:
             for number in range(count):
                 self.normals.append(await self._send(http, 10_000 + number, intent="normal", defect=False))
 
-    async def send(self, count: int, *, per_s: float) -> None:
-        """Send parts to be judged, one in four defective, at a steady pace."""
+    async def send(self, count: int, *, per_s: float, has_room: Callable[[], bool]) -> None:
+        """Send parts to be judged, one in four defective, at a steady pace; wait while there is no room."""
         async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
             for _ in range(count):
+                while not has_room():
+                    await asyncio.sleep(0.05)
                 number = len(self.inspected)
                 defect = number % 4 == 0
                 self.inspected[await self._send(http, number, intent="inspect", defect=defect)] = defect
