@@ -123,9 +123,17 @@ class WeedNode:
             if not any(accepts(port) for port in kept.values()):
                 return kept
         names = [name for listener in _LISTENERS for name in (listener, f"{listener}.grpc")]
-        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        ports = dict(zip(names, free_ports(len(names)), strict=True)) | _admin_ports()
         path.write_text(json.dumps(ports))
         return ports
+
+
+def _admin_ports() -> dict[str, int]:
+    """Its worker looks for the second at the first + 10000, whatever it is told, and dials for ever."""
+    while True:
+        (port,) = free_ports(1)
+        if port + 10000 <= 65535 and not accepts(port + 10000):
+            return {"admin": port, "admin.grpc": port + 10000}
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ class StoreSettings(Settings):
     create_bucket: bool = False  # make the bucket at the start where it is missing; for one machine
     max_connections: int = Field(default=32, ge=1)  # to the store at once; at least the captures in flight
     connect_timeout_s: float = Field(default=3.0, gt=0)
-    read_timeout_s: float = Field(default=20.0, gt=0)  # a stalled answer counts as the store being away
+    read_timeout_s: float = Field(default=10.0, gt=0)  # without a byte; a stalled answer counts as the store being away
     part_bytes: int = Field(default=8 * 2**20, ge=5 * 2**20)  # objects over it go up in parts of it; S3 wants 5 MB
 
     @classmethod

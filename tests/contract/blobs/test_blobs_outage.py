@@ -39,7 +39,8 @@ def store(request: pytest.FixtureRequest) -> Falling:
         memory = MemoryBlobs()
         return Falling(memory, lambda: setattr(memory, "down", True), lambda: setattr(memory, "down", False))
     node: WeedNode = request.getfixturevalue("own_weed_node")
-    s3 = S3Blobs(settings_of(node.environment("plant")))
+    # what comes while it starts may stall, and is tried again
+    s3 = S3Blobs(settings_of({**node.environment("plant"), "SIAD_STORE_READ_TIMEOUT_S": "2"}))
     s3.ensure_bucket()
     return Falling(s3, node.kill, node.start)
 
@@ -76,7 +77,7 @@ class Work:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def wait_for_more(self, count: int) -> None:
-        end_s, had = time.monotonic() + 30, len(self.acknowledged)
+        end_s, had = time.monotonic() + 60, len(self.acknowledged)
         while len(self.acknowledged) < had + count:
             assert time.monotonic() < end_s
             time.sleep(0.02)
@@ -153,7 +154,7 @@ def test_a_large_object_that_was_acknowledged_outlives_its_store(own_weed_node: 
 
 def patiently(call: Callable[[], T]) -> T:
     """Call until the store is back: it listens before it has found its volumes again."""
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 60
     while True:
         try:
             return call()

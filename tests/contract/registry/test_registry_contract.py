@@ -138,7 +138,8 @@ def test_one_torn_pointer_hides_no_other(blobs: Blobs) -> None:
     assert registry.pointers(WeightsKind.TEACHER) == [whole]
 
 
-def test_a_pointer_remembers_its_last_moves_and_no_more(blobs: Blobs) -> None:
+def test_a_pointer_remembers_its_last_moves_and_no_more() -> None:
+    blobs = MemoryBlobs()
     registry = Registry(blobs)
     manifests = [manifest_of(PARTS, threshold=float(number)) for number in range(HISTORY_MAX + 2)]
     pointer: Pointer | None = None
