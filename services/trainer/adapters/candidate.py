@@ -126,19 +126,23 @@ def _best_mark(defects: Sequence[Scored], *, otherwise: float) -> float:
     return float(cuts[int(np.argmax(agreement[:-1]))])
 
 
-def figures_of(scored: Iterable[Scored], *, image_threshold: float) -> Figures:
-    """What a detector did on the captures held out to check by."""
-    known = [one for one in scored if one.member.use is Use.CHECK]
-    is_defect = [one.member.role is Role.DEFECT for one in known]
-    rejected = [one.score >= image_threshold for one in known]
-    masks_P = np.concatenate([one.mask_P for one in known])
-    maps_P = np.concatenate([one.map_P for one in known])
+def figures_of(scored: Sequence[Scored], *, image_threshold: float) -> Figures:
+    """What a detector did on captures that it never saw.
+
+    The good captures to calibrate on made the threshold, so they say nothing of false rejects; of all else, that no
+    threshold or only the good ones had a part in, every held-out capture may speak: defects are few.
+    """
+    is_defect = [one.member.role is Role.DEFECT for one in scored]
+    defects = [one for one in scored if one.member.role is Role.DEFECT]
+    checked = [one for one in scored if one.member.role is not Role.DEFECT and one.member.use is Use.CHECK]
+    masks_P = np.concatenate([one.mask_P for one in scored])
+    maps_P = np.concatenate([one.map_P for one in scored])
     return Figures(
-        normals=is_defect.count(False),
-        defects=is_defect.count(True),
-        false_rejects=sum(no and not bad for no, bad in zip(rejected, is_defect, strict=True)),
-        detected=sum(no and bad for no, bad in zip(rejected, is_defect, strict=True)),
-        image_auroc=image_auroc([one.score for one in known], is_defect),
+        normals=len(checked),
+        defects=len(defects),
+        false_rejects=sum(one.score >= image_threshold for one in checked),
+        detected=sum(one.score >= image_threshold for one in defects),
+        image_auroc=image_auroc([one.score for one in scored], is_defect),
         pixel_ap=float(average_precision_score(masks_P, maps_P)) if masks_P.any() else 0.0,
     )
 

@@ -66,10 +66,10 @@ class Spec(_Json):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures(_Json):
-    """What one segmenter did on the captures held out to check by."""
+    """What one segmenter did on captures that it never saw."""
 
-    normals: int  # captures held to be good: normals and clearly good ones
-    defects: int  # captures the teacher clearly marked
+    normals: int  # held to be good (normals and clearly good ones), and held out to check by
+    defects: int  # clearly marked by the teacher, and held out
     false_rejects: int  # of ``normals``
     detected: int  # of ``defects``
     image_auroc: float  # 0..1, defects against normals

@@ -28,6 +28,9 @@ class Use(StrEnum):
     CHECK = "check"  # seen by nothing but the examination of the candidate
 
 
+HELD_OUT = (Use.CALIBRATE, Use.CHECK)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One capture of a training set."""
@@ -76,7 +79,7 @@ class FreezePolicy:
     normals_max: int = 100
     normals_min: int = 10
     defects_min: int = 8  # to train on
-    checked_defects_min: int = 2  # fewer held-out defects say nothing about a candidate
+    held_out_defects_min: int = 4  # fewer say nothing about a candidate
     held_out_goods_min: int = 5  # to calibrate on, and again to check by
     good_share: float = 0.7  # of what the teacher passed, the lowest scores; the rest may be missed defects
     defect_share: float = 0.9  # of what it marked, the highest scores; the rest may be false alarms
@@ -121,7 +124,7 @@ def _missing(chosen: TrainingSet, policy: FreezePolicy) -> str:
     wanted = (
         ("normals", chosen.count(Role.NORMAL), policy.normals_min),
         ("clear defects to train on", chosen.count(Role.DEFECT, Use.TRAIN), policy.defects_min),
-        ("clear defects to check by", chosen.count(Role.DEFECT, Use.CHECK), policy.checked_defects_min),
+        ("clear defects held out", chosen.count(Role.DEFECT, *HELD_OUT), policy.held_out_defects_min),
         ("good captures to calibrate on", _good(chosen, Use.CALIBRATE), policy.held_out_goods_min),
         ("good captures to check by", _good(chosen, Use.CHECK), policy.held_out_goods_min),
     )
