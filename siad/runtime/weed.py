@@ -76,7 +76,11 @@ class WeedNode:
         config = self.data / "s3.json"
         _write_private(config, json.dumps(render_identities(self._keys)))
         self._child.start([weed, *render_flags(self._ports, volumes=volumes, s3_config=config)])
-        self._child.wait_until(self._answers, timeout_s=READY_S)
+        try:
+            self._child.wait_until(self._answers, timeout_s=READY_S)
+        except RuntimeError:
+            self._sweep()
+            raise
 
     def stop(self) -> None:
         """Stop it in good order; it closes its files at once, and now and then never ends for all that."""

@@ -67,7 +67,11 @@ def parrot() -> Iterator[Parrot]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Who gave up waiting has hung up."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     parrot.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -120,13 +120,13 @@ class LossyRelay:
             threading.Thread(target=self._hand_back, args=(asking, answering), daemon=True).start()
 
     def _hand_on(self, asking: socket.socket, answering: socket.socket) -> None:
-        with closing(answering):
+        with closing(answering), suppress(OSError):  # either may hang up
             while data := _received(asking):
                 answering.sendall(data)
             answering.shutdown(socket.SHUT_RDWR)
 
     def _hand_back(self, asking: socket.socket, answering: socket.socket) -> None:
-        with closing(asking):
+        with closing(asking), suppress(OSError):
             while data := _received(answering):
                 if data.startswith(b"HTTP/1.1 200") and self.answers_to_lose > 0:
                     self.answers_to_lose -= 1
