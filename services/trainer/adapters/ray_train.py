@@ -20,7 +20,7 @@ from services.trainer.adapters.members import StoredMembers
 from services.trainer.adapters.runs import leave_report, load_spec
 from services.trainer.adapters.training_sets import load_training_set
 from services.trainer.domain.records import Report, Spec
-from services.trainer.domain.training_set import Role, Use
+from services.trainer.domain.training_set import Role
 from siad.core.keys import checkpoints_prefix
 from siad.models.bundle import open_bundle
 from siad.models.examine import Examiner
@@ -84,8 +84,8 @@ def work(run: str, store: StoreSettings) -> None:
     if serving is not None:
         scorers["serving"] = serving.maps
     scored = score_held_out(chosen, look, scorers)
-    calm = next(m for m in chosen.members if m.role is Role.NORMAL and m.use is not Use.CHECK)
-    [(_, (normal_HWC, _))] = list(look([calm]))
+    normals = [member for member in chosen.members if member.role is Role.NORMAL]
+    _, (normal_HWC, _) = next(iter(look(normals)))  # the first that can be read, for the golden part
     bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=normal_HWC)
     leave_report(
         blobs,
