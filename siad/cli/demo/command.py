@@ -33,12 +33,12 @@ from siad.runtime.bus.settings import BusSettings
 from siad.runtime.registry import Registry
 
 NORMALS = 20
-BUDGET = 0.05  # share of good cells that may be rejected: what 20 normals can just promise (1/21)
+BUDGET = 0.1  # share of good cells that may be rejected; 20 normals can promise no less than 1/21, and hardly that
 DATA = Path("var/demo")
 DRAIN_S = 120.0  # for what is still on its way when the stream ends
 STAGE_SETTINGS = {
-    "SIAD_TRAINER_CAPTURES_MIN": "120",  # half a minute of stream, so that the swap comes while it runs
-    "SIAD_TRAINER_COOLDOWN_S": "3600",  # one training is enough to see
+    "SIAD_TRAINER_CAPTURES_MIN": "150",  # 40 s of stream, so that the swap comes while it runs
+    "SIAD_TRAINER_COOLDOWN_S": "120",  # a refused candidate has a successor while cells last; an accepted one has none
     "SIAD_TRAINER_PLAN_EVERY_S": "2",
 }
 
