@@ -5,7 +5,7 @@ plans next, after a crash at any place, finds what is still to do.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,12 +16,13 @@ from services.labeler import metrics
 from services.labeler.adapters.releases import TeacherReleases
 from services.labeler.adapters.scorer import HttpScorer, RefusedError
 from services.labeler.adapters.store import StoredLines
-from services.labeler.domain.fitting import choose, missed, wanted
+from services.labeler.domain.fitting import choose, wanted, was_missed
 from services.labeler.handlers import label
-from siad.core.errors import PoisonError
+from siad.core.errors import CorruptError, MissingError, PoisonError, TransientError
 from siad.core.events import ImageStored
 from siad.core.ids import record_key
 from siad.core.topics import PSEUDO_MASK
+from siad.runtime import trace
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.codec import encode
@@ -42,9 +43,10 @@ class State:
     normals: int
     false_reject_budget: float | None  # None: the line is gone
     pointer: Pointer | None
-    fitted_on: int  # normals of the teacher in service; 0 for none
+    fitted_on: int  # normals of the teacher in service; 0 for none, or for one that this code can't open
     announced: int  # revision of the pointer that this process has told everybody; 0 for none
-    refused_at: int  # how many normals there were when a fit was refused; 0 for never
+    refused_at: int  # how many normals there were when this process was refused a fit; 0 for never
+    tried_at: int  # how many there were when it last had one; 0 for never
     is_backfilled: bool
 
 
@@ -83,9 +85,15 @@ def plan(state: State) -> list[Action]:
         return actions
     if state.pointer is not None and not state.is_backfilled:
         actions.append(Backfill(state.pointer))
-    elif state.fitted_on < wanted(state.normals) and state.refused_at != state.normals:
+    elif _is_fit_due(state):
         actions.append(Fit(state.normals, state.false_reject_budget, state.pointer))
     return actions
+
+
+def _is_fit_due(state: State) -> bool:
+    """A step that this process has not tried: where a normal can't be read, the teacher stays short of its step."""
+    step = wanted(state.normals)
+    return state.fitted_on < step and wanted(state.tried_at) < step and state.refused_at != state.normals
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,14 +109,27 @@ class Teaching:
     clock: Clock = SYSTEM_CLOCK
     _announced: dict[str, int] = field(default_factory=dict)
     _refused: dict[str, int] = field(default_factory=dict)
+    _tried: dict[str, int] = field(default_factory=dict)
+    _labelled: dict[str, set[str]] = field(default_factory=dict)  # of backfills under way; saves work, is not the truth
 
     async def names(self) -> list[str]:
         """Every line and product that has a normal."""
         return [f"{UNIT}/{line}/{product}" for line, product in await self.lines.with_normals()]
 
     async def observe(self, name: str) -> State:
-        """Read one line and product."""
+        """Read one line and product.
+
+        Raises:
+            TransientError: what lies there can't be read; this line waits for somebody to mend it, the others go on.
+        """
         _, line, product = name.split("/")
+        try:
+            return await self._observe(name, line, product)
+        except (CorruptError, MissingError) as error:
+            msg = f"{line}/{product} can't be planned: {error}"
+            raise TransientError(msg) from error
+
+    async def _observe(self, name: str, line: str, product: str) -> State:
         pointer = await self.releases.pointer(line, product)
         normals = await self.lines.count_normals(line, product)
         metrics.NORMALS.labels(line, product).set(normals)
@@ -121,6 +142,7 @@ class Teaching:
             fitted_on=await self.releases.fitted_on(pointer) if pointer else 0,
             announced=self._announced.get(name, 0),
             refused_at=self._refused.get(name, 0),
+            tried_at=self._tried.get(name, 0),
             is_backfilled=pointer is not None and await self.lines.is_backfilled(line, product),
         )
 
@@ -133,13 +155,16 @@ class Teaching:
         _, line, product = name.split("/")
         match action:
             case Announce(pointer):
-                await self.releases.announce(pointer)
-                self._announced[name] = pointer.revision
+                await self._announce(name, pointer)
             case Fit():
                 await self._fit(name, line, product, action)
             case Backfill(pointer):
-                await self._backfill(line, product, pointer)
+                await self._backfill(name, line, product, pointer)
         self.nudge.set()
+
+    async def _announce(self, name: str, pointer: Pointer) -> None:
+        await self.releases.announce(pointer)
+        self._announced[name] = pointer.revision
 
     async def _fit(self, name: str, line: str, product: str, action: Fit) -> None:
         normals = choose(await self.lines.normals(line, product))
@@ -153,6 +178,11 @@ class Teaching:
             self._refused[name] = action.normals
             metrics.FITS.labels(line, "refused").inc()
             log.error("fit_refused", line=line, product=product, normals=len(normals), reason=str(error))
+            return
+        self._tried[name] = action.normals
+        if action.expected is not None and action.expected.weights == weights:
+            metrics.FITS.labels(line, "unchanged").inc()
+            log.warning("fit_changed_nothing", line=line, product=product, normals=len(normals), weights=weights)
             return
         pointer = await self.releases.point(
             weights, expected=action.expected, line=line, product=product, at=self.clock.now()
@@ -169,29 +199,44 @@ class Teaching:
             normals=len(normals),
             seconds=round(seconds, 3),
         )
+        await self._announce(name, pointer)  # cut off before it, the next plan announces
 
-    async def _backfill(self, line: str, product: str, pointer: Pointer) -> None:
-        """Done again from the beginning where it was cut off: masks are overwritten, events repeated, nothing lost."""
-        captures = missed(
-            await self.lines.captures(line),
-            product=product,
-            first_released_at=pointer.released_at,
+    async def _backfill(self, name: str, line: str, product: str, pointer: Pointer) -> None:
+        """Label what was missed; what this process has labelled already it does not label again.
+
+        A process that was killed leaves no mark, and the next one begins anew: masks are overwritten, events repeated,
+        nothing is lost.
+        """
+        captures = await self.lines.captures(
+            line,
+            wanted=lambda capture: was_missed(capture, product=product, first_released_at=pointer.released_at),
             newest=self.backfill_max,
         )
         shards = await self.lines.shards(line)
-        turns = asyncio.Semaphore(ABREAST)
-
-        async def one(capture: ImageStored) -> None:
-            async with turns:
-                try:
-                    event = await label(capture, weights=pointer.weights, scorer=self.scorer)
-                except PoisonError as error:  # the stream has buried its message, or will
-                    log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
-                    return
-                key = record_key(line, capture.capture_id, shards)
-                await self.producer.publish([Message(topic=PSEUDO_MASK.name, key=key, value=encode(event))])
-                metrics.BACKFILLED.labels(line).inc()
-
-        await asyncio.gather(*(one(capture) for capture in captures))
+        labelled = self._labelled.setdefault(name, set())
+        turns = iter([capture for capture in captures if capture.capture_id not in labelled])
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(ABREAST):
+                    group.create_task(self._label_in_turn(turns, pointer, shards, labelled))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from failures  # the others were ended with it
         await self.lines.set_backfilled(line, product, weights=pointer.weights, captures=len(captures))
+        del self._labelled[name]
         log.info("backfilled", line=line, product=product, captures=len(captures))
+
+    async def _label_in_turn(
+        self, turns: Iterator[ImageStored], pointer: Pointer, shards: int, labelled: set[str]
+    ) -> None:
+        for capture in turns:
+            try:
+                event = await label(capture, weights=pointer.weights, scorer=self.scorer)
+            except PoisonError as error:  # the stream has buried its message, or will
+                log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
+            else:
+                key = record_key(capture.line, capture.capture_id, shards)
+                message = Message(topic=PSEUDO_MASK.name, key=key, value=encode(event))
+                span = trace.CURRENT.get() or trace.Span.root()
+                await self.producer.publish([trace.stamped(message, span.child())])
+                metrics.BACKFILLED.labels(capture.line).inc()
+            labelled.add(capture.capture_id)

@@ -2,9 +2,13 @@
 
 from datetime import datetime
 
+from siad.core.errors import CorruptError, TransientError
 from siad.core.events import TeacherReleased, WeightsKind
 from siad.core.ids import WeightsId
+from siad.core.images import DECODER_VERSION
+from siad.core.preprocess import PREPROCESS_VERSION
 from siad.core.topics import TEACHER
+from siad.runtime import trace
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.codec import encode
@@ -24,10 +28,11 @@ class TeacherReleases:
         return await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
 
     async def fitted_on(self, pointer: Pointer) -> int:
-        """How many normals a teacher was fitted on."""
+        """How many normals a teacher was fitted on; 0 where this code can't open it, and it must be fitted anew."""
         if pointer.weights not in self._fitted_on:
             manifest = await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
-            self._fitted_on[pointer.weights] = len(manifest.normals)
+            can_open = (manifest.decoder_version, manifest.preprocess_version) == (DECODER_VERSION, PREPROCESS_VERSION)
+            self._fitted_on[pointer.weights] = len(manifest.normals) if can_open else 0
         return self._fitted_on[pointer.weights]
 
     async def point(
@@ -51,7 +56,8 @@ class TeacherReleases:
             released_at=pointer.released_at,
         )
         place = f"{pointer.line}/{pointer.product}"
-        await self._producer.publish([Message(topic=TEACHER.name, key=place, value=encode(event))])
+        span = trace.CURRENT.get() or trace.Span.root()
+        await self._producer.publish([trace.stamped(Message(topic=TEACHER.name, key=place, value=encode(event)), span)])
 
 
 class KnownTeachers:
@@ -65,8 +71,15 @@ class KnownTeachers:
         self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
 
     async def current(self, line: str, product: str) -> WeightsId | None:
-        """The teacher now; None before the first."""
+        """The teacher now; None before the first.
+
+        Raises:
+            TransientError: the pointer can't be read; whoever damaged it has to mend it.
+        """
         if (event := self._table.lookup(f"{line}/{product}")) is not None:
             return event.weights
-        pointer = await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
+        try:
+            pointer = await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
+        except CorruptError as error:
+            raise TransientError(str(error)) from error
         return None if pointer is None else pointer.weights

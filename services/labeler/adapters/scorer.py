@@ -48,8 +48,7 @@ class HttpScorer:
         if answer.get("type") == IMAGE_REFUSED:
             raise PoisonError(answer["detail"])
         metrics.MASKS.labels(event.line).inc()
-        regions = tuple(Region(**{**region, "points": tuple(region["points"])}) for region in answer.pop("regions"))
-        return Drawn(**answer, regions=regions)
+        return _drawn(answer)
 
     async def fit(
         self, line: str, product: str, *, normals: Sequence[ImageStored], false_reject_budget: float
@@ -100,3 +99,18 @@ class HttpScorer:
             return dict(answer.json())
         msg = f"scorer at {self._client.base_url}{path}: {answer.status_code} {answer.text[:_ERROR_CHARS]}"
         raise TransientError(msg)
+
+
+def _drawn(answer: Mapping[str, Any]) -> Drawn:
+    """Read an answer; what a newer scorer says beside it is ignored."""
+    return Drawn(
+        mask_uri=answer["mask_uri"],
+        mask_sha256=answer["mask_sha256"],
+        score=answer["score"],
+        threshold=answer["threshold"],
+        defect_ratio=answer["defect_ratio"],
+        regions=tuple(
+            Region(points=tuple(one["points"]), area_px=one["area_px"], peak_score=one["peak_score"])
+            for one in answer["regions"]
+        ),
+    )

@@ -1,6 +1,9 @@
 """What ingest keeps of lines in the store, and the mark of a backfill that is through."""
 
+import asyncio
 import json
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -9,8 +12,11 @@ from siad.core.errors import CorruptError, MissingError
 from siad.core.events import ImageStored
 from siad.core.keys import backfill_key, captures_prefix, line_pointer_key, normals_prefix
 from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import BlobInfo
 
 log = structlog.get_logger()
+
+READ_AT_ONCE: Final = 64  # receipts
 
 
 class StoredLines:
@@ -30,11 +36,23 @@ class StoredLines:
 
     async def normals(self, line: str, product: str) -> list[ImageStored]:
         """Captures known to be good."""
-        return await self._receipts(normals_prefix(line, product))
+        infos = await self._blobs.list_all(normals_prefix(line, product))
+        return [one for start in range(0, len(infos), READ_AT_ONCE) for one in await self._receipts(infos, start)]
 
-    async def captures(self, line: str) -> list[ImageStored]:
-        """Everything that a line has sent."""
-        return await self._receipts(captures_prefix(line))
+    async def captures(self, line: str, *, wanted: Callable[[ImageStored], bool], newest: int) -> Sequence[ImageStored]:
+        """The newest captures of a line that are wanted, oldest first.
+
+        Receipts are written once, when a capture comes, so they are read from the last written back, and no more of
+        them than it takes: a line may have sent millions.
+        """
+        infos = await self._blobs.list_all(captures_prefix(line))
+        infos.sort(key=lambda info: info.modified_at, reverse=True)
+        found: list[ImageStored] = []
+        for start in range(0, len(infos), READ_AT_ONCE):
+            if len(found) >= newest:
+                break
+            found += filter(wanted, await self._receipts(infos, start))
+        return sorted(found, key=lambda capture: (capture.received_at, capture.capture_id))[-newest:] if newest else []
 
     async def false_reject_budget(self, line: str) -> float | None:
         """Share of good parts that the line may reject; None where the line is gone."""
@@ -61,9 +79,11 @@ class StoredLines:
         except MissingError:
             return None
 
-    async def _receipts(self, prefix: str) -> list[ImageStored]:
-        infos = await self._blobs.list_all(prefix)
-        return await self._blobs.run(lambda: [one for info in infos if (one := self._read(info.key)) is not None])
+    async def _receipts(self, infos: Sequence[BlobInfo], start: int) -> list[ImageStored]:
+        """Some of them at once; what can't be read is left out."""
+        keys = [info.key for info in infos[start : start + READ_AT_ONCE]]
+        read = await asyncio.gather(*(self._blobs.run(self._read, key) for key in keys))
+        return [one for one in read if one is not None]
 
     def _read(self, key: str) -> ImageStored | None:
         try:

@@ -1,6 +1,6 @@
 """When a teacher is fitted, on which normals, and which captures it is to make up for. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,14 +20,7 @@ def choose(normals: Iterable[ImageStored]) -> list[ImageStored]:
     return sorted(normals, key=lambda normal: (normal.received_at, normal.capture_id))[: STEPS[-1]]
 
 
-def missed(
-    captures: Iterable[ImageStored], *, product: str, first_released_at: datetime, newest: int
-) -> Sequence[ImageStored]:
-    """Captures that came before there was a teacher to label them: the newest ones, oldest first."""
-    until = first_released_at + CLOCKS_APART
-    came_before = [
-        capture
-        for capture in captures
-        if capture.intent is Intent.INSPECT and capture.product == product and capture.received_at <= until
-    ]
-    return sorted(came_before, key=lambda capture: capture.received_at)[-newest:] if newest else []
+def was_missed(capture: ImageStored, *, product: str, first_released_at: datetime) -> bool:
+    """Whether a capture came before there was a teacher to label it."""
+    is_inspected = capture.intent is Intent.INSPECT and capture.product == product
+    return is_inspected and capture.received_at <= first_released_at + CLOCKS_APART

@@ -1,0 +1,293 @@
+"""From normals to a teacher and to what came before it: on a store in memory, with a crash at every step."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.labeler.domain.fitting import STEPS, choose, wanted, was_missed
+from services.labeler.reconcile import ABREAST, Announce, Backfill, Fit, State, plan
+from siad.core.errors import TransientError
+from siad.core.events import Intent
+from siad.core.ids import record_key
+from siad.core.images import DECODER_VERSION
+from siad.core.keys import backfill_key, capture_key, weights_pointer_key
+from siad.core.topics import PSEUDO_MASK, TEACHER
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.bus.port import Message
+from siad.runtime.trace import follow
+from tests.unit.labeler.world import LINE, NOON, PRODUCT, UNIT, Crash, World, capture, manifest_of
+
+STATE = State(
+    line=LINE,
+    product=PRODUCT,
+    normals=10,
+    false_reject_budget=0.05,
+    pointer=None,
+    fitted_on=0,
+    announced=0,
+    refused_at=0,
+    tried_at=0,
+    is_backfilled=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("normals", "expected"), [(0, 0), (9, 0), (10, 10), (19, 10), (20, 20), (49, 20), (50, 50), (100, 100), (500, 100)]
+)
+def test_a_teacher_is_due_at_ten_twenty_fifty_and_a_hundred_normals(normals: int, expected: int) -> None:
+    assert wanted(normals) == expected
+
+
+def test_a_fit_takes_the_first_hundred_normals_in_whatever_order_they_are_listed() -> None:
+    normals = [capture(number, intent=Intent.NORMAL, minutes=number) for number in range(130)]
+    assert choose(reversed(normals)) == normals[: STEPS[-1]]
+
+
+def test_only_inspected_captures_of_the_product_from_before_the_teacher_were_missed() -> None:
+    before, after = capture(1, minutes=-5), capture(2, minutes=5)
+    others = [capture(3, intent=Intent.NORMAL, minutes=-5), capture(4, minutes=-5, product="lid")]
+    found = [one for one in (after, before, *others) if was_missed(one, product=PRODUCT, first_released_at=NOON)]
+    assert found == [before]
+
+
+def test_nine_normals_are_waited_on_and_the_tenth_makes_a_fit() -> None:
+    assert plan(replace(STATE, normals=9)) == []
+    assert plan(STATE) == [Fit(10, 0.05, None)]
+
+
+def test_a_line_that_is_gone_gets_no_teacher() -> None:
+    assert plan(replace(STATE, false_reject_budget=None)) == []
+
+
+def test_normals_that_were_refused_are_tried_again_only_when_there_are_more() -> None:
+    assert plan(replace(STATE, refused_at=10)) == []
+    assert plan(replace(STATE, normals=11, refused_at=10)) == [Fit(11, 0.05, None)]
+
+
+def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_step() -> None:
+    assert plan(replace(STATE, normals=20, fitted_on=19, tried_at=20)) == []
+    assert plan(replace(STATE, normals=49, fitted_on=19, tried_at=20)) == []
+    assert plan(replace(STATE, normals=50, fitted_on=19, tried_at=20)) == [Fit(50, 0.05, None)]
+
+
+async def test_what_came_before_is_labelled_before_the_teacher_is_fitted_again() -> None:
+    world = World()
+    pointer = world.release(manifest_of(["a" * 32] * 10))
+    state = replace(STATE, normals=20, pointer=pointer, fitted_on=10, announced=1)
+    assert plan(state) == [Backfill(pointer)]
+    assert plan(replace(state, is_backfilled=True)) == [Fit(20, 0.05, pointer)]
+    assert plan(replace(state, fitted_on=20, is_backfilled=True, announced=0)) == [Announce(pointer)]
+
+
+async def test_ten_normals_become_a_teacher_that_is_told_of_and_labels_what_came_before() -> None:
+    world = World()
+    world.add_normals(9)
+    assert await world.settle() == []
+    world.add_normals(10)
+    early = world.add(capture(1, minutes=-30))
+    assert await world.settle() == ["Fit", "Backfill"]
+    assert len(world.teacher().normals) == 10
+    [told] = world.releases()
+    [mask] = world.masks()
+    pointer = world.pointer()
+    assert pointer is not None
+    assert (told.revision, told.weights, told.released_at) == (1, pointer.weights, NOON)
+    assert (mask.capture_id, mask.weights, mask.image_uri) == (early.capture_id, pointer.weights, early.image_uri)
+    assert await world.settle() == []
+
+
+async def test_every_message_of_a_reconciler_carries_a_trace() -> None:
+    world = World()
+    world.add_normals(10)
+    world.add(capture(1, minutes=-30))
+    await world.settle()
+    assert {message.topic for message in world.producer.sent} == {TEACHER.name, PSEUDO_MASK.name}
+    assert all(traced(message) for message in world.producer.sent)
+
+
+def traced(message: Message) -> bool:
+    return any(name == "traceparent" for name, _ in message.headers) and bool(follow(message.headers))
+
+
+async def test_a_pseudo_mask_of_a_backfill_lies_on_the_shard_of_its_capture() -> None:
+    world = World()
+    world.add_normals(10)
+    captures = [world.add(capture(number, minutes=-30)) for number in range(8)]
+    await world.settle()
+    keys = {message.key for message in world.producer.sent if message.topic == PSEUDO_MASK.name}
+    assert keys == {record_key(LINE, one.capture_id, 4) for one in captures}
+
+
+async def test_the_teacher_is_fitted_again_at_twenty_normals_and_old_masks_stay() -> None:
+    world = World()
+    world.add_normals(10)
+    world.add(capture(1, minutes=-30))
+    await world.settle()
+    world.add_normals(19)
+    assert await world.settle() == []
+    world.add_normals(20)
+    assert await world.settle() == ["Fit"]
+    assert len(world.teacher().normals) == 20
+    assert [told.revision for told in world.releases()] == [1, 2]
+    assert len(world.masks()) == 1
+
+
+async def test_a_normal_that_cannot_be_read_does_not_have_the_teacher_fitted_for_ever() -> None:
+    world = World()
+    world.serve.unreadable = {capture(3, intent=Intent.NORMAL).capture_id}
+    world.add_normals(20)
+    assert await world.settle() == ["Fit", "Backfill"]
+    world.restart()
+    assert await world.settle() == ["Announce", "Fit"]  # once a process: perhaps it can be read again
+    assert world.pointer() is not None
+    assert [told.revision for told in world.releases()] == [1, 1]  # the same normals are the same weights
+
+
+async def test_normals_that_are_no_images_are_refused_until_there_are_more() -> None:
+    world = World()
+    world.serve.unreadable = {capture(number, intent=Intent.NORMAL).capture_id for number in range(10)}
+    world.add_normals(10)
+    assert await world.settle() == ["Fit"]
+    world.add_normals(12)
+    assert await world.settle() == ["Fit", "Backfill"]
+
+
+async def test_a_teacher_that_this_code_cannot_open_is_fitted_anew() -> None:
+    world = World()
+    world.add_normals(10)
+    await world.settle()
+    names = [capture(number, intent=Intent.NORMAL).capture_id for number in range(10)]
+    world.release(manifest_of(names, decoder_version=DECODER_VERSION + 1))
+    world.restart()
+    assert await world.settle() == ["Announce", "Fit"]
+    assert world.teacher().decoder_version == DECODER_VERSION
+
+
+async def test_a_process_that_starts_tells_of_its_teachers_again() -> None:
+    world = World()
+    world.add_normals(10)
+    await world.settle()
+    world.restart()
+    assert await world.settle() == ["Announce"]
+    assert [told.revision for told in world.releases()] == [1, 1]
+
+
+async def test_of_a_teacher_that_another_replica_released_this_one_tells_too() -> None:
+    world = World()
+    world.add_normals(10)
+    await world.settle()
+    world.release(manifest_of(["c" * 32] * 10))
+    assert await world.settle() == ["Announce"]
+    assert [told.revision for told in world.releases()] == [1, 2]
+
+
+@pytest.mark.parametrize("moment", range(40))
+async def test_killed_at_any_moment_the_next_process_finishes_the_work(moment: int) -> None:
+    world = World()
+    world.add_normals(10)
+    captures = {world.add(capture(number, minutes=-30)).capture_id for number in range(3)}
+    world.blobs.lives, world.producer.lives = moment // 8, moment % 8
+    try:
+        await world.settle()
+    except* Crash:
+        pass
+    world.restart()
+    await world.settle()
+    assert len(world.teacher().normals) == 10
+    assert {mask.capture_id for mask in world.masks()} == captures
+    assert world.releases()[-1].weights == world.pointer().weights  # type: ignore[union-attr]
+
+
+async def test_a_scorer_that_fails_now_and_then_holds_up_no_backfill_for_ever() -> None:
+    world = World()
+    world.add_normals(10)
+    captures = [world.add(capture(number, minutes=-30)).capture_id for number in range(40)]
+    await world.works.act(UNIT, Fit(10, 0.05, None))
+    world.serve.away_at = {20, 35}
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            await world.settle()
+    assert await world.settle() == ["Backfill"]
+    assert {mask.capture_id for mask in world.masks()} == set(captures)
+    assert len(world.serve.drawn) <= 40 + 2 * ABREAST  # what was done is not done again, what was under way is
+
+
+async def test_a_backfill_that_fails_leaves_nothing_running_behind_it() -> None:
+    world = World()
+    world.add_normals(10)
+    for number in range(40):
+        world.add(capture(number, minutes=-30))
+    await world.works.act(UNIT, Fit(10, 0.05, None))
+    world.serve.away_at = {5}
+    with pytest.raises(TransientError):
+        await world.settle()
+    published = len(world.producer.sent)
+    for _ in range(50):
+        await world.clock.sleep(0)
+    assert len(world.producer.sent) == published
+
+
+async def test_a_backfill_asks_for_few_captures_at_once_and_for_no_more_than_it_may() -> None:
+    world = World(backfill_max=12)
+    world.add_normals(10)
+    for number in range(30):
+        world.add(capture(number, minutes=-30 + number / 10))
+    await world.settle()
+    assert sorted(world.serve.drawn) == sorted(capture(number).capture_id for number in range(18, 30))
+    assert world.serve.abreast_max <= ABREAST
+
+
+async def test_a_capture_that_is_no_image_holds_up_no_backfill() -> None:
+    world = World()
+    world.add_normals(10)
+    bad, good = world.add(capture(1, minutes=-30)), world.add(capture(2, minutes=-30))
+    world.serve.unreadable = {bad.capture_id}
+    await world.settle()
+    assert [mask.capture_id for mask in world.masks()] == [good.capture_id]
+    assert world.blobs.head(backfill_key(LINE, PRODUCT)) is not None
+
+
+async def test_a_receipt_that_is_torn_is_left_out() -> None:
+    world = World()
+    world.add_normals(10)
+    good = world.add(capture(2, minutes=-30))
+    MemoryBlobs.put(world.blobs, capture_key(LINE, "f" * 32), b"{")
+    await world.settle()
+    assert [mask.capture_id for mask in world.masks()] == [good.capture_id]
+
+
+@pytest.mark.parametrize("what", ["pointer", "manifest", "line"])
+async def test_what_somebody_wrote_by_hand_holds_up_one_line_and_ends_no_process(what: str) -> None:
+    world = World()
+    world.add_normals(10)
+    await world.settle()
+    key = {
+        "pointer": weights_pointer_key("teacher", LINE, PRODUCT),
+        "manifest": f"weights/{LINE}/{PRODUCT}/{world.teacher().weights}.json",
+        "line": f"pointers/lines/{LINE}.json",
+    }[what]
+    MemoryBlobs.put(world.blobs, key, b"{}")
+    world.restart()
+    with pytest.raises(TransientError, match=LINE):
+        await world.observe()
+
+
+async def test_a_broker_that_is_away_delays_the_word_and_not_the_pointer() -> None:
+    world = World()
+    world.add_normals(10)
+    world.producer.down = True
+    with pytest.raises(TransientError):
+        await world.settle()
+    assert world.pointer() is not None
+    world.producer.down = False
+    assert await world.settle() == ["Announce", "Backfill"]
+
+
+async def test_captures_around_the_release_are_labelled_even_if_clocks_differ() -> None:
+    world = World()
+    world.add_normals(10)
+    late = world.add(capture(1, minutes=0.5))
+    world.add(capture(2, minutes=timedelta(hours=1).total_seconds() / 60))
+    await world.settle()
+    assert [mask.capture_id for mask in world.masks()] == [late.capture_id]

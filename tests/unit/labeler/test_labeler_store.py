@@ -1,0 +1,58 @@
+"""What the labeler reads of the store, and how much of it."""
+
+from dataclasses import dataclass, field
+
+from services.labeler.adapters.store import READ_AT_ONCE, StoredLines
+from siad.core.events import Intent
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import Blob
+from tests.unit.labeler.world import LINE, PRODUCT, DyingBlobs, World, capture
+
+
+@dataclass
+class CountingBlobs(DyingBlobs):
+    """Counts what is read."""
+
+    read: list[str] = field(default_factory=list)
+
+    def get(self, key: str) -> Blob:
+        self.read.append(key)
+        return DyingBlobs.get(self, key)
+
+
+async def test_only_as_many_receipts_are_read_as_the_newest_captures_take() -> None:
+    blobs = CountingBlobs()
+    world = World(blobs=blobs)
+    captures = [world.add(capture(number, minutes=number)) for number in range(4 * READ_AT_ONCE)]
+    newest = READ_AT_ONCE + 10
+    found = await StoredLines(AsyncBlobs(blobs)).captures(LINE, wanted=lambda _: True, newest=newest)
+    assert list(found) == captures[-newest:]
+    assert len(blobs.read) == 2 * READ_AT_ONCE
+
+
+async def test_captures_that_are_not_wanted_do_not_count() -> None:
+    world = World()
+    wanted = [world.add(capture(number, minutes=number)) for number in range(5)]
+    for number in range(2 * READ_AT_ONCE):
+        world.add(capture(number, intent=Intent.NORMAL, minutes=60))
+    lines = StoredLines(AsyncBlobs(world.blobs))
+    assert list(await lines.captures(LINE, wanted=lambda one: one.intent is Intent.INSPECT, newest=9)) == wanted
+    assert list(await lines.captures(LINE, wanted=lambda _: True, newest=0)) == []
+
+
+async def test_all_normals_are_read_however_many_there_are() -> None:
+    world = World()
+    world.add_normals(READ_AT_ONCE + 5)
+    lines = StoredLines(AsyncBlobs(world.blobs))
+    assert len(await lines.normals(LINE, PRODUCT)) == await lines.count_normals(LINE, PRODUCT) == READ_AT_ONCE + 5
+    assert await lines.with_normals() == [(LINE, PRODUCT)]
+
+
+async def test_a_line_that_is_gone_has_no_budget_and_one_that_never_was_neither() -> None:
+    world = World()
+    lines = StoredLines(AsyncBlobs(world.blobs))
+    assert await lines.false_reject_budget(LINE) == 0.05
+    world.set_line(is_gone=True)
+    assert await lines.false_reject_budget(LINE) is None
+    assert await lines.false_reject_budget("press-9") is None
+    assert (await lines.shards(LINE), await lines.shards("press-9")) == (4, 1)

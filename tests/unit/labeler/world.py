@@ -1,0 +1,264 @@
+"""A labeler's world in memory: its own adapters over a store in memory, and a scorer that only pretends to compute."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from services.labeler.adapters.releases import TeacherReleases
+from services.labeler.adapters.scorer import FIT_REFUSED, IMAGE_REFUSED, HttpScorer
+from services.labeler.adapters.store import StoredLines
+from services.labeler.reconcile import Action, State, Teaching
+from siad.core.documents import LineState, write_line, write_receipt
+from siad.core.errors import TransientError
+from siad.core.events import ImageStored, Intent, LineChanged, PseudoMaskCreated, TeacherReleased, WeightsKind
+from siad.core.ids import CaptureId, ImageId, WeightsId, sha256_hex
+from siad.core.images import DECODER_VERSION
+from siad.core.keys import capture_key, line_pointer_key, mask_key, normal_key
+from siad.core.manifest import Manifest, Part
+from siad.core.preprocess import PREPROCESS_VERSION
+from siad.core.topics import PSEUDO_MASK, TEACHER
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.bus.port import Message
+from siad.runtime.codec import decode
+from siad.runtime.registry import Pointer, Registry
+from siad.runtime.testing.clock import FakeClock
+
+LINE, PRODUCT, UNIT = "press-1", "cap", "labeler/press-1/cap"
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+ROUNDS_MAX = 8  # to settle; whoever needs more goes round in circles
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+def capture(
+    number: int, *, intent: Intent = Intent.INSPECT, minutes: float = 0.0, product: str = PRODUCT
+) -> ImageStored:
+    """One capture, received so many minutes after noon."""
+    image_id = ImageId(sha256_hex(f"{intent}-{number}".encode()))
+    received_at = NOON + timedelta(minutes=minutes)
+    return ImageStored(
+        capture_id=CaptureId(image_id[:32]),
+        image_id=image_id,
+        image_uri=f"s3://siad/images/{LINE}/{number}.png",
+        size_bytes=9,
+        line=LINE,
+        product=product,
+        line_revision=1,
+        captured_at=received_at,
+        received_at=received_at,
+        intent=intent,
+        serial="",
+    )
+
+
+def manifest_of(normals: Sequence[str], *, decoder_version: int = DECODER_VERSION) -> Manifest:
+    """A teacher fitted on these."""
+    return Manifest(
+        kind=WeightsKind.TEACHER,
+        method="feature-memory",
+        line=LINE,
+        product=PRODUCT,
+        code_version="1",
+        parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
+        decoder_version=decoder_version,
+        preprocess_version=PREPROCESS_VERSION,
+        input_px=64,
+        image_threshold=2.0,
+        pixel_threshold=2.0,
+        promised_false_reject=None,
+        held_out_scores=(1.0,),
+        metrics=(),
+        normals=tuple(sorted(normals)),
+        training_set=None,
+        parent=None,
+    )
+
+
+@dataclass
+class Serve:
+    """Answers as the application does. ``unreadable`` images are no images; calls numbered in ``away_at`` fail."""
+
+    blobs: MemoryBlobs
+    unreadable: set[str] = field(default_factory=set)  # capture ids
+    away_at: set[int] = field(default_factory=set)
+    calls: int = 0
+    fits: list[int] = field(default_factory=list)  # normals asked for
+    drawn: list[str] = field(default_factory=list)  # capture ids
+    abreast: int = 0
+    abreast_max: int = 0
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        if self.calls in self.away_at:
+            return httpx.Response(503, text="no replica")
+        body = json.loads(request.content)
+        self.abreast += 1
+        self.abreast_max = max(self.abreast_max, self.abreast)
+        await asyncio.sleep(0)
+        self.abreast -= 1
+        return self.fit(body) if request.url.path == "/fit" else self.draw(body)
+
+    def fit(self, body: dict[str, Any]) -> httpx.Response:
+        self.fits.append(len(body["normals"]))
+        names = [one["capture_id"] for one in body["normals"] if one["capture_id"] not in self.unreadable]
+        if len(names) < 2:
+            return httpx.Response(422, json={"type": FIT_REFUSED, "detail": "can't be read"})
+        manifest = manifest_of(names)
+        MemoryBlobs.put(self.blobs, f"weights/{LINE}/{PRODUCT}/{manifest.weights}.json", manifest.to_json())
+        return httpx.Response(200, json={"weights": manifest.weights})
+
+    def draw(self, body: dict[str, Any]) -> httpx.Response:
+        if body["capture_id"] in self.unreadable:
+            return httpx.Response(422, json={"type": IMAGE_REFUSED, "detail": "it is no image"})
+        self.drawn.append(body["capture_id"])
+        region = {"points": [0, 0, 4, 0, 4, 4], "area_px": 9, "peak_score": 3.5}
+        return httpx.Response(
+            200,
+            json={
+                "mask_uri": f"s3://siad/{mask_key(LINE, body['capture_id'], body['weights'])}",
+                "mask_sha256": "b" * 64,
+                "score": 3.5,
+                "threshold": 2.0,
+                "defect_ratio": 0.25,
+                "regions": [region],
+            },
+        )
+
+
+@dataclass
+class DyingBlobs(MemoryBlobs):
+    """The process dies at its write number ``lives``, and writes nothing more."""
+
+    lives: int = 10**9
+
+    def put(self, key: str, data: bytes, **how: Any) -> str:
+        if self.lives == 0:
+            raise Crash
+        self.lives -= 1
+        return MemoryBlobs.put(self, key, data, **how)
+
+
+@dataclass
+class Producer:
+    """Keeps what is published; the process dies at message number ``lives``."""
+
+    sent: list[Message] = field(default_factory=list)
+    lives: int = 10**9
+    down: bool = False
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.down:
+            raise TransientError("the broker is away")
+        if self.lives == 0:
+            raise Crash
+        self.lives -= 1
+        self.sent += messages
+
+
+@dataclass
+class World:
+    """What outlives a process, and the process at hand."""
+
+    blobs: DyingBlobs = field(default_factory=DyingBlobs)
+    producer: Producer = field(default_factory=Producer)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(NOON))
+    backfill_max: int = 500
+    serve: Serve = field(init=False)
+    works: Teaching = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.serve = Serve(self.blobs)
+        self.set_line()
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process on the same store: nothing is remembered."""
+        self.blobs.lives = self.producer.lives = 10**9
+        store = AsyncBlobs(self.blobs, workers=2)
+        client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
+        self.works = Teaching(
+            lines=StoredLines(store),
+            releases=TeacherReleases(store, self.producer),
+            scorer=HttpScorer(client, timeout_s=5, fit_timeout_s=5),
+            producer=self.producer,
+            nudge=asyncio.Event(),
+            backfill_max=self.backfill_max,
+            clock=self.clock,
+        )
+
+    def set_line(self, *, is_gone: bool = False) -> None:
+        settings = LineChanged(
+            line=LINE,
+            revision=1,
+            product=PRODUCT,
+            false_reject_budget=0.05,
+            shards=4,
+            deadline_s=0.0,
+            changed_at=NOON,
+        )
+        state = write_line(LineState(settings=settings, is_gone=is_gone))
+        MemoryBlobs.put(self.blobs, line_pointer_key(LINE), state)
+
+    def add_normals(self, upto: int) -> None:
+        """So many normals lie in the store."""
+        for number in range(upto):
+            self.add(capture(number, intent=Intent.NORMAL, minutes=-60 + number / 10))
+
+    def add(self, event: ImageStored) -> ImageStored:
+        data = write_receipt(event)
+        MemoryBlobs.put(self.blobs, capture_key(LINE, event.capture_id), data)
+        if event.intent is Intent.NORMAL:
+            MemoryBlobs.put(self.blobs, normal_key(LINE, event.product, event.capture_id), data)
+        return event
+
+    async def observe(self) -> State:
+        return await self.works.observe(UNIT)
+
+    async def settle(self) -> list[str]:
+        """Rounds until there is nothing left to do; what was done, in order."""
+        done: list[str] = []
+        for _ in range(ROUNDS_MAX):
+            actions: Sequence[Action] = self.works.plan(await self.observe(), self.clock.now())
+            if not actions:
+                return done
+            for action in actions:
+                await self.works.act(UNIT, action)
+                done.append(type(action).__name__)
+        raise AssertionError(f"it goes round in circles: {done}")
+
+    def pointer(self) -> Pointer | None:
+        return Registry(self.blobs).pointer(WeightsKind.TEACHER, LINE, PRODUCT)
+
+    def teacher(self) -> Manifest:
+        pointer = self.pointer()
+        assert pointer is not None
+        return Registry(self.blobs).manifest(LINE, PRODUCT, pointer.weights)
+
+    def release(self, manifest: Manifest) -> Pointer:
+        """Somebody else has fitted and released."""
+        MemoryBlobs.put(self.blobs, f"weights/{LINE}/{PRODUCT}/{manifest.weights}.json", manifest.to_json())
+        return Registry(self.blobs).point(manifest, expected=self.pointer(), released_at=self.clock.now())
+
+    def masks(self) -> list[PseudoMaskCreated]:
+        return [decode(PseudoMaskCreated, m.value or b"") for m in self.producer.sent if m.topic == PSEUDO_MASK.name]
+
+    def releases(self) -> list[TeacherReleased]:
+        return [decode(TeacherReleased, m.value or b"") for m in self.producer.sent if m.topic == TEACHER.name]
+
+
+def weights_of(number: int) -> WeightsId:
+    """Some weights."""
+    return WeightsId(sha256_hex(str(number).encode()))
+
+
+def later(event: ImageStored, minutes: float) -> ImageStored:
+    """The same, received later."""
+    return replace(event, received_at=event.received_at + timedelta(minutes=minutes))
