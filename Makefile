@@ -40,10 +40,10 @@ check: $(STAMP)
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "==> import-linter" && $(BIN)/lint-imports --no-cache
 	@echo "==> mypy --strict" && $(BIN)/mypy
-	@echo "==> unit and architecture tests" && $(BIN)/pytest tests/unit tests/architecture --durations=5
+	@echo "==> unit and architecture tests" && $(BIN)/pytest tests/unit tests/architecture -n 2 --dist worksteal
 
 unit: $(STAMP)
-	@$(BIN)/pytest tests/unit --durations=10
+	@$(BIN)/pytest tests/unit -n 2 --dist worksteal --durations=10
 
 test: $(STAMP)
 	@echo "==> every test; Kafka, store and Ray are started on free loopback ports and stopped again"

@@ -59,7 +59,7 @@ def test_a_job_ends_when_its_trainer_is_killed(tmp_path: Path) -> None:
         "import asyncio\nfrom services.trainer.adapters.job import LocalJobs\n"
         f"asyncio.run(LocalJobs(limit_s=60, command={job!r}).run('r'))"
     )
-    parent = subprocess.Popen([sys.executable, "-c", trainer], cwd=Path(__file__).parents[3])
+    parent = subprocess.Popen([sys.executable, "-c", trainer], cwd=Path(__file__).parents[2])
     deadline = time.monotonic() + 20
     while not (started.exists() and started.read_text()):
         assert time.monotonic() < deadline, "the job never began"
