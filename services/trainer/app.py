@@ -5,8 +5,8 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-import structlog
 
 from services.trainer import handlers, metrics
 from services.trainer.adapters.job import LocalJobs
@@ -24,7 +24,7 @@ from services.trainer.settings import TrainerSettings
 from siad.core.errors import TransientError
 from siad.core.events import PseudoMaskCreated
 from siad.core.topics import PSEUDO_MASK, SEGMENTER, dead_letter
-from siad.runtime.backoff import Backoff
+from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.open import open_bus
@@ -35,8 +35,6 @@ from siad.runtime.consume import Batch, BatchRoute, Limits, consume
 from siad.runtime.leases import Leases
 from siad.runtime.reconcile import reconcile
 from siad.runtime.stage import Stage, run_stage
-
-log = structlog.get_logger()
 
 NAME = "trainer"
 
@@ -52,7 +50,9 @@ def main() -> None:
     @asynccontextmanager
     async def open_all(stage: Stage) -> AsyncIterator[None]:
         jobs = LocalJobs(limit_s=settings.job_limit_s)
-        async with assemble(stage, settings, bus=open_bus(bus), blobs=open_blobs(store), jobs=jobs):
+        opened = partial(asyncio.to_thread, open_blobs, store)
+        blobs = await patiently(opened, what="store", stop=stage.stop, clock=stage.clock)
+        async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs, jobs=jobs):
             yield
 
     run_stage(NAME, settings, open_all)
@@ -136,18 +136,12 @@ class _Works:
 
     async def _make_topics(self) -> bool:
         """Make the topics that are missing; False where the stage is told to stop first."""
-        backoff, attempt = Backoff(), 0
-        while not self.stage.stop.is_set():
-            try:
-                await self.bus.create_topics([PSEUDO_MASK, SEGMENTER, dead_letter(NAME)])
-            except TransientError as error:
-                delay_s = backoff.delay_s(attempt)
-                attempt += 1
-                log.warning("topics_not_made", reason=str(error), retry_s=round(delay_s, 3))
-                await self.stage.clock.sleep(delay_s)
-            else:
-                return True
-        return False
+        make = partial(self.bus.create_topics, [PSEUDO_MASK, SEGMENTER, dead_letter(NAME)])
+        try:
+            await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)
+        except TransientError:
+            return False
+        return True
 
 
 def _sift(record: Record) -> PseudoMaskCreated:
