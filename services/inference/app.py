@@ -1,11 +1,11 @@
 """The composition root of inference: settings, adapters, handlers, routes, tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 import torch
@@ -22,7 +22,7 @@ from services.inference.settings import InferenceSettings
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
 from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
-from siad.runtime.backoff import Backoff
+from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
@@ -39,7 +39,6 @@ from siad.runtime.state import StateTable
 log = structlog.get_logger()
 
 NAME = "inference"
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -49,7 +48,9 @@ def main() -> None:
 
     @asynccontextmanager
     async def open_all(stage: Stage) -> AsyncIterator[None]:
-        blobs = await _patiently(stage, partial(asyncio.to_thread, open_blobs, store), "store_away")
+        blobs = await patiently(
+            partial(asyncio.to_thread, open_blobs, store), what="store", stop=stage.stop, clock=stage.clock
+        )
         async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs):
             yield
 
@@ -82,21 +83,6 @@ async def assemble(stage: Stage, settings: InferenceSettings, *, bus: Bus, blobs
             store.close()
     if not scoring.cancelled() and (bug := scoring.exception()) is not None:
         raise bug
-
-
-async def _patiently(stage: Stage, work: Callable[[], Awaitable[T]], event: str) -> T:
-    """Try ``work`` until what it needs is there, or the stage is told to stop."""
-    backoff, attempt = Backoff(), 0
-    while True:
-        try:
-            return await work()
-        except TransientError as error:
-            if stage.stop.is_set():
-                raise
-            delay_s = backoff.delay_s(attempt)
-            attempt += 1
-            log.warning(event, reason=str(error), attempt=attempt, retry_s=round(delay_s, 3))
-            await stage.clock.sleep(delay_s)
 
 
 def _end_with(stage: Stage, scoring: "asyncio.Task[None]") -> None:
@@ -173,7 +159,9 @@ class _Works:
 
     async def _make_topics(self) -> None:
         topics = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME)]
-        await _patiently(self.stage, partial(self.bus.create_topics, topics), "broker_away")
+        await patiently(
+            partial(self.bus.create_topics, topics), what="topics", stop=self.stage.stop, clock=self.stage.clock
+        )
         self.topics_made.set()
 
     async def _warm(self) -> None:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-
 from services.trainer import handlers, metrics
 from services.trainer.adapters.job import LocalJobs
 from services.trainer.adapters.ledger import ParquetLedger
