@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sklearn.metrics import roc_auc_score
-
 from siad.cli.demo.cells import DEFECTIVE, NORMAL
 from siad.core.events import Decision, Origin, PseudoMaskCreated, VerdictGiven, WeightsKind
 
@@ -89,10 +87,7 @@ def quality_of(opinions: Mapping[str, Judged], truth: Mapping[str, float]) -> Qu
     good = [opinions[c] for c, probability in truth.items() if probability == NORMAL and c in opinions]
     bad = [opinions[c] for c, probability in truth.items() if probability == DEFECTIVE and c in opinions]
     weights = Counter(judged.weights for judged in (*good, *bad)).most_common(1)
-    auroc = None
-    if good and bad:
-        labels = [0] * len(good) + [1] * len(bad)
-        auroc = float(roc_auc_score(labels, [judged.score for judged in (*good, *bad)]))
+    auroc = _auroc(good, bad) if good and bad else None
     return Quality(
         image_auroc=auroc,
         false_reject_rate=_share(good),
@@ -145,6 +140,13 @@ def make_report(
         "teacher": asdict(quality_of(teacher, both)),
         "segmenter": asdict(quality_of(segmenter, both)),
     }
+
+
+def _auroc(good: Sequence[Judged], bad: Sequence[Judged]) -> float:
+    from siad.core.scores import image_auroc  # scikit-learn takes a second, which `siad --help` need not wait for
+
+    is_defect = [False] * len(good) + [True] * len(bad)
+    return image_auroc([judged.score for judged in (*good, *bad)], is_defect)
 
 
 def _share(judged: Sequence[Judged]) -> float | None:
