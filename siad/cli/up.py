@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from siad.cli.machine import DATA, Machine, Say, locked
@@ -29,8 +30,8 @@ def up(data: DataOption = DATA) -> None:
     try:
         with locked(data):
             run_machine(Machine(data.resolve()), _until_stopped, say=_say)
-    except BlockingIOError as error:
-        console.print(f"[red]{error}")
+    except (OSError, ValueError, RuntimeError) as error:
+        console.print(f"[red]{escape(str(error))}", highlight=False)
         raise typer.Exit(1) from error
 
 

@@ -14,16 +14,18 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from siad.cli.client import IngestClient
+from siad.cli.client import IngestClient, ProblemError
 from siad.cli.demo.cells import Cell, Shift, draw_shift, find_cells
 from siad.cli.demo.report import Seen, make_report
 from siad.cli.demo.run import LINE, PRODUCT, Pace, Phases, ask_again, stream, teach
 from siad.cli.demo.watch import wait_complete, watch
 from siad.cli.machine import Machine, locked
 from siad.cli.up import run_machine, wait_ready
+from siad.core.errors import TransientError
 from siad.core.events import Intent, WeightsKind
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
@@ -154,15 +156,16 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run the whole loop here on real solar cells: teach, stream, train, swap; then say what happened."""
-    shift = draw_shift(find_cells(), normals=NORMALS, stream=cells, seed=seed)
     try:
+        _require_own_servers()
+        shift = draw_shift(find_cells(), normals=NORMALS, stream=cells, seed=seed)
         with locked(data):
             for name in ("kafka", "store", "ray", "logs"):
                 shutil.rmtree(data / name, ignore_errors=True)
             run = Demo(Machine(data.resolve(), STAGE_SETTINGS), shift, Pace(per_s=rate), Phases())
             run_machine(run.machine, run, say=_say)
-    except (BlockingIOError, TimeoutError, RuntimeError) as error:
-        console.print(f"[red]{error}")
+    except (OSError, ValueError, RuntimeError, TransientError, ProblemError) as error:
+        console.print(f"[red]{escape(str(error))}", highlight=False)
         raise typer.Exit(1) from error
     if not run.report:
         raise typer.Exit(130)
@@ -175,6 +178,18 @@ def demo(
         _say(f"report: {path}; logs: {data / 'logs'}")
     if run.report["lost"] or run.report["lost_pseudo_masks"] or run.report["dead_letters"] or not run.report["swaps"]:
         raise typer.Exit(1)
+
+
+def _require_own_servers() -> None:
+    """The demo counts everything that a broker and a store hold, so both must be empty: it starts its own.
+
+    Raises:
+        ValueError: the environment names others.
+    """
+    named = [name for name in ("SIAD_BUS_BOOTSTRAP", "SIAD_STORE_BUCKET") if name in os.environ]
+    if named:
+        msg = f"the demo starts an empty broker and store of its own; nothing was started. Unset {', '.join(named)}."
+        raise ValueError(msg)
 
 
 def training_captures(blobs: Blobs) -> set[str]:

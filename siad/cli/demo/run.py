@@ -72,7 +72,12 @@ async def teach(
 async def stream(
     cells: Sequence[Cell], *, pace: Pace, send: Sender, seen: Seen, tell: Callable[[Seen, int], None]
 ) -> None:
-    """Send cells at a steady pace until the swap was seen, and enough after it."""
+    """Send cells at a steady pace until the swap was seen, and enough after it.
+
+    Raises:
+        TransientError: ingest was away for longer than the sender waits.
+        ProblemError: ingest refused a cell.
+    """
     started = due = time.monotonic()
     gate = asyncio.Semaphore(pace.in_flight_max)
 
@@ -80,16 +85,19 @@ async def stream(
         async with gate:
             seen.sent[await send(cell, Intent.INSPECT)] = cell.probability
 
-    async with asyncio.TaskGroup() as uploads:
-        for number, cell in enumerate(cells, start=1):
-            await asyncio.sleep(max(due - time.monotonic(), 0))
-            uploads.create_task(hand_over(cell))
-            after = sum(v.weights_kind is WeightsKind.SEGMENTER for v in seen.verdicts)
-            tell(seen, after)
-            is_enough = number >= pace.captures_min and time.monotonic() - started >= pace.seconds_min
-            if is_enough and after >= pace.after_swap:
-                return
-            due += 1 / (pace.waiting_per_s if is_enough and not after else pace.per_s)
+    try:
+        async with asyncio.TaskGroup() as uploads:
+            for number, cell in enumerate(cells, start=1):
+                await asyncio.sleep(max(due - time.monotonic(), 0))
+                uploads.create_task(hand_over(cell))
+                after = sum(v.weights_kind is WeightsKind.SEGMENTER for v in seen.verdicts)
+                tell(seen, after)
+                is_enough = number >= pace.captures_min and time.monotonic() - started >= pace.seconds_min
+                if is_enough and after >= pace.after_swap:
+                    return
+                due += 1 / (pace.waiting_per_s if is_enough and not after else pace.per_s)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # the others fell for the same reason
 
 
 async def ask_again(url: str, cells: Sequence[tuple[str, Cell]]) -> dict[str, Judged]:

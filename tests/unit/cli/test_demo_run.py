@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from siad.cli.client import ProblemError
 from siad.cli.demo.cells import Cell
 from siad.cli.demo.report import Seen
 from siad.cli.demo.run import Pace, stream, teach
@@ -70,3 +71,11 @@ async def test_normals_are_sent_as_such() -> None:
 
     captures = await teach(CELLS[:2], send=accept, is_taught=at_once)
     assert captures == ["normal-cell0", "normal-cell1"]
+
+
+async def test_a_refused_cell_ends_the_stream_with_its_own_error() -> None:
+    async def refuse(cell: Cell, intent: Intent) -> str:
+        raise ProblemError(422, "not-an-image", f"{cell.serial} refused")
+
+    with pytest.raises(ProblemError, match=r"cell\d+ refused"):
+        await stream(CELLS, pace=FAST, send=refuse, seen=Seen(), tell=lambda *_: None)
