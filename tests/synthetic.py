@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from siad.core.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
 from siad.core.ids import ImageId, capture_id_of, image_id_of, record_key
 from siad.core.keys import image_key
-from siad.models.bundle import Bundle
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers.feature_memory import Recipe, fit
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.port import Message
@@ -51,8 +51,16 @@ def bundle(kind: WeightsKind = WeightsKind.TEACHER, *, seed: int = 0, line: str 
     images = [part_image(one) for one in seeds]
     normals = [f"{one:032x}" for one in seeds]
     made = fit(images, line=line, product=PRODUCT, normals=normals, false_reject_budget=0.05, recipe=TINY)
-    threshold = 2 * made.manifest.image_threshold  # ten normals promise little; a blob scores some five times as much
+    # ten normals promise little, and a test must know what is a defect: cut half-way between good parts and blobs
+    good, bad = (_scores(made, defect=defect) for defect in (False, True))
+    assert max(good) < min(bad), "this teacher can't tell the parts apart"
+    threshold = (max(good) + min(bad)) / 2
     return Bundle(replace(made.manifest, kind=kind, image_threshold=threshold), made.parts)
+
+
+def _scores(made: Bundle, *, defect: bool) -> list[float]:
+    images = [part_image(seed, defect=defect) for seed in range(5000, 5040)]
+    return [finding.score for finding in open_bundle(made.manifest, made.parts).examine(images)]
 
 
 def release(blobs: Blobs, made: Bundle, *, status: SegmenterStatus = SegmenterStatus.SERVING) -> Pointer:

@@ -36,7 +36,7 @@ class Loop:
     watch: Watch
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
     """A broker of their own: these tests own the names of topics and groups."""
     require_kafka()
@@ -46,16 +46,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
     node.stop()
 
 
-@pytest.fixture(scope="session")
-def ray_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNode]:
-    """One Ray head."""
-    node = RayNode(tmp_path_factory.mktemp("e2e-ray"))
-    node.start()
-    yield node
-    node.stop()
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loop(
     own_kafka: KafkaNode, weed_node: WeedNode, ray_node: RayNode, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Loop]:
@@ -68,7 +59,7 @@ async def loop(
     env = {
         "SIAD_BUS_BOOTSTRAP": own_kafka.bootstrap,
         "SIAD_BUS_SESSION_TIMEOUT_S": "4",  # a member that was killed is missed soon
-        "RAY_ADDRESS": ray_node.address,
+        **ray_node.environment(),
         **store_env,
     }
     plant = describe(tmp_path_factory.mktemp("e2e-stages"), env)

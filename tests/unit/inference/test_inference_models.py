@@ -20,6 +20,7 @@ from siad.core.decide import Finding, decide
 from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import WeightsKind
 from siad.core.ids import WeightsId
+from siad.runtime.metrics import WEIGHTS
 from siad.runtime.testing.clock import FakeClock
 
 MADE = Made("line-1", "cell")
@@ -173,6 +174,8 @@ async def test_a_swap_is_told_with_its_pause() -> None:
 
 
 async def test_the_info_metric_names_what_serves_and_nothing_else() -> None:
+    WEIGHTS.clear()  # one registry a process: a stage that ran in this one has left its own
+
     def series() -> list[str]:
         (family,) = [f for f in REGISTRY.collect() if f.name == "siad_weights_info"]
         return [s.labels["weights"] for s in family.samples if s.labels["stage"] == "inference"]
