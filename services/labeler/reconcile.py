@@ -14,7 +14,7 @@ import structlog
 
 from services.labeler import metrics
 from services.labeler.adapters.releases import TeacherReleases
-from services.labeler.adapters.scorer import HttpScorer, RefusedError
+from services.labeler.adapters.scorer import HttpScorer, RefusedError, ScorerBugError
 from services.labeler.adapters.store import StoredLines
 from services.labeler.domain.fitting import choose, wanted, was_missed
 from services.labeler.handlers import label
@@ -231,7 +231,7 @@ class Teaching:
         for capture in turns:
             try:
                 event = await label(capture, weights=pointer.weights, scorer=self.scorer)
-            except PoisonError as error:  # the stream has buried its message, or will
+            except (PoisonError, ScorerBugError) as error:  # its message in the stream is buried, or will be
                 log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
             else:
                 key = record_key(capture.line, capture.capture_id, shards)

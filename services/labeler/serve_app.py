@@ -21,9 +21,6 @@ def main() -> None:
     """Deploy the application on the Ray at RAY_ADDRESS and stay until a signal; then take it back."""
     settings, store = LabelerSettings.load(), StoreSettings.load()
     configure_logs("labeler", level=settings.log_level)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         msg = "RAY_ADDRESS is not set, so there is no Ray to score on; nothing was started. Set it to host:port."
@@ -38,6 +35,7 @@ def main() -> None:
     ray.init(address=address, log_to_driver=False, namespace="siad")
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.scorer_port))
     serve.run(make_application(settings, store), name=APPLICATION, route_prefix="/")
+    stop = _stop_on_signals()
     log.info("scorer_started", url=f"http://127.0.0.1:{settings.scorer_port}")
     while not stop.wait(WATCH_S):
         if APPLICATION not in serve.status().applications:
@@ -45,6 +43,17 @@ def main() -> None:
             raise SystemExit(msg)
     serve.delete(APPLICATION)
     log.info("scorer_stopped")
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set at SIGTERM and Ctrl-C. Call it after ``ray.init``, which takes SIGTERM for itself and would just exit.
+
+    A signal that comes before ends this process at once; the next start deploys over what it left half done.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 if __name__ == "__main__":

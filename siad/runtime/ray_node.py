@@ -15,6 +15,8 @@ READY_S = 90.0  # on a busy machine; 7 s on an idle one
 OBJECT_STORE_BYTES = 200 * 2**20  # references flow through Ray, pixels do not
 # else Ray takes a loopback address for this machine's outer one, where the head does not listen
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Ray would wait 30 s for other nodes to take over what runs here; there are none
+_AT_ONCE = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
 _PORTS = (
     "port",
     "ray-client-server-port",
@@ -82,7 +84,7 @@ class RayNode:
             f"--temp-dir={self._scratch}",
             *(f"--{name}={port}" for name, port in ports.items()),
         ]
-        self._child.start(args, env=_LOOPBACK)
+        self._child.start(args, env={**_LOOPBACK, **_AT_ONCE})
         self._child.wait_until(self._answers, timeout_s=READY_S)
 
     def stop(self) -> None:

@@ -6,18 +6,21 @@ replicas themselves; only what the network computes waits for a batch.
 """
 
 import asyncio
-from collections import defaultdict
+import contextvars
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from functools import partial
+from typing import Annotated, Any, cast
 
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from services.labeler.adapters.scorer import FIT_REFUSED, IMAGE_REFUSED
+from services.labeler.adapters.batches import examine_batch
+from services.labeler.adapters.scorer import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED
+from services.labeler.domain.fitting import STEPS
 from services.labeler.settings import LabelerSettings
 from siad.core.decide import Finding
 from siad.core.errors import CorruptError, MissingError, TransientError
@@ -25,6 +28,7 @@ from siad.core.ids import WeightsId, sha256_hex
 from siad.core.images import Image, ImageError, decode_image
 from siad.core.keys import mask_key
 from siad.core.masks import encode_mask
+from siad.models.bundle import GoldenError, UnusableError, open_bundle
 from siad.models.examine import Examiner
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs, get_verified
@@ -34,7 +38,8 @@ from siad.runtime.registry import Registry
 
 log = structlog.get_logger()
 
-NORMALS_MIN = 2  # below it nothing can be held out
+# what the store, or weights in it, may have against a draw; each may be mended while it is tried again
+WAITED_FOR = (MissingError, CorruptError, TransientError, PermissionError, GoldenError, UnusableError, MemoryError)
 http = FastAPI(title="SIAD scorer")
 
 
@@ -64,19 +69,6 @@ class FitRequest(BaseModel):
     product: str
     normals: list[NormalImage]
     false_reject_budget: float
-
-
-def examine_together(items: list[tuple[Image, Examiner]]) -> list[Finding]:
-    """Judge a batch: Serve fills it with captures of any line, so it is split by weights here."""
-    alike: dict[int, list[int]] = defaultdict(list)
-    for index, (_, examiner) in enumerate(items):
-        alike[id(examiner)].append(index)
-    findings: dict[int, Finding] = {}
-    for indices in alike.values():
-        examiner = items[indices[0]][1]
-        images = [items[index][0] for index in indices]
-        findings |= dict(zip(indices, examiner.examine(images), strict=True))
-    return [findings[index] for index in range(len(items))]
 
 
 def fetch_image(blobs: Blobs, uri: str, image_id: str) -> Image:
@@ -129,8 +121,9 @@ class Fitter:
                 log.error("normal_left_out", capture_id=normal.capture_id, reason=str(error))
                 continue
             names.append(normal.capture_id)
-        if len(images) < NORMALS_MIN:
-            return {"detail": f"only {len(images)} of {len(request.normals)} normals can be read"}
+        if len(images) < STEPS[0]:
+            read = f"only {len(images)} of {len(request.normals)} normals can be read"
+            return {"detail": f"{read}; {STEPS[0]} are needed, so send more"}
         bundle = feature_memory.fit(
             images,
             line=request.line,
@@ -147,7 +140,6 @@ class Scorer:
     """One replica: several lines' teachers, bounded; images fetched and masks stored beside the network's batches."""
 
     def __init__(self, fitter: DeploymentHandle, settings: LabelerSettings, store: StoreSettings) -> None:
-        from siad.models.bundle import open_bundle
         from siad.models.slot import Slots
 
         _prepare(settings)
@@ -172,23 +164,32 @@ class Scorer:
         return {"status": "up"}
 
     @http.post("/draw")
-    async def draw(self, request: DrawRequest) -> JSONResponse:
+    async def draw(self, request: DrawRequest, traceparent: Annotated[str, Header()] = "") -> JSONResponse:
         """Draw and store the pseudo-mask of one capture."""
+        structlog.contextvars.bind_contextvars(
+            line=request.line, capture_id=request.capture_id, traceparent=traceparent
+        )
         try:
             image = await self._run(self._threads, fetch_image, self._blobs, request.image_uri, request.image_id)
         except (MissingError, CorruptError, ImageError) as error:
             detail = f"image {request.image_uri} of capture {request.capture_id} can't be labelled: {error}"
             return JSONResponse({"type": IMAGE_REFUSED, "detail": detail}, status_code=422)
-        except TransientError as error:
+        except (TransientError, PermissionError) as error:
             return _away(str(error))
         try:
             examiner = await self._run(
                 self._threads, self._models.examiner, request.line, request.product, WeightsId(request.weights)
             )
-            finding = await self._score((image, examiner))
+            finding: Finding | Exception = await self._score((image, examiner))
+            if isinstance(finding, WAITED_FOR):
+                raise finding
+            if isinstance(finding, Exception):
+                log.error("draw_failed", weights=request.weights, exc_info=finding)
+                detail = f"weights {request.weights} can't judge capture {request.capture_id}: {finding!r}"
+                return JSONResponse({"type": DRAW_FAILED, "detail": detail}, status_code=500)
             return JSONResponse(await self._run(self._threads, self._store, request, examiner, finding))
-        except (MissingError, CorruptError, TransientError) as error:
-            log.error("draw_failed", capture_id=request.capture_id, weights=request.weights, reason=str(error))
+        except WAITED_FOR as error:
+            log.error("draw_put_off", weights=request.weights, reason=str(error))
             return _away(f"weights {request.weights} of {request.line}/{request.product}: {error}")
 
     @http.post("/fit")
@@ -200,9 +201,8 @@ class Scorer:
         return JSONResponse({"type": FIT_REFUSED, **answer}, status_code=422)
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.01)  # type: ignore[untyped-decorator]
-    async def _score(self, items: list[tuple[Image, Examiner]]) -> list[Finding]:
-        findings: list[Finding] = await self._run(self._network, examine_together, items)
-        return findings
+    async def _score(self, items: list[tuple[Image, Examiner]]) -> list[Finding | Exception]:
+        return await examine_batch(items, run=partial(self._run, self._network))
 
     def _store(self, request: DrawRequest, examiner: Examiner, finding: Finding) -> dict[str, Any]:
         data = encode_mask(finding.mask_HW)
@@ -222,7 +222,8 @@ class Scorer:
 
     @staticmethod
     async def _run(executor: ThreadPoolExecutor, function: Any, *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+        call = partial(contextvars.copy_context().run, function, *args)  # what it logs says whose capture it is about
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
 def make_application(settings: LabelerSettings, store: StoreSettings) -> Any:

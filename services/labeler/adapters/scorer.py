@@ -14,11 +14,16 @@ from siad.core.ids import WeightsId
 
 IMAGE_REFUSED = "urn:siad:image-refused"  # the type of the scorer's answer that makes a capture poison
 FIT_REFUSED = "urn:siad:fit-refused"
+DRAW_FAILED = "urn:siad:draw-failed"  # by a bug: the network can't judge this image, alone, with the store at hand
 _ERROR_CHARS = 300
 
 
 class RefusedError(Exception):
     """No teacher can be fitted on these normals, however often one tries."""
+
+
+class ScorerBugError(Exception):
+    """The scorer can't label this capture and nobody knows why: a bug, with a bug's fate."""
 
 
 class HttpScorer:
@@ -47,6 +52,8 @@ class HttpScorer:
             answer = await self._post("/draw", body, timeout_s=self._timeout_s)
         if answer.get("type") == IMAGE_REFUSED:
             raise PoisonError(answer["detail"])
+        if answer.get("type") == DRAW_FAILED:
+            raise ScorerBugError(answer["detail"])
         metrics.MASKS.labels(event.line).inc()
         return _drawn(answer)
 
@@ -95,7 +102,7 @@ class HttpScorer:
             raise TransientError(msg) from error
         if answer.is_success:
             return dict(answer.json())
-        if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and "urn:siad:" in answer.text:
+        if answer.status_code in (422, 500) and "urn:siad:" in answer.text:
             return dict(answer.json())
         msg = f"scorer at {self._client.base_url}{path}: {answer.status_code} {answer.text[:_ERROR_CHARS]}"
         raise TransientError(msg)

@@ -8,7 +8,14 @@ import pytest
 import structlog
 
 from services.labeler.adapters.releases import KnownTeachers
-from services.labeler.adapters.scorer import FIT_REFUSED, IMAGE_REFUSED, HttpScorer, RefusedError
+from services.labeler.adapters.scorer import (
+    DRAW_FAILED,
+    FIT_REFUSED,
+    IMAGE_REFUSED,
+    HttpScorer,
+    RefusedError,
+    ScorerBugError,
+)
 from services.labeler.handlers import on_image_stored
 from services.labeler.ports import Drawn
 from siad.core.errors import PoisonError, TransientError
@@ -144,6 +151,12 @@ async def test_an_image_that_the_scorer_refuses_is_poison() -> None:
     refused = scorer(lambda _: httpx.Response(422, json={"type": IMAGE_REFUSED, "detail": "it is truncated"}))
     with pytest.raises(PoisonError, match="it is truncated"):
         await refused.draw(capture(1), weights=weights_of(1))
+
+
+async def test_a_capture_that_the_scorer_falls_over_has_the_fate_of_a_bug() -> None:
+    failing = scorer(lambda _: httpx.Response(500, json={"type": DRAW_FAILED, "detail": "division by zero"}))
+    with pytest.raises(ScorerBugError, match="division by zero"):  # it ends the process, and is buried the third time
+        await failing.draw(capture(1), weights=weights_of(1))
 
 
 async def test_normals_that_the_scorer_refuses_are_no_outage() -> None:

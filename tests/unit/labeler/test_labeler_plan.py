@@ -238,11 +238,11 @@ async def test_a_backfill_asks_for_few_captures_at_once_and_for_no_more_than_it_
     assert world.serve.abreast_max <= ABREAST
 
 
-async def test_a_capture_that_is_no_image_holds_up_no_backfill() -> None:
+async def test_a_capture_that_cannot_be_labelled_holds_up_no_backfill() -> None:
     world = World()
     world.add_normals(10)
-    bad, good = world.add(capture(1, minutes=-30)), world.add(capture(2, minutes=-30))
-    world.serve.unreadable = {bad.capture_id}
+    bad, cursed, good = (world.add(capture(number, minutes=-30)) for number in range(3))
+    world.serve.unreadable, world.serve.cursed = {bad.capture_id}, {cursed.capture_id}
     await world.settle()
     assert [mask.capture_id for mask in world.masks()] == [good.capture_id]
     assert world.blobs.head(backfill_key(LINE, PRODUCT)) is not None

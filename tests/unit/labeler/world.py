@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from services.labeler.adapters.releases import TeacherReleases
-from services.labeler.adapters.scorer import FIT_REFUSED, IMAGE_REFUSED, HttpScorer
+from services.labeler.adapters.scorer import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, HttpScorer
 from services.labeler.adapters.store import StoredLines
 from services.labeler.reconcile import Action, State, Teaching
 from siad.core.documents import LineState, write_line, write_receipt
@@ -88,6 +88,7 @@ class Serve:
 
     blobs: MemoryBlobs
     unreadable: set[str] = field(default_factory=set)  # capture ids
+    cursed: set[str] = field(default_factory=set)  # capture ids that the network falls over
     away_at: set[int] = field(default_factory=set)
     calls: int = 0
     fits: list[int] = field(default_factory=list)  # normals asked for
@@ -118,6 +119,8 @@ class Serve:
     def draw(self, body: dict[str, Any]) -> httpx.Response:
         if body["capture_id"] in self.unreadable:
             return httpx.Response(422, json={"type": IMAGE_REFUSED, "detail": "it is no image"})
+        if body["capture_id"] in self.cursed:
+            return httpx.Response(500, json={"type": DRAW_FAILED, "detail": "division by zero"})
         self.drawn.append(body["capture_id"])
         region = {"points": [0, 0, 4, 0, 4, 4], "area_px": 9, "peak_score": 3.5}
         return httpx.Response(

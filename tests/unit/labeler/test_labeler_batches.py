@@ -1,0 +1,64 @@
+"""A batch holds captures of any line; nobody's failure is another's."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.labeler.adapters.batches import examine_batch
+from siad.core.decide import Finding
+from siad.core.images import Image
+
+Call = Callable[[Sequence[Image]], list[Finding]]
+
+
+@dataclass
+class Teacher:
+    """Scores an image by its first pixel, and falls over those that are 13."""
+
+    shift: float = 0.0
+    batches: list[int] = field(default_factory=list)
+
+    def examine(self, images: Sequence[Image]) -> list[Finding]:
+        self.batches.append(len(images))
+        pixels = [float(image[0, 0, 0]) for image in images]
+        if 13 in pixels:
+            msg = "13 is no good"
+            raise ZeroDivisionError(msg)
+        mask_HW = np.zeros((1, 1), np.uint8)
+        return [
+            Finding(score=pixel + self.shift, is_defect=False, mask_HW=mask_HW, regions=(), defect_ratio=0.0)
+            for pixel in pixels
+        ]
+
+
+async def run(call: Call, images: Sequence[Image]) -> list[Finding]:
+    return call(images)
+
+
+def image(pixel: int) -> Image:
+    return np.full((1, 1, 1), pixel, np.uint8)
+
+
+def scores(found: Sequence[Finding | Exception]) -> list[float | str]:
+    return [one.score if isinstance(one, Finding) else type(one).__name__ for one in found]
+
+
+async def test_every_image_is_judged_by_its_own_teacher_and_answers_keep_their_order() -> None:
+    a, b = Teacher(0.25), Teacher(0.5)
+    found = await examine_batch([(image(1), a), (image(2), b), (image(3), a), (image(4), b)], run=run)
+    assert scores(found) == [1.25, 2.5, 3.25, 4.5]
+    assert (a.batches, b.batches) == ([2], [2])
+
+
+async def test_an_image_that_no_network_can_take_fails_alone() -> None:
+    a, b = Teacher(), Teacher()
+    found = await examine_batch([(image(1), a), (image(13), a), (image(2), b), (image(3), a)], run=run)
+    assert scores(found) == [1.0, "ZeroDivisionError", 2.0, 3.0]
+    assert (a.batches, b.batches) == ([3, 1, 1, 1], [1])
+
+
+async def test_a_batch_of_one_that_fails_is_not_tried_twice() -> None:
+    a = Teacher()
+    assert scores(await examine_batch([(image(13), a)], run=run)) == ["ZeroDivisionError"]
+    assert a.batches == [1]
