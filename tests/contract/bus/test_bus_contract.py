@@ -172,6 +172,26 @@ async def test_after_a_newcomer_also_the_old_member_gets_again_what_it_did_not_c
     assert values(again) == values([record for record in taken if record.place not in done])
 
 
+async def test_poll_keeps_its_timeout_while_places_move(bus: Bus, topic: str, group: str) -> None:
+    async def on_revoke(places: frozenset[Place]) -> None:
+        await asyncio.sleep(2.0)  # finishes what is in hand
+
+    async with (
+        bus.consumer([topic], group=group, start="earliest", on_revoke=on_revoke) as first,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await poll_until(lambda: len(first.assigned()) == 4, first)
+
+        async def come_and_go() -> None:
+            async with bus.consumer([topic], group=group, start="earliest") as second:
+                await poll_until(lambda: len(second.assigned()) == 2, second)
+
+        coming = tasks.create_task(come_and_go())
+        while not coming.done():
+            async with asyncio.timeout(1.9):
+                await first.poll(max_records=1, timeout_s=0.1)
+
+
 async def test_leaving_calls_no_on_revoke(bus: Bus, topic: str, group: str) -> None:
     told: list[frozenset[Place]] = []
 

@@ -189,13 +189,19 @@ async def test_kafka_killed_and_back_loses_nothing_and_both_ends_go_on(own_node:
     await bus.create_topics([WORK, STATE])
 
     async def fall_and_rise() -> None:
-        own_node.kill()
-        fell_s = time.monotonic()
+        async with asyncio.timeout(60), bus.producer() as doomed:
+            await doomed.publish([Message(topic=STATE.name, key="before", value=b"x")])
+            own_node.kill()
+            fell_s = time.monotonic()
+            with pytest.raises(TransientError):
+                await doomed.publish([Message(topic=STATE.name, key="given up", value=b"x")])
         await refuses_all(bus)
         await asyncio.sleep(max(AWAY_S - (time.monotonic() - fell_s), 0))
         await asyncio.to_thread(own_node.start)
 
     stream = await stream_through(bus, fall_and_rise)
+    async with bus.state(STATE.name) as reader:
+        assert set(await reader.snapshot()) == {"before"}  # who left does not send from the grave
     assert stream.refusals  # the caller was told, in time
     assert stream.longest_poll_s < 5.0  # also while the broker was away, and while places moved
     assert set(stream.came) == set(stream.sent)
