@@ -1,0 +1,167 @@
+"""The scorer inside a real Ray Serve, over a real store: fit, draw, swap, refuse, fall and come back."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from services.labeler.adapters.scorer import HttpScorer, RefusedError
+from siad.core.errors import PoisonError, TransientError
+from siad.core.events import ImageStored, Intent
+from siad.core.ids import WeightsId, sha256_hex
+from siad.core.masks import decode_mask
+from siad.runtime.blobs.s3 import S3Blobs
+from siad.runtime.child import free_ports
+from siad.runtime.ray_node import RayNode
+from siad.runtime.registry import Registry
+from tests.e2e.harness import StageProcess, wait_for
+from tests.fixtures.store import settings_of
+from tests.synthetic import part_image, png, store_capture
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+
+class Bench:
+    """A scorer that runs, and the store it works on."""
+
+    def __init__(self, scorer: HttpScorer, blobs: S3Blobs, process: StageProcess, ray: RayNode) -> None:
+        self.scorer, self.blobs, self.process, self.ray = scorer, blobs, process, ray
+
+    def capture(self, seed: int, *, line: str = "line-1", defect: bool = False) -> ImageStored:
+        data = png(part_image(seed, defect=defect))
+        return store_capture(self.blobs, data, key=f"{seed}-{defect}", line=line, intent=Intent.INSPECT)
+
+    async def fit(self, normals: int, *, line: str = "line-1") -> WeightsId:
+        captures = [self.capture(1000 + seed, line=line) for seed in range(normals)]
+        return await self.scorer.fit(line, "cell", normals=captures, false_reject_budget=0.1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(
+    ray_node: RayNode, module_store_env: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Bench]:
+    """`python -m services.labeler.serve_app`, with room for one teacher in memory."""
+    (port,) = free_ports(1)
+    blobs = S3Blobs(settings_of(module_store_env))
+    blobs.ensure_bucket()
+    env = {
+        **module_store_env,
+        **ray_node.environment(),
+        "SIAD_LABELER_SCORER_URL": f"http://127.0.0.1:{port}",
+        "SIAD_LABELER_SCORER_PORT": str(port),
+        "SIAD_LABELER_MODELS_MAX": "1",
+    }
+    log = tmp_path_factory.mktemp("scorer") / "scorer.log"
+    process = StageProcess(
+        name="scorer", module="services.labeler.serve_app", env=env, port=port, log=log, ready_path="/healthz"
+    )
+    process.start()
+    try:
+        await process.wait_ready()
+        async with httpx.AsyncClient(base_url=process.url) as client:
+            yield Bench(HttpScorer(client, timeout_s=30, fit_timeout_s=120), blobs, process, ray_node)
+        assert await process.stop() == 0
+    finally:
+        if process.alive:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def module_store_env(request: pytest.FixtureRequest) -> Mapping[str, str]:
+    """A bucket for the whole file."""
+    env: Mapping[str, str] = request.getfixturevalue("weed_node").environment("test-labeler-serve")
+    return env
+
+
+async def test_ten_normals_make_a_teacher_that_tells_defects(bench: Bench) -> None:
+    weights = await bench.fit(10)
+    manifest = Registry(bench.blobs).manifest("line-1", "cell", weights)
+    assert len(manifest.normals) == 10
+    good, bad = bench.capture(1), bench.capture(2, defect=True)
+    drawn = {capture.serial: await bench.scorer.draw(capture, weights=weights) for capture in (good, bad)}
+    assert drawn[good.serial].score < drawn[bad.serial].score
+    mask = bench.blobs.get(bench.blobs.key_of(drawn[bad.serial].mask_uri)).data
+    assert sha256_hex(mask) == drawn[bad.serial].mask_sha256
+    assert decode_mask(mask).shape == (64, 64)
+    assert decode_mask(mask).any()
+    assert drawn[bad.serial].regions
+
+
+async def test_a_new_teacher_and_another_line_need_no_new_deployment(bench: Bench) -> None:
+    old, new, other = await bench.fit(10), await bench.fit(20), await bench.fit(10, line="line-2")
+    assert len({old, new, other}) == 3
+    mine, theirs = bench.capture(3, defect=True), bench.capture(3, line="line-2", defect=True)
+    named = [(mine, old), (mine, new), (theirs, other)] * 4
+    drawn = await asyncio.gather(*(bench.scorer.draw(capture, weights=weights) for capture, weights in named))
+    for (capture, weights), one in zip(named, drawn, strict=True):
+        assert one.mask_uri.endswith(f"{capture.line}/{capture.capture_id}/{weights}.png")
+
+
+async def test_an_image_that_is_gone_or_changed_makes_its_capture_poison(bench: Bench) -> None:
+    weights = await bench.fit(10)
+    gone = bench.capture(4)
+    bench.blobs.delete(bench.blobs.key_of(gone.image_uri))
+    changed = bench.capture(5)
+    bench.blobs.put(bench.blobs.key_of(changed.image_uri), b"something else")
+    for capture in (gone, changed):
+        with pytest.raises(PoisonError, match=f"of capture {capture.capture_id} can't be labelled"):
+            await bench.scorer.draw(capture, weights=weights)
+
+
+async def test_weights_that_are_not_there_are_waited_for(bench: Bench) -> None:
+    with pytest.raises(TransientError, match="weights ffff"):
+        await bench.scorer.draw(bench.capture(6), weights=WeightsId("f" * 64))
+
+
+async def test_normals_that_can_not_be_read_refuse_a_fit(bench: Bench) -> None:
+    captures = [bench.capture(2000 + seed) for seed in range(10)]
+    bench.blobs.put(bench.blobs.key_of(captures[0].image_uri), b"no image")
+    with pytest.raises(RefusedError, match="only 9 of 10 normals can be read"):
+        await bench.scorer.fit("line-1", "cell", normals=captures, false_reject_budget=0.1)
+
+
+async def test_a_replica_killed_in_mid_work_is_replaced(bench: Bench) -> None:
+    weights = await bench.fit(10)
+    captures = [bench.capture(100 + seed) for seed in range(20)]
+
+    async def draw_in_the_end(capture: ImageStored) -> str:
+        for _ in range(300):
+            try:
+                return (await bench.scorer.draw(capture, weights=weights)).mask_uri
+            except TransientError:
+                await asyncio.sleep(0.2)
+        raise AssertionError(f"{capture.serial} was never drawn")
+
+    drawing = [asyncio.create_task(draw_in_the_end(capture)) for capture in captures]
+    await asyncio.sleep(0.05)
+    for pid in replicas_of(bench):
+        os.kill(pid, signal.SIGKILL)
+    assert len(set(await asyncio.gather(*drawing))) == 20
+
+    async def is_up() -> bool:
+        return await bench.process.is_ready()
+
+    await wait_for(is_up, 60, "the scorer to be up again", on_fail=bench.process.tail)
+
+
+def replicas_of(bench: Bench) -> list[int]:
+    """The scorer's replicas on this session's Ray head: named after what they run, children of its raylet."""
+    session = str(bench.ray._scratch)
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if "ServeReplica:siad-labeler:scorer" in (entry / "cmdline").read_text():
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                if session in Path("/proc", parent, "cmdline").read_text():
+                    found.append(int(entry.name))
+        except OSError:
+            continue
+    assert found, "no replica runs"
+    return found
