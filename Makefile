@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help demo up test check unit install protos bench clean
 
