@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 
+import httpx
 import structlog
 
 from services.labeler.settings import LabelerSettings
@@ -14,6 +15,7 @@ from siad.runtime.ray_node import reach_loopback
 log = structlog.get_logger()
 
 APPLICATION = "siad-labeler"
+ANSWER_S = 30.0  # for the first answer through the proxy
 WATCH_S = 5.0  # between two looks whether Ray still has the application
 
 
@@ -36,13 +38,29 @@ def main() -> None:
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.scorer_port))
     serve.run(make_application(settings, store), name=APPLICATION, route_prefix="/")
     stop = _stop_on_signals()
-    log.info("scorer_started", url=f"http://127.0.0.1:{settings.scorer_port}")
+    url = f"http://127.0.0.1:{settings.scorer_port}"
+    _require_answer(url)
+    log.info("scorer_started", url=url)
     while not stop.wait(WATCH_S):
         if APPLICATION not in serve.status().applications:
             msg = f"application {APPLICATION} is gone from Ray at {address}; start again to deploy it"
             raise SystemExit(msg)
     serve.delete(APPLICATION)
+    if not serve.status().applications:
+        serve.shutdown()  # else its proxy would keep the port, and the next start would be given that one
     log.info("scorer_stopped")
+
+
+def _require_answer(url: str) -> None:
+    """End where the application answers elsewhere: a Serve that was there before keeps the port it has."""
+    try:
+        httpx.get(f"{url}/healthz", timeout=ANSWER_S).raise_for_status()
+    except httpx.HTTPError as error:
+        msg = (
+            f"nothing answers at {url}: {error}. If this Ray's Serve was started with another port, "
+            "set SIAD_LABELER_SCORER_PORT to that one, or shut Serve down first."
+        )
+        raise SystemExit(msg) from error
 
 
 def _stop_on_signals() -> threading.Event:

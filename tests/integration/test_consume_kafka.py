@@ -105,7 +105,9 @@ async def test_what_ends_the_process_is_found_and_buried(kafka_bus: KafkaBus) ->
             await asyncio.wait((reading,))
             assert isinstance(member.exception(), ZeroDivisionError)
             deaths += 1
-            assert deaths <= 4
+            assert (
+                deaths <= 10
+            )  # suspects in several partitions are cleared one after the other; it must not go on for ever
         else:
             answers = await run.read(run.answers, 39)
             stop.set()
