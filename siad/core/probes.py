@@ -143,7 +143,7 @@ def _foreign(
     fine = max(1, min(height, width) // int(rng.integers(3, 9)))
     noise_HW = perlin((height, width), cells=(fine, fine), rng=rng)
     noise_HW = noise_HW + 0.7 * perlin((height, width), cells=(max(1, fine // 3), max(1, fine // 3)), rng=rng)
-    colour_C = _toned(whole_HWC, rng.uniform(0, 1, channels))
+    colour_C = _toned(whole_HWC, rng.random((channels,)))
     return np.asarray(colour_C + rng.uniform(0.2, 0.5) * noise_HW[..., None], np.float32)
 
 
