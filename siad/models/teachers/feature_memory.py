@@ -19,22 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-import siad
 from siad.core.decide import finish_map
-from siad.core.events import WeightsKind
-from siad.core.images import DECODER_VERSION, Image
+from siad.core.images import Image
 from siad.core.manifest import Manifest
-from siad.core.preprocess import PREPROCESS_VERSION, preprocess
-from siad.core.scores import choose_threshold
+from siad.core.methods import FEATURE_MEMORY
+from siad.core.preprocess import preprocess
 from siad.models.backbone import STRIDES, Backbone, Variant, load_backbone, pretrained_backbone
-from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part, pack, unpack
+from siad.models.bundle import Bundle, pack, unpack
+from siad.models.teachers.fitting import Fitted, finish, gather
 from siad.models.teachers.memory import choose_places, describe_places, distances
 
-METHOD: Final = "feature-memory"
+METHOD: Final = FEATURE_MEMORY
 BACKBONE: Final = "backbone.safetensors"
 MEMORY: Final = "memory.safetensors"
 RECIPE: Final = "recipe.json"
-NORMALS_MIN = 2  # with one there is nothing to hold out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,43 +122,18 @@ def fit(
     Raises:
         ValueError: fewer than two normals, or not one id an image.
     """
-    if len(images) < NORMALS_MIN or len(images) != len(normals):
-        msg = f"{len(images)} images and {len(normals)} capture ids; as many ids as images and at least 2 are needed"
-        raise ValueError(msg)
+    found = gather(images, line=line, product=product, normals=normals, false_reject_budget=false_reject_budget)
     recipe = recipe or Recipe()
-    order = sorted(range(len(normals)), key=lambda index: normals[index])
-    images = [images[index] for index in order]
     backbone = pretrained_backbone(recipe.backbone)
-    memory, maps = _memorise(backbone, recipe, images)
-    held_out = [float(map_HW.max()) for map_HW in maps]
-    threshold, promised = choose_threshold(held_out, budget=false_reject_budget)
-    detector = FeatureMemory(backbone, recipe, memory)
-    parts = {
-        BACKBONE: pack(backbone.state_dict()),
-        MEMORY: pack(memory),
-        RECIPE: recipe.to_json(),
-        GOLDEN: golden_part(detector, golden_crops(images[0])),
-    }
-    manifest = Manifest(
-        kind=WeightsKind.TEACHER,
+    memory, maps = _memorise(backbone, recipe, found.images)
+    fitted = Fitted(
         method=METHOD,
-        line=line,
-        product=product,
-        code_version=siad.__version__,
-        parts=describe_parts(parts),
-        decoder_version=DECODER_VERSION,
-        preprocess_version=PREPROCESS_VERSION,
+        detector=FeatureMemory(backbone, recipe, memory),
+        parts={BACKBONE: pack(backbone.state_dict()), MEMORY: pack(memory), RECIPE: recipe.to_json()},
         input_px=recipe.input_px,
-        image_threshold=threshold,
-        pixel_threshold=threshold,  # a lower one marks twice the defect's area: a smoothed peak has wide feet
-        promised_false_reject=promised,
-        held_out_scores=tuple(held_out),
-        metrics=(("normals", float(len(images))),),
-        normals=tuple(sorted(normals)),
-        training_set=None,
-        parent=None,
+        held_out=tuple(float(map_HW.max()) for map_HW in maps),
     )
-    return Bundle(manifest, parts)
+    return finish(found, fitted)
 
 
 @dataclass(frozen=True, slots=True)

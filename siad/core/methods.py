@@ -1,0 +1,22 @@
+"""Which methods a teacher may be of. Names alone, so that ingest can refuse an unknown one without torch. Pure.
+
+What each of them is stands in its module: ``siad.models.bundle.METHODS`` says which, ``docs/teachers.md`` what for.
+"""
+
+from typing import Final
+
+FEATURE_MEMORY: Final = "feature-memory"
+TEACHERS: Final = (FEATURE_MEMORY,)
+DEFAULT: Final = FEATURE_MEMORY
+
+
+def require_teacher(method: str) -> str:
+    """Give back a known method's name.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if method not in TEACHERS:
+        msg = f"no method {method!r}; teachers are of {', '.join(TEACHERS)}"
+        raise ValueError(msg)
+    return method
