@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from siad.cli.processes import Program, Supervised
+from siad.cli.reach import forget_reach, write_reach
 from siad.runtime.kafka.node import KafkaNode
 from siad.runtime.ray_node import RayNode
 from siad.runtime.weed import WeedNode
@@ -108,6 +109,7 @@ class Machine:
             self.stages[name] = Supervised(program)
         state = {name: self.url(name) for name in STAGE_PORTS} | {"bus": self.bus}
         (self.data / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n")
+        write_reach(self.data, {**os.environ, **self.env})
 
     async def run_stages(self) -> None:
         """Keep every stage running until ``stop_stages``."""
@@ -124,6 +126,7 @@ class Machine:
             say(f"stopping {name}")
             node.stop()
         (self.data / STATE_FILE).unlink(missing_ok=True)
+        forget_reach(self.data)
 
     def revive_nodes(self, say: Say) -> None:
         """Start again what fell."""
