@@ -73,6 +73,7 @@ class Line:
             score=finding.score,
             threshold=self.teacher.manifest.image_threshold,
             defect_ratio=finding.defect_ratio,
+            confidence=finding.confidence,
         )
 
     def look(self, members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:

@@ -157,7 +157,9 @@ def mask_figure(
     """F1 of the pseudo-masks' pixels, over all images together."""
     both = drawn = true = 0
     for sample, map_HW in zip(tests, maps, strict=True):
-        mask_HW = decide(map_HW, image_threshold=image_threshold, pixel_threshold=pixel_threshold).mask_HW > 0
+        mask_HW = (
+            decide(map_HW, image_threshold=image_threshold, pixel_threshold=pixel_threshold, spread=1.0).mask_HW > 0
+        )
         truth_HW = np.zeros(mask_HW.shape, bool) if sample.mask_HW is None else sample.mask_HW
         both += int(np.count_nonzero(mask_HW & truth_HW))
         drawn += int(np.count_nonzero(mask_HW))

@@ -35,4 +35,5 @@ async def label(event: ImageStored, *, weights: WeightsId, scorer: Scorer) -> Ps
         threshold=drawn.threshold,
         defect_ratio=drawn.defect_ratio,
         regions=drawn.regions,
+        confidence=drawn.confidence,
     )

@@ -17,6 +17,7 @@ class Drawn:
     threshold: float
     defect_ratio: float
     regions: tuple[Region, ...]
+    confidence: float
 
 
 class Scorer(Protocol):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from siad.core.confidence import confidence_of
 from siad.core.events import Region
 from siad.core.masks import DEFECT, regions_of
 
@@ -25,9 +26,10 @@ class Finding:
     mask_HW: NDArray[np.uint8]  # 0 good, 255 defect, at image size; empty where there is no defect
     regions: tuple[Region, ...]  # of the mask, largest first
     defect_ratio: float  # 0..1, fraction of the mask's pixels that are marked
+    confidence: float  # 0..1, how far all this may be believed; see ``siad.core.confidence``
 
 
-def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_threshold: float) -> Finding:
+def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_threshold: float, spread: float) -> Finding:
     """Decide over one image by its weights' thresholds.
 
     The image is defective where its highest score reaches ``image_threshold``. Marked are the connected parts that
@@ -38,6 +40,7 @@ def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_thresho
         map_HW: float32 [H, W], smoothed raw scores at image size, finite.
         image_threshold: raw score.
         pixel_threshold: raw score; above ``image_threshold`` it counts as equal to it.
+        spread: standard deviation of normals' image scores, over 0; the unit of confidence.
 
     Raises:
         ValueError: the map holds a score that is no finite number.
@@ -48,17 +51,18 @@ def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_thresho
             f"a map of {map_HW.shape[1]}x{map_HW.shape[0]} px holds scores that are not finite; its weights are broken"
         )
         raise ValueError(msg)
-    if score < image_threshold:
-        return Finding(
-            score=score, is_defect=False, mask_HW=np.zeros(map_HW.shape, np.uint8), regions=(), defect_ratio=0.0
-        )
-    mask_HW = _mark(map_HW, low=min(pixel_threshold, image_threshold), high=image_threshold)
+    is_defect = score >= image_threshold
+    if is_defect:
+        mask_HW = _mark(map_HW, low=min(pixel_threshold, image_threshold), high=image_threshold)
+    else:
+        mask_HW = np.zeros(map_HW.shape, np.uint8)
     return Finding(
         score=score,
-        is_defect=True,
+        is_defect=is_defect,
         mask_HW=mask_HW,
         regions=regions_of(mask_HW, map_HW),
         defect_ratio=float(np.count_nonzero(mask_HW) / mask_HW.size),
+        confidence=confidence_of(map_HW, mask_HW, threshold=image_threshold, spread=spread),
     )
 
 

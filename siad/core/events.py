@@ -145,6 +145,7 @@ class PseudoMaskCreated:
     threshold: float
     defect_ratio: float  # 0..1, fraction of pixels
     regions: tuple[Region, ...]
+    confidence: float  # 0..1, how far the mask may be believed
 
     def __post_init__(self) -> None:
         """Refuse a mask that nobody could train on."""
@@ -157,6 +158,9 @@ class PseudoMaskCreated:
         _require_finite("threshold", self.threshold)
         if not 0 <= self.defect_ratio <= 1:
             msg = f"defect_ratio {self.defect_ratio:g} is not in [0, 1]"
+            raise ValueError(msg)
+        if not 0 <= self.confidence <= 1:
+            msg = f"confidence {self.confidence:g} is not in [0, 1]"
             raise ValueError(msg)
         _require_few(self.regions)
 

@@ -5,6 +5,7 @@ random name.
 """
 
 import json
+import statistics
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -53,6 +54,13 @@ class Manifest:
             raise ValueError(msg)
         for part in self.parts:
             require_hex(f"sha256 of part {part.name}", part.sha256, 64)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the held-out normals' scores, over 0: the unit in which scores are far apart."""
+        count = len(self.held_out_scores)
+        spread = statistics.stdev(self.held_out_scores) if count > 1 else 0.0
+        return max(spread, 1e-3 * abs(self.image_threshold), 1e-6)  # equal normals have none
 
     def part(self, name: str) -> Part:
         """The part called ``name``; KeyError where there is none."""

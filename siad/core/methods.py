@@ -6,7 +6,8 @@ What each of them is stands in its module: ``siad.models.bundle.METHODS`` says w
 from typing import Final
 
 FEATURE_MEMORY: Final = "feature-memory"
-TEACHERS: Final = (FEATURE_MEMORY,)
+STUDENT_TEACHER: Final = "student-teacher"
+TEACHERS: Final = (FEATURE_MEMORY, STUDENT_TEACHER)
 DEFAULT: Final = FEATURE_MEMORY
 
 

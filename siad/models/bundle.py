@@ -26,6 +26,7 @@ from siad.models.examine import Examiner
 
 METHODS: Final[Mapping[str, str]] = {
     "feature-memory": "siad.models.teachers.feature_memory",
+    "student-teacher": "siad.models.teachers.student_teacher",
     "unet": "siad.models.segmenter",
 }
 GOLDEN: Final = "golden.safetensors"

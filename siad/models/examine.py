@@ -28,11 +28,17 @@ class Examiner:
 
     def examine(self, images: Sequence[Image]) -> list[Finding]:
         """Judge decoded images, uint8 or uint16 [H, W, C], of any sizes, in their order."""
-        image_threshold, pixel_threshold = self.manifest.image_threshold, self.manifest.pixel_threshold
-        return [
-            decide(map_HW, image_threshold=image_threshold, pixel_threshold=pixel_threshold)
-            for map_HW in self.maps(images)
-        ]
+        return [self.decide(map_HW) for map_HW in self.maps(images)]
+
+    def decide(self, map_HW: NDArray[np.float32]) -> Finding:
+        """Judge by a map that ``maps`` gave."""
+        manifest = self.manifest
+        return decide(
+            map_HW,
+            image_threshold=manifest.image_threshold,
+            pixel_threshold=manifest.pixel_threshold,
+            spread=manifest.spread,
+        )
 
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """Score decoded images: float32 [H, W] raw scores each, smoothed, at image size."""

@@ -293,6 +293,7 @@ class PseudoMaskCreated(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     DEFECT_RATIO_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -310,6 +311,8 @@ class PseudoMaskCreated(_message.Message):
     threshold: _builtins.float
     defect_ratio: _builtins.float
     """Fraction of pixels marked defective, in [0, 1]."""
+    confidence: _builtins.float
+    """How far the mask may be believed, in [0, 1]: by the score's distance from the threshold, the mask's steadiness and size."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -335,10 +338,11 @@ class PseudoMaskCreated(_message.Message):
         threshold: _builtins.float = ...,
         defect_ratio: _builtins.float = ...,
         regions: _abc.Iterable[Global___Region] | None = ...,
+        confidence: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_id", b"capture_id", "captured_at", b"captured_at", "defect_ratio", b"defect_ratio", "image_id", b"image_id", "image_uri", b"image_uri", "line", b"line", "mask_sha256", b"mask_sha256", "mask_uri", b"mask_uri", "product", b"product", "received_at", b"received_at", "regions", b"regions", "score", b"score", "threshold", b"threshold", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_id", b"capture_id", "captured_at", b"captured_at", "confidence", b"confidence", "defect_ratio", b"defect_ratio", "image_id", b"image_id", "image_uri", b"image_uri", "line", b"line", "mask_sha256", b"mask_sha256", "mask_uri", b"mask_uri", "product", b"product", "received_at", b"received_at", "regions", b"regions", "score", b"score", "threshold", b"threshold", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

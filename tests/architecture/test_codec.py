@@ -69,6 +69,7 @@ LARGEST: tuple[Any, ...] = (
         threshold=0.25,
         defect_ratio=0.125,
         regions=REGIONS,
+        confidence=0.75,
     ),
     TeacherReleased(line=SLUG, product=SLUG, revision=2**62, weights=WEIGHTS, released_at=NOON),
     SegmenterReleased(

@@ -45,6 +45,7 @@ def messages(first: int, last: int) -> list[Message]:
                     threshold=row.threshold,
                     defect_ratio=row.defect_ratio,
                     regions=(),
+                    confidence=1.0,
                 )
             ),
         )

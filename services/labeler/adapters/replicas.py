@@ -218,6 +218,7 @@ class Scorer:
                 {"points": region.points, "area_px": region.area_px, "peak_score": region.peak_score}
                 for region in finding.regions
             ],
+            "confidence": finding.confidence,
         }
 
     @staticmethod

@@ -120,4 +120,5 @@ def _drawn(answer: Mapping[str, Any]) -> Drawn:
             Region(points=tuple(one["points"]), area_px=one["area_px"], peak_score=one["peak_score"])
             for one in answer["regions"]
         ),
+        confidence=answer["confidence"],
     )

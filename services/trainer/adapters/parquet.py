@@ -27,16 +27,21 @@ def write_rows(kind: type[R], rows: Sequence[R]) -> bytes:
 
 
 def read_rows(kind: type[R], data: bytes) -> list[R]:
-    """Read them back; columns of a newer writer are ignored.
+    """Read them back; columns of a newer writer are ignored, those an older one did not know have their default.
 
     Raises:
         CorruptError: the bytes are no such file.
     """
     schema = _schema(kind)
     hints = get_type_hints(kind)
+    columns: Any = kind  # a dataclass, which TypeVar can't say
+    optional = {field.name for field in dataclasses.fields(columns) if field.default is not dataclasses.MISSING}
     try:
-        table = pq.ParquetFile(io.BytesIO(data)).read(columns=schema.names).cast(schema)
-        return [kind(**{name: _typed(hints[name], row[name]) for name in schema.names}) for row in table.to_pylist()]
+        file = pq.ParquetFile(io.BytesIO(data))
+        known = [field for field in schema if field.name in file.schema_arrow.names or field.name not in optional]
+        names = [field.name for field in known]
+        table = file.read(columns=names).cast(pa.schema(known))
+        return [kind(**{name: _typed(hints[name], row[name]) for name in names}) for row in table.to_pylist()]
     except (pa.ArrowException, KeyError, ValueError) as error:
         msg = f"{len(data)} bytes are not Parquet of {kind.__name__}: {error}"
         raise CorruptError(msg) from error

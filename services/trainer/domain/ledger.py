@@ -22,6 +22,7 @@ class LedgerRow:
     score: float
     threshold: float
     defect_ratio: float
+    confidence: float = 1.0  # of rows written before masks had one
 
     @property
     def is_defect(self) -> bool:
@@ -67,6 +68,7 @@ def row_of(event: PseudoMaskCreated) -> LedgerRow:
         score=event.score,
         threshold=event.threshold,
         defect_ratio=event.defect_ratio,
+        confidence=event.confidence,
     )
 
 

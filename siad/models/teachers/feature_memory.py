@@ -10,7 +10,6 @@ M = places in a bank, D = length of a description, L = stages.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Final, Self
 
 import numpy as np
@@ -24,9 +23,9 @@ from siad.core.images import Image
 from siad.core.manifest import Manifest
 from siad.core.methods import FEATURE_MEMORY
 from siad.core.preprocess import preprocess
-from siad.models.backbone import STRIDES, Backbone, Variant, load_backbone, pretrained_backbone
+from siad.models.backbone import STRIDES, Backbone, Variant, pretrained_backbone
 from siad.models.bundle import Bundle, pack, unpack
-from siad.models.teachers.fitting import Fitted, finish, gather
+from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
 from siad.models.teachers.memory import choose_places, describe_places, distances
 
 METHOD: Final = FEATURE_MEMORY
@@ -90,13 +89,7 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
     recipe = Recipe.from_json(parts[RECIPE])
-    return FeatureMemory(_shared_backbone(recipe.backbone, parts[BACKBONE]), recipe, unpack(parts[MEMORY]))
-
-
-@lru_cache(maxsize=4)
-def _shared_backbone(variant: Variant, data: bytes) -> Backbone:
-    """All lines have the same backbone, and nothing in it changes: 9 MB once, not 9 MB a line."""
-    return load_backbone(variant, unpack(data))
+    return FeatureMemory(shared_backbone(recipe.backbone, parts[BACKBONE]), recipe, unpack(parts[MEMORY]))
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ A method's module has two functions: ``fit(images, *, line, product, normals, fa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import siad
 from siad.core.events import WeightsKind
@@ -13,7 +14,8 @@ from siad.core.images import DECODER_VERSION, Image
 from siad.core.manifest import Manifest
 from siad.core.preprocess import PREPROCESS_VERSION
 from siad.core.scores import choose_threshold
-from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
+from siad.models.backbone import Backbone, Variant, load_backbone
+from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part, unpack
 from siad.models.detector import Detector
 
 
@@ -104,3 +106,9 @@ def finish(normals: Normals, fitted: Fitted) -> Bundle:
         parent=None,
     )
     return Bundle(manifest, parts)
+
+
+@lru_cache(maxsize=4)
+def shared_backbone(variant: Variant, data: bytes) -> Backbone:
+    """All lines have the same backbone, and nothing in it changes: 9 MB once, not 9 MB a line."""
+    return load_backbone(variant, unpack(data))

@@ -58,4 +58,5 @@ def mask(number: int, score: float) -> PseudoMaskCreated:
         threshold=1.0,
         defect_ratio=0.0,
         regions=(),
+        confidence=1.0,
     )

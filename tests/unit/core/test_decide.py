@@ -27,7 +27,7 @@ def slow_mask(map_HW: NDArray[np.float32], low: float, high: float) -> NDArray[n
 
 
 def test_a_score_on_the_threshold_is_a_defect() -> None:
-    finding = decide(scores((3, 4, 2.0)), image_threshold=2.0, pixel_threshold=1.0)
+    finding = decide(scores((3, 4, 2.0)), image_threshold=2.0, pixel_threshold=1.0, spread=1.0)
     assert finding.is_defect
     assert finding.score == 2.0
     assert finding.defect_ratio == 4 / 600
@@ -35,7 +35,7 @@ def test_a_score_on_the_threshold_is_a_defect() -> None:
 
 
 def test_a_good_image_has_an_empty_mask_whatever_its_pixels_say() -> None:
-    finding = decide(scores((3, 4, 1.9)), image_threshold=2.0, pixel_threshold=1.0)
+    finding = decide(scores((3, 4, 1.9)), image_threshold=2.0, pixel_threshold=1.0, spread=1.0)
     assert not finding.is_defect
     assert not finding.mask_HW.any()
     assert (finding.regions, finding.defect_ratio) == ((), 0.0)
@@ -43,7 +43,7 @@ def test_a_good_image_has_an_empty_mask_whatever_its_pixels_say() -> None:
 
 def test_a_defect_takes_its_surroundings_and_not_what_lies_apart() -> None:
     map_HW = scores((3, 4, 2.5), (5, 4, 1.2), (15, 20, 1.2))
-    finding = decide(map_HW, image_threshold=2.0, pixel_threshold=1.0)
+    finding = decide(map_HW, image_threshold=2.0, pixel_threshold=1.0, spread=1.0)
     assert np.argwhere(finding.mask_HW).max(axis=0).tolist() == [6, 5]
     assert finding.regions[0].area_px == 8
 
@@ -51,19 +51,19 @@ def test_a_defect_takes_its_surroundings_and_not_what_lies_apart() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_marks_are_those_of_slow_growing(seed: int) -> None:
     map_HW = np.random.default_rng(seed).random((20, 30)).astype(np.float32)
-    finding = decide(map_HW, image_threshold=0.97, pixel_threshold=0.6)
+    finding = decide(map_HW, image_threshold=0.97, pixel_threshold=0.6, spread=1.0)
     np.testing.assert_array_equal(finding.mask_HW > 0, slow_mask(map_HW, 0.6, 0.97))
 
 
 def test_a_pixel_threshold_over_the_image_threshold_still_marks_the_defect() -> None:
-    finding = decide(scores((3, 4, 2.0)), image_threshold=2.0, pixel_threshold=5.0)
+    finding = decide(scores((3, 4, 2.0)), image_threshold=2.0, pixel_threshold=5.0, spread=1.0)
     assert np.count_nonzero(finding.mask_HW) == 4
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_scores_that_are_no_numbers_are_never_a_pass(broken: float) -> None:
     with pytest.raises(ValueError, match="not finite"):
-        decide(scores((3, 4, broken)), image_threshold=2.0, pixel_threshold=1.0)
+        decide(scores((3, 4, broken)), image_threshold=2.0, pixel_threshold=1.0, spread=1.0)
 
 
 def test_finishing_keeps_a_flat_map_flat_to_its_edges() -> None:

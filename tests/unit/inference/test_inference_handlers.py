@@ -79,7 +79,7 @@ class World:
             return None
         map_HW = np.full(image.shape[:2], 0.1, np.float32)
         map_HW[1, 2] = self.score
-        finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.5)
+        finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.5, spread=1.0)
         return Examined(finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:

@@ -27,7 +27,9 @@ class Teacher:
             raise ZeroDivisionError(msg)
         mask_HW = np.zeros((1, 1), np.uint8)
         return [
-            Finding(score=pixel + self.shift, is_defect=False, mask_HW=mask_HW, regions=(), defect_ratio=0.0)
+            Finding(
+                score=pixel + self.shift, is_defect=False, mask_HW=mask_HW, regions=(), defect_ratio=0.0, confidence=1.0
+            )
             for pixel in pixels
         ]
 

@@ -35,6 +35,7 @@ DRAWN = Drawn(
     threshold=2.0,
     defect_ratio=0.25,
     regions=(Region(points=(0, 0, 4, 0, 4, 4), area_px=9, peak_score=3.0),),
+    confidence=0.5,
 )
 ANSWER = {
     "mask_uri": "s3://siad/m.png",
@@ -43,6 +44,7 @@ ANSWER = {
     "threshold": 2.0,
     "defect_ratio": 0.25,
     "regions": [{"points": [0, 0, 4, 0, 4, 4], "area_px": 9, "peak_score": 3.0}],
+    "confidence": 0.5,
 }
 
 
@@ -76,6 +78,7 @@ async def test_an_inspected_capture_gets_the_mask_of_its_lines_teacher() -> None
     )
     assert (mask.weights, mask.score, mask.threshold) == (weights_of(1), 3.0, 2.0)
     assert (mask.regions, mask.defect_ratio, mask.mask_uri) == (DRAWN.regions, 0.25, DRAWN.mask_uri)
+    assert mask.confidence == DRAWN.confidence
     assert (mask.captured_at, mask.received_at) == (event.captured_at, event.received_at)
 
 

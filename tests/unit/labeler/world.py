@@ -132,6 +132,7 @@ class Serve:
                 "threshold": 2.0,
                 "defect_ratio": 0.25,
                 "regions": [region],
+                "confidence": 0.5,
             },
         )
 

@@ -1,8 +1,10 @@
 """Pseudo-masks written down, read back, and counted."""
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.parquet as pq
 import pytest
 
 from services.trainer import handlers
@@ -47,6 +49,7 @@ def event(number: int, *, line: str = "l", weights: str = "a", score: float = 1.
         threshold=2.0,
         defect_ratio=0.0,
         regions=(),
+        confidence=1.0,
     )
 
 
@@ -141,6 +144,14 @@ def test_members_come_back_with_their_roles() -> None:
     [back] = read_rows(Member, write_rows(Member, [member]))
     assert back == member
     assert isinstance(back.role, Role)
+
+
+def test_a_file_from_before_masks_had_a_confidence_reads_as_fully_believed() -> None:
+    [row] = [row_of(event(1))]
+    table = pq.ParquetFile(io.BytesIO(write_rows(LedgerRow, [replace(row, confidence=0.25)]))).read()
+    sink = io.BytesIO()
+    pq.write_table(table.drop_columns(["confidence"]), sink)
+    assert read_rows(LedgerRow, sink.getvalue()) == [replace(row, confidence=1.0)]
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", write_rows(Member, [])])
