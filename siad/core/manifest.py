@@ -44,6 +44,7 @@ class Manifest:
     normals: tuple[str, ...]  # capture ids, sorted; what a teacher was fitted on
     training_set: str | None  # digest; what a segmenter was trained on
     parent: str | None  # weights that it grew from, or whose pseudo-masks taught it
+    region: tuple[float, ...] = ()  # what of the view it looks at, as ``siad.core.interest`` has it; empty for all
 
     def __post_init__(self) -> None:
         """Refuse a manifest that names no files or belongs to nobody."""
@@ -71,8 +72,14 @@ class Manifest:
         raise KeyError(msg)
 
     def to_json(self) -> bytes:
-        """Canonical JSON: sorted keys, no spaces; equal manifests give equal bytes."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        """Canonical JSON: sorted keys, no spaces; equal manifests give equal bytes.
+
+        Without a region nothing is said of it, so weights from before there were any keep their name.
+        """
+        raw = asdict(self)
+        if not self.region:
+            del raw["region"]
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
     @property
     def weights(self) -> WeightsId:
@@ -88,7 +95,8 @@ class Manifest:
         """
         try:
             raw: dict[str, Any] = json.loads(data)
-            known = {field.name: raw[field.name] for field in fields(cls)}
+            known = {field.name: raw[field.name] for field in fields(cls) if field.name != "region"}
+            known["region"] = tuple(float(value) for value in raw.get("region", ()))
             known["kind"] = WeightsKind(known["kind"])
             known["parts"] = tuple(Part(**part) for part in known["parts"])
             known["held_out_scores"] = tuple(float(score) for score in known["held_out_scores"])

@@ -1,11 +1,37 @@
 """The examiner: batches by shape, answers in order, at image size."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siad.models.examine import BATCH_MAX, score_maps
+from siad.core.events import WeightsKind
+from siad.core.manifest import Manifest, Part
+from siad.models import examine
+from siad.models.examine import BATCH_MAX, Examiner, score_maps
+
+MANIFEST = Manifest(
+    kind=WeightsKind.TEACHER,
+    method="brightness",
+    line="l",
+    product="p",
+    code_version="1",
+    parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
+    decoder_version=1,
+    preprocess_version=1,
+    input_px=64,
+    image_threshold=2.0,
+    pixel_threshold=2.0,
+    promised_false_reject=None,
+    held_out_scores=(1.0, 2.0),
+    metrics=(),
+    normals=(),
+    training_set=None,
+    parent=None,
+)
 
 
 class Brightness:
@@ -46,6 +72,43 @@ def test_an_image_is_scored_alike_alone_and_in_company() -> None:
     together = score_maps(Brightness(), images, input_px=64)
     for image, map_HW in zip(images, together, strict=True):
         np.testing.assert_allclose(score_maps(Brightness(), [image], input_px=64)[0], map_HW, atol=1e-6)
+
+
+class Shape:
+    """Scores a place by its own channel mean at full stride; remembers the largest input."""
+
+    def __init__(self) -> None:
+        self.largest = 0
+
+    def score(self, images_BCHW: Tensor) -> Tensor:
+        self.largest = max(self.largest, images_BCHW.shape[2] * images_BCHW.shape[3])
+        return torch.nn.functional.avg_pool2d(images_BCHW.mean(1, keepdim=True), 32)[:, 0]
+
+
+def test_a_large_input_is_scored_in_tiles_as_if_it_were_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 20, 1), dtype=np.uint8)
+    image = np.repeat(np.repeat(coarse, 64, axis=0), 64, axis=1)  # 768 x 1280
+    whole, tiled = Shape(), Shape()
+    [expected] = score_maps(whole, [image], input_px=992)
+    monkeypatch.setattr(examine, "TILE_PX", 512)
+    [given] = score_maps(tiled, [image], input_px=992)
+    assert whole.largest == 768 * 1280
+    assert tiled.largest <= 512 * 512
+    np.testing.assert_allclose(given, expected, atol=0.05)
+
+
+def test_a_region_is_all_that_is_looked_at() -> None:
+    image = np.zeros((64, 128, 1), np.uint8)
+    image[:, :64] = 255  # a lamp, outside
+    image[20:30, 90:100] = 200
+    detector = Brightness()
+    examiner = Examiner(replace(MANIFEST, region=(0.5, 0.0, 1.0, 0.0, 1.0, 1.0, 0.5, 1.0)), detector)
+    [map_HW] = examiner.maps([image])
+    assert detector.asked == [(1, 3, 64, 64)]
+    assert map_HW.shape == (64, 128)
+    assert map_HW[:, :64].max() == map_HW.min()
+    assert np.unravel_index(map_HW.argmax(), map_HW.shape)[1] in range(88, 102)
 
 
 def test_of_no_images_there_are_no_maps() -> None:
