@@ -136,20 +136,21 @@ def _good(chosen: TrainingSet, use: Use) -> int:
 
 
 def _goods(rows: Iterable[LedgerRow], policy: FreezePolicy) -> list[tuple[LedgerRow, float]]:
-    """Clearly good, lowest score first, with how far each is believed: 1 falling to 0.5."""
+    """Clearly good, lowest score first, with how far each is believed."""
     ranked = sorted((row for row in rows if not row.is_defect), key=lambda row: (row.score, row.capture_id))
     return _believed(ranked[: round(len(ranked) * policy.good_share)])
 
 
 def _defects(rows: Iterable[LedgerRow], policy: FreezePolicy) -> list[tuple[LedgerRow, float]]:
-    """Clearly defective, highest score first, believed likewise; an empty mask marks nothing and is left out."""
+    """Clearly defective, highest score first, likewise; an empty mask marks nothing and is left out."""
     marked = (row for row in rows if row.is_defect and row.defect_ratio > 0)
     ranked = sorted(marked, key=lambda row: (-row.score, row.capture_id))
     return _believed(ranked[: round(len(ranked) * policy.defect_share)])
 
 
 def _believed(ranked: Sequence[LedgerRow]) -> list[tuple[LedgerRow, float]]:
-    return [(row, round(1 - 0.5 * index / len(ranked), 4)) for index, row in enumerate(ranked)]
+    """By the mask's confidence, never under a quarter: what is chosen here is clear enough to teach something."""
+    return [(row, round(0.25 + 0.75 * row.confidence, 4)) for row in ranked]
 
 
 def _newest(rows: list[tuple[LedgerRow, float]], count: int) -> list[tuple[LedgerRow, float]]:
