@@ -1,10 +1,11 @@
 """Which bus the settings mean."""
 
+from siad.runtime.bus.embedded import EmbeddedBus
 from siad.runtime.bus.kafka import KafkaBus
 from siad.runtime.bus.port import Bus
-from siad.runtime.bus.settings import BusSettings
+from siad.runtime.bus.settings import EMBEDDED, BusSettings
 
 
 def open_bus(settings: BusSettings) -> Bus:
     """Make the adapter; connects nowhere yet."""
-    return KafkaBus(settings)
+    return EmbeddedBus(settings) if settings.bootstrap.startswith(EMBEDDED) else KafkaBus(settings)

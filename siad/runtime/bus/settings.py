@@ -1,9 +1,13 @@
 """Where the broker is, and how topics are made on it."""
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from siad.runtime.settings import Settings
+
+EMBEDDED = "embedded://"  # what the address of the bus in a file begins with
 
 
 class BusSettings(Settings):
@@ -11,7 +15,8 @@ class BusSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="SIAD_BUS_")
 
-    bootstrap: str = Field(min_length=1)  # host:port, ...; no default: events on the wrong broker judge the wrong line
+    # host:port, ... or embedded:///folder/file.sqlite; no default: events on the wrong broker judge the wrong line
+    bootstrap: str = Field(min_length=1)
     partitions: int = Field(default=6, ge=1)  # of a work topic that is made new; bounds the members of a group
     replication: int = Field(default=1, ge=1)  # copies of every topic made new; 3 in a plant
     min_insync_replicas: int = Field(default=1, ge=1)  # copies that must have a message before it counts; 2 in a plant
@@ -23,3 +28,16 @@ class BusSettings(Settings):
     rejoin_timeout_s: float = Field(default=120.0, ge=1)  # a member that is out of its group for longer is stuck
     publish_timeout_s: float = Field(default=15.0, gt=0)  # then the publish counts as failed, and is tried again
     request_timeout_s: float = Field(default=15.0, gt=0)  # for commits, lags and the like
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _be_one_of_two(cls, bootstrap: str) -> str:
+        """A path that is not absolute would be another file in every process."""
+        if bootstrap.startswith(EMBEDDED):
+            if not Path(path := bootstrap.removeprefix(EMBEDDED)).is_absolute() or path.endswith("/"):
+                msg = f"{EMBEDDED} wants the absolute path of a file, as in {EMBEDDED}/var/lib/siad/bus.sqlite"
+                raise ValueError(msg)
+        elif "://" in bootstrap:
+            msg = f"the one scheme known is {EMBEDDED}; Kafka's address has none: host:port, host:port"
+            raise ValueError(msg)
+        return bootstrap

@@ -117,6 +117,7 @@ async def test_a_group_that_starts_at_the_latest_skips_what_was_there(bus: Bus, 
         assert values(await take(consumer, 1)) == {b"new"}
 
 
+@pytest.mark.usefixtures("_groups_grow")
 async def test_a_member_joins_and_takes_its_share(bus: Bus, topic: str, group: str) -> None:
     async with bus.consumer([topic], group=group, start="earliest") as first:
         await poll_until(lambda: len(first.assigned()) == 4, first)
@@ -125,6 +126,7 @@ async def test_a_member_joins_and_takes_its_share(bus: Bus, topic: str, group: s
             assert not first.assigned() & second.assigned()
 
 
+@pytest.mark.usefixtures("_groups_grow")
 async def test_a_member_leaves_and_its_places_move_at_once(bus: Bus, topic: str, group: str) -> None:
     async with AsyncExitStack() as rest, bus.consumer([topic], group=group, start="earliest") as first:
         async with bus.consumer([topic], group=group, start="earliest") as second:
@@ -133,6 +135,7 @@ async def test_a_member_leaves_and_its_places_move_at_once(bus: Bus, topic: str,
         await rest.aclose()
 
 
+@pytest.mark.usefixtures("_groups_grow")
 async def test_what_moves_is_told_before_and_can_still_be_committed(bus: Bus, topic: str, group: str) -> None:
     await publish(bus, [message(topic, f"k{n}", str(n).encode()) for n in range(40)])
     told: list[frozenset[Place]] = []
@@ -154,6 +157,7 @@ async def test_what_moves_is_told_before_and_can_still_be_committed(bus: Bus, to
     assert any(told)
 
 
+@pytest.mark.usefixtures("_groups_grow")
 async def test_after_a_newcomer_also_the_old_member_gets_again_what_it_did_not_commit(
     bus: Bus, topic: str, group: str
 ) -> None:
@@ -172,6 +176,7 @@ async def test_after_a_newcomer_also_the_old_member_gets_again_what_it_did_not_c
     assert values(again) == values([record for record in taken if record.place not in done])
 
 
+@pytest.mark.usefixtures("_groups_grow")
 async def test_poll_keeps_its_timeout_while_places_move(bus: Bus, topic: str, group: str) -> None:
     async def on_revoke(places: frozenset[Place]) -> None:
         await asyncio.sleep(2.0)  # finishes what is in hand
@@ -212,6 +217,7 @@ async def test_what_a_hook_raises_comes_out(bus: Bus, topic: str, group: str) ->
             await poll_until(lambda: False, consumer)
 
 
+@pytest.mark.usefixtures("_groups_grow")
 async def test_a_commit_for_a_place_that_moved_is_refused(bus: Bus, topic: str, group: str) -> None:
     async with bus.consumer([topic], group=group, start="earliest") as first:
         await poll_until(lambda: len(first.assigned()) == 4, first)
