@@ -8,6 +8,7 @@ from siad.cli.line import line_app
 from siad.cli.send import send
 from siad.cli.status import status
 from siad.cli.up import up
+from siad.cli.watch.command import watch
 
 app = typer.Typer(
     name="siad",
@@ -20,6 +21,7 @@ app.command()(up)
 app.command()(demo)
 app.command()(status)
 app.command()(send)
+app.command()(watch)
 app.command()(kafka)
 app.add_typer(line_app, name="line")
 

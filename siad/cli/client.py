@@ -33,7 +33,7 @@ class IngestClient:
 
     Args:
         url: where ingest listens.
-        patience_s: how long one request is tried again while ingest, store or broker is away.
+        patience_s: how long one request is tried again while ingest, store or broker is away; 0: tried once.
         transport: for tests, or a way of one's own.
         clock: to wait on.
     """
@@ -136,7 +136,8 @@ class IngestClient:
                 return answer
             delay_s = max(_retry_after_s(answer), self._backoff.delay_s(attempt))
             if self._clock.monotonic() + delay_s > end_s:
-                msg = f"{method} {path} not done within {self._patience_s:g} s: {trouble}; the same again does no harm"
+                waited = f"{method} {path} not done within {self._patience_s:g} s: " if self._patience_s else ""
+                msg = f"{waited}{trouble}; the same again does no harm"
                 raise TransientError(msg)
             await self._clock.sleep(delay_s)
             attempt += 1

@@ -1,0 +1,1 @@
+"""`siad watch`: a folder as a camera. Every image that is put there is handed to ingest, once."""

@@ -1,0 +1,186 @@
+"""What to do about each file of a watched folder: listing and journal in, actions out. Pure.
+
+A file's *stamp* (size and time of its last change) tells cheaply that something changed; its *bytes* tell what it is.
+The Idempotency-Key is made of path and bytes alone, so whatever is handed over twice - after a crash before the journal
+was written, after a journal that was lost, after a copy whose time was set last - is the same capture to ingest.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum, StrEnum
+from typing import Final, NamedTuple
+
+from siad.core.headers import ImageError, read_header
+from siad.core.ids import sha256_hex
+
+PATIENCE: Final = 10  # a file without its end rests this many times longer before ingest is asked what it thinks of it
+_ENDS: Final = {"png": b"IEND\xaeB`\x82", "jpeg": b"\xff\xd9"}
+_MAGIC: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"RIFF")
+
+
+class Stamp(NamedTuple):
+    """What a listing says of a file."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
+class End(IntEnum):
+    """How sure it is that a file is whole."""
+
+    FOREIGN = 0  # does not begin as an image does
+    MISSING = 1  # an image cut short, or one that is not read
+    DECLARED = 2  # as long as its header says; a writer may have made room first
+    PROVEN = 3  # ends as its format ends, behind all that its header says
+
+
+class State(StrEnum):
+    """What became of a file."""
+
+    HANDED = "handed"
+    REFUSED = "refused"
+    ASIDE = "aside"  # no image, by its content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A file as the journal has it."""
+
+    stamp: Stamp
+    sha256: str
+    state: State
+    capture_id: str = ""
+    code: str = ""  # why it was refused
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What reading a file gave."""
+
+    stamp: Stamp
+    sha256: str
+    end: End
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A file that was seen and is not settled yet; times are seconds of a clock that only grows."""
+
+    stamp: Stamp
+    since_s: float  # it is as it is
+    look_at_s: float  # not before
+    sha256: str = ""  # of its bytes when it was looked at last
+    attempts: int = 0  # that failed for a reason that may pass
+    why: str = ""  # in words, for who asks
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One pass over the folder."""
+
+    due: list[str]  # to be looked at now, oldest first
+    finish: list[str]  # handed over already, and still to be moved away
+    waiting: dict[str, Waiting]
+
+
+class Call(Enum):
+    """What follows from a look."""
+
+    WAIT = "wait"
+    HAND_OVER = "hand over"
+    ASIDE = "aside"
+
+
+def plan(
+    files: Mapping[str, Stamp], known: Mapping[str, Known], waiting: Mapping[str, Waiting], *, now_s: float
+) -> Plan:
+    """Compare a listing with what is known.
+
+    Args:
+        files: what lies there, by path.
+        known: what the journal says, by path.
+        waiting: what the pass before left.
+        now_s: the moment, of a clock that only grows.
+    """
+    due, finish, keep = [], [], {}
+    for path, stamp in files.items():
+        held = known.get(path)
+        if held is not None and held.stamp == stamp:
+            if held.state is State.HANDED:
+                finish.append(path)
+            continue
+        wait = waiting.get(path)
+        if wait is None or wait.stamp != stamp:
+            wait = Waiting(stamp=stamp, since_s=now_s, look_at_s=now_s)
+        keep[path] = wait
+        if wait.look_at_s <= now_s:
+            due.append(path)
+    return Plan(oldest_first(due, files), finish, keep)
+
+
+def oldest_first(paths: Iterable[str], files: Mapping[str, Stamp]) -> list[str]:
+    """By the time of their last change, then by name."""
+    return sorted(paths, key=lambda path: (files[path].mtime_ns, path))
+
+
+def judge(
+    look: Look, wait: Waiting, *, now_s: float, settle_s: float, rests_always: bool = False
+) -> tuple[Call, Waiting]:
+    """Decide whether a file is whole.
+
+    One that proves its end is whole at once, also right after a rename. One that is only as long as it declares must
+    have kept its bytes for ``settle_s``: sizes are set before the pixels by writers that make room first, and times lag
+    on network shares. One without an end waits ten times longer; then ingest says what is wrong with it.
+
+    Args:
+        look: what reading it gave.
+        wait: what was known of it before.
+        now_s: the moment of the look.
+        settle_s: how long bytes must rest.
+        rests_always: let also those rest that prove their end.
+    """
+    since_s = wait.since_s
+    if look.stamp != wait.stamp or (wait.sha256 and wait.sha256 != look.sha256):
+        since_s = now_s
+    need_s = {End.PROVEN: settle_s if rests_always else 0.0, End.DECLARED: settle_s}.get(look.end, PATIENCE * settle_s)
+    was_read = wait.sha256 == look.sha256 or not need_s
+    if was_read and now_s - since_s >= need_s:
+        return (Call.ASIDE if look.end is End.FOREIGN else Call.HAND_OVER), wait
+    why = "it may still be written" if look.end >= End.DECLARED else "it has no end yet"
+    due_s = min(since_s + need_s, now_s + settle_s) if was_read else now_s + settle_s
+    return Call.WAIT, replace(
+        wait, stamp=look.stamp, since_s=since_s, sha256=look.sha256, look_at_s=max(due_s, now_s), why=why
+    )
+
+
+def end_of(data: bytes, *, is_named: bool) -> End:
+    """How sure it is that these bytes are a whole image.
+
+    Args:
+        data: all that is in the file.
+        is_named: its name ends as an image's does; else what does not begin as an image is none.
+    """
+    if not is_named and not data.startswith(_MAGIC):
+        return End.FOREIGN
+    try:
+        header = read_header(data)
+    except ImageError:
+        return End.MISSING
+    end = _ENDS.get(header.format)
+    return End.PROVEN if end is not None and data.endswith(end) else End.DECLARED
+
+
+def key_of(folder: str, path: str, sha256: str, *, written_ns: int | None = None) -> str:
+    """Idempotency-Key of a file: its place and its bytes.
+
+    Args:
+        folder: the folder that is watched, in full.
+        path: the file's path below it.
+        sha256: of its bytes.
+        written_ns: where each writing counts as an exposure though its bytes are the same: when it was written.
+    """
+    said = [folder, path, sha256] + ([] if written_ns is None else [str(written_ns)])
+    name = sha256_hex("\n".join(said).encode(errors="surrogateescape"))
+    return f"watch-{name[:40]}"
