@@ -17,6 +17,9 @@ from typing import Protocol
 
 from siad.cli.processes import Program, Supervised
 from siad.cli.reach import forget_reach, write_reach
+from siad.cli.which_bus import ADDRESS, BusKind, choose_bus, mark_begun, why_no_kafka_here
+from siad.runtime.bus.embedded_file import check_whole
+from siad.runtime.bus.settings import path_of
 from siad.runtime.kafka.node import KafkaNode
 from siad.runtime.ray_node import RayNode
 from siad.runtime.weed import WeedNode
@@ -52,15 +55,11 @@ class Machine:
 
     data: Path
     extra: Mapping[str, str] = field(default_factory=dict)  # settings for the stages, over the defaults
+    bus: BusKind = BusKind.AUTO  # what carries the events; once started no longer AUTO
     nodes: dict[str, Node] = field(default_factory=dict)
     stages: dict[str, Supervised] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def bus(self) -> str:
-        """Which broker carries the events."""
-        return "kafka"
 
     def url(self, stage: str) -> str:
         """Where a stage listens."""
@@ -71,13 +70,7 @@ class Machine:
 
         Call it from the main thread: the kernel ties the life of what is started here to the thread that did it.
         """
-        if bootstrap := os.environ.get("SIAD_BUS_BOOTSTRAP"):
-            say(f"broker: yours, at {bootstrap}")
-        else:
-            kafka = KafkaNode(self.data / "kafka", say=say)
-            self._start("broker", kafka, say)
-            self.env["SIAD_BUS_BOOTSTRAP"] = kafka.bootstrap
-            say(f"broker: Apache Kafka at {kafka.bootstrap}")
+        self._start_bus(say)
         if bucket := os.environ.get("SIAD_STORE_BUCKET"):
             say(f"store: yours, bucket {bucket}")
         else:
@@ -134,6 +127,22 @@ class Machine:
             if not node.alive:
                 say(f"{name} fell; starting it again")
                 node.start()
+
+    def _start_bus(self, say: Say) -> None:
+        chosen = choose_bus(self.bus, self.data, os.environ, why_no_kafka=lambda: why_no_kafka_here(say))
+        self.bus = chosen.kind
+        say(f"bus: {chosen.said}")
+        if ADDRESS in os.environ:
+            return
+        if chosen.address is not None:
+            check_whole(path_of(chosen.address))
+            self.env[ADDRESS] = chosen.address
+        else:
+            kafka = KafkaNode(self.data / chosen.kind, say=say)
+            self._start("broker", kafka, say)
+            self.env[ADDRESS] = kafka.bootstrap
+            say(f"broker: Apache Kafka at {kafka.bootstrap}")
+        mark_begun(self.data, chosen.kind)
 
     def _start(self, name: str, node: Node, say: Say) -> None:
         say(f"{name}: starting")

@@ -55,9 +55,10 @@ def status(
         stages = [ask(client, name, urls[name]) for name in ("ingest", "labeler", "trainer", "inference")]
         serving = weights_in_service(_metrics(client, urls["inference"]))
     if as_json:
-        print(json.dumps({"stages": [asdict(s) for s in stages], "serving": [asdict(s) for s in serving]}, indent=2))
+        tables = {"stages": [asdict(s) for s in stages], "serving": [asdict(s) for s in serving]}
+        print(json.dumps({"bus": urls["bus"], **tables}, indent=2))
     else:
-        console.print(_stage_table(stages))
+        console.print(_stage_table(stages, bus=urls["bus"]))
         console.print(_serving_table(serving))
     if not all(stage.ready for stage in stages):
         raise typer.Exit(1)
@@ -119,8 +120,8 @@ def _metrics(client: httpx.Client, url: str) -> str:
         return ""
 
 
-def _stage_table(stages: list[StageStatus]) -> Table:
-    table = Table(title="stages")
+def _stage_table(stages: list[StageStatus], *, bus: str) -> Table:
+    table = Table(title=f"stages (bus: {bus})")
     for column in ("stage", "ready", "received", "done", "failed", "in flight", "lag", "address"):
         table.add_column(column)
     for s in stages:

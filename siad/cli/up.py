@@ -15,6 +15,7 @@ from rich.table import Table
 
 from siad.cli.machine import DATA, Machine, Say, locked
 from siad.cli.processes import State
+from siad.cli.which_bus import BusKind
 
 REVIVE_S = 2.0  # how often fallen nodes are looked for
 
@@ -23,13 +24,19 @@ console = Console(stderr=True)
 DataOption = Annotated[
     Path, typer.Option("--data", help="Folder of everything that is kept; a second start carries on.")
 ]
+BusOption = Annotated[
+    BusKind,
+    typer.Option(
+        "--bus", help="What carries the events; auto: Kafka, or the embedded bus (no Java) where it can't be had."
+    ),
+]
 
 
-def up(data: DataOption = DATA) -> None:
+def up(data: DataOption = DATA, bus: BusOption = BusKind.AUTO) -> None:
     """Start broker, store, Ray and all stages here; Ctrl-C stops what was started, and nothing else."""
     try:
         with locked(data):
-            run_machine(Machine(data.resolve()), _until_stopped, say=_say)
+            run_machine(Machine(data.resolve(), bus=bus), _until_stopped, say=_say)
     except (OSError, ValueError, RuntimeError) as error:
         console.print(f"[red]{escape(str(error))}", highlight=False)
         raise typer.Exit(1) from error
@@ -115,6 +122,8 @@ def _table(machine: Machine) -> Table:
     table = Table(title="SIAD on this machine (Ctrl-C stops it)")
     for column in ("part", "state", "address", "process", "restarts"):
         table.add_column(column)
+    if "broker" not in machine.nodes:
+        table.add_row("bus", machine.bus, "", "", "")
     for name, node in machine.nodes.items():
         table.add_row(name, "[green]running" if node.alive else "[red]fallen", "", "", "")
     for name, stage in machine.stages.items():

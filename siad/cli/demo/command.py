@@ -24,7 +24,8 @@ from siad.cli.demo.report import Seen, make_report
 from siad.cli.demo.run import LINE, PRODUCT, Pace, Phases, ask_again, stream, teach
 from siad.cli.demo.watch import wait_complete, watch
 from siad.cli.machine import Machine, locked
-from siad.cli.up import run_machine, wait_ready
+from siad.cli.up import BusOption, run_machine, wait_ready
+from siad.cli.which_bus import BusKind
 from siad.core.errors import TransientError
 from siad.core.events import Intent, WeightsKind
 from siad.runtime.blobs.open import open_blobs
@@ -153,6 +154,7 @@ def demo(
     rate: Annotated[float, typer.Option(min=0.5, max=50.0, help="Cells sent each second.")] = 4.0,
     cells: Annotated[int, typer.Option(min=300, help="Cells sent at most.")] = 1000,
     seed: Annotated[int, typer.Option(help="Which cells, and in which order.")] = 7,
+    bus: BusOption = BusKind.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run the whole loop here on real solar cells: teach, stream, train, swap; then say what happened."""
@@ -160,9 +162,9 @@ def demo(
         _require_own_servers()
         shift = draw_shift(find_cells(), normals=NORMALS, stream=cells, seed=seed)
         with locked(data):
-            for name in ("kafka", "store", "ray", "logs"):
+            for name in ("kafka", "embedded", "store", "ray", "logs"):
                 shutil.rmtree(data / name, ignore_errors=True)
-            run = Demo(Machine(data.resolve(), STAGE_SETTINGS), shift, Pace(per_s=rate), Phases())
+            run = Demo(Machine(data.resolve(), STAGE_SETTINGS, bus), shift, Pace(per_s=rate), Phases())
             run_machine(run.machine, run, say=_say)
     except (OSError, ValueError, RuntimeError, TransientError, ProblemError) as error:
         console.print(f"[red]{escape(str(error))}", highlight=False)
@@ -231,6 +233,7 @@ def _table(report: dict[str, Any]) -> Table:
     swap = f"{report['swaps']}, longest pause {report['longest_swap_pause_ms']:.1f} ms"
     times = report["seconds_to_verdict"]
     rows = {
+        "bus": report["bus"],
         "cells streamed": report["images_sent"],
         "verdicts / pseudo-masks": f"{report['verdicts']} / {report['pseudo_masks']}",
         "lost / duplicated / dead letters": f"{report['lost']} / {report['duplicated']} / {report['dead_letters']}",

@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
@@ -26,7 +25,7 @@ from siad.runtime.bus.embedded_lane import Lane, Lookout
 from siad.runtime.bus.embedded_log import create
 from siad.runtime.bus.embedded_producer import EmbeddedProducer
 from siad.runtime.bus.port import OnAssign, OnRevoke
-from siad.runtime.bus.settings import EMBEDDED, BusSettings
+from siad.runtime.bus.settings import BusSettings, path_of
 
 ASK_EVERY_S = 0.05  # whether the group's member has gone
 
@@ -36,7 +35,7 @@ class EmbeddedBus:
 
     def __init__(self, settings: BusSettings) -> None:
         self._settings = settings
-        self.path = Path(settings.bootstrap.removeprefix(EMBEDDED))
+        self.path = path_of(settings.bootstrap)
         self._lookout = Lookout(self.path)
 
     async def create_topics(self, topics: Sequence[Topic]) -> None:

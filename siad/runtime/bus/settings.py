@@ -34,10 +34,15 @@ class BusSettings(Settings):
     def _be_one_of_two(cls, bootstrap: str) -> str:
         """A path that is not absolute would be another file in every process."""
         if bootstrap.startswith(EMBEDDED):
-            if not Path(path := bootstrap.removeprefix(EMBEDDED)).is_absolute() or path.endswith("/"):
+            if not path_of(bootstrap).is_absolute() or bootstrap.endswith("/"):
                 msg = f"{EMBEDDED} wants the absolute path of a file, as in {EMBEDDED}/var/lib/siad/bus.sqlite"
                 raise ValueError(msg)
         elif "://" in bootstrap:
             msg = f"the one scheme known is {EMBEDDED}; Kafka's address has none: host:port, host:port"
             raise ValueError(msg)
         return bootstrap
+
+
+def path_of(bootstrap: str) -> Path:
+    """The file of an embedded bus, by its address."""
+    return Path(bootstrap.removeprefix(EMBEDDED))
