@@ -31,6 +31,11 @@ def dead_letter(stage: str) -> Topic:
     return Topic(f"siad.{stage}.dead-letter.v1", "dead-letter", stage, ())
 
 
+def retry(stage: str) -> Topic:
+    """What an operator sends again of a stage's dead letters, in its name, for that stage alone."""
+    return Topic(f"siad.{stage}.retry.v1", "work", stage, (stage,))
+
+
 TOPICS: Final = (
     LINE,
     IMAGE,
@@ -41,4 +46,7 @@ TOPICS: Final = (
     dead_letter("labeler"),
     dead_letter("trainer"),
     dead_letter("inference"),
+    retry("labeler"),
+    retry("trainer"),
+    retry("inference"),
 )

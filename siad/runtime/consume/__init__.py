@@ -1,6 +1,7 @@
 """THE consume loop; see ``loop.py`` for what it promises."""
 
 from siad.runtime.consume.loop import consume
+from siad.runtime.consume.retry import with_retry
 from siad.runtime.consume.routes import Batch, BatchRoute, Handler, Limits, OnPoison, bind_event, event_route
 
-__all__ = ["Batch", "BatchRoute", "Handler", "Limits", "OnPoison", "bind_event", "consume", "event_route"]
+__all__ = ["Batch", "BatchRoute", "Handler", "Limits", "OnPoison", "bind_event", "consume", "event_route", "with_retry"]

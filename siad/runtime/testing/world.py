@@ -13,7 +13,7 @@ from siad.core.topics import Topic, dead_letter
 from siad.runtime.backoff import Backoff
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message, Place, Record
-from siad.runtime.consume import Batch, BatchRoute, Handler, Limits, OnPoison, consume
+from siad.runtime.consume import Batch, BatchRoute, Handler, Limits, OnPoison, consume, with_retry
 from siad.runtime.health import Health
 from siad.runtime.testing.clock import FakeClock
 from siad.runtime.testing.diary import Diary, DiaryBus
@@ -96,7 +96,7 @@ class World:
         async with asyncio.timeout(2):
             await consume(
                 DiaryBus(self.bus, diary, on_commit=look),
-                {IN.name: route or self.handle},
+                with_retry({IN.name: route or self.handle}, stage=STAGE),
                 stage=STAGE,
                 stop=stop,
                 health=self.health,
