@@ -21,7 +21,7 @@ DONE: Final = Counter(
 )
 FAILED: Final = Counter(
     "siad_records_failed_total",
-    "Failures in handling records, by fate: transient (will be tried again), poison or crash (buried).",
+    "Failures in handling records, by fate: transient (will be tried again), poison, crash or quarantine (buried).",
     ["stage", "topic", "fate"],
 )
 IN_FLIGHT: Final = Gauge("siad_records_in_flight", "Records in a handler now.", ["stage"])
@@ -42,6 +42,16 @@ HTTP_SECONDS: Final = Histogram(
 )
 ACTIONS: Final = Counter("siad_actions_total", "Actions that a reconciler did.", ["stage", "action"])
 PAUSED: Final = Gauge("siad_paused_info", "1 while the stage waits for a stated reason.", ["stage", "reason"])
+LINE_QUARANTINED: Final = Gauge(
+    "siad_line_quarantined",
+    "1 while a line's records are buried unhandled, because too many in a row were poison.",
+    ["stage", "line"],
+)
+STAGE_STOPPED: Final = Gauge(
+    "siad_stage_stopped",
+    "1 while the stage stands still, because too many records of several lines in a row were poison.",
+    ["stage"],
+)
 WEIGHTS: Final = Gauge(
     "siad_weights_info",
     "1 for the weights that serve a line and product now.",

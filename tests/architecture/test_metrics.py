@@ -15,6 +15,7 @@ LABELS = {
 }
 UNITS = {
     *("total", "seconds", "bytes", "ratio", "info"),
+    *("quarantined", "stopped"),  # states: 1 or 0
     *("records", "images", "captures", "uploads", "models", "rows", "waiting", "flight"),  # counts of things
 }
 MODULES = [

@@ -5,7 +5,7 @@ reason, and the stage may say something beside it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -19,10 +19,13 @@ from siad.runtime import metrics, trace
 from siad.runtime.bus.port import Message, Record, bytes_max
 from siad.runtime.clock import Clock
 from siad.runtime.codec import encode
+from siad.runtime.consume.alarm import Alarm, HeldError
 from siad.runtime.consume.lane import Lane, Parcel
 from siad.runtime.consume.routes import Batch, OnPoison, Route
 
 log = structlog.get_logger()
+
+Kind = Literal["poison", "crash", "quarantine"]
 
 REASON_MAX = 2_000  # characters
 ROOM_BYTES = 10_240  # for place and reason beside the payload
@@ -66,6 +69,7 @@ class Fates:
     timeout_s: float
     crashes_max: int
     on_poison: OnPoison | None
+    alarm: Alarm
 
     async def answer(self, lane: Lane, parcel: Parcel) -> list[Message]:
         """Handle a parcel in the trace it belongs to.
@@ -73,6 +77,7 @@ class Fates:
         Raises:
             TransientError: try again later.
             SplitError: take the batch apart.
+            HeldError: keep it in hand, for the stage stands still.
         """
         arrivals = parcel.arrivals
         span = trace.follow(arrivals[0].record.headers if len(arrivals) == 1 else ())
@@ -86,19 +91,41 @@ class Fates:
         return [trace.stamped(message, span) for message in messages]
 
     async def _handle(self, lane: Lane, parcel: Parcel) -> list[Message]:
-        messages: list[Message] = []
-        for arrival in parcel.arrivals:
-            if arrival.poison is not None:
-                messages += await self._bury(arrival.record, arrival.poison, kind="poison")
-        batch = parcel.batch(lane.place)
-        if not batch.records:
-            return messages
+        places = {one.record.offset: self.alarm.bars(one.record) for one in parcel.arrivals}
+        barred = {offset: error for offset, error in places.items() if error is not None}
+        tried = [one for one in parcel.arrivals if one.record.offset not in barred]
+        spoilt = {one.record.offset: one.poison for one in tried if one.poison is not None}
+        batch = parcel.batch(lane.place, without=barred.keys() | spoilt.keys())
+        is_batch = len(parcel.arrivals) > 1
+        answers: Sequence[Message] = ()
         try:
-            return messages + list(await self._call(lane.route, batch))
+            if batch.records:
+                answers = await self._call(lane.route, batch)
+        except TransientError:
+            self.alarm.give_back([one.record for one in tried])
+            raise
         except PoisonError as error:
-            if len(parcel.arrivals) > 1:
+            if is_batch:
+                self.alarm.give_back([one.record for one in tried])
                 raise SplitError from error
-            return await self._bury(batch.records[0], error, kind="poison")
+            spoilt[batch.first] = error
+        self._tell([one.record for one in tried], spoilt, is_batch=is_batch)
+        messages: list[Message] = []
+        for record in (one.record for one in parcel.arrivals):
+            if (poison := spoilt.get(record.offset)) is not None:
+                messages += await self._bury(record, poison, kind="poison")
+            elif (reason := barred.get(record.offset)) is not None:
+                messages += await self._bury(record, reason, kind="quarantine")
+        return [*messages, *answers]
+
+    def _tell(self, tried: Sequence[Record], spoilt: Mapping[int, PoisonError], *, is_batch: bool) -> None:
+        """Ask whether the poison may be buried; of a batch that may not, as much as may is found one by one."""
+        try:
+            self.alarm.tell(tried, spoilt, is_batch=is_batch)
+        except HeldError as held:
+            if is_batch:
+                raise SplitError from held
+            raise
 
     async def _call(self, route: Route, batch: Batch[Any]) -> Sequence[Message]:
         began_s = self.clock.monotonic()
@@ -115,7 +142,7 @@ class Fates:
             spent_s = self.clock.monotonic() - began_s
             metrics.HANDLE_SECONDS.labels(self.stage, batch.place.topic).observe(spent_s)
 
-    async def _bury(self, record: Record, error: PoisonError, *, kind: Literal["poison", "crash"]) -> list[Message]:
+    async def _bury(self, record: Record, error: PoisonError, *, kind: Kind) -> list[Message]:
         said = [] if self.on_poison is None else list(await self.on_poison(record, error))
         metrics.FAILED.labels(self.stage, record.place.topic, kind).inc()
         log.error(

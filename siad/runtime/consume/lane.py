@@ -6,7 +6,7 @@ that is done waits until all before it are published.
 
 from asyncio import Task
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -42,6 +42,7 @@ class Parcel:
     arrivals: tuple[Arrival, ...]
     stand: Stand = Stand.WAITING
     attempts: int = 0
+    trials: int = 0  # while the stage stood still
     started_s: float = 0.0
     messages: Sequence[Message] = ()
 
@@ -55,9 +56,9 @@ class Parcel:
         """Offset of the last record."""
         return self.arrivals[-1].record.offset
 
-    def batch(self, place: Place) -> Batch[Any]:
-        """What the handler gets: all but the poison."""
-        good = [arrival for arrival in self.arrivals if arrival.poison is None]
+    def batch(self, place: Place, *, without: Collection[int]) -> Batch[Any]:
+        """What the handler gets: all but some offsets."""
+        good = [arrival for arrival in self.arrivals if arrival.record.offset not in without]
         return Batch(
             place=place,
             first=self.first,
@@ -116,9 +117,23 @@ class Lane:
         for parcel in self.parcels:
             if parcel.stand is Stand.WAITING:
                 return parcel
-        parcel = Parcel(tuple(self.fetched.popleft() for _ in range(min(self._size, len(self.fetched)))))
-        self.parcels.append(parcel)
-        return parcel
+        return self._cut()
+
+    def next_trial(self) -> Parcel:
+        """What is tried while the stage stands still, given that the lane is ready: what was tried least.
+
+        Else one bad record would be tried for ever while a good one waits behind it. But where one record at a time
+        goes, because one may end the process, none but the first may be blamed.
+        """
+        waiting = [parcel for parcel in self.parcels if parcel.stand is Stand.WAITING]
+        fewest = min(waiting, key=lambda parcel: parcel.trials, default=None)
+        may_cut = bool(self.fetched) and not (self.is_careful or self.route.records_max > 1)
+        return self._cut() if fewest is None or (fewest.trials and may_cut) else fewest
+
+    def hold(self, parcel: Parcel) -> None:
+        """Keep a parcel in hand while the stage stands still."""
+        parcel.stand = Stand.WAITING
+        parcel.trials += 1
 
     def fail(self, parcel: Parcel, *, now_s: float, delay_s: float) -> None:
         """Put a parcel back for a later try; until one works, only one at a time is tried."""
@@ -133,6 +148,11 @@ class Lane:
             return False
         self._failed_s = None
         return True
+
+    def _cut(self) -> Parcel:
+        parcel = Parcel(tuple(self.fetched.popleft() for _ in range(min(self._size, len(self.fetched)))))
+        self.parcels.append(parcel)
+        return parcel
 
     def split(self, parcel: Parcel) -> None:
         """Take a batch apart: its records go back, and are handled one at a time."""

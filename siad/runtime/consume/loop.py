@@ -15,9 +15,11 @@ from siad.core.errors import TransientError
 from siad.runtime import metrics
 from siad.runtime.bus.port import Bus, Consumer, Message, Place, Producer, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
+from siad.runtime.consume.alarm import Alarm, HeldError
 from siad.runtime.consume.committer import Committer, Probe
 from siad.runtime.consume.fates import Fates, SplitError
 from siad.runtime.consume.lane import Lane, Parcel, Stand
+from siad.runtime.consume.patience import Patience
 from siad.runtime.consume.routes import BatchRoute, Handler, Limits, OnPoison, as_routes
 from siad.runtime.health import Health
 
@@ -77,12 +79,14 @@ class Loop:
     ) -> None:
         self._routes = as_routes(routes)
         self._stage, self._health, self._limits, self._clock = stage, health, limits, clock
+        self._alarm, self._patience = Alarm(stage, limits, health, clock), Patience(health, limits, clock)
         self._fates = Fates(
             stage=stage,
             clock=clock,
             timeout_s=limits.handler_timeout_s,
             crashes_max=limits.crashes_max,
             on_poison=on_poison,
+            alarm=self._alarm,
         )
         self._fetch_max = max(limits.max_in_flight, *(route.records_max for route in self._routes.values()))
         self._lanes: dict[Place, Lane] = {}
@@ -114,6 +118,7 @@ class Loop:
         finally:
             self._may_commit = False  # whoever left in good order has committed; whoever did not must not
             metrics.IN_FLIGHT.labels(self._stage).set(0)
+            self._alarm.close()
         if bug is not None:
             raise bug
 
@@ -164,7 +169,7 @@ class Loop:
                 lane.open(await self._consumer.committed(lane.place))
                 break
             except TransientError as error:
-                attempt = await self._wait_out("open", lane, error, attempt)
+                attempt = await self._patience.wait_out("open", lane, error, attempt)
         if lane.is_careful:
             log.warning(
                 "careful",
@@ -176,7 +181,7 @@ class Loop:
             )
         else:
             await self._commits.commit([lane])
-        self._go_on(lane, "open")
+        self._patience.go_on(lane, "open")
         self._dispatch()
 
     # handling
@@ -189,15 +194,24 @@ class Loop:
         while self._running < self._limits.max_in_flight and not self._is_alone:
             now_s = self._clock.monotonic()
             ready = [lane for lane in self._lanes.values() if lane.is_ready(now_s=now_s)]
+            if self._alarm.is_up:
+                self._try_one(ready)
+                return
             careful = [lane for lane in ready if lane.is_careful]
             if not ready or (careful and self._running):
                 return
             for lane in careful[:1] or ready[: self._limits.max_in_flight - self._running]:
                 self._start(lane)
 
+    def _try_one(self, ready: Sequence[Lane]) -> None:
+        """While the stage stands still: one record in a while, of one lane after the other."""
+        innocent = [lane for lane in ready if lane.strikes < self._limits.crashes_max]  # no grave is dug now
+        if innocent and not self._running and self._alarm.takes_turn():
+            self._start(innocent[0])
+
     def _start(self, lane: Lane) -> None:
         self._lanes[lane.place] = self._lanes.pop(lane.place)  # to the end of the queue
-        parcel = lane.next_parcel()
+        parcel = lane.next_trial() if self._alarm.is_up else lane.next_parcel()
         parcel.stand, parcel.started_s = Stand.RUNNING, self._clock.monotonic()
         self._is_alone = lane.is_careful
         self._count(+1)
@@ -212,6 +226,8 @@ class Loop:
             await self._put_back(lane, parcel, error)
         except SplitError:
             lane.split(parcel)
+        except HeldError:
+            await self._hold(lane, parcel)
         else:
             parcel.stand = Stand.DONE
             if lane.works_again(started_s=parcel.started_s):
@@ -223,6 +239,11 @@ class Loop:
             self._is_alone = False  # whoever is alone is the only one to get here
             self._count(-1)
         self._dispatch()
+
+    async def _hold(self, lane: Lane, parcel: Parcel) -> None:
+        lane.hold(parcel)
+        if lane.is_careful:
+            await self._commits.commit([lane])  # it came back alive: standing still must not count as dying
 
     async def _put_back(self, lane: Lane, parcel: Parcel, error: TransientError) -> None:
         delay_s = self._limits.backoff.delay_s(parcel.attempts)
@@ -270,29 +291,8 @@ class Loop:
                 await self._producer.publish(messages)
                 break
             except TransientError as error:
-                attempt = await self._wait_out("publish", lane, error, attempt)
-        self._go_on(lane, "publish")
-
-    async def _wait_out(self, what: str, lane: Lane, error: TransientError, attempt: int) -> int:
-        """Keep the lane still while the broker refuses ``what``."""
-        delay_s = self._limits.backoff.delay_s(attempt)
-        lane.blocked.add(what)
-        self._health.pause(f"{what} {lane.place}", "broker")
-        log.warning(
-            "broker_refused",
-            what=what,
-            reason=str(error),
-            topic=lane.place.topic,
-            partition=lane.place.partition,
-            attempt=attempt + 1,
-            retry_s=round(delay_s, 3),
-        )
-        await self._clock.sleep(delay_s)
-        return attempt + 1
-
-    def _go_on(self, lane: Lane, what: str) -> None:
-        lane.blocked.discard(what)
-        self._health.go_on(f"{what} {lane.place}")
+                attempt = await self._patience.wait_out("publish", lane, error, attempt)
+        self._patience.go_on(lane, "publish")
 
     # coming and going
 
@@ -361,11 +361,16 @@ class Loop:
         metrics.forget_lag(self._stage, lane.place)
 
     def _steer(self) -> None:
-        """Fetch nothing for lanes that are full or failing; fetch again when they have room and work."""
+        """Fetch nothing for lanes that are full or failing; fetch again when they have room and work.
+
+        While the stage stands still a lane with nothing in hand may fetch: there must be something to try.
+        """
         wanted = frozenset(
             place
             for place, lane in self._lanes.items()
-            if lane.is_held or lane.in_hand >= (lane.bound // 2 + 1 if place in self._paused else lane.bound)
+            if lane.is_held
+            or (self._alarm.is_up and lane.in_hand)
+            or lane.in_hand >= (lane.bound // 2 + 1 if place in self._paused else lane.bound)
         )
         if pausing := wanted - self._paused:
             self._consumer.pause(pausing)

@@ -30,6 +30,8 @@ class Limits:
     poll_s: float = 0.1  # one poll waits so long at most
     drain_s: float = 10.0  # on leaving and on losing a partition: for what is in flight
     crashes_max: int = 3  # a record that ends the process so many times running is buried
+    poison_max: int = 20  # in a row: from one line, it is quarantined; from several, the stage stands still
+    probe_every_s: float = 60.0  # how often one record of what is quarantined, or stands still, is tried
     backoff: Backoff = field(default_factory=Backoff)
 
 

@@ -1,0 +1,401 @@
+"""Poison in a row: a line goes into quarantine, or the stage stands still with what it has in hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from siad.core.errors import PoisonError, TransientError
+from siad.core.events import DeadLetter
+from siad.core.topics import retry
+from siad.runtime.bus.port import Message, Record
+from siad.runtime.codec import decode
+from siad.runtime.consume import Batch, BatchRoute, Handler
+from siad.runtime.testing.world import IN, OUT, STAGE, World, make_world, sift, text_of
+
+MINUTE_S = 60.0
+
+
+@pytest.fixture
+async def world() -> World:
+    world = await make_world()
+    await world.bus.create_topics([retry(STAGE)])
+    return world
+
+
+class Cell:
+    """A handler that can't read what begins with "bad", until it is mended."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.tried: list[str] = []
+        self.is_mended = False
+
+    async def handle(self, record: Record) -> Sequence[Message]:
+        self.tried.append(text_of(record))
+        if text_of(record).startswith("bad") and not self.is_mended:
+            msg = f"{text_of(record)!r} is no good"
+            raise PoisonError(msg)
+        return [Message(topic=OUT.name, key=record.key.decode(), value=text_of(record).upper().encode())]
+
+
+@asynccontextmanager
+async def running(world: World, route: Handler | BatchRoute[Any]) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    process = asyncio.create_task(world.run(route, stop=stop, until=lambda: False))
+    try:
+        yield
+    finally:
+        stop.set()
+        await process
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(1):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+async def settle() -> None:
+    """Many turns of the loop."""
+    await asyncio.sleep(0.03)
+
+
+def told(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"stage": STAGE, **labels})
+
+
+def letters(world: World) -> list[tuple[str, str]]:
+    """Kind and text of what was buried."""
+    found = [decode(DeadLetter, record.value) for record in world.dead_letters()]
+    return [(letter.kind, letter.payload.decode()) for letter in found]
+
+
+async def test_the_twenty_first_of_a_line_is_buried_unhandled_and_other_lines_go_on(world: World) -> None:
+    cell = Cell(world)
+    await world.send(*[f"bad {number}" for number in range(20)], "c", "d", key="cell-1/0")
+    await world.send("e", key="cell-2/0")
+    async with running(world, cell.handle):
+        await until(lambda: world.committed()[0] == 23)
+        assert told("siad_line_quarantined", line="cell-1") == 1
+        assert told("siad_stage_stopped") == 0
+        assert await world.health.missing() == {}
+    assert cell.tried[20:] == ["e"]
+    assert letters(world)[:20] == [("poison", f"bad {number}") for number in range(20)]
+    assert letters(world)[20:] == [("quarantine", "c"), ("quarantine", "d")]
+    letter = decode(DeadLetter, world.dead_letters()[-1].value)
+    assert "line cell-1 is quarantined in inference" in letter.reason
+    assert "'bad 19' is no good" in letter.reason
+    assert "siad dead-letters replay --stage inference --line cell-1" in letter.reason
+    assert world.answers() == ["E"]
+    assert told("siad_line_quarantined", line="cell-1") is None  # of a process that is gone
+
+
+async def test_one_record_a_minute_is_tried_and_the_first_that_works_ends_the_quarantine(world: World) -> None:
+    cell = Cell(world)
+    await world.send(*["bad"] * 20, "c", key="cell-1/0")
+    async with running(world, cell.handle):
+        await until(lambda: world.committed()[0] == 21)
+        world.clock.advance(MINUTE_S)
+        await world.send("bad again", "d", key="cell-1/0")
+        await until(lambda: world.committed()[0] == 23)
+        assert letters(world)[21:] == [("poison", "bad again"), ("quarantine", "d")]
+        world.clock.advance(MINUTE_S)
+        await world.send("e", "f", key="cell-1/0")
+        await until(lambda: world.committed()[0] == 25)
+        assert told("siad_line_quarantined", line="cell-1") is None
+    assert world.answers() == ["E", "F"]
+
+
+async def test_a_try_that_the_store_was_away_for_is_tried_again(world: World) -> None:
+    world.limit(poison_max=2)
+    troubles = [PoisonError("torn"), PoisonError("torn"), TransientError("away"), TransientError("away")]
+
+    async def handle(record: Record) -> Sequence[Message]:
+        if troubles:
+            raise troubles.pop(0)
+        return await world.handle(record)
+
+    await world.send("a", "b", key="cell-1/0")
+    async with running(world, handle):
+        await until(lambda: world.committed()[0] == 2)
+        world.clock.advance(MINUTE_S)
+        await world.send("c", key="cell-1/0")
+        await until(lambda: world.answers() == ["C"])
+    assert [kind for kind, _ in letters(world)] == ["poison", "poison"]
+
+
+async def test_the_stage_answers_for_what_it_did_not_try(world: World) -> None:
+    async def answer(record: Record, _: PoisonError) -> Sequence[Message]:
+        return [Message(topic=OUT.name, key="k", value=f"UNKNOWN {text_of(record)}".encode())]
+
+    world.on_poison = answer
+    world.limit(poison_max=2)
+    await world.send("bad 1", "bad 2", "c", key="cell-1/0")
+    await world.run(Cell(world).handle)
+    assert world.answers() == ["UNKNOWN bad 1", "UNKNOWN bad 2", "UNKNOWN c"]
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 8, 64])
+async def test_twenty_over_two_lines_stop_the_stage_with_the_twentieth_in_hand(
+    world: World, max_in_flight: int
+) -> None:
+    world.limit(max_in_flight=max_in_flight)
+    cell = Cell(world)
+    for number in range(30):
+        await world.send(f"bad {number}", key=f"cell-{number % 2}/0")
+    async with running(world, cell.handle):
+        await until(lambda: told("siad_stage_stopped") == 1)
+        await settle()
+        held = len(letters(world))
+        assert (held, world.committed()[0]) == (19, 19)
+        tried = len(cell.tried)
+        assert "poison" in await world.health.missing()
+        world.clock.advance(59)
+        world.health.tick()
+        assert world.health.dead() is None
+        await settle()
+        assert len(cell.tried) == tried
+        world.clock.advance(1)
+        await until(lambda: len(cell.tried) == tried + 1)
+        await settle()
+        assert len(cell.tried) == tried + 1  # one
+        cell.is_mended = True
+        world.clock.advance(MINUTE_S)
+        await until(lambda: world.committed()[0] == 30)
+        assert told("siad_stage_stopped") == 0
+        assert await world.health.missing() == {}
+    assert world.health.paused() == {}
+    assert sorted(world.answers()) == sorted(f"BAD {number}" for number in range(19, 30))
+    assert len(letters(world)) == 19
+
+
+async def test_alive_for_a_stated_reason_however_long_it_stands_still(world: World) -> None:
+    world.limit(poison_max=2)
+    await world.send("bad", key="a/0")
+    await world.send("bad", key="b/0")
+    async with running(world, Cell(world).handle):
+        await until(lambda: world.health.paused() == {"poison": "poison"})
+        for _ in range(5):
+            world.clock.advance(100)
+            await settle()
+            assert world.health.dead() is None
+
+
+async def test_what_is_in_hand_when_the_stage_leaves_is_repeated_by_the_next(world: World) -> None:
+    world.limit(poison_max=3, max_in_flight=4)
+    for number in range(8):
+        await world.send(f"bad {number}", key=f"cell-{number % 2}/0")
+    async with running(world, Cell(world).handle):
+        await until(lambda: told("siad_stage_stopped") == 1)
+    assert world.committed() == (2, "")  # no word against the one that was held
+    mended = Cell(world)
+    mended.is_mended = True
+    await world.run(mended.handle)
+    assert mended.tried == [f"bad {number}" for number in range(2, 8)]
+
+
+async def test_one_bad_record_does_not_keep_the_good_ones_behind_it_from_being_tried(world: World) -> None:
+    world.limit(poison_max=3, max_in_flight=8)
+    cell = Cell(world)
+    for number in range(4):
+        await world.send(f"bad {number}", key=f"cell-{number % 2}/0")
+    await world.send("good", key="cell-3/0")
+    away = [TransientError("away")]  # when it was handled with the others
+
+    async def handle(record: Record) -> Sequence[Message]:
+        if text_of(record) == "good" and away:
+            raise away.pop()
+        return await cell.handle(record)
+
+    async with running(world, handle):
+        await until(lambda: told("siad_stage_stopped") == 1)
+        for _ in range(3):
+            world.clock.advance(MINUTE_S)
+            await settle()
+        await until(lambda: world.committed()[0] == 5)
+    assert world.answers() == ["GOOD"]
+    assert [text for _, text in letters(world)] == ["bad 0", "bad 1", "bad 2", "bad 3"]
+
+
+async def test_a_streak_counts_over_partitions() -> None:
+    world = await make_world(partitions=2)
+    world.limit(poison_max=4)
+    cell = Cell(world)
+    for number in range(6):
+        await world.send(f"bad {number}", key="a" if number % 2 else "d")  # one in each partition
+    async with running(world, cell.handle):
+        await until(lambda: told("siad_stage_stopped") == 1)
+        await settle()
+        assert len(letters(world)) == 3
+
+
+async def test_places_that_come_while_the_stage_stands_still_are_tried_from_too(world: World) -> None:
+    world.limit(poison_max=2)
+    cell = Cell(world)
+    await world.send("bad", key="a/0")
+    await world.send("bad", key="b/0")
+    async with running(world, cell.handle):
+        await until(lambda: told("siad_stage_stopped") == 1)
+        async with world.bus.consumer([IN.name], group=f"siad.{STAGE}", start="earliest"):
+            await settle()  # the group shared its places out anew: all in hand was given back
+        await settle()
+        cell.is_mended = True
+        world.clock.advance(MINUTE_S)
+        await until(lambda: world.answers() == ["BAD"])
+        assert told("siad_stage_stopped") == 0
+
+
+async def test_a_store_that_goes_away_while_the_stage_stands_still_is_waited_for(world: World) -> None:
+    world.limit(poison_max=2)
+    troubles: list[Exception] = [PoisonError("torn"), PoisonError("torn"), TransientError("away"), PoisonError("torn")]
+
+    async def handle(record: Record) -> Sequence[Message]:
+        if troubles:
+            raise troubles.pop(0)
+        return await world.handle(record)
+
+    await world.send("a", key="a/0")
+    await world.send("b", key="b/0")
+    async with running(world, handle):
+        for _ in range(4):
+            await settle()
+            world.clock.advance(MINUTE_S)
+        await until(lambda: world.answers() == ["B"])
+    assert [text for _, text in letters(world)] == ["a"]
+
+
+async def test_a_batch_that_would_stop_the_stage_is_taken_apart(world: World) -> None:
+    world.limit(poison_max=3)
+    for number in range(6):
+        await world.send(f"bad {number}", key=f"cell-{number % 2}/0")
+    async with running(world, world.batches(records_max=10)):
+        await until(lambda: told("siad_stage_stopped") == 1)
+        await settle()
+        assert [text for _, text in letters(world)] == ["bad 0", "bad 1"]
+    assert world.committed()[0] == 2
+
+
+async def test_poison_beside_good_in_a_batch_stops_nothing(world: World) -> None:
+    world.limit(poison_max=3)
+    for number in range(6):
+        await world.send(f"bad {number}", key=f"cell-{number % 2}/0")
+    await world.send("good", key="cell-3/0")
+    lines = await world.run(world.batches(records_max=10))
+    assert [line for line in lines if line.startswith("handle")] == ["handle 0-6 good"]
+    assert len(letters(world)) == 6
+
+
+async def test_a_line_in_quarantine_is_left_out_of_batches(world: World) -> None:
+    world.limit(poison_max=3)
+    await world.send("bad", "bad", "bad", key="cell-1/0")
+    async with running(world, world.batches(records_max=10)):
+        await until(lambda: told("siad_line_quarantined", line="cell-1") == 1)
+        await world.send("c", key="cell-1/0")
+        await world.send("d", key="cell-2/0")
+        await world.send("e", key="cell-1/0")
+        await until(lambda: world.committed()[0] == 6)
+    assert world.answers() == ["D"]
+    assert letters(world)[3:] == [("quarantine", "c"), ("quarantine", "e")]
+
+
+async def test_a_crash_while_the_stage_stands_still_is_laid_to_nobody_else(world: World) -> None:
+    world.limit(poison_max=2, max_in_flight=8)
+    for number in range(3):
+        await world.send(f"bad {number}", key=f"cell-{number % 2}/0")
+    await world.send("crash", key="cell-3/0")
+
+    away = [TransientError("away")]
+
+    async def handle(record: Record) -> Sequence[Message]:
+        if text_of(record) == "crash":
+            raise away.pop() if away else ZeroDivisionError
+        raise PoisonError("torn")
+
+    async def stand_still() -> None:
+        async with running(world, handle):
+            for _ in range(5):
+                await settle()
+                world.clock.advance(MINUTE_S)
+
+    with pytest.raises(ZeroDivisionError):
+        await stand_still()
+    assert world.committed()[0] == 1
+    await stand_still()  # warned by the note: none but the first is tried
+    assert letters(world) == [("poison", "bad 0"), ("poison", "bad 1")]
+    assert world.committed() == (2, "careful-until=9 strikes=0")
+
+
+# what is sent again
+
+
+async def send_again(world: World, text: str, *, topic: str = IN.name, key: str = "cell-1/0") -> None:
+    message = Message(
+        topic=retry(STAGE).name, key=key, value=text.encode(), headers=(("siad-first-topic", topic.encode()),)
+    )
+    async with world.bus.producer() as producer:
+        await producer.publish([message])
+
+
+async def test_what_is_sent_again_goes_where_its_first_topic_goes(world: World) -> None:
+    await send_again(world, "a", key="cell-1/3")
+    async with running(world, world.handle):
+        await until(lambda: world.answers() == ["A"])
+    assert world.bus.records(OUT.name)[0].key == b"cell-1/3"
+
+
+@pytest.mark.parametrize("topic", ["siad.verdict.v1", ""])
+async def test_what_another_stage_reads_can_not_be_done_here(world: World, topic: str) -> None:
+    await send_again(world, "a", topic=topic)
+    async with running(world, world.handle):
+        await until(lambda: len(letters(world)) == 1)
+    letter = decode(DeadLetter, world.dead_letters()[0].value)
+    assert (letter.topic, letter.kind) == ("siad.inference.retry.v1", "poison")
+    assert f"names {topic!r} in its header" in letter.reason
+
+
+async def test_what_is_still_poison_is_buried_again_with_the_place_of_its_retry(world: World) -> None:
+    await send_again(world, "bad")
+    async with running(world, Cell(world).handle):
+        await until(lambda: len(letters(world)) == 1)
+    (record,) = world.dead_letters()
+    assert decode(DeadLetter, record.value).topic == "siad.inference.retry.v1"
+    assert ("siad-first-topic", IN.name.encode()) in record.headers  # so it can be sent again
+
+
+async def test_a_batch_route_gets_what_is_sent_again_alone_and_at_its_own_place(world: World) -> None:
+    await world.send("a", "b")
+    await send_again(world, "c")
+    await send_again(world, "bad")
+    batches: list[tuple[str, int, int, tuple[str, ...]]] = []
+
+    async def on_batch(batch: Batch[str]) -> Sequence[Message]:
+        batches.append((batch.place.topic, batch.first, batch.last, batch.items))
+        return []
+
+    route = BatchRoute(sift=sift, on_batch=on_batch, records_max=10, wait_s=0.0)
+    async with running(world, route):
+        await until(lambda: len(batches) == 2 and len(letters(world)) == 1)
+    assert sorted(batches) == [(IN.name, 0, 1, ("a", "b")), ("siad.inference.retry.v1", 0, 0, ("c",))]
+
+
+async def test_an_operators_word_is_tried_in_spite_of_the_quarantine_and_ends_it(world: World) -> None:
+    world.limit(poison_max=2)
+    await world.send("bad", "bad", "c", key="cell-1/0")
+    async with running(world, Cell(world).handle):
+        await until(lambda: len(letters(world)) == 3)
+        await send_again(world, "c")
+        await until(lambda: world.answers() == ["C"])
+        assert told("siad_line_quarantined", line="cell-1") is None
+
+
+async def test_an_operators_word_counts_for_no_streak(world: World) -> None:
+    world.limit(poison_max=2)
+    async with running(world, Cell(world).handle):
+        for number in range(6):
+            await send_again(world, f"bad {number}", key=f"cell-{number % 2}/0")
+        await until(lambda: len(letters(world)) == 6)
+        assert told("siad_stage_stopped") == 0
