@@ -1,0 +1,68 @@
+"""Every process below this one, by what it is, and how much memory it holds. Reads /proc alone."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_NAMES: Final = (  # first match wins
+    (re.compile(r"-m services\.labeler\.serve_app"), "scorer (deploys)"),
+    (re.compile(r"-m services\.trainer\.train_job"), "training job"),
+    (re.compile(r"-m services\.(\w+)"), "{}"),
+    (re.compile(r"kafka\.Kafka\b"), "broker (Kafka)"),
+    (re.compile(r"\bweed\b"), "store (SeaweedFS)"),
+    (re.compile(r"^ray::(\w+(?::\w+)*)"), "Ray: {}"),
+    (re.compile(r"/(gcs_server|raylet)\b"), "Ray: {}"),
+    (re.compile(r"\b(runtime_env_agent|dashboard_agent|log_monitor|monitor|agent)\b[^/]*\.py"), "Ray: {}"),
+    (re.compile(r"\bhaproxy\b"), "Ray: haproxy"),
+    (re.compile(r"\bray start\b"), "Ray: start"),
+)
+
+
+def below(root: int) -> list[int]:
+    """Every process that descends from ``root``, itself left out."""
+    children = defaultdict(list)
+    for pid, parent in _parents():
+        children[parent].append(pid)
+    found, left = [], list(children[root])
+    while left:
+        pid = left.pop()
+        found.append(pid)
+        left += children[pid]
+    return found
+
+
+def rss_mb(pid: int) -> float | None:
+    """Resident memory, 10^6 bytes; None where the process is gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return None
+
+
+def name_of(pid: int) -> str:
+    """What a process is, in words; the program's own name where it is none of ours."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return "gone"
+    return name_of_command(raw.replace(b"\0", b" ").decode(errors="replace").strip())
+
+
+def name_of_command(command: str) -> str:
+    """What a command line is, in words."""
+    for pattern, name in _NAMES:
+        if found := pattern.search(command):
+            return name.format(*found.groups())
+    return Path(command.split(" ", maxsplit=1)[0]).name
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                stat = (entry / "stat").read_text()
+                yield int(entry.name), int(stat.rpartition(")")[2].split()[1])
