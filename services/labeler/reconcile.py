@@ -8,18 +8,19 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from services.labeler import metrics
-from services.labeler.adapters.releases import TeacherReleases
+from services.labeler.adapters.releases import Made, TeacherReleases
 from services.labeler.adapters.scorer import HttpScorer, RefusedError, ScorerBugError
 from services.labeler.adapters.store import StoredLines
 from services.labeler.domain.fitting import choose, wanted, was_missed
 from services.labeler.handlers import label
 from siad.core.errors import CorruptError, MissingError, PoisonError, TransientError
 from siad.core.events import ImageStored
+from siad.core.fit_settings import FitSettings
 from siad.core.ids import record_key
 from siad.core.topics import PSEUDO_MASK
 from siad.runtime import trace
@@ -34,6 +35,13 @@ UNIT: Final = "labeler"
 ABREAST: Final = 4  # captures of a backfill under way at once, beside the stream
 
 
+class Try(NamedTuple):
+    """One fit that was asked for."""
+
+    normals: int
+    settings: FitSettings
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """One line and product, as the store tells it."""
@@ -41,12 +49,12 @@ class State:
     line: str
     product: str
     normals: int
-    false_reject_budget: float | None  # None: the line is gone
+    settings: FitSettings | None  # how the line wants its teacher; None: the line is gone
     pointer: Pointer | None
-    fitted_on: int  # normals of the teacher in service; 0 for none, or for one that this code can't open
+    made: Made | None  # the teacher in service, on no normals where this code can't open it; None: there is none
     announced: int  # revision of the pointer that this process has told everybody; 0 for none
-    refused_at: int  # how many normals there were when this process was refused a fit; 0 for never
-    tried_at: int  # how many there were when it last had one; 0 for never
+    refused: Try | None  # what this process was last refused
+    tried: Try | None  # what it last had fitted
     is_backfilled: bool
 
 
@@ -62,7 +70,7 @@ class Fit:
     """Fit a teacher on the normals that there are, and let it serve."""
 
     normals: int
-    false_reject_budget: float
+    settings: FitSettings
     expected: Pointer | None
 
 
@@ -81,19 +89,26 @@ def plan(state: State) -> list[Action]:
     actions: list[Action] = []
     if state.pointer is not None and state.pointer.revision > state.announced:
         actions.append(Announce(state.pointer))
-    if state.false_reject_budget is None:
+    if state.settings is None:
         return actions
     if state.pointer is not None and not state.is_backfilled:
         actions.append(Backfill(state.pointer))
-    elif _is_fit_due(state):
-        actions.append(Fit(state.normals, state.false_reject_budget, state.pointer))
+    elif _is_fit_due(state, Try(state.normals, state.settings)):
+        actions.append(Fit(state.normals, state.settings, state.pointer))
     return actions
 
 
-def _is_fit_due(state: State) -> bool:
-    """A step that this process has not tried: where a normal can't be read, the teacher stays short of its step."""
-    step = wanted(state.normals)
-    return state.fitted_on < step and wanted(state.tried_at) < step and state.refused_at != state.normals
+def _is_fit_due(state: State, now: Try) -> bool:
+    """A step, or settings, that this process has not tried: where a normal can't be read, a teacher stays short."""
+    step = wanted(now.normals)
+    if not step or state.refused == now:
+        return False
+    tried = state.tried if state.tried is not None and state.tried.settings == now.settings else None
+    if tried is not None and wanted(tried.normals) >= step:
+        return False
+    is_short = state.made is None or state.made.normals < step
+    has_changed = state.made is not None and state.made.settings not in (None, now.settings)
+    return is_short or has_changed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,8 +123,8 @@ class Teaching:
     backfill_max: int
     clock: Clock = SYSTEM_CLOCK
     _announced: dict[str, int] = field(default_factory=dict)
-    _refused: dict[str, int] = field(default_factory=dict)
-    _tried: dict[str, int] = field(default_factory=dict)
+    _refused: dict[str, Try] = field(default_factory=dict)
+    _tried: dict[str, Try] = field(default_factory=dict)
     _labelled: dict[str, set[str]] = field(default_factory=dict)  # of backfills under way; saves work, is not the truth
 
     async def names(self) -> list[str]:
@@ -137,12 +152,12 @@ class Teaching:
             line=line,
             product=product,
             normals=normals,
-            false_reject_budget=await self.lines.false_reject_budget(line),
+            settings=await self.lines.fit_settings(line),
             pointer=pointer,
-            fitted_on=await self.releases.fitted_on(pointer) if pointer else 0,
+            made=await self.releases.made(pointer) if pointer else None,
             announced=self._announced.get(name, 0),
-            refused_at=self._refused.get(name, 0),
-            tried_at=self._tried.get(name, 0),
+            refused=self._refused.get(name),
+            tried=self._tried.get(name),
             is_backfilled=pointer is not None and await self.lines.is_backfilled(line, product),
         )
 
@@ -171,15 +186,13 @@ class Teaching:
         log.info("fit_started", line=line, product=product, normals=len(normals))
         started_s = self.clock.monotonic()
         try:
-            weights = await self.scorer.fit(
-                line, product, normals=normals, false_reject_budget=action.false_reject_budget
-            )
+            weights = await self.scorer.fit(line, product, normals=normals, settings=action.settings)
         except RefusedError as error:
-            self._refused[name] = action.normals
+            self._refused[name] = Try(action.normals, action.settings)
             metrics.FITS.labels(line, "refused").inc()
             log.error("fit_refused", line=line, product=product, normals=len(normals), reason=str(error))
             return
-        self._tried[name] = action.normals
+        self._tried[name] = Try(action.normals, action.settings)
         if action.expected is not None and action.expected.weights == weights:
             metrics.FITS.labels(line, "unchanged").inc()
             log.warning("fit_changed_nothing", line=line, product=product, normals=len(normals), weights=weights)

@@ -9,7 +9,7 @@ from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.records import Judgement, Spec
 from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import Normal, TrainingSet
-from siad.core.events import WeightsKind
+from siad.core.events import LineChanged, WeightsKind
 from siad.runtime.registry import Pointer
 
 
@@ -100,6 +100,6 @@ class Lines(Protocol):
         """Captures known to be good."""
         ...
 
-    async def false_reject_budget(self, line: str) -> float | None:
-        """Share of good parts that the line may reject; None where the line is gone."""
+    async def settings(self, line: str) -> LineChanged | None:
+        """What the line asks for; None where it is gone."""
         ...

@@ -19,7 +19,7 @@ from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, m
 from services.trainer.domain.training_set import FreezePolicy, Normal, TooFew, freeze
 from services.trainer.ports import Jobs, Ledger, Lines, Releases, Runs, TrainingSets
 from siad.core.errors import CorruptError, MissingError, TransientError
-from siad.core.events import SegmenterStatus, WeightsKind
+from siad.core.events import LineChanged, SegmenterStatus, WeightsKind
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.registry import Pointer
 
@@ -40,7 +40,7 @@ class State:
     runs: tuple[RunState, ...]  # oldest first
     teacher: Pointer
     segmenter: Pointer | None
-    false_reject_budget: float | None  # None: the line is gone, and nothing more is to be learned for it
+    settings: LineChanged | None  # None: the line is gone, and nothing more is to be learned for it
     announced: int  # revision of the segmenter's pointer that this process has told everybody; 0 for none
 
 
@@ -89,7 +89,7 @@ class Freeze:
 
     state: State = field(repr=False)
     number: int
-    false_reject_budget: float
+    settings: LineChanged
 
 
 Action = Announce | Release | RunJob | Judge | GiveUp | Freeze
@@ -105,11 +105,11 @@ def plan(state: State, now: datetime, *, policy: SchedulePolicy) -> list[Action]
         return [*actions, Release(last.candidate, state.segmenter)]
     if last is not None and last.is_open:
         return [*actions, *_push(last, now, policy)]
-    if state.false_reject_budget is None:
+    if state.settings is None:
         return actions
     fresh = fresh_captures(state.files, since=last.spec.ledger_until_at if last else None)
     if is_due(fresh=fresh, normals=len(state.normals), last=last, now=now, policy=policy):
-        actions.append(Freeze(state, len(state.runs) + 1, state.false_reject_budget))
+        actions.append(Freeze(state, len(state.runs) + 1, state.settings))
     return actions
 
 
@@ -184,7 +184,7 @@ class Training:
             runs=tuple(await self.runs.read(line, product)),
             teacher=teacher,
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, line, product),
-            false_reject_budget=await self.lines.false_reject_budget(line),
+            settings=await self.lines.settings(line),
             announced=self._announced.get(name, 0),
         )
         since = state.runs[-1].spec.ledger_until_at if state.runs else None
@@ -237,7 +237,8 @@ class Training:
             teacher=state.teacher.weights,
             serving=serving,
             ledger_until_at=max((file.written_at for file in state.files), default=_EVER),
-            false_reject_budget=action.false_reject_budget,
+            false_reject_budget=action.settings.false_reject_budget,
+            region=action.settings.region,
             input_px=self.policies.input_px,
             epochs=self.policies.epochs,
             train_s=self.policies.train_s,

@@ -15,6 +15,8 @@ from rich.table import Table
 from siad.cli.client import IngestClient, ProblemError
 from siad.cli.machine import DATA, read_state
 from siad.core.errors import TransientError
+from siad.core.interest import Interest
+from siad.core.methods import DEFAULT, TEACHERS
 
 T = TypeVar("T")
 console, errors = Console(), Console(stderr=True)
@@ -39,6 +41,16 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     deadline_s: Annotated[
         float | None, typer.Option("--deadline-s", help="Seconds after which a verdict is of no use; 0: none.")
     ] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"Of its teacher: {', '.join(TEACHERS)}; a change fits a new one.")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(help="What of the view counts: left,top,right,bottom or x,y x,y x,y in shares of it; '': all."),
+    ] = None,
+    input_px: Annotated[
+        int | None, typer.Option("--input-px", help="Side of the square images are shown at; 0: the method's own.")
+    ] = None,
     if_revision: Revision = None,
     url: Url = None,
     data: Data = DATA,
@@ -50,6 +62,9 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "false_reject_budget": false_reject_budget,
         "shards": shards,
         "deadline_s": deadline_s,
+        "method": method,
+        "region": None if region is None else _region(region),
+        "input_px": input_px,
     }
     settings = {name: value for name, value in said.items() if value is not None}
     answer = ask(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
@@ -78,6 +93,13 @@ def delete(line: LineName, if_revision: Revision = None, url: Url = None, data: 
     """End a line: its images are taken no more. What it sent stays stored."""
     ask(url, data, lambda client: client.delete_line(line, if_match=if_revision))
     console.print(f"line {line} is gone; what it sent stays stored")
+
+
+def _region(text: str) -> list[float]:
+    try:
+        return list(Interest.parse(text).points)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--region") from error
 
 
 def ask(url: str | None, data: Path, work: Callable[[IngestClient], Coroutine[Any, Any, T]]) -> T:
@@ -115,7 +137,7 @@ def _show(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
         print(json.dumps(as_json, indent=2))
         return
     table = Table()
-    for column in ("line", "product", "revision", "false rejects", "shards", "deadline", "changed"):
+    for column in ("line", "product", "revision", "false rejects", "teacher", "shards", "deadline", "changed"):
         table.add_column(column)
     for one in lines:
         table.add_row(
@@ -123,8 +145,19 @@ def _show(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
             one["product"],
             str(one["revision"]),
             f"{one['false_reject_budget']:.2%}",
+            _teacher(one),
             str(one["shards"]),
             f"{one['deadline_s']:g} s" if one["deadline_s"] else "none",
             one["changed_at"],
         )
     console.print(table)
+
+
+def _teacher(line: dict[str, Any]) -> str:
+    """Its method, and what else was asked of it."""
+    asked = [line.get("method") or DEFAULT]
+    if line.get("input_px"):
+        asked.append(f"at {line['input_px']} px")
+    if line.get("region"):
+        asked.append(f"on a region of {len(line['region']) // 2} points")
+    return ", ".join(asked)

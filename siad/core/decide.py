@@ -15,6 +15,7 @@ from siad.core.events import Region
 from siad.core.masks import DEFECT, regions_of
 
 SMOOTHING = 3 / 256  # deviation of the Gaussian, in sides of the input
+SIDE_PX = 512  # of the input, past which it grows no more: who shows an image larger looks for smaller defects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def finish_map(
     Returns:
         float32 [H, W], H and W of ``size_px``; no score outside the range of ``map_hw``.
     """
-    sigma_px = SMOOTHING * math.sqrt(input_hw[0] * input_hw[1])
+    sigma_px = SMOOTHING * min(math.sqrt(input_hw[0] * input_hw[1]), SIDE_PX)
     large = cv2.resize(map_hw, input_hw[::-1], interpolation=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(large, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(smooth, size_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)

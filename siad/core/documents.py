@@ -1,11 +1,11 @@
 """What ingest keeps in the store as JSON, for every stage to read: receipts, normals, settings of lines. Pure.
 
 A receipt and a normal hold the image's event as it was first published; a revision of a line holds its settings. A
-field that a newer writer added is ignored.
+field that a newer writer added is ignored, one that an older writer did not know has its default.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar, get_type_hints
@@ -70,7 +70,8 @@ def _read(kind: type[E], data: bytes) -> E:
     try:
         raw = json.loads(data)
         hints = get_type_hints(kind)
-        return kind(**{field.name: _value(raw[field.name], hints[field.name]) for field in fields(kind)})
+        given = [field for field in fields(kind) if field.name in raw or field.default is MISSING]
+        return kind(**{field.name: _value(raw[field.name], hints[field.name]) for field in given})
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{len(data)} bytes are not a {kind.__name__}: {error!r}"
         raise CorruptError(msg) from error
@@ -87,6 +88,8 @@ def _value(value: Any, hint: Any) -> Any:
         return hint(value)
     if hint is float:
         return float(value)
+    if hint == tuple[float, ...]:
+        return tuple(float(one) for one in value)
     wanted = hint if isinstance(hint, type) else str  # CaptureId and ImageId are strings
     if not isinstance(value, wanted):
         msg = f"{value!r} is no {wanted.__name__}"

@@ -11,9 +11,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from siad.core.ids import CaptureId, ImageId, WeightsId, require_hex, require_slug
+from siad.core.interest import require_region
 
 REGIONS_MAX = 64  # a mask; keeps every event under 64 KB
 POINTS_MAX = 128  # a region
+INPUT_PX_MIN, INPUT_PX_MAX = 64, 4096  # side of the square with the area that images are shown at
 
 
 class Intent(StrEnum):
@@ -85,6 +87,9 @@ class LineChanged:
     shards: int
     deadline_s: float  # 0: none
     changed_at: datetime
+    method: str = ""  # of the teacher; empty: the default
+    region: tuple[float, ...] = ()  # what of the view counts, as ``siad.core.interest`` has it; empty: all of it
+    input_px: int = 0  # side of the square with the area that images are shown at; 0: as the method has it
 
     def __post_init__(self) -> None:
         """Refuse settings that nobody could work by."""
@@ -98,6 +103,12 @@ class LineChanged:
             raise ValueError(msg)
         if not (math.isfinite(self.deadline_s) and self.deadline_s >= 0):
             msg = f"deadline_s {self.deadline_s:g} is not a number of seconds, 0 for none"
+            raise ValueError(msg)
+        if self.method:
+            require_slug("method", self.method)
+        require_region(self.region)
+        if self.input_px and not INPUT_PX_MIN <= self.input_px <= INPUT_PX_MAX:
+            msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, or 0 for the method's own"
             raise ValueError(msg)
 
 
@@ -246,7 +257,7 @@ class DeadLetter:
     offset: int
     key: bytes
     payload: bytes
-    kind: str  # poison or crash
+    kind: str  # poison, crash or quarantine
     reason: str
     buried_at: datetime
 

@@ -60,7 +60,7 @@ class Interest:
         return cls(numbers)
 
     def cut(self, image_HWC: Image) -> Image:
-        """The image within the polygon's box; within the box but outside the polygon it is mid grey."""
+        """The image within the polygon's box; there, what is outside the polygon is mid grey: nothing to a network."""
         if not self.points:
             return image_HWC
         height, width = image_HWC.shape[:2]
@@ -69,6 +69,13 @@ class Interest:
         cut_hwC: Image = image_HWC[box].copy()
         cut_hwC[~self._inside(height, width)[box]] = grey
         return cut_hwC
+
+    def cut_mask(self, mask_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The mask of the image that ``cut`` gives; good outside the polygon."""
+        if not self.points:
+            return mask_HW
+        box = self._box(*mask_HW.shape)
+        return np.where(self._inside(*mask_HW.shape)[box], mask_HW[box], 0).astype(np.uint8)
 
     def put_back(self, map_hw: NDArray[np.float32], size_px: tuple[int, int]) -> NDArray[np.float32]:
         """A map of the cut as a map of the whole image: outside the polygon stands the lowest score inside it.
@@ -106,6 +113,14 @@ class Interest:
         if not canvas.any():  # it lies between the pixels of a very small image
             canvas[self._box(height, width)] = 1
         return canvas > 0
+
+
+EVERYTHING: Final = Interest()
+
+
+def require_region(points: tuple[float, ...]) -> None:
+    """Raise ValueError where the points are no region of interest."""
+    Interest(points)
 
 
 def _area(corners: NDArray[np.float64]) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from siad.core.decide import Finding, decide, finish_map
 from siad.core.images import Image
-from siad.core.interest import Interest
+from siad.core.interest import EVERYTHING, Interest
 from siad.core.manifest import Manifest
 from siad.core.preprocess import STRIDE_PX, preprocess
 from siad.core.tiles import Tile, plan_tiles, stitch
@@ -51,15 +51,15 @@ class Examiner:
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """Score decoded images: float32 [H, W] raw scores each, smoothed, at image size."""
         interest = Interest(self.manifest.region)
-        cut = [interest.cut(image_HWC) for image_HWC in images]
-        maps = score_maps(self._detector, cut, input_px=self.manifest.input_px)
-        sizes = [(image_HWC.shape[0], image_HWC.shape[1]) for image_HWC in images]
-        return [interest.put_back(map_hw, size_px) for map_hw, size_px in zip(maps, sizes, strict=True)]
+        return score_maps(self._detector, images, input_px=self.manifest.input_px, interest=interest)
 
 
-def score_maps(detector: Detector, images: Sequence[Image], *, input_px: int) -> list[NDArray[np.float32]]:
+def score_maps(
+    detector: Detector, images: Sequence[Image], *, input_px: int, interest: Interest = EVERYTHING
+) -> list[NDArray[np.float32]]:
     """Score decoded images with a detector that may not have a manifest yet; as ``Examiner.maps``."""
-    inputs = [preprocess(image_HWC, input_px=input_px) for image_HWC in images]
+    cuts = [interest.cut(image_HWC) for image_HWC in images]
+    inputs = [preprocess(cut_hwC, input_px=input_px) for cut_hwC in cuts]
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, input_CHW in enumerate(inputs):
         alike[input_CHW.shape].append(index)
@@ -72,9 +72,12 @@ def score_maps(detector: Detector, images: Sequence[Image], *, input_px: int) ->
                 maps[index] = finish_map(
                     map_hw,
                     input_hw=(inputs[index].shape[1], inputs[index].shape[2]),
-                    size_px=(images[index].shape[0], images[index].shape[1]),
+                    size_px=(cuts[index].shape[0], cuts[index].shape[1]),
                 )
-    return [maps[index] for index in range(len(images))]
+    return [
+        interest.put_back(maps[index], (image_HWC.shape[0], image_HWC.shape[1]))
+        for index, image_HWC in enumerate(images)
+    ]
 
 
 def _score(detector: Detector, inputs_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -173,6 +173,9 @@ class LineChanged(_message.Message):
     SHARDS_FIELD_NUMBER: _builtins.int
     DEADLINE_S_FIELD_NUMBER: _builtins.int
     CHANGED_AT_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    INPUT_PX_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """Slug, 1 to 63 of [a-z0-9-]."""
     revision: _builtins.int
@@ -185,9 +188,17 @@ class LineChanged(_message.Message):
     """Into how many keys the line's captures are spread; 1 to 64, may only grow."""
     deadline_s: _builtins.float
     """Seconds after received_at within which a verdict is of use; 0 means no deadline."""
+    method: _builtins.str
+    """Method of the teacher; empty for the default."""
+    input_px: _builtins.int
+    """Side of the square with the area that images are shown at, px; 0 for the method's own."""
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When the change was accepted (UTC)."""
+
+    @_builtins.property
+    def region(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The polygon of the view that counts, as x0, y0, x1, y1, ... in shares of width and height; empty for all of it."""
 
     def __init__(
         self,
@@ -199,10 +210,13 @@ class LineChanged(_message.Message):
         shards: _builtins.int = ...,
         deadline_s: _builtins.float = ...,
         changed_at: _timestamp_pb2.Timestamp | None = ...,
+        method: _builtins.str = ...,
+        region: _abc.Iterable[_builtins.float] | None = ...,
+        input_px: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "line", b"line", "product", b"product", "revision", b"revision", "shards", b"shards"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "line", b"line", "method", b"method", "product", b"product", "region", b"region", "revision", b"revision", "shards", b"shards"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -550,7 +564,7 @@ class DeadLetter(_message.Message):
     """The record as it was."""
     payload: _builtins.bytes
     kind: _builtins.str
-    """Class of the failure (poison, crash) and the error's own words."""
+    """Class of the failure (poison, crash, quarantine) and the error's own words."""
     reason: _builtins.str
     @_builtins.property
     def buried_at(self) -> _timestamp_pb2.Timestamp:

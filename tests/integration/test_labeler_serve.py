@@ -13,6 +13,7 @@ import pytest_asyncio
 from services.labeler.adapters.scorer import HttpScorer, RefusedError
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import ImageStored, Intent
+from siad.core.fit_settings import FitSettings
 from siad.core.ids import WeightsId, sha256_hex
 from siad.core.masks import decode_mask
 from siad.runtime.blobs.s3 import S3Blobs
@@ -38,7 +39,7 @@ class Bench:
 
     async def fit(self, normals: int, *, line: str = "line-1") -> WeightsId:
         captures = [self.capture(1000 + seed, line=line) for seed in range(normals)]
-        return await self.scorer.fit(line, "cell", normals=captures, false_reject_budget=0.1)
+        return await self.scorer.fit(line, "cell", normals=captures, settings=FitSettings(false_reject_budget=0.1))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -92,6 +93,27 @@ async def test_ten_normals_make_a_teacher_that_tells_defects(bench: Bench) -> No
     assert drawn[bad.serial].regions
 
 
+async def test_a_teacher_looks_at_what_its_line_wants_it_to_look_at(bench: Bench) -> None:
+    left = (0.0, 0.0, 0.5, 0.0, 0.5, 1.0, 0.0, 1.0)
+    settings = FitSettings(false_reject_budget=0.2, region=left, input_px=128)
+    captures = [bench.capture(3000 + seed) for seed in range(10)]
+    weights = await bench.scorer.fit("line-1", "cell", normals=captures, settings=settings)
+    manifest = Registry(bench.blobs).manifest("line-1", "cell", weights)
+    assert FitSettings.of_manifest(manifest) == settings
+    drawn = await bench.scorer.draw(bench.capture(7, defect=True), weights=weights)
+    mask = decode_mask(bench.blobs.get(bench.blobs.key_of(drawn.mask_uri)).data)
+    assert mask.shape == (64, 64)
+    assert not mask[:, 32:].any()
+    assert 0 <= drawn.confidence <= 1
+
+
+async def test_settings_that_no_teacher_can_have_refuse_a_fit(bench: Bench) -> None:
+    captures = [bench.capture(4000 + seed) for seed in range(10)]
+    settings = FitSettings(false_reject_budget=0.1, method="divination")
+    with pytest.raises(RefusedError, match=r"no divination teacher .*teachers are of feature-memory"):
+        await bench.scorer.fit("line-1", "cell", normals=captures, settings=settings)
+
+
 async def test_a_new_teacher_and_another_line_need_no_new_deployment(bench: Bench) -> None:
     old, new, other = await bench.fit(10), await bench.fit(20), await bench.fit(10, line="line-2")
     assert len({old, new, other}) == 3
@@ -122,7 +144,7 @@ async def test_normals_that_can_not_be_read_refuse_a_fit(bench: Bench) -> None:
     captures = [bench.capture(2000 + seed) for seed in range(10)]
     bench.blobs.put(bench.blobs.key_of(captures[0].image_uri), b"no image")
     with pytest.raises(RefusedError, match="only 9 of 10 normals can be read"):
-        await bench.scorer.fit("line-1", "cell", normals=captures, false_reject_budget=0.1)
+        await bench.scorer.fit("line-1", "cell", normals=captures, settings=FitSettings(false_reject_budget=0.1))
 
 
 async def test_a_replica_killed_in_mid_work_is_replaced(bench: Bench) -> None:

@@ -8,9 +8,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.ingest.domain.lines import DEADLINE_S, FALSE_REJECT_BUDGET, SHARDS, Wish
 from services.ingest.domain.uploads import SERIAL_MAX
-from siad.core.events import ImageStored, LineChanged
+from siad.core.events import INPUT_PX_MAX, ImageStored, LineChanged
 from siad.core.ids import SLUG
 from siad.core.images import ImageInfo
+from siad.core.interest import POINTS_MAX
+from siad.core.methods import DEFAULT, TEACHERS
 
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
 
@@ -30,6 +32,13 @@ class LineBody(BaseModel):
     deadline_s: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None = Field(
         None, description=f"Seconds after which a verdict is of no use; 0: none; {DEADLINE_S:g} where the line is new"
     )
+    method: str | None = Field(None, description=f"Of its teacher: {', '.join(TEACHERS)}; empty: {DEFAULT}")
+    region: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=2 * POINTS_MAX)] | None = Field(
+        None, description="Polygon of the view that counts: x0, y0, x1, y1, ... in shares of it; empty: all of it"
+    )
+    input_px: Annotated[int, Field(ge=0, le=INPUT_PX_MAX, strict=True)] | None = Field(
+        None, description="Side of the square with the area that images are shown at; 0: as the method has it"
+    )
     line: str | None = Field(None, description="As in a line that was read; must be the one in the path")
     revision: int | None = Field(None, description="As in a line that was read; counts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As in a line that was read; ignored")
@@ -41,6 +50,9 @@ class LineBody(BaseModel):
             false_reject_budget=self.false_reject_budget,
             shards=self.shards,
             deadline_s=self.deadline_s,
+            method=self.method,
+            region=None if self.region is None else tuple(self.region),
+            input_px=self.input_px,
         )
 
 
@@ -54,6 +66,9 @@ class LineAnswer(BaseModel):
     shards: int
     deadline_s: float
     changed_at: datetime
+    method: str
+    region: list[float]
+    input_px: int
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

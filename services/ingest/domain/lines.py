@@ -8,6 +8,7 @@ from typing import Any, Final
 from services.ingest.domain.refusals import RefusedError, Why
 from siad.core.documents import LineState
 from siad.core.events import LineChanged
+from siad.core.methods import require_teacher
 
 FALSE_REJECT_BUDGET: Final = 0.01  # one good part of a hundred
 SHARDS: Final = 8  # spreads one line over the partitions of a small cluster; order is kept within each
@@ -24,6 +25,9 @@ class Wish:
     false_reject_budget: float | None = None
     shards: int | None = None
     deadline_s: float | None = None
+    method: str | None = None
+    region: tuple[float, ...] | None = None
+    input_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,8 @@ def change_line(held: LineState | None, wish: Wish, *, line: str, now: datetime)
         )
         raise RefusedError(Why.SHARDS_SHRINK, detail)
     try:
+        if wish.method:
+            require_teacher(wish.method)
         settings = replace(begin, **wanted)
     except ValueError as error:
         raise RefusedError(

@@ -1,9 +1,11 @@
 """Which teacher serves: the registry's pointers, and the word of them on the bus."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from siad.core.errors import CorruptError, TransientError
 from siad.core.events import TeacherReleased, WeightsKind
+from siad.core.fit_settings import FitSettings
 from siad.core.ids import WeightsId
 from siad.core.images import DECODER_VERSION
 from siad.core.preprocess import PREPROCESS_VERSION
@@ -16,24 +18,32 @@ from siad.runtime.registry import Pointer, Registry
 from siad.runtime.state import StateTable
 
 
+class Made(NamedTuple):
+    """How a teacher was made."""
+
+    normals: int  # that it was fitted on
+    settings: FitSettings | None  # by which; None: nobody wrote it down
+
+
 class TeacherReleases:
     """Moves a teacher's pointer in the store, and tells of it on the bus."""
 
     def __init__(self, blobs: AsyncBlobs, producer: Producer) -> None:
         self._blobs, self._registry, self._producer = blobs, Registry(blobs.blobs), producer
-        self._fitted_on: dict[str, int] = {}  # weights never change, so their normals are counted once
+        self._made: dict[str, Made] = {}  # weights never change, so they are asked once
 
     async def pointer(self, line: str, product: str) -> Pointer | None:
         """Where the teacher's pointer stands."""
         return await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
 
-    async def fitted_on(self, pointer: Pointer) -> int:
-        """How many normals a teacher was fitted on; 0 where this code can't open it, and it must be fitted anew."""
-        if pointer.weights not in self._fitted_on:
+    async def made(self, pointer: Pointer) -> "Made":
+        """How a teacher was made; on no normals where this code can't open it, and it must be fitted anew."""
+        if pointer.weights not in self._made:
             manifest = await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
             can_open = (manifest.decoder_version, manifest.preprocess_version) == (DECODER_VERSION, PREPROCESS_VERSION)
-            self._fitted_on[pointer.weights] = len(manifest.normals) if can_open else 0
-        return self._fitted_on[pointer.weights]
+            normals = len(manifest.normals) if can_open else 0
+            self._made[pointer.weights] = Made(normals, FitSettings.of_manifest(manifest))
+        return self._made[pointer.weights]
 
     async def point(
         self, weights: WeightsId, *, expected: Pointer | None, line: str, product: str, at: datetime

@@ -69,6 +69,9 @@ class FitRequest(BaseModel):
     product: str
     normals: list[NormalImage]
     false_reject_budget: float
+    method: str
+    region: list[float]
+    input_px: int
 
 
 def fetch_image(blobs: Blobs, uri: str, image_id: str) -> Image:
@@ -111,7 +114,7 @@ class Fitter:
 
     def fit(self, request: FitRequest) -> dict[str, str]:
         """Fit and store; the pointer is the reconciler's to move. A refusal has a ``detail`` instead of weights."""
-        from siad.models.teachers import feature_memory
+        from siad.models.teachers.methods import fit_teacher
 
         images, names = [], []
         for normal in request.normals:
@@ -124,13 +127,19 @@ class Fitter:
         if len(images) < STEPS[0]:
             read = f"only {len(images)} of {len(request.normals)} normals can be read"
             return {"detail": f"{read}; {STEPS[0]} are needed, so send more"}
-        bundle = feature_memory.fit(
-            images,
-            line=request.line,
-            product=request.product,
-            normals=names,
-            false_reject_budget=request.false_reject_budget,
-        )
+        try:
+            bundle = fit_teacher(
+                images,
+                line=request.line,
+                product=request.product,
+                normals=names,
+                false_reject_budget=request.false_reject_budget,
+                method=request.method,
+                region=tuple(request.region),
+                input_px=request.input_px,
+            )
+        except ValueError as error:
+            return {"detail": f"no {request.method} teacher can be fitted on these {len(images)} normals: {error}"}
         return {"weights": Registry(self._blobs).store(bundle.manifest, bundle.parts)}
 
 

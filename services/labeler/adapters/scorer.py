@@ -1,6 +1,7 @@
 """The scorer over HTTP: an application inside Ray Serve. References go there and back, never pixels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from services.labeler import metrics
 from services.labeler.ports import Drawn
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import ImageStored, Region
+from siad.core.fit_settings import FitSettings
 from siad.core.ids import WeightsId
 
 IMAGE_REFUSED = "urn:siad:image-refused"  # the type of the scorer's answer that makes a capture poison
@@ -57,9 +59,7 @@ class HttpScorer:
         metrics.MASKS.labels(event.line).inc()
         return _drawn(answer)
 
-    async def fit(
-        self, line: str, product: str, *, normals: Sequence[ImageStored], false_reject_budget: float
-    ) -> WeightsId:
+    async def fit(self, line: str, product: str, *, normals: Sequence[ImageStored], settings: FitSettings) -> WeightsId:
         """Have a teacher fitted and stored.
 
         Raises:
@@ -73,7 +73,7 @@ class HttpScorer:
                 {"capture_id": normal.capture_id, "image_id": normal.image_id, "image_uri": normal.image_uri}
                 for normal in normals
             ],
-            "false_reject_budget": false_reject_budget,
+            **asdict(settings),
         }
         answer = await self._post("/fit", body, timeout_s=self._fit_timeout_s)
         if answer.get("type") == FIT_REFUSED:

@@ -10,6 +10,7 @@ import structlog
 from siad.core.documents import LineState, read_line, read_receipt
 from siad.core.errors import CorruptError, MissingError
 from siad.core.events import ImageStored
+from siad.core.fit_settings import FitSettings
 from siad.core.keys import backfill_key, captures_prefix, line_pointer_key, normals_prefix
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import BlobInfo
@@ -54,10 +55,10 @@ class StoredLines:
             found += filter(wanted, await self._receipts(infos, start))
         return sorted(found, key=lambda capture: (capture.received_at, capture.capture_id))[-newest:] if newest else []
 
-    async def false_reject_budget(self, line: str) -> float | None:
-        """Share of good parts that the line may reject; None where the line is gone."""
+    async def fit_settings(self, line: str) -> FitSettings | None:
+        """How the line wants its teacher fitted; None where the line is gone."""
         state = await self._line(line)
-        return state.settings.false_reject_budget if state is not None and not state.is_gone else None
+        return FitSettings.of_line(state.settings) if state is not None and not state.is_gone else None
 
     async def shards(self, line: str) -> int:
         """Into how many keys the line's captures are spread."""

@@ -20,6 +20,7 @@ from services.trainer.domain.records import Figures, Spec
 from services.trainer.domain.training_set import Member, Role, TrainingSet, Use
 from siad.core.events import WeightsKind
 from siad.core.images import DECODER_VERSION, Image
+from siad.core.interest import EVERYTHING, Interest
 from siad.core.manifest import Manifest
 from siad.core.preprocess import PREPROCESS_VERSION, input_size, preprocess
 from siad.core.scores import choose_threshold, image_auroc
@@ -47,9 +48,19 @@ class Scored:
     mask_P: NDArray[np.bool_]
 
 
-def scorer_of(segmenter: Segmenter, *, input_px: int) -> Scorer:
-    """A network that has no manifest yet, as a scorer."""
-    return partial(score_maps, segmenter, input_px=input_px)
+def scorer_of(segmenter: Segmenter, *, input_px: int, interest: Interest = EVERYTHING) -> Scorer:
+    """A network that has no manifest yet, as a scorer of whole images."""
+    return partial(score_maps, segmenter, input_px=input_px, interest=interest)
+
+
+def cut_to(interest: Interest, look: Look) -> Look:
+    """Show members as the network shall see them: images and masks cut to the region of interest."""
+
+    def look_closer(members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+        for member, (image_HWC, mask_hw) in look(members):
+            yield member, (interest.cut(image_HWC), None if mask_hw is None else interest.cut_mask(mask_hw))
+
+    return look_closer
 
 
 def examples_of(chosen: TrainingSet, look: Look, *, input_px: int) -> list[Example]:
@@ -179,5 +190,6 @@ def make_candidate(
         normals=(),
         training_set=spec.training_set,
         parent=spec.teacher,
+        region=spec.region,
     )
     return Bundle(manifest, parts), figures

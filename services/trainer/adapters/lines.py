@@ -5,6 +5,7 @@ import structlog
 from services.trainer.domain.training_set import Normal
 from siad.core.documents import read_line, read_receipt
 from siad.core.errors import CorruptError, MissingError
+from siad.core.events import LineChanged
 from siad.core.keys import line_pointer_key, normals_prefix
 from siad.runtime.blobs.aio import AsyncBlobs
 
@@ -26,13 +27,13 @@ class StoredLines:
                 self._normals[key] = await self._blobs.run(self._read, key)
         return [normal for key in keys if (normal := self._normals[key]) is not None]
 
-    async def false_reject_budget(self, line: str) -> float | None:
-        """Share of good parts that the line may reject; None where the line is gone."""
+    async def settings(self, line: str) -> LineChanged | None:
+        """What the line asks for; None where it is gone."""
         try:
             state = read_line((await self._blobs.get(line_pointer_key(line))).data)
         except MissingError:
             return None
-        return None if state.is_gone else state.settings.false_reject_budget
+        return None if state.is_gone else state.settings
 
     def _read(self, key: str) -> Normal | None:
         try:

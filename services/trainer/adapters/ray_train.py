@@ -15,12 +15,20 @@ import torch
 from ray import train
 from ray.train.torch import TorchTrainer, get_device
 
-from services.trainer.adapters.candidate import examples_of, figures_of, make_candidate, score_held_out, scorer_of
+from services.trainer.adapters.candidate import (
+    cut_to,
+    examples_of,
+    figures_of,
+    make_candidate,
+    score_held_out,
+    scorer_of,
+)
 from services.trainer.adapters.members import StoredMembers
 from services.trainer.adapters.runs import leave_report, load_spec
 from services.trainer.adapters.training_sets import load_training_set
 from services.trainer.domain.records import Report, Spec
 from services.trainer.domain.training_set import Role
+from siad.core.interest import Interest
 from siad.core.keys import checkpoints_prefix
 from siad.models.bundle import open_bundle
 from siad.models.examine import Examiner
@@ -74,19 +82,19 @@ def work(run: str, store: StoreSettings) -> None:
     training, resumed_from = _training_of(spec)
     began_s = time.monotonic()
     chosen = load_training_set(blobs, spec.line, spec.product, spec.training_set)
-    look = StoredMembers(blobs).look
+    look, interest = StoredMembers(blobs).look, Interest(spec.region)
     if not training.is_done:
-        examples = examples_of(chosen, look, input_px=spec.input_px)
+        examples = examples_of(chosen, cut_to(interest, look), input_px=spec.input_px)
         log.info("examples_ready", run=run, images=len(examples), seconds=round(time.monotonic() - began_s, 1))
         learn(training, lambda: training.run_epoch(examples))
     serving = _serving(blobs, spec)
-    scorers = {"candidate": scorer_of(training.segmenter, input_px=spec.input_px)}
+    scorers = {"candidate": scorer_of(training.segmenter, input_px=spec.input_px, interest=interest)}
     if serving is not None:
         scorers["serving"] = serving.maps
     scored = score_held_out(chosen, look, scorers)
     normals = [member for member in chosen.members if member.role is Role.NORMAL]
     _, (normal_HWC, _) = next(iter(look(normals)))  # the first that can be read, for the golden part
-    bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=normal_HWC)
+    bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=interest.cut(normal_HWC))
     leave_report(
         blobs,
         Report(

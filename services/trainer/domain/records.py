@@ -5,7 +5,7 @@ that both believe in themselves do no harm.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 class _Json:
-    """Canonical JSON there and back; fields of a newer writer are ignored."""
+    """Canonical JSON there and back; what a newer writer added is ignored, what an older one lacks has its default."""
 
     __slots__ = ()
 
@@ -40,7 +40,8 @@ class _Json:
         """
         try:
             raw: dict[str, Any] = json.loads(data)
-            return cls(**{field.name: _read(field.name, raw[field.name]) for field in fields(cls)})  # type: ignore[arg-type]
+            given = [field for field in fields(cls) if field.name in raw or field.default is MISSING]  # type: ignore[arg-type]
+            return cls(**{field.name: _read(field.name, raw[field.name]) for field in given})
         except (KeyError, TypeError, ValueError) as error:
             msg = f"{len(data)} bytes are not a {cls.__name__}: {error!r}"
             raise CorruptError(msg) from error
@@ -62,6 +63,7 @@ class Spec(_Json):
     epochs: int
     train_s: float  # after so many seconds of training it ends with what it has
     frozen_at: datetime
+    region: tuple[float, ...] = ()  # what of the view counts, as ``siad.core.interest`` has it; empty for all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,4 +129,6 @@ def _read(name: str, value: Any) -> Any:
         return datetime.fromisoformat(value)
     if name in ("candidate", "serving") and isinstance(value, dict):
         return Figures(**{field.name: value[field.name] for field in fields(Figures)})
+    if name == "region":
+        return tuple(value)
     return Outcome(value) if name == "outcome" else value

@@ -9,7 +9,7 @@ M = places in a bank, D = length of a description, L = stages.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -101,6 +101,7 @@ def fit(
     normals: Sequence[str],
     false_reject_budget: float,
     recipe: Recipe | None = None,
+    input_px: int | None = None,
 ) -> Bundle:
     """Fit a teacher on good images. The same normals give the same weights, in whatever order they come.
 
@@ -111,12 +112,15 @@ def fit(
         normals: the capture id of each image.
         false_reject_budget: share of good parts that may be rejected, in (0, 1).
         recipe: how; the default is the best we know for a line we know nothing of.
+        input_px: side of the square with the area that images are shown at; None: as the recipe has it.
 
     Raises:
         ValueError: fewer than two normals, or not one id an image.
     """
     found = gather(images, line=line, product=product, normals=normals, false_reject_budget=false_reject_budget)
     recipe = recipe or Recipe()
+    if input_px is not None:
+        recipe = replace(recipe, input_px=input_px)
     backbone = pretrained_backbone(recipe.backbone)
     memory, maps = _memorise(backbone, recipe, found.images)
     fitted = Fitted(

@@ -48,6 +48,13 @@ def test_outside_a_polygon_the_cut_is_mid_grey_and_the_map_is_low() -> None:
     assert (put[20, 20], put[80, 80], put.max()) == (5.0, 1.0, 5.0)
 
 
+def test_a_mask_is_cut_like_its_image_and_good_outside() -> None:
+    triangle = Interest((0.5, 0.0, 1.0, 0.0, 0.5, 1.0))
+    cut_hw = triangle.cut_mask(np.full((100, 100), 255, np.uint8))
+    assert cut_hw.shape == (100, 50)
+    assert (cut_hw[20, 10], cut_hw[90, 45]) == (255, 0)
+
+
 @given(
     points=st.lists(st.tuples(SHARES, SHARES), min_size=3, max_size=8),
     height=st.integers(1, 40),

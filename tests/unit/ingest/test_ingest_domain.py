@@ -54,6 +54,9 @@ def test_the_end_of_a_line_is_a_revision() -> None:
         (HELD, Wish(product="A lid"), Why.INVALID_LINE),
         (None, Wish(product="A lid"), Why.INVALID_LINE),
         (HELD, Wish(shards=65), Why.INVALID_LINE),
+        (HELD, Wish(method="divination"), Why.INVALID_LINE),
+        (HELD, Wish(region=(0.0, 0.0, 2.0, 0.0, 1.0, 1.0)), Why.INVALID_LINE),
+        (HELD, Wish(input_px=5), Why.INVALID_LINE),
     ],
 )
 def test_what_a_line_may_not_become(held: LineState | None, wish: Wish, why: Why) -> None:
@@ -61,6 +64,13 @@ def test_what_a_line_may_not_become(held: LineState | None, wish: Wish, why: Why
         change_line(held, wish, line="press-1", now=NOON)
     assert refused.value.why is why
     assert "nothing was" in str(refused.value)
+
+
+def test_a_line_asks_for_its_teacher_and_may_take_it_back() -> None:
+    asked = change_line(HELD, Wish(region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5), input_px=512), line="press-1", now=NOON)
+    assert (asked.region, asked.input_px) == ((0.0, 0.0, 1.0, 0.0, 1.0, 0.5), 512)
+    again = change_line(LineState(settings=asked), Wish(region=(), input_px=0), line="press-1", now=NOON)
+    assert (again.region, again.input_px) == ((), 0)
 
 
 def test_fulfilled_is_a_wish_that_would_change_nothing() -> None:

@@ -20,6 +20,7 @@ from services.labeler.handlers import on_image_stored
 from services.labeler.ports import Drawn
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import ImageStored, Intent, Region, TeacherReleased
+from siad.core.fit_settings import FitSettings
 from siad.core.ids import WeightsId
 from siad.core.keys import weights_pointer_key
 from siad.core.topics import TEACHER
@@ -145,7 +146,7 @@ async def test_a_scorer_that_is_away_or_not_itself_is_asked_again(
     with pytest.raises(TransientError, match="http://scorer:1"):
         await asked.draw(capture(1), weights=weights_of(1))
     with pytest.raises(TransientError):
-        await asked.fit(LINE, PRODUCT, normals=[], false_reject_budget=0.05)
+        await asked.fit(LINE, PRODUCT, normals=[], settings=FitSettings(false_reject_budget=0.05))
     with pytest.raises(TransientError):
         await asked.probe()
 
@@ -165,7 +166,7 @@ async def test_a_capture_that_the_scorer_falls_over_has_the_fate_of_a_bug() -> N
 async def test_normals_that_the_scorer_refuses_are_no_outage() -> None:
     refused = scorer(lambda _: httpx.Response(422, json={"type": FIT_REFUSED, "detail": "too few"}))
     with pytest.raises(RefusedError, match="too few"):
-        await refused.fit(LINE, PRODUCT, normals=[], false_reject_budget=0.05)
+        await refused.fit(LINE, PRODUCT, normals=[], settings=FitSettings(false_reject_budget=0.05))
 
 
 async def test_the_trace_goes_along_to_the_scorer() -> None:

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from services.labeler.adapters.releases import Made
 from services.labeler.domain.fitting import STEPS, choose, wanted, was_missed
-from services.labeler.reconcile import ABREAST, Announce, Backfill, Fit, State, plan
+from services.labeler.reconcile import ABREAST, Announce, Backfill, Fit, State, Try, plan
 from siad.core.errors import TransientError
 from siad.core.events import Intent
+from siad.core.fit_settings import FitSettings
 from siad.core.ids import record_key
 from siad.core.images import DECODER_VERSION
 from siad.core.keys import backfill_key, capture_key, weights_pointer_key
@@ -18,16 +20,18 @@ from siad.runtime.bus.port import Message
 from siad.runtime.trace import follow
 from tests.unit.labeler.world import LINE, NOON, PRODUCT, UNIT, Crash, World, capture, manifest_of
 
+SETTINGS = FitSettings(false_reject_budget=0.05)
+OTHER = FitSettings(false_reject_budget=0.05, method="student-teacher")
 STATE = State(
     line=LINE,
     product=PRODUCT,
     normals=10,
-    false_reject_budget=0.05,
+    settings=SETTINGS,
     pointer=None,
-    fitted_on=0,
+    made=None,
     announced=0,
-    refused_at=0,
-    tried_at=0,
+    refused=None,
+    tried=None,
     is_backfilled=False,
 )
 
@@ -53,31 +57,58 @@ def test_only_inspected_captures_of_the_product_from_before_the_teacher_were_mis
 
 def test_nine_normals_are_waited_on_and_the_tenth_makes_a_fit() -> None:
     assert plan(replace(STATE, normals=9)) == []
-    assert plan(STATE) == [Fit(10, 0.05, None)]
+    assert plan(STATE) == [Fit(10, SETTINGS, None)]
 
 
 def test_a_line_that_is_gone_gets_no_teacher() -> None:
-    assert plan(replace(STATE, false_reject_budget=None)) == []
+    assert plan(replace(STATE, settings=None)) == []
 
 
 def test_normals_that_were_refused_are_tried_again_only_when_there_are_more() -> None:
-    assert plan(replace(STATE, refused_at=10)) == []
-    assert plan(replace(STATE, normals=11, refused_at=10)) == [Fit(11, 0.05, None)]
+    refused = replace(STATE, refused=Try(10, SETTINGS))
+    assert plan(refused) == []
+    assert plan(replace(refused, normals=11)) == [Fit(11, SETTINGS, None)]
+    assert plan(replace(refused, settings=OTHER)) == [Fit(10, OTHER, None)]
 
 
 def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_step() -> None:
-    assert plan(replace(STATE, normals=20, fitted_on=19, tried_at=20)) == []
-    assert plan(replace(STATE, normals=49, fitted_on=19, tried_at=20)) == []
-    assert plan(replace(STATE, normals=50, fitted_on=19, tried_at=20)) == [Fit(50, 0.05, None)]
+    short = replace(STATE, made=Made(19, SETTINGS), tried=Try(20, SETTINGS))
+    assert plan(replace(short, normals=20)) == []
+    assert plan(replace(short, normals=49)) == []
+    assert plan(replace(short, normals=50)) == [Fit(50, SETTINGS, None)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FitSettings(false_reject_budget=0.01),
+        FitSettings(false_reject_budget=0.05, method="student-teacher"),
+        FitSettings(false_reject_budget=0.05, region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5)),
+        FitSettings(false_reject_budget=0.05, input_px=512),
+    ],
+    ids=["budget", "method", "region", "input size"],
+)
+def test_a_line_that_wants_another_teacher_gets_one_once(other: FitSettings) -> None:
+    served = replace(STATE, made=Made(10, SETTINGS), is_backfilled=True)
+    assert plan(served) == []
+    assert plan(replace(served, settings=other)) == [Fit(10, other, None)]
+    assert plan(replace(served, settings=other, tried=Try(10, SETTINGS))) == [Fit(10, other, None)]
+    assert plan(replace(served, settings=other, tried=Try(10, other))) == []
+    assert plan(replace(served, settings=other, made=Made(10, other))) == []
+
+
+def test_a_teacher_from_before_settings_were_written_down_is_left_alone() -> None:
+    assert plan(replace(STATE, made=Made(10, None))) == []
+    assert plan(replace(STATE, normals=20, made=Made(10, None))) == [Fit(20, SETTINGS, None)]
 
 
 async def test_what_came_before_is_labelled_before_the_teacher_is_fitted_again() -> None:
     world = World()
     pointer = world.release(manifest_of(["a" * 32] * 10))
-    state = replace(STATE, normals=20, pointer=pointer, fitted_on=10, announced=1)
+    state = replace(STATE, normals=20, pointer=pointer, made=Made(10, SETTINGS), announced=1)
     assert plan(state) == [Backfill(pointer)]
-    assert plan(replace(state, is_backfilled=True)) == [Fit(20, 0.05, pointer)]
-    assert plan(replace(state, fitted_on=20, is_backfilled=True, announced=0)) == [Announce(pointer)]
+    assert plan(replace(state, is_backfilled=True)) == [Fit(20, SETTINGS, pointer)]
+    assert plan(replace(state, made=Made(20, SETTINGS), is_backfilled=True, announced=0)) == [Announce(pointer)]
 
 
 async def test_ten_normals_become_a_teacher_that_is_told_of_and_labels_what_came_before() -> None:
@@ -203,7 +234,7 @@ async def test_a_scorer_that_fails_now_and_then_holds_up_no_backfill_for_ever() 
     world = World()
     world.add_normals(10)
     captures = [world.add(capture(number, minutes=-30)).capture_id for number in range(40)]
-    await world.works.act(UNIT, Fit(10, 0.05, None))
+    await world.works.act(UNIT, Fit(10, SETTINGS, None))
     world.serve.away_at = {20, 35}
     for _ in range(2):
         with pytest.raises(TransientError):
@@ -218,7 +249,7 @@ async def test_a_backfill_that_fails_leaves_nothing_running_behind_it() -> None:
     world.add_normals(10)
     for number in range(40):
         world.add(capture(number, minutes=-30))
-    await world.works.act(UNIT, Fit(10, 0.05, None))
+    await world.works.act(UNIT, Fit(10, SETTINGS, None))
     world.serve.away_at = {5}
     with pytest.raises(TransientError):
         await world.settle()

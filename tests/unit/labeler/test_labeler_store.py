@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from services.labeler.adapters.store import READ_AT_ONCE, StoredLines
 from siad.core.events import Intent
+from siad.core.fit_settings import FitSettings
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blob
 from tests.unit.labeler.world import LINE, PRODUCT, DyingBlobs, World, capture
@@ -48,11 +49,11 @@ async def test_all_normals_are_read_however_many_there_are() -> None:
     assert await lines.with_normals() == [(LINE, PRODUCT)]
 
 
-async def test_a_line_that_is_gone_has_no_budget_and_one_that_never_was_neither() -> None:
+async def test_a_line_that_is_gone_is_fitted_no_teacher_and_one_that_never_was_neither() -> None:
     world = World()
     lines = StoredLines(AsyncBlobs(world.blobs))
-    assert await lines.false_reject_budget(LINE) == 0.05
+    assert await lines.fit_settings(LINE) == FitSettings(false_reject_budget=0.05)
     world.set_line(is_gone=True)
-    assert await lines.false_reject_budget(LINE) is None
-    assert await lines.false_reject_budget("press-9") is None
+    assert await lines.fit_settings(LINE) is None
+    assert await lines.fit_settings("press-9") is None
     assert (await lines.shards(LINE), await lines.shards("press-9")) == (4, 1)
