@@ -7,7 +7,9 @@ from typing import Final
 
 FEATURE_MEMORY: Final = "feature-memory"
 STUDENT_TEACHER: Final = "student-teacher"
-TEACHERS: Final = (FEATURE_MEMORY, STUDENT_TEACHER)
+AUTOENCODER: Final = "autoencoder"
+MEMORY_AUTOENCODER: Final = "memory-autoencoder"
+TEACHERS: Final = (FEATURE_MEMORY, STUDENT_TEACHER, AUTOENCODER, MEMORY_AUTOENCODER)
 DEFAULT: Final = FEATURE_MEMORY
 
 

@@ -27,6 +27,8 @@ from siad.models.examine import Examiner
 METHODS: Final[Mapping[str, str]] = {
     "feature-memory": "siad.models.teachers.feature_memory",
     "student-teacher": "siad.models.teachers.student_teacher",
+    "autoencoder": "siad.models.teachers.autoencoder",
+    "memory-autoencoder": "siad.models.teachers.memory_autoencoder",
     "unet": "siad.models.segmenter",
 }
 GOLDEN: Final = "golden.safetensors"

@@ -15,7 +15,7 @@ def test_everyone_is_either_learnt_from_or_held_out(count: int) -> None:
     assert sorted(learn + held) == list(range(count))
     assert len(learn) >= 2
     assert len(held) >= 2
-    assert len(held) <= max(2, 0.4 * count)
+    assert len(held) <= max(2, count / 2)
 
 
 def images(sizes: list[tuple[int, int]]) -> list[Image]:
@@ -47,7 +47,7 @@ def test_steps_find_the_lowest_place() -> None:
     def loss_of(_: int) -> Tensor:
         return (place - torch.tensor([1.0, 1.0])).square().sum()
 
-    assert take_steps([place], loss_of, steps=200, rate=0.1) < 1e-3
+    assert take_steps([place], loss_of, steps=60, rate=0.3) < 1e-2
     assert torch.allclose(place.detach(), torch.ones(2), atol=0.05)
 
 
