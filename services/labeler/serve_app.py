@@ -10,6 +10,7 @@ import structlog
 from services.labeler.settings import LabelerSettings
 from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
+from siad.runtime.ray_gone import end_with_ray
 from siad.runtime.ray_node import reach_loopback
 
 log = structlog.get_logger()
@@ -34,7 +35,8 @@ def main() -> None:
 
     from services.labeler.adapters.replicas import make_application
 
-    ray.init(address=address, log_to_driver=False, namespace="siad")
+    context = ray.init(address=address, log_to_driver=False, namespace="siad")
+    end_with_ray(context.address_info["raylet_socket_name"])
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.scorer_port))
     serve.run(make_application(settings, store), name=APPLICATION, route_prefix="/")
     stop = _stop_on_signals()

@@ -12,6 +12,7 @@ from siad.core.keys import run_report_key
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
+from siad.runtime.ray_gone import end_with_ray
 from siad.runtime.settings import is_loopback
 
 
@@ -33,7 +34,8 @@ def main() -> None:
 
     from services.trainer.adapters.ray_train import fit
 
-    ray.init(address=address, log_to_driver=True)
+    context = ray.init(address=address, log_to_driver=True)
+    end_with_ray(context.address_info["raylet_socket_name"])  # else a run would wait out its limit
     fit(run, store)
     if open_blobs(store).head(run_report_key(run)) is None:
         sys.exit(f"run {run} ended without a report; Ray's log of its worker says why")
