@@ -149,8 +149,7 @@ def _list_refused(journal: Path, root: Path) -> int:
         still = {path: known for path, known in files.items() if _is_as_noted(root / path, known.stamp)}
         count += len(still)
         for path, known in still.items():
-            text = f"{shown(path)}\t{line}\t{known.code}\t{known.detail}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print(shown(path), line, known.code, known.detail, sep="\t")
     if not count:
         console.print(f"nothing in {root} stands refused", markup=False, highlight=False, soft_wrap=True)
     return 1 if count else 0

@@ -85,6 +85,7 @@ class Watch:
         self._listing = Listing()
         self._only: frozenset[str] | None = None  # with --once: what was there at first
         self._backoff = Backoff(schedule_s=(0.5, 1.0, 2.0, 5.0, 10.0))
+        self._is_there = True  # the folder, when it was listed last
         self._is_away = False  # the last hand-over found that ingest takes nothing
         self._failures = 0  # passes in a row that ended so
         self._moves_from_s = self._forget_from_s = 0.0
@@ -94,15 +95,20 @@ class Watch:
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until ``stop``; with ``is_once`` until all that was there at first is done, or nothing moves on."""
         while not stop.is_set():
-            began_s = self._clock.monotonic()
-            listing = await self._list()
-            cost_s = self._clock.monotonic() - began_s
-            more = await self._pass(listing, stop) if listing is not None else 0
-            self._say.flush()
-            if self._ways.is_once and self._is_done(listing is not None):
+            rest_s = await self.step(stop)
+            if self._ways.is_once and self._is_done():
                 return
-            if not more:
-                await self._rest(cost_s, stop)
+            await self._rest(rest_s, stop)
+
+    async def step(self, stop: asyncio.Event) -> float:
+        """Look once, and do what is due; how long to rest then, in seconds."""
+        began_s = self._clock.monotonic()
+        listing = await self._list()
+        cost_s = self._clock.monotonic() - began_s
+        self._is_there = listing is not None
+        more = await self._pass(listing, stop) if listing is not None else 0
+        self._say.flush()
+        return 0.0 if more else self._rest_s(cost_s)
 
     def refused(self) -> dict[str, Known]:
         """What lies there refused, by path."""
@@ -267,14 +273,14 @@ class Watch:
                 self._moves_from_s = self._clock.monotonic() + MOVE_AGAIN_S
                 return
 
-    def _is_done(self, is_there: bool) -> bool:
+    def _is_done(self) -> bool:
         """Whether --once may end."""
         now_s, settle_s = self._clock.monotonic(), self._ways.settle_s
         moved_on_s = max([self._progress_s, *(wait.since_s for wait in self._waiting.values())])
         if now_s - moved_on_s >= max(PATIENCE_ONCE_S, 2 * PATIENCE * settle_s):
             return True
         is_stuck = all(wait.attempts >= ATTEMPTS_ONCE for wait in self._waiting.values())
-        return is_there and is_stuck and (not self._unmoved() or bool(self.tally.left))
+        return self._is_there and is_stuck and (not self._unmoved() or bool(self.tally.left))
 
     def _unmoved(self) -> Mapping[str, str]:
         """What is handed over and still to be moved."""
@@ -282,13 +288,14 @@ class Watch:
             return {}
         return {p: "" for p, stamp in self._listing.files.items() if _is_handed(self._known.get(p), stamp)}
 
-    async def _rest(self, cost_s: float, stop: asyncio.Event) -> None:
-        """Wait for the next pass: longer where a listing costs more, and while ingest is away."""
+    def _rest_s(self, cost_s: float) -> float:
+        """Longer where a listing costs more, and while ingest is away."""
         poll_s = min(max(self._ways.settle_s / 2, 0.2), 1.0)
         rest_s = max(poll_s, min(cost_s * (1 / SHARE - 1), REST_MAX_S))
-        if self._failures:
-            rest_s = max(rest_s, self._backoff.delay_s(self._failures - 1))
-        sleep = asyncio.ensure_future(self._clock.sleep(rest_s))
+        return max(rest_s, self._backoff.delay_s(self._failures - 1)) if self._failures else rest_s
+
+    async def _rest(self, seconds: float, stop: asyncio.Event) -> None:
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         halt = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({sleep, halt}, return_when=asyncio.FIRST_COMPLETED)
