@@ -1,27 +1,28 @@
-"""The loop on a real broker: members come, leave and crash; nothing is lost, and what ended the process is found."""
+"""The loop on a real bus: members come, leave and crash; nothing is lost, and what ended the process is found."""
 
 import asyncio
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from siad.core.topics import Topic
 from siad.runtime.bus.kafka import KafkaBus
-from siad.runtime.bus.port import Message, Place, Record
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus, Message, Place, Record
 from siad.runtime.consume import Limits, consume
 from siad.runtime.health import Health
 from siad.runtime.testing.world import text_of
-
-pytestmark = pytest.mark.kafka
+from tests.fixtures.kafka import BUSES, own_bus, quick_settings
 
 RECORDS = 400
 
 
 class Run:
-    """One stage of its own on the session's broker."""
+    """One stage of its own on a bus."""
 
-    def __init__(self, bus: KafkaBus) -> None:
+    def __init__(self, bus: Bus) -> None:
         self.bus, self.stage = bus, f"loop{uuid.uuid4().hex[:8]}"
         self.source = Topic(f"siad.{self.stage}-in.v1", "work", "ingest", ())
         self.answers = Topic(f"siad.{self.stage}-out.v1", "work", "ingest", ())
@@ -72,6 +73,7 @@ def assert_in_order(records: Sequence[Record]) -> None:
         assert firsts == sorted(firsts)
 
 
+@pytest.mark.kafka
 async def test_members_that_come_and_leave_lose_nothing_and_repeat_nothing(kafka_bus: KafkaBus) -> None:
     run = Run(kafka_bus)
     await run.prepare(RECORDS)
@@ -90,8 +92,14 @@ async def test_members_that_come_and_leave_lose_nothing_and_repeat_nothing(kafka
     assert_in_order(answers)
 
 
-async def test_what_ends_the_process_is_found_and_buried(kafka_bus: KafkaBus) -> None:
-    run = Run(kafka_bus)
+@pytest.mark.parametrize("kind", BUSES)
+async def test_what_ends_the_process_is_found_and_buried(kind: str, tmp_path: Path) -> None:
+    with own_bus(kind, tmp_path) as bus:
+        await bury_what_ends_the_process(open_bus(quick_settings(bus.bootstrap)))
+
+
+async def bury_what_ends_the_process(bus: Bus) -> None:
+    run = Run(bus)
     await run.prepare(40)
     run.killer = "t17"
     deaths = 0

@@ -14,26 +14,22 @@ from siad.core.keys import part_key
 from siad.core.topics import LINE, SEGMENTER, TEACHER, TOPICS, VERDICT
 from siad.models.bundle import Bundle
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.bus.kafka import KafkaBus
-from siad.runtime.bus.port import Message, Producer
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus, Message, Producer
 from siad.runtime.codec import decode, encode
-from siad.runtime.kafka.node import KafkaNode
 from tests import synthetic
 from tests.e2e.harness import Plant, StageProcess
-from tests.fixtures.kafka import quick_settings, require_kafka
+from tests.fixtures.kafka import BUSES, OwnBus, own_bus, quick_settings
 from tests.synthetic import bundle, image_message, part_image, png, store_capture
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[KafkaNode]:
+@pytest.fixture(params=BUSES)
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnBus]:
     """A broker of its own: these tests own the names of the topics."""
-    require_kafka()
-    node = KafkaNode(tmp_path / "kafka")
-    node.start()
-    yield node
-    node.stop()
+    with own_bus(request.param, tmp_path) as bus:
+        yield bus
 
 
 @dataclass
@@ -42,7 +38,7 @@ class Stream:
 
     blobs: S3Blobs
     producer: Producer
-    bus: KafkaBus
+    bus: Bus
     sent: dict[CaptureId, bool] = field(default_factory=dict)  # capture -> has a defect
     verdicts: list[VerdictGiven] = field(default_factory=list)
 
@@ -85,7 +81,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def streaming(bus: KafkaBus, blobs: S3Blobs) -> AsyncIterator[Stream]:
+async def streaming(bus: Bus, blobs: S3Blobs) -> AsyncIterator[Stream]:
     await bus.create_topics(list(TOPICS))
     async with bus.producer() as producer:
         stream = Stream(blobs, producer, bus)
@@ -111,15 +107,15 @@ async def until_refused(stage: StageProcess, weights: str) -> None:
 
 
 async def test_a_segmenter_takes_over_in_mid_stream_and_damaged_weights_do_not(
-    node: KafkaNode, store_env: Mapping[str, str], s3_blobs: S3Blobs, tmp_path: Path
+    broker: OwnBus, store_env: Mapping[str, str], s3_blobs: S3Blobs, tmp_path: Path
 ) -> None:
     teacher, segmenter, damaged = (
         bundle(kind, seed=seed)
         for seed, kind in enumerate((WeightsKind.TEACHER, WeightsKind.SEGMENTER, WeightsKind.SEGMENTER), start=11)
     )
-    plant = Plant(tmp_path, {"SIAD_BUS_BOOTSTRAP": node.bootstrap, **store_env})
+    plant = Plant(tmp_path, {"SIAD_BUS_BOOTSTRAP": broker.bootstrap, **store_env})
     inference = plant.add("inference", poll_s="1")
-    bus = KafkaBus(quick_settings(node.bootstrap))
+    bus = open_bus(quick_settings(broker.bootstrap))
     async with streaming(bus, s3_blobs) as stream:
         await stream.release(teacher)
         await stream.send(10)  # before anybody judges

@@ -20,25 +20,21 @@ from siad.core.documents import read_line, read_receipt
 from siad.core.events import ImageStored, Intent, LineChanged
 from siad.core.topics import IMAGE, LINE
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.bus.open import open_bus
 from siad.runtime.codec import decode
-from siad.runtime.kafka.node import KafkaNode
 from siad.runtime.weed import WeedNode
 from tests.e2e.harness import Plant, StageProcess
-from tests.fixtures.kafka import quick_settings, require_kafka
+from tests.fixtures.kafka import BUSES, OwnBus, own_bus, quick_settings
 from tests.fixtures.store import settings_of
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
+@pytest.fixture(scope="module", params=BUSES)
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBus]:
     """A broker of its own: these tests own the names of the topics, and kill it."""
-    require_kafka()
-    node = KafkaNode(tmp_path_factory.mktemp("kafka"))
-    node.start()
-    yield node
-    node.stop()
+    with own_bus(request.param, tmp_path_factory.mktemp("broker")) as bus:
+        yield bus
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +59,8 @@ def blobs(store_env: Mapping[str, str]) -> S3Blobs:
 
 
 @pytest.fixture
-async def ingest(kafka: KafkaNode, store_env: Mapping[str, str], tmp_path: Path) -> AsyncIterator[StageProcess]:
-    env = {"SIAD_BUS_BOOTSTRAP": kafka.bootstrap, "SIAD_BUS_PUBLISH_TIMEOUT_S": "3", **store_env}
+async def ingest(broker: OwnBus, store_env: Mapping[str, str], tmp_path: Path) -> AsyncIterator[StageProcess]:
+    env = {"SIAD_BUS_BOOTSTRAP": broker.bootstrap, "SIAD_BUS_PUBLISH_TIMEOUT_S": "3", **store_env}
     stage = Plant(tmp_path, env).add("ingest", accept_timeout_s="6", announce_every_s="1")
     stage.start()
     await stage.wait_ready()
@@ -83,10 +79,10 @@ def picture(number: int) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-async def images_of(kafka: KafkaNode, line: str, *, count: int) -> list[ImageStored]:
+async def images_of(broker: OwnBus, line: str, *, count: int) -> list[ImageStored]:
     """Every image event of a line, once there are ``count`` captures."""
     events: list[ImageStored] = []
-    bus = KafkaBus(quick_settings(kafka.bootstrap))
+    bus = open_bus(quick_settings(broker.bootstrap))
     async with asyncio.timeout(30), bus.consumer([IMAGE.name], group=f"test-{line}", start="earliest") as consumer:
         while len({event.capture_id for event in events}) < count:
             records = await consumer.poll(max_records=500, timeout_s=0.5)
@@ -95,14 +91,14 @@ async def images_of(kafka: KafkaNode, line: str, *, count: int) -> list[ImageSto
     return events
 
 
-async def line_told(kafka: KafkaNode, line: str) -> LineChanged | None:
-    async with KafkaBus(quick_settings(kafka.bootstrap)).state(LINE.name) as reader:
+async def line_told(broker: OwnBus, line: str) -> LineChanged | None:
+    async with open_bus(quick_settings(broker.bootstrap)).state(LINE.name) as reader:
         record = (await reader.snapshot()).get(line)
     return None if record is None else decode(LineChanged, record.value)
 
 
 async def test_killed_in_mid_stream_it_loses_nothing_and_keeps_one_receipt_each(
-    ingest: StageProcess, client: IngestClient, kafka: KafkaNode, blobs: S3Blobs
+    ingest: StageProcess, client: IngestClient, broker: OwnBus, blobs: S3Blobs
 ) -> None:
     await client.put_line("killed", {"product": "lid"})
     gate = asyncio.Semaphore(4)
@@ -132,7 +128,7 @@ async def test_killed_in_mid_stream_it_loses_nothing_and_keeps_one_receipt_each(
     for receipt in receipts.values():
         assert blobs.head(blobs.key_of(receipt.image_uri)) is not None
     assert len(list(blobs.list("normals/killed/lid/"))) == 20
-    events = await images_of(kafka, "killed", count=100)
+    events = await images_of(broker, "killed", count=100)
     assert {event.capture_id: event for event in events} == receipts  # every event of a capture says the same
     assert len(set(events)) == 100
     per_key = Counter(event.line_revision for event in events)
@@ -140,7 +136,7 @@ async def test_killed_in_mid_stream_it_loses_nothing_and_keeps_one_receipt_each(
 
 
 async def test_of_many_racing_changes_those_that_win_follow_each_other(
-    client: IngestClient, ingest: StageProcess, kafka: KafkaNode, blobs: S3Blobs
+    client: IngestClient, ingest: StageProcess, broker: OwnBus, blobs: S3Blobs
 ) -> None:
     await client.put_line("raced", {"product": "p0"})
     async with httpx.AsyncClient(base_url=ingest.url, timeout=30) as http:
@@ -153,17 +149,17 @@ async def test_of_many_racing_changes_those_that_win_follow_each_other(
     assert [answer.status_code for answer in answers].count(412) == 7
     pointer = read_line(blobs.get("pointers/lines/raced.json").data).settings
     assert won[0].json()["product"] == pointer.product
-    assert await line_told(kafka, "raced") == pointer
+    assert await line_told(broker, "raced") == pointer
 
 
 @pytest.mark.parametrize("server", ["store", "broker"])
 async def test_while_store_or_broker_is_dead_senders_wait_and_then_all_is_there(
-    ingest: StageProcess, client: IngestClient, kafka: KafkaNode, weed: WeedNode, blobs: S3Blobs, server: str
+    ingest: StageProcess, client: IngestClient, broker: OwnBus, weed: WeedNode, blobs: S3Blobs, server: str
 ) -> None:
     name = f"away-{server}"
     await client.put_line(name, {"product": "lid"})
     await client.send_image(picture(0), line=name)
-    node: WeedNode | KafkaNode = weed if server == "store" else kafka
+    node: WeedNode | OwnBus = weed if server == "store" else broker
     node.kill()
     try:
         async with httpx.AsyncClient(base_url=ingest.url, timeout=30) as http:
@@ -180,24 +176,24 @@ async def test_while_store_or_broker_is_dead_senders_wait_and_then_all_is_there(
     finally:
         node.start()  # here: it would end with a thread that started it
     accepted = await waiting
-    events = await images_of(kafka, name, count=2)
+    events = await images_of(broker, name, count=2)
     assert accepted["capture_id"] in {event.capture_id for event in events}
     assert len(list(blobs.list(f"captures/{name}/"))) == 2
     await client.put_line(name, {"product": "cup"})
-    told = await line_told(kafka, name)
+    told = await line_told(broker, name)
     assert told is not None
     assert told.product == "cup"
 
 
 async def test_a_change_without_its_event_is_told_without_being_asked(
-    client: IngestClient, kafka: KafkaNode, blobs: S3Blobs
+    client: IngestClient, broker: OwnBus, blobs: S3Blobs
 ) -> None:
     await client.put_line("crashed", {"product": "lid"})
     pointer = blobs.get("pointers/lines/crashed.json")
     raw = json.loads(pointer.data) | {"product": "cup", "revision": 2}
     blobs.put("pointers/lines/crashed.json", json.dumps(raw).encode(), if_match=pointer.etag)  # and died
     async with asyncio.timeout(20):
-        while (told := await line_told(kafka, "crashed")) is None or told.product != "cup":
+        while (told := await line_told(broker, "crashed")) is None or told.product != "cup":
             await asyncio.sleep(0.2)
 
 
