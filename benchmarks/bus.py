@@ -1,0 +1,154 @@
+"""How fast the embedded bus is beside Kafka: both on this machine, in one run, as ratios.
+
+    .venv/bin/python -m benchmarks.bus
+
+One process publishes and one reads, with an event of the size that ours have. What is measured: messages a second in
+batches, the time until one message alone is acknowledged, the time until it is in the hands of another process that
+waits for it, and a commit. Without Java only the embedded bus is measured.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from siad.core.topics import Topic
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus, Commit, Message
+from siad.runtime.bus.settings import BusSettings
+from siad.runtime.kafka.jars import why_unavailable
+from siad.runtime.kafka.node import KafkaNode
+
+WORK, ALONE = Topic("work", "work", "ingest", ()), Topic("alone", "work", "ingest", ())
+MESSAGE_BYTES = 400  # an ImageStored has about as many
+BATCHES, BATCH = 200, 50
+SINGLES = 300
+PAUSE_S = 0.03  # between two messages alone: as a line sends them
+
+
+async def main() -> None:
+    """Measure both, twice and by turns, and print the better of each."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd() / "var") as folder:
+        addresses = {"embedded": f"embedded://{folder}/bus.sqlite"}
+        node = KafkaNode(Path(folder) / "kafka")
+        if (reason := why_unavailable()) is None:
+            node.start()
+            addresses["kafka"] = node.bootstrap
+        else:
+            print(f"no Kafka here: {reason}", file=sys.stderr)
+        try:
+            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in addresses}
+            for number in range(2):
+                for name, address in addresses.items():
+                    rounds[name].append(await measure(open_bus(BusSettings(bootstrap=address)), address, number))
+        finally:
+            node.stop()
+    best = {name: {figure: _best(figure, found) for figure in found[0]} for name, found in rounds.items()}
+    if "kafka" in best:
+        best["embedded / kafka"] = {
+            figure: best["embedded"][figure] / best["kafka"][figure] for figure in best["kafka"]
+        }
+    rounded = {name: {figure: round(value, 3) for figure, value in found.items()} for name, found in best.items()}
+    print(json.dumps(rounded, indent=2))
+
+
+def _best(figure: str, found: list[dict[str, float]]) -> float:
+    return (max if figure.endswith("_per_s") else min)(one[figure] for one in found)
+
+
+async def measure(bus: Bus, address: str, number: int) -> dict[str, float]:
+    """All figures of one bus."""
+    await bus.create_topics([WORK, ALONE])
+    return {
+        **await _measure_many(bus, group=f"many-{number}"),
+        **await _measure_one_by_one(bus, address),
+    }
+
+
+async def _measure_many(bus: Bus, *, group: str) -> dict[str, float]:
+    total = BATCHES * BATCH
+    async with bus.consumer([WORK.name], group=group, start="latest") as consumer, bus.producer() as producer:
+        while not consumer.assigned():
+            await consumer.poll(max_records=1, timeout_s=0.1)
+        await consumer.poll(max_records=1, timeout_s=1.0)  # "latest" is looked up with the first poll
+        batches = [[_message(WORK, f"k{n % 16}") for n in range(BATCH)] for _ in range(BATCHES)]
+        began_s = time.perf_counter()
+        for batch in batches:
+            await producer.publish(batch)
+        published_s = time.perf_counter() - began_s
+        began_s, read = time.perf_counter(), 0
+        while read < total:
+            read += len(await consumer.poll(max_records=500, timeout_s=1.0))
+        read_s = time.perf_counter() - began_s
+        place = min(consumer.assigned())
+        commits_ms = []
+        for offset in range(100):
+            began_s = time.perf_counter()
+            await consumer.commit({place: Commit(offset)})
+            commits_ms.append(1000 * (time.perf_counter() - began_s))
+    return {
+        "published_per_s": total / published_s,
+        "read_per_s": total / read_s,
+        "commit_median_ms": statistics.median(commits_ms),
+    }
+
+
+async def _measure_one_by_one(bus: Bus, address: str) -> dict[str, float]:
+    """One message at a time, to a process that waits for it."""
+    reader = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.bus", "read", address, stdout=asyncio.subprocess.PIPE
+    )
+    assert reader.stdout is not None
+    assert await reader.stdout.readline() == b"ready\n"
+    acknowledged_ms = []
+    async with bus.producer() as producer:
+        await producer.publish([_message(ALONE, "first")])
+        for _ in range(SINGLES):
+            await asyncio.sleep(PAUSE_S)
+            message = _message(ALONE, f"{time.time_ns()}")
+            began_s = time.perf_counter()
+            await producer.publish([message])
+            acknowledged_ms.append(1000 * (time.perf_counter() - began_s))
+        await producer.publish([_message(ALONE, "last")])
+    latency_ms = json.loads(await reader.stdout.readline())
+    busy = json.loads(await reader.stdout.readline())
+    await reader.wait()
+    return {
+        "acknowledged_median_ms": statistics.median(acknowledged_ms),
+        "to_another_process_median_ms": statistics.median(latency_ms),
+        "to_another_process_p95_ms": sorted(latency_ms)[int(0.95 * len(latency_ms))],
+        "reader_waiting_share_of_a_core": busy,
+    }
+
+
+async def read(address: str) -> None:
+    """Be the other process: how long each was on its way, and what waiting for nothing costs."""
+    late_ms: list[float] = []
+    bus = open_bus(BusSettings(bootstrap=address))
+    async with bus.consumer([ALONE.name], group=f"read-{time.time_ns()}", start="latest") as consumer:
+        while not consumer.assigned():
+            await consumer.poll(max_records=1, timeout_s=0.1)
+        await consumer.poll(max_records=1, timeout_s=1.0)
+        print("ready", flush=True)
+        is_over = False
+        while not is_over:
+            for record in await consumer.poll(max_records=500, timeout_s=0.5):
+                is_over = record.key == b"last"
+                if record.key.isdigit():
+                    late_ms.append((time.time_ns() - int(record.key)) / 1e6)
+        print(json.dumps(late_ms), flush=True)
+        began_s, began_busy_s = time.perf_counter(), time.process_time()
+        while time.perf_counter() - began_s < 3.0:
+            await consumer.poll(max_records=500, timeout_s=0.5)
+        print((time.process_time() - began_busy_s) / (time.perf_counter() - began_s), flush=True)
+
+
+def _message(topic: Topic, key: str) -> Message:
+    return Message(topic=topic.name, key=key, value=bytes(MESSAGE_BYTES))
+
+
+if __name__ == "__main__":
+    asyncio.run(read(sys.argv[2]) if sys.argv[1:2] == ["read"] else main())
