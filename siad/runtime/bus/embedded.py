@@ -130,7 +130,7 @@ class EmbeddedBus:
                     holder = os.pread(file, 20, 0).decode(errors="replace").strip() or "unknown"
                     msg = (
                         f"group {group} has its one member already, process {holder}, and the embedded bus {self.path} "
-                        "allows no second; it is tried again. Stop one of the two; for several members, use Kafka"
+                        "allows no second; nothing was read. Stop one of the two; for several members, use Kafka"
                     )
                     raise TransientError(msg) from error
                 await asyncio.sleep(ASK_EVERY_S)
