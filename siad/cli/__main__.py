@@ -2,6 +2,7 @@
 
 import typer
 
+from siad.cli.dead_letters import dead_letters_app
 from siad.cli.demo.command import demo
 from siad.cli.kafka import kafka
 from siad.cli.line import line_app
@@ -24,6 +25,7 @@ app.command()(send)
 app.command()(watch)
 app.command()(kafka)
 app.add_typer(line_app, name="line")
+app.add_typer(dead_letters_app, name="dead-letters")
 
 
 if __name__ == "__main__":

@@ -122,3 +122,58 @@ def lease_key(name: str) -> str:
 def backfill_key(line: str, product: str) -> str:
     """The mark that what came before the first teacher was labelled."""
     return f"backfills/{line}/{product}.json"
+
+
+def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
+    """What was done about a dead letter of a stage; the place is where its record lay before it was buried."""
+    return f"{letter_marks_prefix(stage)}{topic}-{partition}-{offset}.json"
+
+
+def letter_marks_prefix(stage: str) -> str:
+    """What was done about all dead letters of a stage."""
+    return f"dead-letters/{stage}/"
+
+
+def books_key() -> str:
+    """The books, as of a moment: moved by conditional put."""
+    return "books/books.json"
+
+
+def deletion_key(line: str, capture_id: str) -> str:
+    """The write-once word that a capture is to be forgotten; it wins over whatever else names the capture."""
+    return f"{deletions_prefix(line)}{capture_id}.json"
+
+
+def line_deletion_key(line: str) -> str:
+    """The word that what a line sent up to some moment is to be forgotten; no capture id begins with ``_``."""
+    return f"{deletions_prefix(line)}_line.json"
+
+
+def deletions_prefix(line: str) -> str:
+    """All that is forgotten of a line."""
+    return f"deletions/{line}/"
+
+
+def expiry_key(line: str) -> str:
+    """From which days on a line's images, masks and receipts are kept; it only moves on."""
+    return f"expiries/{line}.json"
+
+
+def images_prefix(line: str) -> str:
+    """All images of a line, by the day they were first received."""
+    return f"images/{line}/"
+
+
+def masks_prefix(line: str, capture_id: str = "") -> str:
+    """All masks of a line, or of one capture."""
+    return f"masks/{line}/{capture_id}/" if capture_id else f"masks/{line}/"
+
+
+def corrections_prefix(line: str, capture_id: str = "") -> str:
+    """All corrections of a line, or of one capture."""
+    return f"corrections/{line}/{capture_id}/" if capture_id else f"corrections/{line}/"
+
+
+def training_set_members_key(line: str, product: str, digest: str) -> str:
+    """Which captures and images a frozen training set names, for whoever must keep them; without Parquet."""
+    return f"training-sets/{line}/{product}/{digest}.members.json"
