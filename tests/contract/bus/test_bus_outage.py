@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from siad.core.errors import TransientError
 from siad.core.topics import Topic
+from siad.runtime.bus.embedded import EmbeddedBus
 from siad.runtime.bus.kafka import KafkaBus
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Bus, Commit, Consumer, Message, Producer, Record
@@ -170,6 +172,25 @@ async def test_memory_gives_the_places_of_a_dead_member_to_the_others() -> None:
         await bus.abandon(second)
         assert len(first.assigned()) == 4
         assert second.assigned() == frozenset()
+
+
+async def test_the_embedded_bus_taken_away_and_back_loses_nothing_and_both_ends_go_on(tmp_path: Path) -> None:
+    folder, away = tmp_path / "bus", tmp_path / "away"
+    folder.mkdir()
+    bus = EmbeddedBus(quick_settings(f"embedded://{folder}/bus.sqlite"))
+    await bus.create_topics([WORK, STATE])
+
+    async def fall_and_rise() -> None:
+        folder.rename(away)
+        await refuses_all(bus)
+        await asyncio.sleep(0.6)
+        away.rename(folder)
+
+    stream = await stream_through(bus, fall_and_rise)
+    assert stream.refusals  # the caller was told, in time
+    assert stream.longest_poll_s < 1.0
+    assert set(stream.came) == set(stream.sent)
+    assert sorted(await everything(bus, len(stream.sent))) == sorted(stream.sent)  # and nothing lies there twice
 
 
 @pytest.fixture
