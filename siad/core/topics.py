@@ -23,12 +23,13 @@ IMAGE: Final = Topic("siad.image.v1", "work", "ingest", ("labeler", "inference")
 PSEUDO_MASK: Final = Topic("siad.pseudo-mask.v1", "work", "labeler", ("trainer",))
 TEACHER: Final = Topic("siad.teacher.v1", "state", "labeler", ("labeler", "trainer", "inference"))
 SEGMENTER: Final = Topic("siad.segmenter.v1", "state", "trainer", ("trainer", "inference"))
-VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", ())
+VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("inference",))  # the books
 
 
 def dead_letter(stage: str) -> Topic:
     """Where a stage buries what it can never handle."""
-    return Topic(f"siad.{stage}.dead-letter.v1", "dead-letter", stage, ())
+    viewers = ("inference",) if stage == "inference" else ()  # the books
+    return Topic(f"siad.{stage}.dead-letter.v1", "dead-letter", stage, (), viewers)
 
 
 def retry(stage: str) -> Topic:

@@ -57,6 +57,12 @@ WEIGHTS: Final = Gauge(
     "1 for the weights that serve a line and product now.",
     ["stage", "line", "product", "kind", "weights"],
 )
+BOOKS: Final = Gauge(
+    "siad_books_captures",
+    "Captures by where they stand: received = verdict + waiting + dead_letter; missing are those that wait too long. "
+    "Told by the one process that keeps the books.",
+    ["line", "state"],
+)
 
 
 def forget_lag(stage: str, place: Place) -> None:
