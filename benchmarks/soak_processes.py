@@ -15,7 +15,8 @@ _NAMES: Final = (  # first match wins
     (re.compile(r"\bweed\b"), "store (SeaweedFS)"),
     (re.compile(r"^ray::(\w+(?::\w+)*)"), "Ray: {}"),
     (re.compile(r"/(gcs_server|raylet)\b"), "Ray: {}"),
-    (re.compile(r"\b(runtime_env_agent|dashboard_agent|log_monitor|monitor|agent)\b[^/]*\.py"), "Ray: {}"),
+    (re.compile(r"/ray/[\w/]+/(\w+)\.py\b"), "Ray: {}"),
+    (re.compile(r"-m ray\.util\.client\.server\b"), "Ray: client server"),
     (re.compile(r"\bhaproxy\b"), "Ray: haproxy"),
     (re.compile(r"\bray start\b"), "Ray: start"),
 )

@@ -68,6 +68,10 @@ def test_lag_that_waves_is_flat_and_lag_that_grows_is_not() -> None:
         ("/v/bin/weed -logtostderr=true mini -dir=/d", "store (SeaweedFS)"),
         ("ray::ServeReplica:siad-labeler:Scorer.handle", "Ray: ServeReplica:siad:labeler"),
         ("/v/ray/core/src/ray/raylet/raylet --raylet_socket_name=x", "Ray: raylet"),
+        ("/v/bin/python -u /v/site-packages/ray/_private/log_monitor.py --session-dir=/d", "Ray: log_monitor"),
+        ("/v/bin/python /v/site-packages/ray/dashboard/dashboard.py --port=8265", "Ray: dashboard"),
+        ("/v/bin/python -m ray.util.client.server --port=4", "Ray: client server"),
+        ("/v/bin/python /v/bin/ray start --head --block", "Ray: start"),
         ("/usr/bin/python odd.py", "python"),
     ],
 )
