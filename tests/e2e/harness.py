@@ -61,6 +61,11 @@ class StageProcess:
         """Whether its process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs, and before its first start."""
+        return self._process.poll() if self._process is not None else None
+
     async def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Return once it can do its work; else fail with the end of its log."""
         await wait_for(self.is_ready, timeout_s, f"{self.name} to be ready", on_fail=self.tail)
