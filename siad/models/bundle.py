@@ -29,6 +29,7 @@ METHODS: Final[Mapping[str, str]] = {
     "student-teacher": "siad.models.teachers.student_teacher",
     "autoencoder": "siad.models.teachers.autoencoder",
     "memory-autoencoder": "siad.models.teachers.memory_autoencoder",
+    "template": "siad.models.teachers.template",
     "unet": "siad.models.segmenter",
 }
 GOLDEN: Final = "golden.safetensors"

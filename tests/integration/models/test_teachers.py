@@ -12,7 +12,14 @@ from siad.core.errors import CorruptError
 from siad.core.images import Image
 from siad.core.methods import TEACHERS
 from siad.models.bundle import GOLDEN, Bundle, GoldenError, describe_parts, open_bundle, pack, unpack
-from siad.models.teachers import autoencoder, feature_memory, memory_autoencoder, reconstruction, student_teacher
+from siad.models.teachers import (
+    autoencoder,
+    feature_memory,
+    memory_autoencoder,
+    reconstruction,
+    student_teacher,
+    template,
+)
 
 COUNT = 10
 REDRAW = reconstruction.Recipe(input_px=64, width=8, latent=16, steps=100, batch=2, rate=5e-3)
@@ -25,6 +32,7 @@ TINY: Mapping[str, Callable[..., Bundle]] = {
     ),
     "autoencoder": partial(autoencoder.fit, recipe=REDRAW),
     "memory-autoencoder": partial(memory_autoencoder.fit, recipe=replace(REDRAW, slots=24)),
+    "template": partial(template.fit, recipe=template.Recipe(input_px=64)),
 }
 pytestmark = pytest.mark.parametrize("method", TINY)
 
