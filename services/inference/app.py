@@ -21,7 +21,7 @@ from services.inference.routes import Desk, make_router
 from services.inference.settings import InferenceSettings
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
-from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
+from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter, retry
 from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
@@ -30,8 +30,8 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.bus.settings import BusSettings
-from siad.runtime.codec import decode, encode
-from siad.runtime.consume import Limits, bind_event, consume, event_route
+from siad.runtime.codec import decode, encode, read_loosely
+from siad.runtime.consume import Limits, bind_event, consume, event_route, line_of, with_retry
 from siad.runtime.registry import Registry
 from siad.runtime.stage import Stage, run_stage
 from siad.runtime.state import StateTable
@@ -145,10 +145,12 @@ class _Works:
             max_in_flight=self.settings.max_in_flight,
             handler_timeout_s=self.settings.handler_timeout_s,
             drain_s=self.settings.drain_s,
+            poison_max=self.settings.poison_max,
+            probe_every_s=self.settings.probe_every_s,
         )
         await consume(
             self.bus,
-            {IMAGE.name: event_route(ImageStored, self._on_image, to=VERDICT)},
+            with_retry({IMAGE.name: event_route(ImageStored, self._on_image, to=VERDICT)}, stage=NAME),
             stage=NAME,
             stop=self.stage.stop,
             health=self.stage.health,
@@ -158,7 +160,7 @@ class _Works:
         )
 
     async def _make_topics(self) -> None:
-        topics = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME)]
+        topics = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME), retry(NAME)]
         await patiently(
             partial(self.bus.create_topics, topics), what="topics", stop=self.stage.stop, clock=self.stage.clock
         )
@@ -204,13 +206,18 @@ class _Works:
 
     async def _on_poison(self, record: Record, _: PoisonError) -> Sequence[Message]:
         """Answer for a buried capture, as far as it can be named at all."""
+        clock, key = self.stage.clock, record.key.decode("utf-8", "replace")
+        event: ImageStored | None
         try:
             event = decode(ImageStored, record.value)
         except PoisonError:
+            said = read_loosely(ImageStored, record.value)
+            event = handlers.capture_of(said, line=line_of(record.key), now=clock.now())
+        if event is None:
             return []
         bind_event(event)
-        verdicts = handlers.on_undecodable(event, clock=self.stage.clock)
-        return [Message(topic=VERDICT.name, key=record.key.decode(), value=encode(verdict)) for verdict in verdicts]
+        verdicts = handlers.on_undecodable(event, clock=clock)
+        return [Message(topic=VERDICT.name, key=key, value=encode(verdict)) for verdict in verdicts]
 
     def _on_teacher(self, _: str, event: TeacherReleased | None) -> None:
         if event is not None:  # a tombstone says nothing of the store: the pointer does

@@ -18,7 +18,7 @@ from services.labeler.reconcile import Teaching
 from services.labeler.settings import LabelerSettings
 from siad.core.errors import TransientError
 from siad.core.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
-from siad.core.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter
+from siad.core.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter, retry
 from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
@@ -27,7 +27,7 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
-from siad.runtime.consume import Limits, consume, event_route
+from siad.runtime.consume import Limits, consume, event_route, with_retry
 from siad.runtime.leases import Leases
 from siad.runtime.reconcile import reconcile
 from siad.runtime.stage import Stage, run_stage
@@ -91,7 +91,7 @@ class _Works:
             return
         await consume(
             self.bus,
-            {IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK)},
+            with_retry({IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK)}, stage=NAME),
             stage=NAME,
             stop=self.stage.stop,
             health=self.stage.health,
@@ -99,6 +99,8 @@ class _Works:
                 max_in_flight=self.settings.max_in_flight,
                 handler_timeout_s=self.settings.handler_timeout_s,
                 drain_s=self.settings.drain_s,
+                poison_max=self.settings.poison_max,
+                probe_every_s=self.settings.probe_every_s,
             ),
             clock=self.stage.clock,
         )
@@ -144,7 +146,7 @@ class _Works:
 
     async def _make_topics(self) -> bool:
         """Make the topics that are missing; False where the stage is told to stop first."""
-        make = partial(self.bus.create_topics, [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME)])
+        make = partial(self.bus.create_topics, [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME), retry(NAME)])
         try:
             await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)
         except TransientError:

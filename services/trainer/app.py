@@ -22,7 +22,7 @@ from services.trainer.reconcile import Policies, Training
 from services.trainer.settings import TrainerSettings
 from siad.core.errors import TransientError
 from siad.core.events import PseudoMaskCreated
-from siad.core.topics import PSEUDO_MASK, SEGMENTER, dead_letter
+from siad.core.topics import PSEUDO_MASK, SEGMENTER, dead_letter, retry
 from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
@@ -30,7 +30,7 @@ from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.bus.settings import BusSettings
 from siad.runtime.codec import decode
-from siad.runtime.consume import Batch, BatchRoute, Limits, consume
+from siad.runtime.consume import Batch, BatchRoute, Limits, consume, with_retry
 from siad.runtime.leases import Leases
 from siad.runtime.reconcile import reconcile
 from siad.runtime.stage import Stage, run_stage
@@ -91,11 +91,15 @@ class _Works:
         )
         await consume(
             self.bus,
-            {PSEUDO_MASK.name: route},
+            with_retry({PSEUDO_MASK.name: route}, stage=NAME),
             stage=NAME,
             stop=self.stage.stop,
             health=self.stage.health,
-            limits=Limits(drain_s=self.settings.drain_s),
+            limits=Limits(
+                drain_s=self.settings.drain_s,
+                poison_max=self.settings.poison_max,
+                probe_every_s=self.settings.probe_every_s,
+            ),
             clock=self.stage.clock,
         )
 
@@ -135,7 +139,7 @@ class _Works:
 
     async def _make_topics(self) -> bool:
         """Make the topics that are missing; False where the stage is told to stop first."""
-        make = partial(self.bus.create_topics, [PSEUDO_MASK, SEGMENTER, dead_letter(NAME)])
+        make = partial(self.bus.create_topics, [PSEUDO_MASK, SEGMENTER, dead_letter(NAME), retry(NAME)])
         try:
             await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)
         except TransientError:

@@ -3,6 +3,7 @@
 Dataclass and message must name the same fields; ``tests/architecture/test_codec.py`` says so.
 """
 
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -60,6 +61,17 @@ def decode(kind: type[E], payload: bytes | None) -> E:
     except (DecodeError, ValueError, OverflowError) as error:
         reason = f"{len(payload)} bytes are not a {kind.__name__}: {error}"
         raise PoisonError(reason) from error
+
+
+def read_loosely(kind: type[Any], payload: bytes | None) -> dict[str, Any]:
+    """What bytes that make no ``kind`` say all the same, field by field; {} where they say nothing."""
+    message, said = MESSAGES[kind](), {}
+    with suppress(DecodeError):
+        message.ParseFromString(payload or b"")
+        for field in fields(kind):
+            with suppress(ValueError, OverflowError):
+                said[field.name] = _read(message, field.name, TYPES[kind][field.name])
+    return said
 
 
 def _to_message(event: Any) -> Message:

@@ -43,6 +43,8 @@ class StageSettings(Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_s: float = Field(default=10.0, gt=0)  # for what is in flight when the stage is told to stop
     stuck_after_s: float = Field(default=120.0, gt=0)  # lag, not paused and no progress for so long is dead
+    poison_max: int = Field(default=20, ge=2)  # in a row: of one line, it is quarantined; of several, the stage stops
+    probe_every_s: float = Field(default=60.0, gt=0)  # how often one record of what is quarantined, or stops, is tried
 
     @model_validator(mode="after")
     def _keep_to_loopback(self) -> Self:

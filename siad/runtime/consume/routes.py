@@ -109,14 +109,26 @@ def event_route(kind: type[E], handler: Callable[[E], Awaitable[Sequence[Event]]
     """
 
     async def handle(record: Record) -> Sequence[Message]:
-        event = decode(kind, record.value)
+        key, event = key_of(record), decode(kind, record.value)
         bind_event(event)
         answers = await handler(event)
         assert to is not None or not answers, f"{kind.__name__} has an answer and no topic to send it to"
-        key = record.key.decode()
         return [Message(topic=to.name, key=key, value=encode(answer)) for answer in answers] if to else []
 
     return handle
+
+
+def key_of(record: Record) -> str:
+    """A record's key as text.
+
+    Raises:
+        PoisonError: it is none, so nobody knows under which key to answer.
+    """
+    try:
+        return record.key.decode()
+    except UnicodeDecodeError as error:
+        msg = f"key {record.key[:100]!r} of {record.place.topic} is no text: {error.reason}"
+        raise PoisonError(msg) from error
 
 
 def bind_event(event: Any) -> None:

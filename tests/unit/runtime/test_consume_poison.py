@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import DeadLetter
 from siad.core.topics import retry
-from siad.runtime.bus.port import Message, Record
+from siad.runtime.bus.port import Message, Place, Record
 from siad.runtime.codec import decode
-from siad.runtime.consume import Batch, BatchRoute, Handler
+from siad.runtime.consume import Batch, BatchRoute, Handler, event_route
 from siad.runtime.testing.world import IN, OUT, STAGE, World, make_world, sift, text_of
 
 MINUTE_S = 60.0
@@ -327,6 +327,15 @@ async def test_a_crash_while_the_stage_stands_still_is_laid_to_nobody_else(world
     await stand_still()  # warned by the note: none but the first is tried
     assert letters(world) == [("poison", "bad 0"), ("poison", "bad 1")]
     assert world.committed() == (2, "careful-until=9 strikes=0")
+
+
+async def test_a_key_that_is_no_text_is_poison_and_no_bug(world: World) -> None:
+    async def nothing(_: DeadLetter) -> Sequence[DeadLetter]:
+        return []
+
+    record = Record(place=Place(IN.name, 0), offset=7, key=b"\xff/1", value=b"")
+    with pytest.raises(PoisonError, match=r"key b'\\xff/1' of siad.in.v1 is no text"):
+        await event_route(DeadLetter, nothing, to=None)(record)
 
 
 # what is sent again
