@@ -1,0 +1,204 @@
+"""The contact sheet: what a model saw, image by image, worst first, to be looked at. Draws with OpenCV; pure.
+
+A row of cells: the image | its score map, one colour scale for all | the mask's outline, the truth's beside it | what
+was said, and what is true.
+
+Shape suffixes: H, W = size of an image, C = channels; the sheet is [H, W, 3] RGB.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.core.images import Image
+
+ROWS_MAX: Final = 24
+CELL_PX: Final = 300  # side of a cell
+TEXT_PX: Final = 500  # width of the last column
+GAP_PX: Final = 12
+_PAPER, _INK, _DIM = (250, 250, 248), (30, 32, 36), (120, 124, 130)
+_MASK, _TRUTH = (255, 80, 60), (40, 200, 90)  # outlines: what was marked, what is wrong
+_RIGHT, _WRONG = (30, 140, 70), (200, 50, 40)
+_FONT: Final = cv2.FONT_HERSHEY_DUPLEX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One image, what was said of it, and what is true."""
+
+    name: str
+    image_HWC: Image
+    map_HW: NDArray[np.float32]  # smoothed raw scores
+    mask_HW: NDArray[np.uint8]  # what was marked: 0 good, 255 defect
+    truth_HW: NDArray[np.uint8] | None  # what is wrong; None where nobody drew it
+    is_defect: bool  # what is true of the image
+    score: float
+    threshold: float  # of the image; a defective one scores at or over it
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the model calls the image defective."""
+        return self.score >= self.threshold
+
+    @property
+    def verdict(self) -> str:
+        """What came of it, in a word."""
+        if self.is_defect:
+            return "found" if self.is_marked else "MISSED"
+        return "FALSE REJECT" if self.is_marked else "passed"
+
+
+def worst_first(rows: Sequence[Row], *, count: int = ROWS_MAX, seed: int = 0) -> list[Row]:
+    """Choose what to look at: misses and false rejects, the clearest first and in turn, then others drawn by seed.
+
+    Errors take at most three quarters of the sheet where there are others to show beside them.
+    """
+    misses = sorted((row for row in rows if row.verdict == "MISSED"), key=lambda row: row.score - row.threshold)
+    false = sorted((row for row in rows if row.verdict == "FALSE REJECT"), key=lambda row: row.threshold - row.score)
+    rest = [row for row in rows if row.verdict in ("found", "passed")]
+    order = np.random.default_rng(seed).permutation(len(rest))
+    others = [rest[index] for index in order]
+    room = count - min(len(others), count // 4)
+    errors = [row for pair in _in_turn(misses, false) for row in pair][:room]
+    return [*errors, *others[: count - len(errors)]]
+
+
+def draw_sheet(rows: Sequence[Row], *, title: str = "") -> NDArray[np.uint8]:
+    """Draw rows in their order.
+
+    Args:
+        rows: at least one.
+        title: stands above them.
+
+    Returns:
+        uint8 [H, W, 3] RGB, 1,448 px wide.
+
+    Raises:
+        ValueError: no row.
+    """
+    if not rows:
+        msg = "a contact sheet of no images; nothing was drawn"
+        raise ValueError(msg)
+    scale = _scale(rows)
+    drawn = [_row(row, scale) for row in rows]
+    width = drawn[0].shape[1]
+    return np.concatenate([_head(title, width, scale), *drawn])
+
+
+def encode_sheet(sheet_HWC: NDArray[np.uint8]) -> bytes:
+    """A sheet as PNG."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(sheet_HWC, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    assert done, f"no PNG of {sheet_HWC.shape}"
+    return bytes(data)
+
+
+def _in_turn(misses: Sequence[Row], false: Sequence[Row]) -> list[list[Row]]:
+    longest = max(len(misses), len(false))
+    return [[*misses[index : index + 1], *false[index : index + 1]] for index in range(longest)]
+
+
+def _scale(rows: Sequence[Row]) -> tuple[float, float]:
+    """Lowest and highest score of the colours: the whole range of what good images show, and over the threshold."""
+    low = min(float(np.quantile(row.map_HW, 0.02)) for row in rows)
+    threshold = float(np.median([row.threshold for row in rows]))
+    high = max(threshold, float(np.quantile([row.score for row in rows], 0.75)))
+    return low, high if high > low else low + 1.0
+
+
+def _row(row: Row, scale: tuple[float, float]) -> NDArray[np.uint8]:
+    pixels = _as_rgb(row.image_HWC)
+    cells = [_cell(pixels), _cell(_coloured(row.map_HW, scale)), _outlined(row, pixels), _text(row)]
+    gap = np.full((CELL_PX, GAP_PX, 3), _PAPER, np.uint8)
+    line = np.concatenate([part for cell in cells for part in (gap, cell)], axis=1)
+    return np.concatenate([line, np.full((GAP_PX, line.shape[1], 3), _PAPER, np.uint8)])
+
+
+def _as_rgb(image_HWC: Image) -> NDArray[np.uint8]:
+    eight = (image_HWC >> 8).astype(np.uint8) if image_HWC.dtype == np.uint16 else image_HWC.astype(np.uint8)
+    return np.repeat(eight, 3, axis=2) if eight.shape[2] == 1 else eight
+
+
+def _coloured(map_HW: NDArray[np.float32], scale: tuple[float, float]) -> NDArray[np.uint8]:
+    low, high = scale
+    grey = np.clip((map_HW - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _fit(height: int, width: int) -> tuple[int, int]:
+    ratio = CELL_PX / max(height, width)
+    return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def _cell(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The whole picture in a square, aspect kept."""
+    height, width = _fit(*picture_HWC.shape[:2])
+    kernel = cv2.INTER_AREA if height < picture_HWC.shape[0] else cv2.INTER_LINEAR
+    small = cv2.resize(picture_HWC, (width, height), interpolation=kernel)
+    cell = np.full((CELL_PX, CELL_PX, 3), _PAPER, np.uint8)
+    top, left = (CELL_PX - height) // 2, (CELL_PX - width) // 2
+    cell[top : top + height, left : left + width] = small
+    return cell
+
+
+def _outlined(row: Row, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Outlines are drawn at the size of the cell, so that they are as wide on a large image as on a small one."""
+    height, width = _fit(*pixels.shape[:2])
+    picture = np.ascontiguousarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+    for mask_HW, colour in ((row.truth_HW, _TRUTH), (row.mask_HW, _MASK)):
+        if mask_HW is not None and mask_HW.any():
+            small = cv2.resize((mask_HW > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+            marked = (small >= min(0.5, float(small.max()))).astype(np.uint8)
+            outlines, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(picture, outlines, -1, colour, 2, cv2.LINE_AA)
+    return _cell(picture)
+
+
+def _text(row: Row) -> NDArray[np.uint8]:
+    cell = np.full((CELL_PX, TEXT_PX, 3), _PAPER, np.uint8)
+    is_right = row.verdict in ("found", "passed")
+    _write(cell, row.verdict, (10, 60), size=1.1, colour=_RIGHT if is_right else _WRONG)
+    _write(cell, _short(row.name), (10, 110), size=0.65)
+    _write(cell, f"score {_told(row.score)}", (10, 155), size=0.65)
+    _write(cell, f"threshold {_told(row.threshold)}", (10, 185), size=0.65)
+    _write(cell, f"truth: {'defective' if row.is_defect else 'good'}", (10, 230), size=0.65)
+    ratio = np.count_nonzero(row.mask_HW) / row.mask_HW.size
+    truth = "" if row.truth_HW is None else f", {np.count_nonzero(row.truth_HW) / row.truth_HW.size:.2%} is wrong"
+    _write(cell, f"marked {ratio:.2%} of the view{truth}", (10, 260), size=0.55, colour=_DIM)
+    return cell
+
+
+def _head(title: str, width: int, scale: tuple[float, float]) -> NDArray[np.uint8]:
+    head = np.full((110, width, 3), _PAPER, np.uint8)
+    _write(head, title, (GAP_PX, 40), size=0.9)
+    names = ("image", f"score {_told(scale[0])} to {_told(scale[1])}", "")
+    for index, name in enumerate(names):
+        _write(head, name, (GAP_PX + index * (CELL_PX + GAP_PX), 92), size=0.55, colour=_DIM)
+    left = GAP_PX + 2 * (CELL_PX + GAP_PX)
+    _write(head, "marked", (left, 92), size=0.55, colour=_MASK)
+    _write(head, "truth", (left + 90, 92), size=0.55, colour=_TRUTH)
+    return head
+
+
+def _write(
+    canvas: NDArray[np.uint8],
+    text: str,
+    at: tuple[int, int],
+    *,
+    size: float,
+    colour: tuple[int, int, int] = _INK,
+) -> None:
+    plain = text.encode("ascii", "replace").decode()  # OpenCV's letters are ASCII
+    cv2.putText(canvas, plain, at, _FONT, size, colour, 1, cv2.LINE_AA)
+
+
+def _short(name: str, most: int = 40) -> str:
+    return name if len(name) <= most else f"{name[: most // 2 - 2]}...{name[-(most // 2 - 1) :]}"
+
+
+def _told(score: float) -> str:
+    return f"{score:.3g}" if math.isfinite(score) else "-"
