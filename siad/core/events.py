@@ -73,6 +73,9 @@ class Region:
         if not 3 <= count <= POINTS_MAX or count != int(count):
             msg = f"a region of {count:g} points; 3 to {POINTS_MAX} are allowed"
             raise ValueError(msg)
+        if min(self.points) < 0:
+            msg = f"a region reaches to {min(self.points)} px; an image begins at 0"
+            raise ValueError(msg)
         _require_finite("peak_score", self.peak_score)
 
 

@@ -59,7 +59,7 @@ class Alarm:
         msg = (
             f"line {line} is quarantined in {self._stage}, this record was not tried. {self._reasons.get(line, '')} "
             f"Mend what sends it; with its first record that works the quarantine ends by itself. Then bring this one "
-            f"back with: siad dead-letters replay --stage {self._stage} --line {line}"
+            f"back with: siad dead-letters replay --stage {self._stage} --line {line} --kind quarantine"
         )
         return PoisonError(msg)
 
