@@ -27,11 +27,13 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.settings import StoreSettings
+from siad.runtime.books import BooksKeeper, BooksPolicy
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.bus.settings import BusSettings
 from siad.runtime.codec import decode, encode, read_loosely
 from siad.runtime.consume import Limits, bind_event, consume, event_route, line_of, with_retry
+from siad.runtime.deletions import AsyncDeletions
 from siad.runtime.registry import Registry
 from siad.runtime.stage import Stage, run_stage
 from siad.runtime.state import StateTable
@@ -102,6 +104,7 @@ class _Works:
         self.pointers = PointerPoll(store, models.learn)
         self.known_lines = KnownLines(self.lines, store)
         self.images, self.masks = StoredImages(store), StoredMasks(store)
+        self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.topics_made = asyncio.Event()
         self.is_warm = False
 
@@ -123,6 +126,7 @@ class _Works:
             self.stage.tasks[name] = partial(self._follow, table)
         self.stage.tasks["pointers"] = partial(self.pointers.run, self.stage.stop, every_s=self.settings.poll_s)
         self.stage.tasks["images"] = self._judge_stream
+        self.stage.tasks["books"] = self._keep_books
         desk = Desk(
             lines=self.known_lines,
             models=self.models,
@@ -136,6 +140,24 @@ class _Works:
     async def _follow(self, table: StateTable[Any]) -> None:
         if await self._unless_stopped(self.topics_made.wait()):
             await table.follow(self.bus, self.stage.stop)
+
+    async def _keep_books(self) -> None:
+        """Count what came and what was answered, unless another replica does."""
+        if await self._unless_stopped(self.topics_made.wait()):
+            keeper = BooksKeeper(
+                self.bus,
+                self.store,
+                missing_after_s=self._missing_after_s,
+                policy=BooksPolicy(write_every_s=self.settings.books_every_s),
+                clock=self.stage.clock,
+            )
+            await keeper.run(self.stage.stop)
+
+    def _missing_after_s(self, line: str) -> float:
+        settings = self.known_lines.present(line)
+        if settings is None or not settings.deadline_s:
+            return self.settings.missing_after_s
+        return settings.deadline_s + self.settings.missing_grace_s
 
     async def _judge_stream(self) -> None:
         """Judge the stream, once it is known what to judge by: before, every verdict would be UNKNOWN."""
@@ -192,7 +214,8 @@ class _Works:
             stopping.cancel()
 
     async def _on_image(self, event: ImageStored) -> list[VerdictGiven]:
-        verdicts = await handlers.on_image_stored(
+        handle = partial(
+            handlers.on_image_stored,
             event,
             lines=self.known_lines,
             images=self.images,
@@ -200,6 +223,7 @@ class _Works:
             masks=self.masks,
             clock=self.stage.clock,
         )
+        verdicts = await self.deletions.unless_forgotten(event, handle)
         for verdict in verdicts:
             log.info("judged", decision=verdict.decision.value, reason=verdict.reason, weights=verdict.weights[:12])
         return verdicts

@@ -22,3 +22,6 @@ class InferenceSettings(StageSettings):
     direct_max: int = Field(default=4, ge=1)  # images asked for over HTTP at a time; more wait, their bodies unread
     body_timeout_s: float = Field(default=60.0, gt=0)  # for one body to come in; a sender that stalls blocks the others
     upload_max_bytes: int = Field(default=64 * 2**20, ge=1)  # of one image asked for over HTTP
+    missing_after_s: float = Field(default=60.0, gt=0)  # a capture without a verdict, where its line has no deadline
+    missing_grace_s: float = Field(default=10.0, ge=0)  # past a line's deadline: the books hear of verdicts later
+    books_every_s: float = Field(default=5.0, gt=0)  # how often the books are written; what is read since, repeats

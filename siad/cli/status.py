@@ -1,4 +1,4 @@
-"""`siad status`: how each stage stands, and which weights serve each line."""
+"""`siad status`: how each stage stands, which weights serve each line, and the books."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,6 +14,8 @@ from rich.table import Table
 from siad.cli.machine import DATA, read_state
 
 console = Console()
+
+NAMES_MAX = 5  # missing captures named for a line; all are in --json, and at inference's /v1/books
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +56,14 @@ def status(
     with httpx.Client(timeout=5.0) as client:
         stages = [ask(client, name, urls[name]) for name in ("ingest", "labeler", "trainer", "inference")]
         serving = weights_in_service(_metrics(client, urls["inference"]))
+        books = ask_books(client, urls["inference"])
     if as_json:
         tables = {"stages": [asdict(s) for s in stages], "serving": [asdict(s) for s in serving]}
-        print(json.dumps({"bus": urls["bus"], **tables}, indent=2))
+        print(json.dumps({"bus": urls["bus"], **tables, "books": books}, indent=2))
     else:
         console.print(_stage_table(stages, bus=urls["bus"]))
         console.print(_serving_table(serving))
+        print_books(books, console)
     if not all(stage.ready for stage in stages):
         raise typer.Exit(1)
 
@@ -85,6 +89,15 @@ def ask(client: httpx.Client, name: str, url: str) -> StageStatus:
         in_flight=int(total(metrics, "siad_records_in_flight")),
         lag=int(total(metrics, "siad_lag_records")),
     )
+
+
+def ask_books(client: httpx.Client, url: str) -> dict[str, Any] | None:
+    """The books as inference has them; None where it doesn't tell."""
+    try:
+        answer = client.get(f"{url}/v1/books")
+    except httpx.HTTPError:
+        return None
+    return dict(answer.json()) if answer.is_success else None
 
 
 def total(metrics: str, name: str) -> float:
@@ -129,6 +142,31 @@ def _stage_table(stages: list[StageStatus], *, bus: str) -> Table:
         ready = "[green]yes" if s.ready else f"[red]no[/]: {s.missing}"
         table.add_row(s.stage, ready, str(s.received), str(s.done), failed, str(s.in_flight), str(s.lag), s.url)
     return table
+
+
+def print_books(books: dict[str, Any] | None, to: Console) -> None:
+    """By line, received = verdicts + waiting + dead letters; who is missing stands below, by name."""
+    if books is None or books["as_of"] is None:
+        to.print("no books: " + ("inference does not tell" if books is None else "none were written yet"))
+        return
+    behind = f", {books['behind']} records behind" if books["behind"] else ""
+    table = Table(title=f"books ({books['age_s']:g} s old{behind})")
+    for column in ("line", "received", "= verdicts", "+ waiting", "+ dead letters", "missing", "normals", "stale"):
+        table.add_column(column)
+    for line in books["lines"]:
+        missing = f"[red]{line['missing']}" if line["missing"] else "0"
+        counts = (str(line[name]) for name in ("received", "verdict", "waiting", "dead_letter"))
+        table.add_row(line["line"], *counts, missing, str(line["normal"]), str(line["stale"]))
+    to.print(table)
+    for line in books["lines"]:
+        if line["missing"]:
+            names = line["missing_names"][:NAMES_MAX]
+            more = f" and {line['missing'] - len(names)} more" if line["missing"] > len(names) else ""
+            to.print(
+                f"[red]missing[/] of {line['line']}, for more than {line['missing_after_s']:g} s: "
+                f"{', '.join(names)}{more}",
+                soft_wrap=True,
+            )
 
 
 def _serving_table(serving: list[Serving]) -> Table:

@@ -19,6 +19,7 @@ import structlog
 from siad.core.books import Books, Snapshot, place_name
 from siad.core.errors import ConflictError, CorruptError, MissingError, PoisonError, TransientError
 from siad.core.events import DeadLetter, ImageStored, VerdictGiven
+from siad.core.ids import SLUG
 from siad.core.keys import books_key
 from siad.core.topics import IMAGE, VERDICT, dead_letter
 from siad.runtime import metrics
@@ -26,7 +27,7 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Bus, Commit, Consumer, Place, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.codec import decode
-from siad.runtime.deletions import Deletions
+from siad.runtime.deletions import AsyncDeletions
 from siad.runtime.leases import Lease, Leases
 
 log = structlog.get_logger()
@@ -73,7 +74,7 @@ class BooksKeeper:
         self._bus, self._blobs, self._clock = bus, blobs, clock
         self._missing_after_s, self._policy = missing_after_s, policy or BooksPolicy()
         self._leases = Leases(blobs.blobs, holder=f"{socket.gethostname()}-{os.getpid()}-{id(self):x}", clock=clock)
-        self._deletions = Deletions(blobs.blobs, clock=clock)
+        self._deletions = AsyncDeletions(blobs, clock=clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the books whenever nobody else does, until ``stop``."""
@@ -132,11 +133,8 @@ class BooksKeeper:
             blob = await self._blobs.get(books_key())
         except MissingError:
             return Books(), None
-        try:
-            return Snapshot.from_json(blob.data).books, blob.etag
-        except CorruptError as error:
-            log.error("books_unreadable", key=books_key(), reason=str(error), done="new ones are opened over them")
-            return Books(), blob.etag
+        snapshot = _read(blob.data)
+        return (Books() if snapshot is None else snapshot.books), blob.etag  # unreadable ones are written over
 
     async def _write(self, keeping: "_Keeping") -> None:
         """Snapshot, then commit; then see what may be let go of."""
@@ -161,14 +159,12 @@ class BooksKeeper:
         return Snapshot(books=keeping.books, as_of=self._clock.now(), behind=keeping.behind, missing_after_s=bounds)
 
     async def _drop_forgotten(self, books: Books) -> None:
-        """Who is missing may have been forgotten: then no verdict will ever come."""
-        now_s = self._clock.now().timestamp()
-        for line in list(books.lines):
-            missing = books.missing(line, now_s=now_s, after_s=self._missing_after_s(line))
-            if not missing:
+        """Of who waits, some may have been forgotten: no verdict will ever come."""
+        for line, page in list(books.lines.items()):
+            if not page.waiting or not SLUG.fullmatch(line):
                 continue
-            forgotten = await self._blobs.run(self._deletions.known, line)
-            for name in [name for name in missing if forgotten.covers(name, books.received_at(line, name))]:
+            forgotten = await self._deletions.known(line)
+            for name in [name for name in page.waiting if forgotten.covers(name, books.received_at(line, name))]:
                 books.on_forgotten(line, name)
 
     async def _renew(self, held: list[Lease]) -> bool:
@@ -178,6 +174,23 @@ class BooksKeeper:
             return False
         held.append(lease)
         return True
+
+
+async def read_books(blobs: AsyncBlobs) -> Snapshot | None:
+    """The last snapshot; None where there is none yet, or none that can be read."""
+    try:
+        blob = await blobs.get(books_key())
+    except MissingError:
+        return None
+    return await blobs.run(_read, blob.data)
+
+
+def _read(data: bytes) -> Snapshot | None:
+    try:
+        return Snapshot.from_json(data)
+    except CorruptError as error:
+        log.error("books_unreadable", key=books_key(), reason=str(error), done="new ones are opened")
+        return None
 
 
 class _Keeping:

@@ -4,14 +4,23 @@ Whoever handles captures asks ``known``, which costs one listing a line every fe
 a capture's missing bytes a fault.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
+
+import structlog
 
 from siad.core.deletion import Forgotten, LineDeletion
-from siad.core.errors import MissingError
+from siad.core.errors import CorruptError, MissingError, PoisonError, TransientError
+from siad.core.events import ImageStored
 from siad.core.keys import deletion_key, deletions_prefix, line_deletion_key
+from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
 
 KNOWN_S: Final = 5.0  # how old ``known`` may be; who forgets looks again after it, for what was made meanwhile
 
@@ -53,3 +62,45 @@ class Deletions:
             return LineDeletion.from_json(self._blobs.get(line_deletion_key(line)).data).before_at
         except MissingError:
             return None  # taken away by hand since it was listed
+
+
+class AsyncDeletions:
+    """The same, awaited, for whoever handles captures."""
+
+    def __init__(self, blobs: AsyncBlobs, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._blobs, self._deletions = blobs, Deletions(blobs.blobs, clock=clock)
+
+    async def known(self, line: str) -> Forgotten:
+        """What is forgotten of a line, as it stood a few seconds ago or now."""
+        return await self._ask(self._deletions.known, line)
+
+    async def look(self, line: str) -> Forgotten:
+        """What is forgotten of a line, now."""
+        return await self._ask(self._deletions.look, line)
+
+    async def unless_forgotten(self, event: ImageStored, handle: Callable[[], Awaitable[list[T]]]) -> list[T]:
+        """Handle a capture that may have been forgotten since its event was published: then it is done, without effect.
+
+        Raises:
+            PoisonError: as ``handle`` does; not where the image is gone because somebody had it deleted.
+            TransientError: as ``handle`` does, or the deletion records can't be read.
+        """
+        if (await self.known(event.line)).covers(event.capture_id, event.received_at):
+            return self._done(event)
+        try:
+            return await handle()
+        except PoisonError:
+            if (await self.look(event.line)).covers(event.capture_id, event.received_at):
+                return self._done(event)
+            raise
+
+    def _done(self, event: ImageStored) -> list[T]:
+        log.info("forgotten", capture_id=event.capture_id, line=event.line)
+        return []
+
+    async def _ask(self, ask: Callable[[str], Forgotten], line: str) -> Forgotten:
+        try:
+            return await self._blobs.run(ask, line)
+        except CorruptError as error:
+            msg = f"what is forgotten of line {line!r} can't be read, so nothing of it is handled: {error}"
+            raise TransientError(msg) from error
