@@ -234,7 +234,18 @@ async def test_no_full_place_starves_another(bus: EmbeddedBus) -> None:
         assert {record.place for record in first} == consumer.assigned()
 
 
-async def test_places_that_are_made_later_are_dealt_like_on_kafka(bus: EmbeddedBus) -> None:
+async def test_a_place_paused_while_a_poll_is_under_way_keeps_its_records_for_later(bus: EmbeddedBus) -> None:
+    await publish(bus, ["a"])
+    async with bus.consumer([WORK.name], group="g", start="earliest") as consumer:
+        polling = asyncio.create_task(consumer.poll(max_records=10, timeout_s=0.1))
+        await asyncio.sleep(0)  # it reads, in its thread
+        consumer.pause(consumer.assigned())
+        assert await polling == []
+        consumer.resume(consumer.assigned())
+        assert [text_of(record) for record in await take(consumer, 1)] == ["a"]
+
+
+async def test_with_places_that_are_made_later_all_are_dealt_anew(bus: EmbeddedBus) -> None:
     told: list[tuple[str, int]] = []
 
     async def on_assign(places: frozenset[Place]) -> None:
