@@ -156,7 +156,7 @@ async def test_after_a_member_was_killed_the_next_goes_on_at_its_commits_at_once
             done += await said(member)
     began_s = time.monotonic()
     async with bus.consumer([WORK.name], group="g", start="earliest") as consumer:
-        assert time.monotonic() - began_s < 1.0
+        assert time.monotonic() - began_s < 3.0  # no session of a dead member's is waited for; on an idle machine 0.02
         rest = [text_of(record) for record in await take(consumer, 60 - len(done))]
     assert set(done) | set(rest) == {str(number) for number in range(60)}
     assert len(done) + len(rest) - 60 <= 4  # each time, what was said and not yet committed
