@@ -1,6 +1,7 @@
 """A line as one sees it from outside: a camera in front of ingest, and whoever reads what comes out of the loop."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from siad.runtime.codec import decode
 from tests.e2e.harness import wait_for
 from tests.synthetic import PRODUCT, part_image, png
 
-BURIED = (dead_letter("labeler").name, dead_letter("inference").name)
+BURIED = tuple(dead_letter(stage).name for stage in ("labeler", "trainer", "inference"))
 
 
 @dataclass(slots=True)
@@ -74,6 +75,7 @@ class Watch:
     verdicts: list[VerdictGiven] = field(default_factory=list)
     pseudo_masks: list[PseudoMaskCreated] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    arrived_s: dict[str, float] = field(default_factory=dict)  # topic -> when its newest came, monotonic
 
     def judged(self, line: str) -> Counter[str]:
         """How often each capture of a line was judged."""
@@ -104,6 +106,7 @@ class Watch:
             except TransientError:
                 continue
             for record in records:
+                self.arrived_s[record.place.topic] = time.monotonic()
                 if record.place.topic == VERDICT.name:
                     self.verdicts.append(decode(VerdictGiven, record.value))
                 elif record.place.topic == PSEUDO_MASK.name:
