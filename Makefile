@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
 
-.PHONY: help demo up test check unit install protos bench clean
+.PHONY: help demo up test chaos soak check unit install protos bench clean
 
 help:
 	@echo "make demo    install, start everything on this machine, stream real solar cells, write var/demo/report.json"
 	@echo "make up      install, start everything on this machine and leave it running (Ctrl-C stops it)"
 	@echo "make test    install, run every test (real Kafka, store and Ray)"
+	@echo "make chaos   2,000 captures while everything is killed with kill -9; writes var/chaos/report.json"
+	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
 	@echo "make protos  write siad/v1 anew from protos/"
 	@echo "make clean   remove .venv, var and caches"
@@ -47,6 +49,12 @@ unit: $(STAMP)
 test: $(STAMP)
 	@echo "==> every test; Kafka, store and Ray are started on free loopback ports and stopped again"
 	@$(BIN)/pytest tests --durations=15 -rs $(ARGS)
+
+chaos: $(STAMP)
+	@SIAD_CHAOS=long $(BIN)/pytest tests/e2e/chaos -s $(ARGS)
+
+soak: $(STAMP)
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 protos: $(STAMP)
 	@$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \

@@ -1,0 +1,94 @@
+"""Is anything lost, doubled or made up? The books, kept anew from the topics alone. Pure: values in, faults out."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from siad.core.events import DeadLetter, Decision, ImageStored, Intent, PseudoMaskCreated, VerdictGiven
+
+NAMED_MAX = 5  # captures named in one fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """All that is known of one line when the dust has settled."""
+
+    accepted: AbstractSet[str]  # captures to be judged for which the camera holds a 202
+    early: AbstractSet[str]  # those of them from before the teacher
+    images: tuple[ImageStored, ...]  # the topics, whole and in order, repeats included
+    verdicts: tuple[VerdictGiven, ...]
+    masks: tuple[PseudoMaskCreated, ...]
+    letters: tuple[DeadLetter, ...]
+    buried: AbstractSet[str]  # captures that inference's dead letters name; each has a verdict too, UNKNOWN
+    ledger: AbstractSet[str]  # captures in the trainer's ledger
+    broken: Mapping[str, str]  # capture -> what is wrong with its mask in the store
+    waiting: int  # image records that inference has not committed, as the broker says it
+    repeats_max: int  # repeats of one kind that the blows can excuse
+
+    @property
+    def received(self) -> set[str]:
+        """Captures that were announced and ask for a verdict."""
+        return {image.capture_id for image in self.images if image.intent is Intent.INSPECT}
+
+
+def first_wins(verdicts: Iterable[VerdictGiven]) -> dict[str, VerdictGiven]:
+    """What a reader who drops repeats holds: one verdict a capture, the first."""
+    kept: dict[str, VerdictGiven] = {}
+    for verdict in verdicts:
+        kept.setdefault(verdict.capture_id, verdict)
+    return kept
+
+
+def repeats(captures: Iterable[str]) -> int:
+    """How many are said once more."""
+    return sum(count - 1 for count in Counter(captures).values())
+
+
+def faults(account: Account) -> list[str]:
+    """Everything that must not be, in words; empty where all is well."""
+    received = account.received
+    first = first_wins(account.verdicts)
+    labelled = {mask.capture_id for mask in account.masks}
+    unknown = {capture for capture, verdict in first.items() if verdict.decision is Decision.UNKNOWN}
+    found = [
+        *_differ("accepted from the camera", account.accepted, "announced", received),
+        *_differ("announced", received, "judged", first.keys()),
+        *_differ("announced", received, "labelled", labelled),
+        *_differ("labelled", labelled, "in the ledger", account.ledger),
+        *_some("judged UNKNOWN though a teacher was in service", unknown - account.early),
+        *_some("have a mask in the store that is not as announced", account.broken),
+        *(f"dead letter: {letter.topic} offset {letter.offset}: {letter.reason}" for letter in account.letters),
+    ]
+    mute = account.buried - first.keys()
+    balance = len(received) - len(first) - len(mute)
+    if balance != account.waiting:
+        found.append(
+            f"books do not balance: received {len(received)} - verdicts {len(first)} - dead letters without one "
+            f"{len(mute)} = {balance}, and {account.waiting} are waiting"
+        )
+    again = {
+        "verdicts": repeats(verdict.capture_id for verdict in account.verdicts),
+        "pseudo-masks": repeats(f"{mask.capture_id} {mask.weights}" for mask in account.masks),
+    }
+    found += [
+        f"{count} repeated {kind}: more than what can have been in hand at the blows ({account.repeats_max})"
+        for kind, count in again.items()
+        if count > account.repeats_max
+    ]
+    return found
+
+
+def _differ(left_name: str, left: AbstractSet[str], right_name: str, right: AbstractSet[str]) -> list[str]:
+    return [
+        *_some(f"{left_name} and not {right_name}", left - right),
+        *_some(f"{right_name} and not {left_name}", right - left),
+    ]
+
+
+def _some(what: str, captures: Iterable[str]) -> list[str]:
+    named = sorted(captures)
+    if not named:
+        return []
+    more = f" and {len(named) - NAMED_MAX} more" if len(named) > NAMED_MAX else ""
+    return [f"{len(named)} captures {what}: {', '.join(named[:NAMED_MAX])}{more}"]

@@ -1,0 +1,74 @@
+"""Cameras in front of ingest that never give up: what was not acknowledged is sent again, as the same capture."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from siad.cli.client import IngestClient
+from siad.core.events import Intent
+from tests.synthetic import PRODUCT, part_image, png
+
+PATIENCE_S = 900.0  # a camera has nowhere else to go
+ABREAST = 8  # cameras of the line; each waits for its acknowledgement before it sends the next
+PARTS = 32  # different good parts and as many bad ones, drawn once: drawing must not take the stages' time
+
+
+@dataclass(slots=True)
+class Cameras:
+    """Those of one line."""
+
+    client: IngestClient
+    line: str
+    inspected: set[str] = field(default_factory=set)  # captures that were acknowledged
+    accepted_s: list[float] = field(default_factory=list)  # when, monotonic
+    seconds: list[float] = field(default_factory=list)  # from the exposure of each to its acknowledgement
+    _numbers: Iterator[int] = field(default_factory=count)
+    _parts: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Draw the parts; one in four has a defect."""
+        self._parts = [png(part_image(number, defect=number % 4 == 0)) for number in range(PARTS)]
+
+    async def register(self) -> None:
+        """Tell ingest of the line."""
+        await self.client.put_line(self.line, {"product": PRODUCT, "false_reject_budget": 0.05})
+
+    async def send_normals(self, number: int) -> None:
+        """Send good parts, known to be good."""
+        for one in range(number):
+            data = png(part_image(10_000 + one))
+            await self.client.send_image(data, line=self.line, intent=Intent.NORMAL, idempotency_key=f"normal-{one}")
+
+    async def trickle(self, *, per_s: float, until: Callable[[], bool]) -> None:
+        """Send part after part to be judged."""
+        while not until():
+            await self._send(time.monotonic())
+            await asyncio.sleep(1 / per_s)
+
+    async def stream(self, number: int, *, per_s: float) -> None:
+        """Expose parts at a steady pace, whatever becomes of them; hand them over in order of their exposure."""
+        queue: asyncio.Queue[float | None] = asyncio.Queue()
+        began_s = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(ABREAST):
+                group.create_task(self._hand_over(queue))
+            for one in range(number):
+                due_s = began_s + one / per_s
+                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+                queue.put_nowait(due_s)
+            for _ in range(ABREAST):
+                queue.put_nowait(None)
+
+    async def _hand_over(self, queue: asyncio.Queue[float | None]) -> None:
+        while (exposed_s := await queue.get()) is not None:
+            await self._send(exposed_s)
+
+    async def _send(self, exposed_s: float) -> None:
+        number = next(self._numbers)
+        data = self._parts[number % PARTS]
+        answer = await self.client.send_image(data, line=self.line, idempotency_key=f"inspect-{number}")
+        self.inspected.add(answer["capture_id"])
+        self.accepted_s.append(time.monotonic())
+        self.seconds.append(self.accepted_s[-1] - exposed_s)
