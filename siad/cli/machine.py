@@ -132,7 +132,7 @@ class Machine:
         chosen = choose_bus(self.bus, self.data, os.environ, why_no_kafka=lambda: why_no_kafka_here(say))
         self.bus = chosen.kind
         say(f"bus: {chosen.said}")
-        if ADDRESS in os.environ:
+        if os.environ.get(ADDRESS):
             return
         if chosen.address is not None:
             check_whole(path_of(chosen.address))
