@@ -11,14 +11,14 @@ import pytest_asyncio
 
 from siad.core.topics import TOPICS
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Bus
 from siad.runtime.child import free_ports
-from siad.runtime.kafka.node import KafkaNode
 from siad.runtime.ray_node import RayNode
 from siad.runtime.weed import WeedNode
 from tests.e2e.harness import Plant, StageProcess, wait_for
 from tests.e2e.line import Camera, Watch, watching
-from tests.fixtures.kafka import quick_settings, require_kafka
+from tests.fixtures.kafka import BUSES, OwnBus, own_bus, quick_settings
 from tests.fixtures.store import settings_of
 
 NORMALS = 10
@@ -29,35 +29,32 @@ class Loop:
     """ingest, scorer, labeler and inference, taught one line."""
 
     plant: Plant
-    bus: KafkaBus
+    bus: Bus
     blobs: S3Blobs
     bootstrap: str
     camera: Camera
     watch: Watch
 
 
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
-    """A broker of their own: these tests own the names of topics and groups."""
-    require_kafka()
-    node = KafkaNode(tmp_path_factory.mktemp("e2e-kafka"))
-    node.start()
-    yield node
-    node.stop()
+@pytest.fixture(scope="module", params=BUSES)
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBus]:
+    """A bus of their own: these tests own the names of topics and groups."""
+    with own_bus(request.param, tmp_path_factory.mktemp("e2e-bus")) as bus:
+        yield bus
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loop(
-    own_kafka: KafkaNode, weed_node: WeedNode, ray_node: RayNode, tmp_path_factory: pytest.TempPathFactory
+    broker: OwnBus, weed_node: WeedNode, ray_node: RayNode, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Loop]:
     """The loop, running, with a teacher in service."""
     store_env = weed_node.environment(f"e2e-{uuid.uuid4().hex[:8]}")
     blobs = S3Blobs(settings_of(store_env))
     blobs.ensure_bucket()
-    bus = KafkaBus(quick_settings(own_kafka.bootstrap))
+    bus = open_bus(quick_settings(broker.bootstrap))
     await bus.create_topics(list(TOPICS))
     env = {
-        "SIAD_BUS_BOOTSTRAP": own_kafka.bootstrap,
+        "SIAD_BUS_BOOTSTRAP": broker.bootstrap,
         "SIAD_BUS_SESSION_TIMEOUT_S": "4",  # a member that was killed is missed soon
         **ray_node.environment(),
         **store_env,
@@ -68,7 +65,7 @@ async def loop(
         await camera.register()
         await camera.send_normals(NORMALS)
         await wait_for(partial(_serves, plant), 180, "a teacher in service", on_fail=plant["labeler"].tail)
-        yield Loop(plant, bus, blobs, own_kafka.bootstrap, camera, watch)
+        yield Loop(plant, bus, blobs, broker.bootstrap, camera, watch)
 
 
 def describe(folder: Path, env: dict[str, str]) -> Plant:

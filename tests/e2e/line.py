@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,8 +15,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from siad.core.errors import TransientError
 from siad.core.events import DeadLetter, PseudoMaskCreated, VerdictGiven
 from siad.core.topics import PSEUDO_MASK, VERDICT, dead_letter
-from siad.runtime.bus.kafka import KafkaBus
-from siad.runtime.bus.port import Consumer
+from siad.runtime.bus.embedded_file import Opening, open_file
+from siad.runtime.bus.embedded_log import commits_of, spans
+from siad.runtime.bus.port import Bus, Consumer
+from siad.runtime.bus.settings import EMBEDDED, path_of
 from siad.runtime.codec import decode
 from tests.e2e.harness import wait_for
 from tests.synthetic import PRODUCT, part_image, png
@@ -116,7 +119,7 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(bus: KafkaBus, *, group: str) -> AsyncIterator[Watch]:
+async def watching(bus: Bus, *, group: str) -> AsyncIterator[Watch]:
     """Read verdicts, pseudo-masks and dead letters from their beginning."""
     watch = Watch()
     async with bus.consumer([VERDICT.name, PSEUDO_MASK.name, *BURIED], group=group, start="earliest") as consumer:
@@ -129,6 +132,8 @@ async def watching(bus: KafkaBus, *, group: str) -> AsyncIterator[Watch]:
 
 async def lag_of(bootstrap: str, group: str, topic: str) -> int:
     """Records of a topic that a group has not committed, over all partitions, as the broker says it."""
+    if bootstrap.startswith(EMBEDDED):
+        return await asyncio.to_thread(lag_in_file, path_of(bootstrap), group, topic)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await admin.start()
@@ -143,6 +148,15 @@ async def lag_of(bootstrap: str, group: str, topic: str) -> int:
     finally:
         await reader.stop()
         await admin.close()
+
+
+def lag_in_file(path: Path, group: str, topic: str) -> int:
+    """The same, out of the embedded bus's file."""
+    connection = open_file(Opening(path, busy_s=10.0))
+    commits = commits_of(connection, group)
+    found = spans(connection, [topic])
+    connection.close()
+    return sum(span.next - (commits[place].offset if place in commits else 0) for place, span in found.items())
 
 
 async def until_no_lag(bootstrap: str, group: str, topic: str, *, timeout_s: float = 60.0) -> None:

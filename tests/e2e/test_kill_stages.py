@@ -11,7 +11,7 @@ from siad.core.topics import IMAGE
 from tests.e2e.conftest import Loop
 from tests.e2e.line import until_no_lag
 
-pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 CAPTURES = 120
 PER_S = 15.0  # more than is done meanwhile, so that the victim dies with its hands full

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import wait_for
-from tests.fixtures.kafka import require_kafka
+from tests.fixtures.kafka import BUSES, require_kafka
 
-pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 async def siad(*args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
@@ -47,7 +47,7 @@ def running_on(data: Path) -> list[int]:
 
 
 @asynccontextmanager
-async def up(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def up(data: Path, bus: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`siad up`, ready; at the end Ctrl-C, and it must be gone in good order."""
     log = data.parent / "up.log"
     with log.open("wb") as out:
@@ -58,6 +58,8 @@ async def up(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
             "up",
             "--data",
             str(data),
+            "--bus",
+            bus,
             stdout=out,
             stderr=out,
             env={**os.environ, "SIAD_TEST_MARK": str(data)},  # inherited by all that it starts
@@ -77,14 +79,17 @@ async def up(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
             assert await process.wait() == 0, log.read_text()[-3000:]
 
 
-async def test_up_comes_up_goes_down_and_carries_on(tmp_path: Path) -> None:
-    require_kafka()
+@pytest.mark.parametrize("bus", BUSES)
+async def test_up_comes_up_goes_down_and_carries_on(tmp_path: Path, bus: str) -> None:
+    if bus == "kafka":
+        require_kafka()
     data = tmp_path / "data"
-    async with up(data):
+    async with up(data, bus):
         status, said = await siad("line", "put", "press-3", "--product", "cap", "--data", str(data), "--json")
         assert status == 0, said
         status, said = await siad("status", "--data", str(data), "--json")
         assert status == 0, said
+        assert json.loads(said)["bus"] == bus
         assert {stage["stage"]: stage["ready"] for stage in json.loads(said)["stages"]} == dict.fromkeys(
             ("ingest", "labeler", "trainer", "inference"), True
         )
@@ -95,7 +100,7 @@ async def test_up_comes_up_goes_down_and_carries_on(tmp_path: Path) -> None:
     status, said = await siad("status", "--data", str(data))
     assert status == 1
     assert "nothing runs on" in said
-    async with up(data):
+    async with up(data, "auto"):  # a folder stays with its bus
         status, said = await siad("line", "get", "press-3", "--data", str(data), "--json")
         assert status == 0, said
         assert json.loads(said)["product"] == "cap"
