@@ -30,6 +30,8 @@ METHODS: Final[Mapping[str, str]] = {
     "autoencoder": "siad.models.teachers.autoencoder",
     "memory-autoencoder": "siad.models.teachers.memory_autoencoder",
     "template": "siad.models.teachers.template",
+    "draem": "siad.models.teachers.draem",
+    "gan-inversion": "siad.models.teachers.gan_inversion",
     "unet": "siad.models.segmenter",
 }
 GOLDEN: Final = "golden.safetensors"

@@ -40,4 +40,7 @@ def ssim_map(one_BCHW: Tensor, other_BCHW: Tensor, *, window_px: int = WINDOW_PX
 
 
 def _mean(x_BCHW: Tensor, window_px: int) -> Tensor:
-    return functional.avg_pool2d(x_BCHW, window_px, stride=1, padding=window_px // 2, count_include_pad=False)
+    """Across, then down: 22 sums a pixel where the square window has 121."""
+    reach = window_px // 2
+    across = functional.avg_pool2d(x_BCHW, (1, window_px), stride=1, padding=(0, reach), count_include_pad=False)
+    return functional.avg_pool2d(across, (window_px, 1), stride=1, padding=(reach, 0), count_include_pad=False)

@@ -98,14 +98,18 @@ class Residual(nn.Module):
     def residuals(self, images_BCHW: Tensor) -> Tensor:
         """1 - SSIM and mean square, float32 [2, B, h, w] at stride 4."""
         again_BCHW, _ = self.network(images_BCHW)
-        both_2BHW = torch.stack((1 - ssim_map(images_BCHW, again_BCHW), (images_BCHW - again_BCHW).square().mean(1)))
+        both_2BHW = torch.stack((broken(images_BCHW, again_BCHW), (images_BCHW - again_BCHW).square().mean(1)))
         return functional.avg_pool2d(both_2BHW, MAP_STRIDE)
+
+
+def broken(images_BCHW: Tensor, again_BCHW: Tensor) -> Tensor:
+    """1 - SSIM of the brightness: float32 [B, H, W]; three channels would cost thrice, and colour is in the square."""
+    return 1 - ssim_map(images_BCHW.mean(1, keepdim=True), again_BCHW.mean(1, keepdim=True))
 
 
 def difference(images_BCHW: Tensor, again_BCHW: Tensor) -> Tensor:
     """Mean of 1 - SSIM, plus five times the mean square; a scalar."""
-    structure: Tensor = (1 - ssim_map(images_BCHW, again_BCHW)).mean()
-    return structure + SQUARES * (images_BCHW - again_BCHW).square().mean()
+    return broken(images_BCHW, again_BCHW).mean() + SQUARES * (images_BCHW - again_BCHW).square().mean()
 
 
 def even_residuals(detector: Residual, images: Sequence[Image], *, input_px: int) -> None:

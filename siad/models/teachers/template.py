@@ -37,6 +37,7 @@ from siad.core.methods import TEMPLATE
 from siad.core.preprocess import preprocess
 from siad.core.registration import even_light, lay, lay_back, register
 from siad.models.bundle import Bundle, pack, unpack
+from siad.models.examine import TILE_PX
 from siad.models.teachers.fitting import Fitted, finish, gather
 
 METHOD: Final = TEMPLATE
@@ -108,7 +109,15 @@ def fit(
     """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least.
 
     ``input_px`` other than 0 is what images are shown at instead of the recipe's.
+
+    Raises:
+        ValueError: too few normals, or images so large that they would come in tiles: a tile has no template.
     """
+    if input_px > TILE_PX:
+        msg = (
+            f"input_px {input_px} for a template, which is compared as a whole; at most {TILE_PX} can be shown at once"
+        )
+        raise ValueError(msg)
     found = gather(
         images,
         line=line,

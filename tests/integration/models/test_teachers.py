@@ -14,7 +14,9 @@ from siad.core.methods import TEACHERS
 from siad.models.bundle import GOLDEN, Bundle, GoldenError, describe_parts, open_bundle, pack, unpack
 from siad.models.teachers import (
     autoencoder,
+    draem,
     feature_memory,
+    gan_inversion,
     memory_autoencoder,
     reconstruction,
     student_teacher,
@@ -33,6 +35,10 @@ TINY: Mapping[str, Callable[..., Bundle]] = {
     "autoencoder": partial(autoencoder.fit, recipe=REDRAW),
     "memory-autoencoder": partial(memory_autoencoder.fit, recipe=replace(REDRAW, slots=24)),
     "template": partial(template.fit, recipe=template.Recipe(input_px=64)),
+    "draem": partial(draem.fit, recipe=replace(REDRAW, steps=120, batch=4, rate=1e-2)),
+    "gan-inversion": partial(
+        gan_inversion.fit, recipe=gan_inversion.Recipe(side_px=32, width=8, steps=60, rate=5e-3, batch=4)
+    ),
 }
 pytestmark = pytest.mark.parametrize("method", TINY)
 
