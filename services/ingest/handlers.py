@@ -1,5 +1,6 @@
 """What ingest does when a line is set, ended or announced, and when an image comes."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -129,7 +130,7 @@ async def on_upload(
 
     Raises:
         ImageError: the bytes are no image; nothing was stored.
-        RefusedError: the capture was sent before, and differed.
+        RefusedError: the capture was sent before, and differed, or was forgotten since.
     """
     claim = upload.claim
     seen = await pixels.look(upload.data)
@@ -143,7 +144,11 @@ async def on_upload(
         size_bytes=len(upload.data),
         received_at=upload.received_at,
     )
-    first = await captures.receipt(settings.line, capture_id)
+    first, is_forgotten = await asyncio.gather(
+        captures.receipt(settings.line, capture_id), captures.is_forgotten(settings.line, capture_id)
+    )
+    if is_forgotten:
+        raise forgotten(capture_id)
     is_repeat = first is not None
     if first is None:
         await captures.put_image(receipt, upload.data)
@@ -162,6 +167,15 @@ def unknown_line(line: str) -> RefusedError:
     """There is no such line (any more)."""
     detail = f"line {line!r} is not known; nothing was done. Register it: PUT /v1/lines/{line} with its product"
     return RefusedError(Why.UNKNOWN_LINE, detail)
+
+
+def forgotten(capture_id: str) -> RefusedError:
+    """The capture was deleted on purpose."""
+    detail = (
+        f"this is capture {capture_id}, which was forgotten on demand; nothing was stored. To have the image judged as "
+        "another exposure send an Idempotency-Key of its own, or serial and captured_at"
+    )
+    return RefusedError(Why.FORGOTTEN, detail)
 
 
 def _too_many_races(line: str) -> TransientError:

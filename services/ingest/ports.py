@@ -57,6 +57,10 @@ class Captures(Protocol):
         """The receipt of a capture; None before it came."""
         ...
 
+    async def is_forgotten(self, line: str, capture_id: CaptureId) -> bool:
+        """Whether somebody had the capture deleted."""
+        ...
+
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
         """Write the bytes where the receipt says; where they lie already, they stay."""
         ...

@@ -39,6 +39,7 @@ STATUS_OF: Final[Mapping[Why, int]] = {
     Why.PRECONDITION_FAILED: 412,
     Why.CAPTURE_DIFFERS: 409,
     Why.CAPTURE_IS_NORMAL: 409,
+    Why.FORGOTTEN: 410,
     Why.TOO_LARGE: 413,
     Why.NOT_AN_IMAGE: 415,
     Why.UNSUPPORTED: 415,

@@ -28,6 +28,7 @@ from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
 from siad.runtime.consume import Limits, consume, event_route, with_retry
+from siad.runtime.deletions import AsyncDeletions
 from siad.runtime.leases import Leases
 from siad.runtime.reconcile import reconcile
 from siad.runtime.stage import Stage, run_stage
@@ -83,6 +84,7 @@ class _Works:
         self.stage, self.settings, self.bus, self.store, self.scorer = stage, settings, bus, store, scorer
         self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME)
         self.known_teachers = KnownTeachers(self.teachers, store)
+        self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.nudge = asyncio.Event()
 
     async def label_stream(self) -> None:
@@ -118,6 +120,7 @@ class _Works:
             works = Teaching(
                 lines=StoredLines(self.store),
                 releases=TeacherReleases(self.store, producer),
+                deletions=self.deletions,
                 scorer=self.scorer,
                 producer=producer,
                 nudge=self.nudge,
@@ -137,7 +140,8 @@ class _Works:
     async def _on_image(self, event: ImageStored) -> list[PseudoMaskCreated]:
         if event.intent is Intent.NORMAL:
             self.nudge.set()
-        events = await handlers.on_image_stored(event, teachers=self.known_teachers, scorer=self.scorer)
+        handle = partial(handlers.on_image_stored, event, teachers=self.known_teachers, scorer=self.scorer)
+        events = await self.deletions.unless_forgotten(event, handle)
         if not events and event.intent is Intent.INSPECT:
             metrics.SKIPPED.labels(event.line).inc()
         for one in events:

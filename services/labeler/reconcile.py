@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -19,7 +20,7 @@ from services.labeler.adapters.store import StoredLines
 from services.labeler.domain.fitting import choose, wanted, was_missed
 from services.labeler.handlers import label
 from siad.core.errors import CorruptError, MissingError, PoisonError, TransientError
-from siad.core.events import ImageStored
+from siad.core.events import ImageStored, PseudoMaskCreated
 from siad.core.fit_settings import FitSettings
 from siad.core.ids import record_key
 from siad.core.topics import PSEUDO_MASK
@@ -27,6 +28,7 @@ from siad.runtime import trace
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.codec import encode
+from siad.runtime.deletions import AsyncDeletions
 from siad.runtime.registry import Pointer
 
 log = structlog.get_logger()
@@ -56,6 +58,7 @@ class State:
     refused: Try | None  # what this process was last refused
     tried: Try | None  # what it last had fitted
     is_backfilled: bool
+    must_unlearn: bool = False  # the teacher in service was fitted on a normal that is to be forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ def _is_fit_due(state: State, now: Try) -> bool:
     step = wanted(now.normals)
     if not step or state.refused == now:
         return False
+    if state.must_unlearn:
+        return True  # and it ends there: what is fitted now is fitted without it
     tried = state.tried if state.tried is not None and state.tried.settings == now.settings else None
     if tried is not None and wanted(tried.normals) >= step:
         return False
@@ -118,6 +123,7 @@ class Teaching:
     lines: StoredLines
     releases: TeacherReleases
     scorer: HttpScorer
+    deletions: AsyncDeletions
     producer: Producer
     nudge: asyncio.Event  # set when an action makes another one possible
     backfill_max: int
@@ -148,18 +154,25 @@ class Teaching:
         pointer = await self.releases.pointer(line, product)
         normals = await self.lines.count_normals(line, product)
         metrics.NORMALS.labels(line, product).set(normals)
+        made = await self.releases.made(pointer) if pointer else None
         return State(
             line=line,
             product=product,
             normals=normals,
             settings=await self.lines.fit_settings(line),
             pointer=pointer,
-            made=await self.releases.made(pointer) if pointer else None,
+            made=made,
             announced=self._announced.get(name, 0),
             refused=self._refused.get(name),
             tried=self._tried.get(name),
             is_backfilled=pointer is not None and await self.lines.is_backfilled(line, product),
+            must_unlearn=made is not None and pointer is not None and await self._must_unlearn(pointer, made),
         )
+
+    async def _must_unlearn(self, pointer: Pointer, made: Made) -> bool:
+        """Whether a normal of the teacher in service is forgotten, by itself or with all that the line had sent."""
+        forgotten = await self.deletions.known(pointer.line)
+        return any(forgotten.covers(capture, pointer.released_at) for capture in made.captures)
 
     def plan(self, state: State, _: datetime) -> Sequence[Action]:
         """Say what is to be done."""
@@ -182,7 +195,12 @@ class Teaching:
         self._announced[name] = pointer.revision
 
     async def _fit(self, name: str, line: str, product: str, action: Fit) -> None:
-        normals = choose(await self.lines.normals(line, product))
+        forgotten = await self.deletions.look(line)
+        normals = choose(
+            normal
+            for normal in await self.lines.normals(line, product)
+            if not forgotten.covers(normal.capture_id, normal.received_at)
+        )
         log.info("fit_started", line=line, product=product, normals=len(normals))
         started_s = self.clock.monotonic()
         try:
@@ -243,13 +261,17 @@ class Teaching:
     ) -> None:
         for capture in turns:
             try:
-                event = await label(capture, weights=pointer.weights, scorer=self.scorer)
+                drawn = partial(self._label, capture, pointer)
+                events = await self.deletions.unless_forgotten(capture, drawn)
             except (PoisonError, ScorerBugError) as error:  # its message in the stream is buried, or will be
                 log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
             else:
                 key = record_key(capture.line, capture.capture_id, shards)
-                message = Message(topic=PSEUDO_MASK.name, key=key, value=encode(event))
                 span = trace.CURRENT.get() or trace.Span.root()
-                await self.producer.publish([trace.stamped(message, span.child())])
-                metrics.BACKFILLED.labels(capture.line).inc()
+                messages = [Message(topic=PSEUDO_MASK.name, key=key, value=encode(event)) for event in events]
+                await self.producer.publish([trace.stamped(message, span.child()) for message in messages])
+                metrics.BACKFILLED.labels(capture.line).inc(len(messages))
             labelled.add(capture.capture_id)
+
+    async def _label(self, capture: ImageStored, pointer: Pointer) -> list[PseudoMaskCreated]:
+        return [await label(capture, weights=pointer.weights, scorer=self.scorer)]

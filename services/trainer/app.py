@@ -31,6 +31,7 @@ from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.bus.settings import BusSettings
 from siad.runtime.codec import decode
 from siad.runtime.consume import Batch, BatchRoute, Limits, consume, with_retry
+from siad.runtime.deletions import AsyncDeletions
 from siad.runtime.leases import Leases
 from siad.runtime.reconcile import reconcile
 from siad.runtime.stage import Stage, run_stage
@@ -77,6 +78,7 @@ class _Works:
 
     def __init__(self, stage: Stage, settings: TrainerSettings, bus: Bus, store: AsyncBlobs, jobs: Jobs) -> None:
         self.stage, self.settings, self.bus, self.store, self.jobs = stage, settings, bus, store, jobs
+        self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.ledger = ParquetLedger(store)
 
     async def take_in(self) -> None:
@@ -132,7 +134,7 @@ class _Works:
             )
 
     async def _on_batch(self, batch: Batch[PseudoMaskCreated]) -> list[Message]:
-        messages = list(await handlers.on_pseudo_masks(batch, ledger=self.ledger))
+        messages = list(await handlers.on_pseudo_masks(batch, ledger=self.ledger, deletions=self.deletions))
         for event in batch.items:
             metrics.LEDGER_ROWS.labels(event.line).inc()
         return messages

@@ -9,8 +9,17 @@ from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.records import Judgement, Spec
 from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import Normal, TrainingSet
+from siad.core.deletion import Forgotten
 from siad.core.events import LineChanged, WeightsKind
 from siad.runtime.registry import Pointer
+
+
+class Deletions(Protocol):
+    """What is to be forgotten."""
+
+    async def look(self, line: str) -> Forgotten:
+        """All of a line, now."""
+        ...
 
 
 class Ledger(Protocol):

@@ -89,6 +89,10 @@ class StoredCaptures:
             return None
         return read_receipt(blob.data)
 
+    async def is_forgotten(self, line: str, capture_id: CaptureId) -> bool:
+        """Whether there is a deletion record, now."""
+        return await self._blobs.head(keys.deletion_key(line, capture_id)) is not None
+
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
         """Write the bytes, but not over bytes of the same name: those may be tagged."""
         try:

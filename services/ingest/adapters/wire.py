@@ -126,6 +126,7 @@ UPLOAD: Final[dict[str, Any]] = {
 UPLOAD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     404: {"description": "Unknown line"},
     409: {"description": "The capture was sent before, and differs"},
+    410: {"description": "The capture was forgotten on demand, and is not taken again"},
     413: {"description": "Too many bytes, or too many pixels"},
     415: {"description": "Not an image, or of a kind that is not read"},
     422: {"description": "The image is damaged, or what was said of it can't be"},

@@ -33,6 +33,7 @@ class Why(StrEnum):
     KEY_REUSED = "idempotency-key-reused"
     CAPTURE_DIFFERS = "capture-differs"
     CAPTURE_IS_NORMAL = "capture-is-normal"
+    FORGOTTEN = "forgotten"
 
 
 class RefusedError(Exception):

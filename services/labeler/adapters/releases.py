@@ -23,6 +23,7 @@ class Made(NamedTuple):
 
     normals: int  # that it was fitted on
     settings: FitSettings | None  # by which; None: nobody wrote it down
+    captures: tuple[str, ...] = ()  # those normals
 
 
 class TeacherReleases:
@@ -42,7 +43,7 @@ class TeacherReleases:
             manifest = await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
             can_open = (manifest.decoder_version, manifest.preprocess_version) == (DECODER_VERSION, PREPROCESS_VERSION)
             normals = len(manifest.normals) if can_open else 0
-            self._made[pointer.weights] = Made(normals, FitSettings.of_manifest(manifest))
+            self._made[pointer.weights] = Made(normals, FitSettings.of_manifest(manifest), manifest.normals)
         return self._made[pointer.weights]
 
     async def point(

@@ -1,15 +1,20 @@
-"""The ledger in the store: one Parquet file a batch and partition, never changed once written."""
+"""The ledger in the store: one Parquet file a batch and partition, changed only where rows are forgotten."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
 from services.trainer.adapters.parquet import read_rows, write_rows
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
-from siad.core.errors import CorruptError
+from siad.core.deletion import Forgotten
+from siad.core.errors import CorruptError, MissingError
 from siad.core.keys import ledger_prefix
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import BlobInfo
+from siad.runtime.deletions import AsyncDeletions
+from siad.runtime.forget_rows import written_first
 
 log = structlog.get_logger()
 
@@ -17,12 +22,15 @@ ROWS_MAX = 20_000  # a line and product, in memory: the newest files; a training
 
 
 class ParquetLedger:
-    """Writes files; reads each once and keeps its rows, since a file's name says its content."""
+    """Writes files; reads each once and keeps its rows, until its etag says that some were taken out.
+
+    A deletion record wins over what a file still says.
+    """
 
     def __init__(self, blobs: AsyncBlobs, *, rows_max: int = ROWS_MAX) -> None:
-        self._blobs = blobs
+        self._blobs, self._deletions = blobs, AsyncDeletions(blobs)
         self._rows_max = rows_max
-        self._files: dict[str, LedgerFile] = {}
+        self._files: dict[str, tuple[str, LedgerFile]] = {}  # by key, with the etag that was read
 
     async def write(self, key: str, rows: Sequence[LedgerRow]) -> None:
         """Store one file; the same key overwrites itself with the same rows."""
@@ -30,27 +38,42 @@ class ParquetLedger:
         await self._blobs.put(key, data, content_type="application/vnd.apache.parquet")
 
     async def read(self, line: str, product: str) -> list[LedgerFile]:
-        """The newest files; one that can't be read has no rows."""
+        """The newest files, without what is forgotten; one that can't be read has no rows."""
         found = await self._blobs.list_all(ledger_prefix(line, product))
-        files: dict[str, LedgerFile] = {}
+        files: dict[str, tuple[str, LedgerFile]] = {}
         room = self._rows_max
         for info in sorted(found, key=lambda info: info.modified_at, reverse=True):
             if room <= 0:
                 break
-            files[info.key] = self._files.get(info.key) or await self._fetch(info)
-            room -= len(files[info.key].rows)
+            kept = self._files.get(info.key)
+            files[info.key] = kept if kept and kept[0] == info.etag else (info.etag, await self._fetch(info))
+            room -= len(files[info.key][1].rows)
         self._keep(ledger_prefix(line, product), files)
-        return list(files.values())
+        forgotten = await self._deletions.look(line)
+        return [_without(file, forgotten) for _, file in files.values()]
 
     async def _fetch(self, info: BlobInfo) -> LedgerFile:
         rows: list[LedgerRow] = []
+        written_at = info.modified_at
         try:
-            rows = await self._blobs.run(read_rows, LedgerRow, (await self._blobs.get(info.key)).data)
+            data = (await self._blobs.get(info.key)).data
+            rows = await self._blobs.run(read_rows, LedgerRow, data)
+            first: datetime | None = await self._blobs.run(written_first, data)
+            written_at = first or written_at
+        except MissingError:  # its last row was taken out since it was listed
+            log.info("ledger_file_gone", key=info.key)
         except CorruptError as error:
             log.error("ledger_file_left_out", key=info.key, reason=str(error))
-        return LedgerFile(key=info.key, written_at=info.modified_at, rows=tuple(rows))
+        return LedgerFile(key=info.key, written_at=written_at, rows=tuple(rows))
 
-    def _keep(self, prefix: str, files: dict[str, LedgerFile]) -> None:
+    def _keep(self, prefix: str, files: dict[str, tuple[str, LedgerFile]]) -> None:
         for key in [key for key in self._files if key.startswith(prefix) and key not in files]:
             del self._files[key]
         self._files.update(files)
+
+
+def _without(file: LedgerFile, forgotten: Forgotten) -> LedgerFile:
+    if not forgotten.captures and forgotten.before_at is None:
+        return file
+    rows = tuple(row for row in file.rows if not forgotten.covers(row.capture_id, row.received_at))
+    return replace(file, rows=rows)

@@ -26,6 +26,7 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
 from siad.runtime.codec import decode
+from siad.runtime.deletions import AsyncDeletions
 from siad.runtime.registry import Pointer, Registry
 from siad.runtime.testing.clock import FakeClock
 
@@ -192,6 +193,7 @@ class World:
             lines=StoredLines(store),
             releases=TeacherReleases(store, self.producer),
             scorer=HttpScorer(client, timeout_s=5, fit_timeout_s=5),
+            deletions=AsyncDeletions(store, clock=self.clock),
             producer=self.producer,
             nudge=asyncio.Event(),
             backfill_max=self.backfill_max,

@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,14 +21,18 @@ from services.trainer.domain.ledger import (
     rows_of,
 )
 from services.trainer.domain.training_set import Member, Role, Use
+from siad.core.deletion import Deletion, LineDeletion
 from siad.core.errors import CorruptError, TransientError
 from siad.core.events import PseudoMaskCreated
 from siad.core.ids import CaptureId, ImageId, WeightsId
+from siad.core.keys import deletion_key, line_deletion_key
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Place, Record
 from siad.runtime.codec import encode
 from siad.runtime.consume.routes import Batch
+from siad.runtime.deletions import AsyncDeletions
+from siad.runtime.forget_rows import without_rows
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 PLACE = Place("siad.pseudo-mask.v1", 3)
@@ -60,10 +65,16 @@ def batch(*events: PseudoMaskCreated, first: int = 10) -> Batch[PseudoMaskCreate
     return Batch(place=PLACE, first=first, last=first + len(events) - 1, records=tuple(records), items=events)
 
 
+def takers(blobs: MemoryBlobs, ledger: ParquetLedger | None = None) -> dict[str, Any]:
+    """What the handler works with."""
+    store = AsyncBlobs(blobs)
+    return {"ledger": ledger or ParquetLedger(store), "deletions": AsyncDeletions(store)}
+
+
 async def test_a_batch_is_one_file_for_each_line_named_by_its_offsets() -> None:
     blobs = MemoryBlobs()
     taken = batch(event(1), event(2, line="m"), event(3))
-    assert await handlers.on_pseudo_masks(taken, ledger=ParquetLedger(AsyncBlobs(blobs))) == []
+    assert await handlers.on_pseudo_masks(taken, **takers(blobs)) == []
     assert [info.key for info in blobs.list("ledger/")] == [
         "ledger/l/p/siad.pseudo-mask.v1-3-10-12.parquet",
         "ledger/m/p/siad.pseudo-mask.v1-3-11-11.parquet",
@@ -73,7 +84,7 @@ async def test_a_batch_is_one_file_for_each_line_named_by_its_offsets() -> None:
 async def test_a_repeat_writes_the_same_bytes_under_the_same_name() -> None:
     blobs = MemoryBlobs()
     for _ in range(2):
-        await handlers.on_pseudo_masks(batch(event(1), event(2)), ledger=ParquetLedger(AsyncBlobs(blobs)))
+        await handlers.on_pseudo_masks(batch(event(1), event(2)), **takers(blobs))
         [info] = blobs.list("ledger/")
         first = blobs.get(info.key).data
     assert blobs.get(info.key).data == first
@@ -82,14 +93,14 @@ async def test_a_repeat_writes_the_same_bytes_under_the_same_name() -> None:
 async def test_offsets_wait_for_the_store() -> None:
     blobs = MemoryBlobs(down=True)
     with pytest.raises(TransientError):
-        await handlers.on_pseudo_masks(batch(event(1)), ledger=ParquetLedger(AsyncBlobs(blobs)))
+        await handlers.on_pseudo_masks(batch(event(1)), **takers(blobs))
 
 
 async def test_a_repeat_that_is_cut_elsewhere_counts_each_capture_once() -> None:
     blobs = MemoryBlobs()
     ledger = ParquetLedger(AsyncBlobs(blobs))
-    await handlers.on_pseudo_masks(batch(event(1), event(2)), ledger=ledger)
-    await handlers.on_pseudo_masks(batch(event(1), event(2, score=9.0), event(3)), ledger=ledger)
+    await handlers.on_pseudo_masks(batch(event(1), event(2)), **takers(blobs, ledger))
+    await handlers.on_pseudo_masks(batch(event(1), event(2, score=9.0), event(3)), **takers(blobs, ledger))
     files = await ledger.read("l", "p")
     rows = first_wins(rows_of(files))
     assert [(row.capture_id[-1], row.score) for row in rows] == [("1", 1.0), ("2", 1.0), ("3", 1.0)]
@@ -100,11 +111,62 @@ async def test_a_file_is_fetched_once_and_of_very_many_the_newest_are_kept() -> 
     blobs = MemoryBlobs()
     ledger = ParquetLedger(AsyncBlobs(blobs), rows_max=4)
     for first in range(0, 12, 2):
-        await handlers.on_pseudo_masks(batch(event(first), event(first + 1), first=first), ledger=ledger)
+        await handlers.on_pseudo_masks(batch(event(first), event(first + 1), first=first), **takers(blobs, ledger))
     files = await ledger.read("l", "p")
     assert sorted(row.capture_id for row in rows_of(files)) == [event(n).capture_id for n in (8, 9, 10, 11)]
     again = await ledger.read("l", "p")
     assert all(a is b for a, b in zip(files, again, strict=True))
+
+
+def forget(blobs: MemoryBlobs, number: int) -> None:
+    one = event(number)
+    record = Deletion(
+        line="l", product="p", capture_id=one.capture_id, image_id=one.image_id, image_uri=one.image_uri,
+        received_at=one.received_at, forgotten_at=NOON,
+    )  # fmt: skip
+    blobs.put(deletion_key("l", one.capture_id), record.to_json())
+
+
+async def test_what_is_forgotten_is_neither_written_nor_read() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs))
+    await handlers.on_pseudo_masks(batch(event(1), event(2)), **takers(blobs, ledger))
+    forget(blobs, 2)
+    forget(blobs, 3)
+    await handlers.on_pseudo_masks(batch(event(3), event(4), first=12), **takers(blobs, ledger))
+    await handlers.on_pseudo_masks(batch(event(3), first=14), **takers(blobs, ledger))
+    assert len(list(blobs.list("ledger/"))) == 2
+    assert [row.capture_id for row in rows_of(await ledger.read("l", "p"))] == [event(n).capture_id for n in (1, 4)]
+
+
+async def test_a_line_that_was_forgotten_has_no_rows_from_before() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs))
+    await handlers.on_pseudo_masks(batch(*(event(number) for number in range(5))), **takers(blobs, ledger))
+    before = LineDeletion(line="l", before_at=NOON + timedelta(seconds=2), forgotten_at=NOON)
+    blobs.put(line_deletion_key("l"), before.to_json())
+    assert [row.capture_id for row in rows_of(await ledger.read("l", "p"))] == [event(n).capture_id for n in (3, 4)]
+
+
+async def test_rows_taken_out_of_a_file_make_the_others_no_news() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs))
+    await handlers.on_pseudo_masks(batch(event(1), event(2)), **takers(blobs, ledger))
+    [before] = await ledger.read("l", "p")
+    for number in (1, 2):  # a file may be written again more than once
+        left = without_rows(blobs.get(before.key).data, {event(1).capture_id}, written_at=blobs_time(blobs, before.key))
+        assert left is not None, number
+        blobs.put(before.key, left)
+    [after] = await ledger.read("l", "p")
+    assert [row.capture_id for row in after.rows] == [event(2).capture_id]
+    assert after.written_at == before.written_at
+    assert blobs_time(blobs, before.key) > before.written_at
+
+
+def blobs_time(blobs: MemoryBlobs, key: str) -> datetime:
+    info = blobs.head(key)
+    assert info is not None
+    return info.modified_at
 
 
 def test_fresh_are_captures_that_no_older_file_names() -> None:

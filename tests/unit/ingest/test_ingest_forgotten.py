@@ -1,0 +1,32 @@
+"""A repeat of what was forgotten is refused, and not stored anew."""
+
+from datetime import UTC, datetime
+
+import httpx
+
+from siad.core.deletion import Deletion
+from siad.core.documents import read_receipt
+from siad.core.keys import capture_key, deletion_key
+from siad.core.topics import IMAGE
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.forget import erase, survey
+
+
+async def test_a_forgotten_capture_is_gone_for_good(
+    client: httpx.AsyncClient, blobs: MemoryBlobs, bus: MemoryBus, png: bytes
+) -> None:
+    await client.put("/v1/lines/l", json={"product": "p"})
+    headers = {"Idempotency-Key": "k1", "Content-Type": "image/png"}
+    first = await client.post("/v1/lines/l/images", content=png, headers=headers)
+    capture = first.json()["capture_id"]
+    receipt = read_receipt(blobs.get(capture_key("l", capture)).data)
+    erase(blobs, survey(blobs, "l", [Deletion.of(receipt, at=datetime(2026, 1, 2, tzinfo=UTC))]))
+    again = await client.post("/v1/lines/l/images", content=png, headers=headers)
+    assert (again.status_code, again.headers["content-type"]) == (410, "application/problem+json")
+    assert capture in again.json()["detail"]
+    assert [info.key for info in blobs.list("") if capture in info.key] == [deletion_key("l", capture)]
+    assert list(blobs.list("images/")) == []
+    assert len(bus.records(IMAGE.name)) == 1
+    other = await client.post("/v1/lines/l/images", content=png, headers=headers | {"Idempotency-Key": "k2"})
+    assert other.status_code == 202

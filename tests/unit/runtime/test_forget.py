@@ -1,0 +1,306 @@
+"""Forgetting captures and lines: what goes, what stays, and that a run cut off anywhere is finished by the next."""
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siad.core import keys
+from siad.core.deletion import Deletion, LineDeletion
+from siad.core.documents import LineState, write_line, write_receipt
+from siad.core.errors import CorruptError, MissingError
+from siad.core.events import ImageStored, Intent, LineChanged
+from siad.core.ids import CaptureId, image_id_of
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.deletions import Deletions
+from siad.runtime.forget import erase, find_capture, find_serial, survey
+from siad.runtime.forget_line import erase_line, survey_line
+from siad.runtime.forget_rows import count_rows, without_rows
+from siad.runtime.forget_weights import members_of
+from siad.runtime.testing.diary import Killed
+
+NOW = datetime.now(UTC)
+LINE = "cam-1"
+
+
+class Mortal(MemoryBlobs):
+    """A store whose user dies before its n-th change."""
+
+    lives: int = 10**9
+
+    def put(self, key: str, data: bytes, **how: Any) -> str:
+        self.change()
+        return super().put(key, data, **how)
+
+    def delete(self, key: str) -> None:
+        self.change()
+        super().delete(key)
+
+    def change(self) -> None:
+        self.lives -= 1
+        if self.lives < 0:
+            raise Killed
+
+
+def name(number: int) -> CaptureId:
+    return CaptureId(f"{number:032x}")
+
+
+def add(blobs: MemoryBlobs, number: int, *, data: bytes = b"", **changes: Any) -> ImageStored:
+    """A capture with all that can be of it: image, receipt, two masks, a correction, perhaps the word normal."""
+    data = data or f"image {number}".encode()
+    image_id = image_id_of(data)
+    where = keys.image_key(LINE, NOW, image_id, "png")
+    event = ImageStored(
+        capture_id=name(number), image_id=image_id, image_uri=blobs.uri(where), size_bytes=len(data), line=LINE,
+        product="p", line_revision=1, captured_at=NOW, received_at=NOW,
+        **{"intent": Intent.INSPECT, "serial": f"part-{number // 2}"} | changes,
+    )  # fmt: skip
+    blobs.put(where, data)
+    blobs.put(keys.capture_key(LINE, event.capture_id), write_receipt(event))
+    for weights in ("a" * 64, "b" * 64):
+        blobs.put(keys.mask_key(LINE, event.capture_id, weights), b"mask")
+    blobs.put(f"corrections/{LINE}/{event.capture_id}/1.png", b"correction")
+    if event.intent is Intent.NORMAL:
+        blobs.put(keys.normal_key(LINE, "p", event.capture_id), write_receipt(event))
+    return event
+
+
+def add_ledger(blobs: MemoryBlobs, first: int, *numbers: int) -> str:
+    key = keys.ledger_key(LINE, "p", "siad.pseudo-mask.v1", 0, first, first + len(numbers) - 1)
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"capture_id": [name(n) for n in numbers], "score": [float(n) for n in numbers]}), sink)
+    blobs.put(key, sink.getvalue())
+    return key
+
+
+def plant() -> Mortal:
+    """Six captures, of which 1 and 5 have equal bytes, 4 is a normal; a ledger of two files."""
+    blobs = Mortal()
+    for number in range(6):
+        same = {"data": b"stuck camera"} if number in (1, 5) else {}
+        add(blobs, number, **same, intent=Intent.NORMAL if number == 4 else Intent.INSPECT)
+    add_ledger(blobs, 0, 0, 1, 2, 3)
+    add_ledger(blobs, 4, 2, 3)
+    return blobs
+
+
+Content = dict[str, object]
+
+
+def content(blobs: MemoryBlobs) -> Content:
+    """Every object; ledgers as the captures of their rows, records without their moment."""
+    found: Content = {}
+    for info in blobs.list(""):
+        data = blobs.get(info.key).data
+        if info.key.startswith("ledger/"):
+            found[info.key] = pq.read_table(io.BytesIO(data)).column("capture_id").to_pylist()
+        elif info.key.startswith("deletions/") and not info.key.endswith("_line.json"):
+            found[info.key] = Deletion.from_json(data).capture_id
+        else:
+            found[info.key] = b"" if info.key.startswith("deletions/") else data
+    return found
+
+
+Find = Callable[[MemoryBlobs], list[Deletion]]
+
+
+def forget(blobs: MemoryBlobs, find: Find) -> None:
+    deletions = find(blobs)
+    if deletions:
+        erase(blobs, survey(blobs, LINE, deletions))
+
+
+def by_capture(number: int) -> Find:
+    return lambda blobs: find_capture(blobs, LINE, name(number), now=NOW)
+
+
+def by_serial(serial: str) -> Find:
+    return lambda blobs: find_serial(blobs, LINE, serial, now=NOW)
+
+
+def named(blobs: MemoryBlobs, number: int) -> list[str]:
+    """Keys that name a capture, its record apart; and ledger files with a row of it."""
+    rows = [key for key, value in content(blobs).items() if isinstance(value, list) and name(number) in value]
+    return rows + [i.key for i in blobs.list("") if name(number) in i.key and not i.key.startswith("deletions/")]
+
+
+def test_everything_that_names_the_capture_goes_and_nothing_else() -> None:
+    blobs = plant()
+    before = content(blobs)
+    forget(blobs, by_capture(2))
+    after = content(blobs)
+    assert named(blobs, 2) == []
+    assert after.pop(keys.deletion_key(LINE, name(2))) == name(2)
+    gone = before.keys() - after.keys()
+    assert gone == {key for key in before if name(2) in key} | {
+        keys.image_key(LINE, NOW, image_id_of(b"image 2"), "png")
+    }
+    changed = {key for key in after if after[key] != before[key]}
+    assert changed == {key for key in after if key.startswith("ledger/")}
+
+
+def test_bytes_that_another_capture_has_stay_until_it_is_forgotten_too() -> None:
+    blobs = plant()
+    shared = keys.image_key(LINE, NOW, image_id_of(b"stuck camera"), "png")
+    remains = survey(blobs, LINE, by_capture(1)(blobs))
+    assert (remains.images, remains.shared) == ((), (shared,))
+    forget(blobs, by_capture(1))
+    assert blobs.head(shared) is not None
+    forget(blobs, by_capture(5))
+    assert blobs.head(shared) is None
+
+
+def test_bytes_that_only_a_normal_still_names_stay() -> None:
+    """Retention took the normal's receipt; the word that it is normal is enough."""
+    blobs = plant()
+    add(blobs, 6, data=b"same", intent=Intent.NORMAL)
+    add(blobs, 7, data=b"same")
+    blobs.delete(keys.capture_key(LINE, name(6)))
+    forget(blobs, by_capture(7))
+    assert blobs.head(keys.image_key(LINE, NOW, image_id_of(b"same"), "png")) is not None
+
+
+def test_a_serial_is_every_capture_of_the_part() -> None:
+    blobs = plant()
+    forget(blobs, by_serial("part-1"))
+    assert [named(blobs, number) == [] for number in range(6)] == [False, False, True, True, False, False]
+    assert not any(key.startswith(f"ledger/{LINE}/p/siad.pseudo-mask.v1-0-4") for key in content(blobs))
+
+
+def test_what_was_forgotten_leaves_nothing_to_do() -> None:
+    blobs = plant()
+    forget(blobs, by_capture(2))
+    assert survey(blobs, LINE, by_capture(2)(blobs)).is_empty
+    assert by_serial("part-7")(blobs) == []
+    with pytest.raises(MissingError):
+        blobs.get(keys.capture_key(LINE, name(2)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([by_capture(2), by_capture(1), by_capture(4), by_serial("part-1"), by_serial("part-2")]), st.data()
+)
+def test_a_run_that_was_cut_off_anywhere_is_finished_by_the_next(find: Find, data: st.DataObject) -> None:
+    whole = plant()
+    forget(whole, find)
+    blobs = plant()
+    for _ in range(data.draw(st.integers(1, 3), label="deaths")):
+        blobs.lives = data.draw(st.integers(0, 25), label="changes before")
+        try:
+            forget(blobs, find)
+        except Killed:
+            assert recorded_before_gone(blobs)
+    blobs.lives = 10**9
+    forget(blobs, find)
+    assert content(blobs) == content(whole)
+
+
+def recorded_before_gone(blobs: MemoryBlobs) -> bool:
+    """Nobody finds a receipt or a row whose image is gone without a word of it."""
+    forgotten = Deletions(blobs).look(LINE)
+    there = content(blobs)
+    for number in range(6):
+        receipt = keys.capture_key(LINE, name(number))
+        is_whole = receipt in there and len(named(blobs, number)) >= 4
+        if not is_whole and name(number) not in forgotten.captures:
+            return False
+    return True
+
+
+def end(blobs: MemoryBlobs, *, is_gone: bool = True) -> None:
+    line = LineChanged(
+        line=LINE, revision=2, product="p", false_reject_budget=0.1, shards=1, deadline_s=0, changed_at=NOW
+    )
+    blobs.put(keys.line_pointer_key(LINE), write_line(LineState(settings=line, is_gone=is_gone)))
+
+
+def test_a_line_that_still_takes_images_is_refused() -> None:
+    blobs = plant()
+    end(blobs, is_gone=False)
+    with pytest.raises(ValueError, match="siad line delete cam-1"):
+        survey_line(blobs, LINE)
+
+
+def test_of_a_line_its_settings_and_weights_stay() -> None:
+    blobs = plant()
+    end(blobs)
+    blobs.put(f"weights/{LINE}/p/{'a' * 64}.json", b"{}")
+    blobs.put(f"images/{LINE}-2/2026-01-01/x.png", b"another line's")
+    erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    left = [info.key for info in blobs.list("")]
+    assert left == sorted([
+        keys.line_deletion_key(LINE), keys.line_pointer_key(LINE), f"weights/{LINE}/p/{'a' * 64}.json",
+        f"images/{LINE}-2/2026-01-01/x.png",
+    ])  # fmt: skip
+    assert Deletions(blobs).look(LINE).covers(name(0), NOW)
+    assert not Deletions(blobs).look(LINE).covers(name(0), NOW + timedelta(seconds=1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 60))
+def test_a_line_cut_off_anywhere_is_finished_and_its_record_came_first(lives: int) -> None:
+    blobs = plant()
+    end(blobs)
+    blobs.lives = lives
+    try:
+        erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    except Killed:
+        assert lives == 0 or blobs.head(keys.line_deletion_key(LINE)) is not None
+    blobs.lives = 10**9
+    erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    assert [i.key for i in blobs.list("")] == [keys.line_deletion_key(LINE), keys.line_pointer_key(LINE)]
+
+
+def test_a_line_made_anew_keeps_its_own_when_the_old_ones_deletion_is_finished() -> None:
+    blobs = plant()
+    end(blobs)
+    blobs.lives = 5
+    with pytest.raises(Killed):
+        erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    blobs.lives = 10**9
+    end(blobs, is_gone=False)
+    new = add(blobs, 9)
+    erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    assert len(named(blobs, 9)) == 4
+    assert blobs.head(blobs.key_of(new.image_uri)) is not None
+    assert all(named(blobs, number) == [] for number in range(6))
+
+
+def test_the_bound_of_a_forgotten_line_only_moves_on() -> None:
+    blobs = plant()
+    end(blobs)
+    for days in (0, 2, 1):
+        erase_line(blobs, survey_line(blobs, LINE), now=NOW + timedelta(days=days))
+    record = LineDeletion.from_json(blobs.get(keys.line_deletion_key(LINE)).data)
+    assert record.before_at == NOW + timedelta(days=2)
+
+
+def test_a_line_record_that_cannot_be_read_is_not_taken_for_none() -> None:
+    blobs = MemoryBlobs()
+    blobs.put(keys.line_deletion_key(LINE), b"{}")
+    with pytest.raises(CorruptError, match="not a deletion record"):
+        Deletions(blobs).look(LINE)
+
+
+def test_rows_are_counted_and_taken_out() -> None:
+    blobs = MemoryBlobs()
+    data = blobs.get(add_ledger(blobs, 0, 1, 2, 1)).data
+    assert count_rows(data, {name(1), name(7)}) == 2
+    left = without_rows(data, {name(1)}, written_at=NOW)
+    assert left is not None
+    assert pq.read_table(io.BytesIO(left)).to_pydict() == {"capture_id": [name(2)], "score": [2.0]}
+    assert without_rows(data, {name(1), name(2)}, written_at=NOW) is None
+
+
+def test_a_training_set_that_names_nobody_any_more_is_not_known_to_be_clean() -> None:
+    blobs = MemoryBlobs()
+    assert members_of(blobs, LINE, "p", "d" * 64) is None
+    blobs.put(keys.training_set_members_key(LINE, "p", "d" * 64), b'{"captures": ["a"], "images": []}')
+    assert members_of(blobs, LINE, "p", "d" * 64) == {"a"}
