@@ -4,6 +4,7 @@ import typer
 
 from siad.cli.dead_letters import dead_letters_app
 from siad.cli.demo.command import demo
+from siad.cli.forget import forget_app
 from siad.cli.kafka import kafka
 from siad.cli.line import line_app
 from siad.cli.send import send
@@ -26,6 +27,7 @@ app.command()(watch)
 app.command()(kafka)
 app.add_typer(line_app, name="line")
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(forget_app, name="forget")
 
 
 if __name__ == "__main__":
