@@ -13,6 +13,8 @@ from siad.core.errors import CorruptError
 from siad.core.events import WeightsKind
 from siad.core.ids import WeightsId, require_hex, require_slug, sha256_hex
 
+_SAID_IF_ANY = ("region", "left_out")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -44,6 +46,7 @@ class Manifest:
     normals: tuple[str, ...]  # capture ids, sorted; what a teacher was fitted on
     training_set: str | None  # digest; what a segmenter was trained on
     parent: str | None  # weights that it grew from, or whose pseudo-masks taught it
+    left_out: tuple[str, ...] = ()  # of ``normals``, those that looked like defects and taught nothing
     region: tuple[float, ...] = ()  # what of the view it looks at, as ``siad.core.interest`` has it; empty for all
 
     def __post_init__(self) -> None:
@@ -74,11 +77,12 @@ class Manifest:
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces; equal manifests give equal bytes.
 
-        Without a region nothing is said of it, so weights from before there were any keep their name.
+        Without a region, or normals left out, nothing is said of them, so weights from before keep their name.
         """
         raw = asdict(self)
-        if not self.region:
-            del raw["region"]
+        for name in _SAID_IF_ANY:
+            if not raw[name]:
+                del raw[name]
         return json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
     @property
@@ -95,8 +99,9 @@ class Manifest:
         """
         try:
             raw: dict[str, Any] = json.loads(data)
-            known = {field.name: raw[field.name] for field in fields(cls) if field.name != "region"}
+            known = {field.name: raw[field.name] for field in fields(cls) if field.name not in _SAID_IF_ANY}
             known["region"] = tuple(float(value) for value in raw.get("region", ()))
+            known["left_out"] = tuple(raw.get("left_out", ()))
             known["kind"] = WeightsKind(known["kind"])
             known["parts"] = tuple(Part(**part) for part in known["parts"])
             known["held_out_scores"] = tuple(float(score) for score in known["held_out_scores"])
