@@ -44,6 +44,7 @@ class Fitted:
     input_px: int
     held_out: tuple[float, ...]  # image scores of normals that it was not fitted on, two at least
     metrics: tuple[tuple[str, float], ...] = ()  # figures of the fit, besides the number of normals
+    left_out: tuple[str, ...] = ()  # capture ids of normals that look like defects, so it was not fitted on them
 
 
 def gather(
@@ -85,7 +86,8 @@ def gather(
 def finish(normals: Normals, fitted: Fitted) -> Bundle:
     """Cut by the held-out scores, write down golden outputs, and describe it all."""
     threshold, promised = choose_threshold(fitted.held_out, budget=normals.false_reject_budget)
-    parts = {**fitted.parts, GOLDEN: golden_part(fitted.detector, golden_crops(normals.images[0]))}
+    first = next(index for index, name in enumerate(normals.names) if name not in fitted.left_out)
+    parts = {**fitted.parts, GOLDEN: golden_part(fitted.detector, golden_crops(normals.images[first]))}
     manifest = Manifest(
         kind=WeightsKind.TEACHER,
         method=fitted.method,
@@ -104,6 +106,7 @@ def finish(normals: Normals, fitted: Fitted) -> Bundle:
         normals=normals.names,
         training_set=None,
         parent=None,
+        left_out=fitted.left_out,
     )
     return Bundle(manifest, parts)
 

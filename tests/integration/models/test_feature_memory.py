@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from siad.core.decide import finish_map
 from siad.core.preprocess import preprocess
 from siad.models.backbone import pretrained_backbone
-from siad.models.bundle import Bundle, open_bundle, unpack
+from siad.models.bundle import Bundle, UnusableError, open_bundle, unpack
 from siad.models.examine import Examiner
 from siad.models.teachers.feature_memory import BACKBONE, MEMORY, Recipe, fit, load
 from siad.models.teachers.memory import describe_places
+from siad.models.teachers.usual import Usual
 
 TINY = Recipe(input_px=64, places_max=24, candidates_max=70)
 COUNT = 6
@@ -77,26 +78,30 @@ def test_other_normals_give_other_weights_over_the_same_backbone() -> None:
     assert other.manifest.part(BACKBONE) == bundle().manifest.part(BACKBONE)
 
 
+def slow_apart(stage: int, side: int) -> list[torch.Tensor]:
+    """Logs of the normals' distances to a bank with their own places taken out, from the bundle's own numbers."""
+    bank = unpack(bundle().parts[MEMORY])[f"bank.s{stage}"]
+    logs = []
+    for number in range(COUNT):
+        input_BCHW = torch.from_numpy(preprocess(part(number), input_px=64))[None]
+        with torch.inference_mode():
+            places = describe_places([pretrained_backbone("lite0")(input_BCHW, (stage,))[0]], grid=(side, side))[0][0]
+        own = [bool((places.half() == row).all(1).any()) for row in bank]
+        others = torch.nn.functional.normalize(bank[~torch.tensor(own)].float(), dim=1)
+        apart = [max(0.01, float((place - others).norm(dim=1).min())) for place in places]
+        logs.append(torch.tensor(apart).log().reshape(side, side))
+    return logs
+
+
 def slow_held_out(image: int) -> float:
-    """One normal against the memory with its own places taken out, from the bundle's own numbers, place by place."""
-    memory = unpack(bundle().parts[MEMORY])
-    backbone = pretrained_backbone("lite0")
-    total = np.zeros((4, 4))
-    for index, (stage, side) in enumerate(((2, 4), (4, 4), (5, 2))):
-        described = []
-        for number in range(COUNT):
-            input_BCHW = torch.from_numpy(preprocess(part(number), input_px=64))[None]
-            with torch.inference_mode():
-                described.append(describe_places([backbone(input_BCHW, (stage,))[0]], grid=(side, side))[0][0])
-        bank = memory[f"bank.s{stage}"].float()
-        own = [bool((described[image].half() == row.half()).all(1).any()) for row in bank]
-        others = torch.nn.functional.normalize(bank[~torch.tensor(own)], dim=1)
-        apart = [float((place - others).norm(dim=1).min()) for place in described[image]]
-        grid = torch.tensor(apart).reshape(1, 1, side, side)
-        even = torch.nn.functional.interpolate(grid, size=(4, 4), mode="bilinear")[0, 0].numpy()
-        centre, spread = float(memory["centre"][index]), float(memory["spread"][index])
-        total += TINY.weights[index] * (even - centre) / spread
-    return float(finish_map(total.astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
+    """One normal against a memory, and against what is usual, that know nothing of it; place by place."""
+    total = np.zeros((8, 8))
+    for stage, side, weight in ((2, 8, 1.0), (4, 4, 1.0), (5, 2, 0.5)):
+        logs = slow_apart(stage, side)
+        usual = Usual.by_place([log for number, log in enumerate(logs) if number != image])
+        over = torch.nn.functional.interpolate(usual.judge(logs[image][None])[None], size=(8, 8), mode="bilinear")
+        total += weight / 2.5 * np.sqrt(over[0, 0].clamp_min(0).numpy())
+    return float(finish_map((total**2).astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
 
 
 @pytest.mark.parametrize("image", [0, 3])
@@ -155,3 +160,36 @@ def test_lines_share_one_backbone_in_memory() -> None:
 def test_a_recipe_comes_back_as_it_was() -> None:
     recipe = replace(TINY, backbone="lite2", stages=(2, 4), weights=(1.0, 0.5))
     assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_a_recipe_of_other_code_is_refused() -> None:
+    with pytest.raises(UnusableError, match="refit"):
+        Recipe.from_json(b'{"backbone":"lite0","input_px":384}')
+
+
+def with_bad(*bad: int, count: int = 12) -> Bundle:
+    images = [part(index, defect=index in bad) for index in range(count)]
+    names = [f"{index:032x}" for index in range(count)]
+    return fit(images, line="a", product="b", normals=names, false_reject_budget=BUDGET, recipe=TINY)
+
+
+def test_defects_among_the_normals_are_left_out_by_name() -> None:
+    manifest = with_bad(4).manifest
+    assert manifest.left_out == (f"{4:032x}",)
+    assert f"{4:032x}" in manifest.normals  # it was sent as one, and counts as one that was sent
+    assert len(manifest.held_out_scores) == 11
+
+
+def test_what_is_left_out_teaches_nothing() -> None:
+    without = [index for index in range(12) if index != 4]
+    names = [f"{index:032x}" for index in without]
+    clean = fit(
+        [part(index) for index in without],
+        line="a",
+        product="b",
+        normals=names,
+        false_reject_budget=BUDGET,
+        recipe=TINY,
+    )
+    assert with_bad(4).parts == clean.parts
+    assert clean.manifest.left_out == ()

@@ -1,0 +1,62 @@
+"""What is usual: by place where there are enough normals, and never more than half believed."""
+
+import numpy as np
+import pytest
+import torch
+
+from siad.models.teachers.usual import BELIEF, NORMALS_MIN, SIDE, Usual
+
+
+def values(count: int, *, side: int = SIDE, rim: float = 0.0, seed: int = 0) -> list[torch.Tensor]:
+    """Noise of deviation 0.1 about 1, with a left half that lies ``rim`` higher."""
+    rng = np.random.default_rng(seed)
+    maps = 1.0 + 0.1 * rng.normal(size=(count, side, side))
+    maps[:, :, : side // 2] += rim
+    return [torch.from_numpy(one.astype(np.float32)) for one in maps]
+
+
+def test_a_place_that_is_always_high_is_judged_less_harshly_by_half() -> None:
+    usual = Usual.by_place(values(10, rim=1.0))
+    centre = usual.centre_GG
+    assert float(centre[:, :8].mean() - centre[:, -8:].mean()) == pytest.approx(BELIEF * 1.0, abs=0.02)
+
+
+def test_a_noisy_place_has_a_wider_spread() -> None:
+    maps = values(20)
+    for number, one in enumerate(maps):
+        one[:, :16] += 0.5 * (-1) ** number
+    spread = Usual.by_place(maps).spread_GG
+    assert float(spread[:, :8].mean()) > 1.3 * float(spread[:, -8:].mean())
+
+
+def test_one_speck_on_one_normal_is_nothing_usual() -> None:
+    maps = values(10)
+    without = Usual.by_place(maps).centre_GG
+    maps[3][16, 16] = 50.0
+    assert float((Usual.by_place(maps).centre_GG - without).abs().max()) < 0.3
+
+
+@pytest.mark.parametrize("count", [1, 2, NORMALS_MIN - 1])
+def test_few_normals_say_nothing_of_single_places(count: int) -> None:
+    usual = Usual.by_place(values(count, rim=1.0))
+    every = torch.cat([one.flatten() for one in values(count, rim=1.0)])
+    assert usual.centre_GG.shape == usual.spread_GG.shape == (1, 1)
+    assert float(usual.centre_GG) == pytest.approx(float(every.mean()))
+    assert float(usual.spread_GG) == pytest.approx(float(every.std()))
+
+
+def test_equal_normals_leave_a_spread_to_divide_by() -> None:
+    usual = Usual.by_place([torch.ones(4, 4)] * 6)
+    assert bool(torch.isfinite(usual.judge(torch.full((1, 4, 4), 2.0))).all())
+
+
+def test_normals_and_images_may_be_of_any_size() -> None:
+    usual = Usual.by_place([one for side in (12, 48, 20, 32, 8, 64) for one in values(1, side=side, rim=1.0)])
+    judged = usual.judge(torch.ones(2, 10, 30))
+    assert judged.shape == (2, 10, 30)
+    assert float(judged[0, :, :8].mean()) < float(judged[0, :, -8:].mean())
+
+
+def test_judging_counts_spreads_over_the_centre() -> None:
+    usual = Usual(torch.tensor([[2.0]]), torch.tensor([[0.5]]))
+    assert usual.judge(torch.tensor([[[3.0, 2.0, 1.0]]])).tolist() == [[[2.0, 0.0, -2.0]]]
