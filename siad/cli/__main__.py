@@ -1,9 +1,14 @@
 """`siad`: every command."""
 
+import sys
+from typing import Any
+
+import structlog
 import typer
 
 from siad.cli.dead_letters import dead_letters_app
 from siad.cli.demo.command import demo
+from siad.cli.evaluate.command import evaluate
 from siad.cli.forget import forget_app
 from siad.cli.kafka import kafka
 from siad.cli.line import line_app
@@ -19,11 +24,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _log_beside_the_answer() -> None:
+    """Standard output is for what was asked; what libraries log on the way goes to standard error."""
+
+    def to_stderr(*_: Any) -> structlog.PrintLogger:
+        return structlog.PrintLogger(sys.stderr)
+
+    structlog.configure(logger_factory=to_stderr)
+
+
 app.command()(up)
 app.command()(demo)
 app.command()(status)
 app.command()(send)
 app.command()(watch)
+app.command()(evaluate)
 app.command()(kafka)
 app.add_typer(line_app, name="line")
 app.add_typer(dead_letters_app, name="dead-letters")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from siad.core.images import Image
 
-ROWS_MAX: Final = 24
+ROWS_MAX: Final = 16
 CELL_PX: Final = 300  # side of a cell
 TEXT_PX: Final = 500  # width of the last column
 GAP_PX: Final = 12

@@ -1,0 +1,168 @@
+"""`siad evaluate`: what a teacher is worth on a folder of images."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from siad.cli.evaluate.folder import Folder, FolderError, read_folder
+from siad.core.interest import Interest
+from siad.core.methods import DEFAULT, TEACHERS
+
+if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --help` needs neither
+    from siad.cli.evaluate.run import Run, Settings
+
+console = Console(stderr=True)
+SHOWN = (
+    ("image AUROC", "image_auroc"),
+    ("image AP", "image_ap"),
+    ("image F1max", "image_f1max"),
+    ("pixel AUROC", "pixel_auroc"),
+    ("pixel AP", "pixel_ap"),
+    ("pixel F1max", "pixel_f1max"),
+    ("pixel IoU", "pixel_iou"),
+    ("AUPRO at 0.3", "aupro_30"),
+    ("AUPRO at 0.05", "aupro_05"),
+    ("false rejects", "false_rejects"),
+    ("misses", "misses"),
+)
+
+
+def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Images in MVTec AD's layout.")],
+    shots: Annotated[str, typer.Option(help="Normals to fit on; several: 1,2,4,10,all.")] = "10",
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of normals, from 0; figures are their mean.")] = 3,
+    method: Annotated[str, typer.Option(help=f"Of the teacher: {', '.join(TEACHERS)}.")] = DEFAULT,
+    budget: Annotated[float, typer.Option(help="Share of good parts that may be rejected.")] = 0.01,
+    pixels: Annotated[
+        int, typer.Option(help="Side of the square with the area that pixel figures are taken at; 0: image size.")
+    ] = 0,
+    input_px: Annotated[int, typer.Option("--input-px", help="Side images are shown at; 0: the method's own.")] = 0,
+    region: Annotated[str, typer.Option(help="What of the view counts, as in `siad line put`.")] = "",
+    threads: Annotated[int, typer.Option(help="Of the network.")] = min(4, os.cpu_count() or 1),
+    json_: Annotated[
+        str | None, typer.Option("--json", help="Write the figures as JSON here; '-': to standard output.")
+    ] = None,
+    sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("var/evaluate/sheet.png"),
+) -> None:
+    """Fit teachers on a few normals of a folder, and measure them on its test images."""
+    try:
+        found = read_folder(folder)
+        numbers = _shots(shots)
+        points = Interest.parse(region).points
+    except ValueError as error:
+        raise _told(error) from error
+    console.print(f"reading torch, {len(found.samples)} test images of {found.name} are waiting", style="dim")
+    import torch
+
+    from siad.cli.evaluate.run import Settings
+
+    torch.set_num_threads(threads)
+    settings = Settings(
+        method=method, budget=budget, seeds=seeds, pixels_px=pixels or None, input_px=input_px, region=points
+    )
+    try:
+        runs = _run_all(found, settings, numbers)
+    except ValueError as error:
+        raise _told(error) from error
+    _show(found, settings, runs)
+    _write_json(json_, runs)
+    _write_sheet(sheet, found, settings, next(iter(runs.values()))[0])
+
+
+def _run_all(folder: Folder, settings: "Settings", numbers: list[int | None]) -> dict[str, list["Run"]]:
+    """Every number of shots, every seed; all normals are drawn in one way only."""
+    from siad.cli.evaluate.run import draw_normals, evaluate
+
+    for number in numbers:
+        draw_normals(folder, shots=number, seed=0)  # refused before the first fit, not after the last
+    runs: dict[str, list[Run]] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for number in numbers:
+            label = "all" if number is None else str(number)
+            seeds = 1 if number is None else settings.seeds
+            for seed in range(seeds):
+                task = progress.add_task(f"{label} normals, seed {seed}", total=len(folder.samples))
+                one = evaluate(
+                    folder,
+                    settings,
+                    shots=number,
+                    seed=seed,
+                    say=lambda text: console.print(f"[yellow]{escape(text)}", highlight=False, soft_wrap=True),
+                    tick=lambda task=task: progress.advance(task),  # type: ignore[misc]
+                )
+                runs.setdefault(label, []).append(one)
+    return runs
+
+
+def _show(folder: Folder, settings: "Settings", runs: dict[str, list["Run"]]) -> None:
+    from siad.cli.evaluate.run import report_of
+
+    at = "image size" if settings.pixels_px is None else f"{settings.pixels_px} px"
+    for label, of_shots in runs.items():
+        report = report_of(of_shots)
+        seeds = f"mean of {len(of_shots)} seeds; " if len(of_shots) > 1 else ""
+        table = Table(title=f"{folder.name}: {settings.method}, {label} normals\n{seeds}pixel figures at {at}")
+        table.add_column("")
+        table.add_column("all", justify="right")
+        for kind in report["classes"]:
+            table.add_column(kind, justify="right")
+        for title, name in SHOWN:
+            spread = report["spread"][name]
+            whole = _number(report[name]) + ("" if spread is None else f" ±{spread:.3f}")
+            table.add_row(title, f"[bold]{whole}", *(_number(one[name]) for one in report["classes"].values()))
+        console.print(table)
+    last = report_of(list(runs.values())[-1])
+    console.print(
+        f"fit {last['fit_s']:.1f} s, {last['images_per_s']:.1f} images a second, {last['memory_mb']:.0f} MB at most",
+        highlight=False,
+    )
+
+
+def _write_json(to: str | None, runs: dict[str, list["Run"]]) -> None:
+    from siad.cli.evaluate.run import report_of
+
+    reports = {label: report_of(of_shots) for label, of_shots in runs.items()}
+    body: dict[str, Any] = next(iter(reports.values())) if len(reports) == 1 else reports
+    text = json.dumps(body, indent=2)
+    if to == "-":
+        print(text)
+    elif to is not None:
+        Path(to).write_text(f"{text}\n")
+        console.print(f"figures in {to}", highlight=False)
+
+
+def _write_sheet(path: Path, folder: Folder, settings: "Settings", run: "Run") -> None:
+    from siad.cli.evaluate.run import rows_of
+    from siad.cli.sheet import draw_sheet, encode_sheet, worst_first
+
+    rows = worst_first(rows_of(run.judged, folder.samples))
+    title = f"{folder.name}: {settings.method}, {run.shots} normals, seed {run.seed}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_sheet(draw_sheet(rows, title=title)))
+    console.print(f"worst misses and false rejects in {path}", highlight=False)
+
+
+def _shots(text: str) -> list[int | None]:
+    """``10`` or ``1,2,all``; None is all."""
+    try:
+        return [None if one.strip() == "all" else int(one) for one in text.split(",")]
+    except ValueError as error:
+        msg = f"--shots {text!r}; write numbers of normals or all, separated by commas: 2,10,all"
+        raise FolderError(msg) from error
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _told(error: ValueError) -> typer.Exit:
+    console.print(f"[red]{escape(str(error))}", highlight=False, soft_wrap=True)
+    return typer.Exit(1)

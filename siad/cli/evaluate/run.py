@@ -1,0 +1,185 @@
+"""Fit on a few normals, judge the test images, sum up: for every number of shots and every seed."""
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from siad.cli.evaluate.figures import Answer, Figures, figures_by_kind, figures_of, mean_of, shrink, spread_of
+from siad.cli.evaluate.folder import Folder, FolderError, Sample, read_images, read_mask
+from siad.cli.sheet import Row
+from siad.core.images import Image
+from siad.models.bundle import open_bundle
+from siad.models.examine import Examiner
+from siad.models.teachers.methods import fit_teacher
+
+NORMALS_MIN = 2
+Say = Callable[[str], None]
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to evaluate."""
+
+    method: str
+    budget: float  # share of good parts that may be rejected
+    seeds: int
+    pixels_px: int | None  # side that maps and masks are brought to; None: as large as the images are
+    input_px: int = 0  # side of the square with the area that images are shown at; 0: as the method has it
+    region: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One detector's answers to all test images, and how long it took."""
+
+    answers: list[Answer]
+    examiner: Examiner
+    fit_s: float
+    images_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One seed of one number of shots."""
+
+    shots: int
+    seed: int
+    figures: Figures
+    by_kind: dict[str, Figures]
+    judged: Judged
+
+
+def draw_normals(folder: Folder, *, shots: int | None, seed: int) -> list[Path]:
+    """Which normals a teacher is fitted on, by seed; all of them where ``shots`` is None.
+
+    Raises:
+        FolderError: there are fewer.
+    """
+    if shots is None:
+        return list(folder.normals)
+    if not NORMALS_MIN <= shots <= len(folder.normals):
+        msg = (
+            f"--shots {shots}: {folder.path / 'train' / 'good'} holds {len(folder.normals)} images, and a teacher "
+            f"needs {NORMALS_MIN}; ask for {NORMALS_MIN} to {len(folder.normals)}, or all"
+        )
+        raise FolderError(msg)
+    order = np.random.default_rng(seed).permutation(len(folder.normals))[:shots]
+    return [folder.normals[index] for index in sorted(order.tolist())]
+
+
+def fit(paths: Sequence[Path], settings: Settings, *, name: str, say: Say) -> tuple[Examiner, float]:
+    """Fit a teacher as the labeler does, through a bundle and its golden check; and say how many seconds it took.
+
+    Raises:
+        FolderError: too few of the normals can be read, or no teacher can be fitted on them.
+    """
+    images, read, left_out = read_images(paths)
+    for line in left_out:
+        say(line)
+    began_s = time.perf_counter()
+    try:
+        bundle = fit_teacher(
+            images,
+            line=name,
+            product=name,
+            normals=[f"{path.name}" for path in read],
+            false_reject_budget=settings.budget,
+            method=settings.method,
+            region=settings.region,
+            input_px=settings.input_px,
+        )
+    except ValueError as error:
+        msg = f"no {settings.method} teacher can be fitted on these {len(images)} normals: {error}"
+        raise FolderError(msg) from error
+    fit_s = time.perf_counter() - began_s
+    return open_bundle(bundle.manifest, bundle.parts), fit_s
+
+
+def judge(
+    examiner: Examiner, samples: Sequence[Sample], *, fit_s: float, pixels_px: int | None, say: Say, tick: Tick
+) -> Judged:
+    """Have a detector judge samples, one at a time; those that can't be read are left out and said."""
+    answers, spent_s = [], 0.0
+    for sample in samples:
+        images, _, left_out = read_images([sample.path])
+        for line in left_out:
+            say(line)
+        if images:
+            began_s = time.perf_counter()
+            [map_HW] = examiner.maps(images)
+            spent_s += time.perf_counter() - began_s
+            mask_HW = read_mask(sample, (map_HW.shape[0], map_HW.shape[1]))
+            answer = Answer(
+                name=sample.name, kind=sample.kind, is_defect=sample.is_defect, map_HW=map_HW, mask_HW=mask_HW
+            )
+            answers.append(answer if pixels_px is None else shrink(answer, side_px=pixels_px))
+        tick()
+    return Judged(answers=answers, examiner=examiner, fit_s=fit_s, images_per_s=len(answers) / max(spent_s, 1e-9))
+
+
+def evaluate(folder: Folder, settings: Settings, *, shots: int | None, seed: int, say: Say, tick: Tick) -> Run:
+    """Fit once and judge everything."""
+    paths = draw_normals(folder, shots=shots, seed=seed)
+    examiner, fit_s = fit(paths, settings, name="evaluate", say=say)
+    judged = judge(examiner, folder.samples, fit_s=fit_s, pixels_px=settings.pixels_px, say=say, tick=tick)
+    return sum_up(judged, shots=len(paths), seed=seed)
+
+
+def sum_up(judged: Judged, *, shots: int, seed: int) -> Run:
+    """Figures of what was judged, by the detector's own thresholds."""
+    manifest = judged.examiner.manifest
+    cuts = {"image_threshold": manifest.image_threshold, "pixel_threshold": manifest.pixel_threshold}
+    return Run(
+        shots=shots,
+        seed=seed,
+        figures=figures_of(judged.answers, **cuts),
+        by_kind=figures_by_kind(judged.answers, **cuts),
+        judged=judged,
+    )
+
+
+def report_of(runs: Sequence[Run]) -> dict[str, Any]:
+    """One number of shots, as the mean over its seeds: what ``--json`` prints."""
+    flat = [
+        run.figures.to_json() | {"images_per_s": run.judged.images_per_s, "fit_s": run.judged.fit_s} for run in runs
+    ]
+    by_kind = [{kind: figures.to_json() for kind, figures in run.by_kind.items()} for run in runs]
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        **mean_of(flat),
+        "memory_mb": round(peak_kb / 1024, 1),
+        "classes": {kind: mean_of([one[kind] for one in by_kind]) for kind in by_kind[0]},
+        "spread": spread_of(flat),
+        "shots": runs[0].shots,
+        "seeds": len(runs),
+    }
+
+
+def rows_of(judged: Judged, samples: Sequence[Sample]) -> list[Row]:
+    """What was judged, for the contact sheet; images are read again, so that not all of them are held."""
+    by_name = {sample.name: sample for sample in samples}
+    manifest, rows = judged.examiner.manifest, []
+    for answer in judged.answers:
+        images, _, _ = read_images([by_name[answer.name].path])
+        if images:
+            rows.append(_row(answer, images[0], judged.examiner, manifest.image_threshold))
+    return rows
+
+
+def _row(answer: Answer, image_HWC: Image, examiner: Examiner, threshold: float) -> Row:
+    return Row(
+        name=answer.name,
+        image_HWC=image_HWC,
+        map_HW=answer.map_HW,
+        mask_HW=examiner.decide(answer.map_HW).mask_HW,
+        truth_HW=answer.mask_HW if answer.is_defect else None,
+        is_defect=answer.is_defect,
+        score=answer.score,
+        threshold=threshold,
+    )

@@ -1,0 +1,91 @@
+"""`siad evaluate` from a folder to figures and a sheet, with a real teacher at a small size."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from siad.cli.__main__ import app
+from tests.synthetic import part_image
+
+KEYS = {
+    "image_auroc",
+    "image_ap",
+    "image_f1max",
+    "pixel_auroc",
+    "pixel_ap",
+    "pixel_f1max",
+    "aupro_30",
+    "images_per_s",
+    "fit_s",
+    "classes",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve normals, four good and four defective parts with a mask."""
+    root = tmp_path_factory.mktemp("parts")
+    for seed in range(12):
+        put(root / f"train/good/{seed:03}.png", part_image(seed))
+    for seed in range(100, 104):
+        put(root / f"test/good/{seed}.png", part_image(seed))
+        bad = part_image(seed, defect=True)
+        put(root / f"test/blob/{seed}.png", bad)
+        put(root / f"ground_truth/blob/{seed}_mask.png", np.where(bad > 200, 255, 0).astype(np.uint8))
+    return root
+
+
+def put(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image)
+
+
+def run(root: Path, tmp_path: Path, *more: str) -> Result:
+    sheet = tmp_path / "sheet.png"
+    return CliRunner().invoke(
+        app, ["evaluate", str(root), "--input-px", "64", "--threads", "1", "--sheet", str(sheet), *more]
+    )
+
+
+def test_a_folder_becomes_figures_and_a_sheet(root: Path, tmp_path: Path) -> None:
+    done = run(root, tmp_path, "--shots", "10", "--seeds", "2", "--json", "-", "--budget", "0.1")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report.keys() >= KEYS
+    assert report["image_auroc"] > 0.9
+    assert report["pixel_auroc"] > 0.9
+    assert report["classes"]["blob"]["image_auroc"] == pytest.approx(report["image_auroc"])
+    assert report["spread"]["image_auroc"] is not None
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    assert sheet.shape[1] > 1000
+
+
+def test_several_shots_make_an_object_by_shots(root: Path, tmp_path: Path) -> None:
+    to = tmp_path / "figures.json"
+    done = run(root, tmp_path, "--shots", "2,all", "--seeds", "1", "--json", str(to), "--pixels", "32")
+    assert done.exit_code == 0, done.output
+    report = json.loads(to.read_text())
+    assert list(report) == ["2", "all"]
+    assert report["all"]["shots"] == 12
+    assert report["2"].keys() >= KEYS
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--shots", "99"], "holds 12 images"),
+        (["--shots", "many"], "--shots 'many'; write numbers"),
+        (["--region", "1,2,3"], "region of interest of 1.5 points"),
+        (["--method", "divination"], "no method 'divination'"),
+    ],
+)
+def test_what_can_not_be_is_told_in_a_line(root: Path, tmp_path: Path, more: list[str], said: str) -> None:
+    done = run(root, tmp_path, *more)
+    assert done.exit_code == 1
+    assert said in " ".join(done.output.split())
+    assert "Traceback" not in done.output
