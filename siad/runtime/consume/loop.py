@@ -198,7 +198,8 @@ class Loop:
                 self._try_one(ready)
                 return
             careful = [lane for lane in ready if lane.is_careful]
-            if not ready or (careful and self._running):
+            busy = self._running or any(lane.is_publishing for lane in self._lanes.values())
+            if not ready or (careful and busy):
                 return
             for lane in careful[:1] or ready[: self._limits.max_in_flight - self._running]:
                 self._start(lane)
@@ -219,8 +220,8 @@ class Loop:
 
     async def _work(self, lane: Lane, parcel: Parcel) -> None:
         try:
-            if lane.is_careful:
-                await self._commits.commit([lane])
+            if lane.is_careful:  # also what the others have done: else this death would be laid to them
+                await self._commits.commit([one for one in self._lanes.values() if one is lane or one.is_dirty])
             parcel.messages = await self._fates.answer(lane, parcel)
         except TransientError as error:
             await self._put_back(lane, parcel, error)

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 
 import pytest
+from aiokafka.partitioner import murmur2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siad.core.errors import PoisonError
 from siad.core.events import DeadLetter
 from siad.runtime.bus.port import Message, Record
+from siad.runtime.clock import SYSTEM_CLOCK
 from siad.runtime.codec import decode
 from siad.runtime.consume.note import CLEAN, Note
 from siad.runtime.testing.diary import Killed
@@ -300,3 +302,34 @@ def test_whatever_happens_nothing_is_lost(
             assert_nothing_lost(world)
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("trapped", [{0}, {1}, {0, 1}, {1, 2}, {2}])
+@pytest.mark.parametrize("commit_every_s", [0, 0.05])
+async def test_the_death_at_one_partition_is_laid_to_no_record_of_another(
+    trapped: set[int], commit_every_s: float
+) -> None:
+    world = await make_world(partitions=3)
+    world.clock = SYSTEM_CLOCK  # type: ignore[assignment]  # commits are gathered, and the process dies meanwhile
+    world.limit(max_in_flight=8, commit_every_s=commit_every_s)
+    keys = {murmur2(key) % 2**31 % 3: key.decode() for key in (b"k%d" % number for number in range(30))}
+    for partition, key in keys.items():
+        texts = ["crash", "a", "b", "crash", "c"] if partition in trapped else [*"abcde"]
+        await world.send(*(f"{key} {text}" for text in texts), key=key)
+
+    async def handle(record: Record) -> Sequence[Message]:
+        if text_of(record).endswith("crash"):
+            raise ZeroDivisionError
+        await asyncio.sleep(0)
+        return [Message(topic=OUT.name, key=record.key.decode(), value=text_of(record).upper().encode())]
+
+    for _ in range(60):
+        try:
+            await world.run(handle)
+        except ZeroDivisionError:
+            continue
+        break
+    buried = [letter_of(record) for record in world.dead_letters()]
+    assert {letter.payload.decode().split()[1] for letter in buried} == {"crash"}
+    assert len({(letter.partition, letter.offset) for letter in buried}) == 2 * len(trapped)
+    assert_nothing_lost(world)

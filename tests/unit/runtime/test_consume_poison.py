@@ -1,22 +1,18 @@
 """Poison in a row: a line goes into quarantine, or the stage stands still with what it has in hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
-from prometheus_client import REGISTRY
 
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import DeadLetter
 from siad.core.topics import retry
 from siad.runtime.bus.port import Message, Place, Record
 from siad.runtime.codec import decode
-from siad.runtime.consume import Batch, BatchRoute, Handler, event_route
-from siad.runtime.testing.world import IN, OUT, STAGE, World, make_world, sift, text_of
-
-MINUTE_S = 60.0
+from siad.runtime.consume import event_route
+from siad.runtime.testing.world import IN, OUT, STAGE, World, make_world, text_of
+from tests.unit.runtime.poisoned import MINUTE_S, Cell, letters, running, settle, told, until
 
 
 @pytest.fixture
@@ -24,54 +20,6 @@ async def world() -> World:
     world = await make_world()
     await world.bus.create_topics([retry(STAGE)])
     return world
-
-
-class Cell:
-    """A handler that can't read what begins with "bad", until it is mended."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.tried: list[str] = []
-        self.is_mended = False
-
-    async def handle(self, record: Record) -> Sequence[Message]:
-        self.tried.append(text_of(record))
-        if text_of(record).startswith("bad") and not self.is_mended:
-            msg = f"{text_of(record)!r} is no good"
-            raise PoisonError(msg)
-        return [Message(topic=OUT.name, key=record.key.decode(), value=text_of(record).upper().encode())]
-
-
-@asynccontextmanager
-async def running(world: World, route: Handler | BatchRoute[Any]) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    process = asyncio.create_task(world.run(route, stop=stop, until=lambda: False))
-    try:
-        yield
-    finally:
-        stop.set()
-        await process
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(1):
-        while not holds():
-            await asyncio.sleep(0.001)
-
-
-async def settle() -> None:
-    """Many turns of the loop."""
-    await asyncio.sleep(0.03)
-
-
-def told(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(name, {"stage": STAGE, **labels})
-
-
-def letters(world: World) -> list[tuple[str, str]]:
-    """Kind and text of what was buried."""
-    found = [decode(DeadLetter, record.value) for record in world.dead_letters()]
-    return [(letter.kind, letter.payload.decode()) for letter in found]
 
 
 async def test_the_twenty_first_of_a_line_is_buried_unhandled_and_other_lines_go_on(world: World) -> None:
@@ -249,6 +197,52 @@ async def test_places_that_come_while_the_stage_stands_still_are_tried_from_too(
         assert told("siad_stage_stopped") == 0
 
 
+async def test_nothing_is_fetched_where_something_is_in_hand_and_something_where_nothing_is() -> None:
+    world = await make_world(partitions=2)
+    world.limit(poison_max=2, max_in_flight=8)
+    received = {"topic": IN.name}
+    cell = Cell(world)
+    await world.send("bad 1", key="a")
+    async with running(world, cell.handle):
+        await until(lambda: len(letters(world)) == 1)
+        await world.send("bad 2", key="b")  # the same partition, another line
+        await until(lambda: told("siad_stage_stopped") == 1)
+        await settle()
+        before = told("siad_records_received_total", **received)
+        await world.send("c", "d", key="a")
+        await settle()
+        assert told("siad_records_received_total", **received) == before
+        await world.send("e", key="d")  # the other partition
+        await settle()
+        assert told("siad_records_received_total", **received) == (before or 0) + 1
+        world.clock.advance(MINUTE_S)
+        await settle()
+        world.clock.advance(MINUTE_S)
+        await until(lambda: sorted(world.answers()) == ["C", "D", "E"])
+
+
+async def test_one_is_tried_at_a_time_however_long_it_takes(world: World) -> None:
+    world.limit(poison_max=2, max_in_flight=8)
+    now = asyncio.Event()
+    tried: list[str] = []
+
+    async def handle(record: Record) -> Sequence[Message]:
+        tried.append(text_of(record))
+        if len(tried) > 3:
+            await now.wait()
+        raise PoisonError("torn")
+
+    for number in range(3):
+        await world.send(f"bad {number}", key=f"cell-{number}/0")
+    async with running(world, handle):
+        await until(lambda: told("siad_stage_stopped") == 1)
+        for _ in range(3):
+            await settle()
+            world.clock.advance(MINUTE_S)
+        assert len(tried) == 4
+        now.set()
+
+
 async def test_a_store_that_goes_away_while_the_stage_stands_still_is_waited_for(world: World) -> None:
     world.limit(poison_max=2)
     troubles: list[Exception] = [PoisonError("torn"), PoisonError("torn"), TransientError("away"), PoisonError("torn")]
@@ -276,6 +270,7 @@ async def test_a_batch_that_would_stop_the_stage_is_taken_apart(world: World) ->
         await until(lambda: told("siad_stage_stopped") == 1)
         await settle()
         assert [text for _, text in letters(world)] == ["bad 0", "bad 1"]
+        assert world.committed()[1].endswith("strikes=0")  # to stand still is not to die
     assert world.committed()[0] == 2
 
 
@@ -336,75 +331,3 @@ async def test_a_key_that_is_no_text_is_poison_and_no_bug(world: World) -> None:
     record = Record(place=Place(IN.name, 0), offset=7, key=b"\xff/1", value=b"")
     with pytest.raises(PoisonError, match=r"key b'\\xff/1' of siad.in.v1 is no text"):
         await event_route(DeadLetter, nothing, to=None)(record)
-
-
-# what is sent again
-
-
-async def send_again(world: World, text: str, *, topic: str = IN.name, key: str = "cell-1/0") -> None:
-    message = Message(
-        topic=retry(STAGE).name, key=key, value=text.encode(), headers=(("siad-first-topic", topic.encode()),)
-    )
-    async with world.bus.producer() as producer:
-        await producer.publish([message])
-
-
-async def test_what_is_sent_again_goes_where_its_first_topic_goes(world: World) -> None:
-    await send_again(world, "a", key="cell-1/3")
-    async with running(world, world.handle):
-        await until(lambda: world.answers() == ["A"])
-    assert world.bus.records(OUT.name)[0].key == b"cell-1/3"
-
-
-@pytest.mark.parametrize("topic", ["siad.verdict.v1", ""])
-async def test_what_another_stage_reads_can_not_be_done_here(world: World, topic: str) -> None:
-    await send_again(world, "a", topic=topic)
-    async with running(world, world.handle):
-        await until(lambda: len(letters(world)) == 1)
-    letter = decode(DeadLetter, world.dead_letters()[0].value)
-    assert (letter.topic, letter.kind) == ("siad.inference.retry.v1", "poison")
-    assert f"names {topic!r} in its header" in letter.reason
-
-
-async def test_what_is_still_poison_is_buried_again_with_the_place_of_its_retry(world: World) -> None:
-    await send_again(world, "bad")
-    async with running(world, Cell(world).handle):
-        await until(lambda: len(letters(world)) == 1)
-    (record,) = world.dead_letters()
-    assert decode(DeadLetter, record.value).topic == "siad.inference.retry.v1"
-    assert ("siad-first-topic", IN.name.encode()) in record.headers  # so it can be sent again
-
-
-async def test_a_batch_route_gets_what_is_sent_again_alone_and_at_its_own_place(world: World) -> None:
-    await world.send("a", "b")
-    await send_again(world, "c")
-    await send_again(world, "bad")
-    batches: list[tuple[str, int, int, tuple[str, ...]]] = []
-
-    async def on_batch(batch: Batch[str]) -> Sequence[Message]:
-        batches.append((batch.place.topic, batch.first, batch.last, batch.items))
-        return []
-
-    route = BatchRoute(sift=sift, on_batch=on_batch, records_max=10, wait_s=0.0)
-    async with running(world, route):
-        await until(lambda: len(batches) == 2 and len(letters(world)) == 1)
-    assert sorted(batches) == [(IN.name, 0, 1, ("a", "b")), ("siad.inference.retry.v1", 0, 0, ("c",))]
-
-
-async def test_an_operators_word_is_tried_in_spite_of_the_quarantine_and_ends_it(world: World) -> None:
-    world.limit(poison_max=2)
-    await world.send("bad", "bad", "c", key="cell-1/0")
-    async with running(world, Cell(world).handle):
-        await until(lambda: len(letters(world)) == 3)
-        await send_again(world, "c")
-        await until(lambda: world.answers() == ["C"])
-        assert told("siad_line_quarantined", line="cell-1") is None
-
-
-async def test_an_operators_word_counts_for_no_streak(world: World) -> None:
-    world.limit(poison_max=2)
-    async with running(world, Cell(world).handle):
-        for number in range(6):
-            await send_again(world, f"bad {number}", key=f"cell-{number % 2}/0")
-        await until(lambda: len(letters(world)) == 6)
-        assert told("siad_stage_stopped") == 0
