@@ -32,6 +32,7 @@ METHODS: Final[Mapping[str, str]] = {
     "template": "siad.models.teachers.template",
     "draem": "siad.models.teachers.draem",
     "gan-inversion": "siad.models.teachers.gan_inversion",
+    "ensemble": "siad.models.teachers.ensemble",
     "unet": "siad.models.segmenter",
 }
 GOLDEN: Final = "golden.safetensors"

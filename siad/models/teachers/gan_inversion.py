@@ -45,6 +45,7 @@ from siad.models.teachers.learning import (
     held_maps,
     held_scores,
     hold_out,
+    row_quantile,
     seeded,
     training_device,
 )
@@ -238,7 +239,7 @@ def fit(
         return detector.residuals(images_BCHW).flatten(1)
 
     places_2N = held_maps(both, held_images, input_px=input_px)
-    detector.scales.copy_(torch.quantile(places_2N, _QUANTILE, dim=1).clamp_min(1e-3))
+    detector.scales.copy_(row_quantile(places_2N, _QUANTILE).clamp_min(1e-3))
     fitted = Fitted(
         method=METHOD,
         detector=detector,

@@ -126,3 +126,8 @@ def held_maps(maps_of: Callable[[Tensor], Tensor], images: Sequence[Image], *, i
     """What is said of each held-out normal, joined along the last axis."""
     with torch.inference_mode():
         return torch.cat([maps_of(torch.from_numpy(preprocess(one, input_px=input_px))[None]) for one in images], -1)
+
+
+def row_quantile(rows: Tensor, share: float) -> Tensor:
+    """A quantile of each row, float32; by NumPy, for torch refuses more than 16 million values."""
+    return torch.from_numpy(np.quantile(rows.numpy(), share, axis=1)).float()

@@ -17,7 +17,15 @@ from siad.core.images import Image
 from siad.models.bundle import Bundle, pack
 from siad.models.ssim import ssim_map
 from siad.models.teachers.fitting import Fitted, Normals, finish
-from siad.models.teachers.learning import Showings, held_maps, held_scores, hold_out, take_steps, training_device
+from siad.models.teachers.learning import (
+    Showings,
+    held_maps,
+    held_scores,
+    hold_out,
+    row_quantile,
+    take_steps,
+    training_device,
+)
 
 NETWORK: Final = "network.safetensors"
 RECIPE: Final = "recipe.json"
@@ -119,7 +127,7 @@ def even_residuals(detector: Residual, images: Sequence[Image], *, input_px: int
         return detector.residuals(images_BCHW).flatten(1)
 
     places_2N = held_maps(both, images, input_px=input_px)
-    detector.scales.copy_(torch.quantile(places_2N, _QUANTILE, dim=1).clamp_min(1e-6))
+    detector.scales.copy_(row_quantile(places_2N, _QUANTILE).clamp_min(1e-6))
 
 
 def fit_reconstruction(found: Normals, network: nn.Module, *, method: str, recipe: Recipe) -> Bundle:

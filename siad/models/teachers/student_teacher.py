@@ -42,6 +42,7 @@ from siad.models.teachers.learning import (
     held_maps,
     held_scores,
     hold_out,
+    row_quantile,
     seeded,
     take_steps,
     training_device,
@@ -247,7 +248,7 @@ def _even(detector: StudentTeacher, images: Sequence[Image], recipe: Recipe) -> 
         return torch.stack([one.flatten() for one in detector.maps(images_BCHW)])
 
     places_2N = held_maps(both, images, input_px=recipe.input_px)
-    low, high = torch.from_numpy(np.quantile(places_2N.numpy(), _QUANTILES, axis=1)).float()
+    low, high = (row_quantile(places_2N, one) for one in _QUANTILES)
     detector.quantiles.copy_(torch.stack((low, torch.maximum(high, low + 1e-6)), 1))  # equal normals have one value
 
 

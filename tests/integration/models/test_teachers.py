@@ -15,6 +15,7 @@ from siad.models.bundle import GOLDEN, Bundle, GoldenError, describe_parts, open
 from siad.models.teachers import (
     autoencoder,
     draem,
+    ensemble,
     feature_memory,
     gan_inversion,
     memory_autoencoder,
@@ -38,6 +39,14 @@ TINY: Mapping[str, Callable[..., Bundle]] = {
     "draem": partial(draem.fit, recipe=replace(REDRAW, steps=120, batch=4, rate=1e-2)),
     "gan-inversion": partial(
         gan_inversion.fit, recipe=gan_inversion.Recipe(side_px=32, width=8, steps=60, rate=5e-3, batch=4)
+    ),
+    "ensemble": partial(
+        ensemble.fit,
+        recipe=ensemble.Recipe(members=("template", "feature-memory")),
+        recipes={
+            "template": template.Recipe(input_px=64),
+            "feature-memory": feature_memory.Recipe(input_px=64, places_max=100, candidates_max=400),
+        },
     ),
 }
 pytestmark = pytest.mark.parametrize("method", TINY)
@@ -96,7 +105,7 @@ def test_the_same_normals_in_any_order_give_the_same_weights(method: str) -> Non
 
 
 def test_other_normals_give_other_weights(method: str) -> None:
-    assert fit(method, [part(seed) for seed in range(50, 55)]).manifest.weights != bundle(method).manifest.weights
+    assert fit(method, [part(seed) for seed in range(50, 57)]).manifest.weights != bundle(method).manifest.weights
 
 
 def test_it_is_called_by_its_name_and_says_what_it_held_out(method: str) -> None:
@@ -109,14 +118,14 @@ def test_it_is_called_by_its_name_and_says_what_it_held_out(method: str) -> None
 
 def test_normals_of_several_sizes_and_depths_can_be_fitted(method: str) -> None:
     wide = np.repeat(np.concatenate([part(1), part(2)], axis=1), 3, axis=2)
-    images = [wide, wide, part(3).astype(np.uint16) * 257, part(4), part(5)]
+    images = [wide, wide, part(3).astype(np.uint16) * 257, part(4), part(5), part(6)]
     made = fit(method, images)
     shapes = [map_HW.shape for map_HW in open_bundle(made.manifest, made.parts).maps(images[1:3])]
     assert shapes == [(64, 128), (64, 64)]
 
 
 def test_equal_normals_can_be_fitted(method: str) -> None:
-    made = fit(method, [part(0)] * 5)
+    made = fit(method, [part(0)] * 7)
     assert np.isfinite(made.manifest.image_threshold)
     assert open_bundle(made.manifest, made.parts).examine([part(0, defect=True)])[0].is_defect
 
