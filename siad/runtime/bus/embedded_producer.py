@@ -48,7 +48,7 @@ class EmbeddedProducer:
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        if self._writing is not None:
+        while self._writing is not None:
             await asyncio.wait((self._writing,))
         await self._lane.close()
 

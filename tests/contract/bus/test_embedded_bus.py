@@ -336,6 +336,18 @@ async def test_a_publish_that_is_held_up_for_too_long_is_refused_and_never_writt
     assert await everything(bus, 1) == ["in time"]
 
 
+async def test_leaving_waits_for_what_is_under_way(bus: EmbeddedBus) -> None:
+    async with bus.producer() as producer:
+        publishing = []
+        for number in range(30):  # several transactions, the last of them not begun
+            message = Message(topic=WORK.name, key="k", value=str(number).encode())
+            publishing.append(asyncio.create_task(producer.publish([message])))
+            await asyncio.sleep(0)
+    assert all(one.done() for one in publishing)
+    await asyncio.gather(*publishing)
+    assert await everything(bus, 30) == [str(number) for number in range(30)]
+
+
 async def test_a_torn_end_of_the_log_loses_no_more_than_its_last_transaction(bus: EmbeddedBus, tmp_path: Path) -> None:
     holder = sqlite3.connect(bus.path)  # as long as somebody is there, SQLite keeps the log apart
     holder.execute("SELECT count(*) FROM records").fetchone()
