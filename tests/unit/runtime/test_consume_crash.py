@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from siad.core.errors import PoisonError
 from siad.core.events import DeadLetter
+from siad.runtime.bus.memory import MemoryProducer
 from siad.runtime.bus.port import Message, Record
 from siad.runtime.clock import SYSTEM_CLOCK
 from siad.runtime.codec import decode
@@ -305,10 +306,16 @@ def test_whatever_happens_nothing_is_lost(
 
 
 @pytest.mark.parametrize("trapped", [{0}, {1}, {0, 1}, {1, 2}, {2}])
-@pytest.mark.parametrize("commit_every_s", [0, 0.05])
+@pytest.mark.parametrize(("commit_every_s", "publish_s"), [(0, 0), (0.05, 0), (0, 0.005)])
 async def test_the_death_at_one_partition_is_laid_to_no_record_of_another(
-    trapped: set[int], commit_every_s: float
+    trapped: set[int], commit_every_s: float, publish_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class SlowProducer(MemoryProducer):
+        async def publish(self, messages: Sequence[Message]) -> None:
+            await asyncio.sleep(publish_s)
+            await super().publish(messages)
+
+    monkeypatch.setattr("siad.runtime.bus.memory.MemoryProducer", SlowProducer)
     world = await make_world(partitions=3)
     world.clock = SYSTEM_CLOCK  # type: ignore[assignment]  # commits are gathered, and the process dies meanwhile
     world.limit(max_in_flight=8, commit_every_s=commit_every_s)
