@@ -90,6 +90,14 @@ def draw_sheet(rows: Sequence[Row], *, title: str = "") -> NDArray[np.uint8]:
     return np.concatenate([_head(title, width, scale), *drawn])
 
 
+def draw_strip(row: Row) -> NDArray[np.uint8]:
+    """One row without its words: image, map in its own range of colours, and outlines; uint8 [H, W, 3] RGB."""
+    pixels = _as_rgb(row.image_HWC)
+    cells = [_cell(pixels), _cell(_coloured(row.map_HW, _scale([row]))), _outlined(row, pixels)]
+    gap = np.full((CELL_PX, GAP_PX, 3), _PAPER, np.uint8)
+    return np.concatenate([cells[0], gap, cells[1], gap, cells[2]], axis=1)
+
+
 def encode_sheet(sheet_HWC: NDArray[np.uint8]) -> bytes:
     """A sheet as PNG."""
     done, data = cv2.imencode(".png", cv2.cvtColor(sheet_HWC, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])

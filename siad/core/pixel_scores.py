@@ -147,3 +147,37 @@ def _aupro(curve: _Curve, *, limit: float) -> float:
 def _iou(scores_P: NDArray[np.float32], weights_P: NDArray[np.float32], threshold: float) -> float:
     marked_P, bad_P = scores_P >= threshold, weights_P > 0
     return float(np.count_nonzero(marked_P & bad_P) / np.count_nonzero(marked_P | bad_P))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelCurves:
+    """What the figures are areas of, thinned out to be drawn; each pair runs from the highest score down."""
+
+    recall_N: NDArray[np.float64]
+    precision_N: NDArray[np.float64]
+    false_rate_N: NDArray[np.float64]  # share of the good pixels
+    overlap_N: NDArray[np.float64]  # mean share of each region that is covered
+
+
+def pixel_curves(
+    maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.uint8]], *, points: int = 300
+) -> PixelCurves:
+    """Precision over recall, and overlap over the false-positive rate; arguments and errors as ``pixel_figures``.
+
+    Args:
+        maps: float32 [H, W] raw scores of each image.
+        masks: uint8 [H, W], 0 good, else defect.
+        points: how many of each curve are kept, at even steps of recall and of the rate up to 0.3.
+    """
+    curve = _curve(*_flatten(maps, masks))
+    recall_T, rate_T = curve.true_T / curve.true_T[-1], curve.false_T / curve.false_T[-1]
+    steps = np.linspace(0, 1, points)
+    by_recall = np.unique(np.searchsorted(recall_T, steps).clip(max=len(recall_T) - 1))
+    by_rate = np.unique(np.searchsorted(rate_T, steps * FPR_LIMITS[0]).clip(max=len(rate_T) - 1))
+    precision_T = curve.true_T / (curve.true_T + curve.false_T)
+    return PixelCurves(
+        recall_N=recall_T[by_recall],
+        precision_N=precision_T[by_recall],
+        false_rate_N=rate_T[by_rate],
+        overlap_N=curve.overlap_T[by_rate],
+    )

@@ -1,7 +1,9 @@
 """`siad evaluate` from a folder to figures and a sheet, with a real teacher at a small size."""
 
 import json
+import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import cv2
 import numpy as np
@@ -63,6 +65,19 @@ def test_a_folder_becomes_figures_and_a_sheet(root: Path, tmp_path: Path) -> Non
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
     assert sheet.shape[1] > 1000
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(root: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = run(root, tmp_path, "--seeds", "1", "--html", str(page))
+    assert done.exit_code == 0, done.output
+    text = page.read_text()
+    assert text.count("<svg") == 5
+    assert text.count("data:image/jpeg") == 8
+    assert "blob" in text
+    assert "http" not in text
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(svg)  # noqa: S314 - we wrote it
 
 
 def test_several_shots_make_an_object_by_shots(root: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,7 @@ from siad.core.methods import DEFAULT, TEACHERS
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --help` needs neither
     from siad.cli.evaluate.run import Run, Settings
+    from siad.cli.sheet import Row
 
 console = Console(stderr=True)
 SHOWN = (
@@ -49,6 +52,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     json_: Annotated[
         str | None, typer.Option("--json", help="Write the figures as JSON here; '-': to standard output.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with curves, tables and pictures here.")] = None,
     sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("var/evaluate/sheet.png"),
 ) -> None:
     """Fit teachers on a few normals of a folder, and measure them on its test images."""
@@ -73,7 +77,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         raise _told(error) from error
     _show(found, settings, runs)
     _write_json(json_, runs)
-    _write_sheet(sheet, found, settings, next(iter(runs.values()))[0])
+    rows = _worst_rows(found, next(iter(runs.values()))[0])
+    _write_sheet(sheet, found, settings, rows)
+    if html is not None:
+        _write_page(html, found, settings, runs, rows)
 
 
 def _run_all(folder: Folder, settings: "Settings", numbers: list[int | None]) -> dict[str, list["Run"]]:
@@ -139,12 +146,37 @@ def _write_json(to: str | None, runs: dict[str, list["Run"]]) -> None:
         console.print(f"figures in {to}", highlight=False)
 
 
-def _write_sheet(path: Path, folder: Folder, settings: "Settings", run: "Run") -> None:
+def _worst_rows(folder: Folder, run: "Run") -> list["Row"]:
     from siad.cli.evaluate.run import rows_of
-    from siad.cli.sheet import draw_sheet, encode_sheet, worst_first
+    from siad.cli.sheet import worst_first
 
-    rows = worst_first(rows_of(run.judged, folder.samples))
-    title = f"{folder.name}: {settings.method}, {run.shots} normals, seed {run.seed}"
+    return worst_first(rows_of(run.judged, folder.samples))
+
+
+def _write_page(
+    path: Path, folder: Folder, settings: "Settings", runs: dict[str, list["Run"]], rows: list["Row"]
+) -> None:
+    from siad.cli.evaluate.page import make_page
+    from siad.cli.evaluate.run import report_of
+
+    first = next(iter(runs.values()))[0]
+    page = make_page(
+        f"{folder.name}: {settings.method}",
+        {label: report_of(of_shots) for label, of_shots in runs.items()},
+        first.judged.answers,
+        rows,
+        threshold=first.judged.examiner.manifest.image_threshold,
+        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} processors, {platform.machine()}",
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page)
+    console.print(f"report in {path}", highlight=False)
+
+
+def _write_sheet(path: Path, folder: Folder, settings: "Settings", rows: list["Row"]) -> None:
+    from siad.cli.sheet import draw_sheet, encode_sheet
+
+    title = f"{folder.name}: {settings.method}, first draw of normals"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode_sheet(draw_sheet(rows, title=title)))
     console.print(f"worst misses and false rejects in {path}", highlight=False)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from siad.core.pixel_scores import count_regions, pixel_figures
+from siad.core.pixel_scores import count_regions, pixel_curves, pixel_figures
 
 Maps = Sequence[NDArray[np.float32]]
 Masks = Sequence[NDArray[np.uint8]]
@@ -148,3 +148,27 @@ def test_maps_that_do_not_fit_their_masks_are_refused() -> None:
         pixel_figures([np.zeros((2, 2), np.float32)], [np.zeros((2, 3), np.uint8)])
     with pytest.raises(ValueError, match="not finite"):
         pixel_figures([np.full((2, 2), np.nan, np.float32)], [np.zeros((2, 2), np.uint8)])
+
+
+def test_the_curves_lie_on_what_the_definitions_give() -> None:
+    maps, masks = drawn(3, levels=1000)
+    rows = at_thresholds(maps, masks)
+    curves = pixel_curves(maps, masks)
+    exact = {(round(recall, 9), round(precision, 9)) for precision, recall, _, _ in rows}
+    drawn_points = {
+        (round(r, 9), round(p, 9)) for r, p in zip(curves.recall_N.tolist(), curves.precision_N.tolist(), strict=True)
+    }
+    assert drawn_points <= exact
+    assert max(recall for recall, _ in drawn_points) == 1.0
+    rates = {round(rate, 9): round(overlap, 6) for _, _, rate, overlap in rows}
+    for rate, overlap in zip(curves.false_rate_N.tolist(), curves.overlap_N.tolist(), strict=True):
+        assert overlap <= rates[round(rate, 9)] + 1e-5
+
+
+def test_curves_are_thinned_out() -> None:
+    rng = np.random.default_rng(0)
+    mask_HW = np.zeros((200, 200), np.uint8)
+    mask_HW[50:90, 50:90] = 255
+    curves = pixel_curves([rng.random((200, 200)).astype(np.float32)], [mask_HW], points=50)
+    assert len(curves.recall_N) <= 50
+    assert curves.false_rate_N.max() < 0.31
