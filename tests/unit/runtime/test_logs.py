@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from siad.runtime.logs import configure_logs
+from siad.runtime.logs import OnceInAWhile, configure_logs
 
 
 @pytest.fixture
@@ -63,3 +63,26 @@ def test_a_traceback_is_one_line(stream: io.StringIO) -> None:
         structlog.get_logger().exception("stage_ended")
     (line,) = lines(stream)
     assert "ZeroDivisionError: division by zero" in line["exception"]
+
+
+def record(at_s: float, *, name: str = "aiokafka.client", node: int = 1) -> logging.LogRecord:
+    made = logging.LogRecord(name, logging.ERROR, "client.py", 1, "Unable to connect to node %s", (node,), None)
+    made.created = 1_000_000.0 + at_s
+    return made
+
+
+def test_an_outage_fills_no_log_with_one_and_the_same() -> None:
+    calm = OnceInAWhile()
+    said = [one for tenth in range(250) if calm.filter(one := record(tenth / 10, node=tenth))]
+    assert [one.getMessage() for one in said] == [
+        "Unable to connect to node 0",
+        "Unable to connect to node 100 (said 99 times more since)",
+        "Unable to connect to node 200 (said 99 times more since)",
+    ]
+
+
+def test_others_may_repeat_themselves(stream: io.StringIO) -> None:
+    for _ in range(3):
+        logging.getLogger("siad.elsewhere").warning("again")
+        logging.getLogger("aiokafka.client").error("away")
+    assert [line["event"] for line in lines(stream)] == ["again", "away", "again", "again"]
