@@ -33,8 +33,8 @@ from tests.e2e.chaos.cameras import Cameras
 
 STAGES: Final = ("ingest", "labeler", "trainer", "inference")
 EVERY_S: Final = 5.0
-STEP_S: Final = 20.0  # of one rate in the ramp; lag is told every 5 s
-RATES: Final = (2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 15.0, 20.0, 28.0, 40.0)
+STEP_S: Final = 15.0  # of one rate in the ramp; lag is told every 5 s
+RATES: Final = (2.0, 3.0, 4.5, 6.5, 10.0, 15.0, 22.0, 33.0)
 WORK_MAX_S: Final = 2.0  # of work that may wait at the end of a step: more grows
 DRAIN_S: Final = 120.0
 NORMALS: Final = 10
