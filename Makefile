@@ -10,7 +10,7 @@ PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt req
 help:
 	@echo "make demo    install, start everything on this machine, stream real solar cells, write var/demo/report.json"
 	@echo "make up      install, start everything on this machine and leave it running (Ctrl-C stops it)"
-	@echo "make test    install, run every test (real Kafka, store and Ray)"
+	@echo "make test    install, run every test (real Kafka where there is Java, store and Ray)"
 	@echo "make chaos   2,000 captures while everything is killed with kill -9; writes var/chaos/report.json"
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
@@ -47,7 +47,7 @@ unit: $(STAMP)
 	@$(BIN)/pytest tests/unit -n 2 --dist worksteal --durations=10
 
 test: $(STAMP)
-	@echo "==> every test; Kafka, store and Ray are started on free loopback ports and stopped again"
+	@echo "==> every test; Kafka (skipped without Java), store and Ray are started on free loopback ports and stopped again"
 	@$(BIN)/pytest tests --durations=15 -rs $(ARGS)
 
 chaos: $(STAMP)
