@@ -1,6 +1,8 @@
 """The composition root of ingest: settings, adapters, routes, tasks."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,8 +12,10 @@ import structlog
 from services.ingest.adapters.gate import Gate
 from services.ingest.adapters.news import PublishedNews
 from services.ingest.adapters.pixels import DecodingPixels
+from services.ingest.adapters.retention import StoredStock
 from services.ingest.adapters.store import StoredCaptures, StoredLines
-from services.ingest.reconcile import LineWorks, NoLeases
+from services.ingest.domain.retention import RetentionPolicy
+from services.ingest.reconcile import LineWorks, NoLeases, RetentionWorks
 from services.ingest.routes import STAGE, Desk, add_routes
 from services.ingest.settings import IngestSettings
 from siad.core.errors import TransientError
@@ -25,6 +29,7 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
+from siad.runtime.leases import Leases
 from siad.runtime.reconcile import reconcile
 from siad.runtime.stage import Stage, run_stage
 from siad.runtime.state import StateTable
@@ -86,6 +91,9 @@ async def assemble(
         stage.tasks["topics"] = partial(_follow_lines, stage, table, bus)
         first = (partial(store.run, prepare), table.check)
         stage.tasks["announce"] = partial(_announce_lines, stage, works, first, every_s=settings.announce_every_s)
+        policy = policy_of(settings)
+        if not policy.is_off:
+            stage.tasks["retention"] = partial(_retain, stage, store, policy, every_s=settings.retention_every_s)
         try:
             yield
         finally:
@@ -103,6 +111,26 @@ async def _announce_lines(stage: Stage, works: LineWorks, first: Sequence[Work],
     for work in first:
         await _until_done(stage, work)
     await reconcile(works, stage=STAGE, leases=NoLeases(), stop=stage.stop, every_s=every_s, clock=stage.clock)
+
+
+def policy_of(settings: IngestSettings) -> RetentionPolicy:
+    """How long things are kept."""
+    return RetentionPolicy(
+        images_days=settings.images_days,
+        masks_days=settings.masks_days,
+        receipts_days=settings.receipts_days,
+        removals_max=settings.removals_max,
+    )
+
+
+async def _retain(stage: Stage, store: AsyncBlobs, policy: RetentionPolicy, *, every_s: float) -> None:
+    """Delete what has had its time."""
+    nudge = asyncio.Event()
+    works = RetentionWorks(
+        StoredLines(store), StoredStock(store, policy), policy=policy, nudge=nudge, clock=stage.clock
+    )
+    leases = Leases(store.blobs, holder=f"{socket.gethostname()}-{os.getpid()}", clock=stage.clock)
+    await reconcile(works, stage=STAGE, leases=leases, stop=stage.stop, nudge=nudge, every_s=every_s, clock=stage.clock)
 
 
 async def _until_done(stage: Stage, work: Work) -> None:

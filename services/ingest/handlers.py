@@ -156,6 +156,8 @@ async def on_upload(
         is_repeat = first != receipt  # the same upload came twice at once
     if is_repeat:
         hold_against(first, claim, seen.image_id)
+        if claim.intent is not Intent.NORMAL and await captures.is_expired(first):
+            return Accepted(receipt=first, seen=seen, is_repeat=True)  # judged long ago: neither kept nor told again
         await captures.put_image(first, upload.data)
     if claim.intent is Intent.NORMAL:
         await captures.put_normal(first, upload.data)

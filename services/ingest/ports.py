@@ -61,6 +61,10 @@ class Captures(Protocol):
         """Whether somebody had the capture deleted."""
         ...
 
+    async def is_expired(self, receipt: ImageStored) -> bool:
+        """Whether the bytes may be gone because they had had their time."""
+        ...
+
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
         """Write the bytes where the receipt says; where they lie already, they stay."""
         ...

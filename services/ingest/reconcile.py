@@ -1,5 +1,9 @@
-"""Lines whose pointer moved and whose event was not published, because something died or was away between the two."""
+"""What is not one request: lines that are not announced as they stand, and what of a line has had its time.
 
+A line's pointer may have moved without its event, because something died or was away between the two.
+"""
+
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,17 +11,22 @@ from typing import Final
 
 import structlog
 
+from services.ingest.adapters.retention import StoredStock
 from services.ingest.adapters.store import StoredLines
+from services.ingest.domain import retention
+from services.ingest.domain.retention import MoveMark, Remove, RetentionPolicy, Stock
 from services.ingest.handlers import announce
 from services.ingest.ports import News
 from siad.core.documents import LineState
-from siad.core.errors import CorruptError, TransientError
+from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import LineChanged
+from siad.runtime.clock import Clock
 from siad.runtime.state import StateTable
 
 log = structlog.get_logger()
 
 UNIT: Final = "ingest/"
+RETENTION: Final = "ingest-retention/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +128,43 @@ class NoLeases:
 
     def release(self, lease: str, /) -> None:
         """Nothing to give back."""
+
+
+class RetentionWorks:
+    """The unit of work is a line, under a lease: it takes long, and is done once for all replicas."""
+
+    def __init__(
+        self, lines: StoredLines, stock: StoredStock, *, policy: RetentionPolicy, nudge: asyncio.Event, clock: Clock
+    ) -> None:
+        self._lines, self._stock, self._policy = lines, stock, policy
+        self._nudge, self._clock = nudge, clock
+
+    async def names(self) -> Sequence[str]:
+        """Every line ever seen."""
+        return [RETENTION + line for line in await self._lines.names()]
+
+    async def observe(self, name: str, /) -> Stock:
+        """What has had its time.
+
+        Raises:
+            TransientError: the store is away, or holds what can't be read; other lines go on.
+        """
+        try:
+            return await self._stock.look(name.removeprefix(RETENTION), self._clock.now())
+        except (CorruptError, MissingError, ValueError, KeyError) as error:
+            msg = f"nothing of {name} expires until its records are mended: {error!r}"
+            raise TransientError(msg) from error
+
+    def plan(self, state: Stock, now: datetime, /) -> Sequence[MoveMark | Remove]:  # noqa: ARG002 - the stock is as of now
+        """See ``domain.retention.plan``."""
+        return retention.plan(state, removals_max=self._policy.removals_max)
+
+    async def act(self, name: str, action: MoveMark | Remove, /) -> None:
+        """Do it; a repeat deletes what is gone."""
+        line = name.removeprefix(RETENTION)
+        if isinstance(action, MoveMark):
+            await self._stock.move_mark(line, action)
+            return
+        await self._stock.remove(line, action)
+        if not action.is_all:
+            self._nudge.set()

@@ -1,6 +1,8 @@
 """Every knob of ingest. One class, read once, in ``app.py``."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from siad.core.images import PIXELS_MAX
@@ -27,3 +29,22 @@ class IngestSettings(StageSettings):
     store_threads: int = Field(default=32, ge=1)  # calls to the store under way
     clock_skew_s: float = Field(default=5.0, ge=0)  # how far a camera's clock may be ahead of ours
     announce_every_s: float = Field(default=10.0, gt=0)  # how often lines are held against what was announced
+
+    # retention; 0 keeps for ever, so nothing goes unless somebody says so. Normals and training sets always stay
+    images_days: int = Field(default=0, ge=0)  # bytes of captures, counted by the day they came, UTC
+    masks_days: int = Field(default=0, ge=0)  # from when they were drawn
+    receipts_days: int = Field(default=0, ge=0)  # what a capture was: small, and what a part's history hangs on
+    retention_every_s: float = Field(default=3600.0, gt=0)  # how often a line is looked through
+    removals_max: int = Field(default=5000, ge=1)  # objects of a line in one round
+
+    @model_validator(mode="after")
+    def _receipts_outlive_what_they_name(self) -> Self:
+        """Else nobody could find an image by its part any more, to forget it, say."""
+        shorter = {"images_days": self.images_days, "masks_days": self.masks_days}
+        if self.receipts_days and (odd := [f"{k} {v}" for k, v in shorter.items() if not 0 < v <= self.receipts_days]):
+            msg = (
+                f"receipts_days {self.receipts_days} with {' and '.join(odd)} (0: for ever): receipts would go before "
+                "what they name; keep them as long, or for ever (0)"
+            )
+            raise ValueError(msg)
+        return self

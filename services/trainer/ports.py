@@ -45,6 +45,10 @@ class TrainingSets(Protocol):
         """Store one set under its digest."""
         ...
 
+    async def list_members(self, line: str, product: str) -> None:
+        """See that of every set it is written down whom it names."""
+        ...
+
 
 class Runs(Protocol):
     """Where runs are written down. Records are write-once: a second is refused by ConflictError."""

@@ -154,6 +154,7 @@ class Training:
     nudge: asyncio.Event  # set when an action makes another one possible
     clock: Clock = SYSTEM_CLOCK
     _announced: dict[str, int] = field(default_factory=dict)
+    _listed: set[str] = field(default_factory=set)  # units whose training sets' members are written down
     _waits: dict[str, str] = field(default_factory=dict)  # unit -> why nothing could be frozen, said once
 
     async def names(self) -> list[str]:
@@ -176,6 +177,9 @@ class Training:
         _, line, product = name.split("/")
         teacher = await self.releases.pointer(WeightsKind.TEACHER, line, product)
         assert teacher is not None, f"{name} was listed with a teacher; pointers are never taken away"
+        if name not in self._listed:
+            await self.training_sets.list_members(line, product)
+            self._listed.add(name)
         state = State(
             line=line,
             product=product,

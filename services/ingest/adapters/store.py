@@ -8,6 +8,7 @@ from siad.core import keys
 from siad.core.documents import LineState, read_line, read_receipt, write_line, write_receipt
 from siad.core.errors import ConflictError, MissingError, TransientError
 from siad.core.events import ImageStored
+from siad.core.expiry import Expiry
 from siad.core.ids import CaptureId
 from siad.runtime.blobs.aio import AsyncBlobs
 
@@ -92,6 +93,14 @@ class StoredCaptures:
     async def is_forgotten(self, line: str, capture_id: CaptureId) -> bool:
         """Whether there is a deletion record, now."""
         return await self._blobs.head(keys.deletion_key(line, capture_id)) is not None
+
+    async def is_expired(self, receipt: ImageStored) -> bool:
+        """Whether the line's mark has passed the capture."""
+        try:
+            blob = await self._blobs.get(keys.expiry_key(receipt.line))
+        except MissingError:
+            return False
+        return Expiry.from_json(blob.data).is_expired(receipt.received_at)
 
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
         """Write the bytes, but not over bytes of the same name: those may be tagged."""

@@ -19,19 +19,33 @@ class StoredTrainingSets:
 
     async def put(self, line: str, product: str, chosen: TrainingSet) -> None:
         """Store one set, and before it whom it names; a repeat writes the same bytes under the same names."""
-        captures = sorted(member.capture_id for member in chosen.members)
-        images = sorted(member.image_uri for member in chosen.members)
-        await self._blobs.put(
-            training_set_members_key(line, product, chosen.digest),
-            json.dumps({"captures": captures, "images": images}).encode(),
-            content_type="application/json",
-        )
+        await self._put_members(line, product, chosen)
         data = await self._blobs.run(write_rows, Member, chosen.members)
         await self._blobs.put(
             training_set_key(line, product, chosen.digest),
             data,
             content_type="application/vnd.apache.parquet",
             tags={"keep": "training-set"},
+        )
+
+    async def list_members(self, line: str, product: str) -> None:
+        """Write down whom the sets name that were frozen before anybody did: until then nothing of the line expires."""
+        prefix, suffix = training_set_key(line, product, "|").split("|")
+        names = {info.key.removeprefix(prefix) for info in await self._blobs.list_all(prefix)}
+        for name in sorted(names):
+            digest = name.removesuffix(suffix)
+            if name.endswith(suffix) and f"{digest}.members.json" not in names:
+                data = (await self._blobs.get(f"{prefix}{name}")).data
+                members = tuple(await self._blobs.run(read_rows, Member, data))
+                await self._put_members(line, product, TrainingSet(members=members))
+
+    async def _put_members(self, line: str, product: str, chosen: TrainingSet) -> None:
+        captures = sorted(member.capture_id for member in chosen.members)
+        images = sorted({member.image_uri for member in chosen.members})
+        await self._blobs.put(
+            training_set_members_key(line, product, chosen.digest),
+            json.dumps({"captures": captures, "images": images}).encode(),
+            content_type="application/json",
         )
 
 
