@@ -9,7 +9,7 @@ Shape suffixes: H, W = size of an image, C = channels; the sheet is [H, W, 3] RG
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -41,26 +41,52 @@ class Row:
     threshold: float  # of the image; a defective one scores at or over it
 
     @property
-    def is_marked(self) -> bool:
-        """Whether the model calls the image defective."""
-        return self.score >= self.threshold
-
-    @property
     def verdict(self) -> str:
         """What came of it, in a word."""
-        if self.is_defect:
-            return "found" if self.is_marked else "MISSED"
-        return "FALSE REJECT" if self.is_marked else "passed"
+        return verdict_of(self)
 
 
-def worst_first(rows: Sequence[Row], *, count: int = ROWS_MAX, seed: int = 0) -> list[Row]:
+class Said(Protocol):
+    """What a model said of one image, and what is true: enough to choose whether to show it."""
+
+    @property
+    def is_defect(self) -> bool:
+        """What is true of the image."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """Raw; what all are chosen from has one unit."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """A defective image scores at or over it."""
+        ...
+
+
+S = TypeVar("S", bound=Said)
+
+
+def verdict_of(said: Said) -> str:
+    """What came of an image, in a word."""
+    is_marked = said.score >= said.threshold
+    if said.is_defect:
+        return "found" if is_marked else "MISSED"
+    return "FALSE REJECT" if is_marked else "passed"
+
+
+def worst_first(rows: Sequence[S], *, count: int = ROWS_MAX, seed: int = 0) -> list[S]:
     """Choose what to look at: misses and false rejects, the clearest first and in turn, then others drawn by seed.
 
     Errors take at most three quarters of the sheet where there are others to show beside them.
     """
-    misses = sorted((row for row in rows if row.verdict == "MISSED"), key=lambda row: row.score - row.threshold)
-    false = sorted((row for row in rows if row.verdict == "FALSE REJECT"), key=lambda row: row.threshold - row.score)
-    rest = [row for row in rows if row.verdict in ("found", "passed")]
+    by_verdict: dict[str, list[S]] = {"MISSED": [], "FALSE REJECT": [], "found": [], "passed": []}
+    for row in rows:
+        by_verdict[verdict_of(row)].append(row)
+    misses = sorted(by_verdict["MISSED"], key=lambda row: row.score - row.threshold)
+    false = sorted(by_verdict["FALSE REJECT"], key=lambda row: row.threshold - row.score)
+    rest = [*by_verdict["found"], *by_verdict["passed"]]
     order = np.random.default_rng(seed).permutation(len(rest))
     others = [rest[index] for index in order]
     room = count - min(len(others), count // 4)
@@ -105,7 +131,7 @@ def encode_sheet(sheet_HWC: NDArray[np.uint8]) -> bytes:
     return bytes(data)
 
 
-def _in_turn(misses: Sequence[Row], false: Sequence[Row]) -> list[list[Row]]:
+def _in_turn(misses: Sequence[S], false: Sequence[S]) -> list[list[S]]:
     longest = max(len(misses), len(false))
     return [[*misses[index : index + 1], *false[index : index + 1]] for index in range(longest)]
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from siad.cli.client import IngestClient, ProblemError
 from siad.cli.demo.cells import Cell, Shift, draw_shift, find_cells
-from siad.cli.demo.report import Seen, make_report
+from siad.cli.demo.report import Judged, Seen, make_report, segmenter_opinions, teacher_opinions
 from siad.cli.demo.run import LINE, PRODUCT, Pace, Phases, ask_again, stream, teach
 from siad.cli.demo.watch import wait_complete, watch
 from siad.cli.machine import Machine, locked
@@ -38,6 +38,7 @@ from siad.runtime.registry import Registry
 NORMALS = 20
 BUDGET = 0.1  # share of good cells that may be rejected; 20 normals can promise no less than 1/21, and hardly that
 DATA = Path("var/demo")
+SHEET = "sheet.png"
 DRAIN_S = 120.0  # for what is still on its way when the stream ends
 STAGE_SETTINGS = {
     "SIAD_TRAINER_CAPTURES_MIN": "150",  # 40 s of stream, so that the swap comes while it runs
@@ -145,6 +146,21 @@ class Demo:
             longest_swap_pause_ms=weights["longest_pause_ms"],
             seconds=self.phases.seconds | {"total": round(sum(self.phases.seconds.values()), 1)},
         )
+        cells = {capture: by_serial[serial] for capture, serial in serials.items() if serial in by_serial}
+        await self._draw(blobs, cells, asked, fitted_on)
+
+    async def _draw(self, blobs: Blobs, cells: dict[str, Cell], asked: dict[str, Judged], fitted_on: set[str]) -> None:
+        """The contact sheet of the model that judges at the end."""
+        from siad.cli.demo.sheet import write_sheet  # torch takes seconds, which the start need not wait for
+
+        segmenter = {**asked, **segmenter_opinions(self.seen.verdicts)}
+        opinions = segmenter or teacher_opinions(self.seen.pseudo_masks)
+        judged = {capture: (cells[capture], said) for capture, said in opinions.items() if capture in cells}
+        unseen = {capture: one for capture, one in judged.items() if capture not in fitted_on}
+        weights = self.report["segmenter" if segmenter else "teacher"]["weights"]
+        path = self.machine.data / SHEET
+        if await asyncio.to_thread(write_sheet, path, blobs, unseen, weights=weights):
+            _say(f"contact sheet, worst misses and false rejects first: {path}")
 
 
 def demo(

@@ -147,10 +147,9 @@ def _write_json(to: str | None, runs: dict[str, list["Run"]]) -> None:
 
 
 def _worst_rows(folder: Folder, run: "Run") -> list["Row"]:
-    from siad.cli.evaluate.run import rows_of
-    from siad.cli.sheet import worst_first
+    from siad.cli.evaluate.run import worst_rows
 
-    return worst_first(rows_of(run.judged, folder.samples))
+    return worst_rows(run.judged, folder.samples)
 
 
 def _write_page(

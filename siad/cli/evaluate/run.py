@@ -11,7 +11,7 @@ import numpy as np
 
 from siad.cli.evaluate.figures import Answer, Figures, figures_by_kind, figures_of, mean_of, shrink, spread_of
 from siad.cli.evaluate.folder import Folder, FolderError, Sample, read_images, read_mask
-from siad.cli.sheet import Row
+from siad.cli.sheet import Row, worst_first
 from siad.core.images import Image
 from siad.models.bundle import open_bundle
 from siad.models.examine import Examiner
@@ -161,18 +161,29 @@ def report_of(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def rows_of(judged: Judged, samples: Sequence[Sample]) -> list[Row]:
-    """What was judged, for the contact sheet; images are read again, so that not all of them are held."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One answer, as the sheet chooses by it."""
+
+    answer: Answer
+    is_defect: bool
+    score: float
+    threshold: float
+
+
+def worst_rows(judged: Judged, samples: Sequence[Sample]) -> list[Row]:
+    """What to look at, worst first; only these images are read once more."""
     by_name = {sample.name: sample for sample in samples}
-    manifest, rows = judged.examiner.manifest, []
-    for answer in judged.answers:
-        images, _, _ = read_images([by_name[answer.name].path])
-        if images:
-            rows.append(_row(answer, images[0], judged.examiner, manifest.image_threshold))
+    threshold = judged.examiner.manifest.image_threshold
+    said = [_Said(answer, answer.is_defect, answer.score, threshold) for answer in judged.answers]
+    rows = []
+    for one in worst_first(said):
+        images, _, _ = read_images([by_name[one.answer.name].path])
+        rows += [_row(one.answer, image_HWC, judged.examiner) for image_HWC in images]
     return rows
 
 
-def _row(answer: Answer, image_HWC: Image, examiner: Examiner, threshold: float) -> Row:
+def _row(answer: Answer, image_HWC: Image, examiner: Examiner) -> Row:
     return Row(
         name=answer.name,
         image_HWC=image_HWC,
@@ -181,5 +192,5 @@ def _row(answer: Answer, image_HWC: Image, examiner: Examiner, threshold: float)
         truth_HW=answer.mask_HW if answer.is_defect else None,
         is_defect=answer.is_defect,
         score=answer.score,
-        threshold=threshold,
+        threshold=examiner.manifest.image_threshold,
     )
