@@ -33,6 +33,7 @@ forget_app = typer.Typer(
 
 SETTLE_S: Final = KNOWN_S + 1  # until every stage knows; what it made meanwhile goes in a second look
 LOOKS_MAX: Final = 3
+STAMP_S: Final = 1.1  # the store stamps by the second: nothing that goes may bear the stamp of the record
 
 Data = Annotated[Path, typer.Option("--data", help="The folder that `siad up` was started with.")]
 Line = Annotated[str, typer.Option("--line", help="The line that sent it.")]
@@ -67,6 +68,7 @@ def line(name: str, yes: Yes = False, data: Data = DATA) -> None:
             table.add_row(kind, str(count))
         console.print(table)
         _agree(yes)
+        time.sleep(STAMP_S)
         erase_line(blobs, remains, now=_now())
         _settle(lambda: _again(blobs, name))
         _say_unreached(learned, data, line=name)

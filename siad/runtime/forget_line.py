@@ -24,7 +24,7 @@ class LineRemains:
     """What the store still has of a line."""
 
     line: str
-    until_at: datetime | None  # by the store's clock: what was written later is a new line's; None: everything goes
+    until_at: datetime | None  # by the store's clock: what was written since is a new line's; None: everything goes
     objects: tuple[tuple[str, int], ...]  # how many of each kind
 
 
@@ -79,5 +79,5 @@ def _record(blobs: Blobs, line: str, *, now: datetime) -> None:
 
 def _keys(blobs: Blobs, line: str, kind: str, until_at: datetime | None) -> Iterator[str]:
     for info in blobs.list(f"{kind}/{line}/"):
-        if until_at is None or info.modified_at <= until_at:
+        if until_at is None or info.modified_at < until_at:  # the store's clock tells whole seconds
             yield info.key
