@@ -55,6 +55,7 @@ RECIPE: Final = "recipe.json"
 _SHARED: Final = 1  # the stage whose output both start from: stride 4
 _QUANTILES: Final = (0.9, 0.995)
 _SQUEEZED: Final = 64  # numbers that a whole image goes through
+_LOOKS_MAX: Final = 60  # showings by which channels are made even: 80 MB of features at 384 px
 _VIEW: Final = 32  # places a side that the autoencoder sees the image as
 
 
@@ -258,9 +259,8 @@ def _teach(detector: StudentTeacher, images: Sequence[Image], recipe: Recipe) ->
     detector.to(device)
     backbone = detector.backbone.to(device)
     showings = Showings(images, input_px=recipe.input_px, seed=recipe.seed)
-    features = torch.cat(
-        [detector.features(showings.batch(1).to(device))[1].flatten(2) for _ in range(4 * len(images))], 2
-    )[0]
+    looks = min(4 * len(images), _LOOKS_MAX)
+    features = torch.cat([detector.features(showings.batch(1).to(device))[1].flatten(2) for _ in range(looks)], 2)[0]
     detector.centre_D.copy_(features.mean(1))
     detector.spread_D.copy_(features.std(1).clamp_min(1e-3))
     rng = np.random.default_rng(recipe.seed)

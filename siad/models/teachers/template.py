@@ -80,7 +80,7 @@ class Template:
 
     def _score(self, image_CHW: Pixels) -> Pixels:
         height, width = self.tolerance_HW.shape
-        image_HWC = _resized(image_CHW.transpose(1, 2, 0), (height, width))
+        image_HWC = _resized(_planes(image_CHW, is_grey=self.template_HWC.shape[2] == 1), (height, width))
         motion_23 = register(_grey(self.template_HWC), _grey(image_HWC))
         laid_HWC = even_light(lay(image_HWC, motion_23), self.template_HWC)
         score_HW = differing(laid_HWC, self.template_HWC, reach_px=self._recipe.reach_px) / self.tolerance_HW
@@ -128,7 +128,8 @@ def fit(
     )
     recipe = recipe or Recipe()
     recipe = replace(recipe, input_px=input_px or recipe.input_px)
-    laid_NHWC = lay_all([preprocess(one, input_px=recipe.input_px).transpose(1, 2, 0) for one in found.images])
+    is_grey = all(one.shape[2] == 1 for one in found.images)
+    laid_NHWC = lay_all([_planes(preprocess(one, input_px=recipe.input_px), is_grey=is_grey) for one in found.images])
     template_HWC, tolerance_HW = learn(laid_NHWC, recipe)
     tensors = {"template": torch.from_numpy(template_HWC).half(), "tolerance": torch.from_numpy(tolerance_HW).half()}
     parts = {PARTS: pack(tensors), RECIPE: recipe.to_json()}
@@ -216,6 +217,12 @@ def _unit(image_HWC: Image) -> Pixels:
     return image_HWC.astype(np.float32) / float(np.iinfo(image_HWC.dtype).max)
 
 
+def _planes(image_CHW: Pixels, *, is_grey: bool) -> Pixels:
+    """As [H, W, C]; of a grey line one plane, for preprocessing gives three equal ones."""
+    image_HWC = image_CHW.transpose(1, 2, 0)
+    return np.ascontiguousarray(image_HWC.mean(2, keepdims=True) if is_grey else image_HWC, np.float32)
+
+
 def _grey(image_HWC: Pixels) -> Pixels:
     return np.ascontiguousarray(image_HWC.mean(2))
 
@@ -224,7 +231,8 @@ def _resized(image: Pixels, size: tuple[int, ...]) -> Pixels:
     if image.shape[:2] == size:
         return np.ascontiguousarray(image)
     kernel = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=kernel), np.float32)
+    resized = cv2.resize(image, (size[1], size[0]), interpolation=kernel)
+    return np.asarray(resized, np.float32).reshape(*size, *image.shape[2:])  # OpenCV drops a single channel
 
 
 def _largest(image: Pixels, reach_px: int) -> Pixels:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siad.models.teachers.template import Recipe, compare_pair, differing, lay_all, learn
+from siad.models.bundle import open_bundle, unpack
+from siad.models.teachers.template import PARTS, Recipe, compare_pair, differing, fit, lay_all, learn
 
 
 def board(*, shift: int = 0, gap: bool = False) -> NDArray[np.uint8]:
@@ -77,3 +78,27 @@ def test_normals_that_moved_are_laid_onto_each_other() -> None:
     laid = lay_all(moved)
     assert np.abs(laid - laid[0])[:, 20:70, 16:-16].mean() < 0.06
     assert np.abs(np.stack(moved) - moved[0])[:, 20:70, 16:-16].mean() > 0.1
+
+
+def boards(count: int, *, channels: int) -> list[NDArray[np.uint8]]:
+    rng = np.random.default_rng(1)
+    grain = rng.integers(0, 12, (count, 96, 96, 1))
+    return [np.repeat(board() + one, channels, 2).astype(np.uint8) for one in grain]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grey_line_has_a_grey_template_and_finds_the_same(channels: int) -> None:
+    names = [f"{index:032x}" for index in range(6)]
+    images = boards(6, channels=channels)
+    recipe = Recipe(input_px=96)
+    made = fit(images, line="a", product="b", normals=names, false_reject_budget=0.1, recipe=recipe)
+    assert unpack(made.parts[PARTS])["template"].shape == (96, 96, channels)
+    broken, whole = (np.repeat(board(shift=1, gap=gap), channels, 2) for gap in (True, False))
+    bad, good = open_bundle(made.manifest, made.parts).examine([broken, whole])
+    assert bad.mask_HW[63:67, 43:49].all()
+    assert bad.score > 3 * good.score
+
+
+def test_views_that_would_come_in_tiles_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"2000 for a template.*at most 1024"):
+        fit([], line="a", product="b", normals=[], false_reject_budget=0.1, input_px=2000)
