@@ -140,7 +140,7 @@ def explained(path: Path, what: str) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF
         if primary in _TRANSIENT:
-            msg = f"can't {what}: bus file {path} {_TRANSIENT[primary]} (SQLite: {error})"
+            msg = f"bus file {path} {_TRANSIENT[primary]} ({what}: {error})"
             raise TransientError(msg) from error
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise RuntimeError(_torn(path, str(error))) from error

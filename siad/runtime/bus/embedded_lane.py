@@ -44,7 +44,7 @@ class Lane:
         """
 
         def call() -> R:
-            with explained(self._opening.path, work.__name__.strip("_").replace("_", " ")):
+            with explained(self._opening.path, work.__name__.strip("_")):
                 return work(self._open(), *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
