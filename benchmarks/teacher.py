@@ -2,6 +2,8 @@
 
     python -m benchmarks.teacher                      # solar cells of the package elpv-dataset, 20 normals
     python -m benchmarks.teacher FOLDER --normals 10  # a folder in MVTec-AD's layout, with masks
+    python -m benchmarks.teacher FOLDER --normals 10 --spoiled 1  # one of them is in truth defective
+    python -m benchmarks.teacher FOLDER --speed       # scoring beside the bare backbone, same input and threads
 
 The teacher goes the way it goes in production: fitted, written to a bundle, opened again with the golden check, asked
 for maps at image size. Normals are drawn by seed; test images are never among them. Pixel figures are taken at 256 px
@@ -20,14 +22,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
+from siad.core import pixel_scores
 from siad.core.decide import decide
 from siad.core.images import Image, decode_image
-from siad.core.preprocess import input_size
+from siad.core.preprocess import input_size, preprocess
 from siad.core.scores import false_reject_rate, image_auroc
-from siad.models.bundle import open_bundle
-from siad.models.teachers.feature_memory import Recipe, fit
+from siad.models.backbone import pretrained_backbone
+from siad.models.bundle import Bundle, open_bundle
+from siad.models.teachers.feature_memory import Recipe, fit, load
 
 PIXEL_PX = 256  # side at which pixel figures are taken, as the literature does
 LOW, HIGH = 0.0, 1.0  # an elpv cell is certainly good, certainly defective
@@ -60,9 +63,11 @@ class Row:
     image_auroc: float
     pixel_auroc: float
     pixel_ap: float
+    aupro_30: float
     mask_f1: float
     false_reject: float
     caught: float
+    left_out: int
     fit_s: float
     image_ms: float
     bundle_mb: float
@@ -98,21 +103,30 @@ def mvtec(folder: Path) -> Line:
     return Line(folder.name, normals, tests, has_masks=has_masks, shared=False)
 
 
-def measure(line: Line, *, normals: int, seed: int, budget: float, recipe: Recipe) -> Row:
-    """Fit on some normals, judge everything else."""
+def fit_on(line: Line, *, normals: int, seed: int, budget: float, spoiled: int = 0) -> tuple[Bundle, set[int]]:
+    """A teacher of some normals, and which these are; the last ``spoiled`` are test images with a defect instead."""
     drawn = np.random.default_rng(seed).permutation(len(line.normals))[:normals]
-    start = time.perf_counter()
+    images = [line.normals[index] for index in drawn]
+    bad = [sample.image_HWC for sample in line.tests if sample.is_defect]
+    if spoiled:
+        images[-spoiled:] = [bad[index] for index in np.random.default_rng(seed).permutation(len(bad))[:spoiled]]
     bundle = fit(
-        [line.normals[index] for index in drawn],
+        images,
         line="benchmark",
         product="part",
         normals=[f"{index:032x}" for index in drawn],
         false_reject_budget=budget,
-        recipe=recipe,
     )
+    return bundle, set(drawn.tolist())
+
+
+def measure(line: Line, *, normals: int, seed: int, budget: float, spoiled: int) -> Row:
+    """Fit on some normals, judge everything else."""
+    start = time.perf_counter()
+    bundle, drawn = fit_on(line, normals=normals, seed=seed, budget=budget, spoiled=spoiled)
     fit_s = time.perf_counter() - start
     examiner = open_bundle(bundle.manifest, bundle.parts)
-    left_out = set(drawn.tolist()) if line.shared else set()
+    left_out = drawn if line.shared else set()
     tests = [sample for index, sample in enumerate(line.tests) if index not in left_out]
     start = time.perf_counter()
     maps = [examiner.maps([sample.image_HWC])[0] for sample in tests]
@@ -120,35 +134,57 @@ def measure(line: Line, *, normals: int, seed: int, budget: float, recipe: Recip
     is_defect = np.array([sample.is_defect for sample in tests])
     scores = np.array([float(map_HW.max()) for map_HW in maps])
     threshold = bundle.manifest.image_threshold
-    pixel_auroc, pixel_ap, mask_f1 = np.nan, np.nan, np.nan
+    pixel_auroc, pixel_ap, aupro_30, mask_f1 = np.nan, np.nan, np.nan, np.nan
     if line.has_masks:
-        pixel_auroc, pixel_ap = pixel_figures(tests, maps)
+        pixel_auroc, pixel_ap, aupro_30 = pixel_figures(tests, maps)
         mask_f1 = mask_figure(tests, maps, threshold, bundle.manifest.pixel_threshold)
     return Row(
         image_auroc(scores, is_defect.tolist()),
         pixel_auroc,
         pixel_ap,
+        aupro_30,
         mask_f1,
         false_reject_rate(scores[~is_defect], threshold=threshold),
         float(np.mean(scores[is_defect] >= threshold)),
+        len(bundle.manifest.left_out),
         fit_s,
         image_ms,
         sum(len(data) for data in bundle.parts.values()) / 1e6,
     )
 
 
-def pixel_figures(tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
-    """AUROC and average precision over the pixels of all images together."""
-    truth, scores = [], []
+def pixel_figures(tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) -> tuple[float, float, float]:
+    """AUROC, average precision and AUPRO up to 0.3, over the pixels of all images together."""
+    small, masks = [], []
     for sample, map_HW in zip(tests, maps, strict=True):
         if sample.is_defect and sample.mask_HW is None:
             continue  # nobody has said where it is
         height, width = input_size(*map_HW.shape, input_px=PIXEL_PX)
-        scores.append(cv2.resize(map_HW, (width, height), interpolation=cv2.INTER_AREA).ravel())
+        small.append(np.asarray(cv2.resize(map_HW, (width, height), interpolation=cv2.INTER_AREA), np.float32))
         mask_HW = np.zeros(map_HW.shape, np.uint8) if sample.mask_HW is None else sample.mask_HW.astype(np.uint8)
-        truth.append(cv2.resize(mask_HW, (width, height), interpolation=cv2.INTER_NEAREST).ravel() > 0)
-    is_defect, score = np.concatenate(truth), np.concatenate(scores)
-    return float(roc_auc_score(is_defect, score)), float(average_precision_score(is_defect, score))
+        masks.append(np.asarray(cv2.resize(mask_HW, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8))
+    found = pixel_scores.pixel_figures(small, masks)
+    return found.auroc, found.ap, found.aupro_30
+
+
+def show_speed(line: Line, *, normals: int, rounds: int = 15) -> None:
+    """Milliseconds an image: the bare backbone to its deepest stage, and the whole teacher; in turn, medians."""
+    bundle, _ = fit_on(line, normals=normals, seed=0, budget=0.05)
+    detector, recipe = load(bundle.manifest, bundle.parts), Recipe()
+    backbone = pretrained_backbone(recipe.backbone)
+    images_BCHW = torch.from_numpy(preprocess(line.tests[0].image_HWC, input_px=recipe.input_px))[None]
+    spent: dict[str, list[float]] = {"backbone": [], "teacher": []}
+    with torch.inference_mode():
+        for _ in range(rounds + 2):
+            for name, call in (
+                ("backbone", lambda: backbone(images_BCHW, recipe.stages)),
+                ("teacher", lambda: detector.score(images_BCHW)),
+            ):
+                start = time.perf_counter()
+                call()
+                spent[name].append(1000 * (time.perf_counter() - start))
+    bare, whole = (float(np.median(spent[name][2:])) for name in ("backbone", "teacher"))
+    print(f"{line.name}: backbone {bare:.1f} ms an image, teacher {whole:.1f} ms: {whole / bare:.2f} times")
 
 
 def mask_figure(
@@ -175,9 +211,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="draws of normals, from 0")
     parser.add_argument("--budget", type=float, default=0.05, help="share of good parts that may be rejected")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--spoiled", type=int, default=0, help="of the normals that are in truth defective")
+    parser.add_argument("--speed", action="store_true", help="only compare scoring with the bare backbone")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     line = mvtec(options.folder) if options.folder else elpv()
+    if options.speed:
+        show_speed(line, normals=options.normals)
+        return 0
     defects = sum(sample.is_defect for sample in line.tests)
     print(
         f"{line.name}: {options.normals} of {len(line.normals)} normals; {len(line.tests)} tests, {defects} defective"
@@ -186,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("seed".rjust(5), *(name.rjust(13) for name in names))
     rows = []
     for seed in range(options.seeds):
-        row = measure(line, normals=options.normals, seed=seed, budget=options.budget, recipe=Recipe())
+        row = measure(line, normals=options.normals, seed=seed, budget=options.budget, spoiled=options.spoiled)
         rows.append([getattr(row, name) for name in names])
         print(f"{seed:5d}", *(f"{value:13.4f}" for value in rows[-1]), flush=True)
     print(" mean", *(f"{value:13.4f}" for value in np.mean(rows, axis=0)))

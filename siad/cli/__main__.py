@@ -12,6 +12,7 @@ from siad.cli.evaluate.command import evaluate
 from siad.cli.forget import forget_app
 from siad.cli.kafka import kafka
 from siad.cli.line import line_app
+from siad.cli.routine.command import routine
 from siad.cli.send import send
 from siad.cli.status import status
 from siad.cli.up import up
@@ -42,6 +43,7 @@ app.command()(status)
 app.command()(send)
 app.command()(watch)
 app.command()(evaluate)
+app.command()(routine)
 app.command()(kafka)
 app.add_typer(line_app, name="line")
 app.add_typer(dead_letters_app, name="dead-letters")

@@ -1,0 +1,70 @@
+"""The routine whole, on a small folder drawn here: both detectors find defects that neither was shown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from siad.cli.__main__ import app
+
+KEYS = {
+    *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30"),
+    *("images_per_s", "fit_s", "classes"),
+}
+
+
+def draw(path: Path, seed: int, *, defect: bool = False) -> None:
+    """Stripes with grain, 96 px; a defect is a bright square, and its mask lies where masks do."""
+    rng = np.random.default_rng(seed)
+    pixels = 120 + 40 * np.sin(np.arange(96) / 4 + seed / 9)[None, :] + rng.normal(0, 4, (96, 96))
+    mask = np.zeros((96, 96), np.uint8)
+    if defect:
+        top, left = rng.integers(8, 60, 2)
+        mask[top : top + 22, left : left + 22] = 255
+        pixels[mask > 0] = 245
+        to = path.parents[2] / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(to), mask)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("stripes")
+    for index in range(6):
+        draw(root / "train" / "good" / f"{index}.png", index)
+    for index in range(6):
+        draw(root / "test" / "good" / f"{index}.png", 50 + index)
+    for index in range(14):
+        draw(root / "test" / "square" / f"{index}.png", 100 + index, defect=True)
+    return root
+
+
+def run(folder: Path, to: Path, *more: str) -> dict[str, Any]:
+    command = ["routine", str(folder), "--shots", "8", "--online", "11", "--test", "5", "--json", "--no-whole"]
+    done = CliRunner().invoke(app, [*command, "--sheet", str(to / "sheet.png"), *more])
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_both_find_what_neither_has_seen(folder: Path, tmp_path: Path) -> None:
+    found = run(folder, tmp_path)
+    for detector in ("teacher", "segmenter"):
+        assert found[detector].keys() >= KEYS
+        assert found[detector]["image_auroc"] >= 0.95
+        assert found[detector]["pixel_auroc"] >= 0.9
+    assert found["few"]["steps"]["online_defects"] == 8
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+
+
+def test_a_folder_with_too_little_is_refused_before_anything_is_fitted(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["routine", str(folder), "--shots", "50"])
+    assert done.exit_code == 1
+    assert "8 normals in train/good, 50 needed" in done.stderr.replace("\n", " ")
