@@ -4,9 +4,14 @@ Everything is sent at once to three stages on a real broker and a real store; th
 """
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -64,6 +69,7 @@ class Aftermath:
     ledger: set[str] = field(default_factory=set)  # captures
     falls: dict[str, int] = field(default_factory=dict)
     mended: str = ""  # a capture whose image came back
+    listed: list[dict[str, Any]] = field(default_factory=list)  # what the command says of the trainer's letters
 
     def fate(self, stage: str, topic: str, one: Poison) -> str:
         """What a stage did with a record."""
@@ -87,9 +93,19 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, weed_node: WeedNode) -> 
         env = weed_node.environment(f"poison-{time.time_ns()}")
         blobs = TrappedBlobs(StoreSettings.of(env))
         blobs.ensure_bucket()
-        yield asyncio.run(feed(Plant(KafkaBus(quick_settings(node.bootstrap)), blobs)))
+        after = asyncio.run(feed(Plant(KafkaBus(quick_settings(node.bootstrap)), blobs)))
+        after.listed = list_letters("--stage", "trainer", env={**env, "SIAD_BUS_BOOTSTRAP": node.bootstrap})
+        yield after
     finally:
         node.stop()
+
+
+def list_letters(*args: str, env: Mapping[str, str]) -> list[dict[str, Any]]:
+    """As an operator's terminal would."""
+    command = [sys.executable, "-m", "siad.cli", "dead-letters", "list", "--json", *args]
+    told = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=True, timeout=60)
+    listed: list[dict[str, Any]] = json.loads(told.stdout)
+    return listed
 
 
 async def feed(plant: Plant) -> Aftermath:
@@ -192,3 +208,11 @@ def test_a_crash_ends_the_process_three_times_and_is_then_buried(aftermath: Afte
 @pytest.mark.slow
 def test_a_letter_whose_image_came_back_is_done_when_it_is_sent_again(aftermath: Aftermath) -> None:
     assert aftermath.mended in aftermath.drawn
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_the_command_lists_what_was_buried(aftermath: Aftermath) -> None:
+    buried = [(topic, kind) for (stage, topic, _), kind in aftermath.letters.items() if stage == "trainer"]
+    assert sorted((one["place"]["topic"], one["kind"]) for one in aftermath.listed) == sorted(buried)
+    assert {one["line"] for one in aftermath.listed} == {"line-1"}
