@@ -15,7 +15,9 @@ class LabelerSettings(StageSettings):
     scorer_url: AnyHttpUrl  # no default: masks from the wrong cluster would poison every training set after them
     max_in_flight: int = Field(default=16, ge=1)  # captures; past it the consumer pauses
     handler_timeout_s: float = Field(default=60.0, gt=0)  # then the capture counts as transient
-    fit_timeout_s: float = Field(default=300.0, gt=0)  # a fit takes seconds; a busy machine has more time
+    fit_timeout_s: float = Field(
+        default=900.0, gt=0
+    )  # a fit takes seconds, of trained methods minutes; of auto several
     plan_every_s: float = Field(default=5.0, gt=0)  # between two looks at the normals; a normal that comes nudges
     backfill_max: int = Field(
         default=500, ge=0

@@ -16,7 +16,7 @@ from siad.cli.client import IngestClient, ProblemError
 from siad.cli.machine import DATA, read_state
 from siad.core.errors import TransientError
 from siad.core.interest import Interest
-from siad.core.methods import DEFAULT, TEACHERS
+from siad.core.methods import ASKABLE, DEFAULT
 
 T = TypeVar("T")
 console, errors = Console(), Console(stderr=True)
@@ -42,7 +42,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         float | None, typer.Option("--deadline-s", help="Seconds after which a verdict is of no use; 0: none.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help=f"Of its teacher: {', '.join(TEACHERS)}; a change fits a new one.")
+        str | None, typer.Option(help=f"Of its teacher: {', '.join(ASKABLE)}; a change fits a new one.")
     ] = None,
     region: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from typing import Final
 
 from siad.core.events import LineChanged
 from siad.core.manifest import Manifest
-from siad.core.methods import DEFAULT
+from siad.core.methods import AUTO, DEFAULT
 
 BUDGET: Final = "false_reject_budget"  # among a manifest's metrics
 INPUT_PX: Final = "asked_input_px"
@@ -38,7 +38,7 @@ class FitSettings:
             return None
         return cls(
             false_reject_budget=metrics[BUDGET],
-            method=manifest.method,
+            method=AUTO if AUTO in metrics else manifest.method,
             region=manifest.region,
             input_px=int(metrics.get(INPUT_PX, 0)),
         )

@@ -24,6 +24,20 @@ TEACHERS: Final = (
     ENSEMBLE,
 )
 DEFAULT: Final = FEATURE_MEMORY
+AUTO: Final = "auto"  # no method: whichever probes of the line's own normals speak for
+ASKABLE: Final = (*TEACHERS, AUTO)  # by a line
+
+
+def require_askable(method: str) -> str:
+    """Give back what a line may ask for.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if method not in ASKABLE:
+        msg = f"no method {method!r}; a line may ask for {', '.join(ASKABLE)}"
+        raise ValueError(msg)
+    return method
 
 
 def require_teacher(method: str) -> str:

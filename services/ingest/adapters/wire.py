@@ -12,7 +12,7 @@ from siad.core.events import INPUT_PX_MAX, ImageStored, LineChanged
 from siad.core.ids import SLUG
 from siad.core.images import ImageInfo
 from siad.core.interest import POINTS_MAX
-from siad.core.methods import DEFAULT, TEACHERS
+from siad.core.methods import ASKABLE, DEFAULT
 
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
 
@@ -32,7 +32,7 @@ class LineBody(BaseModel):
     deadline_s: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None = Field(
         None, description=f"Seconds after which a verdict is of no use; 0: none; {DEADLINE_S:g} where the line is new"
     )
-    method: str | None = Field(None, description=f"Of its teacher: {', '.join(TEACHERS)}; empty: {DEFAULT}")
+    method: str | None = Field(None, description=f"Of its teacher: {', '.join(ASKABLE)}; empty: {DEFAULT}")
     region: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=2 * POINTS_MAX)] | None = Field(
         None, description="Polygon of the view that counts: x0, y0, x1, y1, ... in shares of it; empty: all of it"
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from services.ingest.domain.refusals import RefusedError, Why
 from siad.core.documents import LineState
 from siad.core.events import LineChanged
-from siad.core.methods import require_teacher
+from siad.core.methods import require_askable
 
 FALSE_REJECT_BUDGET: Final = 0.01  # one good part of a hundred
 SHARDS: Final = 8  # spreads one line over the partitions of a small cluster; order is kept within each
@@ -91,7 +91,7 @@ def change_line(held: LineState | None, wish: Wish, *, line: str, now: datetime)
         raise RefusedError(Why.SHARDS_SHRINK, detail)
     try:
         if wish.method:
-            require_teacher(wish.method)
+            require_askable(wish.method)
         settings = replace(begin, **wanted)
     except ValueError as error:
         raise RefusedError(

@@ -4,12 +4,16 @@ import importlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from siad.core.fit_settings import BUDGET, INPUT_PX
 from siad.core.images import Image
 from siad.core.interest import Interest
-from siad.core.methods import DEFAULT, require_teacher
+from siad.core.methods import AUTO, DEFAULT, require_askable, require_teacher
 from siad.models.bundle import METHODS, Bundle
+from siad.models.teachers.choice import WAYS, FitWay, Way, choose, rank
+
+PROBED_MIN: Final = 6  # normals; with fewer a fold is fitted on next to nothing
 
 
 def fit_teacher(
@@ -31,27 +35,52 @@ def fit_teacher(
         product: slug.
         normals: the capture id of each image.
         false_reject_budget: share of good parts that may be rejected, in (0, 1).
-        method: one of ``siad.core.methods.TEACHERS``.
+        method: one of ``siad.core.methods.ASKABLE``; ``auto`` is whichever probes of the normals speak for.
         region: what of the view counts, as ``siad.core.interest`` has it; empty for all of it.
         input_px: side of the square with the area that images are shown at; 0 for the method's own.
 
     Raises:
         ValueError: an unknown method, a method that has its input size fixed, or normals that it can't be fitted on.
     """
-    fit = importlib.import_module(METHODS[require_teacher(method)]).fit
-    asked = {"input_px": input_px} if input_px else {}
-    if asked and "input_px" not in inspect.signature(fit).parameters:
-        msg = f"input_px {input_px} for a {method} teacher, which has an input size of its own; leave input_px at 0"
-        raise ValueError(msg)
+    require_askable(method)
     interest = Interest(region)
-    bundle: Bundle = fit(
-        [interest.cut(image_HWC) for image_HWC in images],
-        line=line,
-        product=product,
-        normals=normals,
-        false_reject_budget=false_reject_budget,
-        **asked,
-    )
-    wishes = [(BUDGET, false_reject_budget), *((INPUT_PX, float(value)) for value in asked.values())]
-    metrics = tuple(sorted((*bundle.manifest.metrics, *wishes)))
+    cuts = [interest.cut(image_HWC) for image_HWC in images]
+
+    def fit_way(way: Way, some: Sequence[Image], names: Sequence[str]) -> Bundle:
+        return _fit(way, some, line=line, product=product, normals=names, false_reject_budget=false_reject_budget)
+
+    facts: list[tuple[str, float]] = [(BUDGET, false_reject_budget)]
+    way = Way(method=method, input_px=input_px)
+    if input_px:
+        facts.append((INPUT_PX, float(input_px)))
+    if method == AUTO:
+        way, probed = _choose(cuts, fit_way, input_px=input_px)
+        facts += probed
+    bundle = fit_way(way, cuts, normals)
+    metrics = tuple(sorted((*bundle.manifest.metrics, *facts)))
     return Bundle(replace(bundle.manifest, region=region, metrics=metrics), bundle.parts)
+
+
+def _choose(cuts: Sequence[Image], fit_way: FitWay, *, input_px: int) -> tuple[Way, list[tuple[str, float]]]:
+    """The way that probes speak for, and what they said of it; of too few normals to probe the default."""
+    ways = list(dict.fromkeys(replace(way, input_px=input_px or way.input_px) for way in WAYS))
+    if len(cuts) < PROBED_MIN:
+        return ways[0], [(AUTO, 1.0)]
+    chosen = choose(rank(cuts, ways, fit_way), ways[0])
+    assert chosen.estimate is not None
+    said = [("probed_image_auroc", chosen.estimate.image_auroc), ("probed_pixel_ap", chosen.estimate.pixel_ap)]
+    return chosen.way, [(AUTO, 1.0), *said]
+
+
+def _fit(
+    way: Way, images: Sequence[Image], *, line: str, product: str, normals: Sequence[str], false_reject_budget: float
+) -> Bundle:
+    fit = importlib.import_module(METHODS[require_teacher(way.method)]).fit
+    asked = {"input_px": way.input_px} if way.input_px else {}
+    if asked and "input_px" not in inspect.signature(fit).parameters:
+        msg = f"input_px {way.input_px} for a {way.method} teacher, which has an input size of its own; leave it at 0"
+        raise ValueError(msg)
+    bundle: Bundle = fit(
+        images, line=line, product=product, normals=normals, false_reject_budget=false_reject_budget, **asked
+    )
+    return bundle
