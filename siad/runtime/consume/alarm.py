@@ -95,10 +95,17 @@ class Alarm:
         if change.goes_on:
             self._go_on()
 
-    def close(self) -> None:
-        """This process has no lines in quarantine any more: another may begin anew."""
+    def forget_lines(self) -> None:
+        """Partitions move: whose lines these are, and how they do, shows again by itself."""
         for line in self._streaks.quarantined:
             metrics.LINE_QUARANTINED.remove(self._stage, line)
+            log.warning("quarantine_forgotten", line=line, reason="partitions moved")
+        self._streaks.forget_lines()
+        self._reasons.clear()
+
+    def close(self) -> None:
+        """This process handles nothing any more."""
+        self.forget_lines()
         metrics.STAGE_STOPPED.labels(self._stage).set(0)
         self._health.go_on("poison")
 

@@ -54,11 +54,10 @@ async def consume(
             comes out here at once; nothing more is committed.
     """
     loop = Loop(routes, stage=stage, health=health, limits=limits or Limits(), on_poison=on_poison, clock=clock)
-    group = f"siad.{stage}"
     async with (
         bus.producer() as producer,
         bus.consumer(
-            list(routes), group=group, start="earliest", on_assign=loop.on_assign, on_revoke=loop.on_revoke
+            list(routes), group=f"siad.{stage}", start="earliest", on_assign=loop.on_assign, on_revoke=loop.on_revoke
         ) as consumer,
     ):
         await loop.run(consumer, producer, stop, probe=bus.probe)
@@ -307,6 +306,7 @@ class Loop:
     async def on_revoke(self, places: frozenset[Place]) -> None:
         """Finish what is in hand within a bound, commit what is done, forget the rest: its new owner repeats it."""
         lanes = [self._lanes[place] for place in places if place in self._lanes]
+        self._alarm.forget_lines()
         if self._may_commit:
             await self._drain(lanes)
             if self._may_commit:  # still: what was drained may have held a bug

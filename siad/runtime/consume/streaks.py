@@ -63,6 +63,11 @@ class Streaks:
         self._next_try_s[line] = now_s + self.every_s
         return True
 
+    def forget_lines(self) -> None:
+        """Begin anew with every line: its records may be another process's from now on."""
+        for kept in (self._of_line, self._row, self._next_try_s):
+            kept.clear()
+
     def give_back(self, lines: Collection[str], *, now_s: float) -> None:
         """Nothing was learnt of these lines (the store was away, say): the turn is theirs again."""
         for line in self._next_try_s.keys() & set(lines):

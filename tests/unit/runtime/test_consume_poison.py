@@ -58,6 +58,19 @@ async def test_one_record_a_minute_is_tried_and_the_first_that_works_ends_the_qu
     assert world.answers() == ["E", "F"]
 
 
+async def test_a_quarantine_is_forgotten_when_partitions_move(world: World) -> None:
+    world.limit(poison_max=2)
+    await world.send("bad", "bad", "c", key="cell-1/0")
+    async with running(world, Cell(world).handle):
+        await until(lambda: world.committed()[0] == 3)
+        assert told("siad_line_quarantined", line="cell-1") == 1
+        async with world.bus.consumer([IN.name], group=f"siad.{STAGE}", start="earliest"):
+            pass  # a member comes and goes
+        assert told("siad_line_quarantined", line="cell-1") is None
+        await world.send("d", key="cell-1/0")
+        await until(lambda: world.answers() == ["D"])
+
+
 async def test_a_try_that_the_store_was_away_for_is_tried_again(world: World) -> None:
     world.limit(poison_max=2)
     troubles = [PoisonError("torn"), PoisonError("torn"), TransientError("away"), TransientError("away")]
