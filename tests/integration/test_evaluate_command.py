@@ -80,6 +80,23 @@ def test_the_report_is_one_page_that_needs_nothing_else(root: Path, tmp_path: Pa
         ET.fromstring(svg)  # noqa: S314 - we wrote it
 
 
+def test_methods_are_ranked_by_normals_alone(root: Path, tmp_path: Path) -> None:
+    more = ["--no-labels", "--method", "template", "--shots", "6", "--threads", "1", "--json", "-"]
+    done = CliRunner().invoke(app, ["evaluate", str(root / "train" / "good"), *more])
+    assert done.exit_code == 0, done.output
+    [ranked] = json.loads(done.stdout)
+    assert ranked["method"] == "template"
+    assert 0 <= ranked["merit"] <= 1
+    assert len(ranked["recall_by_kind"]) == 6
+
+
+def test_too_few_normals_to_probe_are_told(tmp_path: Path) -> None:
+    put(tmp_path / "1.png", part_image(1))
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path), "--no-labels"])
+    assert done.exit_code == 1
+    assert "holds 1 images; 6 good ones are needed" in " ".join(done.output.split())
+
+
 def test_several_shots_make_an_object_by_shots(root: Path, tmp_path: Path) -> None:
     to = tmp_path / "figures.json"
     done = run(root, tmp_path, "--shots", "2,all", "--seeds", "1", "--json", str(to), "--pixels", "32")

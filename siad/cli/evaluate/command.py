@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from siad.cli.evaluate.folder import Folder, FolderError, read_folder
 from siad.core.interest import Interest
-from siad.core.methods import DEFAULT, TEACHERS
+from siad.core.methods import ASKABLE, AUTO, DEFAULT, TEACHERS, require_teacher
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --help` needs neither
     from siad.cli.evaluate.run import Run, Settings
@@ -41,7 +42,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Images in MVTec AD's layout.")],
     shots: Annotated[str, typer.Option(help="Normals to fit on; several: 1,2,4,10,all.")] = "10",
     seeds: Annotated[int, typer.Option(min=1, help="Draws of normals, from 0; figures are their mean.")] = 3,
-    method: Annotated[str, typer.Option(help=f"Of the teacher: {', '.join(TEACHERS)}.")] = DEFAULT,
+    method: Annotated[
+        str, typer.Option(help=f"Of the teacher: {', '.join(ASKABLE)}; with --no-labels several, or all.")
+    ] = DEFAULT,
+    no_labels: Annotated[
+        bool, typer.Option("--no-labels", help="Rank methods by defects made on the normals; DIR may hold these alone.")
+    ] = False,
     budget: Annotated[float, typer.Option(help="Share of good parts that may be rejected.")] = 0.01,
     pixels: Annotated[
         int, typer.Option(help="Side of the square with the area that pixel figures are taken at; 0: image size.")
@@ -57,9 +63,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
 ) -> None:
     """Fit teachers on a few normals of a folder, and measure them on its test images."""
     try:
-        found = read_folder(folder)
         numbers = _shots(shots)
         points = Interest.parse(region).points
+        if no_labels:
+            _rank(folder, method, shots=numbers[0], budget=budget, interest=Interest(points), threads=threads, to=json_)
+            return
+        found = read_folder(folder)
     except ValueError as error:
         raise _told(error) from error
     console.print(f"reading torch, {len(found.samples)} test images of {found.name} are waiting", style="dim")
@@ -81,6 +90,24 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     _write_sheet(sheet, found, settings, rows)
     if html is not None:
         _write_page(html, found, settings, runs, rows)
+
+
+def _rank(
+    folder: Path, method: str, *, shots: int | None, budget: float, interest: Interest, threads: int, to: str | None
+) -> None:
+    import torch
+
+    from siad.cli.evaluate.unlabelled import json_of, rank_folder, table_of
+    from siad.models.teachers.choice import WAYS, Way
+
+    torch.set_num_threads(threads)
+    named = {DEFAULT: WAYS, AUTO: WAYS, "all": tuple(Way(method=name) for name in TEACHERS)}
+    ways = named.get(method) or tuple(Way(method=require_teacher(name.strip())) for name in method.split(","))
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    ranked = rank_folder(folder, ways, shots=shots, seed=0, budget=budget, interest=interest, say=say)
+    title = f"{folder.resolve().name}: what defects made on its normals say"
+    console.print(table_of(ranked, title=title))
+    _put(to, json_of(ranked))
 
 
 def _run_all(folder: Folder, settings: "Settings", numbers: list[int | None]) -> dict[str, list["Run"]]:
@@ -138,7 +165,10 @@ def _write_json(to: str | None, runs: dict[str, list["Run"]]) -> None:
 
     reports = {label: report_of(of_shots) for label, of_shots in runs.items()}
     body: dict[str, Any] = next(iter(reports.values())) if len(reports) == 1 else reports
-    text = json.dumps(body, indent=2)
+    _put(to, json.dumps(body, indent=2))
+
+
+def _put(to: str | None, text: str) -> None:
     if to == "-":
         print(text)
     elif to is not None:
