@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -147,6 +148,7 @@ class _Works:
             keeper = BooksKeeper(
                 self.bus,
                 self.store,
+                read_image=_read_image_of_then,
                 missing_after_s=self._missing_after_s,
                 policy=BooksPolicy(write_every_s=self.settings.books_every_s),
                 clock=self.stage.clock,
@@ -231,12 +233,7 @@ class _Works:
     async def _on_poison(self, record: Record, _: PoisonError) -> Sequence[Message]:
         """Answer for a buried capture, as far as it can be named at all."""
         clock, key = self.stage.clock, record.key.decode("utf-8", "replace")
-        event: ImageStored | None
-        try:
-            event = decode(ImageStored, record.value)
-        except PoisonError:
-            said = read_loosely(ImageStored, record.value)
-            event = handlers.capture_of(said, line=line_of(record.key), now=clock.now())
+        event = _read_image(record, now=clock.now())
         if event is None:
             return []
         bind_event(event)
@@ -250,3 +247,17 @@ class _Works:
     def _on_segmenter(self, _: str, event: SegmenterReleased | None) -> None:
         if event is not None:
             self.models.learn(release_of_segmenter(event))
+
+
+def _read_image(record: Record, *, now: datetime) -> ImageStored | None:
+    """The capture that a record speaks of, as far as it can be named at all."""
+    try:
+        return decode(ImageStored, record.value)
+    except PoisonError:
+        said = read_loosely(ImageStored, record.value)
+        return handlers.capture_of(said, line=line_of(record.key), now=now)
+
+
+def _read_image_of_then(record: Record) -> ImageStored | None:
+    """The same, with the record's own time where it says none: it must not change from one reading to the next."""
+    return _read_image(record, now=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))

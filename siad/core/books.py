@@ -92,10 +92,14 @@ class Books:
     def on_verdict(self, event: VerdictGiven) -> None:
         """A capture was judged, be it UNKNOWN; also one whose burial was read first."""
         page, name, at_s = self._page(event.line), event.capture_id, event.received_at.timestamp()
-        is_open = page.waiting.pop(name, None) is not None or page.buried.pop(name, None) is not None
-        if not is_open:
-            if at_s < self.horizon_s or self._is_settled(name, at_s):
-                return
+        known_s = page.waiting.pop(name, None)
+        if known_s is None:
+            known_s = page.buried.pop(name, None)
+        if known_s is not None:
+            at_s = known_s  # what the image said, by which its repeats are known
+        elif at_s < self.horizon_s or self._is_settled(name, at_s):
+            return
+        else:
             page.received += 1
         page.verdict += 1
         self._settle(name, at_s)

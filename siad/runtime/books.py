@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 GROUP: Final = "siad.books"
 LEASE: Final = "books"
+ReadImage = Callable[[Record], ImageStored | None]  # names a capture, or None; the same answer at every reading
 LETTERS: Final = dead_letter("inference")
 STATES: Final = ("received", "verdict", "waiting", "missing", "dead_letter", "normal", "stale")
 
@@ -51,6 +52,14 @@ class BooksPolicy:
     poll_s: float = 0.5
 
 
+def read_image(record: Record) -> ImageStored | None:
+    """The capture of a record; None where it is no event."""
+    try:
+        return decode(ImageStored, record.value)
+    except PoisonError:
+        return None
+
+
 class BooksKeeper:
     """One candidate for keeping the books.
 
@@ -58,6 +67,7 @@ class BooksKeeper:
         bus: where the events are.
         blobs: where the snapshot is.
         missing_after_s: how long a capture of a line may wait before it is called missing.
+        read_image: reads an image's event, or what of it inference answers for.
         policy: see there.
         clock: time.
     """
@@ -68,11 +78,13 @@ class BooksKeeper:
         blobs: AsyncBlobs,
         *,
         missing_after_s: Callable[[str], float],
+        read_image: ReadImage = read_image,
         policy: BooksPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._bus, self._blobs, self._clock = bus, blobs, clock
         self._missing_after_s, self._policy = missing_after_s, policy or BooksPolicy()
+        self._read_image = read_image
         self._leases = Leases(blobs.blobs, holder=f"{socket.gethostname()}-{os.getpid()}-{id(self):x}", clock=clock)
         self._deletions = AsyncDeletions(blobs, clock=clock)
 
@@ -112,7 +124,7 @@ class BooksKeeper:
         books, etag = await self._load()
         topics = [IMAGE.name, VERDICT.name, LETTERS.name]
         async with self._bus.consumer(topics, group=GROUP, start="earliest") as consumer:
-            keeping = _Keeping(self._policy, books, consumer, etag=etag)
+            keeping = _Keeping(self._policy, books, consumer, etag=etag, read_image=self._read_image)
             log.info("books_kept_here", lines=len(books.lines), waiting=books.waiting)
             due_s = self._clock.monotonic()
             while not stop.is_set():
@@ -196,11 +208,13 @@ def _read(data: bytes) -> Snapshot | None:
 class _Keeping:
     """The books, and how far the topics are read."""
 
-    def __init__(self, policy: BooksPolicy, books: Books, consumer: Consumer, *, etag: str | None) -> None:
+    def __init__(
+        self, policy: BooksPolicy, books: Books, consumer: Consumer, *, etag: str | None, read_image: ReadImage
+    ) -> None:
         self.books, self.etag = books, etag
         self.is_new = True  # the first snapshot is written at once
         self.behind = 0
-        self._policy, self._consumer = policy, consumer
+        self._policy, self._consumer, self._read_image = policy, consumer, read_image
         self._commits: dict[Place, Commit] = {}
         self._folded: Counter[Place] = Counter()  # since the last commit
         self._read_ms: dict[Place, int] = {}  # the broker's stamp of the last record
@@ -214,7 +228,7 @@ class _Keeping:
         else:
             self._consumer.resume(images)
         for record in await self._consumer.poll(max_records=self._policy.records_max, timeout_s=self._policy.poll_s):
-            fold(self.books, record)
+            fold(self.books, record, read_image=self._read_image)
             self._commits[record.place] = Commit(record.offset + 1)
             self._folded[record.place] += 1
             self._read_ms[record.place] = record.timestamp_ms
@@ -238,7 +252,7 @@ class _Keeping:
             self.books.advance(min([now_s, *read_s]), window_s=self._policy.window_s)
 
 
-def fold(books: Books, record: Record) -> None:
+def fold(books: Books, record: Record, *, read_image: ReadImage) -> None:
     """Enter one record of the three topics."""
     topic, partition = record.place
     try:
@@ -246,22 +260,25 @@ def fold(books: Books, record: Record) -> None:
             books.on_verdict(decode(VerdictGiven, record.value))
         elif topic == LETTERS.name:
             letter = decode(DeadLetter, record.value)
-            books.on_letter(letter, _inner(letter))
+            books.on_letter(letter, read_image(_first(letter)))
+        elif (event := read_image(record)) is not None:
+            books.on_image(event)
         else:
-            books.on_image(decode(ImageStored, record.value))
-    except PoisonError as error:
-        if topic == IMAGE.name:
             name = place_name(topic, partition, record.offset)
             books.on_unreadable(record.key, name, at_s=record.timestamp_ms / 1000)
-        else:
-            log.error("books_record_left_out", topic=topic, offset=record.offset, reason=str(error))
+    except PoisonError as error:
+        log.error("books_record_left_out", topic=topic, offset=record.offset, reason=str(error))
 
 
-def _inner(letter: DeadLetter) -> ImageStored | None:
-    try:
-        return decode(ImageStored, letter.payload)
-    except PoisonError:
-        return None
+def _first(letter: DeadLetter) -> Record:
+    """A dead letter's record as it lay in its first topic, at about that time."""
+    return Record(
+        place=Place(letter.topic, letter.partition),
+        offset=letter.offset,
+        key=letter.key,
+        value=letter.payload,
+        timestamp_ms=int(letter.buried_at.timestamp() * 1000),
+    )
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -32,9 +32,13 @@ def is_ended(blobs: Blobs, line: str) -> bool:
     """Whether nobody sends to the line any more.
 
     Raises:
-        MissingError: there never was such a line.
+        LookupError: there never was such a line.
     """
-    return read_line(blobs.get(keys.line_pointer_key(line)).data).is_gone
+    try:
+        return read_line(blobs.get(keys.line_pointer_key(line)).data).is_gone
+    except MissingError as error:
+        msg = f"there never was a line {line!r}, so nothing was deleted; look at its name: siad line list"
+        raise LookupError(msg) from error
 
 
 def survey_line(blobs: Blobs, line: str) -> LineRemains:
@@ -42,7 +46,7 @@ def survey_line(blobs: Blobs, line: str) -> LineRemains:
 
     Raises:
         ValueError: the line is alive, and was never to be forgotten: its images would come faster than they go.
-        MissingError: there never was such a line.
+        LookupError: there never was such a line.
     """
     record = blobs.head(keys.line_deletion_key(line))
     ended = is_ended(blobs, line)

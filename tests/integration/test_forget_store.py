@@ -23,20 +23,23 @@ LINE = "l"
 POLICY = RetentionPolicy(images_days=30, masks_days=30, receipts_days=60)
 
 
-def add(blobs: S3Blobs, number: int, *, data: bytes = b"", is_normal: bool = False) -> ImageStored:
+def add(
+    blobs: S3Blobs, number: int, *, data: bytes = b"", is_normal: bool = False, line: str = LINE, capture_id: str = ""
+) -> ImageStored:
     data = data or f"image {number}".encode()
     image_id = image_id_of(data)
-    where = keys.image_key(LINE, NOW, image_id, "png")
+    where = keys.image_key(line, NOW, image_id, "png")
     event = ImageStored(
-        capture_id=CaptureId(f"{number:032x}"), image_id=image_id, image_uri=blobs.uri(where), size_bytes=len(data),
-        line=LINE, product="p", line_revision=1, captured_at=NOW, received_at=NOW, serial=f"part {number // 2}",
+        capture_id=CaptureId(capture_id or f"{number:032x}"), image_id=image_id, image_uri=blobs.uri(where),
+        size_bytes=len(data), line=line, product="p", line_revision=1, captured_at=NOW, received_at=NOW,
+        serial=f"part {number // 2}",
         intent=Intent.NORMAL if is_normal else Intent.INSPECT,
     )  # fmt: skip
     blobs.put(where, data, tags={"keep": "normal"} if is_normal else None)
-    blobs.put(keys.capture_key(LINE, event.capture_id), write_receipt(event))
-    blobs.put(keys.mask_key(LINE, event.capture_id, "a" * 64), b"mask")
+    blobs.put(keys.capture_key(line, event.capture_id), write_receipt(event))
+    blobs.put(keys.mask_key(line, event.capture_id, "a" * 64), b"mask")
     if is_normal:
-        blobs.put(keys.normal_key(LINE, "p", event.capture_id), write_receipt(event))
+        blobs.put(keys.normal_key(line, "p", event.capture_id), write_receipt(event))
     return event
 
 

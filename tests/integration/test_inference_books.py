@@ -1,6 +1,7 @@
 """Inference keeps the books, and treats what was forgotten as done."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from siad.core.deletion import Deletion
 from siad.core.events import ImageStored, Intent
 from siad.core.keys import deletion_key
 from siad.core.topics import VERDICT, dead_letter
+from siad.v1 import events_pb2
 from tests.integration.test_inference_stage import T1, TOPICS, Plant
 from tests.synthetic import image_message, part_image, png, store_capture
 
@@ -45,6 +47,19 @@ async def test_what_came_was_judged_buried_or_is_a_normal(plant: Plant) -> None:
     assert (page["waiting"], page["missing"], page["dead_letter"]) == (0, 0, 0)  # the buried one was answered, too
     assert len(plant.bus.records(dead_letter("inference").name)) == 1
     assert f'siad_books_captures{{line="{page["line"]}",state="received"}} 3.0' in metrics
+
+
+async def test_a_capture_that_can_be_named_though_its_event_is_none_counts_once(plant: Plant) -> None:
+    event = stored(plant)
+    message = image_message(event)
+    said = events_pb2.ImageStored.FromString(message.value or b"")
+    said.line_revision = 0  # no capture can be judged by that
+    bad = replace(message, value=said.SerializeToString())
+    async with plant.running(books_every_s=0.1):
+        await plant.send(bad)
+        await plant.verdict(event.capture_id)
+        page = await books_with(plant, verdict=1)
+    assert (page["received"], page["waiting"], page["dead_letter"]) == (1, 0, 0)
 
 
 async def test_a_forgotten_capture_is_done_without_effect(plant: Plant) -> None:

@@ -162,6 +162,15 @@ def test_a_buried_capture_that_is_judged_after_all_counts_as_a_verdict() -> None
     assert counted(books)["l"] == (1, 1, 0, 0, 0)
 
 
+def test_a_verdict_that_tells_another_time_settles_the_capture_by_the_images() -> None:
+    """Of an image's event that can be read in part, the time is made up."""
+    books = Books()
+    books.on_image(image(0))
+    books.on_verdict(verdict(image(0, after_s=2 * BUCKET_S)))
+    books.on_image(image(0))
+    assert counted(books)["l"] == (1, 1, 0, 0, 0)
+
+
 def test_a_repeat_long_after_is_not_counted_again_though_its_name_is_forgotten() -> None:
     books = Books()
     books.on_image(image(0))
