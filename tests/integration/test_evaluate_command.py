@@ -54,7 +54,7 @@ def run(root: Path, tmp_path: Path, *more: str) -> Result:
 
 
 def test_a_folder_becomes_figures_and_a_sheet(root: Path, tmp_path: Path) -> None:
-    done = run(root, tmp_path, "--shots", "10", "--seeds", "2", "--json", "-", "--budget", "0.1")
+    done = run(root, tmp_path, "--shots", "10", "--seeds", "2", "--json", "--budget", "0.1")
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert report.keys() >= KEYS
@@ -81,7 +81,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(root: Path, tmp_path: Pa
 
 
 def test_methods_are_ranked_by_normals_alone(root: Path, tmp_path: Path) -> None:
-    more = ["--no-labels", "--method", "template", "--shots", "6", "--threads", "1", "--json", "-"]
+    more = ["--no-labels", "--method", "template", "--shots", "6", "--threads", "1", "--json"]
     done = CliRunner().invoke(app, ["evaluate", str(root / "train" / "good"), *more])
     assert done.exit_code == 0, done.output
     [ranked] = json.loads(done.stdout)
@@ -98,10 +98,9 @@ def test_too_few_normals_to_probe_are_told(tmp_path: Path) -> None:
 
 
 def test_several_shots_make_an_object_by_shots(root: Path, tmp_path: Path) -> None:
-    to = tmp_path / "figures.json"
-    done = run(root, tmp_path, "--shots", "2,all", "--seeds", "1", "--json", str(to), "--pixels", "32")
+    done = run(root, tmp_path, "--shots", "2,all", "--seeds", "1", "--json", "--pixels", "32")
     assert done.exit_code == 0, done.output
-    report = json.loads(to.read_text())
+    report = json.loads(done.stdout)
     assert list(report) == ["2", "all"]
     assert report["all"]["shots"] == 12
     assert report["2"].keys() >= KEYS

@@ -55,9 +55,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     input_px: Annotated[int, typer.Option("--input-px", help="Side images are shown at; 0: the method's own.")] = 0,
     region: Annotated[str, typer.Option(help="What of the view counts, as in `siad line put`.")] = "",
     threads: Annotated[int, typer.Option(help="Of the network.")] = min(4, os.cpu_count() or 1),
-    json_: Annotated[
-        str | None, typer.Option("--json", help="Write the figures as JSON here; '-': to standard output.")
-    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with curves, tables and pictures here.")] = None,
     sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("var/evaluate/sheet.png"),
 ) -> None:
@@ -66,7 +64,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         numbers = _shots(shots)
         points = Interest.parse(region).points
         if no_labels:
-            _rank(folder, method, shots=numbers[0], budget=budget, interest=Interest(points), threads=threads, to=json_)
+            ranked = _rank(folder, method, shots=numbers[0], budget=budget, interest=Interest(points), threads=threads)
+            if as_json:
+                print(ranked)
             return
         found = read_folder(folder)
     except ValueError as error:
@@ -85,16 +85,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     except ValueError as error:
         raise _told(error) from error
     _show(found, settings, runs)
-    _write_json(json_, runs)
+    if as_json:
+        print(_json_of(runs))
     rows = _worst_rows(found, next(iter(runs.values()))[0])
     _write_sheet(sheet, found, settings, rows)
     if html is not None:
         _write_page(html, found, settings, runs, rows)
 
 
-def _rank(
-    folder: Path, method: str, *, shots: int | None, budget: float, interest: Interest, threads: int, to: str | None
-) -> None:
+def _rank(folder: Path, method: str, *, shots: int | None, budget: float, interest: Interest, threads: int) -> str:
     import torch
 
     from siad.cli.evaluate.unlabelled import json_of, rank_folder, table_of
@@ -107,7 +106,7 @@ def _rank(
     ranked = rank_folder(folder, ways, shots=shots, seed=0, budget=budget, interest=interest, say=say)
     title = f"{folder.resolve().name}: what defects made on its normals say"
     console.print(table_of(ranked, title=title))
-    _put(to, json_of(ranked))
+    return json_of(ranked)
 
 
 def _run_all(folder: Folder, settings: "Settings", numbers: list[int | None]) -> dict[str, list["Run"]]:
@@ -160,20 +159,13 @@ def _show(folder: Folder, settings: "Settings", runs: dict[str, list["Run"]]) ->
     )
 
 
-def _write_json(to: str | None, runs: dict[str, list["Run"]]) -> None:
+def _json_of(runs: dict[str, list["Run"]]) -> str:
+    """One report, or of several numbers of shots an object by shots."""
     from siad.cli.evaluate.run import report_of
 
     reports = {label: report_of(of_shots) for label, of_shots in runs.items()}
     body: dict[str, Any] = next(iter(reports.values())) if len(reports) == 1 else reports
-    _put(to, json.dumps(body, indent=2))
-
-
-def _put(to: str | None, text: str) -> None:
-    if to == "-":
-        print(text)
-    elif to is not None:
-        Path(to).write_text(f"{text}\n")
-        console.print(f"figures in {to}", highlight=False)
+    return json.dumps(body, indent=2)
 
 
 def _worst_rows(folder: Folder, run: "Run") -> list["Row"]:
