@@ -76,7 +76,7 @@ def test_every_teacher_has_a_module_that_fits_and_loads() -> None:
 
 
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no method .magic.; teachers are of feature-memory"):
+    with pytest.raises(ValueError, match=r"no method .magic.; teachers are of feature-memory"):
         require_teacher("magic")
     with pytest.raises(ValueError, match="'unet'"):
         fit_teacher([], line="a", product="b", normals=[], false_reject_budget=0.1, method="unet")
