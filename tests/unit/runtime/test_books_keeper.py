@@ -18,7 +18,7 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.books import GROUP, LETTERS, BooksKeeper, BooksPolicy
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.bus.port import Message
+from siad.runtime.bus.port import Bus, Message
 from siad.runtime.clock import SYSTEM_CLOCK
 from siad.runtime.codec import encode
 from tests.unit.core.test_books import image, letter, verdict
@@ -39,7 +39,7 @@ async def bus() -> MemoryBus:
     return bus
 
 
-async def send(bus: MemoryBus, *events: ImageStored | VerdictGiven | DeadLetter) -> None:
+async def send(bus: Bus, *events: ImageStored | VerdictGiven | DeadLetter) -> None:
     topics = {ImageStored: IMAGE.name, VerdictGiven: VERDICT.name, DeadLetter: LETTERS.name}
     async with bus.producer() as producer:
         for event in events:

@@ -1,0 +1,70 @@
+"""The books over a real bus and a real store: two keepers, one dead, one that lost its commit."""
+
+import asyncio
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from siad.core.books import LineReport
+from siad.core.topics import IMAGE, VERDICT
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.s3 import S3Blobs
+from siad.runtime.books import LETTERS, BooksKeeper, BooksPolicy, read_books
+from siad.runtime.bus.embedded import EmbeddedBus
+from siad.runtime.bus.port import Bus
+from siad.runtime.codec import encode
+from tests.fixtures.kafka import BUSES, quick_settings
+from tests.unit.core.test_books import image, letter, verdict
+from tests.unit.runtime.test_books_keeper import send
+
+EVER_S = 1e9  # the captures of these tests are years old by the clock
+QUICK = BooksPolicy(write_every_s=0.05, idle_write_s=0.5, lease_s=2.0, poll_s=0.05, window_s=EVER_S)
+
+
+@pytest.fixture(params=BUSES)
+async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Bus:
+    if request.param == "embedded":
+        found: Bus = EmbeddedBus(quick_settings(f"embedded://{tmp_path}/bus.sqlite"))
+    else:
+        found = request.getfixturevalue("kafka_bus")
+    await found.create_topics([IMAGE, VERDICT, LETTERS])
+    return found
+
+
+def keeper(bus: Bus, store: AsyncBlobs) -> BooksKeeper:
+    return BooksKeeper(bus, store, missing_after_s=lambda _: 60.0, policy=QUICK)
+
+
+async def page(store: AsyncBlobs, line: str) -> LineReport | None:
+    snapshot = await read_books(store)
+    return next((one for one in snapshot.reports() if one.line == line), None) if snapshot else None
+
+
+async def until(store: AsyncBlobs, line: str, **wanted: int) -> LineReport:
+    async with asyncio.timeout(40):
+        while True:
+            found = await page(store, line)
+            if found is not None and all(getattr(found, name) == value for name, value in wanted.items()):
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def test_a_keeper_that_dies_is_replaced_and_nothing_counts_twice(bus: Bus, s3_blobs: S3Blobs) -> None:
+    line, store = f"books-{uuid.uuid4().hex[:8]}", AsyncBlobs(s3_blobs)
+    events = [image(number, line=line) for number in range(40)]
+    await send(bus, *events[:30], *map(verdict, events[:20]))
+    first = asyncio.create_task(keeper(bus, store).run(asyncio.Event()))
+    await until(store, line, received=30, verdict=20, missing=10)
+    stop = asyncio.Event()
+    second = asyncio.create_task(keeper(bus, store).run(stop))
+    first.cancel()  # without a word beyond what leaving a group is
+    await asyncio.wait([first])
+    buried = replace(letter(), key=f"{line}/0".encode(), payload=encode(events[20]))
+    await send(bus, *events[25:], *map(verdict, events[10:15]), *map(verdict, events[21:]), buried)
+    found = await until(store, line, received=40, verdict=39, waiting=0, dead_letter=1)
+    stop.set()
+    await second
+    store.close()
+    assert (found.missing, found.missing_names, found.stale) == (0, (), 0)
