@@ -36,7 +36,7 @@ EVERY_S: Final = 5.0
 STEP_S: Final = 15.0  # of one rate in the ramp; lag is told every 5 s
 RATES: Final = (2.0, 3.0, 4.5, 6.5, 10.0, 15.0, 22.0, 33.0)
 WORK_MAX_S: Final = 2.0  # of work that may wait at the end of a step: more grows
-DRAIN_S: Final = 120.0
+DRAIN_S: Final = 300.0  # after the step that was too much
 NORMALS: Final = 10
 
 
