@@ -22,6 +22,7 @@ from services.trainer.domain.records import Judgement, Report, Spec
 from services.trainer.domain.training_set import FreezePolicy, Member, Normal, Role, TooFew, TrainingSet, Use, freeze
 from services.trainer.settings import TrainerSettings
 from siad.cli.evaluate.folder import Sample, read_images
+from siad.core.fit_settings import BUDGET
 from siad.core.ids import sha256_hex
 from siad.core.images import Image
 from siad.models.bundle import open_bundle
@@ -123,7 +124,7 @@ def learn(
         teacher=teacher.manifest.weights,
         serving="",
         ledger_until_at=_START,
-        false_reject_budget=0.05,
+        false_reject_budget=dict(teacher.manifest.metrics)[BUDGET],
         input_px=settings.input_px,
         epochs=epochs,
         train_s=_TRAIN_S,
