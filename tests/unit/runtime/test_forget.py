@@ -183,23 +183,42 @@ def test_what_was_forgotten_leaves_nothing_to_do() -> None:
         blobs.get(keys.capture_key(LINE, name(2)))
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    st.sampled_from([by_capture(2), by_capture(1), by_capture(4), by_serial("part-1"), by_serial("part-2")]), st.data()
-)
-def test_a_run_that_was_cut_off_anywhere_is_finished_by_the_next(find: Find, data: st.DataObject) -> None:
+@pytest.mark.parametrize("find", [by_capture(1), by_serial("part-1"), by_serial("part-2")], ids=["1", "2, 3", "4, 5"])
+def test_a_run_that_was_cut_off_at_any_change_is_finished_by_the_next(find: Find) -> None:
     whole = plant()
     forget(whole, find)
-    blobs = plant()
-    for _ in range(data.draw(st.integers(1, 3), label="deaths")):
-        blobs.lives = data.draw(st.integers(0, 25), label="changes before")
-        try:
-            forget(blobs, find)
-        except Killed:
-            assert recorded_before_gone(blobs)
-    blobs.lives = 10**9
+    wanted, changes, is_through = content(whole), 0, False
+    while not is_through:
+        blobs = plant()
+        is_through = dies_after(changes, blobs, find)
+        forget(blobs, find)
+        assert content(blobs) == wanted, f"died after {changes} changes"
+        changes += 1
+    assert changes > 5
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=4))
+def test_it_may_be_cut_off_again_and_again(deaths: list[int]) -> None:
+    find, whole, blobs = by_serial("part-1"), plant(), plant()
+    forget(whole, find)
+    for changes in deaths:
+        dies_after(changes, blobs, find)
+        assert recorded_before_gone(blobs)
     forget(blobs, find)
     assert content(blobs) == content(whole)
+
+
+def dies_after(changes: int, blobs: Mortal, find: Find) -> bool:
+    """Forget until so many changes are made; True where that was all."""
+    blobs.lives = changes
+    try:
+        forget(blobs, find)
+    except Killed:
+        return False
+    finally:
+        blobs.lives = 10**9
+    return True
 
 
 def recorded_before_gone(blobs: MemoryBlobs) -> bool:
