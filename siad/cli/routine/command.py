@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from services.labeler.domain.fitting import STEPS
 from siad.cli.evaluate.folder import GOOD, Folder, Sample, read_folder
 from siad.cli.routine.split import Pool, Shift, draw_few, draw_whole
 from siad.core.methods import DEFAULT, TEACHERS
@@ -35,7 +36,9 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     shots: Annotated[int, typer.Option(min=2, help="Normals that the few-shot teacher is fitted on.")] = 10,
     online: Annotated[int, typer.Option(min=3, help="Images without a label that it marks.")] = 12,
     test: Annotated[int, typer.Option(min=2, help="Defective images to test by, beside good ones.")] = 12,
-    whole: Annotated[bool, typer.Option(help="Then the same with the whole set.")] = True,
+    whole: Annotated[
+        bool, typer.Option(help="Then the same with the whole set: all normals, up to as many as the labeler takes.")
+    ] = True,
     method: Annotated[str, typer.Option(help=f"Of the teacher: {', '.join(TEACHERS)}.")] = DEFAULT,
     budget: Annotated[float, typer.Option(help="Share of good parts that may be rejected.")] = 0.01,
     pixels: Annotated[
@@ -79,7 +82,7 @@ class Asked:
             defects=[sample for sample in folder.samples if sample.is_defect],
         )
         few = draw_few(pool, shots=self.shots, online=self.online, defects=self.test, seed=self.seed)
-        return {"few": few} | ({"whole": draw_whole(pool, seed=self.seed)} if self.whole else {})
+        return {"few": few} | ({"whole": draw_whole(pool, normals_max=STEPS[-1], seed=self.seed)} if self.whole else {})
 
 
 def report_of(outcomes: dict[str, "Outcome"]) -> dict[str, Any]:

@@ -60,8 +60,13 @@ def draw_few(pool: Pool[Shown], *, shots: int, online: int, defects: int, seed: 
     )
 
 
-def draw_whole(pool: Pool[Shown], *, seed: int) -> Shift[Shown]:
+def draw_whole(pool: Pool[Shown], *, normals_max: int, seed: int) -> Shift[Shown]:
     """Draw everything: all normals, half of the rest online, the other half to test by.
+
+    Args:
+        pool: what there is.
+        normals_max: that a teacher is fitted on; the labeler takes no more either.
+        seed: of the draw.
 
     Raises:
         TooFewError: there is nothing to halve.
@@ -73,7 +78,7 @@ def draw_whole(pool: Pool[Shown], *, seed: int) -> Shift[Shown]:
     goods, defects = _shuffled(pool.goods, rng), _shuffled(pool.defects, rng)
     half, middle = len(goods) // 2, len(defects) // 2
     return Shift(
-        normals=tuple(pool.normals),
+        normals=tuple(_shuffled(pool.normals, rng)[:normals_max]),
         online=tuple(_shuffled([*goods[:half], *defects[:middle]], rng)),
         test=(*goods[half:], *defects[middle:]),
     )

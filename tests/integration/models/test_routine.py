@@ -36,7 +36,7 @@ def draw(path: Path, seed: int, *, defect: bool = False) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stripes")
-    for index in range(6):
+    for index in range(8):
         draw(root / "train" / "good" / f"{index}.png", index)
     for index in range(6):
         draw(root / "test" / "good" / f"{index}.png", 50 + index)

@@ -15,7 +15,10 @@ def pool(normals: int = 30, goods: int = 20, defects: int = 60) -> Pool[str]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_image_has_two_roles(seed: int) -> None:
-    for shift in (draw_few(pool(), shots=10, online=12, defects=12, seed=seed), draw_whole(pool(), seed=seed)):
+    for shift in (
+        draw_few(pool(), shots=10, online=12, defects=12, seed=seed),
+        draw_whole(pool(), normals_max=100, seed=seed),
+    ):
         shown = [*shift.normals, *shift.online, *shift.test]
         assert len(shown) == len(set(shown))
 
@@ -41,7 +44,7 @@ def test_either_kind_is_shown_and_a_good_one_kept(goods: int, defects: int, bad:
 
 
 def test_the_whole_is_everything_in_halves() -> None:
-    shift = draw_whole(pool(normals=30, goods=20, defects=61), seed=0)
+    shift = draw_whole(pool(normals=30, goods=20, defects=61), normals_max=100, seed=0)
     assert len(shift.normals) == 30
     assert len(shift.online) == 10 + 30
     assert len(shift.test) == 10 + 31
@@ -68,4 +71,9 @@ def test_too_small_a_folder_is_refused_with_what_it_lacks(has: dict[str, int], w
 
 def test_nothing_to_halve_is_refused() -> None:
     with pytest.raises(TooFewError, match="3 defective images under test, 4 needed"):
-        draw_whole(pool(defects=3), seed=0)
+        draw_whole(pool(defects=3), normals_max=100, seed=0)
+
+
+def test_no_more_normals_are_drawn_than_a_teacher_takes() -> None:
+    shift = draw_whole(pool(normals=300), normals_max=100, seed=0)
+    assert len(set(shift.normals)) == 100
