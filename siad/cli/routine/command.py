@@ -37,7 +37,7 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     online: Annotated[int, typer.Option(min=3, help="Images without a label that it marks.")] = 12,
     test: Annotated[int, typer.Option(min=2, help="Defective images to test by, beside good ones.")] = 12,
     whole: Annotated[
-        bool, typer.Option(help="Then the same with the whole set: all normals, up to as many as the labeler takes.")
+        bool, typer.Option(help="Then the same with the whole set, and as many normals as the labeler takes.")
     ] = True,
     method: Annotated[str, typer.Option(help=f"Of the teacher: {', '.join(TEACHERS)}.")] = DEFAULT,
     budget: Annotated[float, typer.Option(help="Share of good parts that may be rejected.")] = 0.01,
