@@ -93,6 +93,14 @@ class Releases(Protocol):
         """What a line and product have of one kind now."""
         ...
 
+    async def left_out(self, teacher: Pointer) -> frozenset[str]:
+        """Normals that looked like defects when a teacher was fitted, by capture id.
+
+        Raises:
+            MissingError, CorruptError: its manifest can't be read.
+        """
+        ...
+
     async def point(self, weights: str, *, expected: Pointer | None, line: str, product: str, at: datetime) -> Pointer:
         """Let a segmenter serve.
 

@@ -222,7 +222,8 @@ class Training:
     async def _freeze(self, name: str, action: Freeze) -> None:
         state = action.state
         teachers = (state.teacher.weights, *state.teacher.history)
-        chosen = freeze(rows_of(state.files), state.normals, teachers=teachers, policy=self.policies.freeze)
+        normals = await self._sure(state)
+        chosen = freeze(rows_of(state.files), normals, teachers=teachers, policy=self.policies.freeze)
         if isinstance(chosen, TooFew):
             self._wait(name, chosen.reason)
             return
@@ -271,6 +272,15 @@ class Training:
             weights=judgement.weights,
             seconds=round(seconds, 1),
         )
+
+    async def _sure(self, state: State) -> list[Normal]:
+        """The normals but for those that the teacher found odd: nobody is sure of these any more."""
+        try:
+            odd = await self.releases.left_out(state.teacher)
+        except (MissingError, CorruptError) as error:
+            msg = f"teacher {state.teacher.weights} of {state.line}/{state.product} can't be read: {error}"
+            raise TransientError(msg) from error
+        return [normal for normal in state.normals if normal.capture_id not in odd]
 
     async def _release(self, line: str, product: str, weights: str, expected: Pointer | None) -> None:
         try:
