@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,9 +39,28 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         self.status, self.code, self.detail, self.headers, self.more = status, code, detail, headers, more
 
 
+PROBLEM: Final[dict[str, Any]] = {
+    "description": "Why not (RFC 9457): `type` names the kind of problem, `detail` says what to change",
+    "content": {
+        PROBLEM_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                },
+            }
+        }
+    },
+}  # of every route: FastAPI would describe its own 422 instead
+
+
 def make_app(*, stage: str, health: Health) -> FastAPI:
     """Build the app of a stage: ``/healthz``, ``/readyz``, ``/metrics``, problems and traces. Routes come on top."""
-    app = FastAPI(title=f"SIAD {stage}", docs_url="/docs", redoc_url=None)
+    app = FastAPI(title=f"SIAD {stage}", docs_url="/docs", redoc_url=None, responses={"default": PROBLEM})
     app.add_middleware(TraceMiddleware, stage=stage)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -64,7 +83,7 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
             return problem_response(503, "not-ready", f"waiting for {names}", missing=missing)
         return JSONResponse({"status": "ready", "stage": stage})
 
-    @app.get("/metrics", tags=["health"])
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     async def metrics_text() -> Response:
         """Prometheus text."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -39,7 +39,7 @@ async def scorer(world: World, port: int) -> AsyncIterator[None]:
         said = await world.serve(httpx.Request("POST", url, content=await request.body()))
         return Response(said.content, said.status_code, media_type="application/json")
 
-    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None))
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started)
     try:
