@@ -22,7 +22,6 @@ from siad.runtime.bus.settings import BusSettings
 from siad.runtime.kafka.jars import why_unavailable
 from siad.runtime.kafka.node import KafkaNode
 
-WORK, ALONE = Topic("work", "work", "ingest", ()), Topic("alone", "work", "ingest", ())
 MESSAGE_BYTES = 400  # an ImageStored has about as many
 BATCHES, BATCH = 200, 50
 SINGLES = 300
@@ -61,20 +60,17 @@ def _best(figure: str, found: list[dict[str, float]]) -> float:
 
 async def measure(bus: Bus, address: str, number: int) -> dict[str, float]:
     """All figures of one bus."""
-    await bus.create_topics([WORK, ALONE])
-    return {
-        **await _measure_many(bus, group=f"many-{number}"),
-        **await _measure_one_by_one(bus, address),
-    }
+    many, alone = (Topic(f"{name}-{number}", "work", "ingest", ()) for name in ("many", "alone"))
+    await bus.create_topics([many, alone])
+    return {**await _measure_many(bus, many), **await _measure_one_by_one(bus, alone, address)}
 
 
-async def _measure_many(bus: Bus, *, group: str) -> dict[str, float]:
+async def _measure_many(bus: Bus, topic: Topic) -> dict[str, float]:
     total = BATCHES * BATCH
-    async with bus.consumer([WORK.name], group=group, start="latest") as consumer, bus.producer() as producer:
+    async with bus.consumer([topic.name], group="many", start="earliest") as consumer, bus.producer() as producer:
         while not consumer.assigned():
             await consumer.poll(max_records=1, timeout_s=0.1)
-        await consumer.poll(max_records=1, timeout_s=1.0)  # "latest" is looked up with the first poll
-        batches = [[_message(WORK, f"k{n % 16}") for n in range(BATCH)] for _ in range(BATCHES)]
+        batches = [[_message(topic, f"k{n % 16}") for n in range(BATCH)] for _ in range(BATCHES)]
         began_s = time.perf_counter()
         for batch in batches:
             await producer.publish(batch)
@@ -96,23 +92,23 @@ async def _measure_many(bus: Bus, *, group: str) -> dict[str, float]:
     }
 
 
-async def _measure_one_by_one(bus: Bus, address: str) -> dict[str, float]:
+async def _measure_one_by_one(bus: Bus, topic: Topic, address: str) -> dict[str, float]:
     """One message at a time, to a process that waits for it."""
     reader = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.bus", "read", address, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "benchmarks.bus", "read", address, topic.name, stdout=asyncio.subprocess.PIPE
     )
     assert reader.stdout is not None
     assert await reader.stdout.readline() == b"ready\n"
     acknowledged_ms = []
     async with bus.producer() as producer:
-        await producer.publish([_message(ALONE, "first")])
+        await producer.publish([_message(topic, "first")])
         for _ in range(SINGLES):
             await asyncio.sleep(PAUSE_S)
-            message = _message(ALONE, f"{time.time_ns()}")
+            message = _message(topic, f"{time.time_ns()}")
             began_s = time.perf_counter()
             await producer.publish([message])
             acknowledged_ms.append(1000 * (time.perf_counter() - began_s))
-        await producer.publish([_message(ALONE, "last")])
+        await producer.publish([_message(topic, "last")])
     latency_ms = json.loads(await reader.stdout.readline())
     busy = json.loads(await reader.stdout.readline())
     await reader.wait()
@@ -124,14 +120,13 @@ async def _measure_one_by_one(bus: Bus, address: str) -> dict[str, float]:
     }
 
 
-async def read(address: str) -> None:
+async def read(address: str, topic: str) -> None:
     """Be the other process: how long each was on its way, and what waiting for nothing costs."""
     late_ms: list[float] = []
     bus = open_bus(BusSettings(bootstrap=address))
-    async with bus.consumer([ALONE.name], group=f"read-{time.time_ns()}", start="latest") as consumer:
+    async with bus.consumer([topic], group="read", start="earliest") as consumer:
         while not consumer.assigned():
             await consumer.poll(max_records=1, timeout_s=0.1)
-        await consumer.poll(max_records=1, timeout_s=1.0)
         print("ready", flush=True)
         is_over = False
         while not is_over:
@@ -151,4 +146,4 @@ def _message(topic: Topic, key: str) -> Message:
 
 
 if __name__ == "__main__":
-    asyncio.run(read(sys.argv[2]) if sys.argv[1:2] == ["read"] else main())
+    asyncio.run(read(*sys.argv[2:]) if sys.argv[1:2] == ["read"] else main())
