@@ -118,18 +118,18 @@ def _run(
 
 def _show(name: str, outcomes: dict[str, "Outcome"]) -> None:
     report = report_of(outcomes)
-    table = Table(title=f"{name}: the routine")
-    table.add_column("judged by images that neither has seen")
+    table = Table(title=f"{name}: the routine, judged by images that neither has seen")
+    table.add_column("", no_wrap=True)
     for title, _ in SHOWN:
         table.add_column(title, justify="right")
     for part, outcome in outcomes.items():
         shift = outcome.shift
         for detector, shown in (
             ("teacher", f"{len(shift.normals)} normals"),
-            ("segmenter", f"{len(shift.online)} images marked"),
+            ("segmenter", f"{len(shift.online)} marked"),
         ):
             figures = report[part][detector]
-            table.add_row(f"{TITLES[part]}, {detector}: {shown}", *(_number(figures[key]) for _, key in SHOWN))
+            table.add_row(f"{part} {detector}, {shown}", *(_number(figures[key]) for _, key in SHOWN))
     console.print(table)
 
 
