@@ -12,26 +12,44 @@ _SAME = 0.01
 PROJECTION = 64  # dimensions in which places are chosen; distances survive it (Johnson and Lindenstrauss 1984)
 
 
-def describe_places(outputs: list[Tensor], *, grid: tuple[int, int]) -> list[Tensor]:
-    """Average each output over its neighbourhood, bring it to one grid, and give every place unit length.
+def pool_places(output_BDhw: Tensor, *, grid: tuple[int, int]) -> Tensor:
+    """Average an output of the backbone over its neighbourhood and bring it to a grid.
 
     Args:
-        outputs: float32 [B, D, h, w] of some stages of a backbone.
-        grid: rows and columns that all are brought to.
+        output_BDhw: float32 [B, D, h, w] of one stage.
+        grid: rows and columns.
 
     Returns:
-        float32 [B, N, D] for each, N = rows * columns, of length 1.
+        float32 [B, N, D], N = rows * columns.
 
     Source:
-        Roth et al. 2022, arXiv:2106.08265, eq. 1 to 3; unit length per stage is ours.
+        Roth et al. 2022, arXiv:2106.08265, eq. 1 to 3.
     """
-    places = []
-    for output_BDhw in outputs:
-        local = functional.avg_pool2d(output_BDhw, 3, stride=1, padding=1, count_include_pad=False)
-        if local.shape[-2:] != grid:
-            local = functional.interpolate(local, size=grid, mode="bilinear", align_corners=False)
-        places.append(functional.normalize(local.flatten(2).transpose(1, 2), dim=2))
-    return places
+    local = functional.avg_pool2d(output_BDhw, 3, stride=1, padding=1, count_include_pad=False)
+    if local.shape[-2:] != grid:
+        local = functional.interpolate(local, size=grid, mode="bilinear", align_corners=False)
+    return local.flatten(2).transpose(1, 2)
+
+
+def describe_places(pooled_BND: Tensor, *, usual_D: Tensor | None = None) -> Tensor:
+    """Give every place unit length, after its image's own mean was moved to where that of the normals is.
+
+    What all places of an image share (light, focus, the camera's mood) is style, and style is no defect; the first
+    moment of an image's features holds most of it.
+
+    Args:
+        pooled_BND: float32 [B, N, D].
+        usual_D: float32 [D], the normals' mean; None leaves an image where it is, as a part of one must be.
+
+    Returns:
+        float32 [B, N, D] of length 1.
+
+    Source:
+        Huang and Belongie 2017, arXiv:1703.06868, eq. 8, without its second moment, which measured no better.
+    """
+    if usual_D is not None:
+        pooled_BND = pooled_BND - (pooled_BND.mean(1, keepdim=True) - usual_D)
+    return functional.normalize(pooled_BND, dim=2)
 
 
 def choose_places(places_PD: Tensor, *, count: int, seed: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from siad.models.teachers.memory import choose_places, describe_places, distances
+from siad.models.teachers.memory import choose_places, describe_places, distances, pool_places
 
 
 def places(count: int, width: int = 8, seed: int = 0) -> Tensor:
@@ -67,7 +67,7 @@ def test_in_a_projection_the_farthest_are_still_found() -> None:
 
 def test_places_are_means_of_their_neighbourhood_of_unit_length() -> None:
     output = torch.randn(1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    (described,) = describe_places([output], grid=(4, 5))
+    described = describe_places(pool_places(output, grid=(4, 5)))
     for row, column in ((0, 0), (2, 3), (3, 4)):
         window = output[0, :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
         mean = window.flatten(1).mean(1)
@@ -75,5 +75,15 @@ def test_places_are_means_of_their_neighbourhood_of_unit_length() -> None:
 
 
 def test_every_stage_comes_to_the_same_grid() -> None:
-    described = describe_places([torch.randn(2, 3, 8, 8), torch.randn(2, 7, 2, 2)], grid=(4, 4))
-    assert [tuple(one.shape) for one in described] == [(2, 16, 3), (2, 16, 7)]
+    pooled = [pool_places(output, grid=(4, 4)) for output in (torch.randn(2, 3, 8, 8), torch.randn(2, 7, 2, 2))]
+    assert [tuple(one.shape) for one in pooled] == [(2, 16, 3), (2, 16, 7)]
+
+
+def test_what_all_places_of_an_image_share_is_taken_off() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pooled, usual = torch.randn(2, 30, 5, generator=generator), torch.randn(5, generator=generator)
+    style = torch.tensor([[3.0, -1.0, 0.0, 2.0, 0.5]])
+    same = describe_places(pooled, usual_D=usual)
+    np.testing.assert_allclose(describe_places(pooled + style, usual_D=usual).numpy(), same.numpy(), atol=1e-5)
+    by_hand = pooled[1, 7] - pooled[1].mean(0) + usual
+    np.testing.assert_allclose(same[1, 7].numpy(), (by_hand / by_hand.norm()).numpy(), rtol=1e-4, atol=1e-6)

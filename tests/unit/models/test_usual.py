@@ -1,4 +1,4 @@
-"""What is usual: by place where there are enough normals, and never more than half believed."""
+"""What is usual: by place where there are enough normals, and never wholly believed."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def values(count: int, *, side: int = SIDE, rim: float = 0.0, seed: int = 0) -> 
     return [torch.from_numpy(one.astype(np.float32)) for one in maps]
 
 
-def test_a_place_that_is_always_high_is_judged_less_harshly_by_half() -> None:
+def test_a_place_that_is_always_high_is_judged_less_harshly_by_a_part() -> None:
     usual = Usual.by_place(values(10, rim=1.0))
     centre = usual.centre_GG
     assert float(centre[:, :8].mean() - centre[:, -8:].mean()) == pytest.approx(BELIEF * 1.0, abs=0.02)

@@ -1,0 +1,77 @@
+"""Copies of normals at other angles: made where normals lie at any angle, and only there."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from siad.models.teachers.turning import PAYS, copies_that_pay, turn, what_is_left
+
+SIDE, STRIDE = 64, 8
+
+
+def part(seed: int, *, degrees: float = 0.0) -> Tensor:
+    """A bar and a dot beside it, with some grain: float32 [3, 64, 64]."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    angle = np.deg2rad(degrees)
+    along, beside = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
+    bar = (np.abs(beside) < 5) & (np.abs(along) < 24)
+    dot = np.hypot(along - 12, beside - 14) < 6
+    grey = -0.5 + 1.0 * bar + 0.7 * dot + rng.normal(0, 0.01, (SIDE, SIDE))
+    return torch.from_numpy(grey.astype(np.float32))[None].repeat(3, 1, 1)
+
+
+def look(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
+    """Patches of 16 px every 8 px instead of a network: one stage."""
+    padded = functional.pad(inputs_BCHW[:, :1], (4, 4, 4, 4), mode="replicate")
+    patches = functional.unfold(padded, 16, stride=STRIDE).transpose(1, 2)
+    side = SIDE // STRIDE
+    return [((side, side), patches)]
+
+
+def normals(*, turned: bool, count: int = 6) -> list[Tensor]:
+    angles = np.random.default_rng(5).uniform(0, 360, count) if turned else np.zeros(count)
+    return [part(seed, degrees=float(angle)) for seed, angle in enumerate(angles)]
+
+
+def left(inputs: Sequence[Tensor]) -> float:
+    turned = [[torch.cat([look(turn(one, angle)[None])[0][1] for angle in range(30, 360, 30)])] for one in inputs]
+    return what_is_left([look(one[None]) for one in inputs], turned)
+
+
+def test_parts_that_lie_at_any_angle_are_found_again_in_turned_copies() -> None:
+    assert left(normals(turned=True)) < PAYS < left(normals(turned=False)) <= 1
+
+
+def test_copies_are_made_where_they_pay() -> None:
+    inputs = normals(turned=True)
+    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12)
+    assert [one[0].shape for one in copies] == [(11, 64, 256)] * len(inputs)
+
+
+def test_no_copies_are_made_where_parts_lie_still_or_nobody_can_tell() -> None:
+    for inputs in (normals(turned=False), normals(turned=True, count=2)):
+        assert not any(copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12))
+
+
+def test_many_normals_are_turned_less_often() -> None:
+    inputs = normals(turned=True, count=60)
+    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12)
+    assert {len(one[0]) for one in copies} == {4}
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_four_quarter_turns_lead_back(turns: int) -> None:
+    image = part(0, degrees=20)
+    for _ in range(4):
+        image = turn(image, 90.0 * turns)
+    np.testing.assert_allclose(image.numpy(), part(0, degrees=20).numpy(), atol=1e-4)
+
+
+def test_the_border_goes_on_outside() -> None:
+    image = torch.full((3, 32, 48), 0.25)
+    np.testing.assert_allclose(turn(image, 33.0).numpy(), image.numpy(), atol=1e-6)
