@@ -14,9 +14,10 @@ from scipy.stats import t as student_t
 
 SHARE_MAX: Final = 0.2  # of the normals that may be left out; where more look odd, it is the line that varies
 NORMALS_MIN: Final = 5  # fewer say nothing about what is usual
-ALPHA: Final = 1e-3  # chance that anything at all is left out of normals whose scores are log-normally distributed
-_SPREAD_MIN: Final = 0.1  # of the logarithm: normals that are nearly equal make no small difference odd
-_LOW: Final = 0.5  # of the median, to which lower scores are raised: one part without a speck makes no other odd
+ALPHA: Final = (
+    1e-3  # chance that anything at all is left out of normals the roots of whose scores are normally distributed
+)
+_SPREAD_MIN: Final = 0.05  # of the root over the median's: normals that are nearly equal make no small difference odd
 
 
 def find_odd(scores_N: Sequence[float] | NDArray[np.float64]) -> list[int]:
@@ -24,8 +25,9 @@ def find_odd(scores_N: Sequence[float] | NDArray[np.float64]) -> list[int]:
 
     The generalised extreme Studentised deviate, on the upper side: the highest score is held against mean and deviation
     of all that are left, taken out, and so on; the largest number of scores for which the test still fails is out. So
-    two defects do not hide each other. It looks at logarithms, because scores of normals are skewed: of four draws of
-    20 solar cells, the scores themselves would condemn a good cell in one, and its whole kind with it.
+    two defects do not hide each other. It looks at square roots: scores of normals are skewed, and of eight draws of
+    ten solar cells the scores themselves would condemn a good cell in one, and its whole kind with it; logarithms
+    would condemn hardly a real defect.
 
     Args:
         scores_N: image scores of normals, each by a detector that was not fitted on it; 0 or more.
@@ -41,10 +43,10 @@ def find_odd(scores_N: Sequence[float] | NDArray[np.float64]) -> list[int]:
     if count < NORMALS_MIN or float(np.median(scores)) <= 0:
         return []
     order = np.argsort(-scores, kind="stable")
-    logs = np.log(np.maximum(scores, _LOW * np.median(scores)))
+    roots = np.sqrt(np.maximum(scores, 0) / np.median(scores))
     odd = 0
     for taken in range(1, int(count * SHARE_MAX) + 1):
-        left = logs[order[taken - 1 :]]
+        left = roots[order[taken - 1 :]]
         deviate = float(left[0] - left.mean()) / max(float(left.std(ddof=1)), _SPREAD_MIN)
         if deviate > _critical(len(left)):
             odd = taken

@@ -8,13 +8,13 @@ from siad.core.outliers import ALPHA, find_odd
 
 
 def usual(count: int, seed: int = 0) -> list[float]:
-    return [float(score) for score in np.random.default_rng(seed).lognormal(0.5, 0.3, count)]
+    return [float(score) for score in np.random.default_rng(seed).normal(1.3, 0.2, count) ** 2]
 
 
 def slow_is_odd(others: list[float], score: float) -> bool:
     """Would a further draw be so high? Student's prediction bound, for the highest of all."""
-    count, logs = len(others), np.log(others)
-    far = (np.log(score) - np.mean(logs)) / (np.std(logs, ddof=1) * np.sqrt(1 + 1 / count))
+    count, roots = len(others), np.sqrt(others)
+    far = (np.sqrt(score) - np.mean(roots)) / (np.std(roots, ddof=1) * np.sqrt(1 + 1 / count))
     return bool(far > student_t.ppf(1 - ALPHA / (count + 1), count - 1))
 
 
@@ -53,6 +53,11 @@ def test_equal_normals_are_all_kept() -> None:
 def test_skewed_scores_of_good_parts_are_all_kept() -> None:
     cells = [0.5, 0.6, 0.9, 0.9, 0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.4, 1.6, 1.7, 1.8, 1.8, 2.0, 2.2, 2.4, 3.1, 5.0]
     assert find_odd(cells) == []  # measured on twenty good solar cells
+
+
+def test_a_broken_part_among_good_ones_is_found() -> None:
+    bottles = [1.62, 1.34, 1.62, 1.12, 1.29, 1.17, 1.75, 2.0, 1.39, 4.57]
+    assert find_odd(bottles) == [9]  # measured on nine good bottles and a broken one
 
 
 def test_one_score_of_nearly_nothing_makes_no_other_odd() -> None:
