@@ -120,3 +120,13 @@ def test_what_can_not_be_is_told_in_a_line(root: Path, tmp_path: Path, more: lis
     assert done.exit_code == 1
     assert said in " ".join(done.output.split())
     assert "Traceback" not in done.output
+
+
+def test_a_lone_normal_is_left_out_and_the_others_are_told_with_their_promise(root: Path, tmp_path: Path) -> None:
+    done = run(root, tmp_path, "--shots", "1,3", "--seeds", "1", "--json", "--pixels", "32")
+    assert "1 normal: no teacher" in done.stderr
+    report = json.loads(done.stdout)
+    assert report["shots"] == 3
+    assert "3 held-out normals allow nothing under 25.00%" in report["promise"]
+    assert "Send 99 normals" in report["promise"]
+    assert report["weights_mb"] > 1

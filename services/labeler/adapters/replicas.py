@@ -28,6 +28,7 @@ from siad.core.ids import WeightsId, sha256_hex
 from siad.core.images import Image, ImageError, decode_image
 from siad.core.keys import mask_key
 from siad.core.masks import encode_mask
+from siad.core.promise import promise_of
 from siad.models.bundle import GoldenError, UnusableError, open_bundle
 from siad.models.examine import Examiner
 from siad.runtime.blobs.open import open_blobs
@@ -140,6 +141,7 @@ class Fitter:
             )
         except ValueError as error:
             return {"detail": f"no {request.method} teacher can be fitted on these {len(images)} normals: {error}"}
+        log.info("teacher_fitted", line=request.line, product=request.product, promise=promise_of(bundle.manifest))
         return {"weights": Registry(self._blobs).store(bundle.manifest, bundle.parts)}
 
 

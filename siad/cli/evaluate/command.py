@@ -113,6 +113,7 @@ def _run_all(folder: Folder, settings: "Settings", numbers: list[int | None]) ->
     """Every number of shots, every seed; all normals are drawn in one way only."""
     from siad.cli.evaluate.run import draw_normals, evaluate
 
+    numbers = _fittable(numbers)
     for number in numbers:
         draw_normals(folder, shots=number, seed=0)  # refused before the first fit, not after the last
     runs: dict[str, list[Run]] = {}
@@ -135,6 +136,16 @@ def _run_all(folder: Folder, settings: "Settings", numbers: list[int | None]) ->
     return runs
 
 
+def _fittable(numbers: list[int | None]) -> list[int | None]:
+    """Without a lone normal, where other numbers are asked for too: their table should not die of it."""
+    some = [number for number in numbers if number != 1]
+    if some and len(some) < len(numbers):
+        why = "1 normal: no teacher, because nothing is left to hold out and a threshold would be a guess; left out"
+        console.print(f"[yellow]{why}", highlight=False, soft_wrap=True)
+        return some
+    return numbers
+
+
 def _show(folder: Folder, settings: "Settings", runs: dict[str, list["Run"]]) -> None:
     from siad.cli.evaluate.run import report_of
 
@@ -152,9 +163,11 @@ def _show(folder: Folder, settings: "Settings", runs: dict[str, list["Run"]]) ->
             whole = _number(report[name]) + ("" if spread is None else f" ±{spread:.3f}")
             table.add_row(title, f"[bold]{whole}", *(_number(one[name]) for one in report["classes"].values()))
         console.print(table)
+        console.print(report["promise"], highlight=False, soft_wrap=True)
     last = report_of(list(runs.values())[-1])
     console.print(
-        f"fit {last['fit_s']:.1f} s, {last['images_per_s']:.1f} images a second, {last['memory_mb']:.0f} MB at most",
+        f"fit {last['fit_s']:.1f} s, {last['images_per_s']:.1f} images a second, "
+        f"{last['memory_mb']:.0f} MB of memory at most, weights of {last['weights_mb']:.1f} MB",
         highlight=False,
     )
 

@@ -77,11 +77,12 @@ def _table(label: str, report: Mapping[str, Any]) -> str:
     lines = [_line("all", report, report["spread"], "all")]
     lines += [_line(kind, figures, {}, "") for kind, figures in report["classes"].items()]
     times = (
-        f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images a second, {report['memory_mb']:.0f} MB at "
-        f"most; mean of {report['seeds']} draws of normals"
+        f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images a second, {report['memory_mb']:.0f} MB of "
+        f"memory at most, weights of {report['weights_mb']:.1f} MB; mean of {report['seeds']} draws of normals"
     )
     return (
         f"<h2>{escape(label)} normals</h2><table><tr><th></th>{head}</tr>{''.join(lines)}</table><p>{escape(times)}</p>"
+        f"<p>{escape(report['promise'])}</p>"
     )
 
 

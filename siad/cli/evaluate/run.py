@@ -13,6 +13,7 @@ from siad.cli.evaluate.figures import Answer, Figures, figures_by_kind, figures_
 from siad.cli.evaluate.folder import Folder, FolderError, Sample, read_images, read_mask
 from siad.cli.sheet import Row, worst_first
 from siad.core.images import Image
+from siad.core.promise import promise_of
 from siad.models.bundle import open_bundle
 from siad.models.examine import Examiner
 from siad.models.teachers.methods import fit_teacher
@@ -150,10 +151,13 @@ def report_of(runs: Sequence[Run]) -> dict[str, Any]:
         run.figures.to_json() | {"images_per_s": run.judged.images_per_s, "fit_s": run.judged.fit_s} for run in runs
     ]
     by_kind = [{kind: figures.to_json() for kind, figures in run.by_kind.items()} for run in runs]
+    first = runs[0].judged.examiner.manifest
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         **mean_of(flat),
         "memory_mb": round(peak_kb / 1024, 1),
+        "weights_mb": round(sum(part.size_bytes for part in first.parts) / 1e6, 2),
+        "promise": promise_of(first),
         "classes": {kind: mean_of([one[kind] for one in by_kind]) for kind in by_kind[0]},
         "spread": spread_of(flat),
         "shots": runs[0].shots,
