@@ -4,6 +4,7 @@ Shape suffixes: H, W = size of the image; h, w = size of the map as a detector g
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from siad.core.confidence import confidence_of
 from siad.core.events import Region
-from siad.core.masks import DEFECT, regions_of
+from siad.core.masks import DEFECT, IGNORE, regions_of
 
 SMOOTHING = 3 / 256  # deviation of the Gaussian, in sides of the input
 SIDE_PX = 512  # of the input, past which it grows no more: who shows an image larger looks for smaller defects
@@ -28,20 +29,33 @@ class Finding:
     regions: tuple[Region, ...]  # of the mask, largest first
     defect_ratio: float  # 0..1, fraction of the mask's pixels that are marked
     confidence: float  # 0..1, how far all this may be believed; see ``siad.core.confidence``
+    pseudo_mask_HW: NDArray[np.uint8]  # the mask as a segmenter may learn from it: 128, ignore, where views differ
 
 
-def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_threshold: float, spread: float) -> Finding:
+def decide(
+    map_HW: NDArray[np.float32],
+    *,
+    image_threshold: float,
+    pixel_threshold: float,
+    spread: float,
+    views: Sequence[NDArray[np.float32]] = (),
+) -> Finding:
     """Decide over one image by its weights' thresholds.
 
     The image is defective where its highest score reaches ``image_threshold``. Marked are the connected parts that
     reach ``pixel_threshold`` everywhere and ``image_threshold`` somewhere, so a good image has an empty mask, and a
     defective one is not sprinkled with what would pass alone (hysteresis, Canny 1986).
 
+    Where several views made the map, a pixel that some of them would mark and some would not is to be ignored: what all
+    mark is a sure defect, what none marks surely good. A defect that they nowhere agree on stays marked as it is, or
+    there would be nothing left to learn of it, and is believed by half.
+
     Args:
         map_HW: float32 [H, W], smoothed raw scores at image size, finite.
         image_threshold: raw score.
         pixel_threshold: raw score; above ``image_threshold`` it counts as equal to it.
         spread: standard deviation of normals' image scores, over 0; the unit of confidence.
+        views: the maps that ``map_HW`` is the mean of, on its scale; float32 [H, W] each.
 
     Raises:
         ValueError: the map holds a score that is no finite number.
@@ -57,13 +71,16 @@ def decide(map_HW: NDArray[np.float32], *, image_threshold: float, pixel_thresho
         mask_HW = _mark(map_HW, low=min(pixel_threshold, image_threshold), high=image_threshold)
     else:
         mask_HW = np.zeros(map_HW.shape, np.uint8)
+    pseudo_mask_HW, agreement = _agree(mask_HW, views, image_threshold)
+    confidence = confidence_of(map_HW, mask_HW, threshold=image_threshold, spread=spread)
     return Finding(
         score=score,
         is_defect=is_defect,
         mask_HW=mask_HW,
         regions=regions_of(mask_HW, map_HW),
         defect_ratio=float(np.count_nonzero(mask_HW) / mask_HW.size),
-        confidence=confidence_of(map_HW, mask_HW, threshold=image_threshold, spread=spread),
+        confidence=confidence * (1 + agreement) / 2,
+        pseudo_mask_HW=pseudo_mask_HW,
     )
 
 
@@ -84,6 +101,22 @@ def finish_map(
     large = cv2.resize(map_hw, input_hw[::-1], interpolation=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(large, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(smooth, size_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _agree(
+    mask_HW: NDArray[np.uint8], views: Sequence[NDArray[np.float32]], threshold: float
+) -> tuple[NDArray[np.uint8], float]:
+    """The mask with what views differ on taken out, and the share of the marked that all of them mark."""
+    if not views:
+        return mask_HW, 1.0
+    marks_VHW = np.stack(views) >= threshold
+    differ_HW = marks_VHW.any(0) & ~marks_VHW.all(0)
+    is_marked_HW = mask_HW == DEFECT
+    sure = int(np.count_nonzero(is_marked_HW & ~differ_HW))
+    marked = int(np.count_nonzero(is_marked_HW))
+    if marked and not sure:
+        differ_HW &= ~is_marked_HW
+    return np.where(differ_HW, IGNORE, mask_HW).astype(np.uint8), sure / marked if marked else 1.0
 
 
 def _mark(map_HW: NDArray[np.float32], *, low: float, high: float) -> NDArray[np.uint8]:

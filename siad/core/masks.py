@@ -1,4 +1,8 @@
-"""Masks: uint8 [H, W], 0 good, 255 defect, at image size; as PNG, and as outlines. Pure."""
+"""Masks: uint8 [H, W], 0 good, 255 defect, at image size; as PNG, and as outlines. Pure.
+
+A pseudo-mask may also hold 128, ignore: nobody knows, so nothing is to be learned or measured there. People know: a
+correction has no such pixels.
+"""
 
 import cv2
 import numpy as np
@@ -9,6 +13,7 @@ from siad.core.headers import UNSUPPORTED, ImageError
 from siad.core.images import decode_image, describe_image
 
 DEFECT = 255
+IGNORE = 128
 
 
 def encode_mask(mask_HW: NDArray[np.uint8]) -> bytes:
@@ -18,19 +23,25 @@ def encode_mask(mask_HW: NDArray[np.uint8]) -> bytes:
     return bytes(data)
 
 
-def decode_mask(data: bytes) -> NDArray[np.uint8]:
+def decode_mask(data: bytes, *, may_ignore: bool = False) -> NDArray[np.uint8]:
     """Read a mask back.
 
+    Args:
+        data: PNG.
+        may_ignore: of a pseudo-mask, whose pixels may be ``IGNORE``.
+
     Raises:
-        ImageError: no image, or one that is no mask: colour, 16 bit, or other values than 0 and 255.
+        ImageError: no image, or one that is no mask: colour, 16 bit, or other values than 0 and 255 (and 128).
     """
     info = describe_image(data)
     if (info.format, info.channels, info.bits) != ("png", 1, 8):
         raise ImageError(UNSUPPORTED, f"a mask is a grey 8-bit PNG, not a {info.format} of {info.channels}x{info.bits}")
     mask_HW = decode_image(data)[:, :, 0].astype(np.uint8, copy=False)
-    odd = np.setdiff1d(mask_HW, (0, DEFECT))
+    known = (0, IGNORE, DEFECT) if may_ignore else (0, DEFECT)
+    odd = np.setdiff1d(mask_HW, known)
     if odd.size:
-        raise ImageError(UNSUPPORTED, f"a mask holds 0 and 255 alone; this one also holds {odd[:5].tolist()}")
+        told = ", ".join(str(value) for value in known)
+        raise ImageError(UNSUPPORTED, f"a mask holds {told} alone; this one also holds {odd[:5].tolist()}")
     return mask_HW
 
 

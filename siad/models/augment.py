@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from siad.core.masks import DEFECT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One image and what is believed of it."""
 
     image_CHW: NDArray[np.uint8]
-    mask_HW: NDArray[np.uint8]  # 0 good, 255 defect, at the same size
+    mask_HW: NDArray[np.uint8]  # 0 good, 128 ignore, 255 defect, at the same size
     weight: float  # 0..1, how far it is believed
 
 
@@ -44,7 +46,7 @@ def make_defect(example: Example, rng: np.random.Generator) -> Example:
     return replace(
         example,
         image_CHW=np.clip(mixed_CHW, 0, 255).astype(np.uint8),
-        mask_HW=np.where(shape_HW, 255, 0).astype(np.uint8),
+        mask_HW=np.where(shape_HW, DEFECT, example.mask_HW).astype(np.uint8),
     )
 
 

@@ -3,7 +3,7 @@
 Shape suffixes: B = batch, C = channels, H, W = size of the network's input, h, w = size of the map.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -20,4 +20,13 @@ class Detector(Protocol):
         Returns:
             float32 [B, h, w], raw scores, finite, unsmoothed; h and w may be any even part of H and W.
         """
+        ...
+
+
+@runtime_checkable
+class ManyViews(Protocol):
+    """A detector whose score is the mean of several views; where they differ, nobody knows."""
+
+    def views(self, images_BCHW: Tensor) -> Tensor:
+        """Each view's scores on the common scale: float32 [V, B, h, w]; their mean over V is the score."""
         ...

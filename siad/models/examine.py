@@ -20,7 +20,7 @@ from siad.core.interest import EVERYTHING, Interest
 from siad.core.manifest import Manifest
 from siad.core.preprocess import STRIDE_PX, preprocess
 from siad.core.tiles import Tile, plan_tiles, stitch
-from siad.models.detector import Detector
+from siad.models.detector import Detector, ManyViews
 
 TILE_PX: Final = 1024  # of the input; a tile of so many squared takes 0.6 GB in the widest stage of the backbone
 OVERLAP_PX: Final = 128  # what a place of the deepest stage used mostly looks at
@@ -36,63 +36,100 @@ class Examiner:
 
     def examine(self, images: Sequence[Image]) -> list[Finding]:
         """Judge decoded images, uint8 or uint16 [H, W, C], of any sizes, in their order."""
-        return [self.decide(map_HW) for map_HW in self.maps(images)]
+        every = view_maps(self._detector, images, input_px=self.manifest.input_px, interest=self._interest())
+        return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in every]
 
-    def decide(self, map_HW: NDArray[np.float32]) -> Finding:
-        """Judge by a map that ``maps`` gave."""
+    def decide(self, map_HW: NDArray[np.float32], *, views: Sequence[NDArray[np.float32]] = ()) -> Finding:
+        """Judge by a map that ``maps`` gave, and by the views that it is the mean of, if several."""
         manifest = self.manifest
         return decide(
             map_HW,
             image_threshold=manifest.image_threshold,
             pixel_threshold=manifest.pixel_threshold,
             spread=manifest.spread,
+            views=views,
         )
 
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """Score decoded images: float32 [H, W] raw scores each, smoothed, at image size."""
-        interest = Interest(self.manifest.region)
-        return score_maps(self._detector, images, input_px=self.manifest.input_px, interest=interest)
+        return score_maps(self._detector, images, input_px=self.manifest.input_px, interest=self._interest())
+
+    def _interest(self) -> Interest:
+        return Interest(self.manifest.region)
 
 
 def score_maps(
     detector: Detector, images: Sequence[Image], *, input_px: int, interest: Interest = EVERYTHING
 ) -> list[NDArray[np.float32]]:
     """Score decoded images with a detector that may not have a manifest yet; as ``Examiner.maps``."""
+    return [_mean(views) for views in view_maps(detector, images, input_px=input_px, interest=interest)]
+
+
+def view_maps(
+    detector: Detector, images: Sequence[Image], *, input_px: int, interest: Interest
+) -> list[list[NDArray[np.float32]]]:
+    """Score decoded images: of each its views, float32 [H, W]; one, where the detector has no several."""
     cuts = [interest.cut(image_HWC) for image_HWC in images]
     inputs = [preprocess(cut_hwC, input_px=input_px) for cut_hwC in cuts]
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, input_CHW in enumerate(inputs):
         alike[input_CHW.shape].append(index)
-    maps: dict[int, NDArray[np.float32]] = {}
+    found: dict[int, list[NDArray[np.float32]]] = {}
     for indices in alike.values():
         for start in range(0, len(indices), BATCH_MAX):
             batch = indices[start : start + BATCH_MAX]
-            maps_Bhw = _score(detector, np.stack([inputs[index] for index in batch]))
-            for index, map_hw in zip(batch, maps_Bhw, strict=True):
-                maps[index] = finish_map(
-                    map_hw,
-                    input_hw=(inputs[index].shape[1], inputs[index].shape[2]),
-                    size_px=(cuts[index].shape[0], cuts[index].shape[1]),
-                )
+            maps_BVhw = _score(detector, np.stack([inputs[index] for index in batch]))
+            for index, maps_Vhw in zip(batch, maps_BVhw, strict=True):
+                input_hw, size_px = inputs[index].shape[1:], cuts[index].shape[:2]
+                found[index] = [_finished(map_hw, input_hw, size_px) for map_hw in maps_Vhw]
     return [
-        interest.put_back(maps[index], (image_HWC.shape[0], image_HWC.shape[1]))
+        [interest.put_back(map_HW, (image_HWC.shape[0], image_HWC.shape[1])) for map_HW in found[index]]
         for index, image_HWC in enumerate(images)
     ]
 
 
+def _mean(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return views[0] if len(views) == 1 else np.asarray(np.mean(views, axis=0), np.float32)
+
+
+def _finished(map_hw: NDArray[np.float32], input_hw: tuple[int, ...], size_px: tuple[int, ...]) -> NDArray[np.float32]:
+    return finish_map(map_hw, input_hw=(input_hw[0], input_hw[1]), size_px=(size_px[0], size_px[1]))
+
+
 def _score(detector: Detector, inputs_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Raw maps: float32 [B, h, w] as the detector gives them; [B, H, W] of an input so large that it is tiled."""
+    """Raw maps: float32 [B, V, h, w] as the detector gives them; [B, V, H, W] of an input so large that it is tiled."""
     height, width = inputs_BCHW.shape[2:]
     with torch.inference_mode():
         if height * width <= TILE_PX**2:
-            return np.asarray(detector.score(torch.from_numpy(inputs_BCHW)).float().cpu().numpy())
+            return _views(detector, inputs_BCHW)
         tiles = _tiles(height, width)
-        maps: list[list[NDArray[np.float32]]] = [[] for _ in inputs_BCHW]  # by image, then by tile
-        for tile in tiles:
-            piece_BCHW = np.ascontiguousarray(inputs_BCHW[:, :, *tile.box])
-            for index, map_hw in enumerate(detector.score(torch.from_numpy(piece_BCHW)).float().cpu().numpy()):
-                maps[index].append(cv2.resize(map_hw, (tile.width, tile.height), interpolation=cv2.INTER_LINEAR))
-    return np.stack([stitch(of_image, tiles, (height, width)) for of_image in maps])
+        pieces = [
+            _views(detector, np.ascontiguousarray(inputs_BCHW[:, :, *tile.box])) for tile in tiles
+        ]  # [B, V, h, w]
+    count, views = pieces[0].shape[:2]
+    whole = [
+        _stitched([piece_BVhw[index, view] for piece_BVhw in pieces], tiles, (height, width))
+        for index in range(count)
+        for view in range(views)
+    ]
+    return np.stack(whole).reshape(count, views, height, width)
+
+
+def _stitched(
+    maps: Sequence[NDArray[np.float32]], tiles: Sequence[Tile], size_px: tuple[int, int]
+) -> NDArray[np.float32]:
+    large = [
+        np.asarray(cv2.resize(map_hw, (tile.width, tile.height), interpolation=cv2.INTER_LINEAR), np.float32)
+        for map_hw, tile in zip(maps, tiles, strict=True)
+    ]
+    return stitch(large, tiles, size_px)
+
+
+def _views(detector: Detector, inputs_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    images_BCHW = torch.from_numpy(inputs_BCHW)
+    if isinstance(detector, ManyViews):
+        return np.asarray(detector.views(images_BCHW).transpose(0, 1).float().cpu().numpy())
+    return np.asarray(detector.score(images_BCHW)[:, None].float().cpu().numpy())
 
 
 def _tiles(height: int, width: int) -> list[Tile]:

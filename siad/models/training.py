@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siad.core.decide import SMOOTHING
+from siad.core.masks import DEFECT, IGNORE
 from siad.models.augment import Example, make_defect, vary
 from siad.models.segmenter import STRIDE, Segmenter
 
@@ -131,7 +132,7 @@ class Training:
         for index in rng.permutation(len(examples))[:count].tolist():
             example = examples[index]
             shown.append((self._seen, index, example if first else vary(example, rng)))
-            if not example.mask_HW.any():
+            if not (example.mask_HW == DEFECT).any():
                 shown.append((self._made, index, make_defect(vary(example, rng), rng)))
         for start in range(0, len(shown), self.recipe.batch):
             part = shown[start : start + self.recipe.batch]
@@ -214,19 +215,22 @@ def segmentation_loss(logits_Bhw: Tensor, masks_BHW: Tensor, beliefs_B: Tensor, 
 
     Args:
         logits_Bhw: float32, stride 8.
-        masks_BHW: uint8, 0 good, 255 defect.
+        masks_BHW: uint8, 0 good, 255 defect, 128 ignore: such places count for nothing, nor for the image's score.
         beliefs_B: float32, 0..1, how far each example is believed.
         recipe: the shares.
     """
-    cover_Bhw = functional.avg_pool2d((masks_BHW > 0).float()[:, None], STRIDE)[:, 0]
+    cover_Bhw = functional.avg_pool2d((masks_BHW == DEFECT).float()[:, None], STRIDE)[:, 0]
     target_Bhw = (cover_Bhw >= _COVER).float()
+    ignored_Bhw = functional.max_pool2d((masks_BHW == IGNORE).float()[:, None], STRIDE)[:, 0] * (1 - target_Bhw)
+    counts_Bhw = 1 - torch.maximum(_rim(target_Bhw), ignored_Bhw)
     is_defect_B = (target_Bhw.flatten(1).sum(1) > 0).float()
-    inside_Bhw = target_Bhw * (1 - _rim(target_Bhw)) * beliefs_B[:, None, None]
+    inside_Bhw = target_Bhw * counts_Bhw * beliefs_B[:, None, None]
     around_B = torch.where(is_defect_B > 0, recipe.outside, 1.0) * beliefs_B
-    outside_Bhw = (1 - target_Bhw) * (1 - _rim(target_Bhw)) * around_B[:, None, None]
+    outside_Bhw = (1 - target_Bhw) * counts_Bhw * around_B[:, None, None]
     entropy_Bhw = functional.binary_cross_entropy_with_logits(logits_Bhw, target_Bhw, reduction="none")
     pixels = 0.5 * (_mean(entropy_Bhw, inside_Bhw) + _mean(entropy_Bhw, outside_Bhw))
-    scores_B = image_scores(logits_Bhw)
+    lowest_B11 = logits_Bhw.detach().amin((1, 2), keepdim=True)
+    scores_B = image_scores(torch.where(ignored_Bhw > 0, lowest_B11, logits_Bhw))
     images_B = functional.binary_cross_entropy_with_logits(scores_B, is_defect_B, reduction="none")
     dice = _dice(logits_Bhw, target_Bhw, inside_Bhw + outside_Bhw)
     return (1 - recipe.image_share) * (pixels + 0.5 * dice) + recipe.image_share * _mean(images_B, beliefs_B)

@@ -216,7 +216,7 @@ class Scorer:
         return await examine_batch(items, run=partial(self._run, self._network))
 
     def _store(self, request: DrawRequest, examiner: Examiner, finding: Finding) -> dict[str, Any]:
-        data = encode_mask(finding.mask_HW)
+        data = encode_mask(finding.pseudo_mask_HW)
         key = mask_key(request.line, request.capture_id, request.weights)
         self._blobs.put(key, data, content_type="image/png")
         return {

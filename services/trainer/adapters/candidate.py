@@ -22,6 +22,7 @@ from siad.core.events import WeightsKind
 from siad.core.images import DECODER_VERSION, Image
 from siad.core.interest import EVERYTHING, Interest
 from siad.core.manifest import Manifest
+from siad.core.masks import DEFECT, IGNORE
 from siad.core.preprocess import PREPROCESS_VERSION, input_size, preprocess
 from siad.core.scores import choose_threshold, image_auroc
 from siad.models.augment import Example
@@ -74,12 +75,19 @@ def examples_of(chosen: TrainingSet, look: Look, *, input_px: int) -> list[Examp
 def _example(member: Member, image_HWC: Image, mask_hw: NDArray[np.uint8] | None, *, input_px: int) -> Example:
     height, width = input_size(*image_HWC.shape[:2], input_px=input_px)
     mask_HW = np.zeros((height, width), np.uint8)
-    if mask_hw is not None and member.role is Role.DEFECT:
+    if mask_hw is not None:
         # by area, so that a thin scratch does not fall between two pixels
-        cover_HW = cv2.resize(mask_hw.astype(np.float32) / 255, (width, height), interpolation=cv2.INTER_AREA)
-        mask_HW = np.where(cover_HW >= min(0.5, float(cover_HW.max())), 255, 0).astype(np.uint8)
+        mask_HW[_share(mask_hw == IGNORE, (width, height)) > 0] = IGNORE
+        cover_HW = _share((mask_hw == DEFECT) & (member.role is Role.DEFECT), (width, height))
+        if cover_HW.any():
+            mask_HW[cover_HW >= min(0.5, float(cover_HW.max()))] = DEFECT
     small = bytes_of(preprocess(image_HWC, input_px=input_px))
     return Example(image_CHW=small, mask_HW=mask_HW, weight=member.weight)
+
+
+def _share(marked_hw: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:
+    """How much of each pixel of a smaller mask, width and height, is marked: float32, 0..1."""
+    return np.asarray(cv2.resize(marked_hw.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _reshaped(example: Example, shape: tuple[int, ...]) -> Example:
@@ -96,9 +104,9 @@ def score_held_out(chosen: TrainingSet, look: Look, scorers: Mapping[str, Scorer
     for member, (image_HWC, mask_hw) in look(members):
         for name, scorer in scorers.items():
             [map_hw] = scorer([image_HWC])
-            scored[name].append(
-                Scored(member=member, score=float(map_hw.max()), map_P=_shrunk(map_hw), mask_P=_marked(mask_hw, member))
-            )
+            known_P, mask_P = _known(mask_hw), _marked(mask_hw, member)
+            map_P = _shrunk(map_hw)[known_P]
+            scored[name].append(Scored(member=member, score=float(map_hw.max()), map_P=map_P, mask_P=mask_P[known_P]))
     return scored
 
 
@@ -109,7 +117,14 @@ def _shrunk(map_hw: NDArray[np.float32]) -> NDArray[np.float32]:
 def _marked(mask_hw: NDArray[np.uint8] | None, member: Member) -> NDArray[np.bool_]:
     if mask_hw is None or member.role is not Role.DEFECT:
         return np.zeros(_MAP_PX * _MAP_PX, np.bool_)
-    return _shrunk(mask_hw.astype(np.float32)) >= 127.5
+    return _shrunk((mask_hw == DEFECT).astype(np.float32)) >= 0.5
+
+
+def _known(mask_hw: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
+    """Where the teacher's views agreed; all of it, if that left nothing."""
+    everywhere = np.ones(_MAP_PX * _MAP_PX, np.bool_)
+    known_P = everywhere if mask_hw is None else _shrunk((mask_hw == IGNORE).astype(np.float32)) < 0.5
+    return known_P if known_P.any() else everywhere
 
 
 def thresholds_of(scored: Iterable[Scored], *, budget: float) -> tuple[float, float, float | None, tuple[float, ...]]:

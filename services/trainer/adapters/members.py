@@ -37,7 +37,7 @@ class StoredMembers:
             image_HWC = decode_image(self._read(member.image_uri, member.image_id))
             if not member.mask_uri:
                 return image_HWC, None
-            return image_HWC, decode_mask(self._read(member.mask_uri, member.mask_sha256))
+            return image_HWC, decode_mask(self._read(member.mask_uri, member.mask_sha256), may_ignore=True)
         except (MissingError, CorruptError, ImageError) as error:
             log.error("member_left_out", capture_id=member.capture_id, reason=str(error))
             return None

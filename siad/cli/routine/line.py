@@ -75,7 +75,7 @@ def label(teacher: Examiner, samples: Sequence[Sample]) -> list[Labelled]:
             score=finding.score,
             defect_ratio=finding.defect_ratio,
             confidence=finding.confidence,
-            mask_HW=finding.mask_HW,
+            mask_HW=finding.pseudo_mask_HW,
         )
         for sample in samples
         for finding in teacher.examine(read_images([sample.path])[0])

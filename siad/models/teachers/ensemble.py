@@ -9,7 +9,8 @@ A place that both call odd keeps its score, one that a single member calls odd g
 experts (Kuncheva 2004, Combining pattern classifiers, chapter 5), which pays as far as their errors differ, so the
 members should be of different kinds. The default asks what was remembered and what was predicted.
 
-``views`` gives both members' own maps, for those who want to know where they disagree.
+``views`` gives both members' own maps; where they differ, the pseudo-mask's pixels are to be ignored
+(docs/adr/0013-pixels-to-ignore.md).
 """
 
 import importlib

@@ -144,3 +144,22 @@ def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
     assert examiner.examine([part_image(5)])[0].score == pytest.approx(-2.0, abs=1e-4)  # it has learned nothing
     again, _ = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
     assert again.manifest.weights == manifest.weights
+
+
+def test_what_the_teacher_was_unsure_of_is_neither_learnt_nor_measured() -> None:
+    mask_hw = np.zeros((128, 128), np.uint8)
+    mask_hw[:32, :32], mask_hw[:32, 32:64] = 255, 128
+    image_HWC = np.full((128, 128, 1), 100, np.uint8)
+
+    def look(members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+        return ((one, (image_HWC, mask_hw)) for one in members)
+
+    for role in (Role.DEFECT, Role.GOOD):
+        kept = TrainingSet(members=(member(1, role, Use.TRAIN), member(2, role, Use.CHECK)))
+        [example] = examples_of(kept, look, input_px=64)
+        assert (example.mask_HW[:16, 16:32] == 128).all()
+        assert (example.mask_HW[:16, :16] == (255 if role is Role.DEFECT else 0)).all()
+        found = score_held_out(kept, look, {"it": lambda images: [np.zeros((128, 128), np.float32) for _ in images]})
+        [one] = found["it"]
+        assert len(one.map_P) == len(one.mask_P) == 64 * 64 - 16 * 16
+        assert int(one.mask_P.sum()) == (16 * 16 if role is Role.DEFECT else 0)

@@ -128,3 +128,38 @@ def test_bytes_come_back_as_what_preprocessing_gave() -> None:
     pixels = np.arange(256, dtype=np.float32).reshape(1, 16, 16)
     given = ((pixels - 127) / 128).astype(np.float32)
     assert np.array_equal(normalise(torch.from_numpy(bytes_of(given))).numpy(), given)
+
+
+def ignoring(logits_inside: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A marked square and, apart from it, a place to ignore where the network says as it likes."""
+    mask = marked()
+    mask[:, 48:64, 48:64] = 128
+    logits = torch.full((1, 8, 8), -3.0)
+    logits[:, 6:8, 6:8] = logits_inside
+    return logits.requires_grad_(), mask
+
+
+@pytest.mark.parametrize("image_share", [0.0, 0.5])
+def test_pixels_to_ignore_teach_nothing_whatever_is_said_there(image_share: float) -> None:
+    losses = []
+    for inside in (-3.0, 0.0, 8.0):
+        logits, mask = ignoring(inside)
+        loss = segmentation_loss(logits, mask, torch.ones(1), Recipe(image_share=image_share))
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(float(loss.detach()))
+        assert logits.grad is not None
+        assert not logits.grad[:, 6:8, 6:8].any()
+        assert logits.grad[:, 2:5, 2:5].any()
+    assert losses == pytest.approx([losses[0]] * 3)
+
+
+def test_a_good_example_with_pixels_to_ignore_is_still_a_good_one() -> None:
+    rng = np.random.default_rng(0)
+    good = example(1, defect=False)
+    mask_HW = good.mask_HW.copy()
+    mask_HW[:16] = 128
+    unsure = Example(image_CHW=good.image_CHW, mask_HW=mask_HW, weight=1.0)
+    assert Training(new_segmenter(), RECIPE, CPU).run_epoch([unsure, example(3, defect=False)]) > 0
+    made = make_defect(unsure, rng)
+    assert set(np.unique(made.mask_HW)) <= {0, 128, 255}
+    assert (made.mask_HW == 255).any()

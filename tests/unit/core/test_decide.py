@@ -1,5 +1,7 @@
 """Decisions: what is told follows from the map and two thresholds."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -85,3 +87,45 @@ def test_finishing_keeps_a_peak_in_its_place() -> None:
     y, x = np.unravel_index(int(finished.argmax()), finished.shape)
     assert abs(y + 0.5 - 2.5 * 40) <= 5  # half a pixel of the input: the peak is flat there
     assert abs(x + 0.5 - 9.5 * 40) <= 5
+
+
+def two_views(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    views = [np.random.default_rng((seed, view)).random((20, 30)).astype(np.float32) for view in range(2)]
+    return np.mean(views, axis=0).astype(np.float32), views
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_views_differ_pixels_are_to_be_ignored_and_nowhere_else(seed: int) -> None:
+    map_HW, views = two_views(seed)
+    finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.8, spread=1.0, views=views)
+    assert finding.is_defect
+    for (y, x), value in np.ndenumerate(finding.pseudo_mask_HW):
+        marks = [bool(view[y, x] >= np.float32(0.8)) for view in views]
+        assert value == (255 if all(marks) and finding.mask_HW[y, x] else 128 if any(marks) and not all(marks) else 0)
+    assert set(np.unique(finding.mask_HW)) == {0, 255}  # what is told of the part is what it was
+
+
+def test_a_good_image_that_one_view_marks_is_ignored_there() -> None:
+    views = [scores((3, 4, 3.0)), scores()]
+    finding = decide(np.mean(views, axis=0), image_threshold=2.0, pixel_threshold=2.0, spread=1.0, views=views)
+    assert not finding.is_defect
+    assert np.argwhere(finding.pseudo_mask_HW == 128).tolist() == [[3, 4], [3, 5], [4, 4], [4, 5]]
+    assert not (finding.pseudo_mask_HW == 255).any()
+
+
+def test_a_defect_that_views_nowhere_agree_on_stays_marked_and_is_believed_by_half() -> None:
+    views = [scores((3, 4, 9.0)), scores()]
+    map_HW = np.mean(views, axis=0)
+    decide_it = partial(decide, map_HW, image_threshold=2.0, pixel_threshold=2.0, spread=1.0)
+    finding, alone = decide_it(views=views), decide_it()
+    assert np.count_nonzero(finding.pseudo_mask_HW == 255) == 4
+    assert finding.confidence == pytest.approx(alone.confidence / 2)
+
+
+def test_views_that_agree_change_nothing() -> None:
+    views = [scores((3, 4, 3.0)), scores((3, 4, 5.0))]
+    map_HW = np.mean(views, axis=0)
+    decide_it = partial(decide, map_HW, image_threshold=2.0, pixel_threshold=2.0, spread=1.0)
+    finding, alone = decide_it(views=views), decide_it()
+    np.testing.assert_array_equal(finding.pseudo_mask_HW, alone.mask_HW)
+    assert finding.confidence == alone.confidence

@@ -28,7 +28,13 @@ class Teacher:
         mask_HW = np.zeros((1, 1), np.uint8)
         return [
             Finding(
-                score=pixel + self.shift, is_defect=False, mask_HW=mask_HW, regions=(), defect_ratio=0.0, confidence=1.0
+                score=pixel + self.shift,
+                is_defect=False,
+                mask_HW=mask_HW,
+                regions=(),
+                defect_ratio=0.0,
+                confidence=1.0,
+                pseudo_mask_HW=mask_HW,
             )
             for pixel in pixels
         ]

@@ -113,3 +113,38 @@ def test_a_region_is_all_that_is_looked_at() -> None:
 
 def test_of_no_images_there_are_no_maps() -> None:
     assert score_maps(Brightness(), [], input_px=64) == []
+
+
+class Halves:
+    """Two views: the brightness, and its reverse; their mean is nothing."""
+
+    def views(self, images_BCHW: Tensor) -> Tensor:
+        bright_Bhw = torch.nn.functional.avg_pool2d(images_BCHW.mean(1, keepdim=True), 8)[:, 0]
+        return torch.stack((bright_Bhw, -0.5 * bright_Bhw))
+
+    def score(self, images_BCHW: Tensor) -> Tensor:
+        return self.views(images_BCHW).mean(0)
+
+
+def noise(height: int, width: int, *, seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 1)).astype(np.uint8)
+
+
+def test_a_map_of_several_views_is_their_mean_in_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [noise(64, 64, seed=0), noise(64, 128, seed=1), noise(64, 64, seed=2)]
+    for tile_px in (1024, 32):
+        monkeypatch.setattr(examine, "TILE_PX", tile_px)
+        monkeypatch.setattr(examine, "OVERLAP_PX", 0)
+        alone = score_maps(Brightness(), images, input_px=64)
+        for map_HW, expected in zip(score_maps(Halves(), images, input_px=64), alone, strict=True):
+            np.testing.assert_allclose(map_HW, expected / 4, atol=1e-6)
+
+
+def test_what_views_differ_on_is_in_the_pseudo_mask_and_not_in_the_mask() -> None:
+    image = flat(64, 64, 127)
+    image[16:48, 16:48] = 255
+    examiner = Examiner(replace(MANIFEST, image_threshold=0.3, pixel_threshold=0.3), Halves())
+    [finding] = examiner.examine([image])
+    assert not finding.is_defect
+    assert (finding.pseudo_mask_HW[28:36, 28:36] == 128).all()
+    assert not finding.mask_HW.any()
