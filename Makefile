@@ -13,6 +13,7 @@ help:
 	@echo "make test    install, run every test (real Kafka where there is Java, store and Ray)"
 	@echo "make chaos   2,000 captures while everything is killed with kill -9; writes var/chaos/report.json"
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
+	@echo "make bench   quality floors of the teachers on real images in ../shared/data, then speed; some ten minutes"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
 	@echo "make protos  write siad/v1 anew from protos/"
 	@echo "make clean   remove .venv, var and caches"
@@ -55,6 +56,12 @@ chaos: $(STAMP)
 
 soak: $(STAMP)
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+bench: $(STAMP)
+	@echo "==> [1/2] quality floors on real images (skipped, with the reason, where they are not there)"
+	@$(BIN)/pytest tests/bench -m bench -s -rs --durations=0 $(ARGS)
+	@echo "==> [2/2] scoring beside the bare backbone, in one run"
+	@$(BIN)/python -m benchmarks.teacher --speed
 
 protos: $(STAMP)
 	@$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
