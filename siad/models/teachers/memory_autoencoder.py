@@ -11,6 +11,9 @@ place z [C] of the latent image is replaced by a mixture of few of N remembered 
 The temperature lets a place choose among slots that are alike, which normals of one part are: with t = 1 all weights
 are nearly equal, the shrinkage takes half of them, and every place gets the mean. The residual is the autoencoder's.
 
+``Recipe.adversarial`` adds the critic of Niu et al. 2021 (``critic.py``), and makes it a memory-augmented adversarial
+autoencoder as theirs is; ``ADVERSARIAL`` is a recipe with it.
+
 Shape suffixes: B = batch, C = channels, h, w = grid of stride 16, P = B * h * w, N = slots.
 """
 
@@ -40,6 +43,7 @@ from siad.models.teachers.reconstruction import (
 
 METHOD: Final = MEMORY_AUTOENCODER
 DEFAULT: Final = Recipe(latent=64, slots=256)
+ADVERSARIAL: Final = replace(DEFAULT, adversarial=0.02)
 TEMPERATURE: Final = 0.1
 _ENTROPY: Final = 2e-4
 _SMALL: Final = 1e-12
