@@ -41,6 +41,6 @@ def say_promise(*, budget: float, held_out: int, promised: float | None) -> str:
         return f"at most {promised:.2%} of good parts like these {held_out} normals are rejected, on average over draws"
     least = 1 / (held_out + 1)
     return (
-        f"{budget:.2%} of rejected good parts can't be promised: {held_out} held-out normals allow nothing under "
+        f"a false-reject rate of {budget:.2%} can't be promised: {held_out} held-out normals allow nothing under "
         f"{least:.2%}; the threshold is an estimate. Send {normals_needed(budget)} normals, or ask for {least:.2%}"
     )

@@ -76,9 +76,10 @@ def _table(label: str, report: Mapping[str, Any]) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for _, title in FIGURES)
     lines = [_line("all", report, report["spread"], "all")]
     lines += [_line(kind, figures, {}, "") for kind, figures in report["classes"].items()]
+    draws = "one draw" if report["seeds"] == 1 else f"mean of {report['seeds']} draws"
     times = (
         f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images a second, {report['memory_mb']:.0f} MB of "
-        f"memory at most, weights of {report['weights_mb']:.1f} MB; mean of {report['seeds']} draws of normals"
+        f"memory at most, weights of {report['weights_mb']:.1f} MB; {draws} of normals"
     )
     return (
         f"<h2>{escape(label)} normals</h2><table><tr><th></th>{head}</tr>{''.join(lines)}</table><p>{escape(times)}</p>"
