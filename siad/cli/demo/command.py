@@ -215,7 +215,8 @@ def training_captures(blobs: Blobs) -> set[str]:
     from pyarrow import parquet
 
     captures: set[str] = set()
-    for info in blobs.list(f"training-sets/{LINE}/{PRODUCT}/"):
+    sets = (info for info in blobs.list(f"training-sets/{LINE}/{PRODUCT}/") if info.key.endswith(".parquet"))
+    for info in sets:  # beside each lies the list of its captures, which retention reads
         table = parquet.read_table(io.BytesIO(blobs.get(info.key).data), columns=["capture_id"])
         captures |= set(table.column("capture_id").to_pylist())
     return captures
