@@ -70,7 +70,7 @@ class Health:
     async def missing(self) -> dict[str, str]:
         """What is not ready, by check; empty where all is."""
         found = {}
-        for name, check in self.checks.items():
+        for name, check in list(self.checks.items()):
             try:
                 await check()
             except (TransientError, PermissionError) as error:

@@ -92,3 +92,16 @@ async def test_ready_is_when_every_check_holds(health: Health) -> None:
     assert await health.missing() == {"store": "bucket siad refused"}
     broken.clear()
     assert await health.missing() == {}
+
+
+async def test_a_check_that_is_added_while_others_are_asked_disturbs_nobody(health: Health) -> None:
+    async def away() -> None:
+        msg = "the broker is away"
+        raise TransientError(msg)
+
+    async def slow() -> None:
+        health.checks["store"] = away  # as a stage does that is still starting
+
+    health.checks["bus"] = slow
+    assert await health.missing() == {}
+    assert await health.missing() == {"store": "the broker is away"}
