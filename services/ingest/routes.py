@@ -70,7 +70,8 @@ def add_routes(app: FastAPI, desk: Desk) -> None:
     app.add_exception_handler(PermissionError, _on_store_refusal)
     app.add_exception_handler(MissingError, _on_store_refusal)
     app.add_exception_handler(CorruptError, _on_corrupt)
-    app.include_router(_line_routes(desk))
+    app.include_router(_line_reads(desk))
+    app.include_router(_line_changes(desk))
     app.include_router(_image_routes(desk))
 
 
@@ -84,7 +85,7 @@ def _conditions(
 Said = Annotated[Conditions, Depends(_conditions)]
 
 
-def _line_routes(desk: Desk) -> APIRouter:
+def _line_reads(desk: Desk) -> APIRouter:
     router = APIRouter(prefix="/v1/lines", tags=["lines"])
 
     @router.get("")
@@ -110,6 +111,12 @@ def _line_routes(desk: Desk) -> APIRouter:
             return Response(status_code=304, headers=_etag(state))  # type: ignore[return-value] # as FastAPI allows
         response.headers.update(_etag(state))
         return LineAnswer.of(state.settings)
+
+    return router
+
+
+def _line_changes(desk: Desk) -> APIRouter:
+    router = APIRouter(prefix="/v1/lines", tags=["lines"])
 
     @router.put(
         "/{line}",
