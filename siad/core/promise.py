@@ -2,9 +2,10 @@
 
 A threshold at a conformal quantile of n held-out normals keeps its budget for a further good part, whatever the
 distribution, if that part is like them. It holds on average over draws of normals: one draw's true rate scatters about
-it, the more the fewer normals there are. Where every normal is held out in turn, the scores come from memories that
-differ by one image each, and theory guarantees no more than twice the budget (Barber et al. 2021, theorem 1); what is
-promised here is what such folds keep in practice, and ``benchmarks/coverage.py`` shows how they keep it.
+it, the more the fewer normals there are. Feature memory and template hold out every normal in turn and then judge by a
+memory of all: of that there is no such theorem (of the jackknife+, its nearest kin, one that guarantees no more than
+twice the budget: Barber et al. 2021, theorem 1), so there the sentence says what to expect and no more, and
+``benchmarks/coverage.py`` shows how it is kept.
 
 Sources: Vovk, Gammerman and Shafer 2005 (split conformal prediction); Vovk 2015 (cross-conformal predictors); Barber,
 Candes, Ramdas and Tibshirani 2021, arXiv:1905.02928 (the jackknife+).
@@ -38,7 +39,10 @@ def say_promise(*, budget: float, held_out: int, promised: float | None) -> str:
         promised: what the manifest promises; None where they were too few.
     """
     if promised is not None:
-        return f"at most {promised:.2%} of good parts like these {held_out} normals are rejected, on average over draws"
+        return (
+            f"expect at most {promised:.2%} of good parts like these {held_out} normals to be rejected, as a mean over "
+            "draws of normals; this draw's own rate may lie over it"
+        )
     least = 1 / (held_out + 1)
     return (
         f"a false-reject rate of {budget:.2%} can't be promised: {held_out} held-out normals allow nothing under "
