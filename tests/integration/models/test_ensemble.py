@@ -1,10 +1,14 @@
 """Two that look at one part: on one scale, as the mean, and never one method twice."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from siad.models.teachers.ensemble import Ensemble, Recipe, own_maps
+from siad.core.images import Image
+from siad.models.bundle import open_bundle
+from siad.models.teachers import feature_memory, template
+from siad.models.teachers.ensemble import Ensemble, Recipe, fit, own_maps
 
 
 class Spot:
@@ -51,3 +55,35 @@ def test_members_that_do_not_differ_are_refused(members: tuple[str, str]) -> Non
 def test_an_unknown_member_is_named() -> None:
     with pytest.raises(ValueError, match="no method 'crystal-ball'"):
         Recipe(members=("template", "crystal-ball"))
+
+
+def stain(seed: int, *, level: int | None = None) -> Image:
+    """A flat part with grain; a faint broad stain is odd to one way of looking and not to every other."""
+    pixels = np.random.default_rng(seed).normal(120, 4, (64, 64))
+    if level is not None:
+        pixels[16:48, 16:48] += level
+    return np.asarray(pixels.clip(0, 255), np.uint8)[:, :, None]
+
+
+def test_a_fitted_ensemble_leaves_out_of_the_pseudo_mask_what_its_members_differ_on() -> None:
+    made = fit(
+        [stain(seed) for seed in range(9)],
+        line="l",
+        product="p",
+        normals=[f"{index:032x}" for index in range(9)],
+        false_reject_budget=0.1,
+        recipe=Recipe(members=("template", "feature-memory")),
+        recipes={
+            "template": template.Recipe(input_px=64),
+            "feature-memory": feature_memory.Recipe(input_px=64, places_max=100, candidates_max=400),
+        },
+    )
+    examiner = open_bundle(made.manifest, made.parts)
+    found = examiner.examine([stain(100 + level, level=level) for level in (4, 8, 16, 32, 64)])
+    assert any((one.pseudo_mask_HW == 128).any() for one in found)
+    for one in found:
+        assert set(np.unique(one.pseudo_mask_HW)) <= {0, 128, 255}
+        assert not ((one.pseudo_mask_HW == 255) & (one.mask_HW == 0)).any()  # nothing is marked that was not told
+    [clear] = examiner.examine([stain(164, level=64)])
+    assert clear.is_defect
+    assert (clear.pseudo_mask_HW == 255).any()

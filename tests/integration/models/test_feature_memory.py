@@ -195,3 +195,43 @@ def test_what_is_left_out_teaches_nothing() -> None:
     )
     assert with_bad(4).parts == clean.parts
     assert clean.manifest.left_out == ()
+
+
+def about(images: list[NDArray[np.uint8]]) -> Bundle:
+    names = [f"{index:032x}" for index in range(len(images))]
+    return fit(images, line="a", product="b", normals=names, false_reject_budget=BUDGET, recipe=TINY)
+
+
+def lit(seed: int, level: float, *, defect: bool = False) -> NDArray[np.uint8]:
+    """A part under another lamp: darker or brighter as a whole."""
+    return (part(seed, defect=defect).astype(np.float32) * level).clip(0, 255).astype(np.uint8)
+
+
+def test_a_part_in_a_light_that_no_normal_had_passes_and_its_defect_does_not() -> None:
+    made = about([lit(seed, 0.35 + 0.12 * seed) for seed in range(COUNT)])
+    assert dict(made.manifest.metrics)["in_one_light"] == 1.0
+    good, bad = open_bundle(made.manifest, made.parts).examine([lit(50, 0.25), lit(51, 0.25, defect=True)])
+    assert not good.is_defect
+    assert bad.score > 2 * good.score
+
+
+def test_lines_under_one_lamp_are_left_in_their_light() -> None:
+    assert dict(bundle().manifest.metrics)["in_one_light"] == 0.0
+
+
+def bar(degrees: float, seed: int) -> NDArray[np.uint8]:
+    """A bright bar through the middle at some angle, with grain, uint8 [64, 64, 1]."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:64, :64] - 31.5
+    angle = np.deg2rad(degrees)
+    beside = np.abs(np.sin(angle) * x + np.cos(angle) * y)
+    along = np.abs(np.cos(angle) * x - np.sin(angle) * y)
+    return (90 + 120 * ((beside < 6) & (along < 26)) + rng.normal(0, 2, (64, 64))).astype(np.uint8)[:, :, None]
+
+
+def test_parts_that_lie_at_any_angle_are_remembered_at_all_of_them() -> None:
+    turned = about([bar(angle, seed) for seed, angle in enumerate((10, 95, 50, 160, 130, 75))])
+    still = about([bar(20, seed) for seed in range(COUNT)])
+    assert dict(turned.manifest.metrics)["turned"] == 1.0
+    assert dict(still.manifest.metrics)["turned"] == 0.0
+    assert len(unpack(turned.parts[MEMORY])["bank.s2"]) > len(unpack(still.parts[MEMORY])["bank.s2"])
