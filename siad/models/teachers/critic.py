@@ -2,9 +2,10 @@
 
 Niu et al. 2021, Positive-sample-based surface defect detection using memory-augmented adversarial autoencoders,
 IEEE/ASME Transactions on Mechatronics, put one beside a memory: what is drawn from few remembered places is smooth, and
-a critic of small patches asks for the grain of good parts back, so that grain is no residual. We know that paper by its
-abstract; the critic is the patches' of Isola et al. 2017 (arXiv:1611.07004, section 3.2.2), the losses are the least
-squares of Mao et al. 2017 (arXiv:1611.04076, eq. 9, with labels 0 and 1):
+a critic of small patches asks for the grain of good parts back, so that grain is no residual. That idea alone is from
+there; the paper was not at hand when this was written. The critic is that of patches by Isola et al. 2017
+(arXiv:1611.07004, section 3.2.2), the losses are the least squares of Mao et al. 2017 (arXiv:1611.04076, eq. 9, with
+labels 0 and 1):
 
     critic   1/2 mean (D(x) - 1)^2 + 1/2 mean D(x')^2,      network   mean (D(x') - 1)^2
 

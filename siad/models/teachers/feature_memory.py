@@ -8,7 +8,7 @@ scored without themselves. A place's score is the power mean of what its stages 
 d_s the distance to the nearest place in the bank of stage s. With p under 1 a place scores high where its stages agree:
 grain is odd to the fine stage alone, a defect to all. Before that every image's places are moved to where those of the
 normals have their mean, and where the normals' light differs, inputs are brought to one light. Which recipe and why:
-docs/adr/0009-stages-must-agree.md and 0017-light-and-style-are-no-defects.md.
+docs/adr/0009-stages-must-agree.md and 0014-light-and-style-are-no-defects.md.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of the grid of places, N = h * w,
 M = places in a bank, D = length of a description, L = stages.

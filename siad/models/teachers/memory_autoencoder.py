@@ -12,7 +12,7 @@ The temperature lets a place choose among slots that are alike, which normals of
 are nearly equal, the shrinkage takes half of them, and every place gets the mean. The residual is the autoencoder's.
 
 ``Recipe.adversarial`` adds the critic of Niu et al. 2021 (``critic.py``), and makes it a memory-augmented adversarial
-autoencoder as theirs is; ``ADVERSARIAL`` is a recipe with it.
+autoencoder as theirs is; ``ADVERSARIAL`` is a recipe with it, which a line can't ask for.
 
 Shape suffixes: B = batch, C = channels, h, w = grid of stride 16, P = B * h * w, N = slots.
 """
@@ -43,7 +43,7 @@ from siad.models.teachers.reconstruction import (
 
 METHOD: Final = MEMORY_AUTOENCODER
 DEFAULT: Final = Recipe(latent=64, slots=256)
-ADVERSARIAL: Final = replace(DEFAULT, adversarial=0.02)
+ADVERSARIAL: Final = replace(DEFAULT, adversarial=0.02)  # the one share tried; docs/teachers.md has what it is worth
 TEMPERATURE: Final = 0.1
 _ENTROPY: Final = 2e-4
 _SMALL: Final = 1e-12
