@@ -83,12 +83,9 @@ def compare(line: Line, samples: Sequence[Sample], *, way: str, normals: Sequenc
     if line.has_masks:
         pixels = figures_of(samples, maps)
         true |= {"pixel_ap": pixels.ap, "aupro": pixels.aupro_30, "merit": (auroc + pixels.ap) / 2}
-    probed = {"image_auroc": found.image_auroc, "pixel_ap": found.pixel_ap, "merit": found.merit, **_parts(found)}
+    probed = {"image_auroc": found.image_auroc, "pixel_ap": found.pixel_ap, "merit": found.merit}
+    probed |= {f"recall_{kind}": recall for kind, recall in found.recall_by_kind}
     return Both(set=line.name, way=way, probed=probed, true=true)
-
-
-def _parts(found: Any) -> dict[str, float]:
-    return {f"recall_{kind}": recall for kind, recall in found.recall_by_kind}
 
 
 def summary(rows: Sequence[Both]) -> str:
@@ -105,20 +102,13 @@ def summary(rows: Sequence[Both]) -> str:
         asked = max(AUTO, key=lambda way: of_set[way].probed["merit"])
         ahead = of_set[asked].probed["merit"] - of_set[DEFAULT].probed["merit"]
         taken = asked if ahead > MARGIN else DEFAULT
-        sizes = [max(SIZES, key=lambda way: where(of_set[way])["merit"]) for where in (_probed, _true)]
+        by_probes = max(SIZES, key=lambda way: of_set[way].probed["merit"])
+        in_truth = max(SIZES, key=lambda way: of_set[way].true["merit"])
         losses = " | ".join(_lost(of_set, way) for way in (best, DEFAULT))
         lines.append(
-            f"| {name} | {agreement} | {best}: {losses} | {taken}: {_lost(of_set, taken)} | {' / '.join(sizes)} |"
+            f"| {name} | {agreement} | {best}: {losses} | {taken}: {_lost(of_set, taken)} | {by_probes} / {in_truth} |"
         )
     return "\n".join(lines)
-
-
-def _probed(row: Both) -> dict[str, float]:
-    return row.probed
-
-
-def _true(row: Both) -> dict[str, float]:
-    return row.true
 
 
 def _rank(of_set: Mapping[str, Both], figure: str) -> str:
