@@ -226,7 +226,8 @@ def bar(degrees: float, seed: int) -> NDArray[np.uint8]:
     angle = np.deg2rad(degrees)
     beside = np.abs(np.sin(angle) * x + np.cos(angle) * y)
     along = np.abs(np.cos(angle) * x - np.sin(angle) * y)
-    return (90 + 120 * ((beside < 6) & (along < 26)) + rng.normal(0, 2, (64, 64))).astype(np.uint8)[:, :, None]
+    pixels = 90 + 120 * ((beside < 6) & (along < 26)) + rng.normal(0, 2, (64, 64))
+    return np.asarray(pixels, np.uint8)[:, :, None]
 
 
 def test_parts_that_lie_at_any_angle_are_remembered_at_all_of_them() -> None:
