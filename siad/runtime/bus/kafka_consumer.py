@@ -25,14 +25,19 @@ class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, on_assign: OnAssign | None, on_revoke: OnRevoke | None) -> None:
         self._on_assign, self._on_revoke = on_assign, on_revoke
         self.failure: Exception | None = None
+        self.is_between = False  # what was this member's may be another's by now
 
     async def on_partitions_assigned(self, assigned: frozenset[TopicPartition]) -> None:
         """These are this member's from now on."""
+        self.is_between = False
         await self._tell(self._on_assign, assigned)
 
     async def on_partitions_revoked(self, revoked: frozenset[TopicPartition]) -> None:
-        """These are another's soon."""
-        await self._tell(self._on_revoke, revoked)
+        """These are another's soon, and this hook is the last to commit for them."""
+        try:
+            await self._tell(self._on_revoke, revoked)
+        finally:
+            self.is_between = True
 
     async def _tell(self, hook: OnAssign | OnRevoke | None, tps: frozenset[TopicPartition]) -> None:
         if hook is None or not tps:
@@ -85,7 +90,10 @@ class KafkaConsumer:
         """Move the group's offsets; places that are another member's now are refused."""
         if not commits:
             return
-        if lost := commits.keys() - self.assigned():
+        # aiokafka shows the old assignment until the new one is there, and has the group's new generation before that:
+        # the broker would take a commit for what another member reads by then
+        mine = frozenset[Place]() if self._listener.is_between else self.assigned()
+        if lost := commits.keys() - mine:
             msg = f"commit refused: {', '.join(map(str, sorted(lost)))} moved to another member"
             raise TransientError(msg)
         offsets = {TopicPartition(*place): OffsetAndMetadata(*commit) for place, commit in commits.items()}

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import errors
+from aiokafka import TopicPartition, errors
 
 from siad.core.errors import TransientError
 from siad.core.topics import LINE, VERDICT, dead_letter
 from siad.runtime.bus.kafka import KafkaBus, describe
 from siad.runtime.bus.kafka_answers import answered, passes
 from siad.runtime.bus.kafka_consumer import KafkaConsumer, Listener
-from siad.runtime.bus.port import Message, Place
+from siad.runtime.bus.port import Commit, Message, Place
 from siad.runtime.bus.settings import BusSettings
 from siad.runtime.testing.clock import FakeClock
 
@@ -174,3 +174,31 @@ async def test_what_a_hook_raised_comes_out_of_the_next_poll(settings: BusSettin
         await listener.on_partitions_revoked(frozenset({Place("t", 0)}))  # aiokafka logs this, and goes on
     with pytest.raises(ZeroDivisionError):
         await consumer.poll(max_records=1, timeout_s=0)
+
+
+async def test_between_two_assignments_nothing_is_committed_but_by_the_hook(settings: BusSettings) -> None:
+    """aiokafka shows the old assignment until it has the new one; a broker takes a commit of the new generation."""
+    place = Place("t", 0)
+    mine = frozenset({TopicPartition(*place)})
+
+    class Assigned(Client):
+        committed = 0
+
+        def assignment(self) -> frozenset[TopicPartition]:
+            return mine
+
+        async def commit(self, offsets: Any) -> None:
+            self.committed += 1
+
+    async def on_revoke(places: frozenset[Place]) -> None:
+        await consumer.commit(dict.fromkeys(places, Commit(1)))
+
+    client, listener = Assigned(), Listener(None, on_revoke)
+    consumer = member(client, settings, FakeClock(), listener)
+    await listener.on_partitions_revoked(mine)
+    assert client.committed == 1
+    with pytest.raises(TransientError, match="moved to another member"):
+        await consumer.commit({place: Commit(2)})
+    await listener.on_partitions_assigned(mine)
+    await consumer.commit({place: Commit(2)})
+    assert client.committed == 2
