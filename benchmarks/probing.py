@@ -30,7 +30,7 @@ from siad.models.examine import Examiner
 from siad.models.probing import estimate
 from siad.models.teachers import feature_memory, template
 from siad.models.teachers.choice import MARGIN
-from siad.models.teachers.feature_memory import Recipe
+from siad.models.teachers.memory_recipe import Recipe
 
 DEFAULT: Final = "384 px"
 # None of the sets turns, and asking takes most of a fit.

@@ -30,7 +30,8 @@ from siad.core.preprocess import input_size, preprocess
 from siad.core.scores import false_reject_rate, image_auroc
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, open_bundle
-from siad.models.teachers.feature_memory import Recipe, fit, load
+from siad.models.teachers.feature_memory import fit, load
+from siad.models.teachers.memory_recipe import Recipe
 
 PIXEL_PX = 256  # side at which pixel figures are taken, as the literature does
 LOW, HIGH = 0.0, 1.0  # an elpv cell is certainly good, certainly defective

@@ -15,7 +15,8 @@ from siad.core.events import ImageStored, Intent, LineChanged, SegmenterStatus, 
 from siad.core.ids import ImageId, capture_id_of, image_id_of, record_key
 from siad.core.keys import image_key
 from siad.models.bundle import Bundle, open_bundle
-from siad.models.teachers.feature_memory import Recipe, fit
+from siad.models.teachers.feature_memory import fit
+from siad.models.teachers.memory_recipe import Recipe
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.port import Message
 from siad.runtime.codec import encode

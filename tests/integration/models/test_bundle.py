@@ -11,7 +11,8 @@ from torch import Tensor
 
 from siad.core.errors import CorruptError
 from siad.models.bundle import GOLDEN, Bundle, GoldenError, UnusableError, golden_crops, open_bundle, pack, unpack
-from siad.models.teachers.feature_memory import MEMORY, Recipe, fit
+from siad.models.teachers.feature_memory import MEMORY, fit
+from siad.models.teachers.memory_recipe import Recipe
 
 
 @cache

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from siad.core.images import Image
 from siad.models.bundle import open_bundle
-from siad.models.teachers import feature_memory, template
+from siad.models.teachers import memory_recipe, template
 from siad.models.teachers.ensemble import Ensemble, Recipe, fit, own_maps
 
 
@@ -75,7 +75,7 @@ def test_a_fitted_ensemble_leaves_out_of_the_pseudo_mask_what_its_members_differ
         recipe=Recipe(members=("template", "feature-memory")),
         recipes={
             "template": template.Recipe(input_px=64),
-            "feature-memory": feature_memory.Recipe(input_px=64, places_max=100, candidates_max=400),
+            "feature-memory": memory_recipe.Recipe(input_px=64, places_max=100, candidates_max=400),
         },
     )
     examiner = open_bundle(made.manifest, made.parts)

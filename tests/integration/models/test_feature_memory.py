@@ -13,8 +13,9 @@ from siad.core.preprocess import preprocess
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, UnusableError, open_bundle, unpack
 from siad.models.examine import Examiner
-from siad.models.teachers.feature_memory import BACKBONE, MEMORY, Recipe, fit, load
+from siad.models.teachers.feature_memory import BACKBONE, MEMORY, fit, load
 from siad.models.teachers.memory import describe_places, pool_places
+from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
 
 TINY = Recipe(input_px=64, places_max=24, candidates_max=70)

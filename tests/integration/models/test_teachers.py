@@ -19,6 +19,7 @@ from siad.models.teachers import (
     feature_memory,
     gan_inversion,
     memory_autoencoder,
+    memory_recipe,
     reconstruction,
     student_teacher,
     template,
@@ -28,7 +29,7 @@ COUNT = 10
 REDRAW = reconstruction.Recipe(input_px=64, width=8, latent=16, steps=100, batch=2, rate=5e-3)
 TINY: Mapping[str, partial[Bundle]] = {
     "feature-memory": partial(
-        feature_memory.fit, recipe=feature_memory.Recipe(input_px=64, places_max=100, candidates_max=400)
+        feature_memory.fit, recipe=memory_recipe.Recipe(input_px=64, places_max=100, candidates_max=400)
     ),
     "student-teacher": partial(
         student_teacher.fit, recipe=student_teacher.Recipe(input_px=64, steps=25, width=16, rate=1e-2)
@@ -45,7 +46,7 @@ TINY: Mapping[str, partial[Bundle]] = {
         recipe=ensemble.Recipe(members=("template", "feature-memory")),
         recipes={
             "template": template.Recipe(input_px=64),
-            "feature-memory": feature_memory.Recipe(input_px=64, places_max=100, candidates_max=400),
+            "feature-memory": memory_recipe.Recipe(input_px=64, places_max=100, candidates_max=400),
         },
     ),
 }
