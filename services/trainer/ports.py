@@ -93,8 +93,8 @@ class Releases(Protocol):
         """What a line and product have of one kind now."""
         ...
 
-    async def left_out(self, teacher: Pointer) -> frozenset[str]:
-        """Normals that looked like defects when a teacher was fitted, by capture id.
+    async def odd_normals(self, teacher: Pointer) -> frozenset[str]:
+        """Normals that looked like defects when a teacher was fitted, or may be some, by capture id.
 
         Raises:
             MissingError, CorruptError: its manifest can't be read.

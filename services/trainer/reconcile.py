@@ -276,7 +276,7 @@ class Training:
     async def _sure(self, state: State) -> list[Normal]:
         """The normals but for those that the teacher found odd: nobody is sure of these any more."""
         try:
-            odd = await self.releases.left_out(state.teacher)
+            odd = await self.releases.odd_normals(state.teacher)
         except (MissingError, CorruptError) as error:
             msg = f"teacher {state.teacher.weights} of {state.line}/{state.product} can't be read: {error}"
             raise TransientError(msg) from error

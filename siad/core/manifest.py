@@ -13,7 +13,7 @@ from siad.core.errors import CorruptError
 from siad.core.events import WeightsKind
 from siad.core.ids import WeightsId, require_hex, require_slug, sha256_hex
 
-_SAID_IF_ANY = ("region", "left_out")
+_SAID_IF_ANY = ("region", "left_out", "doubted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class Manifest:
     training_set: str | None  # digest; what a segmenter was trained on
     parent: str | None  # weights that it grew from, or whose pseudo-masks taught it
     left_out: tuple[str, ...] = ()  # of ``normals``, those that looked like defects and taught nothing
+    doubted: tuple[str, ...] = ()  # of ``normals``, those that may be defects: what they alone show taught nothing
     region: tuple[float, ...] = ()  # what of the view it looks at, as ``siad.core.interest`` has it; empty for all
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class Manifest:
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces; equal manifests give equal bytes.
 
-        Without a region, or normals left out, nothing is said of them, so weights from before keep their name.
+        Without a region, or normals left out or doubted, nothing is said of them: weights from before keep their name.
         """
         raw = asdict(self)
         for name in _SAID_IF_ANY:
@@ -102,6 +103,7 @@ class Manifest:
             known = {field.name: raw[field.name] for field in fields(cls) if field.name not in _SAID_IF_ANY}
             known["region"] = tuple(float(value) for value in raw.get("region", ()))
             known["left_out"] = tuple(raw.get("left_out", ()))
+            known["doubted"] = tuple(raw.get("doubted", ()))
             known["kind"] = WeightsKind(known["kind"])
             known["parts"] = tuple(Part(**part) for part in known["parts"])
             known["held_out_scores"] = tuple(float(score) for score in known["held_out_scores"])

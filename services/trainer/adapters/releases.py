@@ -26,14 +26,14 @@ class RegistryReleases:
         """What a line and product have of one kind now."""
         return await self._blobs.run(self._registry.pointer, kind, line, product)
 
-    async def left_out(self, teacher: Pointer) -> frozenset[str]:
-        """Normals that looked like defects when a teacher was fitted, by capture id.
+    async def odd_normals(self, teacher: Pointer) -> frozenset[str]:
+        """Normals that looked like defects when a teacher was fitted, or may be some, by capture id.
 
         Raises:
             MissingError, CorruptError: its manifest can't be read.
         """
         manifest = await self._blobs.run(self._registry.manifest, teacher.line, teacher.product, teacher.weights)
-        return frozenset(manifest.left_out)
+        return frozenset((*manifest.left_out, *manifest.doubted))
 
     async def point(self, weights: str, *, expected: Pointer | None, line: str, product: str, at: datetime) -> Pointer:
         """Let a segmenter serve.

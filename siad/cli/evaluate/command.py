@@ -163,7 +163,8 @@ def _show(folder: Folder, settings: "Settings", runs: dict[str, list["Run"]]) ->
             whole = _number(report[name]) + ("" if spread is None else f" ±{spread:.3f}")
             table.add_row(title, f"[bold]{whole}", *(_number(one[name]) for one in report["classes"].values()))
         console.print(table)
-        console.print(report["promise"], highlight=False, soft_wrap=True)
+        for told in filter(None, (report["promise"], report["doubts"])):
+            console.print(told, highlight=False, soft_wrap=True, markup=False)
     last = report_of(list(runs.values())[-1])
     console.print(
         f"fit {last['fit_s']:.1f} s, {last['images_per_s']:.1f} images a second, "

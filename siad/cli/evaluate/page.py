@@ -83,7 +83,7 @@ def _table(label: str, report: Mapping[str, Any]) -> str:
     )
     return (
         f"<h2>{escape(label)} normals</h2><table><tr><th></th>{head}</tr>{''.join(lines)}</table><p>{escape(times)}</p>"
-        f"<p>{escape(report['promise'])}</p>"
+        f"<p>{escape(report['promise'])}</p><p>{escape(report['doubts'])}</p>"
     )
 
 

@@ -13,6 +13,7 @@ from siad.cli.evaluate.figures import Answer, Figures, figures_by_kind, figures_
 from siad.cli.evaluate.folder import Folder, FolderError, Sample, read_images, read_mask
 from siad.cli.sheet import Row, worst_first
 from siad.core.images import Image
+from siad.core.outliers import say_doubts
 from siad.core.promise import promise_of
 from siad.models.bundle import open_bundle
 from siad.models.examine import Examiner
@@ -158,6 +159,7 @@ def report_of(runs: Sequence[Run]) -> dict[str, Any]:
         "memory_mb": round(peak_kb / 1024, 1),
         "weights_mb": round(sum(part.size_bytes for part in first.parts) / 1e6, 2),
         "promise": promise_of(first),
+        "doubts": say_doubts(first.left_out, first.doubted),
         "classes": {kind: mean_of([one[kind] for one in by_kind]) for kind in by_kind[0]},
         "spread": spread_of(flat),
         "shots": runs[0].shots,

@@ -10,6 +10,7 @@ from siad.cli.evaluate.folder import Sample
 from siad.cli.evaluate.run import Run, Settings, fit, judge, report_of, sum_up
 from siad.cli.routine.line import Labelled, label, learn
 from siad.cli.routine.split import Shift
+from siad.core.outliers import say_doubts
 
 Say = Callable[[str], None]
 
@@ -44,8 +45,8 @@ def go_through(shift: Shift[Sample], settings: Settings, *, policy: FreezePolicy
     """
     teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", say=say)
     left_out = list(teacher.manifest.left_out)
-    odd = f"; left out as odd: {', '.join(left_out)}" if left_out else ""
-    say(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{odd}")
+    doubts = say_doubts(left_out, teacher.manifest.doubted)
+    say(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
     began_s = time.perf_counter()
     labelled = label(teacher, shift.online)
     told: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "fit_s": fit_s}

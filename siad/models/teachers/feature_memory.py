@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
 import structlog
 import torch
 from torch import Tensor
@@ -25,12 +26,12 @@ from torch import Tensor
 from siad.core.images import Image
 from siad.core.manifest import Manifest
 from siad.core.methods import FEATURE_MEMORY
-from siad.core.outliers import find_odd
+from siad.core.outliers import find_doubtful, find_odd
 from siad.models.backbone import Backbone, pretrained_backbone
 from siad.models.bundle import Bundle, pack, unpack
 from siad.models.teachers import light
 from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
-from siad.models.teachers.memorising import LIGHT, memorise, see
+from siad.models.teachers.memorising import LIGHT, Memorised, doubt, memorise, see
 from siad.models.teachers.memory import describe_places, distances
 from siad.models.teachers.memory_recipe import Recipe, combine, pooled, unit
 from siad.models.teachers.usual import Usual
@@ -111,22 +112,35 @@ def fit(
     if input_px is not None:
         recipe = replace(recipe, input_px=input_px)
     backbone = pretrained_backbone(recipe.backbone)
-    normals_seen = see(backbone, recipe, found.images)
-    memory, held_out = memorise(recipe, normals_seen)
-    odd = set(find_odd(held_out))
+    seen = see(backbone, recipe, found.images)
+    names = list(found.names)
+    memorised = memorise(recipe, seen)
+    odd = find_odd(memorised.standing_out())
     if odd:
-        names = [found.names[index] for index in sorted(odd)]
-        scores = [round(held_out[index], 3) for index in sorted(odd)]
-        log.warning("normals_left_out", line=line, product=product, capture_ids=names, scores=scores)
-        rest = [one for index, one in enumerate(normals_seen.each) if index not in odd]
-        memory, held_out = memorise(recipe, replace(normals_seen, each=rest))
+        _warn("normals_left_out", line, product, names, memorised, odd)
+        names = [name for index, name in enumerate(names) if index not in odd]
+        seen = replace(seen, each=[one for index, one in enumerate(seen.each) if index not in odd])
+        memorised = memorise(recipe, seen)
+    doubtful = find_doubtful(memorised.standing_out())
+    if doubtful:
+        _warn("normals_doubted", line, product, names, memorised, doubtful)
+        memorised = memorise(recipe, doubt(seen, memorised, doubtful))
     fitted = Fitted(
         method=METHOD,
-        detector=FeatureMemory(backbone, recipe, memory),
-        parts={BACKBONE: pack(backbone.state_dict()), MEMORY: pack(memory), RECIPE: recipe.to_json()},
+        detector=FeatureMemory(backbone, recipe, memorised.memory),
+        parts={BACKBONE: pack(backbone.state_dict()), MEMORY: pack(memorised.memory), RECIPE: recipe.to_json()},
         input_px=recipe.input_px,
-        held_out=tuple(held_out),
-        metrics=(("in_one_light", float(normals_seen.in_one_light)), ("turned", float(normals_seen.is_turned))),
-        left_out=tuple(found.names[index] for index in sorted(odd)),
+        held_out=tuple(memorised.scores),
+        metrics=(("in_one_light", float(seen.in_one_light)), ("turned", float(seen.is_turned))),
+        left_out=tuple(found.names[index] for index in odd),
+        doubted=tuple(names[index] for index in doubtful),
     )
     return finish(found, fitted)
+
+
+def _warn(
+    event: str, line: str, product: str, names: Sequence[str], memorised: Memorised, indices: Sequence[int]
+) -> None:
+    scores = {names[index]: round(memorised.scores[index], 3) for index in indices}
+    usual = round(float(np.median(memorised.scores)), 3)
+    log.warning(event, line=line, product=product, scores=scores, usual=usual)

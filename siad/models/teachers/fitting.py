@@ -45,6 +45,7 @@ class Fitted:
     held_out: tuple[float, ...]  # image scores of normals that it was not fitted on, two at least
     metrics: tuple[tuple[str, float], ...] = ()  # figures of the fit, besides the number of normals
     left_out: tuple[str, ...] = ()  # capture ids of normals that look like defects, so it was not fitted on them
+    doubted: tuple[str, ...] = ()  # capture ids of normals that may be defects, so it learned them but in part
 
 
 def gather(
@@ -107,6 +108,7 @@ def finish(normals: Normals, fitted: Fitted) -> Bundle:
         training_set=None,
         parent=None,
         left_out=fitted.left_out,
+        doubted=fitted.doubted,
     )
     return Bundle(manifest, parts)
 

@@ -4,14 +4,18 @@ Shape suffixes: as in ``siad.models.teachers.memory_recipe``, and P = places of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from siad.core.decide import finish_map
 from siad.core.images import Image
+from siad.core.outliers import doubtful_over, standing_out
 from siad.core.preprocess import preprocess
 from siad.models.backbone import Backbone
 from siad.models.examine import TILE_PX
@@ -34,6 +38,7 @@ class SeenNormal:
     turned: list[Tensor]  # by stage: the places of its copies at other angles, float32 [copies, N, D]
     input_hw: tuple[int, int]
     size_px: tuple[int, int]
+    doubted_hw: Tensor | None = None  # bool, which places the memory had better not learn; None: it may learn all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +78,35 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
     return SeenNormals(each=each, is_tiled=is_tiled, in_one_light=in_one_light, is_turned=any(copies))
 
 
-def memorise(recipe: Recipe, normals: SeenNormals) -> tuple[dict[str, Tensor], list[float]]:
-    """Fill and calibrate the banks; also give each normal's image score, its own places hidden throughout."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memorised:
+    """A memory, and what it says of each normal with that one's own places hidden throughout."""
+
+    memory: dict[str, Tensor]
+    maps: list[NDArray[np.float32]]  # [h, w] raw scores of places
+    scores: list[float]  # of images
+
+    def standing_out(self) -> list[float]:
+        """How far each normal stands out in few of its places."""
+        return [standing_out(map_hw, score) for map_hw, score in zip(self.maps, self.scores, strict=True)]
+
+
+def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -> SeenNormals:
+    """The same normals; of the doubtful ones the memory will learn no place that looks like a defect's.
+
+    One normal alone shows these places: no other has anything near. If it is defective they are the defect, and a
+    memory that knows them finds no more of its kind. If not, they are rare, and little is lost. After Jiang et al. 2022
+    (SoftPatch, arXiv:2403.14233), who leave out the oddest places of all images alike; that costs clean lines more.
+    """
+    over = doubtful_over(memorised.scores)
+    each = list(normals.each)
+    for index in doubtful:
+        each[index] = replace(each[index], doubted_hw=torch.from_numpy(memorised.maps[index]) >= over)
+    return replace(normals, each=each)
+
+
+def memorise(recipe: Recipe, normals: SeenNormals) -> Memorised:
+    """Fill and calibrate the banks."""
     memory = {LIGHT: torch.tensor(normals.in_one_light, dtype=torch.uint8)}
     judged_of: list[list[Tensor]] = [[] for _ in normals.each]  # by image, then by stage: [1, h, w]
     for index, stage in enumerate(recipe.stages):
@@ -82,7 +114,9 @@ def memorise(recipe: Recipe, normals: SeenNormals) -> tuple[dict[str, Tensor], l
         if not normals.is_tiled and min(len(normal.pooled[index][1]) for normal in normals.each) >= _STYLE_MIN:
             mean_D = torch.stack([normal.pooled[index][1].mean(0) for normal in normals.each]).mean(0)
             memory[f"mean.s{stage}"] = mean_D
-        bank, apart = _fill(recipe, *_described(normals, index, mean_D))
+        upright, known = _described(normals, index, mean_D)
+        count = int(recipe.places_max * (_MORE_IF_TURNED if normals.is_turned else 1))
+        bank, apart = _fill(recipe, upright, known, count=count)
         far = [one.log().view(normal.pooled[index][0]) for one, normal in zip(apart, normals.each, strict=True)]
         learn = Usual.everywhere if normals.is_tiled else Usual.by_place
         usual = learn(far)
@@ -91,35 +125,45 @@ def memorise(recipe: Recipe, normals: SeenNormals) -> tuple[dict[str, Tensor], l
             # of more normals none sways what is usual
             others = learn([*far[:image], *far[image + 1 :]]) if len(far) <= _SWAYED_MAX else usual
             judged_of[image].append(others.judge(far_hw[None]))
-    held_out = []
+    maps, scores = [], []
     for judged_Lhw, normal in zip(judged_of, normals.each, strict=True):
         raw_hw = combine(recipe, judged_Lhw)[0].numpy()
-        held_out.append(float(finish_map(raw_hw, input_hw=normal.input_hw, size_px=normal.size_px).max()))
-    return memory, held_out
+        maps.append(raw_hw)
+        scores.append(float(finish_map(raw_hw, input_hw=normal.input_hw, size_px=normal.size_px).max()))
+    return Memorised(memory=memory, maps=maps, scores=scores)
 
 
 def _described(normals: SeenNormals, index: int, mean_D: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
-    """One stage's places of every normal, upright and with its turned copies besides: float32 [N, D] each."""
+    """One stage's places of every normal, float32 [N, D] each: all of them, and those that the memory may learn."""
     upright = [describe_places(normal.pooled[index][1][None], usual_D=mean_D)[0] for normal in normals.each]
-    if not normals.is_turned:
-        return upright, upright
-    with_copies = [
-        torch.cat([places_ND, describe_places(normal.turned[index], usual_D=mean_D).flatten(0, 1)])
-        for places_ND, normal in zip(upright, normals.each, strict=True)
-    ]
-    return upright, with_copies
+    known = []
+    for places_ND, normal in zip(upright, normals.each, strict=True):
+        if normal.doubted_hw is not None:  # nor its copies at other angles, which would show the same
+            known.append(places_ND[~_at(normal.doubted_hw, normal.pooled[index][0])])
+        elif normals.is_turned:
+            copies_ND = describe_places(normal.turned[index], usual_D=mean_D).flatten(0, 1)
+            known.append(torch.cat([places_ND, copies_ND]))
+        else:
+            known.append(places_ND)
+    return upright, known
 
 
-def _fill(recipe: Recipe, upright: Sequence[Tensor], known: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+def _at(doubted_hw: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Which places of a coarser grid hold a doubted one: bool [N]."""
+    return functional.adaptive_max_pool2d(doubted_hw[None].float(), grid)[0].flatten() > 0
+
+
+def _fill(
+    recipe: Recipe, upright: Sequence[Tensor], known: Sequence[Tensor], *, count: int
+) -> tuple[Tensor, list[Tensor]]:
     """One stage's bank of what is known (float16 [M, D]), and every upright normal's distances to what others know."""
     owner_P = torch.repeat_interleave(torch.arange(len(known)), torch.tensor([len(one) for one in known]))
     places_PD = torch.cat(list(known))
-    if len(places_PD) > recipe.candidates_max:
+    candidates = min(max(recipe.candidates_max, recipe.candidates_each * len(known)), 3 * recipe.candidates_max)
+    if len(places_PD) > candidates:
         generator = torch.Generator().manual_seed(recipe.seed)
-        drawn = torch.randperm(len(places_PD), generator=generator)[: recipe.candidates_max].sort().values
+        drawn = torch.randperm(len(places_PD), generator=generator)[:candidates].sort().values
         places_PD, owner_P = places_PD[drawn], owner_P[drawn]
-    is_turned = len(known[0]) > len(upright[0])
-    count = int(recipe.places_max * (_MORE_IF_TURNED if is_turned else 1))
     chosen = choose_places(places_PD, count=count, seed=recipe.seed)
     bank, owner_M = places_PD[chosen].half(), owner_P[chosen]
     used = unit(bank)  # as it will be read back

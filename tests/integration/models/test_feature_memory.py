@@ -8,17 +8,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from siad.core import outliers
 from siad.core.decide import finish_map
+from siad.core.manifest import Manifest
 from siad.core.preprocess import preprocess
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, UnusableError, open_bundle, unpack
 from siad.models.examine import Examiner
 from siad.models.teachers.feature_memory import BACKBONE, MEMORY, fit, load
-from siad.models.teachers.memory import describe_places, pool_places
+from siad.models.teachers.memorising import doubt, memorise, see
+from siad.models.teachers.memory import describe_places, distances, pool_places
 from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
 
-TINY = Recipe(input_px=64, places_max=24, candidates_max=70)
+TINY = Recipe(input_px=64, places_max=24, candidates_max=70, candidates_each=0)
 COUNT = 6
 BUDGET = 0.2  # 6 held-out normals can promise 1/7
 
@@ -196,6 +199,38 @@ def test_what_is_left_out_teaches_nothing() -> None:
     )
     assert with_bad(4).parts == clean.parts
     assert clean.manifest.left_out == ()
+
+
+def test_what_a_doubtful_normal_alone_shows_is_not_learnt() -> None:
+    images = [part(index, defect=index == 4) for index in range(12)]
+    whole = replace(TINY, places_max=1000, candidates_max=1000)
+    with torch.inference_mode():
+        seen = see(pretrained_backbone("lite0"), whole, images)
+        learnt = memorise(whole, seen)
+        high = 1.4 * float(learnt.maps[4].max())  # as if all normals scored so: places over half of it are doubted
+        doubting = doubt(seen, replace(learnt, scores=[high] * 12), [4])
+        memory = memorise(whole, doubting).memory
+    doubted_hw = doubting.each[4].doubted_hw
+    assert doubted_hw is not None
+    assert doubted_hw[2:4, 4:6].all()  # the square, in places of 8 px
+    assert not doubted_hw.all()
+    assert [one.doubted_hw is None for one in doubting.each].count(False) == 1
+    square = describe_places(seen.each[4].pooled[0][1][None], usual_D=memory["mean.s2"])[0].view(8, 8, -1)[3, 4][None]
+    knows, doubts = (
+        float(distances(square, torch.nn.functional.normalize(one["bank.s2"].float(), dim=1)))
+        for one in (learnt.memory, memory)
+    )
+    assert doubts > 2 * knows
+
+
+def test_doubtful_normals_are_named_and_still_hold_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outliers, "ODD", 1e9)  # what would be left out is doubtful now
+    made = with_bad(4)
+    assert made.manifest.left_out == ()
+    assert made.manifest.doubted == (f"{4:032x}",)
+    assert len(made.manifest.held_out_scores) == 12
+    assert Manifest.from_json(made.manifest.to_json()) == made.manifest
+    assert made.parts[MEMORY] != with_bad(5).parts[MEMORY]
 
 
 def about(images: list[NDArray[np.uint8]]) -> Bundle:

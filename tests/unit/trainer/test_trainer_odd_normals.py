@@ -13,7 +13,7 @@ from tests.unit.trainer.test_training_set import name
 
 async def test_normals_that_the_teacher_found_odd_are_no_members() -> None:
     world = await World().begin()
-    odd = replace(manifest_of(WeightsKind.TEACHER), left_out=(name(-3), name(-7)))
+    odd = replace(manifest_of(WeightsKind.TEACHER), left_out=(name(-3),), doubted=(name(-7),))
     world.blobs.put(manifest_key(LINE, PRODUCT, odd.weights), odd.to_json())
     registry = Registry(world.blobs)
     registry.point(odd, expected=registry.pointer(WeightsKind.TEACHER, LINE, PRODUCT), released_at=NOON)
