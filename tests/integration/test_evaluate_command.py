@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -130,3 +131,15 @@ def test_a_lone_normal_is_left_out_and_the_others_are_told_with_their_promise(ro
     assert "3 held-out normals allow nothing under 25.00%" in report["promise"]
     assert "Send 99 normals" in report["promise"]
     assert report["weights_mb"] > 1
+
+
+def test_a_defect_among_the_normals_is_told_by_name(root: Path, tmp_path: Path) -> None:
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(root, spoiled)
+    put(spoiled / "train/good/[003].png", part_image(3, defect=True))
+    (spoiled / "train/good/003.png").unlink()
+    page = tmp_path / "report.html"
+    done = run(spoiled, tmp_path, "--shots", "all", "--seeds", "1", "--pixels", "32", "--html", str(page))
+    assert done.exit_code == 0, done.output
+    assert "left out as odd: [003].png; look at them" in " ".join(done.output.split())
+    assert "left out as odd: [003].png" in page.read_text()
