@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-ODD: Final = 2.3  # medians; of 74 draws of 10 to 200 good images of five lines 5 had one that stood out further
-DOUBTFUL: Final = 1.75  # medians; a good image in every second draw of ten, and two of three defects
+ODD: Final = 2.3  # medians; of 106 draws of 10 to 200 good images of five lines 5 had one that stood out further
+DOUBTFUL: Final = 1.75  # medians; a good image in every second draw of ten or twenty, and three of four defects
 FAR: Final = 2.5  # deviations of what is usual; who stands out less is like the others, however like they are
 SHARE_MAX: Final = 0.2  # of the normals that may be left out; where more look odd, it is the line that varies
 NORMALS_MIN: Final = 5  # fewer say nothing about what is usual
