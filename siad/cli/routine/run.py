@@ -44,12 +44,12 @@ def go_through(shift: Shift[Sample], settings: Settings, *, policy: FreezePolicy
         CannotLearnError: the teacher's marks make no training set.
     """
     teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", say=say)
-    left_out = list(teacher.manifest.left_out)
-    doubts = say_doubts(left_out, teacher.manifest.doubted)
+    left_out, doubted = list(teacher.manifest.left_out), list(teacher.manifest.doubted)
+    doubts = say_doubts(left_out, doubted)
     say(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
     began_s = time.perf_counter()
     labelled = label(teacher, shift.online)
-    told: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "fit_s": fit_s}
+    told: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "doubted": doubted, "fit_s": fit_s}
     told |= _marks(labelled, teacher.manifest.image_threshold) | {"label_s": time.perf_counter() - began_s}
     say(
         f"{told['online']} images online, {told['online_defects']} of them defective: the teacher marked "

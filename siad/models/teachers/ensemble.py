@@ -15,7 +15,7 @@ members should be of different kinds. The default asks what was remembered and w
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
@@ -144,8 +144,14 @@ def fit(
         parts=_parts(bundles, recipe, scales),
         input_px=input_px,
         held_out=held_scores(detector, held_images, input_px=input_px),
+        doubted=_odd_to_any(bundles.values()),
     )
     return finish(found, fitted)
+
+
+def _odd_to_any(bundles: Iterable[Bundle]) -> tuple[str, ...]:
+    """Normals that a member left out or doubted; the others learned them, so the whole did in part."""
+    return tuple(sorted({name for made in bundles for name in (*made.manifest.left_out, *made.manifest.doubted)}))
 
 
 def _scales(members: Sequence[Detector], images: Sequence[Image], *, input_px: int) -> Tensor:

@@ -27,6 +27,7 @@ from siad.models.teachers.usual import Usual
 LIGHT: Final = "in_one_light"  # the name of a flag beside the banks
 _SWAYED_MAX: Final = 20  # normals
 _STYLE_MIN: Final = 36  # places of a grid; the mean of fewer is no style but these places
+_CANDIDATES_GROW: Final = 3  # times as many candidates at most; five times measured no better than three
 _MORE_IF_TURNED: Final = 1.5  # places kept; twice as many found a little more, and took more than the time there is
 
 
@@ -97,6 +98,11 @@ def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -
     One normal alone shows these places: no other has anything near. If it is defective they are the defect, and a
     memory that knows them finds no more of its kind. If not, they are rare, and little is lost. After Jiang et al. 2022
     (SoftPatch, arXiv:2403.14233), who leave out the oddest places of all images alike; that costs clean lines more.
+
+    Args:
+        normals: as they were memorised.
+        memorised: what the memory says of them.
+        doubtful: positions of those to doubt.
     """
     over = doubtful_over(memorised.scores)
     each = list(normals.each)
@@ -106,7 +112,12 @@ def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -
 
 
 def memorise(recipe: Recipe, normals: SeenNormals) -> Memorised:
-    """Fill and calibrate the banks."""
+    """Fill and calibrate the banks: per stage a bank, float16 [M, D], and what a distance usually is over the view.
+
+    Args:
+        recipe: how.
+        normals: two at least; where all of one's places are doubted, it teaches nothing.
+    """
     memory = {LIGHT: torch.tensor(normals.in_one_light, dtype=torch.uint8)}
     judged_of: list[list[Tensor]] = [[] for _ in normals.each]  # by image, then by stage: [1, h, w]
     for index, stage in enumerate(recipe.stages):
@@ -159,7 +170,9 @@ def _fill(
     """One stage's bank of what is known (float16 [M, D]), and every upright normal's distances to what others know."""
     owner_P = torch.repeat_interleave(torch.arange(len(known)), torch.tensor([len(one) for one in known]))
     places_PD = torch.cat(list(known))
-    candidates = min(max(recipe.candidates_max, recipe.candidates_each * len(known)), 3 * recipe.candidates_max)
+    candidates = min(
+        max(recipe.candidates_max, recipe.candidates_each * len(known)), _CANDIDATES_GROW * recipe.candidates_max
+    )
     if len(places_PD) > candidates:
         generator = torch.Generator().manual_seed(recipe.seed)
         drawn = torch.randperm(len(places_PD), generator=generator)[:candidates].sort().values

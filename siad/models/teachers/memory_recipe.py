@@ -30,7 +30,7 @@ class Recipe:
     grid_stride: int = 8  # px of the input between two places; a deeper stage keeps its own
     places_max: int = 2_000  # kept a stage
     candidates_max: int = 20_000  # places that these are chosen from
-    candidates_each: int = 300  # of each normal at least, up to three times the former
+    candidates_each: int = 300  # of each normal at least, where normals are many; up to three times the former
     turns: int = 12  # angles of a full turn that normals are shown at, where parts lie at any; 1 is never
     seed: int = 0
 

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from siad.core.images import Image
-from siad.models.bundle import open_bundle
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers import memory_recipe, template
 from siad.models.teachers.ensemble import Ensemble, Recipe, fit, own_maps
+from siad.models.teachers.learning import hold_out
+from tests.synthetic import part_image
 
 
 class Spot:
@@ -65,12 +67,12 @@ def stain(seed: int, *, level: int | None = None) -> Image:
     return np.asarray(pixels.clip(0, 255), np.uint8)[:, :, None]
 
 
-def test_a_fitted_ensemble_leaves_out_of_the_pseudo_mask_what_its_members_differ_on() -> None:
-    made = fit(
-        [stain(seed) for seed in range(9)],
+def fitted(images: list[Image]) -> Bundle:
+    return fit(
+        images,
         line="l",
         product="p",
-        normals=[f"{index:032x}" for index in range(9)],
+        normals=[f"{index:032x}" for index in range(len(images))],
         false_reject_budget=0.1,
         recipe=Recipe(members=("template", "feature-memory")),
         recipes={
@@ -78,6 +80,17 @@ def test_a_fitted_ensemble_leaves_out_of_the_pseudo_mask_what_its_members_differ
             "feature-memory": memory_recipe.Recipe(input_px=64, places_max=100, candidates_max=400),
         },
     )
+
+
+def test_what_a_member_finds_odd_is_doubted_by_the_whole() -> None:
+    learn, _ = hold_out(12)
+    made = fitted([part_image(seed, defect=seed == learn[3]) for seed in range(12)])
+    assert made.manifest.doubted == (f"{learn[3]:032x}",)
+    assert made.manifest.left_out == ()  # the template learned it
+
+
+def test_a_fitted_ensemble_leaves_out_of_the_pseudo_mask_what_its_members_differ_on() -> None:
+    made = fitted([stain(seed) for seed in range(9)])
     examiner = open_bundle(made.manifest, made.parts)
     found = examiner.examine([stain(100 + level, level=level) for level in (4, 8, 16, 32, 64)])
     assert any((one.pseudo_mask_HW == 128).any() for one in found)
