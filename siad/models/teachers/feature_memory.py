@@ -5,18 +5,20 @@ scored without themselves. A place's score is the power mean of what its stages 
 
     z_s = max(0, (log d_s - centre_s) / spread_s),    score = (sum_s w_s z_s^p / sum_s w_s)^(1/p),    p = 1/3,
 
-d_s the distance to the nearest place in the bank of stage s. With p under 1 a place scores high where its stages agree:
-grain is odd to the fine stage alone, a defect to all. Before that every image's places are moved to where those of the
-normals have their mean, and where the normals' light differs, inputs are brought to one light. Which recipe and why:
-docs/adr/0009-stages-must-agree.md and 0014-light-and-style-are-no-defects.md.
+d_s the distance to the nearest place in the bank of stage s or, in the coarse stages, to what its nearest there span.
+With p under 1 a place scores high where its stages agree: grain is odd to the fine stage alone, a defect to all. Before
+that every image's places are moved to where those of the normals have their mean, and where the normals' light differs,
+inputs are brought to one light. Beside the stages a bank of zones knows the grain of a third of the view; no place
+scores less than 0.3 of what it says. Last, an image's floor is taken off. Which recipe and why: docs/adr/
+0009-stages-must-agree.md, 0014-light-and-style-are-no-defects.md and 0016-zones-spans-and-floors.md.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of the grid of places, N = h * w,
-M = places in a bank, D = length of a description, L = stages.
+M = places in a bank, D = length of a description, L = banks.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 import structlog
@@ -31,9 +33,9 @@ from siad.models.backbone import Backbone, pretrained_backbone
 from siad.models.bundle import Bundle, pack, unpack
 from siad.models.teachers import light
 from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
-from siad.models.teachers.memorising import LIGHT, Memorised, doubt, memorise, see
-from siad.models.teachers.memory import describe_places, distances
-from siad.models.teachers.memory_recipe import Recipe, combine, pooled, unit
+from siad.models.teachers.memorising import LIGHT, TILED, Memorised, doubt, memorise, see
+from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
+from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
 
 METHOD: Final = FEATURE_MEMORY
@@ -51,9 +53,8 @@ class FeatureMemory:
         self._backbone = backbone
         self._recipe = recipe
         self._in_one_light = bool(memory[LIGHT])
-        self._means = [memory.get(f"mean.s{stage}") for stage in recipe.stages]
-        self._banks = [unit(memory[f"bank.s{stage}"]) for stage in recipe.stages]
-        self._usual = [Usual(memory[f"centre.s{stage}"], memory[f"spread.s{stage}"]) for stage in recipe.stages]
+        self._is_whole = not memory[TILED]
+        self._remembered = [_Remembered.read(bank, memory) for bank in banks_of(recipe)]
 
     def score(self, images_BCHW: Tensor) -> Tensor:
         """Score every place by its calibrated distances to the memory, as far as the stages agree.
@@ -64,15 +65,37 @@ class FeatureMemory:
         Returns:
             float32 [B, h, w] raw scores, 0 at least; 0 is a usual place of a normal.
         """
-        judged_LBhw = []
         if self._in_one_light:
             images_BCHW = light.even_out(images_BCHW)
-        stages = pooled(self._backbone, self._recipe, images_BCHW)
-        for (grid, pooled_BND), mean_D, bank, usual in zip(stages, self._means, self._banks, self._usual, strict=True):
-            places_BND = describe_places(pooled_BND, usual_D=mean_D)
-            apart_Bhw = torch.stack([distances(places_ND, bank) for places_ND in places_BND]).view(-1, *grid)
-            judged_LBhw.append(usual.judge(apart_Bhw.log()))
-        return combine(self._recipe, judged_LBhw)
+        every = pooled(self._backbone, self._recipe, images_BCHW)
+        judged_LBhw = [one.judge(self._recipe, seen) for one, seen in zip(self._remembered, every, strict=True)]
+        return combine(self._recipe, judged_LBhw, is_whole=self._is_whole)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remembered:
+    """A bank filled: its places, their style, and how far from them a place usually is."""
+
+    bank: Bank
+    places_MD: Tensor  # float32, of length 1
+    style_D: Tensor | None
+    usual: Usual
+
+    @classmethod
+    def read(cls, bank: Bank, memory: Mapping[str, Tensor]) -> Self:
+        return cls(
+            bank=bank,
+            places_MD=unit(memory[f"bank.{bank.name}"]),
+            style_D=memory.get(f"mean.{bank.name}"),
+            usual=Usual(memory[f"centre.{bank.name}"], memory[f"spread.{bank.name}"]),
+        )
+
+    def judge(self, recipe: Recipe, seen: Seen) -> Tensor:
+        """How many spreads over the usual each place lies from what is remembered: float32 [B, h, w]."""
+        grid, pooled_BND = seen
+        places_BND = self.bank.describe(pooled_BND, self.style_D)
+        apart_Bhw = torch.stack([self.bank.apart(recipe, places_ND, self.places_MD) for places_ND in places_BND])
+        return self.usual.judge(apart_Bhw.view(-1, *grid).log())
 
 
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:

@@ -1,6 +1,6 @@
 """Fill a memory with normals, and calibrate it on each of them with its own places hidden.
 
-Shape suffixes: as in ``siad.models.teachers.memory_recipe``, and P = places of all normals.
+Shape suffixes: as in ``siad.models.teachers.memory_banks``, and P = places of all normals.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,13 @@ from siad.core.preprocess import preprocess
 from siad.models.backbone import Backbone
 from siad.models.examine import TILE_PX
 from siad.models.teachers import light, turning
-from siad.models.teachers.memory import choose_places, describe_places, distances
-from siad.models.teachers.memory_recipe import Recipe, combine, pooled, unit
+from siad.models.teachers.memory import choose_places
+from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
+from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
 
-LIGHT: Final = "in_one_light"  # the name of a flag beside the banks
+LIGHT: Final = "in_one_light"  # names of flags beside the banks
+TILED: Final = "in_tiles"
 _SWAYED_MAX: Final = 20  # normals
 _STYLE_MIN: Final = 36  # places of a grid; the mean of fewer is no style but these places
 _CANDIDATES_GROW: Final = 3  # times as many candidates at most; five times measured no better than three
@@ -35,8 +37,8 @@ _MORE_IF_TURNED: Final = 1.5  # places kept; twice as many found a little more, 
 class SeenNormal:
     """One normal, as the backbone sees it."""
 
-    pooled: list[tuple[tuple[int, int], Tensor]]  # by stage: grid, and float32 [N, D]
-    turned: list[Tensor]  # by stage: the places of its copies at other angles, float32 [copies, N, D]
+    pooled: list[tuple[tuple[int, int], Tensor]]  # by bank: grid, and float32 [N, D]
+    turned: list[Tensor]  # by bank: the places of its copies at other angles, float32 [copies, N, D]
     input_hw: tuple[int, int]
     size_px: tuple[int, int]
     doubted_hw: Tensor | None = None  # bool, which places the memory had better not learn; None: it may learn all
@@ -60,21 +62,23 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
     if in_one_light:
         inputs = [light.even_out(input_CHW[None])[0] for input_CHW in inputs]
 
-    def look(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
+    def look(inputs_BCHW: Tensor) -> list[Seen]:
         return pooled(backbone, recipe, inputs_BCHW)
 
     upright = [look(input_CHW[None]) for input_CHW in inputs]
     copies: list[list[Tensor]] = [[] for _ in inputs]
     if not is_tiled and recipe.turns > 1:
-        copies = turning.copies_that_pay(inputs, upright, look, turns=recipe.turns)
+        copies = turning.copies_that_pay(
+            inputs, upright, look, turns=recipe.turns, stage=min(1, len(recipe.stages) - 1)
+        )
     each = [
         SeenNormal(
-            pooled=[(grid, pooled_BND[0]) for grid, pooled_BND in stages],
+            pooled=[(grid, pooled_BND[0]) for grid, pooled_BND in seen],
             turned=turned,
             input_hw=(input_CHW.shape[1], input_CHW.shape[2]),
             size_px=(image_HWC.shape[0], image_HWC.shape[1]),
         )
-        for stages, turned, input_CHW, image_HWC in zip(upright, copies, inputs, images, strict=True)
+        for seen, turned, input_CHW, image_HWC in zip(upright, copies, inputs, images, strict=True)
     ]
     return SeenNormals(each=each, is_tiled=is_tiled, in_one_light=in_one_light, is_turned=any(copies))
 
@@ -112,47 +116,57 @@ def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -
 
 
 def memorise(recipe: Recipe, normals: SeenNormals) -> Memorised:
-    """Fill and calibrate the banks: per stage a bank, float16 [M, D], and what a distance usually is over the view.
+    """Fill and calibrate the banks: of each its places, float16 [M, D], and what a distance usually is over the view.
 
     Args:
         recipe: how.
         normals: two at least; where all of one's places are doubted, it teaches nothing.
     """
-    memory = {LIGHT: torch.tensor(normals.in_one_light, dtype=torch.uint8)}
-    judged_of: list[list[Tensor]] = [[] for _ in normals.each]  # by image, then by stage: [1, h, w]
-    for index, stage in enumerate(recipe.stages):
-        mean_D = None
-        if not normals.is_tiled and min(len(normal.pooled[index][1]) for normal in normals.each) >= _STYLE_MIN:
-            mean_D = torch.stack([normal.pooled[index][1].mean(0) for normal in normals.each]).mean(0)
-            memory[f"mean.s{stage}"] = mean_D
-        upright, known = _described(normals, index, mean_D)
-        count = int(recipe.places_max * (_MORE_IF_TURNED if normals.is_turned else 1))
-        bank, apart = _fill(recipe, upright, known, count=count)
+    flags = {LIGHT: normals.in_one_light, TILED: normals.is_tiled}
+    memory = {name: torch.tensor(is_set, dtype=torch.uint8) for name, is_set in flags.items()}
+    judged_of: list[list[Tensor]] = [[] for _ in normals.each]  # by image, then by bank: [1, h, w]
+    for index, bank in enumerate(banks_of(recipe)):
+        mean_D = _style(normals, index)
+        if mean_D is not None:
+            memory[f"mean.{bank.name}"] = mean_D
+        upright, known = _described(normals, bank, index, mean_D)
+        count = int(bank.keeps(recipe) * (_MORE_IF_TURNED if normals.is_turned else 1))
+        remembered, apart = _fill(recipe, bank, upright, known, count=count)
         far = [one.log().view(normal.pooled[index][0]) for one, normal in zip(apart, normals.each, strict=True)]
         learn = Usual.everywhere if normals.is_tiled else Usual.by_place
         usual = learn(far)
-        memory |= {f"bank.s{stage}": bank, f"centre.s{stage}": usual.centre_GG, f"spread.s{stage}": usual.spread_GG}
+        memory[f"bank.{bank.name}"] = remembered
+        memory |= {f"centre.{bank.name}": usual.centre_GG, f"spread.{bank.name}": usual.spread_GG}
         for image, far_hw in enumerate(far):
             # of more normals none sways what is usual
             others = learn([*far[:image], *far[image + 1 :]]) if len(far) <= _SWAYED_MAX else usual
             judged_of[image].append(others.judge(far_hw[None]))
     maps, scores = [], []
     for judged_Lhw, normal in zip(judged_of, normals.each, strict=True):
-        raw_hw = combine(recipe, judged_Lhw)[0].numpy()
+        raw_hw = combine(recipe, judged_Lhw, is_whole=not normals.is_tiled)[0].numpy()
         maps.append(raw_hw)
         scores.append(float(finish_map(raw_hw, input_hw=normal.input_hw, size_px=normal.size_px).max()))
     return Memorised(memory=memory, maps=maps, scores=scores)
 
 
-def _described(normals: SeenNormals, index: int, mean_D: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
-    """One stage's places of every normal, float32 [N, D] each: all of them, and those that the memory may learn."""
-    upright = [describe_places(normal.pooled[index][1][None], usual_D=mean_D)[0] for normal in normals.each]
+def _style(normals: SeenNormals, index: int) -> Tensor | None:
+    """The normals' mean in a bank's places, float32 [D]; None where a view has no style to speak of."""
+    if normals.is_tiled or min(len(normal.pooled[index][1]) for normal in normals.each) < _STYLE_MIN:
+        return None
+    return torch.stack([normal.pooled[index][1].mean(0) for normal in normals.each]).mean(0)
+
+
+def _described(
+    normals: SeenNormals, bank: Bank, index: int, mean_D: Tensor | None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """One bank's places of every normal, float32 [N, D] each: all of them, and those that the memory may learn."""
+    upright = [bank.describe(normal.pooled[index][1][None], mean_D)[0] for normal in normals.each]
     known = []
     for places_ND, normal in zip(upright, normals.each, strict=True):
         if normal.doubted_hw is not None:  # nor its copies at other angles, which would show the same
             known.append(places_ND[~_at(normal.doubted_hw, normal.pooled[index][0])])
         elif normals.is_turned:
-            copies_ND = describe_places(normal.turned[index], usual_D=mean_D).flatten(0, 1)
+            copies_ND = bank.describe(normal.turned[index], mean_D).flatten(0, 1)
             known.append(torch.cat([places_ND, copies_ND]))
         else:
             known.append(places_ND)
@@ -165,9 +179,9 @@ def _at(doubted_hw: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _fill(
-    recipe: Recipe, upright: Sequence[Tensor], known: Sequence[Tensor], *, count: int
+    recipe: Recipe, bank: Bank, upright: Sequence[Tensor], known: Sequence[Tensor], *, count: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """One stage's bank of what is known (float16 [M, D]), and every upright normal's distances to what others know."""
+    """What a bank keeps of what is known (float16 [M, D]), and every upright normal's distances to what others know."""
     owner_P = torch.repeat_interleave(torch.arange(len(known)), torch.tensor([len(one) for one in known]))
     places_PD = torch.cat(list(known))
     candidates = min(
@@ -178,6 +192,6 @@ def _fill(
         drawn = torch.randperm(len(places_PD), generator=generator)[:candidates].sort().values
         places_PD, owner_P = places_PD[drawn], owner_P[drawn]
     chosen = choose_places(places_PD, count=count, seed=recipe.seed)
-    bank, owner_M = places_PD[chosen].half(), owner_P[chosen]
-    used = unit(bank)  # as it will be read back
-    return bank, [distances(one, used, hidden_M=owner_M == index) for index, one in enumerate(upright)]
+    remembered, owner_M = places_PD[chosen].half(), owner_P[chosen]
+    used = unit(remembered)  # as it will be read back
+    return remembered, [bank.apart(recipe, one, used, hidden_M=owner_M == index) for index, one in enumerate(upright)]

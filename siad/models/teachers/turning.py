@@ -28,7 +28,7 @@ Stages = Sequence[tuple[tuple[int, int], Tensor]]  # by stage: grid, and pooled 
 
 
 def copies_that_pay(
-    inputs: Sequence[Tensor], upright: Sequence[Stages], look: Callable[[Tensor], Stages], *, turns: int
+    inputs: Sequence[Tensor], upright: Sequence[Stages], look: Callable[[Tensor], Stages], *, turns: int, stage: int
 ) -> list[list[Tensor]]:
     """Turn the normals where that pays.
 
@@ -37,6 +37,7 @@ def copies_that_pay(
         upright: what ``look`` sees on each.
         look: shows a backbone some inputs of one size.
         turns: angles of a full turn; the first is 0.
+        stage: position of the one that is asked whether it pays: one of parts, not of grain.
 
     Returns:
         By normal and by stage the places of its copies, float32 [K, N, D]; nothing by normal where it does not pay.
@@ -44,24 +45,23 @@ def copies_that_pay(
     none: list[list[Tensor]] = [[] for _ in inputs]
     if len(inputs) < 3:
         return none
-    asked = range(min(len(inputs), _ASKED_MAX))
+    some = range(min(len(inputs), _ASKED_MAX))
     angles = [360.0 * turn / turns for turn in range(1, turns)]
-    found = [_copies(inputs[index], look, angles) for index in asked]
-    if what_is_left([upright[index] for index in asked], found) >= PAYS:
+    found = [_copies(inputs[index], look, angles) for index in some]
+    if what_is_left([upright[index] for index in some], found, stage=stage) >= PAYS:
         return none
     fewer = angles[:: max(1, math.ceil(len(inputs) * len(angles) / _COPIES_MAX))]
     return [
-        found[index] if index in asked and fewer == angles else _copies(inputs[index], look, fewer)
+        found[index] if index in some and fewer == angles else _copies(inputs[index], look, fewer)
         for index in range(len(inputs))
     ]
 
 
-def what_is_left(upright: Sequence[Stages], copies: Sequence[Sequence[Tensor]]) -> float:
+def what_is_left(upright: Sequence[Stages], copies: Sequence[Sequence[Tensor]], *, stage: int) -> float:
     """How far the hardest places of normals lie from others and their copies, over how far from the others alone.
 
-    Asked of the second-finest stage there is: parts, not grain. Its mean over normals; 1 where copies find nothing.
+    In the places of one stage. The mean over normals; 1 where copies find nothing.
     """
-    stage = min(1, len(upright[0]) - 1)
     places = [describe_places(one[stage][1])[0] for one in upright]
     turned = [describe_places(one[stage]).flatten(0, 1) for one in copies]
     left = []

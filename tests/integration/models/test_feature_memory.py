@@ -17,7 +17,8 @@ from siad.models.bundle import Bundle, UnusableError, open_bundle, unpack
 from siad.models.examine import Examiner
 from siad.models.teachers.feature_memory import BACKBONE, MEMORY, fit, load
 from siad.models.teachers.memorising import doubt, memorise, see
-from siad.models.teachers.memory import describe_places, distances, pool_places
+from siad.models.teachers.memory import describe_places, distances
+from siad.models.teachers.memory_banks import Bank, banks_of
 from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
 
@@ -82,32 +83,52 @@ def test_other_normals_give_other_weights_over_the_same_backbone() -> None:
     assert other.manifest.part(BACKBONE) == bundle().manifest.part(BACKBONE)
 
 
-def slow_apart(stage: int, side: int) -> list[torch.Tensor]:
+def slow_span(place: torch.Tensor, others: torch.Tensor) -> float:
+    """Distance to the best mean of the five nearest: Lagrange's conditions, solved as they are written."""
+    every = (others - place).double()
+    apart = every[every.norm(dim=1).argsort()[:5]].numpy()
+    system = np.ones((6, 6))
+    system[5, 5] = 0
+    system[:5, :5] = apart @ apart.T + (0.3 * np.mean((apart**2).sum(1)) + 1e-4) * np.eye(5)
+    return float(np.linalg.norm(np.linalg.solve(system, np.eye(6)[5])[:5] @ apart))
+
+
+def slow_apart(bank: Bank) -> list[torch.Tensor]:
     """Logs of the normals' distances to a bank with their own places taken out, from the bundle's own numbers."""
     memory = unpack(bundle().parts[MEMORY])
-    bank, mean = memory[f"bank.s{stage}"], memory.get(f"mean.s{stage}")
+    remembered, style = memory[f"bank.{bank.name}"], memory.get(f"mean.{bank.name}")
+    is_coarse = bank.name != "s2"
     logs = []
     for number in range(COUNT):
         input_BCHW = torch.from_numpy(preprocess(part(number), input_px=64))[None]
         with torch.inference_mode():
-            output = pretrained_backbone("lite0")(input_BCHW, (stage,))[0]
-            places = describe_places(pool_places(output, grid=(side, side)), usual_D=mean)[0]
-        own = [bool((places.half() == row).all(1).any()) for row in bank]
-        others = torch.nn.functional.normalize(bank[~torch.tensor(own)].float(), dim=1)
-        apart = [max(0.01, float((place - others).norm(dim=1).min())) for place in places]
-        logs.append(torch.tensor(apart).log().reshape(side, side))
+            output = pretrained_backbone("lite0")(input_BCHW, (bank.stage,))[0]
+            grid, pooled_BND = bank.sees(TINY, output, (64, 64))
+            places = bank.describe(pooled_BND, style)[0]
+        own = [bool((places.half() == row).all(1).any()) for row in remembered]
+        others = torch.nn.functional.normalize(remembered[~torch.tensor(own)].float(), dim=1)
+        apart = [
+            max(0.01, slow_span(place, others) if is_coarse else float((place - others).norm(dim=1).min()))
+            for place in places
+        ]
+        logs.append(torch.tensor(apart).log().reshape(grid))
     return logs
 
 
 def slow_held_out(image: int) -> float:
     """One normal against a memory, and against what is usual, that know nothing of it; place by place."""
-    total = np.zeros((8, 8))
-    for stage, side, weight in ((2, 8, 1.0), (4, 4, 1.0), (5, 2, 0.25)):
-        logs = slow_apart(stage, side)
+    total, zones = np.zeros((8, 8)), np.zeros((8, 8))
+    for bank, weight in zip(banks_of(TINY), (1.0, 1.0, 0.25, 0.0), strict=True):
+        logs = slow_apart(bank)
         usual = Usual.by_place([log for number, log in enumerate(logs) if number != image])
         over = torch.nn.functional.interpolate(usual.judge(logs[image][None])[None], size=(8, 8), mode="bilinear")
-        total += weight / 2.25 * np.cbrt(over[0, 0].clamp_min(0).numpy())
-    return float(finish_map((total**3).astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
+        over_hw = over[0, 0].clamp_min(0).numpy()
+        total += weight / 2.25 * np.cbrt(over_hw)
+        zones = 0.3 * over_hw  # the last bank's
+    raw_hw = np.maximum(total**3, zones)
+    floor = np.quantile(raw_hw, 0.1)
+    raw_hw = np.maximum(raw_hw - floor, 0) * raw_hw.max() / (raw_hw.max() - floor)
+    return float(finish_map(raw_hw.astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
 
 
 @pytest.mark.parametrize("image", [0, 3])

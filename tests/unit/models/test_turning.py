@@ -40,7 +40,7 @@ def normals(*, turned: bool, count: int = 6) -> list[Tensor]:
 
 def left(inputs: Sequence[Tensor]) -> float:
     turned = [[torch.cat([look(turn(one, angle)[None])[0][1] for angle in range(30, 360, 30)])] for one in inputs]
-    return what_is_left([look(one[None]) for one in inputs], turned)
+    return what_is_left([look(one[None]) for one in inputs], turned, stage=0)
 
 
 def test_parts_that_lie_at_any_angle_are_found_again_in_turned_copies() -> None:
@@ -49,18 +49,18 @@ def test_parts_that_lie_at_any_angle_are_found_again_in_turned_copies() -> None:
 
 def test_copies_are_made_where_they_pay() -> None:
     inputs = normals(turned=True)
-    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12)
+    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12, stage=0)
     assert [one[0].shape for one in copies] == [(11, 64, 256)] * len(inputs)
 
 
 def test_no_copies_are_made_where_parts_lie_still_or_nobody_can_tell() -> None:
     for inputs in (normals(turned=False), normals(turned=True, count=2)):
-        assert not any(copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12))
+        assert not any(copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12, stage=0))
 
 
 def test_many_normals_are_turned_less_often() -> None:
     inputs = normals(turned=True, count=60)
-    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12)
+    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12, stage=0)
     assert {len(one[0]) for one in copies} == {4}
 
 
