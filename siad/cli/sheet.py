@@ -116,12 +116,14 @@ def draw_sheet(rows: Sequence[Row], *, title: str = "") -> NDArray[np.uint8]:
     return np.concatenate([_head(title, width, scale), *drawn])
 
 
-def draw_strip(row: Row) -> NDArray[np.uint8]:
-    """One row without its words: image, map in its own range of colours, and outlines; uint8 [H, W, 3] RGB."""
+def draw_cells(row: Row, *, side_px: int = CELL_PX) -> list[NDArray[np.uint8]]:
+    """One row without its words: image, map in its own range of colours, and outlines.
+
+    Returns:
+        uint8 [h, w, 3] RGB each, as the image is shaped; the longer side is ``side_px``.
+    """
     pixels = _as_rgb(row.image_HWC)
-    cells = [_cell(pixels), _cell(_coloured(row.map_HW, _scale([row]))), _outlined(row, pixels)]
-    gap = np.full((CELL_PX, GAP_PX, 3), _PAPER, np.uint8)
-    return np.concatenate([cells[0], gap, cells[1], gap, cells[2]], axis=1)
+    return [_fitted(pixels, side_px), _fitted(_coloured(row.map_HW, _scale([row])), side_px), _outlined(row, side_px)]
 
 
 def encode_sheet(sheet_HWC: NDArray[np.uint8]) -> bytes:
@@ -145,8 +147,8 @@ def _scale(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 def _row(row: Row, scale: tuple[float, float]) -> NDArray[np.uint8]:
-    pixels = _as_rgb(row.image_HWC)
-    cells = [_cell(pixels), _cell(_coloured(row.map_HW, scale)), _outlined(row, pixels), _text(row)]
+    pictures = [_fitted(_as_rgb(row.image_HWC)), _fitted(_coloured(row.map_HW, scale)), _outlined(row)]
+    cells = [*(_framed(picture_HWC) for picture_HWC in pictures), _text(row)]
     gap = np.full((CELL_PX, GAP_PX, 3), _PAPER, np.uint8)
     line = np.concatenate([part for cell in cells for part in (gap, cell)], axis=1)
     return np.concatenate([line, np.full((GAP_PX, line.shape[1], 3), _PAPER, np.uint8)])
@@ -163,33 +165,35 @@ def _coloured(map_HW: NDArray[np.float32], scale: tuple[float, float]) -> NDArra
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _fit(height: int, width: int) -> tuple[int, int]:
-    ratio = CELL_PX / max(height, width)
-    return max(1, round(height * ratio)), max(1, round(width * ratio))
+def _fitted(picture_HWC: NDArray[np.uint8], side_px: int = CELL_PX) -> NDArray[np.uint8]:
+    """The picture with its longer side at ``side_px``, aspect kept."""
+    height, width = picture_HWC.shape[:2]
+    ratio = side_px / max(height, width)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    kernel = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture_HWC, size, interpolation=kernel), np.uint8)
 
 
-def _cell(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The whole picture in a square, aspect kept."""
-    height, width = _fit(*picture_HWC.shape[:2])
-    kernel = cv2.INTER_AREA if height < picture_HWC.shape[0] else cv2.INTER_LINEAR
-    small = cv2.resize(picture_HWC, (width, height), interpolation=kernel)
+def _framed(picture_hwC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A fitted picture in the middle of a cell."""
+    height, width = picture_hwC.shape[:2]
     cell = np.full((CELL_PX, CELL_PX, 3), _PAPER, np.uint8)
     top, left = (CELL_PX - height) // 2, (CELL_PX - width) // 2
-    cell[top : top + height, left : left + width] = small
+    cell[top : top + height, left : left + width] = picture_hwC
     return cell
 
 
-def _outlined(row: Row, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Outlines are drawn at the size of the cell, so that they are as wide on a large image as on a small one."""
-    height, width = _fit(*pixels.shape[:2])
-    picture = np.ascontiguousarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+def _outlined(row: Row, side_px: int = CELL_PX) -> NDArray[np.uint8]:
+    """Outlines are drawn at the size they are shown at, so that they are as wide on a large image as on a small one."""
+    picture = np.ascontiguousarray(_fitted(_as_rgb(row.image_HWC), side_px))
+    height, width = picture.shape[:2]
     for mask_HW, colour in ((row.truth_HW, _TRUTH), (row.mask_HW, _MASK)):
         if mask_HW is not None and mask_HW.any():
             small = cv2.resize((mask_HW > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
             marked = (small >= min(0.5, float(small.max()))).astype(np.uint8)
             outlines, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, outlines, -1, colour, 2, cv2.LINE_AA)
-    return _cell(picture)
+    return picture
 
 
 def _text(row: Row) -> NDArray[np.uint8]:

@@ -34,6 +34,16 @@ class PixelFigures:
     iou: float  # of all pixels marked at the threshold and all defective ones; NaN where no threshold was given
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelCurves:
+    """What the figures are areas of, thinned out to be drawn; each pair runs from the highest score down."""
+
+    recall_N: NDArray[np.float64]
+    precision_N: NDArray[np.float64]
+    false_rate_N: NDArray[np.float64]  # share of the good pixels
+    overlap_N: NDArray[np.float64]  # mean share of each region that is covered
+
+
 @dataclass(frozen=True, slots=True)
 class _Curve:
     """What lies at or over each distinct score, from the highest down."""
@@ -56,13 +66,31 @@ def pixel_figures(
     Raises:
         ValueError: a map and its mask differ in size, a score is not finite, or no pixel is good or none defective.
     """
+    return pixel_figures_and_curves(maps, masks, threshold=threshold)[0]
+
+
+def pixel_figures_and_curves(
+    maps: Sequence[NDArray[np.float32]],
+    masks: Sequence[NDArray[np.uint8]],
+    *,
+    threshold: float | None = None,
+    points: int = 300,
+) -> tuple[PixelFigures, PixelCurves]:
+    """Compare maps with masks, and keep the curves that the figures are areas of: one sort gives both.
+
+    Args:
+        maps: as of ``pixel_figures``, which this also raises as.
+        masks: as of ``pixel_figures``.
+        threshold: raw score at which pixels are marked, for ``iou``.
+        points: how many of each curve are kept, at even steps of recall and of the false-positive rate up to 0.3.
+    """
     scores_P, weights_P = _flatten(maps, masks)
     defective = int(np.count_nonzero(weights_P))
     if not 0 < defective < len(scores_P):
         msg = f"{defective} of {len(scores_P)} pixels are defective; pixel figures need good and defective ones"
         raise ValueError(msg)
     curve = _curve(scores_P, weights_P)
-    return PixelFigures(
+    figures = PixelFigures(
         auroc=_auroc(curve),
         ap=_average_precision(curve),
         f1max=_f1max(curve),
@@ -70,6 +98,7 @@ def pixel_figures(
         aupro_05=_aupro(curve, limit=FPR_LIMITS[1]),
         iou=math.nan if threshold is None else _iou(scores_P, weights_P, threshold),
     )
+    return figures, _thin_out(curve, points)
 
 
 def count_regions(masks: Iterable[NDArray[np.uint8]]) -> int:
@@ -149,35 +178,15 @@ def _iou(scores_P: NDArray[np.float32], weights_P: NDArray[np.float32], threshol
     return float(np.count_nonzero(marked_P & bad_P) / np.count_nonzero(marked_P | bad_P))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PixelCurves:
-    """What the figures are areas of, thinned out to be drawn; each pair runs from the highest score down."""
-
-    recall_N: NDArray[np.float64]
-    precision_N: NDArray[np.float64]
-    false_rate_N: NDArray[np.float64]  # share of the good pixels
-    overlap_N: NDArray[np.float64]  # mean share of each region that is covered
-
-
-def pixel_curves(
-    maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.uint8]], *, points: int = 300
-) -> PixelCurves:
-    """Precision over recall, and overlap over the false-positive rate; arguments and errors as ``pixel_figures``.
-
-    Args:
-        maps: float32 [H, W] raw scores of each image.
-        masks: uint8 [H, W], 0 good, else defect.
-        points: how many of each curve are kept, at even steps of recall and of the rate up to 0.3.
-    """
-    curve = _curve(*_flatten(maps, masks))
-    recall_T, rate_T = curve.true_T / curve.true_T[-1], curve.false_T / curve.false_T[-1]
+def _thin_out(curve: _Curve, points: int) -> PixelCurves:
+    """Only what is kept is computed: of large sets a further array a curve is a gigabyte."""
+    bad, good = int(curve.true_T[-1]), int(curve.false_T[-1])
     steps = np.linspace(0, 1, points)
-    by_recall = np.unique(np.searchsorted(recall_T, steps).clip(max=len(recall_T) - 1))
-    by_rate = np.unique(np.searchsorted(rate_T, steps * FPR_LIMITS[0]).clip(max=len(rate_T) - 1))
-    precision_T = curve.true_T / (curve.true_T + curve.false_T)
+    by_recall = np.unique(np.searchsorted(curve.true_T, np.ceil(steps * bad).astype(np.int64)))
+    by_rate = np.unique(np.searchsorted(curve.false_T, np.ceil(steps * FPR_LIMITS[0] * good).astype(np.int64)))
     return PixelCurves(
-        recall_N=recall_T[by_recall],
-        precision_N=precision_T[by_recall],
-        false_rate_N=rate_T[by_rate],
+        recall_N=curve.true_T[by_recall] / bad,
+        precision_N=curve.true_T[by_recall] / (curve.true_T[by_recall] + curve.false_T[by_recall]),
+        false_rate_N=curve.false_T[by_rate] / good,
         overlap_N=curve.overlap_T[by_rate],
     )

@@ -74,7 +74,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(root: Path, tmp_path: Pa
     assert done.exit_code == 0, done.output
     text = page.read_text()
     assert text.count("<svg") == 5
-    assert text.count("data:image/jpeg") == 8
+    assert text.count("data:image/jpeg") == 3 * 8
     assert "blob" in text
     assert "http" not in text
     for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):

@@ -192,15 +192,20 @@ def _write_page(
     path: Path, folder: Folder, settings: "Settings", runs: dict[str, list["Run"]], rows: list["Row"]
 ) -> None:
     from siad.cli.evaluate.page import make_page
+    from siad.cli.evaluate.plots import Drawn
     from siad.cli.evaluate.run import report_of
 
     first = next(iter(runs.values()))[0]
     page = make_page(
         f"{folder.name}: {settings.method}",
         {label: report_of(of_shots) for label, of_shots in runs.items()},
-        first.judged.answers,
+        Drawn(
+            answers=first.judged.answers,
+            whole=first.figures,
+            by_kind=first.by_kind,
+            threshold=first.judged.examiner.manifest.image_threshold,
+        ),
         rows,
-        threshold=first.judged.examiner.manifest.image_threshold,
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} processors, {platform.machine()}",
     )
     path.parent.mkdir(parents=True, exist_ok=True)

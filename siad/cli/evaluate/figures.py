@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from siad.core.pixel_scores import PixelFigures, pixel_figures
+from siad.core.pixel_scores import PixelCurves, PixelFigures, pixel_figures_and_curves
 from siad.core.scores import false_reject_rate, image_auroc
 
 
@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """All 0..1, or None where the set can't say: no good or no defective image, no mask."""
+    """All 0..1, or None where the set can't say: no good or no defective image, no mask; and the pixels' curves."""
 
     image_auroc: float | None
     image_ap: float | None
@@ -45,10 +45,11 @@ class Figures:
     pixel_iou: float | None  # at the detector's own threshold
     false_rejects: float | None  # share of good images over the threshold
     misses: float | None  # share of defective images under it
+    pixel_curves: PixelCurves | None = field(default=None, compare=False, repr=False)  # to be drawn
 
     def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return asdict(self)
+        """By name, without the curves."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "pixel_curves"}
 
 
 def figures_of(answers: Sequence[Answer], *, image_threshold: float, pixel_threshold: float) -> Figures:
@@ -64,7 +65,7 @@ def figures_of(answers: Sequence[Answer], *, image_threshold: float, pixel_thres
     good_scores = [score for score, is_bad in zip(scores, bad, strict=True) if not is_bad]
     bad_scores = [score for score, is_bad in zip(scores, bad, strict=True) if is_bad]
     has_both = bool(good_scores and bad_scores)
-    found = _pixels(answers, pixel_threshold)
+    found, curves = _pixels(answers, pixel_threshold) or (None, None)
     return Figures(
         image_auroc=image_auroc(scores, bad) if has_both else None,
         image_ap=float(average_precision_score(bad, scores)) if has_both else None,
@@ -77,6 +78,7 @@ def figures_of(answers: Sequence[Answer], *, image_threshold: float, pixel_thres
         pixel_iou=found.iou if found else None,
         false_rejects=false_reject_rate(good_scores, threshold=image_threshold) if good_scores else None,
         misses=1 - false_reject_rate(bad_scores, threshold=image_threshold) if bad_scores else None,
+        pixel_curves=curves,
     )
 
 
@@ -128,11 +130,12 @@ def _over(figures: Sequence[Mapping[str, float | None]], name: str, fold: Any) -
     return None if any(value is None for value in values) else float(fold(values))
 
 
-def _pixels(answers: Sequence[Answer], threshold: float) -> PixelFigures | None:
+def _pixels(answers: Sequence[Answer], threshold: float) -> tuple[PixelFigures, PixelCurves] | None:
     drawn = [(answer.map_HW, answer.mask_HW) for answer in answers if answer.mask_HW is not None]
     if not any(mask_HW.any() for _, mask_HW in drawn):
         return None
-    return pixel_figures([map_HW for map_HW, _ in drawn], [mask_HW for _, mask_HW in drawn], threshold=threshold)
+    maps, masks = [map_HW for map_HW, _ in drawn], [mask_HW for _, mask_HW in drawn]
+    return pixel_figures_and_curves(maps, masks, threshold=threshold)
 
 
 def _f1max(scores: Sequence[float], bad: Sequence[bool]) -> float:

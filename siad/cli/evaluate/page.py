@@ -8,12 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from siad.cli.evaluate.curves import curve_svg, histogram_svg
-from siad.cli.evaluate.figures import Answer
-from siad.cli.sheet import Row, draw_strip
-from siad.core.pixel_scores import pixel_curves
+from siad.cli.evaluate.curves import swatch
+from siad.cli.evaluate.plots import Drawn, plots_of
+from siad.cli.evaluate.style import ALL_INK, ink_of, style_of
+from siad.cli.sheet import Row, draw_cells
 
 FIGURES = (
     ("image_auroc", "image AUROC"),
@@ -28,54 +27,44 @@ FIGURES = (
     ("false_rejects", "false rejects"),
     ("misses", "misses"),
 )
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1e2024;background:#fafaf8;max-width:1120px;margin:2em auto;padding:0 1em}
-h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:2em 0 .5em}p{color:#5c6066;margin:.3em 0}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:.25em .6em;text-align:right}
-th:first-child,td:first-child{text-align:left}th{font-weight:600;border-bottom:2px solid #1e2024}
-tr:nth-child(even) td{background:#f0f0ec}tr.all td{font-weight:600}
-.plots{display:flex;flex-wrap:wrap;gap:1em}svg{width:340px;font:11px system-ui,sans-serif;fill:#5c6066}
-svg .title{font-size:13px;font-weight:600;fill:#1e2024}svg .frame{fill:#fff;stroke:#ccc}
-svg .mark{stroke:#1e2024;stroke-dasharray:4 3}.wrong{color:#c83228;font-weight:600}.right{color:#1e8c46}
-figure{margin:1em 0}figure img{width:100%;max-width:936px;border-radius:4px}figcaption{margin-bottom:.3em}
-"""
+PICTURE_PX = 420  # longer side; three fill the page's width
+_BETTER_LOW = ("false_rejects", "misses")
+_CELLS = ("the image", "its score map", "what was marked, and what is wrong")
 
 
 def make_page(
-    title: str,
-    reports: Mapping[str, Mapping[str, Any]],
-    answers: Sequence[Answer],
-    rows: Sequence[Row],
-    *,
-    threshold: float,
-    made_at: str,
+    title: str, reports: Mapping[str, Mapping[str, Any]], drawn: Drawn, rows: Sequence[Row], *, made_at: str
 ) -> str:
     """Write the page.
 
     Args:
         title: of the set and the method.
-        reports: by shots, what ``--json`` gives.
-        answers: of one run, for the curves.
+        reports: by shots, what ``--json`` gives; the first is of the run that is drawn.
+        drawn: one run, for the curves.
         rows: of the same run, in the order to be shown.
-        threshold: of its images, raw score.
         made_at: date and machine, for people.
     """
-    tables = "".join(_table(label, report) for label, report in reports.items())
+    inks = {kind: ink_of(index) for index, kind in enumerate(drawn.by_kind)}
+    tables = "".join(_table(label, report, inks) for label, report in reports.items())
     pictures = "".join(_picture(row) for row in rows)
+    first = f"{next(iter(reports))} normals, the first draw"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
+        f'<meta name="viewport" content="width=device-width"><style>{style_of(len(inks))}</style></head><body>'
         f"<h1>{escape(title)}</h1><p>{escape(made_at)}</p>{tables}"
-        f'<h2>Curves</h2><div class="plots">{"".join(_plots(answers, threshold))}</div>'
-        "<h2>Images, the worst first</h2><p>The image; its score map; what was marked (red) and what is wrong (green)."
-        f"</p>{pictures}</body></html>\n"
+        f"<h2>Curves <small>{escape(first)}; a class: its defective images against all good ones</small></h2>"
+        f'<div class="plots">{"".join(plots_of(drawn))}</div>'
+        f"<h2>Images, the worst first <small>{escape(first)}</small></h2>"
+        '<ul class="legend"><li>The image; its score map, bright where it is odd; outlines of</li>'
+        '<li class="marked"><i></i>what was marked</li><li class="truth"><i></i>what is wrong</li></ul>'
+        f"{pictures}</body></html>\n"
     )
 
 
-def _table(label: str, report: Mapping[str, Any]) -> str:
+def _table(label: str, report: Mapping[str, Any], inks: Mapping[str, str]) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for _, title in FIGURES)
-    lines = [_line("all", report, report["spread"], "all")]
-    lines += [_line(kind, figures, {}, "") for kind, figures in report["classes"].items()]
+    lines = [_line("all", report, report["spread"], ALL_INK)]
+    lines += [_line(kind, figures, {}, inks[kind]) for kind, figures in report["classes"].items()]
     draws = "one draw" if report["seeds"] == 1 else f"mean of {report['seeds']} draws"
     times = (
         f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images a second, {report['memory_mb']:.0f} MB of "
@@ -83,55 +72,37 @@ def _table(label: str, report: Mapping[str, Any]) -> str:
     )
     told = "".join(f"<p>{escape(one)}</p>" for one in (report["promise"], report["doubts"]) if one)
     return (
-        f"<h2>{escape(label)} normals</h2><table><tr><th></th>{head}</tr>{''.join(lines)}</table><p>{escape(times)}</p>"
-        f"{told}"
+        f'<h2>{escape(label)} normals</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table>'
+        f"</div><p>{escape(times)}</p>{told}"
     )
 
 
-def _line(name: str, figures: Mapping[str, Any], spread: Mapping[str, Any], kind: str) -> str:
-    cells = "".join(f"<td>{_told(figures[key], spread.get(key))}</td>" for key, _ in FIGURES)
-    return f'<tr class="{kind}"><td>{escape(name)}</td>{cells}</tr>'
+def _line(name: str, figures: Mapping[str, Any], spread: Mapping[str, Any], ink: str) -> str:
+    cells = "".join(_cell(key, figures[key], spread.get(key)) for key, _ in FIGURES)
+    whole = ' class="all"' if ink == ALL_INK else ""
+    return f"<tr{whole}><td>{swatch(ink)}{escape(name)}</td>{cells}</tr>"
 
 
-def _told(value: float | None, spread: float | None) -> str:
+def _cell(key: str, value: float | None, spread: float | None) -> str:
+    """A figure over a bar as long as it is; red, where less is better."""
     if value is None:
-        return "&ndash;"
-    return f"{value:.3f}" + ("" if spread is None else f" <small>&plusmn;{spread:.3f}</small>")
-
-
-def _plots(answers: Sequence[Answer], threshold: float) -> list[str]:
-    groups = [
-        (name, [answer.score for answer in answers if answer.is_defect is bad])
-        for name, bad in (("good", False), ("defective", True))
-    ]
-    plots = [histogram_svg("Scores: good blue, defective red", [one for one in groups if one[1]], mark=threshold)]
-    if all(scores for _, scores in groups):
-        truth, scores = [answer.is_defect for answer in answers], [answer.score for answer in answers]
-        false, true, _ = roc_curve(truth, scores)
-        precision, recall, _ = precision_recall_curve(truth, scores)
-        roc = list(zip(false.tolist(), true.tolist(), strict=True))
-        trade = list(zip(recall.tolist(), precision.tolist(), strict=True))[::-1]
-        plots.append(curve_svg("Images: ROC", ("good ones rejected", "defective ones found"), [("all", roc)]))
-        plots.append(curve_svg("Images: precision and recall", ("recall", "precision"), [("all", trade)]))
-    drawn = [(answer.map_HW, answer.mask_HW) for answer in answers if answer.mask_HW is not None]
-    if any(mask_HW.any() for _, mask_HW in drawn):
-        curves = pixel_curves([map_HW for map_HW, _ in drawn], [mask_HW for _, mask_HW in drawn])
-        trade = list(zip(curves.recall_N.tolist(), curves.precision_N.tolist(), strict=True))
-        overlap = [(0.0, 0.0), *zip(curves.false_rate_N.tolist(), curves.overlap_N.tolist(), strict=True)]
-        plots.append(curve_svg("Pixels: precision and recall", ("recall", "precision"), [("all", trade)]))
-        axes = ("good pixels marked", "mean overlap of a region")
-        plots.append(curve_svg("Pixels: per-region overlap", axes, [("all", overlap)], x_max=0.3))
-    return plots
+        return "<td>&ndash;</td>"
+    kind = "less" if key in _BETTER_LOW else "more"
+    told = "" if spread is None else f" <small>&plusmn;{spread:.3f}</small>"
+    return f'<td class="{kind}" style="--v:{value:.3f}">{value:.3f}{told}</td>'
 
 
 def _picture(row: Row) -> str:
     is_right = row.verdict in ("found", "passed")
     said = (
-        f'<span class="{"right" if is_right else "wrong"}">{row.verdict}</span> {escape(row.name)} &middot; score '
-        f"{row.score:.3g}, threshold {row.threshold:.3g}"
+        f'<b class="{"right" if is_right else "wrong"}">{row.verdict}</b> {escape(row.name)} <small>score '
+        f"{row.score:.3g}, threshold {row.threshold:.3g}</small>"
     )
-    picture = f'<img alt="{escape(row.name)}" src="data:image/jpeg;base64,{_jpeg(draw_strip(row))}">'
-    return f"<figure><figcaption>{said}</figcaption>{picture}</figure>"
+    cells = "".join(
+        f'<img alt="{escape(row.name)}: {what}" src="data:image/jpeg;base64,{_jpeg(picture_HWC)}">'
+        for what, picture_HWC in zip(_CELLS, draw_cells(row, side_px=PICTURE_PX), strict=True)
+    )
+    return f'<figure><figcaption>{said}</figcaption><div class="cells">{cells}</div></figure>'
 
 
 def _jpeg(picture_HWC: NDArray[np.uint8]) -> str:

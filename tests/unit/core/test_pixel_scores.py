@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from siad.core.pixel_scores import count_regions, pixel_curves, pixel_figures
+from siad.core.pixel_scores import count_regions, pixel_figures, pixel_figures_and_curves
 
 Maps = Sequence[NDArray[np.float32]]
 Masks = Sequence[NDArray[np.uint8]]
@@ -153,7 +153,7 @@ def test_maps_that_do_not_fit_their_masks_are_refused() -> None:
 def test_the_curves_lie_on_what_the_definitions_give() -> None:
     maps, masks = drawn(3, levels=1000)
     rows = at_thresholds(maps, masks)
-    curves = pixel_curves(maps, masks)
+    _, curves = pixel_figures_and_curves(maps, masks)
     exact = {(round(recall, 9), round(precision, 9)) for precision, recall, _, _ in rows}
     drawn_points = {
         (round(r, 9), round(p, 9)) for r, p in zip(curves.recall_N.tolist(), curves.precision_N.tolist(), strict=True)
@@ -169,6 +169,6 @@ def test_curves_are_thinned_out() -> None:
     rng = np.random.default_rng(0)
     mask_HW = np.zeros((200, 200), np.uint8)
     mask_HW[50:90, 50:90] = 255
-    curves = pixel_curves([rng.random((200, 200)).astype(np.float32)], [mask_HW], points=50)
+    _, curves = pixel_figures_and_curves([rng.random((200, 200)).astype(np.float32)], [mask_HW], points=50)
     assert len(curves.recall_N) <= 50
     assert curves.false_rate_N.max() < 0.31
