@@ -1,7 +1,7 @@
 """The contact sheet: what a model saw, image by image, worst first, to be looked at. Draws with OpenCV; pure.
 
-A row of cells: the image | its score map, one colour scale for all | the mask's outline, the truth's beside it | what
-was said, and what is true.
+A row of cells: the image | its score map, one colour scale for all | the mask's outline, the truth's beside it, and a
+tint over what is ignored | what was said, and what is true.
 
 Shape suffixes: H, W = size of an image, C = channels; the sheet is [H, W, 3] RGB.
 """
@@ -23,6 +23,8 @@ TEXT_PX: Final = 500  # width of the last column
 GAP_PX: Final = 12
 _PAPER, _INK, _DIM = (250, 250, 248), (30, 32, 36), (120, 124, 130)
 _MASK, _TRUTH = (255, 80, 60), (40, 200, 90)  # outlines: what was marked, what is wrong
+_IGNORED: Final = (60, 150, 255)  # a tint: far from both outlines, and neither grey nor brown as parts are
+_TINT: Final = 0.6  # of it over the image; under half it is lost on dark parts
 _RIGHT, _WRONG = (30, 140, 70), (200, 50, 40)
 _FONT: Final = cv2.FONT_HERSHEY_DUPLEX
 
@@ -39,6 +41,12 @@ class Row:
     is_defect: bool  # what is true of the image
     score: float
     threshold: float  # of the image; a defective one scores at or over it
+    ignored_HW: NDArray[np.bool_] | None = None  # where its views differ, so that nothing is learnt; None of one view
+
+    @property
+    def has_ignored(self) -> bool:
+        """Whether there is anything to tint."""
+        return self.ignored_HW is not None and bool(self.ignored_HW.any())
 
     @property
     def verdict(self) -> str:
@@ -113,11 +121,12 @@ def draw_sheet(rows: Sequence[Row], *, title: str = "") -> NDArray[np.uint8]:
     scale = _scale(rows)
     drawn = [_row(row, scale) for row in rows]
     width = drawn[0].shape[1]
-    return np.concatenate([_head(title, width, scale), *drawn])
+    has_ignored = any(row.has_ignored for row in rows)
+    return np.concatenate([_head(title, width, scale, has_ignored=has_ignored), *drawn])
 
 
 def draw_cells(row: Row, *, side_px: int = CELL_PX) -> list[NDArray[np.uint8]]:
-    """One row without its words: image, map in its own range of colours, and outlines.
+    """One row without its words: image, map in its own range of colours, and outlines (over a tint).
 
     Returns:
         uint8 [h, w, 3] RGB each, as the image is shaped; the longer side is ``side_px``.
@@ -186,14 +195,30 @@ def _framed(picture_hwC: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _outlined(row: Row, side_px: int = CELL_PX) -> NDArray[np.uint8]:
     """Outlines are drawn at the size they are shown at, so that they are as wide on a large image as on a small one."""
     picture = np.ascontiguousarray(_fitted(_as_rgb(row.image_HWC), side_px))
-    height, width = picture.shape[:2]
+    if row.ignored_HW is not None and row.has_ignored:
+        share_hw = _shares(row.ignored_HW, picture)
+        tint_hw1 = _TINT * share_hw[:, :, None]
+        picture = np.asarray(picture * (1 - tint_hw1) + np.array(_IGNORED) * tint_hw1, np.uint8)
+        _outline(picture, share_hw, _IGNORED, width_px=1)
     for mask_HW, colour in ((row.truth_HW, _TRUTH), (row.mask_HW, _MASK)):
         if mask_HW is not None and mask_HW.any():
-            small = cv2.resize((mask_HW > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-            marked = (small >= min(0.5, float(small.max()))).astype(np.uint8)
-            outlines, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, outlines, -1, colour, 2, cv2.LINE_AA)
+            _outline(picture, _shares(mask_HW > 0, picture), colour, width_px=2)
     return picture
+
+
+def _shares(mask_HW: NDArray[np.bool_], picture_hwC: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much of each pixel of a picture is marked, 0 to 1."""
+    height, width = picture_hwC.shape[:2]
+    small = cv2.resize(mask_HW.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
+
+
+def _outline(
+    picture_hwC: NDArray[np.uint8], share_hw: NDArray[np.float32], colour: tuple[int, int, int], *, width_px: int
+) -> None:
+    marked = (share_hw >= min(0.5, float(share_hw.max()))).astype(np.uint8)
+    outlines, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture_hwC, outlines, -1, colour, width_px, cv2.LINE_AA)
 
 
 def _text(row: Row) -> NDArray[np.uint8]:
@@ -207,10 +232,12 @@ def _text(row: Row) -> NDArray[np.uint8]:
     ratio = np.count_nonzero(row.mask_HW) / row.mask_HW.size
     truth = "" if row.truth_HW is None else f", {np.count_nonzero(row.truth_HW) / row.truth_HW.size:.2%} is wrong"
     _write(cell, f"marked {ratio:.2%} of the view{truth}", (10, 260), size=0.55, colour=_DIM)
+    if row.has_ignored and row.ignored_HW is not None:
+        _write(cell, f"ignored {np.mean(row.ignored_HW):.2%}: views differ", (10, 285), size=0.55, colour=_DIM)
     return cell
 
 
-def _head(title: str, width: int, scale: tuple[float, float]) -> NDArray[np.uint8]:
+def _head(title: str, width: int, scale: tuple[float, float], *, has_ignored: bool) -> NDArray[np.uint8]:
     head = np.full((110, width, 3), _PAPER, np.uint8)
     _write(head, title, (GAP_PX, 40), size=0.9)
     names = ("image", f"score {_told(scale[0])} to {_told(scale[1])}", "")
@@ -219,6 +246,8 @@ def _head(title: str, width: int, scale: tuple[float, float]) -> NDArray[np.uint
     left = GAP_PX + 2 * (CELL_PX + GAP_PX)
     _write(head, "marked", (left, 92), size=0.55, colour=_MASK)
     _write(head, "truth", (left + 90, 92), size=0.55, colour=_TRUTH)
+    if has_ignored:
+        _write(head, "ignored: views differ", (left + 160, 92), size=0.55, colour=_IGNORED)
     return head
 
 

@@ -36,8 +36,7 @@ class Examiner:
 
     def examine(self, images: Sequence[Image]) -> list[Finding]:
         """Judge decoded images, uint8 or uint16 [H, W, C], of any sizes, in their order."""
-        every = view_maps(self._detector, images, input_px=self.manifest.input_px, interest=self._interest())
-        return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in every]
+        return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in self.views(images)]
 
     def decide(self, map_HW: NDArray[np.float32], *, views: Sequence[NDArray[np.float32]] = ()) -> Finding:
         """Judge by a map that ``maps`` gave, and by the views that it is the mean of, if several."""
@@ -53,6 +52,15 @@ class Examiner:
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """Score decoded images: float32 [H, W] raw scores each, smoothed, at image size."""
         return score_maps(self._detector, images, input_px=self.manifest.input_px, interest=self._interest())
+
+    def views(self, images: Sequence[Image]) -> list[list[NDArray[np.float32]]]:
+        """Score decoded images: of each the maps whose mean ``maps`` gives; one, where the detector has no more."""
+        return view_maps(self._detector, images, input_px=self.manifest.input_px, interest=self._interest())
+
+    @property
+    def has_views(self) -> bool:
+        """Whether there are several maps of an image, which may differ."""
+        return isinstance(self._detector, ManyViews)
 
     def _interest(self) -> Interest:
         return Interest(self.manifest.region)

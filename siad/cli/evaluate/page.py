@@ -47,6 +47,7 @@ def make_page(
     inks = {kind: ink_of(index) for index, kind in enumerate(drawn.by_kind)}
     tables = "".join(_table(label, report, inks) for label, report in reports.items())
     pictures = "".join(_picture(row) for row in rows)
+    tint = '<li class="tint"><i></i>ignored: its views differ, nothing is learnt there</li>'
     first = f"{next(iter(reports))} normals, the first draw"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -56,8 +57,8 @@ def make_page(
         f'<div class="plots">{"".join(plots_of(drawn))}</div>'
         f"<h2>Images, the worst first <small>{escape(first)}</small></h2>"
         '<ul class="legend"><li>The image; its score map, bright where it is odd; outlines of</li>'
-        '<li class="marked"><i></i>what was marked</li><li class="truth"><i></i>what is wrong</li></ul>'
-        f"{pictures}</body></html>\n"
+        '<li class="marked"><i></i>what was marked</li><li class="truth"><i></i>what is wrong</li>'
+        f"{tint if any(row.has_ignored for row in rows) else ''}</ul>{pictures}</body></html>\n"
     )
 
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from siad.cli.evaluate.figures import Answer, Figures, figures_by_kind, figures_of, mean_of, shrink, spread_of
 from siad.cli.evaluate.folder import Folder, FolderError, Sample, read_images, read_mask
 from siad.cli.sheet import Row, worst_first
 from siad.core.images import Image
+from siad.core.masks import IGNORE
 from siad.core.outliers import say_doubts
 from siad.core.promise import promise_of
 from siad.models.bundle import open_bundle
@@ -199,4 +202,13 @@ def _row(answer: Answer, image_HWC: Image, examiner: Examiner) -> Row:
         is_defect=answer.is_defect,
         score=answer.score,
         threshold=examiner.manifest.image_threshold,
+        ignored_HW=_ignored(answer, image_HWC, examiner) if examiner.has_views else None,
     )
+
+
+def _ignored(answer: Answer, image_HWC: Image, examiner: Examiner) -> NDArray[np.bool_]:
+    """Where a pseudo-mask would say that nobody knows, at the size that the answer's map was brought to."""
+    [views] = examiner.views([image_HWC])
+    height, width = answer.map_HW.shape
+    small = [np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA), np.float32) for one in views]
+    return np.asarray(examiner.decide(answer.map_HW, views=small).pseudo_mask_HW == IGNORE)

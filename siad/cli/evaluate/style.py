@@ -45,6 +45,7 @@ line.mark{stroke:var(--ink);stroke-dasharray:4 3}text.mark{fill:var(--ink);paint
 stroke-width:4px}
 .good{--c:var(--good)}.bad{--c:var(--bad)}.k0{--c:var(--ink)}
 .legend{color:var(--dim);font-size:1em;margin:0 0 1em}.marked{--c:#ff503c}.truth{--c:#28c85a}
+.tint{--c:#3c96ff}.tint i{border-top-width:.7em;vertical-align:-.02em;opacity:.6}
 .wrong{color:var(--wrong)}.right{color:var(--right)}
 figure{margin:0 0 1.8em;break-inside:avoid}figcaption{margin-bottom:.35em}
 .cells{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:.6em}

@@ -1,6 +1,8 @@
 """The page of `siad evaluate`: curves by class that can be told apart, and nothing fetched from anywhere."""
 
+import base64
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -8,10 +10,11 @@ import pytest
 
 from siad.cli.evaluate.curves import Curve, Group, draw_curves, draw_histogram, draw_strips
 from siad.cli.evaluate.figures import Answer, figures_by_kind, figures_of
-from siad.cli.evaluate.page import make_page
+from siad.cli.evaluate.page import PICTURE_PX, make_page
 from siad.cli.evaluate.plots import Drawn, plots_of
 from siad.cli.evaluate.style import ink_of, style_of
 from siad.cli.sheet import Row
+from siad.core.images import decode_image
 
 CUTS = {"image_threshold": 1.0, "pixel_threshold": 1.0}
 SIDE = 20
@@ -148,20 +151,29 @@ def test_names_of_folders_are_no_markup() -> None:
     assert "<b>&" not in page
 
 
+MISSED = Row(
+    name="crack/1.png",
+    image_HWC=np.zeros((10, 40, 1), np.uint8),
+    map_HW=np.eye(10, 40, dtype=np.float32),
+    mask_HW=np.zeros((10, 40), np.uint8),
+    truth_HW=None,
+    is_defect=True,
+    score=1.0,
+    threshold=2.0,
+)
+
+
 def test_an_image_is_shown_as_it_is_shaped_in_three_pictures() -> None:
-    row = Row(
-        name="crack/1.png",
-        image_HWC=np.zeros((10, 40, 1), np.uint8),
-        map_HW=np.eye(10, 40, dtype=np.float32),
-        mask_HW=np.zeros((10, 40), np.uint8),
-        truth_HW=None,
-        is_defect=True,
-        score=1.0,
-        threshold=2.0,
-    )
-    page = page_of(drawn(*SOME), [row])
-    assert page.count("data:image/jpeg") == 3
+    page = page_of(drawn(*SOME), [MISSED])
+    pictures = [base64.b64decode(data) for data in re.findall(r'data:image/jpeg;base64,([^"]+)', page)]
+    assert [decode_image(data).shape[:2] for data in pictures] == [(PICTURE_PX // 4, PICTURE_PX)] * 3
     assert '<b class="wrong">MISSED</b> crack/1.png' in page
+
+
+def test_the_tint_is_explained_where_something_is_ignored() -> None:
+    unsure = replace(MISSED, ignored_HW=np.eye(10, 40) > 0)
+    assert "ignored: its views differ" in page_of(drawn(*SOME), [MISSED, unsure])
+    assert "ignored" not in page_of(drawn(*SOME), [MISSED])
 
 
 def test_scores_that_are_all_alike_can_be_drawn() -> None:

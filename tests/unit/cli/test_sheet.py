@@ -1,5 +1,7 @@
 """The contact sheet: what comes first, and that it shows what it is given."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -86,6 +88,21 @@ def test_the_defect_is_bright_in_the_map_and_outlined_in_the_third_cell() -> Non
     is_red = (drawn_cell[..., 0] > 200) & (drawn_cell[..., 1] < 130)
     y, x = np.argwhere(is_red).mean(0)
     assert (y, x) == (pytest.approx(top + 50, abs=6), pytest.approx(75, abs=6))
+
+
+def test_ignored_pixels_are_tinted_and_told_of_where_there_are_any() -> None:
+    ignored_HW = np.zeros((40, 60), np.bool_)
+    ignored_HW[25:35, 30:55] = True
+    tinted, plain = draw_sheet([replace(PASSED, ignored_HW=ignored_HW)]), draw_sheet([PASSED])
+    drawn_cell = slice(3 * GAP_PX + 2 * CELL_PX, 3 * (GAP_PX + CELL_PX))
+    blue = tinted[110 : 110 + CELL_PX, drawn_cell]
+    is_blue = blue[..., 2].astype(int) - blue[..., 0] > 80
+    assert is_blue.mean() == pytest.approx(10 * 25 / 60**2, rel=0.1)  # 60 px are as wide as the cell
+    y, x = np.argwhere(is_blue).mean(0)
+    assert (y, x) == (pytest.approx(50 + 30 * 5, abs=6), pytest.approx(42.5 * 5, abs=6))
+    assert not np.array_equal(tinted[:110], plain[:110])  # the legend
+    nothing = draw_sheet([replace(PASSED, ignored_HW=np.zeros((40, 60), np.bool_))])
+    assert np.array_equal(nothing, plain)
 
 
 def test_comes_back_from_png_as_it_was() -> None:

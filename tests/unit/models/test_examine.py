@@ -140,6 +140,15 @@ def test_a_map_of_several_views_is_their_mean_in_tiles_too(monkeypatch: pytest.M
             np.testing.assert_allclose(map_HW, expected / 4, atol=1e-6)
 
 
+def test_views_are_told_one_by_one_and_a_lone_one_is_the_map() -> None:
+    image = noise(64, 64, seed=0)
+    both, lone = Examiner(MANIFEST, Halves()), Examiner(MANIFEST, Brightness())
+    assert (both.has_views, lone.has_views) == (True, False)
+    [[bright_HW, dark_HW]], [[only_HW]] = both.views([image]), lone.views([image])
+    np.testing.assert_allclose(dark_HW, -0.5 * bright_HW, atol=1e-6)
+    np.testing.assert_allclose(only_HW, lone.maps([image])[0])
+
+
 def test_what_views_differ_on_is_in_the_pseudo_mask_and_not_in_the_mask() -> None:
     image = flat(64, 64, 127)
     image[16:48, 16:48] = 255
