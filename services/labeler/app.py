@@ -11,10 +11,11 @@ import httpx
 import structlog
 
 from services.labeler import handlers, metrics
-from services.labeler.adapters.releases import KnownTeachers, TeacherReleases
+from services.labeler.adapters.releases import KnownTeachers, TeacherReleases, TeachersInService
 from services.labeler.adapters.scorer import HttpScorer
 from services.labeler.adapters.store import StoredLines
 from services.labeler.reconcile import Teaching
+from services.labeler.routes import make_router
 from services.labeler.settings import LabelerSettings
 from siad.core.errors import TransientError
 from siad.core.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
@@ -68,6 +69,7 @@ async def assemble(stage: Stage, settings: LabelerSettings, *, bus: Bus, blobs: 
             "scorer": scorer.probe,
             "teachers": works.teachers.check,
         }
+        stage.app.include_router(make_router(TeachersInService(works.teachers, store)))
         stage.tasks |= {"images": works.label_stream, "teachers": works.follow_teachers, "reconcile": works.reconcile}
         try:
             yield

@@ -1,4 +1,4 @@
-"""`siad status`: how each stage stands, which weights serve each line, and the books."""
+"""`siad status`: how each stage stands, which weights serve each line, what its teacher promises, and the books."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,13 +9,15 @@ import httpx
 import typer
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from siad.cli.machine import DATA, read_state
+from siad.core.outliers import say_doubts
 
 console = Console()
 
-NAMES_MAX = 5  # missing captures named for a line; all are in --json, and at inference's /v1/books
+NAMES_MAX = 5  # captures named for a line: missing, or odd among the normals; --json has them all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +58,15 @@ def status(
     with httpx.Client(timeout=5.0) as client:
         stages = [ask(client, name, urls[name]) for name in ("ingest", "labeler", "trainer", "inference")]
         serving = weights_in_service(_metrics(client, urls["inference"]))
+        teachers = ask_teachers(client, urls["labeler"])
         books = ask_books(client, urls["inference"])
     if as_json:
         tables = {"stages": [asdict(s) for s in stages], "serving": [asdict(s) for s in serving]}
-        print(json.dumps({"bus": urls["bus"], **tables, "books": books}, indent=2))
+        print(json.dumps({"bus": urls["bus"], **tables, "teachers": teachers, "books": books}, indent=2))
     else:
         console.print(_stage_table(stages, bus=urls["bus"]))
         console.print(_serving_table(serving))
+        print_teachers(teachers, console)
         print_books(books, console)
     if not all(stage.ready for stage in stages):
         raise typer.Exit(1)
@@ -93,8 +97,18 @@ def ask(client: httpx.Client, name: str, url: str) -> StageStatus:
 
 def ask_books(client: httpx.Client, url: str) -> dict[str, Any] | None:
     """The books as inference has them; None where it doesn't tell."""
+    return _ask(client, f"{url}/v1/books")
+
+
+def ask_teachers(client: httpx.Client, url: str) -> list[dict[str, Any]] | None:
+    """The teachers in service, as the labeler knows them; None where it doesn't tell."""
+    told = _ask(client, f"{url}/v1/teachers")
+    return None if told is None else list(told["teachers"])
+
+
+def _ask(client: httpx.Client, url: str) -> dict[str, Any] | None:
     try:
-        answer = client.get(f"{url}/v1/books")
+        answer = client.get(url)
     except httpx.HTTPError:
         return None
     return dict(answer.json()) if answer.is_success else None
@@ -142,6 +156,31 @@ def _stage_table(stages: list[StageStatus], *, bus: str) -> Table:
         ready = "[green]yes" if s.ready else f"[red]no[/]: {s.missing}"
         table.add_row(s.stage, ready, str(s.received), str(s.done), failed, str(s.in_flight), str(s.lag), s.url)
     return table
+
+
+def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
+    """By line and product the teacher, and below what it promises and which normals a person should look at."""
+    if teachers is None:
+        to.print("no word of the teachers: the labeler does not tell")
+        return
+    table = Table(title="teachers")
+    for column in ("line", "product", "weights", "method", "normals"):
+        table.add_column(column)
+    for one in teachers:
+        table.add_row(one["line"], one["product"], one["weights"][:12], one["method"], str(one["normals"]))
+    to.print(table)
+    for one in teachers:
+        place = f"{one['line']}/{one['product']}"
+        if one["promise"]:
+            to.print(f"{place}: {escape(one['promise'])}", soft_wrap=True, highlight=False)
+        if doubts := say_doubts(_some(one["left_out"]), _some(one["doubted"])):
+            to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
+
+
+def _some(names: list[str]) -> list[str]:
+    """The first few, and how many more."""
+    more = len(names) - NAMES_MAX
+    return [*names[:NAMES_MAX], f"and {more} more"] if more > 0 else names
 
 
 def print_books(books: dict[str, Any] | None, to: Console) -> None:

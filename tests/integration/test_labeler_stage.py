@@ -119,8 +119,10 @@ async def test_normals_make_a_teacher_and_every_capture_gets_its_pseudo_mask() -
         await until(lambda: labelled(bus) >= {event.capture_id for event in [*early, *late]})
         ready = await http.get(f"http://127.0.0.1:{stage.port}/readyz")
         text = (await http.get(f"http://127.0.0.1:{stage.port}/metrics")).text
+        [serving] = (await http.get(f"http://127.0.0.1:{stage.port}/v1/teachers")).json()["teachers"]
     told = teachers(bus)[0]
     assert (told.line, told.product, told.weights) == (LINE, PRODUCT, world.teacher().weights)
+    assert (serving["line"], serving["weights"], serving["left_out"]) == (LINE, told.weights, [])
     assert {mask.weights for mask in masks(bus)} == {told.weights}
     assert labelled(bus).isdisjoint(event.capture_id for event in normals())  # normals are labelled by who took them
     assert bus.records(BURIED) == []

@@ -1,14 +1,19 @@
 """Which teacher serves: the registry's pointers, and the word of them on the bus."""
 
+import asyncio
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from siad.core.errors import CorruptError, TransientError
+import structlog
+
+from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import TeacherReleased, WeightsKind
 from siad.core.fit_settings import FitSettings
 from siad.core.ids import WeightsId
 from siad.core.images import DECODER_VERSION
 from siad.core.preprocess import PREPROCESS_VERSION
+from siad.core.promise import promise_of
 from siad.core.topics import TEACHER
 from siad.runtime import trace
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -16,6 +21,8 @@ from siad.runtime.bus.port import Message, Producer
 from siad.runtime.codec import encode
 from siad.runtime.registry import Pointer, Registry
 from siad.runtime.state import StateTable
+
+log = structlog.get_logger()
 
 
 class Made(NamedTuple):
@@ -94,3 +101,55 @@ class KnownTeachers:
         except CorruptError as error:
             raise TransientError(str(error)) from error
         return None if pointer is None else pointer.weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherFacts:
+    """What people should know of a teacher in service, as its manifest has it."""
+
+    line: str
+    product: str
+    weights: str
+    method: str
+    normals: int  # that it was fitted on
+    promise: str  # what may be expected of false rejects; empty where nobody wrote down what was asked for
+    left_out: tuple[str, ...]  # captures among the normals that looked like defects and taught nothing
+    doubted: tuple[str, ...]  # captures that may be defects: what they alone show taught nothing
+
+
+class TeachersInService:
+    """What the manifests say of the teachers that the bus has told of."""
+
+    def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:
+        self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
+        self._known: dict[str, TeacherFacts] = {}  # weights never change, so they are read once
+
+    async def facts(self) -> list[TeacherFacts]:
+        """Of each line and product, by name; a manifest that can't be read is logged and left out.
+
+        Raises:
+            TransientError: the store is away.
+        """
+        events = sorted(self._table.values().values(), key=lambda event: (event.line, event.product))
+        found = [one for one in await asyncio.gather(*map(self._facts, events)) if one is not None]
+        self._known = {one.weights: one for one in found}  # what serves no more is forgotten
+        return found
+
+    async def _facts(self, event: TeacherReleased) -> TeacherFacts | None:
+        if (known := self._known.get(event.weights)) is not None:
+            return known
+        try:
+            manifest = await self._blobs.run(self._registry.manifest, event.line, event.product, event.weights)
+        except (CorruptError, MissingError) as error:
+            log.error("teacher_unread", line=event.line, product=event.product, reason=str(error))
+            return None
+        return TeacherFacts(
+            line=event.line,
+            product=event.product,
+            weights=event.weights,
+            method=manifest.method,
+            normals=len(manifest.normals),
+            promise=promise_of(manifest),
+            left_out=manifest.left_out,
+            doubted=manifest.doubted,
+        )

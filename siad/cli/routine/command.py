@@ -131,6 +131,10 @@ def _show(name: str, outcomes: dict[str, "Outcome"]) -> None:
             figures = report[part][detector]
             table.add_row(f"{part} {detector}, {shown}", *(_number(figures[key]) for _, key in SHOWN))
     console.print(table)
+    for part in outcomes:
+        teacher = report[part]["teacher"]  # a segmenter's threshold rests on few held-out parts, and promises nothing
+        for told in filter(None, (teacher["promise"], teacher["doubts"])):
+            console.print(f"{part} teacher: {told}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _write_sheet(path: Path, folder: Folder, outcome: "Outcome") -> None:

@@ -45,21 +45,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(folder: Path, to: Path, *more: str) -> dict[str, Any]:
+def run(folder: Path, to: Path, *more: str) -> tuple[dict[str, Any], str]:
+    """The figures, and what was told beside them."""
     command = ["routine", str(folder), "--shots", "8", "--online", "11", "--test", "5", "--json", "--no-whole"]
     done = CliRunner().invoke(app, [*command, "--sheet", str(to / "sheet.png"), *more])
     assert done.exit_code == 0, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return json.loads(done.stdout), " ".join(done.stderr.split())
 
 
 def test_both_find_what_neither_has_seen(folder: Path, tmp_path: Path) -> None:
-    found = run(folder, tmp_path)
+    found, told = run(folder, tmp_path)
     for detector in ("teacher", "segmenter"):
         assert found[detector].keys() >= KEYS
         assert found[detector]["image_auroc"] >= 0.95
         assert found[detector]["pixel_auroc"] >= 0.9
     assert found["few"]["steps"]["online_defects"] == 8
+    assert "few teacher: a false-reject rate of 1.00% can't be promised: 8 held-out normals" in told
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
 

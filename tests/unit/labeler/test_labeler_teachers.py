@@ -1,0 +1,104 @@
+"""What the labeler tells of the teachers in service."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from services.labeler.adapters.releases import TeachersInService
+from siad.core.events import TeacherReleased
+from siad.core.keys import manifest_key
+from siad.core.manifest import Manifest
+from siad.core.topics import TEACHER
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.blobs.port import Blob
+from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.bus.port import Message
+from siad.runtime.codec import encode
+from siad.runtime.state import StateTable
+from tests.unit.labeler.world import LINE, NOON, PRODUCT, manifest_of
+
+FITTED = replace(
+    manifest_of(["a", "b", "c"]),
+    metrics=(("false_reject_budget", 0.05),),
+    left_out=("a",),
+    doubted=("c",),
+)
+OTHER = replace(manifest_of(["d", "e"]), product="lid")
+
+
+@dataclass
+class CountingBlobs(MemoryBlobs):
+    """Counts what is read."""
+
+    read: list[str] = field(default_factory=list)
+
+    def get(self, key: str) -> Blob:
+        self.read.append(key)
+        return MemoryBlobs.get(self, key)
+
+
+class Plant:
+    """A store, a bus, and a labeler's table of teachers."""
+
+    def __init__(self) -> None:
+        self.blobs, self.bus = CountingBlobs(), MemoryBus()
+        self.table = StateTable(TEACHER, TeacherReleased, stage="labeler")
+        self.teachers = TeachersInService(self.table, AsyncBlobs(self.blobs))
+
+    def put(self, manifest: Manifest) -> None:
+        self.blobs.put(manifest_key(manifest.line, manifest.product, manifest.weights), manifest.to_json())
+
+    async def tell(self, *manifests: Manifest, revision: int = 1) -> None:
+        """The bus says that these serve."""
+        await self.bus.create_topics([TEACHER])
+        events = [
+            TeacherReleased(
+                line=one.line, product=one.product, revision=revision, weights=one.weights, released_at=NOON
+            )
+            for one in manifests
+        ]
+        messages = [Message(topic=TEACHER.name, key=f"{e.line}/{e.product}", value=encode(e)) for e in events]
+        async with self.bus.producer() as producer:
+            await producer.publish(messages)
+        stop = asyncio.Event()
+        following = asyncio.create_task(self.table.follow(self.bus, stop))
+        await _until(lambda: all(one.weights in {e.weights for e in self.table.values().values()} for one in manifests))
+        stop.set()
+        await following
+
+
+async def _until(there: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not there():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_teacher_is_told_of_with_its_promise_and_its_odd_normals() -> None:
+    plant = Plant()
+    plant.put(FITTED)
+    await plant.tell(FITTED)
+    [told] = await plant.teachers.facts()
+    assert (told.line, told.product, told.weights, told.normals) == (LINE, PRODUCT, FITTED.weights, 3)
+    assert "5.00% can't be promised" in told.promise
+    assert (told.left_out, told.doubted) == (("a",), ("c",))
+
+
+async def test_a_manifest_is_read_once_until_another_teacher_serves() -> None:
+    plant, next_one = Plant(), replace(FITTED, doubted=())
+    for manifest in (FITTED, next_one, OTHER):
+        plant.put(manifest)
+    await plant.tell(FITTED, OTHER)
+    for _ in range(3):
+        assert [one.product for one in await plant.teachers.facts()] == [PRODUCT, "lid"]
+    assert len(plant.blobs.read) == 2
+    await plant.tell(next_one, revision=2)
+    assert (await plant.teachers.facts())[0].doubted == ()
+    assert len(plant.blobs.read) == 3
+
+
+async def test_a_manifest_that_is_not_there_does_not_hide_the_others() -> None:
+    plant = Plant()
+    plant.put(OTHER)
+    await plant.tell(FITTED, OTHER)
+    assert [one.product for one in await plant.teachers.facts()] == ["lid"]
