@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from siad.cli.__main__ import app
+from siad.cli.evaluate.folder import read_folder
+from siad.cli.evaluate.run import draw_normals
 from tests.synthetic import part_image
 
 KEYS = {
@@ -143,3 +145,18 @@ def test_a_defect_among_the_normals_is_told_by_name(root: Path, tmp_path: Path) 
     assert done.exit_code == 0, done.output
     assert "left out as odd: [003].png; look at them" in " ".join(done.output.split())
     assert "left out as odd: [003].png" in page.read_text()
+
+
+def test_a_defect_that_a_later_draw_meets_is_told_with_its_seed(root: Path, tmp_path: Path) -> None:
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(root, spoiled)
+    (odd,) = first_only_drawn_later(spoiled)
+    put(odd, part_image(int(odd.stem), defect=True))
+    done = run(spoiled, tmp_path, "--shots", "9", "--seeds", "2", "--pixels", "32")
+    assert f"seed 1: left out as odd: {odd.name}; look at them" in " ".join(done.output.split())
+
+
+def first_only_drawn_later(root: Path) -> list[Path]:
+    """The first normal that seed 1 draws and seed 0 does not."""
+    first, second = (draw_normals(read_folder(root), shots=9, seed=seed) for seed in (0, 1))
+    return [path for path in second if path not in first][:1]

@@ -163,7 +163,7 @@ def _show(folder: Folder, settings: "Settings", runs: dict[str, list["Run"]]) ->
             whole = _number(report[name]) + ("" if spread is None else f" ±{spread:.3f}")
             table.add_row(title, f"[bold]{whole}", *(_number(one[name]) for one in report["classes"].values()))
         console.print(table)
-        for told in filter(None, (report["promise"], report["doubts"])):
+        for told in filter(None, (report["promise"], *report["doubts"])):
             console.print(told, highlight=False, soft_wrap=True, markup=False)
     last = report_of(list(runs.values())[-1])
     console.print(

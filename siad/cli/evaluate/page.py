@@ -71,7 +71,7 @@ def _table(label: str, report: Mapping[str, Any], inks: Mapping[str, str]) -> st
         f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images a second, {report['memory_mb']:.0f} MB of "
         f"memory at most, weights of {report['weights_mb']:.1f} MB; {draws} of normals"
     )
-    told = "".join(f"<p>{escape(one)}</p>" for one in (report["promise"], report["doubts"]) if one)
+    told = "".join(f"<p>{escape(one)}</p>" for one in (report["promise"], *report["doubts"]) if one)
     return (
         f'<h2>{escape(label)} normals</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table>'
         f"</div><p>{escape(times)}</p>{told}"

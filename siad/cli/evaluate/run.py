@@ -162,12 +162,24 @@ def report_of(runs: Sequence[Run]) -> dict[str, Any]:
         "memory_mb": round(peak_kb / 1024, 1),
         "weights_mb": round(sum(part.size_bytes for part in first.parts) / 1e6, 2),
         "promise": promise_of(first),
-        "doubts": say_doubts(first.left_out, first.doubted),
+        "doubts": _doubts(runs),
         "classes": {kind: mean_of([one[kind] for one in by_kind]) for kind in by_kind[0]},
         "spread": spread_of(flat),
         "shots": runs[0].shots,
         "seeds": len(runs),
     }
+
+
+def _doubts(runs: Sequence[Run]) -> list[str]:
+    """What to look at among the normals of every draw; what is said of several stands once, and of which."""
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        manifest = run.judged.examiner.manifest
+        if told := say_doubts(manifest.left_out, manifest.doubted):
+            seeds.setdefault(told, []).append(str(run.seed))
+    if len(runs) == 1:
+        return list(seeds)
+    return [f"seed{'s' if len(of) > 1 else ''} {', '.join(of)}: {told}" for told, of in seeds.items()]
 
 
 @dataclass(frozen=True, slots=True)

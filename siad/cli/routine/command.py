@@ -133,7 +133,7 @@ def _show(name: str, outcomes: dict[str, "Outcome"]) -> None:
     console.print(table)
     for part in outcomes:
         teacher = report[part]["teacher"]  # a segmenter's threshold rests on few held-out parts, and promises nothing
-        for told in filter(None, (teacher["promise"], teacher["doubts"])):
+        for told in filter(None, (teacher["promise"], *teacher["doubts"])):
             console.print(f"{part} teacher: {told}", highlight=False, soft_wrap=True, markup=False)
 
 

@@ -53,7 +53,7 @@ def points(plot: str, ink: str) -> list[tuple[float, float]]:
 def page_of(seen: Drawn, rows: list[Row] | None = None) -> str:
     report = seen.whole.to_json() | {"fit_s": 1.0, "images_per_s": 2.0, "memory_mb": 3.0, "weights_mb": 4.0, "seeds": 1}
     classes = {kind: figures.to_json() for kind, figures in seen.by_kind.items()}
-    report |= {"spread": {}, "classes": classes, "promise": "", "doubts": ""}
+    report |= {"spread": {}, "classes": classes, "promise": "", "doubts": []}
     return make_page("a set", {"10": report}, seen, rows or [], made_at="today")
 
 

@@ -1,5 +1,6 @@
-"""What is looked at after an evaluation: of detectors with several views also where these differ."""
+"""What is told after an evaluation: rows to look at, with what views differ on, and the doubts of every draw."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from siad.cli.evaluate.figures import Answer
 from siad.cli.evaluate.folder import Sample
-from siad.cli.evaluate.run import judge, worst_rows
+from siad.cli.evaluate.run import Judged, Run, judge, report_of, sum_up, worst_rows
 from siad.cli.sheet import Row
 from siad.core.events import WeightsKind
 from siad.core.manifest import Manifest, Part
@@ -83,3 +85,22 @@ def test_where_views_differ_is_shown_at_the_size_of_the_map(sample: Sample, pixe
 
 def test_one_view_has_nothing_to_ignore(sample: Sample) -> None:
     assert row_of(Brightness(), sample, pixels_px=None).ignored_HW is None
+
+
+def run_of(seed: int, *, left_out: tuple[str, ...] = (), doubted: tuple[str, ...] = ()) -> Run:
+    """A draw whose teacher left out or doubted these."""
+    examiner = Examiner(replace(MANIFEST, left_out=left_out, doubted=doubted), Brightness())
+    map_HW = np.ones((2, 2), np.float32)
+    answer = Answer(name="good/1", kind="good", is_defect=False, map_HW=map_HW, mask_HW=None)
+    return sum_up(Judged(answers=[answer], examiner=examiner, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)
+
+
+def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:
+    odd, clear, doubtful = run_of(0, left_out=("a.png",)), run_of(1), run_of(3, doubted=("b.png",))
+    told = report_of([odd, clear, run_of(2, left_out=("a.png",)), doubtful])["doubts"]
+    assert [one.split("; ")[0] for one in told] == ["seeds 0, 2: left out as odd: a.png", "seed 3: doubtful: b.png"]
+
+
+def test_a_lone_draw_needs_no_seed() -> None:
+    assert report_of([run_of(0, left_out=("a.png",))])["doubts"][0].startswith("left out as odd: a.png")
+    assert report_of([run_of(0)])["doubts"] == []
