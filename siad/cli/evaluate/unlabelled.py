@@ -15,7 +15,7 @@ from siad.core.interest import Interest
 from siad.models.bundle import Bundle
 from siad.models.probing import Estimate
 from siad.models.teachers.choice import Ranked, Way, rank
-from siad.models.teachers.methods import fit_teacher
+from siad.models.teachers.methods import fit_way
 
 NORMALS_MIN = 6
 Say = Callable[[str], None]
@@ -50,15 +50,7 @@ def rank_folder(
     cuts = [interest.cut(image_HWC) for image_HWC in images]
 
     def fit(way: Way, some: Sequence[Image], names: Sequence[str]) -> Bundle:
-        return fit_teacher(
-            some,
-            line="evaluate",
-            product="evaluate",
-            normals=names,
-            false_reject_budget=budget,
-            method=way.method,
-            input_px=way.input_px,
-        )
+        return fit_way(way, some, line="evaluate", product="evaluate", normals=names, false_reject_budget=budget)
 
     found = []
     for way in ways:

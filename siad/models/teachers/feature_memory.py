@@ -20,8 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-import numpy as np
-import structlog
 import torch
 from torch import Tensor
 
@@ -33,7 +31,7 @@ from siad.models.backbone import Backbone, pretrained_backbone
 from siad.models.bundle import Bundle, pack, unpack
 from siad.models.teachers import light
 from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
-from siad.models.teachers.memorising import LIGHT, TILED, Memorised, doubt, memorise, see
+from siad.models.teachers.memorising import LIGHT, TILED, doubt, memorise, see
 from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
 from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
@@ -42,8 +40,6 @@ METHOD: Final = FEATURE_MEMORY
 BACKBONE: Final = "backbone.safetensors"
 MEMORY: Final = "memory.safetensors"
 RECIPE: Final = "recipe.json"
-
-log = structlog.get_logger()
 
 
 class FeatureMemory:
@@ -140,13 +136,11 @@ def fit(
     memorised = memorise(recipe, seen)
     odd = find_odd(memorised.standing_out())
     if odd:
-        _warn("normals_left_out", line, product, names, memorised, odd)
         names = [name for index, name in enumerate(names) if index not in odd]
         seen = replace(seen, each=[one for index, one in enumerate(seen.each) if index not in odd])
         memorised = memorise(recipe, seen)
     doubtful = find_doubtful(memorised.standing_out())
     if doubtful:
-        _warn("normals_doubted", line, product, names, memorised, doubtful)
         memorised = memorise(recipe, doubt(seen, memorised, doubtful))
     fitted = Fitted(
         method=METHOD,
@@ -159,11 +153,3 @@ def fit(
         doubted=tuple(names[index] for index in doubtful),
     )
     return finish(found, fitted)
-
-
-def _warn(
-    event: str, line: str, product: str, names: Sequence[str], memorised: Memorised, indices: Sequence[int]
-) -> None:
-    scores = {names[index]: round(memorised.scores[index], 3) for index in indices}
-    usual = round(float(np.median(memorised.scores)), 3)
-    log.warning(event, line=line, product=product, scores=scores, usual=usual)

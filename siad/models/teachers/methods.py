@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+import structlog
+
 from siad.core.fit_settings import BUDGET, INPUT_PX
 from siad.core.images import Image
 from siad.core.interest import Interest
+from siad.core.manifest import Manifest
 from siad.core.methods import AUTO, DEFAULT, require_askable, require_teacher
 from siad.models.bundle import METHODS, Bundle
 from siad.models.teachers.choice import WAYS, FitWay, Way, choose, rank
+
+log = structlog.get_logger()
 
 PROBED_MIN: Final = 6  # normals; with fewer a fold is fitted on next to nothing
 
@@ -46,35 +51,38 @@ def fit_teacher(
     interest = Interest(region)
     cuts = [interest.cut(image_HWC) for image_HWC in images]
 
-    def fit_way(way: Way, some: Sequence[Image], names: Sequence[str]) -> Bundle:
-        return _fit(way, some, line=line, product=product, normals=names, false_reject_budget=false_reject_budget)
+    def fit_some(way: Way, some: Sequence[Image], names: Sequence[str]) -> Bundle:
+        return fit_way(way, some, line=line, product=product, normals=names, false_reject_budget=false_reject_budget)
 
     facts: list[tuple[str, float]] = [(BUDGET, false_reject_budget)]
     way = Way(method=method, input_px=input_px)
     if input_px:
         facts.append((INPUT_PX, float(input_px)))
     if method == AUTO:
-        way, probed = _choose(cuts, fit_way, input_px=input_px)
+        way, probed = _choose(cuts, fit_some, input_px=input_px)
         facts += probed
-    bundle = fit_way(way, cuts, normals)
+    bundle = fit_some(way, cuts, normals)
+    _tell(bundle.manifest)
     metrics = tuple(sorted((*bundle.manifest.metrics, *facts)))
     return Bundle(replace(bundle.manifest, region=region, metrics=metrics), bundle.parts)
 
 
-def _choose(cuts: Sequence[Image], fit_way: FitWay, *, input_px: int) -> tuple[Way, list[tuple[str, float]]]:
-    """The way that probes speak for, and what they said of it; of too few normals to probe the default."""
-    ways = list(dict.fromkeys(replace(way, input_px=input_px or way.input_px) for way in WAYS))
-    if len(cuts) < PROBED_MIN:
-        return ways[0], [(AUTO, 1.0)]
-    chosen = choose(rank(cuts, ways, fit_way), ways[0])
-    assert chosen.estimate is not None
-    said = [("probed_image_auroc", chosen.estimate.image_auroc), ("probed_pixel_ap", chosen.estimate.pixel_ap)]
-    return chosen.way, [(AUTO, 1.0), *said]
-
-
-def _fit(
+def fit_way(
     way: Way, images: Sequence[Image], *, line: str, product: str, normals: Sequence[str], false_reject_budget: float
 ) -> Bundle:
+    """Fit a bundle one way, as a probe does: of its odd normals nobody is told.
+
+    Args:
+        way: not ``auto``.
+        images: decoded, uint8 or uint16 [H, W, C], of any sizes; cut to what of the view counts.
+        line: slug.
+        product: slug.
+        normals: the capture id of each image.
+        false_reject_budget: share of good parts that may be rejected, in (0, 1).
+
+    Raises:
+        ValueError: as ``fit_teacher``.
+    """
     fit = importlib.import_module(METHODS[require_teacher(way.method)]).fit
     asked = {"input_px": way.input_px} if way.input_px else {}
     if asked and "input_px" not in inspect.signature(fit).parameters:
@@ -84,3 +92,21 @@ def _fit(
         images, line=line, product=product, normals=normals, false_reject_budget=false_reject_budget, **asked
     )
     return bundle
+
+
+def _choose(cuts: Sequence[Image], fit: FitWay, *, input_px: int) -> tuple[Way, list[tuple[str, float]]]:
+    """The way that probes speak for, and what they said of it; of too few normals to probe the default."""
+    ways = list(dict.fromkeys(replace(way, input_px=input_px or way.input_px) for way in WAYS))
+    if len(cuts) < PROBED_MIN:
+        return ways[0], [(AUTO, 1.0)]
+    chosen = choose(rank(cuts, ways, fit), ways[0])
+    assert chosen.estimate is not None
+    said = [("probed_image_auroc", chosen.estimate.image_auroc), ("probed_pixel_ap", chosen.estimate.pixel_ap)]
+    return chosen.way, [(AUTO, 1.0), *said]
+
+
+def _tell(manifest: Manifest) -> None:
+    """Log whom a person should look at: of the teacher that the line gets, not of each that was probed on the way."""
+    for event, normals in (("normals_left_out", manifest.left_out), ("normals_doubted", manifest.doubted)):
+        if normals:
+            log.warning(event, line=manifest.line, product=manifest.product, normals=list(normals))

@@ -1,6 +1,7 @@
 """A line that asks for no method in particular: probed, chosen, and told what was asked for."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from siad.core.fit_settings import FitSettings
 from siad.core.methods import AUTO
@@ -37,3 +38,18 @@ def test_the_same_normals_give_the_same_choice() -> None:
         for images, names in ((IMAGES, NAMES), (IMAGES, NAMES))
     )
     assert one.manifest.weights == two.manifest.weights
+
+
+def test_odd_normals_are_logged_of_the_line_s_own_fit_and_not_of_each_that_was_probed() -> None:
+    images = [*IMAGES, part_image(3, defect=True)]
+    names = [*NAMES, "odd"]
+    with capture_logs() as logs:
+        bundle = fit_teacher(
+            images, line="l", product="p", normals=names, false_reject_budget=0.1, method=AUTO, input_px=64
+        )
+    manifest = bundle.manifest
+    assert manifest.left_out == ("odd",)
+    assert any(one["event"] == "way_probed" for one in logs)
+    told = {one["event"]: one["normals"] for one in logs if one["log_level"] == "warning"}
+    assert told == {"normals_left_out": ["odd"], "normals_doubted": list(manifest.doubted)}
+    assert sum(one["event"].startswith("normals_") for one in logs) == 2
