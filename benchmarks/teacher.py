@@ -104,7 +104,9 @@ def mvtec(folder: Path) -> Line:
     return Line(folder.name, normals, tests, has_masks=has_masks, shared=False)
 
 
-def fit_on(line: Line, *, normals: int, seed: int, budget: float, spoiled: int = 0) -> tuple[Bundle, set[int]]:
+def fit_on(
+    line: Line, *, normals: int, seed: int, budget: float, spoiled: int = 0, input_px: int = 0
+) -> tuple[Bundle, set[int]]:
     """A teacher of some normals, and which these are; the last ``spoiled`` are test images with a defect instead."""
     drawn = np.random.default_rng(seed).permutation(len(line.normals))[:normals]
     images = [line.normals[index] for index in drawn]
@@ -117,14 +119,15 @@ def fit_on(line: Line, *, normals: int, seed: int, budget: float, spoiled: int =
         product="part",
         normals=[f"{index:032x}" for index in drawn],
         false_reject_budget=budget,
+        input_px=input_px or None,
     )
     return bundle, set(drawn.tolist())
 
 
-def measure(line: Line, *, normals: int, seed: int, budget: float, spoiled: int) -> Row:
+def measure(line: Line, *, normals: int, seed: int, budget: float, spoiled: int = 0, input_px: int = 0) -> Row:
     """Fit on some normals, judge everything else."""
     start = time.perf_counter()
-    bundle, drawn = fit_on(line, normals=normals, seed=seed, budget=budget, spoiled=spoiled)
+    bundle, drawn = fit_on(line, normals=normals, seed=seed, budget=budget, spoiled=spoiled, input_px=input_px)
     fit_s = time.perf_counter() - start
     examiner = open_bundle(bundle.manifest, bundle.parts)
     left_out = drawn if line.shared else set()

@@ -23,6 +23,7 @@ from siad.core.tiles import Tile, plan_tiles, stitch
 from siad.models.detector import Detector, ManyViews
 
 TILE_PX: Final = 1024  # of the input; a tile of so many squared takes 0.6 GB in the widest stage of the backbone
+_ROUNDING: Final = 1.15  # sides come in whole strides, so an input of 1,024 px may be a tenth larger than that squared
 OVERLAP_PX: Final = 128  # what a place of the deepest stage used mostly looks at
 BATCH_MAX = 2  # images through the network at once; on a CPU more are slower: they fall out of its caches (see ADR 3)
 
@@ -64,6 +65,11 @@ class Examiner:
 
     def _interest(self) -> Interest:
         return Interest(self.manifest.region)
+
+
+def is_tiled(height_px: int, width_px: int) -> bool:
+    """Whether an input is so large that it is scored in tiles."""
+    return height_px * width_px > _ROUNDING * TILE_PX**2
 
 
 def score_maps(
@@ -108,7 +114,7 @@ def _score(detector: Detector, inputs_BCHW: NDArray[np.float32]) -> NDArray[np.f
     """Raw maps: float32 [B, V, h, w] as the detector gives them; [B, V, H, W] of an input so large that it is tiled."""
     height, width = inputs_BCHW.shape[2:]
     with torch.inference_mode():
-        if height * width <= TILE_PX**2:
+        if not is_tiled(height, width):
             return _views(detector, inputs_BCHW)
         tiles = _tiles(height, width)
         pieces = [

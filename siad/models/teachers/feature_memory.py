@@ -121,14 +121,16 @@ def fit(
         normals: the capture id of each image.
         false_reject_budget: share of good parts that may be rejected, in (0, 1).
         recipe: how; the default is the best we know for a line we know nothing of.
-        input_px: side of the square with the area that images are shown at; None: as the recipe has it.
+        input_px: side of the square with the area that images are shown at; None: as the recipe has it for their size.
 
     Raises:
         ValueError: fewer than two normals, or not one id an image.
     """
     found = gather(images, line=line, product=product, normals=normals, false_reject_budget=false_reject_budget)
     recipe = recipe or Recipe()
-    if input_px is not None:
+    if input_px is None:
+        recipe = recipe.shown_at([(image_HWC.shape[0], image_HWC.shape[1]) for image_HWC in found.images])
+    else:
         recipe = replace(recipe, input_px=input_px)
     backbone = pretrained_backbone(recipe.backbone)
     seen = see(backbone, recipe, found.images)

@@ -18,7 +18,7 @@ from siad.core.images import Image
 from siad.core.outliers import doubtful_over, standing_out
 from siad.core.preprocess import preprocess
 from siad.models.backbone import Backbone
-from siad.models.examine import TILE_PX
+from siad.models.examine import is_tiled
 from siad.models.teachers import light, turning
 from siad.models.teachers.memory import choose_places
 from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
@@ -57,8 +57,8 @@ class SeenNormals:
 def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNormals:
     """Show the backbone the normals, uint8 or uint16 [H, W, C] each, in one light and turned where that pays."""
     inputs = [torch.from_numpy(preprocess(image_HWC, input_px=recipe.input_px)) for image_HWC in images]
-    is_tiled = any(input_CHW[0].numel() > TILE_PX**2 for input_CHW in inputs)
-    in_one_light = not is_tiled and light.differs(inputs)
+    in_tiles = any(is_tiled(*input_CHW.shape[1:]) for input_CHW in inputs)
+    in_one_light = not in_tiles and light.differs(inputs)
     if in_one_light:
         inputs = [light.even_out(input_CHW[None])[0] for input_CHW in inputs]
 
@@ -67,7 +67,7 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
 
     upright = [look(input_CHW[None]) for input_CHW in inputs]
     copies: list[list[Tensor]] = [[] for _ in inputs]
-    if not is_tiled and recipe.turns > 1:
+    if not in_tiles and recipe.turns > 1:
         copies = turning.copies_that_pay(
             inputs, upright, look, turns=recipe.turns, stage=min(1, len(recipe.stages) - 1)
         )
@@ -80,7 +80,7 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
         )
         for seen, turned, input_CHW, image_HWC in zip(upright, copies, inputs, images, strict=True)
     ]
-    return SeenNormals(each=each, is_tiled=is_tiled, in_one_light=in_one_light, is_turned=any(copies))
+    return SeenNormals(each=each, is_tiled=in_tiles, in_one_light=in_one_light, is_turned=any(copies))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +88,13 @@ class Memorised:
     """A memory, and what it says of each normal with that one's own places hidden throughout."""
 
     memory: dict[str, Tensor]
-    maps: list[NDArray[np.float32]]  # [h, w] raw scores of places
-    scores: list[float]  # of images
+    maps: list[NDArray[np.float32]]  # [h, w] what the stages say of places; zones are as wide as parts of a rare kind
+    peaks: list[float]  # of these maps, smoothed
+    scores: list[float]  # of images, zones and all
 
     def standing_out(self) -> list[float]:
         """How far each normal stands out in few of its places."""
-        return [standing_out(map_hw, score) for map_hw, score in zip(self.maps, self.scores, strict=True)]
+        return [standing_out(map_hw, peak) for map_hw, peak in zip(self.maps, self.peaks, strict=True)]
 
 
 def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -> SeenNormals:
@@ -108,7 +109,7 @@ def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -
         memorised: what the memory says of them.
         doubtful: positions of those to doubt.
     """
-    over = doubtful_over(memorised.scores)
+    over = doubtful_over(memorised.peaks)
     each = list(normals.each)
     for index in doubtful:
         each[index] = replace(each[index], doubted_hw=torch.from_numpy(memorised.maps[index]) >= over)
@@ -141,12 +142,16 @@ def memorise(recipe: Recipe, normals: SeenNormals) -> Memorised:
             # of more normals none sways what is usual
             others = learn([*far[:image], *far[image + 1 :]]) if len(far) <= _SWAYED_MAX else usual
             judged_of[image].append(others.judge(far_hw[None]))
-    maps, scores = [], []
+    maps, peaks, scores = [], [], []
     for judged_Lhw, normal in zip(judged_of, normals.each, strict=True):
-        raw_hw = combine(recipe, judged_Lhw, is_whole=not normals.is_tiled)[0].numpy()
-        maps.append(raw_hw)
-        scores.append(float(finish_map(raw_hw, input_hw=normal.input_hw, size_px=normal.size_px).max()))
-    return Memorised(memory=memory, maps=maps, scores=scores)
+        maps.append(combine(recipe, judged_Lhw[: len(recipe.stages)], is_whole=False)[0].numpy())
+        peaks.append(_peak(maps[-1], normal))
+        scores.append(_peak(combine(recipe, judged_Lhw, is_whole=not normals.is_tiled)[0].numpy(), normal))
+    return Memorised(memory=memory, maps=maps, peaks=peaks, scores=scores)
+
+
+def _peak(map_hw: NDArray[np.float32], normal: SeenNormal) -> float:
+    return float(finish_map(map_hw, input_hw=normal.input_hw, size_px=normal.size_px).max())
 
 
 def _style(normals: SeenNormals, index: int) -> Tensor | None:

@@ -1,9 +1,13 @@
 """How a memory is made: everything that could be otherwise, in one place."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from statistics import median
 from typing import Self
 
+from siad.core.preprocess import STRIDE_PX
 from siad.models.backbone import Variant
 from siad.models.bundle import UnusableError
 
@@ -13,7 +17,9 @@ class Recipe:
     """How a memory is made. A field more or another default is another teacher, not another version of this one."""
 
     backbone: Variant = "lite0"
-    input_px: int = 384
+    input_px: int = 384  # side of the square with the area that images are shown at, at least
+    shrink_max: float = 3.0  # times that an image's sides are made smaller, where that needs a larger input
+    input_px_max: int = 960  # which then grows no further: from 1,024 px on it is cut into tiles, and tiles know less
     stages: tuple[int, ...] = (2, 4, 5)
     weights: tuple[float, ...] = (1.0, 1.0, 0.25)  # of the stages in the map: fine detail, parts, the whole
     power: float = 1 / 3  # of the mean over stages; 1 adds them up, less asks them to agree
@@ -28,6 +34,18 @@ class Recipe:
     candidates_each: int = 300  # of each normal at least, where normals are many; up to three times the former
     turns: int = 12  # angles of a full turn that normals are shown at, where parts lie at any; 1 is never
     seed: int = 0
+
+    def shown_at(self, sizes: Sequence[tuple[int, int]]) -> Self:
+        """The recipe for images so large that they would be shrunk out of recognition, else the recipe itself.
+
+        Who looks at a web 4,000 px wide looks for what 384 px do not show; parts shrunk 2.4 times lose nothing.
+
+        Args:
+            sizes: height and width of each normal, px.
+        """
+        side = median(math.sqrt(height * width) for height, width in sizes)
+        needed = math.ceil(side / self.shrink_max / STRIDE_PX) * STRIDE_PX
+        return replace(self, input_px=max(self.input_px, min(needed, self.input_px_max)))
 
     def to_json(self) -> bytes:
         """Canonical JSON."""

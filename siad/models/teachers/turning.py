@@ -16,12 +16,15 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from siad.core.preprocess import input_size
 from siad.models.teachers.memory import describe_places, distances
 
 PAYS: Final = 0.875  # of the distance without copies that is left with them: .54 to .85 where parts turn, else .90 to 1
 _HARDEST: Final = 0.05  # of the places of a normal
 _ASKED_MAX: Final = 10  # normals; so many say it as well as all
+_ASKED_PX: Final = 384  # side of the square that a much larger input is asked at: whether parts turn shows there too
 _COPIES_MAX: Final = 240  # of all normals together: a hundred normals lie at many angles by themselves
 
 Stages = Sequence[tuple[tuple[int, int], Tensor]]  # by stage: grid, and pooled float32 [B, N, D]
@@ -47,12 +50,16 @@ def copies_that_pay(
         return none
     some = range(min(len(inputs), _ASKED_MAX))
     angles = [360.0 * turn / turns for turn in range(1, turns)]
-    found = [_copies(inputs[index], look, angles) for index in some]
-    if what_is_left([upright[index] for index in some], found, stage=stage) >= PAYS:
+    shown = [_small(inputs[index]) for index in some]
+    still = [upright[index] if shown[index] is inputs[index] else look(shown[index][None]) for index in some]
+    found = [_copies(one, look, angles) for one in shown]
+    if what_is_left(still, found, stage=stage) >= PAYS:
         return none
     fewer = angles[:: max(1, math.ceil(len(inputs) * len(angles) / _COPIES_MAX))]
     return [
-        found[index] if index in some and fewer == angles else _copies(inputs[index], look, fewer)
+        found[index]
+        if index in some and fewer == angles and shown[index] is inputs[index]
+        else _copies(inputs[index], look, fewer)
         for index in range(len(inputs))
     ]
 
@@ -80,6 +87,15 @@ def turn(input_CHW: Tensor, degrees: float) -> Tensor:
     image_HWC = np.ascontiguousarray(input_CHW.permute(1, 2, 0).numpy())
     turned_HWC = cv2.warpAffine(image_HWC, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     return torch.from_numpy(turned_HWC).permute(2, 0, 1).contiguous()
+
+
+def _small(input_CHW: Tensor) -> Tensor:
+    """An input of more than twice the area made smaller, else the input itself."""
+    height, width = input_CHW.shape[1:]
+    if height * width <= 2 * _ASKED_PX**2:
+        return input_CHW
+    size = input_size(height, width, input_px=_ASKED_PX)
+    return functional.interpolate(input_CHW[None], size=size, mode="bilinear", antialias=True)[0]
 
 
 def _copies(input_CHW: Tensor, look: Callable[[Tensor], Stages], angles: Sequence[float]) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """The teacher whole, on tiny images with the real backbone: what it sees, holds out, promises and repeats."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -229,7 +229,7 @@ def test_what_a_doubtful_normal_alone_shows_is_not_learnt() -> None:
         seen = see(pretrained_backbone("lite0"), whole, images)
         learnt = memorise(whole, seen)
         high = 1.4 * float(learnt.maps[4].max())  # as if all normals scored so: places over half of it are doubted
-        doubting = doubt(seen, replace(learnt, scores=[high] * 12), [4])
+        doubting = doubt(seen, replace(learnt, peaks=[high] * 12), [4])
         memory = memorise(whole, doubting).memory
     doubted_hw = doubting.each[4].doubted_hw
     assert doubted_hw is not None
@@ -293,3 +293,12 @@ def test_parts_that_lie_at_any_angle_are_remembered_at_all_of_them() -> None:
     assert dict(turned.manifest.metrics)["turned"] == 1.0
     assert dict(still.manifest.metrics)["turned"] == 0.0
     assert len(unpack(turned.parts[MEMORY])["bank.s2"]) > len(unpack(still.parts[MEMORY])["bank.s2"])
+
+
+def test_large_normals_are_shown_larger_unless_the_line_says_how_large() -> None:
+    large = [np.kron(part(seed), np.ones((8, 8, 1), np.uint8)) for seed in range(3)]
+    fitted_so = partial(
+        fit, large, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=TINY
+    )
+    assert fitted_so().manifest.input_px == 192  # a third of 512, in whole strides
+    assert fitted_so(input_px=64).manifest.input_px == 64

@@ -75,3 +75,21 @@ def test_four_quarter_turns_lead_back(turns: int) -> None:
 def test_the_border_goes_on_outside() -> None:
     image = torch.full((3, 32, 48), 0.25)
     np.testing.assert_allclose(turn(image, 33.0).numpy(), image.numpy(), atol=1e-6)
+
+
+def test_a_large_input_is_asked_at_a_smaller_size_and_turned_at_its_own() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def note(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
+        seen.append(tuple(inputs_BCHW.shape[2:]))
+        shrunk = functional.interpolate(inputs_BCHW, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+        return look(shrunk)
+
+    large = [
+        functional.interpolate(one[None], size=(640, 640), mode="bilinear")[0] for one in normals(turned=True, count=3)
+    ]
+    upright = [look(one[None]) for one in normals(turned=True, count=3)]
+    copies = copies_that_pay(large, upright, note, turns=12, stage=0)
+    assert seen[: 3 * 12] == [(384, 384)] * 36  # as they lie, and at eleven angles
+    assert seen[3 * 12 :] == [(640, 640)] * 33
+    assert [len(one[0]) for one in copies] == [11] * 3
