@@ -30,3 +30,10 @@ class ManyViews(Protocol):
     def views(self, images_BCHW: Tensor) -> Tensor:
         """Each view's scores on the common scale: float32 [V, B, h, w]; their mean over V is the score."""
         ...
+
+
+@runtime_checkable
+class SeesWhole(Protocol):
+    """A detector that is handed an input whole, however large, and keeps its memory bounded by itself."""
+
+    sees_whole: bool

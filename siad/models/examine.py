@@ -1,15 +1,11 @@
 """THE code that judges images with a model: teacher or segmenter, for masks, verdicts and thresholds alike.
 
-A large input is scored in tiles that are stitched, so memory stays bounded however large an image is shown.
-
 Shape suffixes: B = batch, C = channels, H, W = size of an image, h, w = size of a map.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,13 +14,10 @@ from siad.core.decide import Finding, decide, finish_map
 from siad.core.images import Image
 from siad.core.interest import EVERYTHING, Interest
 from siad.core.manifest import Manifest
-from siad.core.preprocess import STRIDE_PX, preprocess
-from siad.core.tiles import Tile, plan_tiles, stitch
+from siad.core.preprocess import preprocess
 from siad.models.detector import Detector, ManyViews
+from siad.models.tiling import views_of
 
-TILE_PX: Final = 1024  # of the input; a tile of so many squared takes 0.6 GB in the widest stage of the backbone
-_ROUNDING: Final = 1.15  # sides come in whole strides, so an input of 1,024 px may be a tenth larger than that squared
-OVERLAP_PX: Final = 128  # what a place of the deepest stage used mostly looks at
 BATCH_MAX = 2  # images through the network at once; on a CPU more are slower: they fall out of its caches (see ADR 3)
 
 
@@ -67,11 +60,6 @@ class Examiner:
         return Interest(self.manifest.region)
 
 
-def is_tiled(height_px: int, width_px: int) -> bool:
-    """Whether an input is so large that it is scored in tiles."""
-    return height_px * width_px > _ROUNDING * TILE_PX**2
-
-
 def score_maps(
     detector: Detector, images: Sequence[Image], *, input_px: int, interest: Interest = EVERYTHING
 ) -> list[NDArray[np.float32]]:
@@ -92,8 +80,9 @@ def view_maps(
     for indices in alike.values():
         for start in range(0, len(indices), BATCH_MAX):
             batch = indices[start : start + BATCH_MAX]
-            maps_BVhw = _score(detector, np.stack([inputs[index] for index in batch]))
-            for index, maps_Vhw in zip(batch, maps_BVhw, strict=True):
+            with torch.inference_mode():
+                views_BVhw = views_of(detector, torch.from_numpy(np.stack([inputs[index] for index in batch])))
+            for index, maps_Vhw in zip(batch, views_BVhw.numpy(), strict=True):
                 input_hw, size_px = inputs[index].shape[1:], cuts[index].shape[:2]
                 found[index] = [_finished(map_hw, input_hw, size_px) for map_hw in maps_Vhw]
     return [
@@ -108,47 +97,3 @@ def _mean(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 def _finished(map_hw: NDArray[np.float32], input_hw: tuple[int, ...], size_px: tuple[int, ...]) -> NDArray[np.float32]:
     return finish_map(map_hw, input_hw=(input_hw[0], input_hw[1]), size_px=(size_px[0], size_px[1]))
-
-
-def _score(detector: Detector, inputs_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Raw maps: float32 [B, V, h, w] as the detector gives them; [B, V, H, W] of an input so large that it is tiled."""
-    height, width = inputs_BCHW.shape[2:]
-    with torch.inference_mode():
-        if not is_tiled(height, width):
-            return _views(detector, inputs_BCHW)
-        tiles = _tiles(height, width)
-        pieces = [
-            _views(detector, np.ascontiguousarray(inputs_BCHW[:, :, *tile.box])) for tile in tiles
-        ]  # [B, V, h, w]
-    count, views = pieces[0].shape[:2]
-    whole = [
-        _stitched([piece_BVhw[index, view] for piece_BVhw in pieces], tiles, (height, width))
-        for index in range(count)
-        for view in range(views)
-    ]
-    return np.stack(whole).reshape(count, views, height, width)
-
-
-def _stitched(
-    maps: Sequence[NDArray[np.float32]], tiles: Sequence[Tile], size_px: tuple[int, int]
-) -> NDArray[np.float32]:
-    large = [
-        np.asarray(cv2.resize(map_hw, (tile.width, tile.height), interpolation=cv2.INTER_LINEAR), np.float32)
-        for map_hw, tile in zip(maps, tiles, strict=True)
-    ]
-    return stitch(large, tiles, size_px)
-
-
-def _views(detector: Detector, inputs_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-    images_BCHW = torch.from_numpy(inputs_BCHW)
-    if isinstance(detector, ManyViews):
-        return np.asarray(detector.views(images_BCHW).transpose(0, 1).float().cpu().numpy())
-    return np.asarray(detector.score(images_BCHW)[:, None].float().cpu().numpy())
-
-
-def _tiles(height: int, width: int) -> list[Tile]:
-    """Tiles of an input that begin and end at whole strides, as the input itself does."""
-    in_strides = plan_tiles(
-        height // STRIDE_PX, width // STRIDE_PX, side_px=TILE_PX // STRIDE_PX, overlap_px=OVERLAP_PX // STRIDE_PX
-    )
-    return [Tile(*(value * STRIDE_PX for value in (one.top, one.left, one.height, one.width))) for one in in_strides]

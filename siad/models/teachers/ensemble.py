@@ -31,6 +31,7 @@ from siad.models.bundle import GOLDEN, METHODS, Bundle, pack, unpack
 from siad.models.detector import Detector
 from siad.models.teachers.fitting import Fitted, finish, gather
 from siad.models.teachers.learning import held_maps, held_scores, hold_out, row_quantile
+from siad.models.tiling import views_of
 
 METHOD: Final = ENSEMBLE
 SCALES: Final = "scales.safetensors"
@@ -57,6 +58,8 @@ class Recipe:
 class Ensemble:
     """Two detectors on one scale. Thread-safe where they are."""
 
+    sees_whole = True  # its members are asked in tiles, those that must be
+
     def __init__(self, members: Sequence[Detector], scales: Tensor) -> None:
         self._members, self._scales = members, scales
 
@@ -75,7 +78,7 @@ class Ensemble:
 
 def own_maps(members: Sequence[Detector], images_BCHW: Tensor) -> list[Tensor]:
     """Each member's own scores, float32 [B, h, w], brought to the finest of their grids."""
-    maps = [member.score(images_BCHW).float().cpu() for member in members]
+    maps = [views_of(member, images_BCHW).mean(1) for member in members]
     finest = max((one.shape[1:] for one in maps), key=lambda size: size[0] * size[1])
     return [
         one if one.shape[1:] == finest else functional.interpolate(one[:, None], size=finest, mode="bilinear")[:, 0]

@@ -31,7 +31,8 @@ from siad.models.backbone import Backbone, pretrained_backbone
 from siad.models.bundle import Bundle, pack, unpack
 from siad.models.teachers import light
 from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
-from siad.models.teachers.memorising import LIGHT, TILED, doubt, memorise, see
+from siad.models.teachers.memorising import LIGHT, doubt, memorise, see
+from siad.models.teachers.memory import describe_places
 from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
 from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
@@ -45,11 +46,12 @@ RECIPE: Final = "recipe.json"
 class FeatureMemory:
     """A fitted teacher. Thread-safe: nothing in it changes."""
 
+    sees_whole = True  # style, zones and floor are an image's, not a tile's
+
     def __init__(self, backbone: Backbone, recipe: Recipe, memory: Mapping[str, Tensor]) -> None:
         self._backbone = backbone
         self._recipe = recipe
         self._in_one_light = bool(memory[LIGHT])
-        self._is_whole = not memory[TILED]
         self._remembered = [_Remembered.read(bank, memory) for bank in banks_of(recipe)]
 
     def score(self, images_BCHW: Tensor) -> Tensor:
@@ -65,7 +67,7 @@ class FeatureMemory:
             images_BCHW = light.even_out(images_BCHW)
         every = pooled(self._backbone, self._recipe, images_BCHW)
         judged_LBhw = [one.judge(self._recipe, seen) for one, seen in zip(self._remembered, every, strict=True)]
-        return combine(self._recipe, judged_LBhw, is_whole=self._is_whole)
+        return combine(self._recipe, judged_LBhw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class _Remembered:
     def judge(self, recipe: Recipe, seen: Seen) -> Tensor:
         """How many spreads over the usual each place lies from what is remembered: float32 [B, h, w]."""
         grid, pooled_BND = seen
-        places_BND = self.bank.describe(pooled_BND, self.style_D)
+        places_BND = describe_places(pooled_BND, usual_D=self.style_D)
         apart_Bhw = torch.stack([self.bank.apart(recipe, places_ND, self.places_MD) for places_ND in places_BND])
         return self.usual.judge(apart_Bhw.view(-1, *grid).log())
 
@@ -132,6 +134,7 @@ def fit(
         recipe = recipe.shown_at([(image_HWC.shape[0], image_HWC.shape[1]) for image_HWC in found.images])
     else:
         recipe = replace(recipe, input_px=input_px)
+    recipe = recipe.for_normals(len(found))
     backbone = pretrained_backbone(recipe.backbone)
     seen = see(backbone, recipe, found.images)
     names = list(found.names)

@@ -18,15 +18,13 @@ from siad.core.images import Image
 from siad.core.outliers import doubtful_over, standing_out
 from siad.core.preprocess import preprocess
 from siad.models.backbone import Backbone
-from siad.models.examine import is_tiled
 from siad.models.teachers import light, turning
-from siad.models.teachers.memory import choose_places
-from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
+from siad.models.teachers.memory import choose_places, describe_places
+from siad.models.teachers.memory_banks import Bank, Seen, agree, banks_of, combine, pooled, unit
 from siad.models.teachers.memory_recipe import Recipe
 from siad.models.teachers.usual import Usual
 
-LIGHT: Final = "in_one_light"  # names of flags beside the banks
-TILED: Final = "in_tiles"
+LIGHT: Final = "in_one_light"  # the name of a flag beside the banks
 _SWAYED_MAX: Final = 20  # normals
 _STYLE_MIN: Final = 36  # places of a grid; the mean of fewer is no style but these places
 _CANDIDATES_GROW: Final = 3  # times as many candidates at most; five times measured no better than three
@@ -49,7 +47,6 @@ class SeenNormals:
     """All of them, and what was found to hold for the line."""
 
     each: list[SeenNormal]
-    is_tiled: bool  # a tile knows neither where in the view it lies nor what the whole view looks like
     in_one_light: bool
     is_turned: bool
 
@@ -57,8 +54,7 @@ class SeenNormals:
 def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNormals:
     """Show the backbone the normals, uint8 or uint16 [H, W, C] each, in one light and turned where that pays."""
     inputs = [torch.from_numpy(preprocess(image_HWC, input_px=recipe.input_px)) for image_HWC in images]
-    in_tiles = any(is_tiled(*input_CHW.shape[1:]) for input_CHW in inputs)
-    in_one_light = not in_tiles and light.differs(inputs)
+    in_one_light = light.differs(inputs)
     if in_one_light:
         inputs = [light.even_out(input_CHW[None])[0] for input_CHW in inputs]
 
@@ -67,7 +63,7 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
 
     upright = [look(input_CHW[None]) for input_CHW in inputs]
     copies: list[list[Tensor]] = [[] for _ in inputs]
-    if not in_tiles and recipe.turns > 1:
+    if recipe.turns > 1:
         copies = turning.copies_that_pay(
             inputs, upright, look, turns=recipe.turns, stage=min(1, len(recipe.stages) - 1)
         )
@@ -80,7 +76,7 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
         )
         for seen, turned, input_CHW, image_HWC in zip(upright, copies, inputs, images, strict=True)
     ]
-    return SeenNormals(each=each, is_tiled=in_tiles, in_one_light=in_one_light, is_turned=any(copies))
+    return SeenNormals(each=each, in_one_light=in_one_light, is_turned=any(copies))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,30 +119,28 @@ def memorise(recipe: Recipe, normals: SeenNormals) -> Memorised:
         recipe: how.
         normals: two at least; where all of one's places are doubted, it teaches nothing.
     """
-    flags = {LIGHT: normals.in_one_light, TILED: normals.is_tiled}
-    memory = {name: torch.tensor(is_set, dtype=torch.uint8) for name, is_set in flags.items()}
+    memory = {LIGHT: torch.tensor(normals.in_one_light, dtype=torch.uint8)}
     judged_of: list[list[Tensor]] = [[] for _ in normals.each]  # by image, then by bank: [1, h, w]
     for index, bank in enumerate(banks_of(recipe)):
-        mean_D = _style(normals, index)
+        mean_D = None if bank.is_zone else _style(normals, index)  # a zone is its style
         if mean_D is not None:
             memory[f"mean.{bank.name}"] = mean_D
-        upright, known = _described(normals, bank, index, mean_D)
+        upright, known = _described(normals, index, mean_D)
         count = int(bank.keeps(recipe) * (_MORE_IF_TURNED if normals.is_turned else 1))
         remembered, apart = _fill(recipe, bank, upright, known, count=count)
         far = [one.log().view(normal.pooled[index][0]) for one, normal in zip(apart, normals.each, strict=True)]
-        learn = Usual.everywhere if normals.is_tiled else Usual.by_place
-        usual = learn(far)
+        usual = Usual.by_place(far)
         memory[f"bank.{bank.name}"] = remembered
         memory |= {f"centre.{bank.name}": usual.centre_GG, f"spread.{bank.name}": usual.spread_GG}
         for image, far_hw in enumerate(far):
             # of more normals none sways what is usual
-            others = learn([*far[:image], *far[image + 1 :]]) if len(far) <= _SWAYED_MAX else usual
+            others = Usual.by_place([*far[:image], *far[image + 1 :]]) if len(far) <= _SWAYED_MAX else usual
             judged_of[image].append(others.judge(far_hw[None]))
     maps, peaks, scores = [], [], []
     for judged_Lhw, normal in zip(judged_of, normals.each, strict=True):
-        maps.append(combine(recipe, judged_Lhw[: len(recipe.stages)], is_whole=False)[0].numpy())
+        maps.append(agree(recipe, judged_Lhw[: len(recipe.stages)])[0].numpy())
         peaks.append(_peak(maps[-1], normal))
-        scores.append(_peak(combine(recipe, judged_Lhw, is_whole=not normals.is_tiled)[0].numpy(), normal))
+        scores.append(_peak(combine(recipe, judged_Lhw)[0].numpy(), normal))
     return Memorised(memory=memory, maps=maps, peaks=peaks, scores=scores)
 
 
@@ -156,22 +150,20 @@ def _peak(map_hw: NDArray[np.float32], normal: SeenNormal) -> float:
 
 def _style(normals: SeenNormals, index: int) -> Tensor | None:
     """The normals' mean in a bank's places, float32 [D]; None where a view has no style to speak of."""
-    if normals.is_tiled or min(len(normal.pooled[index][1]) for normal in normals.each) < _STYLE_MIN:
+    if min(len(normal.pooled[index][1]) for normal in normals.each) < _STYLE_MIN:
         return None
     return torch.stack([normal.pooled[index][1].mean(0) for normal in normals.each]).mean(0)
 
 
-def _described(
-    normals: SeenNormals, bank: Bank, index: int, mean_D: Tensor | None
-) -> tuple[list[Tensor], list[Tensor]]:
+def _described(normals: SeenNormals, index: int, mean_D: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
     """One bank's places of every normal, float32 [N, D] each: all of them, and those that the memory may learn."""
-    upright = [bank.describe(normal.pooled[index][1][None], mean_D)[0] for normal in normals.each]
+    upright = [describe_places(normal.pooled[index][1][None], usual_D=mean_D)[0] for normal in normals.each]
     known = []
     for places_ND, normal in zip(upright, normals.each, strict=True):
         if normal.doubted_hw is not None:  # nor its copies at other angles, which would show the same
             known.append(places_ND[~_at(normal.doubted_hw, normal.pooled[index][0])])
         elif normals.is_turned:
-            copies_ND = bank.describe(normal.turned[index], mean_D).flatten(0, 1)
+            copies_ND = describe_places(normal.turned[index], usual_D=mean_D).flatten(0, 1)
             known.append(torch.cat([places_ND, copies_ND]))
         else:
             known.append(places_ND)

@@ -6,6 +6,7 @@ M = places in a bank, D = length of a description, L = banks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -13,10 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from siad.models.backbone import STRIDES, Backbone
-from siad.models.teachers.memory import describe_places, distances, distances_to_span, pool_places, pool_zones
+from siad.models.teachers.memory import distances, distances_to_span, pool_places, pool_zones
 from siad.models.teachers.memory_recipe import Recipe
+from siad.models.tiling import outputs_of
 
 SPAN_PX: Final = 16  # of the input between two places; from so many on they are few enough to ask for a span
+_AT_ONCE: Final = 16_384  # places that are compared with a bank: of 4,096 px there are sixteen times as many
 ZONE_PX: Final = 32  # between two zones; they overlap widely, and 16 measured the same
 
 Seen = tuple[tuple[int, int], Tensor]  # grid, and pooled places, float32 [B, N, D]
@@ -38,13 +41,9 @@ class Bank:
             return grid, pool_zones(output_BDhw, grid=grid, share=recipe.zone_share)
         return grid, pool_places(output_BDhw, grid=grid)
 
-    def describe(self, pooled_BND: Tensor, usual_D: Tensor | None) -> Tensor:
-        """Places to compare, float32 [B, N, D] of length 1; of zones the style is left in, for it is what they are."""
-        return describe_places(pooled_BND, usual_D=None if self.is_zone else usual_D)
-
     def spans(self, recipe: Recipe) -> bool:
         """Whether places are compared with what their nearest span: where there are few enough to ask."""
-        return self.is_zone or max(recipe.grid_stride, STRIDES[self.stage]) >= SPAN_PX
+        return self.is_zone or (recipe.spans_stages and max(recipe.grid_stride, STRIDES[self.stage]) >= SPAN_PX)
 
     def keeps(self, recipe: Recipe) -> int:
         """How many places it remembers at most: half, where they span what is between them."""
@@ -54,11 +53,11 @@ class Bank:
         self, recipe: Recipe, places_ND: Tensor, remembered_MD: Tensor, *, hidden_M: Tensor | None = None
     ) -> Tensor:
         """Distance of each place to what is remembered, float32 [N]."""
+        some = torch.split(places_ND, _AT_ONCE)
         if not self.spans(recipe):
-            return distances(places_ND, remembered_MD, hidden_M=hidden_M)
-        return distances_to_span(
-            places_ND, remembered_MD, neighbours=recipe.neighbours, ridge=recipe.ridge, hidden_M=hidden_M
-        )
+            return torch.cat([distances(one_ND, remembered_MD, hidden_M=hidden_M) for one_ND in some])
+        to_span = partial(distances_to_span, neighbours=recipe.neighbours, ridge=recipe.ridge, hidden_M=hidden_M)
+        return torch.cat([to_span(one_ND, remembered_MD) for one_ND in some])
 
 
 def banks_of(recipe: Recipe) -> list[Bank]:
@@ -67,27 +66,36 @@ def banks_of(recipe: Recipe) -> list[Bank]:
     return [Bank(name=f"s{stage}", stage=stage) for stage in recipe.stages] + zones
 
 
-def combine(recipe: Recipe, judged_LBhw: Sequence[Tensor], *, is_whole: bool) -> Tensor:
-    """What the banks say together, on the finest of their grids: float32 [B, h, w], 0 at least.
-
-    The stages by their power mean, and no place less than ``zone`` times what zones say. From a whole view its floor is
-    taken, and what is over it stretched back to the same highest score: a dirty part is raised everywhere, a defect
-    stands out of that; how high an image scores is another matter.
+def agree(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
+    """The power mean of what the stages say, on the finest of their grids: float32 [B, h, w], 0 at least.
 
     Args:
         recipe: how.
-        judged_LBhw: of each bank, in their order: spreads over what is usual, float32 [B, h, w] on the bank's own grid.
-        is_whole: whether an image is seen whole; a tile has no floor of its own.
+        judged_LBhw: of each stage, in their order: spreads over what is usual, float32 [B, h, w] on its own grid.
     """
-    stages = judged_LBhw[: len(recipe.stages)]
-    finest = max((judged_Bhw.shape[1:] for judged_Bhw in stages), key=lambda grid: grid[0])
-    total_Bhw = torch.zeros(len(stages[0]), *finest)
-    for judged_Bhw, weight in zip(stages, recipe.weights, strict=True):
+    finest = max((judged_Bhw.shape[1:] for judged_Bhw in judged_LBhw), key=lambda grid: grid[0])
+    total_Bhw = torch.zeros(len(judged_LBhw[0]), *finest)
+    for judged_Bhw, weight in zip(judged_LBhw, recipe.weights, strict=True):
         total_Bhw += weight * _over_usual(judged_Bhw, finest) ** recipe.power
-    score_Bhw = (total_Bhw / sum(recipe.weights)) ** (1 / recipe.power)
-    for zone_Bhw in judged_LBhw[len(stages) :]:
-        score_Bhw = torch.maximum(score_Bhw, recipe.zone * _over_usual(zone_Bhw, finest))
-    return _without_floor(score_Bhw, recipe.floor) if is_whole else score_Bhw
+    return (total_Bhw / sum(recipe.weights)) ** (1 / recipe.power)
+
+
+def combine(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
+    """What all banks say together: float32 [B, h, w] on the finest grid of a stage, 0 at least.
+
+    What the stages agree on, and no place less than ``zone`` times what zones say. Then an image's floor is taken off,
+    and what is over it stretched back to the same highest score: a dirty part is raised everywhere, a defect stands out
+    of that; how high an image scores is another matter.
+
+    Args:
+        recipe: how.
+        judged_LBhw: of each bank, in their order, as ``agree`` has it.
+    """
+    stages = len(recipe.stages)
+    score_Bhw = agree(recipe, judged_LBhw[:stages])
+    for zone_Bhw in judged_LBhw[stages:]:
+        score_Bhw = torch.maximum(score_Bhw, recipe.zone * _over_usual(zone_Bhw, score_Bhw.shape[1:]))
+    return _without_floor(score_Bhw, recipe.floor)
 
 
 def _over_usual(judged_Bhw: Tensor, grid: Sequence[int]) -> Tensor:
@@ -114,5 +122,5 @@ def unit(bank_MD: Tensor) -> Tensor:
 def pooled(backbone: Backbone, recipe: Recipe, images_BCHW: Tensor) -> list[Seen]:
     """What each bank sees, in their order."""
     height, width = images_BCHW.shape[2:]
-    outputs = dict(zip(recipe.stages, backbone(images_BCHW, recipe.stages), strict=True))
+    outputs = dict(zip(recipe.stages, outputs_of(backbone, images_BCHW, recipe.stages), strict=True))
     return [bank.sees(recipe, outputs[bank.stage], (height, width)) for bank in banks_of(recipe)]

@@ -19,7 +19,7 @@ class Recipe:
     backbone: Variant = "lite0"
     input_px: int = 384  # side of the square with the area that images are shown at, at least
     shrink_max: float = 3.0  # times that an image's sides are made smaller, where that needs a larger input
-    input_px_max: int = 960  # which then grows no further: from 1,024 px on it is cut into tiles, and tiles know less
+    input_px_max: int = 960  # which then grows no further: it already takes six times as long as 384 px
     stages: tuple[int, ...] = (2, 4, 5)
     weights: tuple[float, ...] = (1.0, 1.0, 0.25)  # of the stages in the map: fine detail, parts, the whole
     power: float = 1 / 3  # of the mean over stages; 1 adds them up, less asks them to agree
@@ -27,6 +27,8 @@ class Recipe:
     zone_share: float = 0.3  # side of a zone, of the view's; half of the side blurs a small defect over half the view
     neighbours: int = 5  # whose span a place of a coarse bank is compared with; 8 and 16 measured the same
     ridge: float = 0.3  # of that span; 0.03 and 0.1 measured the same
+    spans_stages: bool = True  # whether the coarse stages ask for spans; zones always do
+    spanning_max: int = 50  # normals with which stages do; more show what lies between, and spans only reach defects
     floor: float = 0.1  # quantile of an image's places that counts as 0: what all of it shows is no defect's place
     grid_stride: int = 8  # px of the input between two places; a deeper stage keeps its own
     places_max: int = 2_000  # kept of the fine stage; half as many of those with spans
@@ -46,6 +48,10 @@ class Recipe:
         side = median(math.sqrt(height * width) for height, width in sizes)
         needed = math.ceil(side / self.shrink_max / STRIDE_PX) * STRIDE_PX
         return replace(self, input_px=max(self.input_px, min(needed, self.input_px_max)))
+
+    def for_normals(self, count: int) -> Self:
+        """The recipe for so many normals: the places of many are compared with as they are."""
+        return replace(self, spans_stages=self.spans_stages and count <= self.spanning_max)
 
     def to_json(self) -> bytes:
         """Canonical JSON."""

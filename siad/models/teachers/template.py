@@ -37,8 +37,8 @@ from siad.core.methods import TEMPLATE
 from siad.core.preprocess import preprocess
 from siad.core.registration import even_light, lay, lay_back, register
 from siad.models.bundle import Bundle, pack, unpack
-from siad.models.examine import TILE_PX
 from siad.models.teachers.fitting import Fitted, finish, gather
+from siad.models.tiling import TILE_PX
 
 METHOD: Final = TEMPLATE
 PARTS: Final = "template.safetensors"

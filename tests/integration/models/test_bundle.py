@@ -16,9 +16,10 @@ from siad.models.teachers.memory_recipe import Recipe
 
 
 @cache
-def bundle() -> Bundle:
+def bundle(*, zone: float = 0.0) -> Bundle:
+    """Without zones, for a map that they lift everywhere does not show what the stages say."""
     images = [np.random.default_rng(seed).integers(0, 256, (64, 64, 1), dtype=np.uint8) for seed in range(3)]
-    recipe = Recipe(input_px=64, places_max=30)
+    recipe = Recipe(input_px=64, places_max=30, zone=zone)
     return fit(images, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=recipe)
 
 
@@ -36,6 +37,14 @@ def test_another_bank_misses_the_golden_scores(name: str) -> None:
     bank = unpack(bundle().parts[MEMORY])[name]
     with pytest.raises(GoldenError, match="miss their golden scores"):
         open_bundle(bundle().manifest, with_memory({name: bank.roll(1, dims=1)}))
+
+
+def test_other_zones_miss_the_golden_scores() -> None:
+    made = bundle(zone=1.0)
+    memory = unpack(made.parts[MEMORY])
+    other = pack({**memory, "bank.zone": memory["bank.zone"].roll(1, dims=1)})
+    with pytest.raises(GoldenError, match="miss their golden scores"):
+        open_bundle(made.manifest, {**made.parts, MEMORY: other})
 
 
 @pytest.mark.parametrize("name", ["centre.s2", "spread.s4"])

@@ -104,7 +104,7 @@ def slow_apart(bank: Bank) -> list[torch.Tensor]:
         with torch.inference_mode():
             output = pretrained_backbone("lite0")(input_BCHW, (bank.stage,))[0]
             grid, pooled_BND = bank.sees(TINY, output, (64, 64))
-            places = bank.describe(pooled_BND, style)[0]
+            places = describe_places(pooled_BND, usual_D=style)[0]
         own = [bool((places.half() == row).all(1).any()) for row in remembered]
         others = torch.nn.functional.normalize(remembered[~torch.tensor(own)].float(), dim=1)
         apart = [

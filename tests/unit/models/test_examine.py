@@ -10,7 +10,7 @@ from torch import Tensor
 
 from siad.core.events import WeightsKind
 from siad.core.manifest import Manifest, Part
-from siad.models import examine
+from siad.models import tiling
 from siad.models.examine import BATCH_MAX, Examiner, score_maps
 
 MANIFEST = Manifest(
@@ -91,7 +91,7 @@ def test_a_large_input_is_scored_in_tiles_as_if_it_were_whole(monkeypatch: pytes
     image = np.repeat(np.repeat(coarse, 64, axis=0), 64, axis=1)  # 768 x 1280
     whole, tiled = Shape(), Shape()
     [expected] = score_maps(whole, [image], input_px=992)
-    monkeypatch.setattr(examine, "TILE_PX", 512)
+    monkeypatch.setattr(tiling, "TILE_PX", 512)
     [given] = score_maps(tiled, [image], input_px=992)
     assert whole.largest == 768 * 1280
     assert tiled.largest <= 512 * 512
@@ -133,8 +133,8 @@ def noise(height: int, width: int, *, seed: int) -> NDArray[np.uint8]:
 def test_a_map_of_several_views_is_their_mean_in_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [noise(64, 64, seed=0), noise(64, 128, seed=1), noise(64, 64, seed=2)]
     for tile_px in (1024, 32):
-        monkeypatch.setattr(examine, "TILE_PX", tile_px)
-        monkeypatch.setattr(examine, "OVERLAP_PX", 0)
+        monkeypatch.setattr(tiling, "TILE_PX", tile_px)
+        monkeypatch.setattr(tiling, "OVERLAP_PX", 0)
         alone = score_maps(Brightness(), images, input_px=64)
         for map_HW, expected in zip(score_maps(Halves(), images, input_px=64), alone, strict=True):
             np.testing.assert_allclose(map_HW, expected / 4, atol=1e-6)

@@ -48,6 +48,8 @@ def test_coarse_banks_span_and_keep_half() -> None:
     recipe = Recipe(places_max=100)
     assert [(bank.spans(recipe), bank.keeps(recipe)) for bank in banks_of(recipe)] == [(False, 100)] + 3 * [(True, 50)]
     assert all(bank.spans(Recipe(grid_stride=16)) for bank in banks_of(recipe))
+    many = Recipe(spans_stages=False)
+    assert [bank.name for bank in banks_of(many) if bank.spans(many)] == ["zone"]
 
 
 def test_a_span_is_asked_where_a_bank_spans() -> None:
@@ -60,27 +62,21 @@ def test_a_span_is_asked_where_a_bank_spans() -> None:
 
 def test_no_place_scores_less_than_its_share_of_what_its_zone_says() -> None:
     stage = torch.tensor([[[1.0, 4.0], [0.0, -3.0]]])
-    zone = torch.tensor([[[6.0]]])
-    given = combine(ONE_STAGE, [stage, zone], is_whole=False)
-    np.testing.assert_allclose(given[0].numpy(), [[3.0, 4.0], [3.0, 3.0]], rtol=1e-6)
+    zone = torch.tensor([[[6.0, 6.0], [-6.0, 0.0]]])
+    given = combine(ONE_STAGE, [stage, zone])
+    np.testing.assert_allclose(given[0].numpy(), [[3.0, 4.0], [0.0, 0.0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("raised", [0.0, 5.0])
 def test_a_part_that_is_odd_all_over_has_its_floor_taken_off_and_keeps_its_peak(raised: float) -> None:
     stage = raised + torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 2.0]]])
-    given = combine(ONE_STAGE, [stage, torch.zeros(1, 1, 1)], is_whole=True)
+    given = combine(ONE_STAGE, [stage, torch.zeros(1, 1, 1)])
     peak = raised + 2.0
     np.testing.assert_allclose(given[0].numpy(), [[0, 0, peak / 2], [0, 0, peak]], rtol=1e-5)
 
 
-def test_a_tile_keeps_what_all_of_it_shows() -> None:
-    stage = torch.full((1, 2, 2), 5.0)
-    zone = torch.zeros(1, 1, 1)
-    assert combine(ONE_STAGE, [stage, zone], is_whole=False).tolist() == [[[5.0, 5.0], [5.0, 5.0]]]
-
-
 def test_images_of_a_batch_have_floors_of_their_own() -> None:
     stages = torch.stack([torch.tensor([[0.0, 1.0], [2.0, 3.0]]), torch.tensor([[9.0, 9.0], [9.0, 12.0]])])
-    both = combine(ONE_STAGE, [stages, torch.zeros(2, 1, 1)], is_whole=True)
-    alone = [combine(ONE_STAGE, [stages[[index]], torch.zeros(1, 1, 1)], is_whole=True)[0] for index in (0, 1)]
+    both = combine(ONE_STAGE, [stages, torch.zeros(2, 1, 1)])
+    alone = [combine(ONE_STAGE, [stages[[index]], torch.zeros(1, 1, 1)])[0] for index in (0, 1)]
     np.testing.assert_allclose(both.numpy(), torch.stack(alone).numpy(), rtol=1e-6)

@@ -3,8 +3,8 @@
 import pytest
 
 from siad.core.preprocess import input_size
-from siad.models.examine import is_tiled
 from siad.models.teachers.memory_recipe import Recipe
+from siad.models.tiling import is_tiled
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_what_is_shown_by_default_is_never_cut_into_tiles(aspect: float) -> None
     size_px = (4000, round(4000 * aspect))
     height, width = input_size(*size_px, input_px=Recipe().shown_at([size_px]).input_px)
     assert not is_tiled(height, width)
+
+
+def test_stages_of_many_normals_need_no_spans() -> None:
+    recipe = Recipe(spanning_max=20)
+    assert [recipe.for_normals(count).spans_stages for count in (2, 20, 21, 900)] == [True, True, False, False]
+    assert not Recipe(spans_stages=False).for_normals(2).spans_stages
