@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.teacher import Line, Row, elpv, measure, mvtec
 from benchmarks.teachers import pair_figures
+from benchmarks.unseen import VIEWS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 BUDGET = 0.05
@@ -43,7 +44,7 @@ def row(name: str, *, normals: int = 10, seed: int = 0) -> Row:
 
 @pytest.mark.parametrize(
     ("name", "image_auroc", "pixel_ap", "aupro"),
-    [("bottle", 0.99, 0.82, 0.95), ("dobot_cubes", 0.999, 0.87, 0.99), ("bsdata_pitting", 0.92, 0.58, 0.89)],
+    [("bottle", 0.99, 0.82, 0.95), ("dobot_cubes", 0.999, 0.87, 0.99), ("bsdata_pitting", 0.92, 0.6, 0.915)],
 )
 def test_ten_normals_are_enough_to_find_defects_and_their_places(
     name: str, image_auroc: float, pixel_ap: float, aupro: float
@@ -60,7 +61,29 @@ def test_cells_in_every_light_are_told_from_broken_ones() -> None:
 
 
 def test_small_faint_defects_on_changing_tiles_are_found_better_than_by_chance() -> None:
-    assert np.mean([row("magnetic_tile", seed=seed).image_auroc for seed in range(2)]) >= 0.77
+    found = [row("magnetic_tile", seed=seed) for seed in range(2)]
+    assert np.mean([one.image_auroc for one in found]) >= 0.79
+    assert np.mean([one.pixel_auroc for one in found]) >= 0.74
+
+
+@pytest.mark.parametrize(
+    ("name", "view", "pixel_auroc", "aupro"),
+    [
+        ("bsdata_pitting", "turned", 0.98, 0.87),
+        ("bsdata_pitting", "round", 0.98, 0.91),
+        ("dobot_cubes", "round", 0.99, 0.98),
+        ("magnetic_tile", "tall", 0.8, 0.77),
+        ("magnetic_tile", "wide", 0.88, 0.64),  # .79 and .48 where 4,336 px are shown at 384
+    ],
+)
+def test_views_that_the_defaults_were_not_chosen_on_are_seen_as_well(
+    name: str, view: str, pixel_auroc: float, aupro: float
+) -> None:
+    made = VIEWS[view](line(name), np.random.default_rng(7))
+    found = measure(made, normals=10, seed=0, budget=BUDGET)
+    sys.stdout.write(f"\n{made.name}: {found}\n")
+    assert found.pixel_auroc >= pixel_auroc
+    assert found.aupro_30 >= aupro
 
 
 def test_a_template_of_its_own_finds_what_differs_on_every_board() -> None:
