@@ -191,4 +191,9 @@ def _fill(
     chosen = choose_places(places_PD, count=count, seed=recipe.seed)
     remembered, owner_M = places_PD[chosen].half(), owner_P[chosen]
     used = unit(remembered)  # as it will be read back
-    return remembered, [bank.apart(recipe, one, used, hidden_M=owner_M == index) for index, one in enumerate(upright)]
+    apart = []
+    for index, one in enumerate(upright):
+        is_own_M = owner_M == index
+        # of equal normals one may own all that is kept: it stands for the others' places, and hiding it leaves nothing
+        apart.append(bank.apart(recipe, one, used, hidden_M=None if is_own_M.all() else is_own_M))
+    return remembered, apart

@@ -162,6 +162,13 @@ def test_equal_normals_can_be_fitted() -> None:
     assert not open_bundle(made.manifest, made.parts).examine(same)[0].is_defect
 
 
+def test_two_equal_normals_of_which_one_owns_the_whole_bank_give_a_threshold() -> None:
+    grain = np.random.default_rng(0).integers(0, 256, (64, 64, 1), dtype=np.uint8)
+    every = replace(TINY, candidates_max=1000)  # 64 places twice, of which the first 24 are the first normal's
+    made = fit([grain, grain], line="a", product="b", normals=["a", "b"], false_reject_budget=0.5, recipe=every)
+    assert np.isfinite([made.manifest.image_threshold, *made.manifest.held_out_scores]).all()
+
+
 def test_normals_of_several_sizes_and_depths_can_be_fitted() -> None:
     wide = np.repeat(np.concatenate([part(1), part(2)], axis=1), 3, axis=2)
     deep = part(3).astype(np.uint16) * 257
