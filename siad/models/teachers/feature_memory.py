@@ -9,8 +9,10 @@ d_s the distance to the nearest place in the bank of stage s or, in the coarse s
 With p under 1 a place scores high where its stages agree: grain is odd to the fine stage alone, a defect to all. Before
 that every image's places are moved to where those of the normals have their mean, and where the normals' light differs,
 inputs are brought to one light. Beside the stages a bank of zones knows the grain of a third of the view; no place
-scores less than 0.3 of what it says. Last, an image's floor is taken off. Which recipe and why: docs/adr/
-0009-stages-must-agree.md, 0014-light-and-style-are-no-defects.md and 0016-zones-spans-and-floors.md.
+scores less than 0.3 of what it says. Last, an image's floor is taken off, and where light does not differ its highest
+place is raised by a quarter of its median. Which recipe and why: docs/adr/
+0009-stages-must-agree.md, 0014-light-and-style-are-no-defects.md, 0016-zones-spans-and-floors.md and
+0018-odd-all-over-is-odder.md.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of the grid of places, N = h * w,
 M = places in a bank, D = length of a description, L = banks.
@@ -137,6 +139,7 @@ def fit(
     recipe = recipe.for_normals(len(found))
     backbone = pretrained_backbone(recipe.backbone)
     seen = see(backbone, recipe, found.images)
+    recipe = recipe.for_light(differs=seen.in_one_light)
     names = list(found.names)
     memorised = memorise(recipe, seen)
     odd = find_odd(memorised.standing_out())

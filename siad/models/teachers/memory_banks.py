@@ -83,9 +83,9 @@ def agree(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
 def combine(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
     """What all banks say together: float32 [B, h, w] on the finest grid of a stage, 0 at least.
 
-    What the stages agree on, and no place less than ``zone`` times what zones say. Then an image's floor is taken off,
-    and what is over it stretched back to the same highest score: a dirty part is raised everywhere, a defect stands out
-    of that; how high an image scores is another matter.
+    What the stages agree on, and no place less than ``zone`` times what zones say. Then an image's floor is taken
+    off: a dirty part is raised everywhere, a defect stands out of that. How high an image scores is another matter:
+    what is over the floor is stretched until the highest place is where it was, and ``lift`` times the median over.
 
     Args:
         recipe: how.
@@ -95,7 +95,7 @@ def combine(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
     score_Bhw = agree(recipe, judged_LBhw[:stages])
     for zone_Bhw in judged_LBhw[stages:]:
         score_Bhw = torch.maximum(score_Bhw, recipe.zone * _over_usual(zone_Bhw, score_Bhw.shape[1:]))
-    return _without_floor(score_Bhw, recipe.floor)
+    return _over_floor(score_Bhw, floor=recipe.floor, lift=recipe.lift)
 
 
 def _over_usual(judged_Bhw: Tensor, grid: Sequence[int]) -> Tensor:
@@ -105,12 +105,12 @@ def _over_usual(judged_Bhw: Tensor, grid: Sequence[int]) -> Tensor:
     return judged_Bhw.clamp_min(0)
 
 
-def _without_floor(score_Bhw: Tensor, share: float) -> Tensor:
-    """Each image's floor at 0, its highest score where it was."""
+def _over_floor(score_Bhw: Tensor, *, floor: float, lift: float) -> Tensor:
+    """Each image's floor at 0, its highest place raised by some of its median."""
     flat_BN = score_Bhw.flatten(1)
-    floor_B = flat_BN.quantile(share, dim=1)
-    highest_B = flat_BN.amax(1)
-    stretch_B = highest_B / (highest_B - floor_B).clamp_min(1e-6)
+    floor_B, highest_B = flat_BN.quantile(floor, dim=1), flat_BN.amax(1)
+    lifted_B = highest_B + lift * flat_BN.quantile(0.5, dim=1)
+    stretch_B = lifted_B / (highest_B - floor_B).clamp_min(1e-6)
     return (score_Bhw - floor_B[:, None, None]).clamp_min(0) * stretch_B[:, None, None]
 
 

@@ -30,6 +30,7 @@ class Recipe:
     spans_stages: bool = True  # whether the coarse stages ask for spans; zones always do
     spanning_max: int = 50  # normals with which stages do; more show what lies between, and spans only reach defects
     floor: float = 0.1  # quantile of an image's places that counts as 0: what all of it shows is no defect's place
+    lift: float = 0.25  # of an image's median place, added to its highest: odd all over is odder than odd in one place
     grid_stride: int = 8  # px of the input between two places; a deeper stage keeps its own
     places_max: int = 2_000  # kept of the fine stage; half as many of those with spans
     candidates_max: int = 20_000  # places that these are chosen from
@@ -52,6 +53,10 @@ class Recipe:
     def for_normals(self, count: int) -> Self:
         """The recipe for so many normals: the places of many are compared with as they are."""
         return replace(self, spans_stages=self.spans_stages and count <= self.spanning_max)
+
+    def for_light(self, *, differs: bool) -> Self:
+        """The recipe for a line whose light differs, or does not: in a new light all of a good part is a little odd."""
+        return replace(self, lift=0.0) if differs else self
 
     def to_json(self) -> bytes:
         """Canonical JSON."""

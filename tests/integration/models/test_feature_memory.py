@@ -15,7 +15,7 @@ from siad.core.preprocess import preprocess
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, UnusableError, open_bundle, unpack
 from siad.models.examine import Examiner
-from siad.models.teachers.feature_memory import BACKBONE, MEMORY, fit, load
+from siad.models.teachers.feature_memory import BACKBONE, MEMORY, RECIPE, fit, load
 from siad.models.teachers.memorising import doubt, memorise, see
 from siad.models.teachers.memory import describe_places, distances
 from siad.models.teachers.memory_banks import Bank, banks_of
@@ -126,8 +126,8 @@ def slow_held_out(image: int) -> float:
         total += weight / 2.25 * np.cbrt(over_hw)
         zones = 0.3 * over_hw  # the last bank's
     raw_hw = np.maximum(total**3, zones)
-    floor = np.quantile(raw_hw, 0.1)
-    raw_hw = np.maximum(raw_hw - floor, 0) * raw_hw.max() / (raw_hw.max() - floor)
+    floor, lifted = np.quantile(raw_hw, 0.1), raw_hw.max() + 0.25 * np.median(raw_hw)
+    raw_hw = np.maximum(raw_hw - floor, 0) * lifted / (raw_hw.max() - floor)
     return float(finish_map(raw_hw.astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
 
 
@@ -274,6 +274,7 @@ def lit(seed: int, level: float, *, defect: bool = False) -> NDArray[np.uint8]:
 def test_a_part_in_a_light_that_no_normal_had_passes_and_its_defect_does_not() -> None:
     made = about([lit(seed, 0.35 + 0.12 * seed) for seed in range(COUNT)])
     assert dict(made.manifest.metrics)["in_one_light"] == 1.0
+    assert Recipe.from_json(made.parts[RECIPE]).lift == 0.0
     good, bad = open_bundle(made.manifest, made.parts).examine([lit(50, 0.25), lit(51, 0.25, defect=True)])
     assert not good.is_defect
     assert bad.score > 2 * good.score
@@ -281,6 +282,7 @@ def test_a_part_in_a_light_that_no_normal_had_passes_and_its_defect_does_not() -
 
 def test_lines_under_one_lamp_are_left_in_their_light() -> None:
     assert dict(bundle().manifest.metrics)["in_one_light"] == 0.0
+    assert Recipe.from_json(bundle().parts[RECIPE]).lift > 0
 
 
 def bar(degrees: float, seed: int) -> NDArray[np.uint8]:

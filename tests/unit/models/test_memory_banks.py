@@ -1,5 +1,7 @@
 """What the banks of a memory see and say together, against slow, obviously right readings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from siad.models.teachers.memory import pool_zones
 from siad.models.teachers.memory_banks import banks_of, combine
 from siad.models.teachers.memory_recipe import Recipe
 
-ONE_STAGE = Recipe(stages=(2,), weights=(1.0,), zone=0.5, floor=0.25)
+ONE_STAGE = Recipe(stages=(2,), weights=(1.0,), zone=0.5, floor=0.25, lift=0.0)
 
 
 def test_a_zone_is_the_mean_and_deviation_of_all_in_its_window() -> None:
@@ -73,6 +75,20 @@ def test_a_part_that_is_odd_all_over_has_its_floor_taken_off_and_keeps_its_peak(
     given = combine(ONE_STAGE, [stage, torch.zeros(1, 1, 1)])
     peak = raised + 2.0
     np.testing.assert_allclose(given[0].numpy(), [[0, 0, peak / 2], [0, 0, peak]], rtol=1e-5)
+
+
+def test_a_part_that_is_odd_all_over_scores_higher_than_one_that_is_odd_in_one_place() -> None:
+    lifted = replace(ONE_STAGE, lift=0.25)
+    place = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 4.0]]])
+    everywhere = torch.tensor([[[2.0, 2.0, 3.0], [2.0, 2.0, 4.0]]])
+    given = combine(lifted, [torch.cat([place, everywhere]), torch.zeros(2, 1, 1)])
+    np.testing.assert_allclose(given[0].numpy(), [[0, 0, 1], [0, 0, 4]], rtol=1e-5)
+    np.testing.assert_allclose(given[1].numpy(), [[0, 0, 2.25], [0, 0, 4.5]], rtol=1e-5)
+
+
+def test_lines_whose_light_differs_are_not_lifted() -> None:
+    assert Recipe().for_light(differs=True) == replace(Recipe(), lift=0.0)
+    assert Recipe().for_light(differs=False) == Recipe()
 
 
 def test_images_of_a_batch_have_floors_of_their_own() -> None:
