@@ -14,6 +14,7 @@ from siad.core.manifest import Manifest, part_of
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob, BlobInfo, Blobs
 from siad.runtime.registry import HISTORY_MAX, Pointer, Registry
+from tests.manifests import make_manifest
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS = {"backbone": b"shared by all", "bank": b"of this line"}
@@ -22,24 +23,14 @@ PARTS = {"backbone": b"shared by all", "bank": b"of this line"}
 def manifest_of(
     parts: Mapping[str, bytes], *, kind: WeightsKind = WeightsKind.TEACHER, threshold: float = 1.0
 ) -> Manifest:
-    return Manifest(
+    return make_manifest(
         kind=kind,
-        method="feature-memory",
         line="line-1",
         product="cap",
-        code_version="0",
         parts=tuple(part_of(name, data) for name, data in sorted(parts.items())),
-        decoder_version=1,
-        preprocess_version=1,
-        input_px=256,
         image_threshold=threshold,
-        pixel_threshold=0.5,
-        promised_false_reject=None,
-        held_out_scores=(0.1, 0.2),
         metrics=(("fit_s", 1.0),),
         normals=("a" * 32,),
-        training_set=None,
-        parent=None,
     )
 
 

@@ -9,32 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from siad.core.events import WeightsKind
 from siad.core.images import Image
-from siad.core.manifest import Manifest, Part
 from siad.core.probes import KINDS
 from siad.models.examine import Examiner
 from siad.models.probing import Estimate, Fit, estimate
+from tests.manifests import make_manifest
 
-MANIFEST = Manifest(
-    kind=WeightsKind.TEACHER,
-    method="m",
-    line="l",
-    product="p",
-    code_version="1",
-    parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
-    decoder_version=1,
-    preprocess_version=1,
-    input_px=96,
-    image_threshold=0.3,
-    pixel_threshold=0.3,
-    promised_false_reject=None,
-    held_out_scores=(0.0, 0.1),
-    metrics=(),
-    normals=(),
-    training_set=None,
-    parent=None,
-)
+MANIFEST = make_manifest(input_px=96, image_threshold=0.3, pixel_threshold=0.3, held_out_scores=(0.0, 0.1))
 
 
 class Difference:

@@ -12,6 +12,7 @@ from siad.core.preprocess import PREPROCESS_VERSION
 from siad.models.backbone import Variant
 from siad.models.bundle import UnusableError, describe_parts, pack, unpack
 from siad.models.segmenter import BACKBONE, METHOD, NETWORK, STRIDE, Segmenter, load, new_segmenter, parts_of
+from tests.manifests import make_manifest
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +24,13 @@ def segmenter() -> Segmenter:
 
 
 def manifest_of(parts: dict[str, bytes]) -> Manifest:
-    return Manifest(
+    return make_manifest(
         kind=WeightsKind.SEGMENTER,
         method=METHOD,
-        line="l",
-        product="p",
-        code_version="0",
         parts=describe_parts(parts),
         decoder_version=DECODER_VERSION,
         preprocess_version=PREPROCESS_VERSION,
-        input_px=64,
-        image_threshold=0.0,
-        pixel_threshold=0.0,
-        promised_false_reject=None,
-        held_out_scores=(),
-        metrics=(),
-        normals=(),
         training_set="0" * 64,
-        parent=None,
     )
 
 

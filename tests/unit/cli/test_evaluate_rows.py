@@ -13,29 +13,10 @@ from siad.cli.evaluate.figures import Answer
 from siad.cli.evaluate.folder import Sample
 from siad.cli.evaluate.run import Judged, Run, judge, report_of, sum_up, worst_rows
 from siad.cli.sheet import Row
-from siad.core.events import WeightsKind
-from siad.core.manifest import Manifest, Part
 from siad.models.examine import Examiner
+from tests.manifests import make_manifest
 
-MANIFEST = Manifest(
-    kind=WeightsKind.TEACHER,
-    method="brightness",
-    line="l",
-    product="p",
-    code_version="1",
-    parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
-    decoder_version=1,
-    preprocess_version=1,
-    input_px=64,
-    image_threshold=0.3,
-    pixel_threshold=0.3,
-    promised_false_reject=None,
-    held_out_scores=(0.1, 0.2),
-    metrics=(),
-    normals=(),
-    training_set=None,
-    parent=None,
-)
+MANIFEST = make_manifest(image_threshold=0.3, pixel_threshold=0.3, held_out_scores=(0.1, 0.2))
 
 
 class Brightness:

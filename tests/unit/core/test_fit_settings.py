@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from siad.core.events import LineChanged, WeightsKind
+from siad.core.events import LineChanged
 from siad.core.fit_settings import FitSettings
-from siad.core.manifest import Manifest, Part
+from siad.core.manifest import Manifest
+from tests.manifests import make_manifest
 
 LINE = LineChanged(
     line="l",
@@ -16,24 +17,11 @@ LINE = LineChanged(
     deadline_s=0.0,
     changed_at=datetime(2026, 5, 4, tzinfo=UTC),
 )
-MANIFEST = Manifest(
-    kind=WeightsKind.TEACHER,
+MANIFEST = make_manifest(
     method="feature-memory",
-    line="l",
-    product="p",
-    code_version="1",
-    parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
-    decoder_version=1,
-    preprocess_version=1,
     input_px=384,
-    image_threshold=2.0,
-    pixel_threshold=2.0,
-    promised_false_reject=None,
     held_out_scores=(1.0, 3.0),
     metrics=(("false_reject_budget", 0.05), ("normals", 10.0)),
-    normals=(),
-    training_set=None,
-    parent=None,
 )
 
 

@@ -21,7 +21,7 @@ from siad.core.documents import LineState, write_line
 from siad.core.errors import PoisonError, TransientError
 from siad.core.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
 from siad.core.ids import CaptureId, image_id_of
-from siad.core.manifest import Manifest, part_of
+from siad.core.manifest import part_of
 from siad.core.masks import decode_mask
 from siad.core.topics import LINE, VERDICT
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -33,6 +33,7 @@ from siad.runtime.codec import encode
 from siad.runtime.registry import Registry
 from siad.runtime.state import StateTable
 from siad.runtime.testing.clock import FakeClock
+from tests.manifests import make_manifest
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -61,25 +62,7 @@ def store(blobs: CountedBlobs) -> Iterator[AsyncBlobs]:
 
 
 def point(blobs: MemoryBlobs, kind: str, product: str, data: bytes, *, withdrawn: bool = False) -> str:
-    manifest = Manifest(
-        kind=WeightsKind(kind),
-        method="feature-memory",
-        line="line-1",
-        product=product,
-        code_version="0",
-        parts=(part_of("a", data),),
-        decoder_version=1,
-        preprocess_version=1,
-        input_px=64,
-        image_threshold=1.0,
-        pixel_threshold=1.0,
-        promised_false_reject=None,
-        held_out_scores=(),
-        metrics=(),
-        normals=(),
-        training_set=None,
-        parent=None,
-    )
+    manifest = make_manifest(kind=WeightsKind(kind), line="line-1", product=product, parts=(part_of("a", data),))
     registry = Registry(blobs)
     registry.store(manifest, {"a": data})
     status = SegmenterStatus.WITHDRAWN if withdrawn else SegmenterStatus.SERVING

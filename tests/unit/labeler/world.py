@@ -19,7 +19,7 @@ from siad.core.events import ImageStored, Intent, LineChanged, PseudoMaskCreated
 from siad.core.ids import CaptureId, ImageId, WeightsId, sha256_hex
 from siad.core.images import DECODER_VERSION
 from siad.core.keys import capture_key, line_pointer_key, mask_key, normal_key
-from siad.core.manifest import Manifest, Part
+from siad.core.manifest import Manifest
 from siad.core.preprocess import PREPROCESS_VERSION
 from siad.core.topics import PSEUDO_MASK, TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -29,6 +29,7 @@ from siad.runtime.codec import decode
 from siad.runtime.deletions import AsyncDeletions
 from siad.runtime.registry import Pointer, Registry
 from siad.runtime.testing.clock import FakeClock
+from tests.manifests import make_manifest
 
 LINE, PRODUCT, UNIT = "press-1", "cap", "labeler/press-1/cap"
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -62,24 +63,12 @@ def capture(
 
 def manifest_of(normals: Sequence[str], *, decoder_version: int = DECODER_VERSION) -> Manifest:
     """A teacher fitted on these."""
-    return Manifest(
-        kind=WeightsKind.TEACHER,
-        method="feature-memory",
+    return make_manifest(
         line=LINE,
         product=PRODUCT,
-        code_version="1",
-        parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
         decoder_version=decoder_version,
         preprocess_version=PREPROCESS_VERSION,
-        input_px=64,
-        image_threshold=2.0,
-        pixel_threshold=2.0,
-        promised_false_reject=None,
-        held_out_scores=(1.0,),
-        metrics=(),
         normals=tuple(sorted(normals)),
-        training_set=None,
-        parent=None,
     )
 
 

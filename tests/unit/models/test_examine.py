@@ -1,37 +1,14 @@
 """The examiner: batches by shape, answers in order, at image size."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siad.core.events import WeightsKind
-from siad.core.manifest import Manifest, Part
 from siad.models import tiling
 from siad.models.examine import BATCH_MAX, Examiner, score_maps
-
-MANIFEST = Manifest(
-    kind=WeightsKind.TEACHER,
-    method="brightness",
-    line="l",
-    product="p",
-    code_version="1",
-    parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
-    decoder_version=1,
-    preprocess_version=1,
-    input_px=64,
-    image_threshold=2.0,
-    pixel_threshold=2.0,
-    promised_false_reject=None,
-    held_out_scores=(1.0, 2.0),
-    metrics=(),
-    normals=(),
-    training_set=None,
-    parent=None,
-)
+from tests.manifests import make_manifest
 
 
 class Brightness:
@@ -103,7 +80,7 @@ def test_a_region_is_all_that_is_looked_at() -> None:
     image[:, :64] = 255  # a lamp, outside
     image[20:30, 90:100] = 200
     detector = Brightness()
-    examiner = Examiner(replace(MANIFEST, region=(0.5, 0.0, 1.0, 0.0, 1.0, 1.0, 0.5, 1.0)), detector)
+    examiner = Examiner(make_manifest(region=(0.5, 0.0, 1.0, 0.0, 1.0, 1.0, 0.5, 1.0)), detector)
     [map_HW] = examiner.maps([image])
     assert detector.asked == [(1, 3, 64, 64)]
     assert map_HW.shape == (64, 128)
@@ -142,7 +119,7 @@ def test_a_map_of_several_views_is_their_mean_in_tiles_too(monkeypatch: pytest.M
 
 def test_views_are_told_one_by_one_and_a_lone_one_is_the_map() -> None:
     image = noise(64, 64, seed=0)
-    both, lone = Examiner(MANIFEST, Halves()), Examiner(MANIFEST, Brightness())
+    both, lone = Examiner(make_manifest(), Halves()), Examiner(make_manifest(), Brightness())
     assert (both.has_views, lone.has_views) == (True, False)
     [[bright_HW, dark_HW]], [[only_HW]] = both.views([image]), lone.views([image])
     np.testing.assert_allclose(dark_HW, -0.5 * bright_HW, atol=1e-6)
@@ -152,7 +129,7 @@ def test_views_are_told_one_by_one_and_a_lone_one_is_the_map() -> None:
 def test_what_views_differ_on_is_in_the_pseudo_mask_and_not_in_the_mask() -> None:
     image = flat(64, 64, 127)
     image[16:48, 16:48] = 255
-    examiner = Examiner(replace(MANIFEST, image_threshold=0.3, pixel_threshold=0.3), Halves())
+    examiner = Examiner(make_manifest(image_threshold=0.3, pixel_threshold=0.3), Halves())
     [finding] = examiner.examine([image])
     assert not finding.is_defect
     assert (finding.pseudo_mask_HW[28:36, 28:36] == 128).all()

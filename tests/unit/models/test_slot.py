@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from siad.core.events import WeightsKind
 from siad.core.ids import WeightsId
-from siad.core.manifest import Manifest, part_of
 from siad.models.examine import Examiner
 from siad.models.slot import Slots
+from tests.manifests import make_manifest
 
 
 class Still:
@@ -21,26 +20,7 @@ class Still:
 
 
 def examiner_of(line: str, product: str, weights: str) -> Examiner:
-    manifest = Manifest(
-        kind=WeightsKind.TEACHER,
-        method="still",
-        line=line,
-        product=product,
-        code_version=weights,
-        parts=(part_of("nothing", b""),),
-        decoder_version=1,
-        preprocess_version=1,
-        input_px=64,
-        image_threshold=1.0,
-        pixel_threshold=1.0,
-        promised_false_reject=None,
-        held_out_scores=(),
-        metrics=(),
-        normals=(),
-        training_set=None,
-        parent=None,
-    )
-    return Examiner(manifest, Still())
+    return Examiner(make_manifest(line=line, product=product, code_version=weights), Still())
 
 
 class Shelf:

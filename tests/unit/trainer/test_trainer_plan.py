@@ -31,13 +31,14 @@ from siad.core.keys import (
     run_spec_key,
     weights_pointer_key,
 )
-from siad.core.manifest import Manifest, Part
+from siad.core.manifest import Manifest
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
 from siad.runtime.codec import decode
 from siad.runtime.registry import Pointer, Registry
 from siad.runtime.testing.clock import FakeClock
+from tests.manifests import make_manifest
 from tests.unit.trainer.test_training_set import name, rows
 
 LINE, PRODUCT, UNIT = "l", "p", "trainer/l/p"
@@ -121,25 +122,7 @@ class Producer:
 
 
 def manifest_of(kind: WeightsKind, *, training_set: str | None = None) -> Manifest:
-    return Manifest(
-        kind=kind,
-        method="unet",
-        line=LINE,
-        product=PRODUCT,
-        code_version="0",
-        parts=(Part(name="x", sha256="0" * 64, size_bytes=1),),
-        decoder_version=1,
-        preprocess_version=1,
-        input_px=256,
-        image_threshold=0.0,
-        pixel_threshold=0.0,
-        promised_false_reject=None,
-        held_out_scores=(),
-        metrics=(),
-        normals=(),
-        training_set=training_set,
-        parent=None,
-    )
+    return make_manifest(kind=kind, method="unet", line=LINE, product=PRODUCT, training_set=training_set)
 
 
 @dataclass
