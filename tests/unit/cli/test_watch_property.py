@@ -1,7 +1,6 @@
 """Whatever writers, crashes and outages do: every image that stays in the folder is one capture, and no half one is."""
 
 import asyncio
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.cli.watched import World, picture
+from tests.unit.in_memory import folder_in_memory
 
 NAMES = st.sampled_from(["a.png", "b.bmp", "c.jpg"])
 IMAGES = st.integers(0, 2)
@@ -94,5 +94,5 @@ def test_every_image_that_stays_is_exactly_one_capture(acts: list[tuple[str, str
         assert not (is_moving and world.folder.files)
         assert world.watch.left() == {}
 
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(live(Path(folder) / "journal.sqlite"))
+    with folder_in_memory() as folder:
+        asyncio.run(live(folder / "journal.sqlite"))
