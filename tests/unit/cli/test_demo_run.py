@@ -52,8 +52,8 @@ async def test_the_stream_slows_down_while_it_waits_for_the_swap() -> None:
         await run(pace)
         return time.monotonic() - started
 
-    slow = replace(FAST, waiting_per_s=50)
-    assert await seconds(slow) > 0.7  # 40 cells at 50 a second; it never runs ahead of its pace
+    slow = replace(FAST, waiting_per_s=100)
+    assert await seconds(slow) > 0.35  # 40 cells at 100 a second; it never runs ahead of its pace
 
 
 async def test_a_teacher_that_does_not_come_is_told() -> None:

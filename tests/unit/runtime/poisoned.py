@@ -51,8 +51,9 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def settle() -> None:
-    """Many turns of the loop."""
-    await asyncio.sleep(0.03)
+    """Many turns of the loop, and some looks of the stage at the broker, however busy the machine is."""
+    for _ in range(10):
+        await asyncio.sleep(0.001)
 
 
 def told(name: str, **labels: str) -> float | None:

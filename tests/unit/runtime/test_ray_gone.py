@@ -25,14 +25,14 @@ def raylet() -> Iterator[tuple[socket.socket, str]]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_gone, "LOOK_S", 0.02)
+    monkeypatch.setattr(ray_gone, "LOOK_S", 0.005)
 
 
 def test_a_raylet_that_closes_its_socket_is_missed(raylet: tuple[socket.socket, str]) -> None:
     listener, path = raylet
     gone = threading.Event()
     ray_gone.end_with_ray(path, on_gone=gone.set)
-    assert not gone.wait(0.3)
+    assert not gone.wait(0.1)
     listener.close()
     assert gone.wait(2)
 
