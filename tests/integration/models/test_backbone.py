@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from siad.models import tiling
 from siad.models.backbone import (
     STRIDES,
     Backbone,
@@ -18,6 +19,7 @@ from siad.models.backbone import (
     pretrained_backbone,
     stage_channels,
 )
+from siad.models.tiling import outputs_of
 
 
 @cache
@@ -142,3 +144,16 @@ def test_saved_and_loaded_it_gives_the_same_bits() -> None:
 def test_odd_sides_are_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 32"):
         lite0()(torch.zeros(1, 3, 64, 80))
+
+
+def test_the_backbone_in_tiles_is_the_backbone_but_for_what_lies_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    backbone, stages = Backbone("lite0").eval(), (2, 4, 5)
+    images = torch.randn(1, 3, 320, 448, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = backbone(images, stages)
+        monkeypatch.setattr(tiling, "TILE_PX", 256)
+        monkeypatch.setattr(tiling, "OVERLAP_PX", 48)
+        for output, whole in zip(outputs_of(backbone, images, stages), expected, strict=True):
+            assert output.shape == whole.shape
+            assert float((output - whole).abs().mean()) < 0.05 * float(whole.std())

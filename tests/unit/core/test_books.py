@@ -101,7 +101,7 @@ def counted(books: Books) -> dict[str, tuple[int, int, int, int, int]]:
 def diaries(draw: st.DrawFn) -> list[Seen]:
     """Captures of two lines with what became of each, some records twice, in any order."""
     records = []
-    for number in range(draw(st.integers(0, 30))):
+    for number in range(draw(st.integers(0, 12))):
         line = draw(st.sampled_from(["l", "m"]))
         fates = [["image"], ["image", "verdict"], ["image", "letter"], ["image", "letter", "verdict"], ["verdict"]]
         bad: list[list[str]] = [["normal"], ["unreadable"], ["unreadable", "unreadable-letter"]]

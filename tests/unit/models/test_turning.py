@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from siad.models.teachers import turning
 from siad.models.teachers.turning import PAYS, copies_that_pay, turn, what_is_left
 
 SIDE, STRIDE = 64, 8
@@ -77,7 +78,8 @@ def test_the_border_goes_on_outside() -> None:
     np.testing.assert_allclose(turn(image, 33.0).numpy(), image.numpy(), atol=1e-6)
 
 
-def test_a_large_input_is_asked_at_a_smaller_size_and_turned_at_its_own() -> None:
+def test_a_large_input_is_asked_at_a_smaller_size_and_turned_at_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turning, "_ASKED_PX", 96)
     seen: list[tuple[int, ...]] = []
 
     def note(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
@@ -86,10 +88,10 @@ def test_a_large_input_is_asked_at_a_smaller_size_and_turned_at_its_own() -> Non
         return look(shrunk)
 
     large = [
-        functional.interpolate(one[None], size=(640, 640), mode="bilinear")[0] for one in normals(turned=True, count=3)
+        functional.interpolate(one[None], size=(160, 160), mode="bilinear")[0] for one in normals(turned=True, count=3)
     ]
     upright = [look(one[None]) for one in normals(turned=True, count=3)]
     copies = copies_that_pay(large, upright, note, turns=12, stage=0)
-    assert seen[: 3 * 12] == [(384, 384)] * 36  # as they lie, and at eleven angles
-    assert seen[3 * 12 :] == [(640, 640)] * 33
+    assert seen[: 3 * 12] == [(96, 96)] * 36  # as they lie, and at eleven angles
+    assert seen[3 * 12 :] == [(160, 160)] * 33
     assert [len(one[0]) for one in copies] == [11] * 3

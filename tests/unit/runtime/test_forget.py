@@ -1,8 +1,9 @@
 """Forgetting captures and lines: what goes, what stays, and that a run cut off anywhere is finished by the next."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from siad.core.documents import LineState, write_line, write_receipt
 from siad.core.errors import CorruptError, MissingError
 from siad.core.events import ImageStored, Intent, LineChanged
 from siad.core.ids import CaptureId, image_id_of
+from siad.runtime import forget as forgetting
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.deletions import Deletions
 from siad.runtime.forget import erase, find_capture, find_serial, survey
@@ -27,6 +29,14 @@ from siad.runtime.testing.diary import Killed
 
 NOW = datetime.now(UTC)
 LINE = "cam-1"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_threads() -> Iterator[None]:
+    """A thread takes longer to begin than the store in memory to answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forgetting, "READ_AT_ONCE", 2)
+        yield
 
 
 class Mortal(MemoryBlobs):
@@ -82,10 +92,18 @@ def add_ledger(blobs: MemoryBlobs, first: int, *numbers: int) -> str:
 
 def plant() -> Mortal:
     """Six captures, of which 1 and 5 have equal bytes, 4 is a normal; a ledger of two files."""
-    blobs = Mortal()
+    return Mortal(_objects=dict(_planted()._objects))
+
+
+def bytes_of(number: int) -> bytes:
+    return b"stuck camera" if number in (1, 5) else f"image {number}".encode()
+
+
+@cache
+def _planted() -> MemoryBlobs:
+    blobs = MemoryBlobs()
     for number in range(6):
-        same = {"data": b"stuck camera"} if number in (1, 5) else {}
-        add(blobs, number, **same, intent=Intent.NORMAL if number == 4 else Intent.INSPECT)
+        add(blobs, number, data=bytes_of(number), intent=Intent.NORMAL if number == 4 else Intent.INSPECT)
     add_ledger(blobs, 0, 0, 1, 2, 3)
     add_ledger(blobs, 4, 2, 3)
     return blobs
@@ -100,12 +118,18 @@ def content(blobs: MemoryBlobs) -> Content:
     for info in blobs.list(""):
         data = blobs.get(info.key).data
         if info.key.startswith("ledger/"):
-            found[info.key] = pq.read_table(io.BytesIO(data)).column("capture_id").to_pylist()
+            found[info.key] = captures_of(data)
         elif info.key.startswith("deletions/") and not info.key.endswith("_line.json"):
             found[info.key] = Deletion.from_json(data).capture_id
         else:
             found[info.key] = b"" if info.key.startswith("deletions/") else data
     return found
+
+
+@cache
+def captures_of(ledger: bytes) -> list[str]:
+    captures: list[str] = pq.read_table(io.BytesIO(ledger)).column("capture_id").to_pylist()
+    return captures
 
 
 Find = Callable[[MemoryBlobs], list[Deletion]]
@@ -226,8 +250,11 @@ def recorded_before_gone(blobs: MemoryBlobs) -> bool:
     forgotten = Deletions(blobs).look(LINE)
     there = content(blobs)
     for number in range(6):
-        receipt = keys.capture_key(LINE, name(number))
-        is_whole = receipt in there and len(named(blobs, number)) >= 4
+        receipt, image = (
+            keys.capture_key(LINE, name(number)),
+            keys.image_key(LINE, NOW, image_id_of(bytes_of(number)), "png"),
+        )
+        is_whole = receipt in there and image in there and len(named(blobs, number)) >= 4
         if not is_whole and name(number) not in forgotten.captures:
             return False
     return True
