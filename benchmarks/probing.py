@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,19 +33,29 @@ from siad.models.teachers.choice import MARGIN
 from siad.models.teachers.memory_recipe import Recipe
 
 DEFAULT: Final = "384 px"
-# None of the sets turns, and asking takes most of a fit.
-WAYS: Final[Mapping[str, Recipe | None]] = {
-    DEFAULT: Recipe(turns=1),
-    "256 px": Recipe(turns=1, input_px=256),
-    "320 px": Recipe(turns=1, input_px=320),
-    "512 px": Recipe(turns=1, input_px=512),
-    "192 px": Recipe(turns=1, input_px=192),
-    "lite2": Recipe(turns=1, backbone="lite2"),
-    "lite2, 256 px": Recipe(turns=1, backbone="lite2", input_px=256),
-    "fine stage alone": Recipe(turns=1, stages=(2,), weights=(1.0,)),
-    "middle stage alone": Recipe(turns=1, stages=(4,), weights=(1.0,)),
-    "deep stages": Recipe(turns=1, weights=(0.25, 1.0, 1.0)),
-    "sum of stages": Recipe(turns=1, power=1.0),
+STILL: Final = Recipe(turns=1)  # none of the sets turns, and asking takes most of a fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One way of fitting the default method."""
+
+    recipe: Recipe = STILL
+    input_px: int | None = None  # the method's own; a recipe's is a least, which larger images raise
+
+
+WAYS: Final[Mapping[str, Asked | None]] = {
+    DEFAULT: Asked(),
+    "192 px": Asked(input_px=192),
+    "256 px": Asked(input_px=256),
+    "320 px": Asked(input_px=320),
+    "512 px": Asked(input_px=512),
+    "lite2": Asked(recipe=replace(STILL, backbone="lite2")),
+    "fine stage alone": Asked(recipe=replace(STILL, stages=(2,), weights=(1.0,))),
+    "middle stage alone": Asked(recipe=replace(STILL, stages=(4,), weights=(1.0,))),
+    "deep stages": Asked(recipe=replace(STILL, weights=(0.25, 1.0, 1.0))),
+    "sum of stages": Asked(recipe=replace(STILL, power=1.0)),
+    "no zones, spans, floor": Asked(recipe=replace(STILL, zone=0.0, spans_stages=False, floor=0.0)),
     "template": None,
 }
 AUTO: Final = (DEFAULT, "256 px", "512 px", "template")  # what ``choice.WAYS`` has
@@ -63,20 +73,22 @@ class Both:
     true: dict[str, float]
 
 
-def fit_way(recipe: Recipe | None, images: Sequence[Image], names: Sequence[str]) -> Examiner:
+def fit_way(asked: Asked | None, images: Sequence[Image], names: Sequence[str]) -> Examiner:
     """Fit one way, as the line would."""
     about: dict[str, Any] = {"line": "l", "product": "p", "normals": names, "false_reject_budget": 0.05}
     made: Bundle = (
-        template.fit(images, **about) if recipe is None else feature_memory.fit(images, **about, recipe=recipe)
+        template.fit(images, **about)
+        if asked is None
+        else feature_memory.fit(images, **about, recipe=asked.recipe, input_px=asked.input_px)
     )
     return open_bundle(made.manifest, made.parts)
 
 
 def compare(line: Line, samples: Sequence[Sample], *, way: str, normals: Sequence[Image]) -> Both:
     """Probe one way, then try it."""
-    recipe = WAYS[way]
-    found = estimate(normals, lambda images, names: fit_way(recipe, images, names))
-    examiner = fit_way(recipe, normals, [f"{index:06d}" for index in range(len(normals))])
+    asked = WAYS[way]
+    found = estimate(normals, lambda images, names: fit_way(asked, images, names))
+    examiner = fit_way(asked, normals, [f"{index:06d}" for index in range(len(normals))])
     maps = [examiner.maps([sample.image_HWC])[0] for sample in samples]
     auroc = image_auroc([float(map_HW.max()) for map_HW in maps], [sample.is_defect for sample in samples])
     true = {"image_auroc": auroc, "merit": auroc}

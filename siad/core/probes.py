@@ -23,7 +23,8 @@ from siad.core.images import Image
 from siad.core.perlin import perlin
 
 AREA_RATIOS: Final = (0.0005, 0.03)  # of the view; between them every size is as likely on a logarithmic scale
-_SEEN: Final = 0.02  # of the range of values, mean change within the mask, under which a probe is not seen
+OPACITIES: Final = (0.1, 1.0)  # every one as likely on a logarithmic scale: ways of looking differ in what is faint
+_SEEN: Final = 0.01  # of the range of values, mean change within the mask, under which a probe is not seen
 _TRIES: Final = 8
 _EDGE_PX: Final = 0.7  # deviation of the softened edge: cameras have no sharper one
 
@@ -41,7 +42,7 @@ def make_probe(image_HWC: Image, kind: str, rng: np.random.Generator, *, area_ra
     """Make one defect of a kind on a normal, so that it can be seen.
 
     It lies where the image has something to show rather than on a plain ground. What can't be seen where it was put (a
-    blur on a plain place, a piece onto its like) is drawn anew elsewhere, and at last made a stain.
+    blur on a plain place, a piece onto its like) is drawn anew elsewhere, and at last made a stain that can.
 
     Args:
         image_HWC: uint8 or uint16 [H, W, C], at least 16 px a side.
@@ -67,7 +68,8 @@ def make_probe(image_HWC: Image, kind: str, rng: np.random.Generator, *, area_ra
         tried = kind if attempt < _TRIES else "stain"
         shape_HW = _shape(tried, image_HWC.shape[:2], ratio, likely_HW, rng)
         over_HWC = KINDS[tried](whole_HWC, shape_HW, rng)
-        alpha_HW = cv2.GaussianBlur(shape_HW.astype(np.float32), (0, 0), _EDGE_PX)
+        opacity = float(np.exp(rng.uniform(*np.log(OPACITIES)))) if attempt < _TRIES else 1.0
+        alpha_HW = opacity * cv2.GaussianBlur(shape_HW.astype(np.float32), (0, 0), _EDGE_PX)
         mixed_HWC = np.clip(whole_HWC + alpha_HW[..., None] * (over_HWC - whole_HWC), 0, 1)
         if shape_HW.any() and float(np.abs(mixed_HWC - whole_HWC)[shape_HW].mean()) >= _SEEN:
             break

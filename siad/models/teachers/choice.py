@@ -19,7 +19,7 @@ from siad.models.probing import Estimate, estimate
 
 log = structlog.get_logger()
 
-MARGIN: Final = 0.04  # of merit: probes are smaller than defects, and overrate a larger input by up to so much
+MARGIN: Final = 0.04  # of merit: probes overrate a larger input by up to .032: they are smaller than defects
 NORMALS_MAX: Final = 20  # that are probed: more tell little more, and each costs seven images
 
 
