@@ -147,9 +147,8 @@ def main() -> None:
     while not training.is_done:
         losses.append(round(training.run_epoch(examples), 4))
     trained = time.monotonic()
-    scored = score_held_out(chosen, line.look, {"candidate": scorer_of(training.segmenter, input_px=spec.input_px)})[
-        "candidate"
-    ]
+    scorers = {"candidate": scorer_of(training.segmenter, input_px=spec.input_px)}
+    scored = score_held_out(chosen, line.look, scorers, input_px=spec.input_px)["candidate"]
     bundle, figures = make_candidate(
         training.segmenter, spec, scored, normal=pixels_of(line.by_name[line.normals[0].capture_id])
     )

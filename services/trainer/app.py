@@ -164,7 +164,7 @@ def policies_of(settings: TrainerSettings) -> Policies:
         ),
         freeze=FreezePolicy(members_max=settings.members_max, normals_min=settings.normals_min),
         judge=JudgePolicy(),
-        input_px=settings.input_px,
+        size=settings.size,
         epochs=settings.epochs,
         train_s=settings.train_s,
     )

@@ -11,6 +11,7 @@ from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import Normal, TrainingSet
 from siad.core.deletion import Forgotten
 from siad.core.events import LineChanged, WeightsKind
+from siad.core.manifest import Manifest
 from siad.runtime.registry import Pointer
 
 
@@ -93,11 +94,11 @@ class Releases(Protocol):
         """What a line and product have of one kind now."""
         ...
 
-    async def odd_normals(self, teacher: Pointer) -> frozenset[str]:
-        """Normals that looked like defects when a teacher was fitted, or may be some, by capture id.
+    async def manifest(self, weights: Pointer) -> Manifest:
+        """What is known of the weights that a pointer names.
 
         Raises:
-            MissingError, CorruptError: its manifest can't be read.
+            MissingError, CorruptError: it can't be read.
         """
         ...
 

@@ -16,10 +16,12 @@ from services.trainer.domain.judge import JudgePolicy, fail, judge
 from services.trainer.domain.ledger import LedgerFile, fresh_captures, rows_of
 from services.trainer.domain.records import Judgement, Report, Spec, run_name
 from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, may_start
+from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy, Normal, TooFew, freeze
 from services.trainer.ports import Jobs, Ledger, Lines, Releases, Runs, TrainingSets
 from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import LineChanged, SegmenterStatus, WeightsKind
+from siad.core.manifest import Manifest
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.registry import Pointer
 
@@ -135,7 +137,7 @@ class Policies:
     schedule: SchedulePolicy
     freeze: FreezePolicy
     judge: JudgePolicy
-    input_px: int
+    size: SizePolicy
     epochs: int
     train_s: float
 
@@ -222,7 +224,9 @@ class Training:
     async def _freeze(self, name: str, action: Freeze) -> None:
         state = action.state
         teachers = (state.teacher.weights, *state.teacher.history)
-        normals = await self._sure(state)
+        teacher = await self._teacher(state)
+        # nobody is sure any more of those that the teacher found odd
+        normals = [one for one in state.normals if one.capture_id not in {*teacher.left_out, *teacher.doubted}]
         chosen = freeze(rows_of(state.files), normals, teachers=teachers, policy=self.policies.freeze)
         if isinstance(chosen, TooFew):
             self._wait(name, chosen.reason)
@@ -234,6 +238,7 @@ class Training:
         await self.training_sets.put(state.line, state.product, chosen)
         now = state.segmenter
         serving = now.weights if now is not None and now.status is SegmenterStatus.SERVING else ""
+        side_px = self.policies.size.side_px(teacher.input_px)
         spec = Spec(
             run=run_name(state.line, state.product, action.number),
             line=state.line,
@@ -244,9 +249,9 @@ class Training:
             ledger_until_at=max((file.written_at for file in state.files), default=_EVER),
             false_reject_budget=action.settings.false_reject_budget,
             region=action.settings.region,
-            input_px=self.policies.input_px,
+            input_px=side_px,
             epochs=self.policies.epochs,
-            train_s=self.policies.train_s,
+            train_s=self.policies.size.train_s(side_px, self.policies.train_s),
             frozen_at=self.clock.now(),
         )
         await self.runs.put_spec(spec)
@@ -273,14 +278,12 @@ class Training:
             seconds=round(seconds, 1),
         )
 
-    async def _sure(self, state: State) -> list[Normal]:
-        """The normals but for those that the teacher found odd: nobody is sure of these any more."""
+    async def _teacher(self, state: State) -> Manifest:
         try:
-            odd = await self.releases.odd_normals(state.teacher)
+            return await self.releases.manifest(state.teacher)
         except (MissingError, CorruptError) as error:
             msg = f"teacher {state.teacher.weights} of {state.line}/{state.product} can't be read: {error}"
             raise TransientError(msg) from error
-        return [normal for normal in state.normals if normal.capture_id not in odd]
 
     async def _release(self, line: str, product: str, weights: str, expected: Pointer | None) -> None:
         try:

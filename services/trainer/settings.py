@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.trainer.domain.size import SizePolicy
 from siad.runtime.settings import StageSettings
 
 
@@ -20,9 +21,15 @@ class TrainerSettings(StageSettings):
     cooldown_s: float = Field(default=600.0, ge=0)  # a line rests after a run, so that two lines can take turns
     attempts_max: int = Field(default=4, ge=1)  # starts of one job before its run is written off
     job_limit_s: float = Field(default=900.0, gt=0)  # a job that hangs is ended after so long
-    members_max: int = Field(default=400, ge=50)  # images in a training set; 300 kB each in the job's memory
-    input_px: int = Field(default=256, ge=64)  # 384 finds smaller defects and takes twice as long
+    members_max: int = Field(default=400, ge=50)  # images in a training set; 1.2 MB each in the job's memory at 256 px
+    input_px: int = Field(default=256, ge=64)  # side that images are shown at; larger where their teacher's is
+    input_px_max: int = Field(default=640, ge=64)  # but not over this: six times the seconds and the memory of 256
     epochs: int = Field(default=15, ge=1)  # 30 begins to believe the masks that are wrong
     train_s: float = Field(
         default=45.0, gt=0
-    )  # training ends after so long with what it has; starting takes 20 to 30 s more
+    )  # training at 256 px ends after so long with what it has, larger later; starting takes 20 to 30 s more
+
+    @property
+    def size(self) -> SizePolicy:
+        """At which size segmenters are shown images."""
+        return SizePolicy(least_px=self.input_px, most_px=max(self.input_px, self.input_px_max))

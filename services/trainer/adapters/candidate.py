@@ -35,7 +35,8 @@ Seen = tuple[Image, NDArray[np.uint8] | None]  # decoded, and the teacher's mask
 Look = Callable[[Sequence[Member]], Iterator[tuple[Member, Seen]]]  # in order; leaves out what can't be read
 Scorer = Callable[[Sequence[Image]], list[NDArray[np.float32]]]  # maps at image size, as ``Examiner.maps`` gives them
 
-_MAP_PX = 64  # side to which maps are shrunk to be compared with masks: pixel figures need no more
+_MAP_PX_MIN = 64  # side to which maps are shrunk to be compared with masks: pixel figures need no more
+_MAP_SHARE = 1 / 4  # of the input's side, where that is more: what a larger view is for must still be there
 _MARK_QUANTILE = 0.995  # of the good captures' pixels; marks where no mask tells better
 
 
@@ -76,11 +77,9 @@ def _example(member: Member, image_HWC: Image, mask_hw: NDArray[np.uint8] | None
     height, width = input_size(*image_HWC.shape[:2], input_px=input_px)
     mask_HW = np.zeros((height, width), np.uint8)
     if mask_hw is not None:
-        # by area, so that a thin scratch does not fall between two pixels
         mask_HW[_share(mask_hw == IGNORE, (width, height)) > 0] = IGNORE
-        cover_HW = _share((mask_hw == DEFECT) & (member.role is Role.DEFECT), (width, height))
-        if cover_HW.any():
-            mask_HW[cover_HW >= min(0.5, float(cover_HW.max()))] = DEFECT
+        if member.role is Role.DEFECT:
+            mask_HW[_covered(mask_hw == DEFECT, (width, height))] = DEFECT
     small = bytes_of(preprocess(image_HWC, input_px=input_px))
     return Example(image_CHW=small, mask_HW=mask_HW, weight=member.weight)
 
@@ -90,6 +89,12 @@ def _share(marked_hw: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(cv2.resize(marked_hw.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
 
+def _covered(marked_hw: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A smaller mask, width and height: by area, so that no scratch or speck falls between two pixels."""
+    share_HW = _share(marked_hw, size)
+    return (share_HW > 0) & (share_HW >= min(0.5, float(share_HW.max())))
+
+
 def _reshaped(example: Example, shape: tuple[int, ...]) -> Example:
     size = (shape[1], shape[0])
     planes = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in example.image_CHW]
@@ -97,33 +102,43 @@ def _reshaped(example: Example, shape: tuple[int, ...]) -> Example:
     return Example(image_CHW=np.stack(planes).astype(np.uint8), mask_HW=mask_HW, weight=example.weight)
 
 
-def score_held_out(chosen: TrainingSet, look: Look, scorers: Mapping[str, Scorer]) -> dict[str, list[Scored]]:
-    """Have every detector score every held-out capture; each image is fetched once."""
+def score_held_out(
+    chosen: TrainingSet, look: Look, scorers: Mapping[str, Scorer], *, input_px: int
+) -> dict[str, list[Scored]]:
+    """Have every detector score every held-out capture; each image is fetched once.
+
+    Args:
+        chosen: what was held out, and what not.
+        look: shows members.
+        scorers: by name.
+        input_px: side of the square with the area that the candidate is shown images at; maps are compared the finer.
+    """
+    side = max(_MAP_PX_MIN, round(input_px * _MAP_SHARE))
     scored: dict[str, list[Scored]] = {name: [] for name in scorers}
     members = [member for member in chosen.members if member.use is not Use.TRAIN]
     for member, (image_HWC, mask_hw) in look(members):
         for name, scorer in scorers.items():
             [map_hw] = scorer([image_HWC])
-            known_P, mask_P = _known(mask_hw), _marked(mask_hw, member)
-            map_P = _shrunk(map_hw)[known_P]
+            known_P, mask_P = _known(mask_hw, side), _marked(mask_hw, member, side)
+            map_P = _shrunk(map_hw, side)[known_P]
             scored[name].append(Scored(member=member, score=float(map_hw.max()), map_P=map_P, mask_P=mask_P[known_P]))
     return scored
 
 
-def _shrunk(map_hw: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(map_hw, (_MAP_PX, _MAP_PX), interpolation=cv2.INTER_AREA), np.float32).ravel()
+def _shrunk(map_hw: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(map_hw, (side, side), interpolation=cv2.INTER_AREA), np.float32).ravel()
 
 
-def _marked(mask_hw: NDArray[np.uint8] | None, member: Member) -> NDArray[np.bool_]:
+def _marked(mask_hw: NDArray[np.uint8] | None, member: Member, side: int) -> NDArray[np.bool_]:
     if mask_hw is None or member.role is not Role.DEFECT:
-        return np.zeros(_MAP_PX * _MAP_PX, np.bool_)
-    return _shrunk((mask_hw == DEFECT).astype(np.float32)) >= 0.5
+        return np.zeros(side * side, np.bool_)
+    return _covered(mask_hw == DEFECT, (side, side)).ravel()
 
 
-def _known(mask_hw: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
+def _known(mask_hw: NDArray[np.uint8] | None, side: int) -> NDArray[np.bool_]:
     """Where the teacher's views agreed; all of it, if that left nothing."""
-    everywhere = np.ones(_MAP_PX * _MAP_PX, np.bool_)
-    known_P = everywhere if mask_hw is None else _shrunk((mask_hw == IGNORE).astype(np.float32)) < 0.5
+    everywhere = np.ones(side * side, np.bool_)
+    known_P = everywhere if mask_hw is None else _shrunk((mask_hw == IGNORE).astype(np.float32), side) < 0.5
     return known_P if known_P.any() else everywhere
 
 

@@ -91,7 +91,7 @@ def work(run: str, store: StoreSettings) -> None:
     scorers = {"candidate": scorer_of(training.segmenter, input_px=spec.input_px, interest=interest)}
     if serving is not None:
         scorers["serving"] = serving.maps
-    scored = score_held_out(chosen, look, scorers)
+    scored = score_held_out(chosen, look, scorers, input_px=spec.input_px)
     normals = [member for member in chosen.members if member.role is Role.NORMAL]
     _, (normal_HWC, _) = next(iter(look(normals)))  # the first that can be read, for the golden part
     bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=interest.cut(normal_HWC))

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from siad.core.events import SegmenterReleased, WeightsKind
+from siad.core.manifest import Manifest
 from siad.core.topics import SEGMENTER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
@@ -26,14 +27,13 @@ class RegistryReleases:
         """What a line and product have of one kind now."""
         return await self._blobs.run(self._registry.pointer, kind, line, product)
 
-    async def odd_normals(self, teacher: Pointer) -> frozenset[str]:
-        """Normals that looked like defects when a teacher was fitted, or may be some, by capture id.
+    async def manifest(self, weights: Pointer) -> Manifest:
+        """What is known of the weights that a pointer names.
 
         Raises:
-            MissingError, CorruptError: its manifest can't be read.
+            MissingError, CorruptError: it can't be read.
         """
-        manifest = await self._blobs.run(self._registry.manifest, teacher.line, teacher.product, teacher.weights)
-        return frozenset((*manifest.left_out, *manifest.doubted))
+        return await self._blobs.run(self._registry.manifest, weights.line, weights.product, weights.weights)
 
     async def point(self, weights: str, *, expected: Pointer | None, line: str, product: str, at: datetime) -> Pointer:
         """Let a segmenter serve.

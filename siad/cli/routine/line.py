@@ -125,7 +125,7 @@ def learn(
         serving="",
         ledger_until_at=_START,
         false_reject_budget=dict(teacher.manifest.metrics)[BUDGET],
-        input_px=settings.input_px,
+        input_px=settings.size.side_px(teacher.manifest.input_px),
         epochs=epochs,
         train_s=_TRAIN_S,
         frozen_at=_START,
@@ -137,7 +137,7 @@ def learn(
     while not training.is_done:
         training.run_epoch(examples)
     scorer = scorer_of(training.segmenter, input_px=spec.input_px)
-    scored = score_held_out(chosen, captures.look, {"candidate": scorer})["candidate"]
+    scored = score_held_out(chosen, captures.look, {"candidate": scorer}, input_px=spec.input_px)["candidate"]
     golden = next(member.capture_id for member in chosen.members if member.role is Role.NORMAL)
     bundle, figures = make_candidate(training.segmenter, spec, scored, normal=captures.pixels(golden))
     report = Report(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.trainer.adapters.candidate import (
     Scored,
@@ -16,6 +17,7 @@ from services.trainer.adapters.candidate import (
     thresholds_of,
 )
 from services.trainer.domain.training_set import Member, Role, TrainingSet, Use
+from siad.core.images import Image
 from siad.models.bundle import open_bundle
 from siad.models.segmenter import new_segmenter
 from tests.synthetic import part_image
@@ -134,7 +136,8 @@ def test_images_of_another_shape_are_brought_to_that_of_most() -> None:
 
 def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
     segmenter, store = new_segmenter(), Store()
-    held_out = score_held_out(MEMBERS, store.look, {"candidate": scorer_of(segmenter, input_px=64)})["candidate"]
+    scorers = {"candidate": scorer_of(segmenter, input_px=64)}
+    held_out = score_held_out(MEMBERS, store.look, scorers, input_px=64)["candidate"]
     assert {one.member.use for one in held_out} == {Use.CALIBRATE, Use.CHECK}
     bundle, figures = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
     manifest = bundle.manifest
@@ -144,6 +147,24 @@ def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
     assert examiner.examine([part_image(5)])[0].score == pytest.approx(-2.0, abs=1e-4)  # it has learned nothing
     again, _ = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
     assert again.manifest.weights == manifest.weights
+
+
+def plain(images: Sequence[Image]) -> list[NDArray[np.float32]]:
+    return [np.zeros(image_HWC.shape[:2], np.float32) for image_HWC in images]
+
+
+@pytest.mark.parametrize(("input_px", "side", "marked"), [(64, 64, 1), (256, 64, 1), (640, 160, 4)])
+def test_a_speck_in_a_large_view_is_measured_as_finely_as_it_was_shown(input_px: int, side: int, marked: int) -> None:
+    mask_hw = np.zeros((1280, 1280), np.uint8)
+    mask_hw[648:664, 328:344] = 255  # 16 px: two places a side of 160, at most .36 of one of 64
+    kept = TrainingSet(members=(member(1, Role.DEFECT, Use.CHECK),))
+
+    def look(members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+        return ((one, (np.zeros((1280, 1280, 1), np.uint8), mask_hw)) for one in members)
+
+    [one] = score_held_out(kept, look, {"it": plain}, input_px=input_px)["it"]
+    assert len(one.map_P) == len(one.mask_P) == side * side
+    assert int(one.mask_P.sum()) == marked
 
 
 def test_what_the_teacher_was_unsure_of_is_neither_learnt_nor_measured() -> None:
@@ -159,7 +180,7 @@ def test_what_the_teacher_was_unsure_of_is_neither_learnt_nor_measured() -> None
         [example] = examples_of(kept, look, input_px=64)
         assert (example.mask_HW[:16, 16:32] == 128).all()
         assert (example.mask_HW[:16, :16] == (255 if role is Role.DEFECT else 0)).all()
-        found = score_held_out(kept, look, {"it": lambda images: [np.zeros((128, 128), np.float32) for _ in images]})
+        found = score_held_out(kept, look, {"it": plain}, input_px=64)
         [one] = found["it"]
         assert len(one.map_P) == len(one.mask_P) == 64 * 64 - 16 * 16
         assert int(one.mask_P.sum()) == (16 * 16 if role is Role.DEFECT else 0)

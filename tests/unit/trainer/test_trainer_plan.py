@@ -17,6 +17,7 @@ from services.trainer.adapters.training_sets import StoredTrainingSets, load_tra
 from services.trainer.domain.judge import JudgePolicy
 from services.trainer.domain.records import Figures, Outcome, Report
 from services.trainer.domain.schedule import SchedulePolicy
+from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy
 from services.trainer.reconcile import Policies, RunJob, State, Training
 from siad.core.documents import LineState, write_line, write_receipt
@@ -48,7 +49,7 @@ POLICIES = Policies(
     schedule=SchedulePolicy(captures_min=100, cooldown_s=600, attempts_max=3, retry_s=(0.0,)),
     freeze=FreezePolicy(),
     judge=JudgePolicy(),
-    input_px=256,
+    size=SizePolicy(),
     epochs=15,
     train_s=45.0,
 )
