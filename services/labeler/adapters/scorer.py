@@ -56,8 +56,12 @@ class HttpScorer:
             raise PoisonError(answer["detail"])
         if answer.get("type") == DRAW_FAILED:
             raise ScorerBugError(answer["detail"])
+        try:
+            drawn = _drawn(answer)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._stranger(error, "/draw", answer) from error
         metrics.MASKS.labels(event.line).inc()
-        return _drawn(answer)
+        return drawn
 
     async def fit(self, line: str, product: str, *, normals: Sequence[ImageStored], settings: FitSettings) -> WeightsId:
         """Have a teacher fitted and stored.
@@ -78,7 +82,10 @@ class HttpScorer:
         answer = await self._post("/fit", body, timeout_s=self._fit_timeout_s)
         if answer.get("type") == FIT_REFUSED:
             raise RefusedError(answer["detail"])
-        return WeightsId(answer["weights"])
+        try:
+            return WeightsId(answer["weights"])
+        except KeyError as error:
+            raise self._stranger(error, "/fit", answer) from error
 
     async def probe(self) -> None:
         """Return if the application is up; else raise TransientError."""
@@ -100,12 +107,18 @@ class HttpScorer:
         except httpx.HTTPError as error:
             msg = f"scorer at {self._client.base_url}{path} does not answer: {error!r}"
             raise TransientError(msg) from error
-        if answer.is_success:
-            return dict(answer.json())
-        if answer.status_code in (422, 500) and "urn:siad:" in answer.text:
-            return dict(answer.json())
+        if answer.is_success or (answer.status_code in (422, 500) and "urn:siad:" in answer.text):
+            try:
+                return dict(answer.json())
+            except (TypeError, ValueError) as error:
+                raise self._stranger(error, path, answer.text) from error
         msg = f"scorer at {self._client.base_url}{path}: {answer.status_code} {answer.text[:_ERROR_CHARS]}"
         raise TransientError(msg)
+
+    def _stranger(self, error: Exception, path: str, said: object) -> TransientError:
+        """An answer that no scorer of this version gives: a proxy's page, or a rollout half done. Both pass."""
+        msg = f"what answers at {self._client.base_url}{path} is no scorer of this version ({error!r}): "
+        return TransientError(msg + str(said)[:_ERROR_CHARS])
 
 
 def _drawn(answer: Mapping[str, Any]) -> Drawn:

@@ -113,6 +113,29 @@ async def test_every_trouble_but_a_refusal_may_pass(trouble: str) -> None:
         await there.probe()
 
 
+STRANGERS: dict[str, Answer] = {
+    "a proxy's page": always(200, text="<html>Welcome</html>"),
+    "no object": lambda request: httpx.Response(200, json=[1, 2]),
+    "nothing": lambda request: httpx.Response(204),
+    "an older scorer": lambda request: httpx.Response(200, json={"score": 3.5}),
+    "a refusal cut short": always(422, text='{"type": "urn:siad:image-refused", "det'),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_who_answers_as_no_scorer_does_is_asked_again(stranger: str) -> None:
+    there = scorer(STRANGERS[stranger])
+    with pytest.raises(TransientError, match="http://scorer/draw is no scorer of this version"):
+        await there.draw(capture(1), weights=W)
+    with pytest.raises(TransientError, match="http://scorer/fit is no scorer of this version"):
+        await there.fit(LINE, PRODUCT, normals=[capture(2)], settings=SETTINGS)
+
+
+async def test_regions_of_another_kind_are_no_answer() -> None:
+    with pytest.raises(TransientError, match="no scorer of this version"):
+        await scorer(always(200, **{**DRAWN, "regions": 3})).draw(capture(1), weights=W)
+
+
 async def test_a_fit_takes_normals_by_reference_and_its_own_time() -> None:
     seen: list[httpx.Request] = []
 
