@@ -25,9 +25,9 @@ class TrainerSettings(StageSettings):
     input_px: int = Field(default=256, ge=64)  # side that images are shown at; larger where their teacher's is
     input_px_max: int = Field(default=640, ge=64)  # but not over this: six times the seconds and the memory of 256
     epochs: int = Field(default=15, ge=1)  # 30 begins to believe the masks that are wrong
-    train_s: float = Field(
-        default=45.0, gt=0
-    )  # training at 256 px ends after so long with what it has, larger later; starting takes 20 to 30 s more
+    # Training ends after so long with what it has, where images are larger than ``input_px`` later by their area;
+    # starting takes 20 to 30 s more.
+    train_s: float = Field(default=45.0, gt=0)
 
     @property
     def size(self) -> SizePolicy:

@@ -37,7 +37,7 @@ def test_the_rim_is_believed_more_than_single_places() -> None:
         one[rim] += 1.0
     centre = Usual.by_place(maps).centre_GG
     assert float(centre[rim].mean() - centre[~rim].mean()) == pytest.approx(RIM_BELIEF * 1.0, abs=0.02)
-    assert float(centre[1:3, 1:-1].mean() - centre[8:-8, 8:-8].mean()) == pytest.approx(0, abs=0.02)  # it ends where it ends
+    assert float(centre[1:3, 1:-1].mean() - centre[8:-8, 8:-8].mean()) == pytest.approx(0, abs=0.02)  # and no wider
 
 
 def test_a_rim_that_is_cut_off_otherwise_in_every_normal_has_a_wider_spread() -> None:
