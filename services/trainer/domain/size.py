@@ -13,7 +13,7 @@ class SizePolicy:
     """The sizes to choose from, as the side of a square with the area that images are brought to."""
 
     least_px: int = 256
-    most_px: int = 640  # 400 images of so much take 3 GB of the job's memory, and six times as long as at 256
+    most_px: int = 640  # 400 images of so much take some 3 GB of the job's memory, reckoned; and six times as long
 
     def side_px(self, teacher_px: int) -> int:
         """The side for a segmenter, from that of the teacher whose marks teach it.
