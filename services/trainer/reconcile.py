@@ -225,8 +225,8 @@ class Training:
         state = action.state
         teachers = (state.teacher.weights, *state.teacher.history)
         teacher = await self._teacher(state)
-        # nobody is sure any more of those that the teacher found odd
-        normals = [one for one in state.normals if one.capture_id not in {*teacher.left_out, *teacher.doubted}]
+        odd = {*teacher.left_out, *teacher.doubted}  # nobody is sure of these any more
+        normals = [one for one in state.normals if one.capture_id not in odd]
         chosen = freeze(rows_of(state.files), normals, teachers=teachers, policy=self.policies.freeze)
         if isinstance(chosen, TooFew):
             self._wait(name, chosen.reason)

@@ -23,7 +23,8 @@ class TrainerSettings(StageSettings):
     job_limit_s: float = Field(default=900.0, gt=0)  # a job that hangs is ended after so long
     members_max: int = Field(default=400, ge=50)  # images in a training set; 1.2 MB each in the job's memory at 256 px
     input_px: int = Field(default=256, ge=64)  # side that images are shown at; larger where their teacher's is
-    input_px_max: int = Field(default=640, ge=64)  # but not over this: six times the seconds and the memory of 256
+    # But not over this: it takes six times the seconds and the memory of 256. For more, raise ``job_limit_s`` too.
+    input_px_max: int = Field(default=640, ge=64)
     epochs: int = Field(default=15, ge=1)  # 30 begins to believe the masks that are wrong
     # Training ends after so long with what it has, where images are larger than ``input_px`` later by their area;
     # starting takes 20 to 30 s more.

@@ -53,9 +53,9 @@ class HttpScorer:
         with metrics.DRAW_SECONDS.time():
             answer = await self._post("/draw", body, timeout_s=self._timeout_s)
         if answer.get("type") == IMAGE_REFUSED:
-            raise PoisonError(answer["detail"])
+            raise PoisonError(_reason(answer))
         if answer.get("type") == DRAW_FAILED:
-            raise ScorerBugError(answer["detail"])
+            raise ScorerBugError(_reason(answer))
         try:
             drawn = _drawn(answer)
         except (KeyError, TypeError, ValueError) as error:
@@ -81,7 +81,7 @@ class HttpScorer:
         }
         answer = await self._post("/fit", body, timeout_s=self._fit_timeout_s)
         if answer.get("type") == FIT_REFUSED:
-            raise RefusedError(answer["detail"])
+            raise RefusedError(_reason(answer))
         try:
             return WeightsId(answer["weights"])
         except KeyError as error:
@@ -119,6 +119,11 @@ class HttpScorer:
         """An answer that no scorer of this version gives: a proxy's page, or a rollout half done. Both pass."""
         msg = f"what answers at {self._client.base_url}{path} is no scorer of this version ({error!r}): "
         return TransientError(msg + str(said)[:_ERROR_CHARS])
+
+
+def _reason(answer: Mapping[str, Any]) -> str:
+    """Why it refuses; a refusal that does not say so is one all the same."""
+    return str(answer.get("detail", f"{answer['type']}, without a reason"))
 
 
 def _drawn(answer: Mapping[str, Any]) -> Drawn:

@@ -111,7 +111,8 @@ def score_held_out(
         chosen: what was held out, and what not.
         look: shows members.
         scorers: by name.
-        input_px: side of the square with the area that the candidate is shown images at; maps are compared the finer.
+        input_px: side of the square with the area that the candidate is shown images at; the larger, the finer maps are
+            compared.
     """
     side = max(_MAP_PX_MIN, round(input_px * _MAP_SHARE))
     scored: dict[str, list[Scored]] = {name: [] for name in scorers}

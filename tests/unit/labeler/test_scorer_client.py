@@ -131,6 +131,11 @@ async def test_who_answers_as_no_scorer_does_is_asked_again(stranger: str) -> No
         await there.fit(LINE, PRODUCT, normals=[capture(2)], settings=SETTINGS)
 
 
+async def test_a_refusal_without_a_reason_is_one_all_the_same() -> None:
+    with pytest.raises(PoisonError, match="without a reason"):
+        await scorer(always(422, type=IMAGE_REFUSED)).draw(capture(1), weights=W)
+
+
 async def test_regions_of_another_kind_are_no_answer() -> None:
     with pytest.raises(TransientError, match="no scorer of this version"):
         await scorer(always(200, **{**DRAWN, "regions": 3})).draw(capture(1), weights=W)
