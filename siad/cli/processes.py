@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -79,11 +80,11 @@ class Supervised:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        process.send_signal(signal.SIGTERM)
+        send_signal(process, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), STOP_S)
         except TimeoutError:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.wait()
 
     async def _watch(self) -> None:
@@ -114,6 +115,16 @@ async def _start(program: Program) -> asyncio.subprocess.Process:
             start_new_session=True,  # Ctrl-C is ours to pass on, in order
             preexec_fn=die_with_parent,
         )
+
+
+def send_signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send a signal; harmless to a program that has ended.
+
+    Not by ``process.send_signal``, which first asks whether it has ended, and so takes the exit status away from
+    asyncio, which then reports 255.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:
