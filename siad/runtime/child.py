@@ -2,17 +2,21 @@
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
 STOP_S = 15.0  # to end in good order; past that it is killed
 TAIL_LINES = 15
+FIRST_PORT = 20_000  # Ray gives its workers those below
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -113,15 +117,35 @@ def die_with_parent() -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free on loopback now, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Ports that are free on loopback now, all different.
+
+    They lie below those that the kernel hands out by itself: a server that is down for a while, as after a kill, must
+    find nobody on its port when it is back.
+
+    Raises:
+        OSError: there are not so many.
+    """
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in _candidates(count):
+            probe = held.enter_context(socket.socket())
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(int(probe.getsockname()[1]))
+            if len(found) == count:
+                return found
+    msg = f"no {count} free ports on loopback"
+    raise OSError(msg)
+
+
+def _candidates(count: int) -> Iterator[int]:
+    """Ports to try, in no order; at last those that the kernel chooses."""
+    kernels = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    low = int(kernels.read_text().split()[0]) if kernels.exists() else FIRST_PORT
+    yield from random.sample(range(FIRST_PORT, low), max(0, low - FIRST_PORT))
+    yield from repeat(0, count)
 
 
 def accepts(port: int) -> bool:

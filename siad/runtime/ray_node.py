@@ -12,6 +12,9 @@ from siad.runtime.child import Child, accepts, free_ports
 from siad.runtime.settings import is_loopback
 
 READY_S = 90.0  # on a busy machine; 7 s on an idle one
+TRIES = (
+    3  # Ray gives up after 30 s, however busy the machine, and where another program was quicker on one of its ports
+)
 OBJECT_STORE_BYTES = 200 * 2**20  # references flow through Ray, pixels do not
 # else Ray takes a loopback address for this machine's outer one, where the head does not listen
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -65,13 +68,35 @@ class RayNode:
         Raises:
             RuntimeError: there is no `ray`, or it did not come up; says why.
         """
+        for tries_left in reversed(range(TRIES)):
+            self._clear()
+            self._child.start(self._arguments(), env={**_LOOPBACK, **_AT_ONCE})
+            try:
+                self._child.wait_until(self._answers, timeout_s=READY_S)
+            except RuntimeError:
+                if not tries_left:
+                    raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Stop it and all that runs in it."""
+        self._child.stop()
         self._clear()
+
+    def kill(self) -> None:
+        """End it with -9, and all that runs in it."""
+        self._child.kill()
+        self._clear()
+
+    def _arguments(self) -> list[str]:
+        """What to start: on new ports, but for the head's, and in a new folder."""
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         if self._port is not None and not accepts(self._port):
             ports["port"] = self._port
         self._port = ports["port"]
         self._scratch = Path(tempfile.mkdtemp(prefix="siad-ray-"))
-        args = [
+        return [
             find_ray(),
             "start",
             "--head",
@@ -84,18 +109,6 @@ class RayNode:
             f"--temp-dir={self._scratch}",
             *(f"--{name}={port}" for name, port in ports.items()),
         ]
-        self._child.start(args, env={**_LOOPBACK, **_AT_ONCE})
-        self._child.wait_until(self._answers, timeout_s=READY_S)
-
-    def stop(self) -> None:
-        """Stop it and all that runs in it."""
-        self._child.stop()
-        self._clear()
-
-    def kill(self) -> None:
-        """End it with -9, and all that runs in it."""
-        self._child.kill()
-        self._clear()
 
     def _answers(self) -> bool:
         return self._port is not None and accepts(self._port) and "Ray runtime started" in self._child.log.read_text()
