@@ -23,7 +23,7 @@ def confidence_of(map_HW: NDArray[np.float32], mask_HW: NDArray[np.uint8], *, th
     from 20% to 60% of the view.
 
     Args:
-        map_HW: float32 [H, W], smoothed raw scores at image size.
+        map_HW: float32 [H, W], raw scores at image size.
         mask_HW: uint8 [H, W], 0 good, 255 defect; empty where there is none.
         threshold: raw score that cuts images.
         spread: standard deviation of normals' image scores, over 0.

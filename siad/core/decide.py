@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siad.core.confidence import confidence_of
+from siad.core.edges import follow_edges
 from siad.core.events import Region
 from siad.core.masks import DEFECT, IGNORE, regions_of
 
 SMOOTHING = 3 / 256  # deviation of the Gaussian, in sides of the input
+PLACE_MIN_PX = 4.0  # of the input; a map of finer places knows more of borders than edges would tell
 SIDE_PX = 512  # of the input, past which it grows no more: who shows an image larger looks for smaller defects
 
 
@@ -51,7 +53,7 @@ def decide(
     there would be nothing left to learn of it, and is believed by half.
 
     Args:
-        map_HW: float32 [H, W], smoothed raw scores at image size, finite.
+        map_HW: float32 [H, W], raw scores at image size, finite.
         image_threshold: raw score.
         pixel_threshold: raw score; above ``image_threshold`` it counts as equal to it.
         spread: standard deviation of normals' image scores, over 0; the unit of confidence.
@@ -101,6 +103,40 @@ def finish_map(
     large = cv2.resize(map_hw, input_hw[::-1], interpolation=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(large, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(smooth, size_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def draw_map(
+    map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Bring a detector's map to the image's size as ``finish_map`` does, with borders where the image has edges.
+
+    How odd an image is, is not asked anew: the highest score is that of ``finish_map``, and so is the lowest. Where the
+    map's places are finer than ``PLACE_MIN_PX``, or it is flat or not finite, all of it is.
+
+    Args:
+        map_hw: float32 [h, w], raw scores as a detector gives them.
+        input_CHW: float32 [3, h', w'], what it was shown, as ``siad.core.preprocess`` makes it.
+        size_px: height and width of the image.
+
+    Returns:
+        float32 [H, W], H and W of ``size_px``.
+    """
+    height, width = input_CHW.shape[1:]
+    finished_HW = finish_map(map_hw, input_hw=(height, width), size_px=size_px)
+    lowest, highest = float(finished_HW.min()), float(finished_HW.max())
+    place_px = math.sqrt(height * width / map_hw.size)
+    if place_px < PLACE_MIN_PX or not math.isfinite(highest - lowest) or not lowest < highest:
+        return finished_HW
+    large = np.asarray(cv2.resize(map_hw, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    drawn_HW = cv2.resize(
+        follow_edges(large, input_CHW, place_px=place_px), size_px[::-1], interpolation=cv2.INTER_LINEAR
+    )
+    reached = float(drawn_HW.max())
+    if not reached > 0:
+        return finished_HW
+    drawn_HW *= (highest - lowest) / reached
+    drawn_HW += lowest
+    return np.asarray(drawn_HW, np.float32)
 
 
 def _agree(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siad.core.decide import Finding, decide, finish_map
+from siad.core.decide import Finding, decide, draw_map
 from siad.core.images import Image
 from siad.core.interest import EVERYTHING, Interest
 from siad.core.manifest import Manifest
@@ -44,7 +44,7 @@ class Examiner:
         )
 
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """Score decoded images: float32 [H, W] raw scores each, smoothed, at image size."""
+        """Score decoded images: float32 [H, W] raw scores each, at image size, their borders on the image's edges."""
         return score_maps(self._detector, images, input_px=self.manifest.input_px, interest=self._interest())
 
     def views(self, images: Sequence[Image]) -> list[list[NDArray[np.float32]]]:
@@ -83,8 +83,8 @@ def view_maps(
             with torch.inference_mode():
                 views_BVhw = views_of(detector, torch.from_numpy(np.stack([inputs[index] for index in batch])))
             for index, maps_Vhw in zip(batch, views_BVhw.numpy(), strict=True):
-                input_hw, size_px = inputs[index].shape[1:], cuts[index].shape[:2]
-                found[index] = [_finished(map_hw, input_hw, size_px) for map_hw in maps_Vhw]
+                size_px = (cuts[index].shape[0], cuts[index].shape[1])
+                found[index] = [draw_map(map_hw, input_CHW=inputs[index], size_px=size_px) for map_hw in maps_Vhw]
     return [
         [interest.put_back(map_HW, (image_HWC.shape[0], image_HWC.shape[1])) for map_HW in found[index]]
         for index, image_HWC in enumerate(images)
@@ -93,7 +93,3 @@ def view_maps(
 
 def _mean(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return views[0] if len(views) == 1 else np.asarray(np.mean(views, axis=0), np.float32)
-
-
-def _finished(map_hw: NDArray[np.float32], input_hw: tuple[int, ...], size_px: tuple[int, ...]) -> NDArray[np.float32]:
-    return finish_map(map_hw, input_hw=(input_hw[0], input_hw[1]), size_px=(size_px[0], size_px[1]))

@@ -44,7 +44,7 @@ def row(name: str, *, normals: int = 10, seed: int = 0) -> Row:
 
 @pytest.mark.parametrize(
     ("name", "image_auroc", "pixel_ap", "aupro"),
-    [("bottle", 0.99, 0.82, 0.95), ("dobot_cubes", 0.999, 0.87, 0.99), ("bsdata_pitting", 0.92, 0.6, 0.915)],
+    [("bottle", 0.99, 0.855, 0.95), ("dobot_cubes", 0.999, 0.94, 0.99), ("bsdata_pitting", 0.92, 0.76, 0.915)],
 )
 def test_ten_normals_are_enough_to_find_defects_and_their_places(
     name: str, image_auroc: float, pixel_ap: float, aupro: float
