@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ from siad.cli.processes import State
 from siad.cli.which_bus import BusKind
 
 REVIVE_S = 2.0  # how often fallen nodes are looked for
+RETRY_S = 10.0  # after one that did not start again
 
 console = Console(stderr=True)
 
@@ -44,17 +46,22 @@ def up(data: DataOption = DATA, bus: BusOption = BusKind.AUTO) -> None:
 
 def run_machine(machine: Machine, work: Callable[[Machine], Awaitable[None]], *, say: Say) -> None:
     """Start everything, do ``work``, stop everything, whatever happens in between."""
-    try:
-        machine.start_nodes(say)
-        machine.prepare_stages()
-        asyncio.run(_run_stages(machine, work, say))
-    finally:
-        machine.stop_nodes(say)
+    # the kernel ends a node with the thread that started it, so the one that starts nodes again outlives them
+    with ThreadPoolExecutor(1, "nodes") as thread:
+        try:
+            machine.start_nodes(say)
+            machine.prepare_stages()
+            asyncio.run(_run_stages(machine, work, say, thread))
+        finally:
+            wait({thread.submit(lambda: None)})  # a node that is just being started again is to be stopped too
+            machine.stop_nodes(say)
 
 
-async def _run_stages(machine: Machine, work: Callable[[Machine], Awaitable[None]], say: Say) -> None:
+async def _run_stages(
+    machine: Machine, work: Callable[[Machine], Awaitable[None]], say: Say, thread: ThreadPoolExecutor
+) -> None:
     stages = asyncio.create_task(machine.run_stages())
-    nodes = asyncio.create_task(_revive(machine, say))
+    nodes = asyncio.create_task(keep_nodes(machine, say, thread))
     done = asyncio.ensure_future(work(machine))
     _stop_on_signals(done)
     try:
@@ -78,10 +85,15 @@ def _stop_on_signals(work: asyncio.Future[None]) -> None:
         loop.add_signal_handler(number, work.cancel)
 
 
-async def _revive(machine: Machine, say: Say) -> None:
+async def keep_nodes(machine: Machine, say: Say, thread: ThreadPoolExecutor) -> None:
+    """Start fallen nodes again in ``thread``, for ever: it may take minutes, and stages may fall meanwhile."""
     while True:
         await asyncio.sleep(REVIVE_S)
-        machine.revive_nodes(say)
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, machine.revive_nodes, say)
+        except (OSError, RuntimeError) as error:
+            say(f"{error}\ntrying again in {RETRY_S:g} s; Ctrl-C stops everything")
+            await asyncio.sleep(RETRY_S)
 
 
 async def wait_ready(machine: Machine, say: Say, *, timeout_s: float = 180.0) -> None:
