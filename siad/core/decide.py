@@ -17,8 +17,8 @@ from siad.core.events import Region
 from siad.core.masks import DEFECT, IGNORE, regions_of
 
 SMOOTHING = 3 / 256  # deviation of the Gaussian, in sides of the input
-PLACE_MIN_PX = 4.0  # of the input; a map of finer places knows more of borders than edges would tell
 SIDE_PX = 512  # of the input, past which it grows no more: who shows an image larger looks for smaller defects
+PLACE_MIN_PX = 4.0  # of the input; a map of finer places knows more of borders than edges would tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,7 +144,8 @@ def _candidates(count: int) -> Iterator[int]:
     """Ports to try, in no order; at last those that the kernel chooses."""
     kernels = Path("/proc/sys/net/ipv4/ip_local_port_range")
     low = int(kernels.read_text().split()[0]) if kernels.exists() else FIRST_PORT
-    yield from random.sample(range(FIRST_PORT, low), max(0, low - FIRST_PORT))
+    # two programs that seeded alike must not choose alike
+    yield from random.SystemRandom().sample(range(FIRST_PORT, low), max(0, low - FIRST_PORT))
     yield from repeat(0, count)
 
 

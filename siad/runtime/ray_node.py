@@ -12,9 +12,8 @@ from siad.runtime.child import Child, accepts, free_ports
 from siad.runtime.settings import is_loopback
 
 READY_S = 90.0  # on a busy machine; 7 s on an idle one
-TRIES = (
-    3  # Ray gives up after 30 s, however busy the machine, and where another program was quicker on one of its ports
-)
+# Ray gives up after 30 s, however busy the machine, and where another program was quicker on one of its ports
+TRIES = 3
 OBJECT_STORE_BYTES = 200 * 2**20  # references flow through Ray, pixels do not
 # else Ray takes a loopback address for this machine's outer one, where the head does not listen
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

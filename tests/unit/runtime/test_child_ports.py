@@ -31,7 +31,7 @@ def test_none_is_one_that_the_kernel_hands_out() -> None:
 def test_where_the_range_is_used_up_the_kernel_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr("random.sample", lambda *_: [port])
+        monkeypatch.setattr("random.SystemRandom.sample", lambda *_: [port])
         assert port not in free_ports(3)
 
 
