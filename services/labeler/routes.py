@@ -17,7 +17,7 @@ def make_router(teachers: TeachersInService) -> APIRouter:
         """By line and product: the teacher, what it promises, and which of its normals it left out or doubted.
 
         A teacher is told of whether or not a segmenter has taken over from it: it still draws the pseudo-masks.
-        ``left_out`` and ``doubted`` are capture ids.
+        ``left_out`` and ``doubted`` are capture ids, ``serials`` the serials of their parts by capture id.
         """
         return {"teachers": [asdict(one) for one in await teachers.facts()]}
 

@@ -1,6 +1,7 @@
 """`siad status`: how each stage stands, which weights serve each line, what its teacher promises, and the books."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -173,8 +174,14 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
         place = f"{one['line']}/{one['product']}"
         if one["promise"]:
             to.print(f"{place}: {escape(one['promise'])}", soft_wrap=True, highlight=False)
-        if doubts := say_doubts(_some(one["left_out"]), _some(one["doubted"])):
+        left_out, doubted = (_some(_called(one[odd], one.get("serials", {}))) for odd in ("left_out", "doubted"))
+        if doubts := say_doubts(left_out, doubted):
             to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
+
+
+def _called(captures: list[str], serials: Mapping[str, str]) -> list[str]:
+    """Captures, behind the serials of their parts where these are known: people look for a part by that."""
+    return [f"{serials[capture]} (capture {capture})" if capture in serials else capture for capture in captures]
 
 
 def _some(names: list[str]) -> list[str]:

@@ -1,17 +1,22 @@
 """Which teacher serves: the registry's pointers, and the word of them on the bus."""
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 
+from siad.core.documents import read_receipt
 from siad.core.errors import CorruptError, MissingError, TransientError
 from siad.core.events import TeacherReleased, WeightsKind
 from siad.core.fit_settings import FitSettings
 from siad.core.ids import WeightsId
 from siad.core.images import DECODER_VERSION
+from siad.core.keys import normal_key
+from siad.core.manifest import Manifest
 from siad.core.preprocess import PREPROCESS_VERSION
 from siad.core.promise import promise_of
 from siad.core.topics import TEACHER
@@ -115,6 +120,7 @@ class TeacherFacts:
     promise: str  # what may be expected of false rejects; empty where nobody wrote down what was asked for
     left_out: tuple[str, ...]  # captures among the normals that looked like defects and taught nothing
     doubted: tuple[str, ...]  # captures that may be defects: what they alone show taught nothing
+    serials: Mapping[str, str]  # of both, by capture: what the part is called; not those that are gone
 
 
 class TeachersInService:
@@ -152,4 +158,14 @@ class TeachersInService:
             promise=promise_of(manifest),
             left_out=manifest.left_out,
             doubted=manifest.doubted,
+            serials=await self._blobs.run(self._serials, manifest),
         )
+
+    def _serials(self, manifest: Manifest) -> dict[str, str]:
+        """What the parts are called that a person should look at; a normal that was deleted since has no name."""
+        found = {}
+        for capture_id in (*manifest.left_out, *manifest.doubted):
+            with suppress(MissingError, CorruptError):
+                key = normal_key(manifest.line, manifest.product, capture_id)
+                found[capture_id] = read_receipt(self._blobs.blobs.get(key).data).serial
+        return {capture_id: serial for capture_id, serial in found.items() if serial}

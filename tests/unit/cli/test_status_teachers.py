@@ -12,7 +12,7 @@ from siad.cli.status import ask_teachers, print_teachers
 TEACHER: dict[str, Any] = {
     "line": "cam-1", "product": "cap", "weights": "abcdef0123456789", "method": "feature-memory", "normals": 12,
     "promise": "expect at most 10.00% of good parts", "left_out": [f"{number:032x}" for number in range(7)],
-    "doubted": [],
+    "doubted": [], "serials": {f"{1:032x}": "cap-0017"},
 }  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def test_promise_and_odd_normals_stand_below_by_line_and_product() -> None:
     row = next(line for line in said.splitlines() if "abcdef012345" in line)
     assert row.replace("\u2502", " ").split() == ["cam-1", "cap", "abcdef012345", "feature-memory", "12"]
     assert "cam-1/cap: expect at most 10.00% of good parts\n" in said
-    assert f"cam-1/cap: left out as odd: {0:032x}, " in said
+    assert f"cam-1/cap: left out as odd: {0:032x}, cap-0017 (capture {1:032x}), {2:032x}, " in said
     assert f"{4:032x}, and 2 more; look at them" in said
     assert f"{5:032x}" not in said
     assert "doubtful" not in said

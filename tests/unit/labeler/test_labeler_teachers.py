@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from services.labeler.adapters.releases import TeachersInService
-from siad.core.events import TeacherReleased
-from siad.core.keys import manifest_key
+from siad.core.documents import write_receipt
+from siad.core.events import Intent, TeacherReleased
+from siad.core.keys import manifest_key, normal_key
 from siad.core.manifest import Manifest
 from siad.core.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -16,7 +17,7 @@ from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
 from siad.runtime.codec import encode
 from siad.runtime.state import StateTable
-from tests.unit.labeler.world import LINE, NOON, PRODUCT, manifest_of
+from tests.unit.labeler.world import LINE, NOON, PRODUCT, capture, manifest_of
 
 FITTED = replace(
     manifest_of(["a", "b", "c"]),
@@ -84,6 +85,21 @@ async def test_a_teacher_is_told_of_with_its_promise_and_its_odd_normals() -> No
     assert (told.line, told.product, told.weights, told.normals) == (LINE, PRODUCT, FITTED.weights, 3)
     assert "5.00% can't be promised" in told.promise
     assert (told.left_out, told.doubted) == (("a",), ("c",))
+    assert told.serials == {}
+
+
+async def test_odd_normals_are_called_by_the_serials_of_their_parts() -> None:
+    plant = Plant()
+    parts = [capture(number, intent=Intent.NORMAL) for number in range(4)]
+    odd, gone, nameless, broken = (part.capture_id for part in parts)
+    manifest = replace(manifest_of([odd, gone, nameless, broken]), left_out=(odd, gone), doubted=(nameless, broken))
+    plant.put(manifest)
+    for part in (replace(parts[0], serial="cap-0017"), parts[2]):
+        plant.blobs.put(normal_key(LINE, PRODUCT, part.capture_id), write_receipt(part))
+    plant.blobs.put(normal_key(LINE, PRODUCT, broken), b"{")
+    await plant.tell(manifest)
+    [told] = await plant.teachers.facts()
+    assert told.serials == {odd: "cap-0017"}
 
 
 async def test_a_manifest_is_read_once_until_another_teacher_serves() -> None:
@@ -93,10 +109,10 @@ async def test_a_manifest_is_read_once_until_another_teacher_serves() -> None:
     await plant.tell(FITTED, OTHER)
     for _ in range(3):
         assert [one.product for one in await plant.teachers.facts()] == [PRODUCT, "lid"]
-    assert len(plant.blobs.read) == 2
+    assert sum(not key.startswith("normals/") for key in plant.blobs.read) == 2
     await plant.tell(next_one, revision=2)
     assert (await plant.teachers.facts())[0].doubted == ()
-    assert len(plant.blobs.read) == 3
+    assert sum(not key.startswith("normals/") for key in plant.blobs.read) == 3
 
 
 async def test_a_manifest_that_is_not_there_does_not_hide_the_others() -> None:
