@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from siad.core.topics import Topic
+from siad.apps.local.kafka.jars import why_unavailable
+from siad.apps.local.kafka.node import KafkaNode
+from siad.contracts.topics import Topic
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Commit, Message
 from siad.runtime.bus.settings import BusSettings
-from siad.runtime.kafka.jars import why_unavailable
-from siad.runtime.kafka.node import KafkaNode
 
 MESSAGE_BYTES = 400  # an ImageStored has about as many
 BATCHES, BATCH = 200, 50

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from benchmarks.teacher import Line, elpv, mvtec
-from siad.core.scores import choose_threshold, false_reject_rate
 from siad.models.bundle import open_bundle
 from siad.models.teachers.methods import fit_teacher
+from siad.vision.scores import choose_threshold, false_reject_rate
 
 
 def rates(line: Line, *, shots: int, seed: int, unseen: int, budgets: list[float], method: str) -> list[float]:

@@ -23,24 +23,24 @@ from scipy.stats import spearmanr
 
 from benchmarks.teacher import Line, Sample, elpv, mvtec
 from benchmarks.teachers import draw, figures_of, machine
-from siad.core.images import Image
-from siad.core.scores import image_auroc
 from siad.models.bundle import Bundle, open_bundle
-from siad.models.examine import Examiner
+from siad.models.predictor import Predictor
 from siad.models.probing import estimate
 from siad.models.teachers import feature_memory, template
 from siad.models.teachers.choice import MARGIN
-from siad.models.teachers.memory_recipe import Recipe
+from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.vision.images import Image
+from siad.vision.scores import image_auroc
 
 DEFAULT: Final = "384 px"
-STILL: Final = Recipe(turns=1)  # none of the sets turns, and asking takes most of a fit
+STILL: Final = MemoryRecipe(turns=1)  # none of the sets turns, and asking takes most of a fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """One way of fitting the default method."""
 
-    recipe: Recipe = STILL
+    recipe: MemoryRecipe = STILL
     input_px: int | None = None  # the method's own; a recipe's is a least, which larger images raise
 
 
@@ -73,7 +73,7 @@ class Both:
     true: dict[str, float]
 
 
-def fit_way(asked: Asked | None, images: Sequence[Image], names: Sequence[str]) -> Examiner:
+def fit_way(asked: Asked | None, images: Sequence[Image], names: Sequence[str]) -> Predictor:
     """Fit one way, as the line would."""
     about: dict[str, Any] = {"line": "l", "product": "p", "normals": names, "false_reject_budget": 0.05}
     made: Bundle = (

@@ -13,19 +13,27 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import torch
 
-from services.trainer.adapters.candidate import Seen, examples_of, make_candidate, score_held_out, scorer_of
 from services.trainer.domain.ledger import LedgerRow
-from services.trainer.domain.records import Spec
-from services.trainer.domain.training_set import FreezePolicy, Member, Normal, Role, TooFew, TrainingSet, freeze
-from siad.cli.demo.cells import Cell, draw_shift, find_cells
-from siad.core.ids import sha256_hex
-from siad.core.images import Image, decode_image
-from siad.core.scores import false_reject_rate, image_auroc
+from services.trainer.domain.records import RunSpec
+from services.trainer.domain.training_set import (
+    FreezePolicy,
+    MemberRole,
+    NormalCapture,
+    TooFewCaptures,
+    TrainingMember,
+    TrainingSet,
+    freeze,
+)
+from services.trainer.job.candidate import Seen, examples_of, make_candidate, score_held_out, scorer_of
+from siad.apps.lab.demo.cells import Cell, draw_shift, find_cells
+from siad.contracts.ids import sha256_hex
 from siad.models.bundle import Bundle, open_bundle
-from siad.models.examine import Examiner
+from siad.models.predictor import Predictor
 from siad.models.segmenter import new_segmenter
 from siad.models.teachers.feature_memory import fit
-from siad.models.training import Recipe, Training
+from siad.models.training.segmenter import SegmenterTraining, TrainingRecipe
+from siad.vision.images import Image, decode_image
+from siad.vision.scores import false_reject_rate, image_auroc
 
 BUDGET = 0.05
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,7 +57,9 @@ class Line:
         self.by_name = {name_of(cell): cell for cell in cells}
         used = {*shift.normals, *shift.stream}
         self.unseen = [cell for cell in cells if cell not in used and cell.probability in (0.0, 1.0)]
-        self.normals = [Normal(capture_id=(n := name_of(c)), image_id=n, image_uri=c.serial) for c in shift.normals]
+        self.normals = [
+            NormalCapture(capture_id=(n := name_of(c)), image_id=n, image_uri=c.serial) for c in shift.normals
+        ]
         images = [pixels_of(cell) for cell in shift.normals]
         names = [normal.capture_id for normal in self.normals]
         self.teacher = examiner_of(fit(images, line="l", product="p", normals=names, false_reject_budget=BUDGET))
@@ -76,10 +86,10 @@ class Line:
             confidence=finding.confidence,
         )
 
-    def look(self, members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
         """What the job would fetch from the store."""
         for member in members:
-            mask_hw = None if member.role is Role.NORMAL else self.masks[member.capture_id]
+            mask_hw = None if member.role is MemberRole.NORMAL else self.masks[member.capture_id]
             yield member, (pixels_of(self.by_name[member.capture_id]), mask_hw)
 
     def truth(self, chosen: TrainingSet) -> dict[str, float]:
@@ -91,12 +101,12 @@ class Line:
         return dict(sorted(table.items()))
 
 
-def examiner_of(bundle: Bundle) -> Examiner:
+def examiner_of(bundle: Bundle) -> Predictor:
     """Open a bundle as a pod would."""
     return open_bundle(bundle.manifest, bundle.parts)
 
 
-def quality(examiner: Examiner, cells: list[Cell]) -> dict[str, float]:
+def quality(examiner: Predictor, cells: list[Cell]) -> dict[str, float]:
     """Image AUROC, false rejects and detections on labelled cells."""
     scores = np.array([examiner.examine([pixels_of(cell)])[0].score for cell in cells])
     bad = np.array([cell.probability == 1.0 for cell in cells])
@@ -115,17 +125,17 @@ def main() -> None:
     parser.add_argument("--normals", type=int, default=20)
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
-    parser.add_argument("--train-s", type=float, default=Recipe().train_s)
+    parser.add_argument("--epochs", type=int, default=TrainingRecipe().epochs)
+    parser.add_argument("--train-s", type=float, default=TrainingRecipe().train_s)
     parser.add_argument("--input-px", type=int, default=256)
     parser.add_argument("--unseen", type=int, default=300)
     given = parser.parse_args()
     torch.set_num_threads(1)
     line = Line(find_cells(), normals=given.normals, stream=given.cells, seed=given.seed)
     chosen = freeze(line.rows, line.normals, teachers=["t"], policy=FreezePolicy())
-    if isinstance(chosen, TooFew):
+    if isinstance(chosen, TooFewCaptures):
         raise SystemExit(chosen.reason)
-    spec = Spec(
+    spec = RunSpec(
         run="l.p.000001",
         line="l",
         product="p",
@@ -140,8 +150,8 @@ def main() -> None:
         frozen_at=START,
     )
     began = time.monotonic()
-    recipe = Recipe(epochs=spec.epochs, train_s=spec.train_s, seed=given.seed)
-    training = Training(new_segmenter(seed=given.seed), recipe, torch.device("cpu"))
+    recipe = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s, seed=given.seed)
+    training = SegmenterTraining(new_segmenter(seed=given.seed), recipe, torch.device("cpu"))
     examples = examples_of(chosen, line.look, input_px=spec.input_px)
     losses = []
     while not training.is_done:

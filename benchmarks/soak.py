@@ -25,10 +25,10 @@ import httpx
 from benchmarks.soak_chart import write_chart
 from benchmarks.soak_judge import SETTLED_S, Flatness, Sample, judge_lag, judge_memory, passers_by
 from benchmarks.soak_processes import below, name_of, rss_mb
-from siad.cli.client import IngestClient
-from siad.cli.machine import Machine, locked
-from siad.cli.status import ask
-from siad.cli.up import run_machine, wait_ready
+from siad.apps.cli.status import ask
+from siad.apps.cli.up import run_machine, wait_ready
+from siad.apps.client import IngestClient
+from siad.apps.local.machine import Machine, locked
 from tests.e2e.chaos.cameras import Cameras
 
 STAGES: Final = ("ingest", "labeler", "trainer", "inference")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 _NAMES: Final = (  # first match wins
-    (re.compile(r"-m services\.labeler\.serve_app"), "scorer (deploys)"),
-    (re.compile(r"-m services\.trainer\.train_job"), "training job"),
+    (re.compile(r"-m services\.labeler\.scorer"), "scorer (deploys)"),
+    (re.compile(r"-m services\.trainer\.job"), "training job"),
     (re.compile(r"-m services\.(\w+)"), "{}"),
     (re.compile(r"kafka\.Kafka\b"), "broker (Kafka)"),
     (re.compile(r"\bweed\b"), "store (SeaweedFS)"),

@@ -23,15 +23,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siad.core import pixel_scores
-from siad.core.decide import decide
-from siad.core.images import Image, decode_image
-from siad.core.preprocess import input_size, preprocess
-from siad.core.scores import false_reject_rate, image_auroc
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers.feature_memory import fit, load
-from siad.models.teachers.memory_recipe import Recipe
+from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.vision import pixel_scores
+from siad.vision.decide import decide
+from siad.vision.images import Image, decode_image
+from siad.vision.preprocess import input_size, preprocess
+from siad.vision.scores import false_reject_rate, image_auroc
 
 PIXEL_PX = 256  # side at which pixel figures are taken, as the literature does
 LOW, HIGH = 0.0, 1.0  # an elpv cell is certainly good, certainly defective
@@ -174,7 +174,7 @@ def pixel_figures(tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) 
 def show_speed(line: Line, *, normals: int, rounds: int = 15) -> None:
     """Milliseconds an image: the bare backbone to its deepest stage, and the whole teacher; in turn, medians."""
     bundle, _ = fit_on(line, normals=normals, seed=0, budget=0.05)
-    detector, recipe = load(bundle.manifest, bundle.parts), Recipe()
+    detector, recipe = load(bundle.manifest, bundle.parts), MemoryRecipe()
     backbone = pretrained_backbone(recipe.backbone)
     images_BCHW = torch.from_numpy(preprocess(line.tests[0].image_HWC, input_px=recipe.input_px))[None]
     spent: dict[str, list[float]] = {"backbone": [], "teacher": []}

@@ -28,15 +28,15 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.teacher import PIXEL_PX, Line, Sample, mvtec
-from siad.core.images import decode_image
-from siad.core.masks import decode_mask
-from siad.core.methods import TEACHERS
-from siad.core.pixel_scores import PixelFigures, pixel_figures
-from siad.core.preprocess import input_size
-from siad.core.scores import image_auroc
+from siad.contracts.methods import TEACHERS
 from siad.models.bundle import open_bundle
 from siad.models.teachers.methods import fit_teacher
 from siad.models.teachers.template import compare_pair
+from siad.vision.images import decode_image
+from siad.vision.masks import decode_mask
+from siad.vision.pixel_scores import PixelFigures, pixel_figures
+from siad.vision.preprocess import input_size
+from siad.vision.scores import image_auroc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

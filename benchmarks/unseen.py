@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.teacher import Line, Row, Sample, measure, mvtec
-from siad.core.images import Image
+from siad.vision.images import Image
 
 NORMALS_MADE: Final = 20  # to draw ten from
 GROUND: Final = 60  # grey behind a round part

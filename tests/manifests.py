@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from siad.core.events import WeightsKind
-from siad.core.manifest import Manifest, Part
+from siad.contracts.events import WeightsKind
+from siad.contracts.manifest import BundlePart, Manifest
 
 _TEACHER = Manifest(
     kind=WeightsKind.TEACHER,
@@ -12,7 +12,7 @@ _TEACHER = Manifest(
     line="l",
     product="p",
     code_version="1",
-    parts=(Part(name="golden", sha256="a" * 64, size_bytes=1),),
+    parts=(BundlePart(name="golden", sha256="a" * 64, size_bytes=1),),
     decoder_version=1,
     preprocess_version=1,
     input_px=64,

@@ -11,20 +11,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from siad.core.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
-from siad.core.ids import ImageId, capture_id_of, image_id_of, record_key
-from siad.core.keys import image_key
+from siad.contracts.codec import encode
+from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
+from siad.contracts.ids import ImageId, capture_id_of, image_id_of, record_key
+from siad.contracts.keys import image_key
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers.feature_memory import fit
-from siad.models.teachers.memory_recipe import Recipe
+from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.port import Message
-from siad.runtime.codec import encode
-from siad.runtime.registry import Pointer, Registry
+from siad.runtime.store.registry import Pointer, Registry
 
 LINE, PRODUCT = "line-1", "cell"
 SIDE_PX = 64
-TINY = Recipe(input_px=64, places_max=60, candidates_max=400)
+TINY = MemoryRecipe(input_px=64, places_max=60, candidates_max=400)
 
 
 def part_image(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:

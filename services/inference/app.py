@@ -14,30 +14,30 @@ import torch
 from services.inference import handlers
 from services.inference.adapters.lines import KnownLines
 from services.inference.adapters.load import BundleLoader
-from services.inference.adapters.models import Models
-from services.inference.adapters.news import PointerPoll, release_of_segmenter, release_of_teacher
+from services.inference.adapters.predictors import HotSwapPredictors
+from services.inference.adapters.release_listener import PointerPoller, release_of_segmenter, release_of_teacher
 from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
-from services.inference.routes import Desk, make_router
+from services.inference.routes import InferenceDependencies, make_router
 from services.inference.settings import InferenceSettings
-from siad.core.errors import PoisonError, TransientError
-from siad.core.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
-from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter, retry
+from siad.audit.keeper import LedgerKeeper, LedgerPolicy
+from siad.contracts.codec import decode, encode, read_loosely
+from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
+from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter, retry
+from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.settings import StoreSettings
-from siad.runtime.books import BooksKeeper, BooksPolicy
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.bus.settings import BusSettings
-from siad.runtime.codec import decode, encode, read_loosely
-from siad.runtime.consume import Limits, bind_event, consume, event_route, line_of, with_retry
-from siad.runtime.deletions import AsyncDeletions
-from siad.runtime.registry import Registry
-from siad.runtime.stage import Stage, run_stage
-from siad.runtime.state import StateTable
+from siad.runtime.consumer import Limits, bind_event, consume, event_route, line_of, with_retry
+from siad.runtime.state_table import StateTable
+from siad.runtime.store.registry import Registry
+from siad.runtime.worker import StageProcess, run_stage
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ def main() -> None:
     bus, store = BusSettings.load(), StoreSettings.load()
 
     @asynccontextmanager
-    async def open_all(stage: Stage) -> AsyncIterator[None]:
+    async def open_all(stage: StageProcess) -> AsyncIterator[None]:
         blobs = await patiently(
             partial(asyncio.to_thread, open_blobs, store), what="store", stop=stage.stop, clock=stage.clock
         )
@@ -61,12 +61,12 @@ def main() -> None:
 
 
 @asynccontextmanager
-async def assemble(stage: Stage, settings: InferenceSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
+async def assemble(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Fill in the stage; on leaving let threads and batches go."""
     torch.set_num_threads(settings.torch_threads)
     counting, store = CountingBus(bus, stage.clock), AsyncBlobs(blobs, workers=settings.max_in_flight)
     with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader:
-        models = Models(
+        models = HotSwapPredictors(
             BundleLoader(Registry(blobs)),
             models_max=settings.models_max,
             scorer=scorer,
@@ -75,7 +75,7 @@ async def assemble(stage: Stage, settings: InferenceSettings, *, bus: Bus, blobs
             batch_max=settings.batch_max,
             batch_wait_s=settings.batch_wait_s,
         )
-        _Works(stage, settings, counting, store, models).wire()
+        _InferenceTasks(stage, settings, counting, store, models).wire()
         scoring = asyncio.create_task(models.run(), name="models")
         scoring.add_done_callback(partial(_end_with, stage))
         try:
@@ -88,21 +88,23 @@ async def assemble(stage: Stage, settings: InferenceSettings, *, bus: Bus, blobs
         raise bug
 
 
-def _end_with(stage: Stage, scoring: "asyncio.Task[None]") -> None:
+def _end_with(stage: StageProcess, scoring: "asyncio.Task[None]") -> None:
     """Scoring outlives the tasks, which drain through it; should it fall, everything ends."""
     if not scoring.cancelled():
         stage.stop.set()
 
 
-class _Works:
+class _InferenceTasks:
     """The tasks of the stage, and what they share."""
 
-    def __init__(self, stage: Stage, settings: InferenceSettings, bus: Bus, store: AsyncBlobs, models: Models) -> None:
+    def __init__(
+        self, stage: StageProcess, settings: InferenceSettings, bus: Bus, store: AsyncBlobs, models: HotSwapPredictors
+    ) -> None:
         self.stage, self.settings, self.bus, self.store, self.models = stage, settings, bus, store, models
         self.lines = StateTable(LINE, LineChanged, stage=NAME)
         self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME, on_change=self._on_teacher)
         self.segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME, on_change=self._on_segmenter)
-        self.pointers = PointerPoll(store, models.learn)
+        self.pointers = PointerPoller(store, models.learn)
         self.known_lines = KnownLines(self.lines, store)
         self.images, self.masks = StoredImages(store), StoredMasks(store)
         self.deletions = AsyncDeletions(store, clock=stage.clock)
@@ -128,7 +130,7 @@ class _Works:
         self.stage.tasks["pointers"] = partial(self.pointers.run, self.stage.stop, every_s=self.settings.poll_s)
         self.stage.tasks["images"] = self._judge_stream
         self.stage.tasks["books"] = self._keep_books
-        desk = Desk(
+        desk = InferenceDependencies(
             lines=self.known_lines,
             models=self.models,
             blobs=self.store,
@@ -145,12 +147,12 @@ class _Works:
     async def _keep_books(self) -> None:
         """Count what came and what was answered, unless another replica does."""
         if await self._unless_stopped(self.topics_made.wait()):
-            keeper = BooksKeeper(
+            keeper = LedgerKeeper(
                 self.bus,
                 self.store,
                 read_image=_read_image_of_then,
                 missing_after_s=self._missing_after_s,
-                policy=BooksPolicy(write_every_s=self.settings.books_every_s),
+                policy=LedgerPolicy(write_every_s=self.settings.books_every_s),
                 clock=self.stage.clock,
             )
             await keeper.run(self.stage.stop)

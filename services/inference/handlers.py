@@ -4,15 +4,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from services.inference.domain.judge import Judgement, Reason, is_late, make_verdict
-from services.inference.ports import Examiner, Images, Lines, Masks
-from siad.core.events import ImageStored, Intent, LineChanged, VerdictGiven
-from siad.core.images import Image
+from services.inference.domain.judge import CaptureJudgement, UnknownReason, is_late, make_verdict
+from services.inference.ports import ImageSource, LinePredictors, LineSettings, MaskStore
+from siad.contracts.events import ImageStored, Intent, LineChanged, VerdictGiven
 from siad.runtime.clock import Clock
+from siad.vision.images import Image
 
 
 async def on_image_stored(
-    event: ImageStored, *, lines: Lines, images: Images, examiner: Examiner, masks: Masks, clock: Clock
+    event: ImageStored,
+    *,
+    lines: LineSettings,
+    images: ImageSource,
+    examiner: LinePredictors,
+    masks: MaskStore,
+    clock: Clock,
 ) -> list[VerdictGiven]:
     """Judge one capture, unless it is known to be good.
 
@@ -43,7 +49,7 @@ def on_undecodable(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:
     if event.intent is Intent.NORMAL:
         return []
     now = clock.now()
-    judgement = Judgement.unknown(Reason.UNDECODABLE)
+    judgement = CaptureJudgement.unknown(UnknownReason.UNDECODABLE)
     return [make_verdict(event, judgement, mask_uri="", started_at=now, judged_at=now)]
 
 
@@ -74,9 +80,9 @@ async def judge(
     product: str,
     received_at: datetime,
     settings: LineChanged,
-    examiner: Examiner,
+    examiner: LinePredictors,
     clock: Clock,
-) -> Judgement:
+) -> CaptureJudgement:
     """Judge one image by what judges its line and product now.
 
     A judgement that comes after the deadline is UNKNOWN like one that never came: the part has moved on.
@@ -91,15 +97,15 @@ async def judge(
     """
     line, deadline_s = settings.line, settings.deadline_s
     if is_late(clock.now(), received_at=received_at, deadline_s=deadline_s):
-        return Judgement.unknown(Reason.LATE)
+        return CaptureJudgement.unknown(UnknownReason.LATE)
     if not await examiner.has_weights(line, product):
-        return Judgement.unknown(Reason.NO_WEIGHTS)
+        return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS)
     began = clock.monotonic()
     image = await fetch()
     fetch_s = clock.monotonic() - began
     examined = await examiner.examine(image, line=line, product=product)
     if examined is None:  # withdrawn since we asked
-        return Judgement.unknown(Reason.NO_WEIGHTS, fetch_s=fetch_s)
+        return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS, fetch_s=fetch_s)
     if is_late(clock.now(), received_at=received_at, deadline_s=deadline_s):
-        return Judgement.unknown(Reason.LATE, fetch_s=fetch_s, score_s=examined.score_s)
-    return Judgement.of(examined, fetch_s=fetch_s)
+        return CaptureJudgement.unknown(UnknownReason.LATE, fetch_s=fetch_s, score_s=examined.score_s)
+    return CaptureJudgement.of(examined, fetch_s=fetch_s)

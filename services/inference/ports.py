@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.domain.judge import Examined
-from siad.core.events import ImageStored, LineChanged
-from siad.core.images import Image
+from services.inference.domain.judge import Prediction
+from siad.contracts.events import ImageStored, LineChanged
+from siad.vision.images import Image
 
 
-class Lines(Protocol):
+class LineSettings(Protocol):
     """The settings of lines, every revision of them."""
 
     async def settings(self, line: str, revision: int) -> LineChanged:
@@ -25,7 +25,7 @@ class Lines(Protocol):
         ...
 
 
-class Images(Protocol):
+class ImageSource(Protocol):
     """Where the images lie."""
 
     async def fetch(self, event: ImageStored) -> Image:
@@ -37,19 +37,19 @@ class Images(Protocol):
         ...
 
 
-class Examiner(Protocol):
+class LinePredictors(Protocol):
     """The models of all lines."""
 
     async def has_weights(self, line: str, product: str) -> bool:
         """Whether something can judge here; waits for weights that exist and are not in memory yet."""
         ...
 
-    async def examine(self, image: Image, *, line: str, product: str) -> Examined | None:
+    async def examine(self, image: Image, *, line: str, product: str) -> Prediction | None:
         """Examine one image by what judges here at this moment; None where nothing does."""
         ...
 
 
-class Masks(Protocol):
+class MaskStore(Protocol):
     """Where the masks lie."""
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:

@@ -11,18 +11,18 @@ from starlette.datastructures import UploadFile
 
 from services.inference import metrics
 from services.inference.adapters.lines import KnownLines
-from services.inference.adapters.models import Models
+from services.inference.adapters.predictors import HotSwapPredictors
 from services.inference.adapters.verdicts import said
-from services.inference.domain.judge import Judgement
+from services.inference.domain.judge import CaptureJudgement
 from services.inference.handlers import judge
 from services.inference.settings import InferenceSettings
-from siad.core.events import LineChanged, Origin
-from siad.core.ids import SLUG, ImageId, image_id_of
-from siad.core.images import Image, ImageError, decode_image, describe_image
+from siad.audit.keeper import read_books
+from siad.contracts.events import LineChanged, Origin
+from siad.contracts.ids import SLUG, ImageId, image_id_of
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.books import read_books
 from siad.runtime.clock import Clock
 from siad.runtime.http import Problem
+from siad.vision.images import Image, ImageError, decode_image, describe_image
 
 log = structlog.get_logger()
 
@@ -31,18 +31,18 @@ Line = Annotated[str, Path(pattern=f"^{SLUG.pattern}$")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class InferenceDependencies:
     """What the routes work with."""
 
     lines: KnownLines
-    models: Models
+    models: HotSwapPredictors
     blobs: AsyncBlobs  # its threads decode
     clock: Clock
     settings: InferenceSettings
     turns: asyncio.Semaphore  # each may hold a decoded image
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(desk: InferenceDependencies) -> APIRouter:
     """Build the routes of inference."""
     router = APIRouter()
 
@@ -70,8 +70,8 @@ def make_router(desk: Desk) -> APIRouter:
             "longest_pause_ms": round(desk.models.longest_pause_s * 1000, 3),
             "weights": [
                 {
-                    "line": one.release.made.line,
-                    "product": one.release.made.product,
+                    "line": one.release.place.line,
+                    "product": one.release.place.product,
                     "kind": one.release.kind.value,
                     "weights": one.release.weights,
                     "revision": one.release.revision,
@@ -102,7 +102,7 @@ def make_router(desk: Desk) -> APIRouter:
     return router
 
 
-async def _inspect(desk: Desk, data: bytes, *, settings: LineChanged, product: str) -> dict[str, Any]:
+async def _inspect(desk: InferenceDependencies, data: bytes, *, settings: LineChanged, product: str) -> dict[str, Any]:
     received_at = desk.clock.now()
     if not SLUG.fullmatch(product):
         raise Problem(422, "invalid-product", f"product {product!r} is not a slug: use 1 to 63 of a-z, 0-9 and '-'")
@@ -135,7 +135,12 @@ async def _inspect(desk: Desk, data: bytes, *, settings: LineChanged, product: s
 
 
 def _answer(
-    judgement: Judgement, *, settings: LineChanged, product: str, image_id: ImageId, times: tuple[datetime, datetime]
+    judgement: CaptureJudgement,
+    *,
+    settings: LineChanged,
+    product: str,
+    image_id: ImageId,
+    times: tuple[datetime, datetime],
 ) -> dict[str, Any]:
     """A verdict's fields, as far as an image without a capture has them."""
     received_at, judged_at = times
@@ -159,7 +164,7 @@ def _answer(
     }
 
 
-async def _read_in_time(desk: Desk, request: Request) -> tuple[bytes, str | None]:
+async def _read_in_time(desk: InferenceDependencies, request: Request) -> tuple[bytes, str | None]:
     timeout_s = desk.settings.body_timeout_s
     try:
         async with asyncio.timeout(timeout_s):

@@ -9,18 +9,18 @@ from functools import partial
 
 import structlog
 
-from services.ingest.adapters.gate import Gate
-from services.ingest.adapters.news import PublishedNews
-from services.ingest.adapters.pixels import DecodingPixels
-from services.ingest.adapters.retention import StoredStock
+from services.ingest.adapters.admission import AdmissionControl
+from services.ingest.adapters.image_validator import DecodingImageValidator
+from services.ingest.adapters.publisher import BusEventPublisher
 from services.ingest.adapters.store import StoredCaptures, StoredLines
-from services.ingest.domain.retention import RetentionPolicy
-from services.ingest.reconcile import LineWorks, NoLeases, RetentionWorks
-from services.ingest.routes import STAGE, Desk, add_routes
+from services.ingest.reconcile import LineReconciler, NoLeases, RetentionReconciler
+from services.ingest.routes import STAGE, IngestDependencies, add_routes
 from services.ingest.settings import IngestSettings
-from siad.core.errors import TransientError
-from siad.core.events import LineChanged
-from siad.core.topics import IMAGE, LINE
+from siad.contracts.errors import TransientError
+from siad.contracts.events import LineChanged
+from siad.contracts.topics import IMAGE, LINE
+from siad.erasure.expiry_plan import RetentionPolicy
+from siad.erasure.expiry_store import InventoryStore
 from siad.runtime.backoff import Backoff
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
@@ -29,10 +29,10 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
-from siad.runtime.leases import Leases
 from siad.runtime.reconcile import reconcile
-from siad.runtime.stage import Stage, run_stage
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
+from siad.runtime.store.leases import Leases
+from siad.runtime.worker import StageProcess, run_stage
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ def main() -> None:
     blobs = S3Blobs(store)  # not opened yet: senders are asked to wait, also where the store is away at the start
 
     @asynccontextmanager
-    async def open_all(stage: Stage) -> AsyncIterator[None]:
+    async def open_all(stage: StageProcess) -> AsyncIterator[None]:
         async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs, prepare=blobs.ensure_bucket):
             yield
 
@@ -54,7 +54,7 @@ def main() -> None:
 
 @asynccontextmanager
 async def assemble(
-    stage: Stage, settings: IngestSettings, *, bus: Bus, blobs: Blobs, prepare: Callable[[], None] = lambda: None
+    stage: StageProcess, settings: IngestSettings, *, bus: Bus, blobs: Blobs, prepare: Callable[[], None] = lambda: None
 ) -> AsyncIterator[None]:
     """Fill in the stage; on leaving let threads and producer go.
 
@@ -66,19 +66,19 @@ async def assemble(
         prepare: makes the bucket ready; tried in the background until the store is there.
     """
     store = AsyncBlobs(blobs, workers=settings.store_threads)
-    pixels = DecodingPixels(threads=settings.decode_threads, pixels_max=settings.pixels_max)
+    pixels = DecodingImageValidator(threads=settings.decode_threads, pixels_max=settings.pixels_max)
     lines = StoredLines(store)
     table = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
     async with bus.producer() as producer:
-        news = PublishedNews(producer)
-        works = LineWorks(lines, table, news)
-        desk = Desk(
+        news = BusEventPublisher(producer)
+        works = LineReconciler(lines, table, news)
+        desk = IngestDependencies(
             settings=settings,
             lines=lines,
             captures=StoredCaptures(store),
             pixels=pixels,
             news=news,
-            gate=Gate(
+            gate=AdmissionControl(
                 uploads_max=settings.uploads_max,
                 bytes_max=settings.uploads_bytes_max,
                 queue_max=settings.queue_max,
@@ -101,13 +101,13 @@ async def assemble(
             pixels.close()
 
 
-async def _follow_lines(stage: Stage, table: StateTable[LineChanged], bus: Bus) -> None:
+async def _follow_lines(stage: StageProcess, table: StateTable[LineChanged], bus: Bus) -> None:
     """Make the topics that ingest writes, then read back what it says of lines."""
     await _until_done(stage, lambda: bus.create_topics([LINE, IMAGE]))
     await table.follow(bus, stage.stop)
 
 
-async def _announce_lines(stage: Stage, works: LineWorks, first: Sequence[Work], *, every_s: float) -> None:
+async def _announce_lines(stage: StageProcess, works: LineReconciler, first: Sequence[Work], *, every_s: float) -> None:
     for work in first:
         await _until_done(stage, work)
     await reconcile(works, stage=STAGE, leases=NoLeases(), stop=stage.stop, every_s=every_s, clock=stage.clock)
@@ -123,17 +123,17 @@ def policy_of(settings: IngestSettings) -> RetentionPolicy:
     )
 
 
-async def _retain(stage: Stage, store: AsyncBlobs, policy: RetentionPolicy, *, every_s: float) -> None:
+async def _retain(stage: StageProcess, store: AsyncBlobs, policy: RetentionPolicy, *, every_s: float) -> None:
     """Delete what has had its time."""
     nudge = asyncio.Event()
-    works = RetentionWorks(
-        StoredLines(store), StoredStock(store, policy), policy=policy, nudge=nudge, clock=stage.clock
+    works = RetentionReconciler(
+        StoredLines(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=stage.clock
     )
     leases = Leases(store.blobs, holder=f"{socket.gethostname()}-{os.getpid()}", clock=stage.clock)
     await reconcile(works, stage=STAGE, leases=leases, stop=stage.stop, nudge=nudge, every_s=every_s, clock=stage.clock)
 
 
-async def _until_done(stage: Stage, work: Work) -> None:
+async def _until_done(stage: StageProcess, work: Work) -> None:
     """Try until it works or the stage stops; a broker that is away at the start comes back."""
     backoff, attempt = Backoff(schedule_s=(0.1, 0.2, 0.5, 1.0)), 0
     while not stage.stop.is_set():

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Final
 
 from services.ingest.domain.captures import hold_against, identify, make_receipt
-from services.ingest.domain.lines import Conditions, Wish, change_line, end_line, is_fulfilled
-from services.ingest.domain.refusals import RefusedError, Why
-from services.ingest.domain.uploads import Claim
-from services.ingest.ports import Captures, Lines, News, Pixels, Seen
-from siad.core.documents import LineState
-from siad.core.errors import ConflictError, TransientError
-from siad.core.events import ImageStored, Intent, LineChanged
+from services.ingest.domain.lines import LineChangeRequest, Preconditions, change_line, end_line, is_fulfilled
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
+from services.ingest.domain.uploads import UploadClaim
+from services.ingest.ports import CaptureStore, EventPublisher, ImageValidator, LineStore, ValidatedImage
+from siad.contracts.documents import LineState
+from siad.contracts.errors import ConflictError, TransientError
+from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.runtime.clock import Clock
 
 RACES_MAX: Final = 8  # lost in a row by one change; then its sender may try again
@@ -23,21 +23,21 @@ class Upload:
     """One image as it came."""
 
     data: bytes
-    claim: Claim
+    claim: UploadClaim
     received_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class AcceptedImage:
     """One image that is stored and announced."""
 
     receipt: ImageStored  # the first one, where it was sent before
-    seen: Seen
+    seen: ValidatedImage
     is_repeat: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
+class LineChangeResult:
     """A line after a change."""
 
     settings: LineChanged
@@ -45,8 +45,14 @@ class Changed:
 
 
 async def on_line_put(
-    line: str, wish: Wish, conditions: Conditions, *, lines: Lines, news: News, clock: Clock
-) -> Changed:
+    line: str,
+    wish: LineChangeRequest,
+    conditions: Preconditions,
+    *,
+    lines: LineStore,
+    news: EventPublisher,
+    clock: Clock,
+) -> LineChangeResult:
     """Set a line's settings and announce them.
 
     Safe to repeat: where the settings are as wished already they are announced again, and that is all; even If-Match
@@ -63,18 +69,20 @@ async def on_line_put(
             conditions.check(line, state)
         if is_done and state is not None:
             await announce(state, lines=lines, news=news)
-            return Changed(settings=state.settings, is_new=False)
+            return LineChangeResult(settings=state.settings, is_new=False)
         settings = change_line(state, wish, line=line, now=clock.now())
         try:
             written = await lines.write(LineState(settings=settings), over=held)
         except ConflictError:
             continue  # look again: the conditions may not hold any more
         await announce(written, lines=lines, news=news)
-        return Changed(settings=written.settings, is_new=state is None or state.is_gone)
+        return LineChangeResult(settings=written.settings, is_new=state is None or state.is_gone)
     raise _too_many_races(line)
 
 
-async def on_line_delete(line: str, conditions: Conditions, *, lines: Lines, news: News, clock: Clock) -> None:
+async def on_line_delete(
+    line: str, conditions: Preconditions, *, lines: LineStore, news: EventPublisher, clock: Clock
+) -> None:
     """End a line and announce it. What it sent stays in the store, and its revisions go on if it comes back.
 
     Safe to repeat: the end of a line that is gone is announced again.
@@ -99,7 +107,7 @@ async def on_line_delete(line: str, conditions: Conditions, *, lines: Lines, new
     raise _too_many_races(line)
 
 
-async def announce(state: LineState, *, lines: Lines, news: News) -> None:
+async def announce(state: LineState, *, lines: LineStore, news: EventPublisher) -> None:
     """Tell the other stages how a line stands, until that is how it stands.
 
     Two replicas may announce one line at a time, and the topic keeps whatever came last. So each of them looks again
@@ -114,8 +122,8 @@ async def announce(state: LineState, *, lines: Lines, news: News) -> None:
 
 
 async def on_upload(
-    upload: Upload, settings: LineChanged, *, pixels: Pixels, captures: Captures, news: News
-) -> Accepted:
+    upload: Upload, settings: LineChanged, *, pixels: ImageValidator, captures: CaptureStore, news: EventPublisher
+) -> AcceptedImage:
     """Take in one image: bytes, then receipt, then the word that it is normal, then the event.
 
     Safe to repeat, and to be cut off anywhere: nothing is announced that does not lie in the store, and a repeat finds
@@ -157,27 +165,29 @@ async def on_upload(
     if is_repeat:
         hold_against(first, claim, seen.image_id)
         if claim.intent is not Intent.NORMAL and await captures.is_expired(first):
-            return Accepted(receipt=first, seen=seen, is_repeat=True)  # judged long ago: neither kept nor told again
+            return AcceptedImage(
+                receipt=first, seen=seen, is_repeat=True
+            )  # judged long ago: neither kept nor told again
         await captures.put_image(first, upload.data)
     if claim.intent is Intent.NORMAL:
         await captures.put_normal(first, upload.data)
     await news.tell_image(first, shards=settings.shards)
-    return Accepted(receipt=first, seen=seen, is_repeat=is_repeat)
+    return AcceptedImage(receipt=first, seen=seen, is_repeat=is_repeat)
 
 
-def unknown_line(line: str) -> RefusedError:
+def unknown_line(line: str) -> RequestRefusedError:
     """There is no such line (any more)."""
     detail = f"line {line!r} is not known; nothing was done. Register it: PUT /v1/lines/{line} with its product"
-    return RefusedError(Why.UNKNOWN_LINE, detail)
+    return RequestRefusedError(RefusalReason.UNKNOWN_LINE, detail)
 
 
-def forgotten(capture_id: str) -> RefusedError:
+def forgotten(capture_id: str) -> RequestRefusedError:
     """The capture was deleted on purpose."""
     detail = (
         f"this is capture {capture_id}, which was forgotten on demand; nothing was stored. To have the image judged as "
         "another exposure send an Idempotency-Key of its own, or serial and captured_at"
     )
-    return RefusedError(Why.FORGOTTEN, detail)
+    return RequestRefusedError(RefusalReason.FORGOTTEN, detail)
 
 
 def _too_many_races(line: str) -> TransientError:

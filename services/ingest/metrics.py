@@ -23,6 +23,3 @@ SECONDS_TO_ACCEPT: Final = Histogram(
 )
 WAITING: Final = Gauge("siad_ingest_uploads_waiting", "Uploads that wait for their turn.")
 HELD_BYTES: Final = Gauge("siad_ingest_uploads_bytes", "Length of the uploads under way, as declared.")
-EXPIRED: Final = Counter(
-    "siad_ingest_expired_total", "Objects deleted because they had had their time, by kind.", ["line", "kind"]
-)

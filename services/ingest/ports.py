@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from siad.core.documents import LineState
-from siad.core.events import ImageStored
-from siad.core.ids import CaptureId, ImageId
-from siad.core.images import ImageInfo
+from siad.contracts.documents import LineState
+from siad.contracts.events import ImageStored
+from siad.contracts.ids import CaptureId, ImageId
+from siad.vision.images import ImageInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredLine:
     """A line as the store has it, and the tag that a change must match."""
 
     state: LineState
@@ -19,21 +19,21 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ValidatedImage:
     """Bytes that were decoded once, and are an image."""
 
     image_id: ImageId
     info: ImageInfo
 
 
-class Lines(Protocol):
+class LineStore(Protocol):
     """The settings of lines, as the store keeps them."""
 
-    async def read(self, line: str) -> Held | None:
+    async def read(self, line: str) -> StoredLine | None:
         """The newest revision, its end included; None for a line never seen."""
         ...
 
-    async def write(self, wanted: LineState, *, over: Held | None) -> LineState:
+    async def write(self, wanted: LineState, *, over: StoredLine | None) -> LineState:
         """Keep a revision for good, and make it the newest.
 
         Args:
@@ -46,10 +46,10 @@ class Lines(Protocol):
         ...
 
 
-class Captures(Protocol):
+class CaptureStore(Protocol):
     """Images, receipts and normals in the store."""
 
-    def image_uri(self, line: str, received_at: datetime, seen: Seen) -> str:
+    def image_uri(self, line: str, received_at: datetime, seen: ValidatedImage) -> str:
         """Where an image that comes for the first time shall lie."""
         ...
 
@@ -78,10 +78,10 @@ class Captures(Protocol):
         ...
 
 
-class Pixels(Protocol):
+class ImageValidator(Protocol):
     """Somebody who looks at bytes."""
 
-    async def look(self, data: bytes) -> Seen:
+    async def look(self, data: bytes) -> ValidatedImage:
         """Name an image, and decode it once to see that it can be.
 
         Raises:
@@ -90,7 +90,7 @@ class Pixels(Protocol):
         ...
 
 
-class News(Protocol):
+class EventPublisher(Protocol):
     """Tells the other stages. Every call returns once the broker has acknowledged."""
 
     async def tell_line(self, state: LineState) -> None:

@@ -11,17 +11,17 @@ from typing import Final
 
 import structlog
 
-from services.ingest.adapters.retention import StoredStock
 from services.ingest.adapters.store import StoredLines
-from services.ingest.domain import retention
-from services.ingest.domain.retention import MoveMark, Remove, RetentionPolicy, Stock
 from services.ingest.handlers import announce
-from services.ingest.ports import News
-from siad.core.documents import LineState
-from siad.core.errors import CorruptError, MissingError, TransientError
-from siad.core.events import LineChanged
+from services.ingest.ports import EventPublisher
+from siad.contracts.documents import LineState
+from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.events import LineChanged
+from siad.erasure import expiry_plan as retention
+from siad.erasure.expiry_plan import AdvanceExpiry, DeleteObjects, LineInventory, RetentionPolicy
+from siad.erasure.expiry_store import InventoryStore
 from siad.runtime.clock import Clock
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ RETENTION: Final = "ingest-retention/"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LineStanding:
     """How one line stands, and what was said of it."""
 
     state: LineState | None  # by its pointer
@@ -39,13 +39,13 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Announce:
+class AnnounceLine:
     """Tell the other stages how the line stands."""
 
     state: LineState
 
 
-def plan(standing: Standing) -> list[Announce]:
+def plan(standing: LineStanding) -> list[AnnounceLine]:
     """Announce every line once after the start, and later whichever is not told as it stands.
 
     The first round does not trust the topic: two announcements may have crossed, and the older have come last.
@@ -57,13 +57,13 @@ def plan(standing: Standing) -> list[Announce]:
         is_told = standing.told is None or standing.told > revision
     else:
         is_told = standing.told is not None and standing.told >= revision
-    return [] if is_told and standing.is_checked else [Announce(standing.state)]
+    return [] if is_told and standing.is_checked else [AnnounceLine(standing.state)]
 
 
-class LineWorks:
+class LineReconciler:
     """The unit of work is a line."""
 
-    def __init__(self, lines: StoredLines, table: StateTable[LineChanged], news: News) -> None:
+    def __init__(self, lines: StoredLines, table: StateTable[LineChanged], news: EventPublisher) -> None:
         self._lines, self._table, self._news = lines, table, news
         self._checked: set[str] = set()
         self._missing: set[str] | None = None  # lines of the first round; None before it
@@ -76,7 +76,7 @@ class LineWorks:
             self._missing = set(lines)
         return [UNIT + line for line in lines]
 
-    async def observe(self, name: str, /) -> Standing:
+    async def observe(self, name: str, /) -> LineStanding:
         """Pointer against topic."""
         line = name.removeprefix(UNIT)
         told = self._table.lookup(line)
@@ -87,17 +87,17 @@ class LineWorks:
             held = None
         if held is None and self._missing is not None:
             self._missing.discard(line)
-        return Standing(
+        return LineStanding(
             state=held.state if held else None,
             told=told.revision if told else None,
             is_checked=line in self._checked,
         )
 
-    def plan(self, state: Standing, now: datetime, /) -> Sequence[Announce]:  # noqa: ARG002 - nothing is due by time
+    def plan(self, state: LineStanding, now: datetime, /) -> Sequence[AnnounceLine]:  # noqa: ARG002 - nothing is due by time
         """See ``plan``."""
         return plan(state)
 
-    async def act(self, name: str, action: Announce, /) -> None:
+    async def act(self, name: str, action: AnnounceLine, /) -> None:
         """Announce."""
         await announce(action.state, lines=self._lines, news=self._news)
         line = name.removeprefix(UNIT)
@@ -130,11 +130,11 @@ class NoLeases:
         """Nothing to give back."""
 
 
-class RetentionWorks:
+class RetentionReconciler:
     """The unit of work is a line, under a lease: it takes long, and is done once for all replicas."""
 
     def __init__(
-        self, lines: StoredLines, stock: StoredStock, *, policy: RetentionPolicy, nudge: asyncio.Event, clock: Clock
+        self, lines: StoredLines, stock: InventoryStore, *, policy: RetentionPolicy, nudge: asyncio.Event, clock: Clock
     ) -> None:
         self._lines, self._stock, self._policy = lines, stock, policy
         self._nudge, self._clock = nudge, clock
@@ -143,7 +143,7 @@ class RetentionWorks:
         """Every line ever seen."""
         return [RETENTION + line for line in await self._lines.names()]
 
-    async def observe(self, name: str, /) -> Stock:
+    async def observe(self, name: str, /) -> LineInventory:
         """What has had its time.
 
         Raises:
@@ -155,14 +155,14 @@ class RetentionWorks:
             msg = f"nothing of {name} expires until its records are mended: {error!r}"
             raise TransientError(msg) from error
 
-    def plan(self, state: Stock, now: datetime, /) -> Sequence[MoveMark | Remove]:  # noqa: ARG002 - the stock is as of now
+    def plan(self, state: LineInventory, now: datetime, /) -> Sequence[AdvanceExpiry | DeleteObjects]:  # noqa: ARG002 - the stock is as of now
         """See ``domain.retention.plan``."""
         return retention.plan(state, removals_max=self._policy.removals_max)
 
-    async def act(self, name: str, action: MoveMark | Remove, /) -> None:
+    async def act(self, name: str, action: AdvanceExpiry | DeleteObjects, /) -> None:
         """Do it; a repeat deletes what is gone."""
         line = name.removeprefix(RETENTION)
-        if isinstance(action, MoveMark):
+        if isinstance(action, AdvanceExpiry):
             await self._stock.move_mark(line, action)
             return
         await self._stock.remove(line, action)

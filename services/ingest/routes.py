@@ -10,63 +10,70 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 
 from services.ingest import metrics
+from services.ingest.adapters.admission import AdmissionControl
 from services.ingest.adapters.body import declared_bytes, read_body
-from services.ingest.adapters.gate import Gate
 from services.ingest.adapters.store import StoredLines
-from services.ingest.adapters.wire import UPLOAD, UPLOAD_ANSWERS, ImageAnswer, LineAnswer, LineBody, LinesAnswer
-from services.ingest.domain.lines import Conditions, etag_of, is_fresh
-from services.ingest.domain.refusals import RefusedError, Why
+from services.ingest.adapters.wire import (
+    UPLOAD,
+    UPLOAD_ANSWERS,
+    ImageResponse,
+    LineRequest,
+    LineResponse,
+    LinesResponse,
+)
+from services.ingest.domain.lines import Preconditions, etag_of, is_fresh
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from services.ingest.domain.uploads import KEY_MAX, read_claim
-from services.ingest.handlers import Accepted, Upload, on_line_delete, on_line_put, on_upload, unknown_line
-from services.ingest.ports import Captures, News, Pixels
+from services.ingest.handlers import AcceptedImage, Upload, on_line_delete, on_line_put, on_upload, unknown_line
+from services.ingest.ports import CaptureStore, EventPublisher, ImageValidator
 from services.ingest.settings import IngestSettings
-from siad.core.documents import LineState
-from siad.core.errors import CorruptError, MissingError, TransientError
-from siad.core.events import LineChanged
-from siad.core.ids import SLUG
-from siad.core.images import ImageError
+from siad.contracts.documents import LineState
+from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.events import LineChanged
+from siad.contracts.ids import SLUG
 from siad.runtime import metrics as common
 from siad.runtime.clock import Clock
 from siad.runtime.http import problem_response
+from siad.vision.images import ImageError
 
 log = structlog.get_logger()
 
 STAGE: Final = "ingest"
 VIA: Final = "http"  # where the other stages' metrics name a topic
 READS_MAX: Final = 16  # lines read at a time for a list
-STATUS_OF: Final[Mapping[Why, int]] = {
-    Why.UNKNOWN_LINE: 404,
-    Why.PRECONDITION_FAILED: 412,
-    Why.CAPTURE_DIFFERS: 409,
-    Why.CAPTURE_IS_NORMAL: 409,
-    Why.FORGOTTEN: 410,
-    Why.TOO_LARGE: 413,
-    Why.NOT_AN_IMAGE: 415,
-    Why.UNSUPPORTED: 415,
-    Why.UNSUPPORTED_MEDIA_TYPE: 415,
-    Why.TOO_SLOW: 408,
-    Why.CUT_OFF: 400,
+STATUS_OF: Final[Mapping[RefusalReason, int]] = {
+    RefusalReason.UNKNOWN_LINE: 404,
+    RefusalReason.PRECONDITION_FAILED: 412,
+    RefusalReason.CAPTURE_DIFFERS: 409,
+    RefusalReason.CAPTURE_IS_NORMAL: 409,
+    RefusalReason.FORGOTTEN: 410,
+    RefusalReason.TOO_LARGE: 413,
+    RefusalReason.NOT_AN_IMAGE: 415,
+    RefusalReason.UNSUPPORTED: 415,
+    RefusalReason.UNSUPPORTED_MEDIA_TYPE: 415,
+    RefusalReason.TOO_SLOW: 408,
+    RefusalReason.CUT_OFF: 400,
 }  # else 422
 
 LineName = Annotated[str, Path(pattern=f"^{SLUG.pattern}$", description="1 to 63 of a-z, 0-9 and '-'")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class IngestDependencies:
     """What the routes work with."""
 
     settings: IngestSettings
     lines: StoredLines
-    captures: Captures
-    pixels: Pixels
-    news: News
-    gate: Gate
+    captures: CaptureStore
+    pixels: ImageValidator
+    news: EventPublisher
+    gate: AdmissionControl
     clock: Clock
 
 
-def add_routes(app: FastAPI, desk: Desk) -> None:
+def add_routes(app: FastAPI, desk: IngestDependencies) -> None:
     """Give the app of the stage its routes, and its way to say no."""
-    app.add_exception_handler(RefusedError, _on_refused)
+    app.add_exception_handler(RequestRefusedError, _on_refused)
     app.add_exception_handler(PermissionError, _on_store_refusal)
     app.add_exception_handler(MissingError, _on_store_refusal)
     app.add_exception_handler(CorruptError, _on_corrupt)
@@ -78,18 +85,18 @@ def add_routes(app: FastAPI, desk: Desk) -> None:
 def _conditions(
     if_match: Annotated[str | None, Header(description='The ETag of the line that was read: `"3"`')] = None,
     if_none_match: Annotated[str | None, Header(description="`*`: only where there is no such line")] = None,
-) -> Conditions:
-    return Conditions(if_match=if_match, if_none_match=if_none_match)
+) -> Preconditions:
+    return Preconditions(if_match=if_match, if_none_match=if_none_match)
 
 
-Said = Annotated[Conditions, Depends(_conditions)]
+Said = Annotated[Preconditions, Depends(_conditions)]
 
 
-def _line_reads(desk: Desk) -> APIRouter:
+def _line_reads(desk: IngestDependencies) -> APIRouter:
     router = APIRouter(prefix="/v1/lines", tags=["lines"])
 
     @router.get("")
-    async def list_lines() -> LinesAnswer:
+    async def list_lines() -> LinesResponse:
         """Every line, by name."""
         reads = asyncio.Semaphore(READS_MAX)
 
@@ -100,32 +107,32 @@ def _line_reads(desk: Desk) -> APIRouter:
 
         async with _in_time(desk, "the lines were not read"):
             found = await asyncio.gather(*(read(line) for line in await desk.lines.names()))
-        return LinesAnswer(lines=[LineAnswer.of(state.settings) for state in found if state and not state.is_gone])
+        return LinesResponse(lines=[LineResponse.of(state.settings) for state in found if state and not state.is_gone])
 
     @router.get("/{line}", responses={304: {"description": "As the reader has it"}, 404: {"description": "Unknown"}})
-    async def get_line(line: LineName, said: Said, response: Response) -> LineAnswer:
+    async def get_line(line: LineName, said: Said, response: Response) -> LineResponse:
         """One line; ETag names its revision."""
         state = await _require_line(desk, line)
         if is_fresh(said.if_none_match, state):
             response.status_code = 304
             return Response(status_code=304, headers=_etag(state))  # type: ignore[return-value] # as FastAPI allows
         response.headers.update(_etag(state))
-        return LineAnswer.of(state.settings)
+        return LineResponse.of(state.settings)
 
     return router
 
 
-def _line_changes(desk: Desk) -> APIRouter:
+def _line_changes(desk: IngestDependencies) -> APIRouter:
     router = APIRouter(prefix="/v1/lines", tags=["lines"])
 
     @router.put(
         "/{line}",
         responses={
-            201: {"description": "The line is new", "model": LineAnswer},
+            201: {"description": "The line is new", "model": LineResponse},
             412: {"description": "The line is not as If-Match or If-None-Match says; nothing was changed"},
         },
     )
-    async def put_line(line: LineName, body: LineBody, said: Said, response: Response) -> LineAnswer:
+    async def put_line(line: LineName, body: LineRequest, said: Said, response: Response) -> LineResponse:
         """Register a line, or change its settings.
 
         Settings that are left out stay as they are, so a changeover names the new product and nothing else. With
@@ -133,18 +140,18 @@ def _line_changes(desk: Desk) -> APIRouter:
         Images that come after the answer are judged by the new settings. A repeat is harmless.
         """
         if body.line not in (None, line):
-            raise RefusedError(
-                Why.INVALID_LINE, f"the body says line {body.line!r}, the path {line!r}; nothing was done"
+            raise RequestRefusedError(
+                RefusalReason.INVALID_LINE, f"the body says line {body.line!r}, the path {line!r}; nothing was done"
             )
         if body.revision is not None and said.if_match is None:
-            said = Conditions(if_match=f'"{body.revision}"', if_none_match=said.if_none_match)
+            said = Preconditions(if_match=f'"{body.revision}"', if_none_match=said.if_none_match)
         async with _in_time(desk, f"the change of line {line!r} was not stored and acknowledged"):
             changed = await on_line_put(line, body.wish(), said, lines=desk.lines, news=desk.news, clock=desk.clock)
         state = LineState(settings=changed.settings)
         log.info("line_put", line=line, revision=state.settings.revision, product=state.settings.product)
         response.status_code = 201 if changed.is_new else 200
         response.headers.update(_etag(state) | {"Location": f"/v1/lines/{line}"})
-        return LineAnswer.of(state.settings)
+        return LineResponse.of(state.settings)
 
     @router.delete("/{line}", status_code=204, responses={404: {"description": "There never was such a line"}})
     async def delete_line(line: LineName, said: Said) -> None:
@@ -156,7 +163,7 @@ def _line_changes(desk: Desk) -> APIRouter:
     return router
 
 
-def _image_routes(desk: Desk) -> APIRouter:
+def _image_routes(desk: IngestDependencies) -> APIRouter:
     router = APIRouter(prefix="/v1/lines", tags=["images"])
 
     @router.post("/{line}/images", status_code=202, openapi_extra=UPLOAD, responses=UPLOAD_ANSWERS)
@@ -166,7 +173,7 @@ def _image_routes(desk: Desk) -> APIRouter:
         idempotency_key: Annotated[
             str | None, Header(max_length=KEY_MAX, description="One value per exposure; a repeat uses it again")
         ] = None,
-    ) -> ImageAnswer:
+    ) -> ImageResponse:
         """Hand over one image. 202: it is stored, and all stages will hear of it.
 
         A repeat (the same Idempotency-Key; else the same serial and captured_at; else the same bytes) gives the same
@@ -180,7 +187,7 @@ def _image_routes(desk: Desk) -> APIRouter:
     return router
 
 
-async def _take_in(desk: Desk, line: str, request: Request, idempotency_key: str | None) -> ImageAnswer:
+async def _take_in(desk: IngestDependencies, line: str, request: Request, idempotency_key: str | None) -> ImageResponse:
     """Read the body of an upload and hand it to the handler; the line is as it stands before the body comes."""
     settings = (await _require_line(desk, line)).settings
     body = await read_body(request, bytes_max=desk.settings.upload_max_bytes, timeout_s=desk.settings.body_timeout_s)
@@ -210,19 +217,19 @@ async def _take_in(desk: Desk, line: str, request: Request, idempotency_key: str
         is_repeat=accepted.is_repeat,
         seconds=round(seconds, 4),
     )
-    return ImageAnswer.of(receipt, accepted.seen.info, is_repeat=accepted.is_repeat)
+    return ImageResponse.of(receipt, accepted.seen.info, is_repeat=accepted.is_repeat)
 
 
-async def _accept(desk: Desk, upload: Upload, settings: LineChanged) -> Accepted:
+async def _accept(desk: IngestDependencies, upload: Upload, settings: LineChanged) -> AcceptedImage:
     try:
         async with _in_time(desk, "the image was not stored and acknowledged"):
             return await on_upload(upload, settings, pixels=desk.pixels, captures=desk.captures, news=desk.news)
     except ImageError as error:
-        raise RefusedError(Why(error.reason), f"image refused: {error}; nothing was stored") from error
+        raise RequestRefusedError(RefusalReason(error.reason), f"image refused: {error}; nothing was stored") from error
 
 
 @asynccontextmanager
-async def _in_time(desk: Desk, what: str) -> AsyncIterator[None]:
+async def _in_time(desk: IngestDependencies, what: str) -> AsyncIterator[None]:
     """Bound how long a sender waits for store and broker; what was begun may still come to its end."""
     timeout_s = desk.settings.accept_timeout_s
     try:
@@ -233,7 +240,7 @@ async def _in_time(desk: Desk, what: str) -> AsyncIterator[None]:
         raise TransientError(msg) from error
 
 
-async def _require_line(desk: Desk, line: str) -> LineState:
+async def _require_line(desk: IngestDependencies, line: str) -> LineState:
     async with _in_time(desk, f"line {line!r} was not read"):
         held = await desk.lines.read(line)
     if held is None or held.state.is_gone:
@@ -249,7 +256,7 @@ def _counting(line: str) -> Iterator[None]:
     in_flight.inc()
     try:
         yield
-    except RefusedError as error:
+    except RequestRefusedError as error:
         metrics.REFUSED.labels(error.why.value).inc()
         common.FAILED.labels(STAGE, VIA, "refused").inc()
         log.warning("image_refused", line=line, reason=error.why.value, detail=str(error))
@@ -265,7 +272,7 @@ def _counting(line: str) -> Iterator[None]:
 
 
 async def _on_refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, RequestRefusedError)
     return problem_response(STATUS_OF.get(error.why, 422), error.why.value, str(error))
 
 

@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from siad.core.images import PIXELS_MAX
 from siad.runtime.settings import StageSettings
+from siad.vision.images import PIXELS_MAX
 
 
 class IngestSettings(StageSettings):

@@ -11,15 +11,16 @@ import httpx
 import structlog
 
 from services.labeler import handlers, metrics
-from services.labeler.adapters.releases import KnownTeachers, TeacherReleases, TeachersInService
-from services.labeler.adapters.scorer import HttpScorer
-from services.labeler.adapters.store import StoredLines
-from services.labeler.reconcile import Teaching
+from services.labeler.adapters.lines import StoredLines
+from services.labeler.adapters.releases import KnownTeachers, ServingTeachers, TeacherReleases
+from services.labeler.adapters.scorer_client import ScorerClient
+from services.labeler.reconcile import TeacherReconciler
 from services.labeler.routes import make_router
 from services.labeler.settings import LabelerSettings
-from siad.core.errors import TransientError
-from siad.core.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
-from siad.core.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter, retry
+from siad.contracts.errors import TransientError
+from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
+from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter, retry
+from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
@@ -28,12 +29,11 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
-from siad.runtime.consume import Limits, consume, event_route, with_retry
-from siad.runtime.deletions import AsyncDeletions
-from siad.runtime.leases import Leases
+from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
-from siad.runtime.stage import Stage, run_stage
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
+from siad.runtime.store.leases import Leases
+from siad.runtime.worker import StageProcess, run_stage
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ def main() -> None:
     bus, store = BusSettings.load(), StoreSettings.load()
 
     @asynccontextmanager
-    async def open_all(stage: Stage) -> AsyncIterator[None]:
+    async def open_all(stage: StageProcess) -> AsyncIterator[None]:
         opened = partial(asyncio.to_thread, open_blobs, store)
         blobs = await patiently(opened, what="store", stop=stage.stop, clock=stage.clock)
         async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs):
@@ -56,20 +56,20 @@ def main() -> None:
 
 
 @asynccontextmanager
-async def assemble(stage: Stage, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
+async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Fill in the stage; on leaving let connections and threads go."""
     store = AsyncBlobs(blobs)
     limits = httpx.Limits(max_connections=settings.max_in_flight + 8)
     async with httpx.AsyncClient(base_url=str(settings.scorer_url), limits=limits) as client:
-        scorer = HttpScorer(client, timeout_s=settings.handler_timeout_s, fit_timeout_s=settings.fit_timeout_s)
-        works = _Works(stage, settings, bus, store, scorer)
+        scorer = ScorerClient(client, timeout_s=settings.handler_timeout_s, fit_timeout_s=settings.fit_timeout_s)
+        works = _LabelerTasks(stage, settings, bus, store, scorer)
         stage.health.checks |= {
             "bus": bus.probe,
             "store": store.probe,
             "scorer": scorer.probe,
             "teachers": works.teachers.check,
         }
-        stage.app.include_router(make_router(TeachersInService(works.teachers, store)))
+        stage.app.include_router(make_router(ServingTeachers(works.teachers, store)))
         stage.tasks |= {"images": works.label_stream, "teachers": works.follow_teachers, "reconcile": works.reconcile}
         try:
             yield
@@ -77,11 +77,11 @@ async def assemble(stage: Stage, settings: LabelerSettings, *, bus: Bus, blobs: 
             store.close()
 
 
-class _Works:
+class _LabelerTasks:
     """The tasks of the stage, and what they share."""
 
     def __init__(
-        self, stage: Stage, settings: LabelerSettings, bus: Bus, store: AsyncBlobs, scorer: HttpScorer
+        self, stage: StageProcess, settings: LabelerSettings, bus: Bus, store: AsyncBlobs, scorer: ScorerClient
     ) -> None:
         self.stage, self.settings, self.bus, self.store, self.scorer = stage, settings, bus, store, scorer
         self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME)
@@ -119,7 +119,7 @@ class _Works:
         if not await self._make_topics():
             return
         async with self.bus.producer() as producer:
-            works = Teaching(
+            works = TeacherReconciler(
                 lines=StoredLines(self.store),
                 releases=TeacherReleases(self.store, producer),
                 deletions=self.deletions,

@@ -1,8 +1,8 @@
 """What the labeler does with each event it reads."""
 
 from services.labeler.ports import Scorer, Teachers
-from siad.core.events import ImageStored, Intent, PseudoMaskCreated
-from siad.core.ids import WeightsId
+from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated
+from siad.contracts.ids import WeightsId
 
 
 async def on_image_stored(event: ImageStored, *, teachers: Teachers, scorer: Scorer) -> list[PseudoMaskCreated]:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from siad.core.events import ImageStored, Region
-from siad.core.ids import WeightsId
+from siad.contracts.events import ImageStored, Region
+from siad.contracts.ids import WeightsId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class DrawnMask:
     """What a teacher said of one capture; its mask lies in the store."""
 
     mask_uri: str
@@ -23,7 +23,7 @@ class Drawn:
 class Scorer(Protocol):
     """Draws pseudo-masks, elsewhere."""
 
-    async def draw(self, event: ImageStored, *, weights: WeightsId) -> Drawn:
+    async def draw(self, event: ImageStored, *, weights: WeightsId) -> DrawnMask:
         """Have some weights draw the mask of one capture.
 
         Raises:

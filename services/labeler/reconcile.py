@@ -14,22 +14,22 @@ from typing import Final, NamedTuple
 import structlog
 
 from services.labeler import metrics
-from services.labeler.adapters.releases import Made, TeacherReleases
-from services.labeler.adapters.scorer import HttpScorer, RefusedError, ScorerBugError
-from services.labeler.adapters.store import StoredLines
+from services.labeler.adapters.lines import StoredLines
+from services.labeler.adapters.releases import FitRecord, TeacherReleases
+from services.labeler.adapters.scorer_client import FitRefusedError, ScorerBugError, ScorerClient
 from services.labeler.domain.fitting import choose, wanted, was_missed
 from services.labeler.handlers import label
-from siad.core.errors import CorruptError, MissingError, PoisonError, TransientError
-from siad.core.events import ImageStored, PseudoMaskCreated
-from siad.core.fit_settings import FitSettings
-from siad.core.ids import record_key
-from siad.core.topics import PSEUDO_MASK
+from siad.contracts.codec import encode
+from siad.contracts.errors import CorruptError, MissingError, PoisonError, TransientError
+from siad.contracts.events import ImageStored, PseudoMaskCreated
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.ids import record_key
+from siad.contracts.topics import PSEUDO_MASK
+from siad.erasure.deletions import AsyncDeletions
 from siad.runtime import trace
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
-from siad.runtime.codec import encode
-from siad.runtime.deletions import AsyncDeletions
-from siad.runtime.registry import Pointer
+from siad.runtime.store.registry import Pointer
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ UNIT: Final = "labeler"
 ABREAST: Final = 4  # captures of a backfill under way at once, beside the stream
 
 
-class Try(NamedTuple):
+class FitAttempt(NamedTuple):
     """One fit that was asked for."""
 
     normals: int
@@ -45,7 +45,7 @@ class Try(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class TeacherState:
     """One line and product, as the store tells it."""
 
     line: str
@@ -53,23 +53,23 @@ class State:
     normals: int
     settings: FitSettings | None  # how the line wants its teacher; None: the line is gone
     pointer: Pointer | None
-    made: Made | None  # the teacher in service, on no normals where this code can't open it; None: there is none
+    made: FitRecord | None  # the teacher in service, on no normals where this code can't open it; None: there is none
     announced: int  # revision of the pointer that this process has told everybody; 0 for none
-    refused: Try | None  # what this process was last refused
-    tried: Try | None  # what it last had fitted
+    refused: FitAttempt | None  # what this process was last refused
+    tried: FitAttempt | None  # what it last had fitted
     is_backfilled: bool
     must_unlearn: bool = False  # the teacher in service was fitted on a normal that is to be forgotten
 
 
 @dataclass(frozen=True, slots=True)
-class Announce:
+class AnnounceTeacher:
     """Tell where the teacher's pointer stands: it moved, or this process has just started."""
 
     pointer: Pointer
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class FitTeacher:
     """Fit a teacher on the normals that there are, and let it serve."""
 
     normals: int
@@ -78,30 +78,30 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Backfill:
+class BackfillLine:
     """Label what came before the first teacher."""
 
     pointer: Pointer
 
 
-Action = Announce | Fit | Backfill
+Action = AnnounceTeacher | FitTeacher | BackfillLine
 
 
-def plan(state: State) -> list[Action]:
+def plan(state: TeacherState) -> list[Action]:
     """Say what is to be done for one line and product."""
     actions: list[Action] = []
     if state.pointer is not None and state.pointer.revision > state.announced:
-        actions.append(Announce(state.pointer))
+        actions.append(AnnounceTeacher(state.pointer))
     if state.settings is None:
         return actions
     if state.pointer is not None and not state.is_backfilled:
-        actions.append(Backfill(state.pointer))
-    elif _is_fit_due(state, Try(state.normals, state.settings)):
-        actions.append(Fit(state.normals, state.settings, state.pointer))
+        actions.append(BackfillLine(state.pointer))
+    elif _is_fit_due(state, FitAttempt(state.normals, state.settings)):
+        actions.append(FitTeacher(state.normals, state.settings, state.pointer))
     return actions
 
 
-def _is_fit_due(state: State, now: Try) -> bool:
+def _is_fit_due(state: TeacherState, now: FitAttempt) -> bool:
     """A step, or settings, that this process has not tried: where a normal can't be read, a teacher stays short."""
     step = wanted(now.normals)
     if not step or state.refused == now:
@@ -117,27 +117,27 @@ def _is_fit_due(state: State, now: Try) -> bool:
 
 
 @dataclass(slots=True, kw_only=True)
-class Teaching:
+class TeacherReconciler:
     """The labeler's works for ``siad.runtime.reconcile``."""
 
     lines: StoredLines
     releases: TeacherReleases
-    scorer: HttpScorer
+    scorer: ScorerClient
     deletions: AsyncDeletions
     producer: Producer
     nudge: asyncio.Event  # set when an action makes another one possible
     backfill_max: int
     clock: Clock = SYSTEM_CLOCK
     _announced: dict[str, int] = field(default_factory=dict)
-    _refused: dict[str, Try] = field(default_factory=dict)
-    _tried: dict[str, Try] = field(default_factory=dict)
+    _refused: dict[str, FitAttempt] = field(default_factory=dict)
+    _tried: dict[str, FitAttempt] = field(default_factory=dict)
     _labelled: dict[str, set[str]] = field(default_factory=dict)  # of backfills under way; saves work, is not the truth
 
     async def names(self) -> list[str]:
         """Every line and product that has a normal."""
         return [f"{UNIT}/{line}/{product}" for line, product in await self.lines.with_normals()]
 
-    async def observe(self, name: str) -> State:
+    async def observe(self, name: str) -> TeacherState:
         """Read one line and product.
 
         Raises:
@@ -150,12 +150,12 @@ class Teaching:
             msg = f"{line}/{product} can't be planned: {error}"
             raise TransientError(msg) from error
 
-    async def _observe(self, name: str, line: str, product: str) -> State:
+    async def _observe(self, name: str, line: str, product: str) -> TeacherState:
         pointer = await self.releases.pointer(line, product)
         normals = await self.lines.count_normals(line, product)
         metrics.NORMALS.labels(line, product).set(normals)
         made = await self.releases.made(pointer) if pointer else None
-        return State(
+        return TeacherState(
             line=line,
             product=product,
             normals=normals,
@@ -169,12 +169,12 @@ class Teaching:
             must_unlearn=made is not None and pointer is not None and await self._must_unlearn(pointer, made),
         )
 
-    async def _must_unlearn(self, pointer: Pointer, made: Made) -> bool:
+    async def _must_unlearn(self, pointer: Pointer, made: FitRecord) -> bool:
         """Whether a normal of the teacher in service is forgotten, by itself or with all that the line had sent."""
         forgotten = await self.deletions.known(pointer.line)
         return any(forgotten.covers(capture, pointer.released_at) for capture in made.captures)
 
-    def plan(self, state: State, _: datetime) -> Sequence[Action]:
+    def plan(self, state: TeacherState, _: datetime) -> Sequence[Action]:
         """Say what is to be done."""
         return plan(state)
 
@@ -182,11 +182,11 @@ class Teaching:
         """Do it; another process that does the same gets ConflictError, here or there."""
         _, line, product = name.split("/")
         match action:
-            case Announce(pointer):
+            case AnnounceTeacher(pointer):
                 await self._announce(name, pointer)
-            case Fit():
+            case FitTeacher():
                 await self._fit(name, line, product, action)
-            case Backfill(pointer):
+            case BackfillLine(pointer):
                 await self._backfill(name, line, product, pointer)
         self.nudge.set()
 
@@ -194,7 +194,7 @@ class Teaching:
         await self.releases.announce(pointer)
         self._announced[name] = pointer.revision
 
-    async def _fit(self, name: str, line: str, product: str, action: Fit) -> None:
+    async def _fit(self, name: str, line: str, product: str, action: FitTeacher) -> None:
         forgotten = await self.deletions.look(line)
         normals = choose(
             normal
@@ -205,12 +205,12 @@ class Teaching:
         started_s = self.clock.monotonic()
         try:
             weights = await self.scorer.fit(line, product, normals=normals, settings=action.settings)
-        except RefusedError as error:
-            self._refused[name] = Try(action.normals, action.settings)
+        except FitRefusedError as error:
+            self._refused[name] = FitAttempt(action.normals, action.settings)
             metrics.FITS.labels(line, "refused").inc()
             log.error("fit_refused", line=line, product=product, normals=len(normals), reason=str(error))
             return
-        self._tried[name] = Try(action.normals, action.settings)
+        self._tried[name] = FitAttempt(action.normals, action.settings)
         if action.expected is not None and action.expected.weights == weights:
             metrics.FITS.labels(line, "unchanged").inc()
             log.warning("fit_changed_nothing", line=line, product=product, normals=len(normals), weights=weights)
@@ -267,7 +267,7 @@ class Teaching:
                 log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
             else:
                 key = record_key(capture.line, capture.capture_id, shards)
-                span = trace.CURRENT.get() or trace.Span.root()
+                span = trace.CURRENT.get() or trace.TraceSpan.root()
                 messages = [Message(topic=PSEUDO_MASK.name, key=key, value=encode(event)) for event in events]
                 await self.producer.publish([trace.stamped(message, span.child()) for message in messages])
                 metrics.BACKFILLED.labels(capture.line).inc(len(messages))

@@ -5,10 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.labeler.adapters.releases import TeachersInService
+from services.labeler.adapters.releases import ServingTeachers
 
 
-def make_router(teachers: TeachersInService) -> APIRouter:
+def make_router(teachers: ServingTeachers) -> APIRouter:
     """Build the routes of the labeler."""
     router = APIRouter()
 

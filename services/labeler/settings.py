@@ -1,4 +1,4 @@
-"""Every knob of the labeler and of its scorer. One class, read once, in ``app.py`` and in ``serve_app.py``."""
+"""Every knob of the labeler and of its scorer. One class, read once, in ``app.py`` and in ``scorer/__main__.py``."""
 
 from pydantic import AnyHttpUrl, Field
 from pydantic_settings import SettingsConfigDict

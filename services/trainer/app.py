@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from services.trainer import handlers, metrics
-from services.trainer.adapters.job import LocalJobs
+from services.trainer.adapters.job_process import LocalJobs
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.lines import StoredLines
 from services.trainer.adapters.releases import RegistryReleases
@@ -17,24 +17,24 @@ from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.judge import JudgePolicy
 from services.trainer.domain.schedule import SchedulePolicy
 from services.trainer.domain.training_set import FreezePolicy
-from services.trainer.ports import Jobs
-from services.trainer.reconcile import Policies, Training
+from services.trainer.ports import JobRunner
+from services.trainer.reconcile import SegmenterReconciler, TrainerPolicies
 from services.trainer.settings import TrainerSettings
-from siad.core.errors import TransientError
-from siad.core.events import PseudoMaskCreated
-from siad.core.topics import PSEUDO_MASK, SEGMENTER, dead_letter, retry
+from siad.contracts.codec import decode
+from siad.contracts.errors import TransientError
+from siad.contracts.events import PseudoMaskCreated
+from siad.contracts.topics import PSEUDO_MASK, SEGMENTER, dead_letter, retry
+from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.bus.settings import BusSettings
-from siad.runtime.codec import decode
-from siad.runtime.consume import Batch, BatchRoute, Limits, consume, with_retry
-from siad.runtime.deletions import AsyncDeletions
-from siad.runtime.leases import Leases
+from siad.runtime.consumer import Batch, BatchRoute, Limits, consume, with_retry
 from siad.runtime.reconcile import reconcile
-from siad.runtime.stage import Stage, run_stage
+from siad.runtime.store.leases import Leases
+from siad.runtime.worker import StageProcess, run_stage
 
 NAME = "trainer"
 
@@ -48,7 +48,7 @@ def main() -> None:
     bus, store = BusSettings.load(), StoreSettings.load()
 
     @asynccontextmanager
-    async def open_all(stage: Stage) -> AsyncIterator[None]:
+    async def open_all(stage: StageProcess) -> AsyncIterator[None]:
         jobs = LocalJobs(limit_s=settings.job_limit_s)
         opened = partial(asyncio.to_thread, open_blobs, store)
         blobs = await patiently(opened, what="store", stop=stage.stop, clock=stage.clock)
@@ -60,11 +60,11 @@ def main() -> None:
 
 @asynccontextmanager
 async def assemble(
-    stage: Stage, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: Jobs
+    stage: StageProcess, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: JobRunner
 ) -> AsyncIterator[None]:
     """Fill in the stage; on leaving let the store's threads go."""
     store = AsyncBlobs(blobs)
-    works = _Works(stage, settings, bus, store, jobs)
+    works = _TrainerTasks(stage, settings, bus, store, jobs)
     stage.health.checks |= {"bus": bus.probe, "store": store.probe}
     stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}
     try:
@@ -73,10 +73,12 @@ async def assemble(
         store.close()
 
 
-class _Works:
+class _TrainerTasks:
     """The tasks of the stage, and what they share."""
 
-    def __init__(self, stage: Stage, settings: TrainerSettings, bus: Bus, store: AsyncBlobs, jobs: Jobs) -> None:
+    def __init__(
+        self, stage: StageProcess, settings: TrainerSettings, bus: Bus, store: AsyncBlobs, jobs: JobRunner
+    ) -> None:
         self.stage, self.settings, self.bus, self.store, self.jobs = stage, settings, bus, store, jobs
         self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.ledger = ParquetLedger(store)
@@ -112,7 +114,7 @@ class _Works:
         holder = f"{socket.gethostname()}-{os.getpid()}"
         nudge = asyncio.Event()
         async with self.bus.producer() as producer:
-            works = Training(
+            works = SegmenterReconciler(
                 ledger=self.ledger,
                 training_sets=StoredTrainingSets(self.store),
                 runs=StoredRuns(self.store),
@@ -153,9 +155,9 @@ def _sift(record: Record) -> PseudoMaskCreated:
     return decode(PseudoMaskCreated, record.value)
 
 
-def policies_of(settings: TrainerSettings) -> Policies:
+def policies_of(settings: TrainerSettings) -> TrainerPolicies:
     """The rules that the settings ask for."""
-    return Policies(
+    return TrainerPolicies(
         schedule=SchedulePolicy(
             captures_min=settings.captures_min,
             normals_min=settings.normals_min,

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 from services.trainer.domain.ledger import row_of
-from services.trainer.ports import Deletions, Ledger
-from siad.core.events import PseudoMaskCreated
-from siad.core.keys import ledger_key
+from services.trainer.ports import DeletionReader, MaskLedger
+from siad.contracts.events import PseudoMaskCreated
+from siad.contracts.keys import ledger_key
 from siad.runtime.bus.port import Message
-from siad.runtime.consume.routes import Batch
+from siad.runtime.consumer.routes import Batch
 
 
 async def on_pseudo_masks(
-    batch: Batch[PseudoMaskCreated], *, ledger: Ledger, deletions: Deletions
+    batch: Batch[PseudoMaskCreated], *, ledger: MaskLedger, deletions: DeletionReader
 ) -> Sequence[Message]:
     """Write a batch down: one file for each line and product in it. Nothing is emitted.
 
@@ -27,6 +27,6 @@ async def on_pseudo_masks(
         rows = [row_of(event) for _, event in taken if not forgotten.covers(event.capture_id, event.received_at)]
         if not rows:
             continue
-        key = ledger_key(line, product, batch.place.topic, batch.place.partition, taken[0][0], taken[-1][0])
+        key = ledger_key(line, product, *batch.topic_partition, taken[0][0], taken[-1][0])
         await ledger.write(key, rows)
     return []

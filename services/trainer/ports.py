@@ -6,24 +6,24 @@ from datetime import datetime
 from typing import Protocol
 
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
-from services.trainer.domain.records import Judgement, Spec
+from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.schedule import RunState
-from services.trainer.domain.training_set import Normal, TrainingSet
-from siad.core.deletion import Forgotten
-from siad.core.events import LineChanged, WeightsKind
-from siad.core.manifest import Manifest
-from siad.runtime.registry import Pointer
+from services.trainer.domain.training_set import NormalCapture, TrainingSet
+from siad.contracts.deletion import DeletionIndex
+from siad.contracts.events import LineChanged, WeightsKind
+from siad.contracts.manifest import Manifest
+from siad.runtime.store.registry import Pointer
 
 
-class Deletions(Protocol):
+class DeletionReader(Protocol):
     """What is to be forgotten."""
 
-    async def look(self, line: str) -> Forgotten:
+    async def look(self, line: str) -> DeletionIndex:
         """All of a line, now."""
         ...
 
 
-class Ledger(Protocol):
+class MaskLedger(Protocol):
     """Where pseudo-masks are written down."""
 
     async def write(self, key: str, rows: Sequence[LedgerRow]) -> None:
@@ -39,7 +39,7 @@ class Ledger(Protocol):
         ...
 
 
-class TrainingSets(Protocol):
+class TrainingSetStore(Protocol):
     """Where frozen training sets lie."""
 
     async def put(self, line: str, product: str, chosen: TrainingSet) -> None:
@@ -51,14 +51,14 @@ class TrainingSets(Protocol):
         ...
 
 
-class Runs(Protocol):
+class RunStore(Protocol):
     """Where runs are written down. Records are write-once: a second is refused by ConflictError."""
 
     async def read(self, line: str, product: str) -> list[RunState]:
         """Every run of a line and product, oldest first."""
         ...
 
-    async def put_spec(self, spec: Spec) -> None:
+    async def put_spec(self, spec: RunSpec) -> None:
         """Write what a run is to do."""
         ...
 
@@ -66,12 +66,12 @@ class Runs(Protocol):
         """Write that a run's job is about to start for the ``number``-th time."""
         ...
 
-    async def put_judgement(self, judgement: Judgement) -> None:
+    async def put_judgement(self, judgement: CandidateJudgement) -> None:
         """Write what was decided."""
         ...
 
 
-class Jobs(Protocol):
+class JobRunner(Protocol):
     """Where training jobs run."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
@@ -83,7 +83,7 @@ class Jobs(Protocol):
         ...
 
 
-class Releases(Protocol):
+class ReleaseStore(Protocol):
     """Which weights serve, and the way to change that."""
 
     async def teachers(self) -> list[Pointer]:
@@ -115,10 +115,10 @@ class Releases(Protocol):
         ...
 
 
-class Lines(Protocol):
+class LineReader(Protocol):
     """What is known of a line beside its captures."""
 
-    async def normals(self, line: str, product: str) -> list[Normal]:
+    async def normals(self, line: str, product: str) -> list[NormalCapture]:
         """Captures known to be good."""
         ...
 

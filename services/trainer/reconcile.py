@@ -14,16 +14,16 @@ import structlog
 from services.trainer import metrics
 from services.trainer.domain.judge import JudgePolicy, fail, judge
 from services.trainer.domain.ledger import LedgerFile, fresh_captures, rows_of
-from services.trainer.domain.records import Judgement, Report, Spec, run_name
+from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec, run_name
 from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, may_start
 from services.trainer.domain.size import SizePolicy
-from services.trainer.domain.training_set import FreezePolicy, Normal, TooFew, freeze
-from services.trainer.ports import Jobs, Ledger, Lines, Releases, Runs, TrainingSets
-from siad.core.errors import CorruptError, MissingError, TransientError
-from siad.core.events import LineChanged, SegmenterStatus, WeightsKind
-from siad.core.manifest import Manifest
+from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, freeze
+from services.trainer.ports import JobRunner, LineReader, MaskLedger, ReleaseStore, RunStore, TrainingSetStore
+from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.events import LineChanged, SegmenterStatus, WeightsKind
+from siad.contracts.manifest import Manifest
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
-from siad.runtime.registry import Pointer
+from siad.runtime.store.registry import Pointer
 
 log = structlog.get_logger()
 
@@ -32,13 +32,13 @@ _EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class SegmenterState:
     """One line and product, as the store tells it."""
 
     line: str
     product: str
     files: tuple[LedgerFile, ...]
-    normals: tuple[Normal, ...]
+    normals: tuple[NormalCapture, ...]
     runs: tuple[RunState, ...]  # oldest first
     teacher: Pointer
     segmenter: Pointer | None
@@ -47,14 +47,14 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Announce:
+class AnnounceSegmenter:
     """Tell where the segmenter's pointer stands: it moved, or this process has just started."""
 
     pointer: Pointer
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class ReleaseCandidate:
     """Let an accepted candidate serve."""
 
     weights: str
@@ -70,48 +70,48 @@ class RunJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class JudgeCandidate:
     """Decide about a candidate."""
 
-    spec: Spec
-    report: Report
+    spec: RunSpec
+    report: RunReport
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class AbandonRun:
     """Write off a run whose job keeps falling."""
 
-    spec: Spec
+    spec: RunSpec
     attempts: int
 
 
 @dataclass(frozen=True, slots=True)
-class Freeze:
+class FreezeTrainingSet:
     """Freeze a training set and open a run on it."""
 
-    state: State = field(repr=False)
+    state: SegmenterState = field(repr=False)
     number: int
     settings: LineChanged
 
 
-Action = Announce | Release | RunJob | Judge | GiveUp | Freeze
+Action = AnnounceSegmenter | ReleaseCandidate | RunJob | JudgeCandidate | AbandonRun | FreezeTrainingSet
 
 
-def plan(state: State, now: datetime, *, policy: SchedulePolicy) -> list[Action]:
+def plan(state: SegmenterState, now: datetime, *, policy: SchedulePolicy) -> list[Action]:
     """Say what is to be done for one line and product."""
     actions: list[Action] = []
     if state.segmenter is not None and state.segmenter.revision > state.announced:
-        actions.append(Announce(state.segmenter))
+        actions.append(AnnounceSegmenter(state.segmenter))
     last = state.runs[-1] if state.runs else None
     if last is not None and last.candidate and not _was_released(last.candidate, state.segmenter):
-        return [*actions, Release(last.candidate, state.segmenter)]
+        return [*actions, ReleaseCandidate(last.candidate, state.segmenter)]
     if last is not None and last.is_open:
         return [*actions, *_push(last, now, policy)]
     if state.settings is None:
         return actions
     fresh = fresh_captures(state.files, since=last.spec.ledger_until_at if last else None)
     if is_due(fresh=fresh, normals=len(state.normals), last=last, now=now, policy=policy):
-        actions.append(Freeze(state, len(state.runs) + 1, state.settings))
+        actions.append(FreezeTrainingSet(state, len(state.runs) + 1, state.settings))
     return actions
 
 
@@ -122,16 +122,16 @@ def _was_released(weights: str, pointer: Pointer | None) -> bool:
 
 def _push(run: RunState, now: datetime, policy: SchedulePolicy) -> list[Action]:
     if run.report is not None:
-        return [Judge(run.spec, run.report)]
+        return [JudgeCandidate(run.spec, run.report)]
     if not may_start(run, now=now, policy=policy):
         return []
     if run.attempts >= policy.attempts_max:
-        return [GiveUp(run.spec, run.attempts)]
+        return [AbandonRun(run.spec, run.attempts)]
     return [RunJob(run.spec.run, run.attempts + 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policies:
+class TrainerPolicies:
     """Every rule that the trainer decides by."""
 
     schedule: SchedulePolicy
@@ -143,16 +143,16 @@ class Policies:
 
 
 @dataclass(slots=True, kw_only=True)
-class Training:
+class SegmenterReconciler:
     """The trainer's works for ``siad.runtime.reconcile``."""
 
-    ledger: Ledger
-    training_sets: TrainingSets
-    runs: Runs
-    jobs: Jobs
-    releases: Releases
-    lines: Lines
-    policies: Policies
+    ledger: MaskLedger
+    training_sets: TrainingSetStore
+    runs: RunStore
+    jobs: JobRunner
+    releases: ReleaseStore
+    lines: LineReader
+    policies: TrainerPolicies
     nudge: asyncio.Event  # set when an action makes another one possible
     clock: Clock = SYSTEM_CLOCK
     _announced: dict[str, int] = field(default_factory=dict)
@@ -163,7 +163,7 @@ class Training:
         """Every line and product that has a teacher."""
         return [f"{UNIT}/{teacher.line}/{teacher.product}" for teacher in await self.releases.teachers()]
 
-    async def observe(self, name: str) -> State:
+    async def observe(self, name: str) -> SegmenterState:
         """Read one line and product.
 
         Raises:
@@ -175,14 +175,14 @@ class Training:
             msg = f"{name} is put off until its records are mended: {error}"
             raise TransientError(msg) from error
 
-    async def _observe(self, name: str) -> State:
+    async def _observe(self, name: str) -> SegmenterState:
         _, line, product = name.split("/")
         teacher = await self.releases.pointer(WeightsKind.TEACHER, line, product)
         assert teacher is not None, f"{name} was listed with a teacher; pointers are never taken away"
         if name not in self._listed:
             await self.training_sets.list_members(line, product)
             self._listed.add(name)
-        state = State(
+        state = SegmenterState(
             line=line,
             product=product,
             files=tuple(await self.ledger.read(line, product)),
@@ -197,7 +197,7 @@ class Training:
         metrics.NEW_CAPTURES.labels(line, product).set(fresh_captures(state.files, since=since))
         return state
 
-    def plan(self, state: State, now: datetime) -> list[Action]:
+    def plan(self, state: SegmenterState, now: datetime) -> list[Action]:
         """Say what is to be done."""
         return plan(state, now, policy=self.policies.schedule)
 
@@ -205,30 +205,30 @@ class Training:
         """Do it; another process that does the same gets ConflictError, here or there."""
         _, line, product = name.split("/")
         match action:
-            case Announce(pointer):
+            case AnnounceSegmenter(pointer):
                 await self.releases.announce(pointer)
                 self._announced[name] = pointer.revision
-            case Release(weights, expected):
+            case ReleaseCandidate(weights, expected):
                 await self._release(line, product, weights, expected)
             case RunJob(run, attempt):
                 await self._run_job(line, run, attempt)
-            case Judge(spec, report):
+            case JudgeCandidate(spec, report):
                 await self._close(spec, judge(spec, report, policy=self.policies.judge, now=self.clock.now()))
-            case GiveUp(spec, attempts):
+            case AbandonRun(spec, attempts):
                 await self._close(spec, fail(spec, attempts=attempts, now=self.clock.now()))
-            case Freeze():
+            case FreezeTrainingSet():
                 await self._freeze(name, action)
-        if not isinstance(action, Freeze):
+        if not isinstance(action, FreezeTrainingSet):
             self.nudge.set()
 
-    async def _freeze(self, name: str, action: Freeze) -> None:
+    async def _freeze(self, name: str, action: FreezeTrainingSet) -> None:
         state = action.state
         teachers = (state.teacher.weights, *state.teacher.history)
         teacher = await self._teacher(state)
         odd = {*teacher.left_out, *teacher.doubted}  # nobody is sure of these any more
         normals = [one for one in state.normals if one.capture_id not in odd]
         chosen = freeze(rows_of(state.files), normals, teachers=teachers, policy=self.policies.freeze)
-        if isinstance(chosen, TooFew):
+        if isinstance(chosen, TooFewCaptures):
             self._wait(name, chosen.reason)
             return
         if state.runs and state.runs[-1].spec.training_set == chosen.digest:
@@ -239,7 +239,7 @@ class Training:
         now = state.segmenter
         serving = now.weights if now is not None and now.status is SegmenterStatus.SERVING else ""
         side_px = self.policies.size.side_px(teacher.input_px)
-        spec = Spec(
+        spec = RunSpec(
             run=run_name(state.line, state.product, action.number),
             line=state.line,
             product=state.product,
@@ -264,7 +264,7 @@ class Training:
             metrics.JOB_STARTS.labels(line).inc()
             await self.jobs.run(run)
 
-    async def _close(self, spec: Spec, judgement: Judgement) -> None:
+    async def _close(self, spec: RunSpec, judgement: CandidateJudgement) -> None:
         await self.runs.put_judgement(judgement)
         seconds = (judgement.judged_at - spec.frozen_at).total_seconds()
         metrics.RUNS.labels(spec.line, judgement.outcome.value).inc()
@@ -278,7 +278,7 @@ class Training:
             seconds=round(seconds, 1),
         )
 
-    async def _teacher(self, state: State) -> Manifest:
+    async def _teacher(self, state: SegmenterState) -> Manifest:
         try:
             return await self.releases.manifest(state.teacher)
         except (MissingError, CorruptError) as error:

@@ -30,7 +30,7 @@ _STEM_CHANNELS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class BackboneStage:
     """A run of equal blocks."""
 
     kernel: int
@@ -41,12 +41,12 @@ class Stage:
 
 
 _STAGES: Final = (
-    Stage(kernel=3, stride=1, expansion=1, channels=16, repeats=1),
-    Stage(kernel=3, stride=2, expansion=6, channels=24, repeats=2),
-    Stage(kernel=5, stride=2, expansion=6, channels=40, repeats=2),
-    Stage(kernel=3, stride=2, expansion=6, channels=80, repeats=3),
-    Stage(kernel=5, stride=1, expansion=6, channels=112, repeats=3),
-    Stage(kernel=5, stride=2, expansion=6, channels=192, repeats=4),
+    BackboneStage(kernel=3, stride=1, expansion=1, channels=16, repeats=1),
+    BackboneStage(kernel=3, stride=2, expansion=6, channels=24, repeats=2),
+    BackboneStage(kernel=5, stride=2, expansion=6, channels=40, repeats=2),
+    BackboneStage(kernel=3, stride=2, expansion=6, channels=80, repeats=3),
+    BackboneStage(kernel=5, stride=1, expansion=6, channels=112, repeats=3),
+    BackboneStage(kernel=5, stride=2, expansion=6, channels=192, repeats=4),
 )
 _SCALES: Final[Mapping[str, tuple[float, float]]] = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
 

@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from siad.core.errors import CorruptError
-from siad.core.images import DECODER_VERSION, Image
-from siad.core.manifest import Manifest, Part, part_of
-from siad.core.preprocess import PREPROCESS_VERSION, preprocess
+from siad.contracts.errors import CorruptError
+from siad.contracts.manifest import BundlePart, Manifest, part_of
 from siad.models.detector import Detector
-from siad.models.examine import Examiner
+from siad.models.predictor import Predictor
+from siad.vision.images import DECODER_VERSION, Image
+from siad.vision.preprocess import PREPROCESS_VERSION, preprocess
 
 METHODS: Final[Mapping[str, str]] = {
     "feature-memory": "siad.models.teachers.feature_memory",
@@ -44,7 +44,7 @@ class GoldenError(ValueError):
     """The model does not give the outputs that it gave when it was made: it must not serve."""
 
 
-class UnusableError(ValueError):
+class UnusableWeightsError(ValueError):
     """This code can't open the bundle: it is of another method, decoder or preprocessing."""
 
 
@@ -56,7 +56,7 @@ class Bundle:
     parts: Mapping[str, bytes]  # by name, as the manifest lists them
 
 
-def describe_parts(parts: Mapping[str, bytes]) -> tuple[Part, ...]:
+def describe_parts(parts: Mapping[str, bytes]) -> tuple[BundlePart, ...]:
     """What a manifest says of its files, sorted by name."""
     return tuple(part_of(name, parts[name]) for name in sorted(parts))
 
@@ -106,7 +106,7 @@ def golden_part(detector: Detector, crops: Sequence[NDArray[np.uint8]]) -> bytes
     return pack({"crops": crops_GHWC, "maps": _answer(detector, crops_GHWC)})
 
 
-def open_bundle(manifest: Manifest, parts: Mapping[str, bytes]) -> Examiner:
+def open_bundle(manifest: Manifest, parts: Mapping[str, bytes]) -> Predictor:
     """Make a bundle ready to serve, and hold it against its golden outputs.
 
     Args:
@@ -120,21 +120,21 @@ def open_bundle(manifest: Manifest, parts: Mapping[str, bytes]) -> Examiner:
     """
     if manifest.method not in METHODS:
         msg = f"weights {manifest.weights[:12]} are of method {manifest.method!r}; this code knows {', '.join(METHODS)}"
-        raise UnusableError(msg)
+        raise UnusableWeightsError(msg)
     found = (manifest.decoder_version, manifest.preprocess_version)
     if found != (DECODER_VERSION, PREPROCESS_VERSION):
         known = (DECODER_VERSION, PREPROCESS_VERSION)
         msg = (
             f"weights {manifest.weights[:12]} want decoder and preprocessing {found}; this code has {known}: refit them"
         )
-        raise UnusableError(msg)
+        raise UnusableWeightsError(msg)
     missing = sorted({part.name for part in manifest.parts} - parts.keys())
     if missing:
         msg = f"weights {manifest.weights[:12]} lack the parts {', '.join(missing)}"
         raise CorruptError(msg)
     detector: Detector = importlib.import_module(METHODS[manifest.method]).load(manifest, parts)
     _check_golden(manifest, detector, parts[GOLDEN])
-    return Examiner(manifest, detector)
+    return Predictor(manifest, detector)
 
 
 def _check_golden(manifest: Manifest, detector: Detector, data: bytes) -> None:

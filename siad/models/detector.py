@@ -15,7 +15,7 @@ class Detector(Protocol):
         """Score every place of every image.
 
         Args:
-            images_BCHW: float32, as ``siad.core.preprocess`` makes them; H and W multiples of 32.
+            images_BCHW: float32, as ``siad.vision.preprocess`` makes them; H and W multiples of 32.
 
         Returns:
             float32 [B, h, w], raw scores, finite, unsmoothed; h and w may be any even part of H and W.
@@ -24,7 +24,7 @@ class Detector(Protocol):
 
 
 @runtime_checkable
-class ManyViews(Protocol):
+class MultiViewDetector(Protocol):
     """A detector whose score is the mean of several views; where they differ, nobody knows."""
 
     def views(self, images_BCHW: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class ManyViews(Protocol):
 
 
 @runtime_checkable
-class SeesWhole(Protocol):
+class WholeImageDetector(Protocol):
     """A detector that is handed an input whole, however large, and keeps its memory bounded by itself."""
 
     sees_whole: bool

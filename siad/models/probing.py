@@ -1,9 +1,10 @@
 """What a way of fitting is worth on a line nobody has labelled: probed on normals that the fit has not seen.
 
 The normals are dealt into folds. Each fold in turn is held out; a teacher is fitted on the rest, judges the held-out
-normals as they are, and judges them again with defects made on them (``siad.core.probes``). How well it tells the two
-apart, and how well its map finds the places, ranks ways of fitting against each other. It is no forecast of what the
-line will show: defects that people made are easier, or harder, than those that the process makes.
+normals as they are, and judges them again with defects made on them (``siad.vision.synthetic_defects``). How well it
+tells the two apart, and how well its map finds the places, ranks ways of fitting against each other.
+It is no forecast of what the line will show: defects that people made are easier, or harder, than those that the
+process makes.
 
 Sources: cross-validation as in Stone 1974; the area under the ROC curve and average precision by scikit-learn.
 """
@@ -18,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from siad.core.images import Image
-from siad.core.probes import KINDS, make_probe
-from siad.core.scores import image_auroc
-from siad.models.examine import Examiner
+from siad.models.predictor import Predictor
+from siad.vision.images import Image
+from siad.vision.scores import image_auroc
+from siad.vision.synthetic_defects import KINDS, make_probe
 
 FOLDS: Final = 3
 MAP_PX: Final = 128  # side of the square that maps and masks are compared at: which of two is better shows there too
 
-Fit = Callable[[Sequence[Image], Sequence[str]], Examiner]  # images and their names -> a teacher
+Fit = Callable[[Sequence[Image], Sequence[str]], Predictor]  # images and their names -> a teacher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class ProbeEstimate:
     """What probes say of one way of fitting."""
 
     image_auroc: float  # 0..1, probed against as they are
@@ -48,7 +49,7 @@ class Estimate:
 
 
 @dataclass(slots=True)
-class _Answers:
+class _FoldScores:
     """What the teachers of all folds said, each score in units of its own teacher: thresholds differ by fold."""
 
     good: list[float]
@@ -57,7 +58,7 @@ class _Answers:
     masks: dict[str, list[NDArray[np.bool_]]]
 
 
-def estimate(images: Sequence[Image], fit: Fit, *, folds: int = FOLDS, seed: int = 0) -> Estimate:
+def estimate(images: Sequence[Image], fit: Fit, *, folds: int = FOLDS, seed: int = 0) -> ProbeEstimate:
     """Probe one way of fitting.
 
     The same seed makes the same probes for every way of fitting, so two estimates differ by the ways alone.
@@ -77,7 +78,7 @@ def estimate(images: Sequence[Image], fit: Fit, *, folds: int = FOLDS, seed: int
         raise ValueError(msg)
     folds = min(folds, count)
     deal = np.random.default_rng(seed).permutation(count)
-    answers = _Answers([], {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS})
+    answers = _FoldScores([], {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS})
     fit_s, score_s, scored = 0.0, 0.0, 0
     for fold in range(folds):
         held_out = set(deal[fold::folds].tolist())
@@ -91,7 +92,7 @@ def estimate(images: Sequence[Image], fit: Fit, *, folds: int = FOLDS, seed: int
             score_s += time.perf_counter() - began_s
             scored += 1 + len(KINDS)
     every = [score for scores in answers.probed.values() for score in scores]
-    return Estimate(
+    return ProbeEstimate(
         image_auroc=image_auroc([*answers.good, *every], [False] * len(answers.good) + [True] * len(every)),
         pixel_ap=float(np.mean([_pixel_ap(answers.maps[kind], answers.masks[kind]) for kind in KINDS])),
         recall=_share_over(every),
@@ -102,7 +103,7 @@ def estimate(images: Sequence[Image], fit: Fit, *, folds: int = FOLDS, seed: int
     )
 
 
-def _probe(examiner: Examiner, image_HWC: Image, rng: np.random.Generator, answers: _Answers) -> None:
+def _probe(examiner: Predictor, image_HWC: Image, rng: np.random.Generator, answers: _FoldScores) -> None:
     manifest = examiner.manifest
     probes = [make_probe(image_HWC, kind, rng) for kind in KINDS]
     as_it_is, *probed = examiner.maps([image_HWC, *(probe.image_HWC for probe in probes)])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siad.core.manifest import Manifest
+from siad.contracts.manifest import Manifest
 from siad.models.backbone import (
     FEATURES,
     STRIDES,
@@ -28,7 +28,7 @@ from siad.models.backbone import (
     pretrained_backbone,
     stage_channels,
 )
-from siad.models.bundle import UnusableError, pack, unpack
+from siad.models.bundle import UnusableWeightsError, pack, unpack
 
 METHOD: Final = "unet"
 BACKBONE: Final = "backbone.safetensors"
@@ -39,7 +39,7 @@ _GROUPS: Final = 8
 _PRIOR: Final = -2.0  # logit of a defect before anything is learned: most places are good
 
 
-class Decoder(nn.Module):
+class SegmenterDecoder(nn.Module):
     """From the encoder's levels, finest first, to one logit a place of the finest."""
 
     def __init__(self, variant: Variant) -> None:
@@ -74,7 +74,7 @@ class Segmenter(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone.eval().requires_grad_(requires_grad=False)
-        self.decoder = Decoder(backbone.variant)
+        self.decoder = SegmenterDecoder(backbone.variant)
 
     def encode(self, images_BCHW: Tensor) -> list[Tensor]:
         """The levels that the decoder looks at; they never change, so training computes them once an image."""
@@ -121,7 +121,7 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Segmenter:
         segmenter.decoder.load_state_dict(decoder)
     except RuntimeError as error:
         msg = f"weights {manifest.weights[:12]} hold another network than this code builds: {error}"
-        raise UnusableError(msg) from error
+        raise UnusableWeightsError(msg) from error
     return segmenter.eval()
 
 

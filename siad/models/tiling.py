@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siad.core.preprocess import STRIDE_PX
-from siad.core.tiles import Tile, plan_tiles, stitch
 from siad.models.backbone import STRIDES, Backbone
-from siad.models.detector import Detector, ManyViews, SeesWhole
+from siad.models.detector import Detector, MultiViewDetector, WholeImageDetector
+from siad.vision.preprocess import STRIDE_PX
+from siad.vision.tiles import Tile, plan_tiles, stitch
 
 TILE_PX: Final = 1024  # of the input; a tile of so many squared takes 0.6 GB in the widest stage of the backbone
 OVERLAP_PX: Final = 128  # what a place of the deepest stage used mostly looks at
@@ -36,13 +36,13 @@ def views_of(detector: Detector, images_BCHW: Tensor) -> Tensor:
 
     Args:
         detector: asked tile by tile where the images are large, unless it ``sees_whole``.
-        images_BCHW: float32, as ``siad.core.preprocess`` makes them.
+        images_BCHW: float32, as ``siad.vision.preprocess`` makes them.
 
     Returns:
         float32 [B, V, h, w] as the detector gives them; [B, V, H, W] where they were stitched.
     """
     height, width = images_BCHW.shape[2:]
-    if not is_tiled(height, width) or isinstance(detector, SeesWhole):
+    if not is_tiled(height, width) or isinstance(detector, WholeImageDetector):
         return _views(detector, images_BCHW)
     tiles = _tiles(height, width, OVERLAP_PX)
     pieces = [_views(detector, images_BCHW[:, :, *tile.box].contiguous()).numpy() for tile in tiles]
@@ -99,7 +99,7 @@ def _middle(begin: int, end: int) -> int:
 
 
 def _views(detector: Detector, images_BCHW: Tensor) -> Tensor:
-    if isinstance(detector, ManyViews):
+    if isinstance(detector, MultiViewDetector):
         return detector.views(images_BCHW).transpose(0, 1).float().cpu()
     return detector.score(images_BCHW)[:, None].float().cpu()
 

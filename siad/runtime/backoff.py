@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from siad.core.errors import TransientError
+from siad.contracts.errors import TransientError
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 log = structlog.get_logger()

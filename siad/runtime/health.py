@@ -7,7 +7,7 @@ Ready: every check that the stage brought along returns without an error.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from siad.core.errors import TransientError
+from siad.contracts.errors import TransientError
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.metrics import PAUSED
 

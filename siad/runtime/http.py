@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from siad.core.errors import TransientError
+from siad.contracts.errors import TransientError
 from siad.runtime import metrics, trace
 from siad.runtime.health import Health
 

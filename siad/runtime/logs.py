@@ -46,7 +46,7 @@ def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = N
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
-    handler.addFilter(OnceInAWhile())
+    handler.addFilter(RepeatFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -54,7 +54,7 @@ def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = N
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-class OnceInAWhile(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets a repeating library say the same thing once in ``REPEAT_S``, and how often it was said meanwhile."""
 
     def __init__(self) -> None:

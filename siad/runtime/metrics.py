@@ -9,7 +9,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from siad.runtime.bus.port import Place
+from siad.runtime.bus.port import TopicPartition
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -65,7 +65,7 @@ BOOKS: Final = Gauge(
 )
 
 
-def forget_lag(stage: str, place: Place) -> None:
+def forget_lag(stage: str, place: TopicPartition) -> None:
     """Drop the lag of a partition that moved away: its new owner tells it."""
     with contextlib.suppress(KeyError):  # it was never told
         LAG.remove(stage, place.topic, str(place.partition))

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from siad.core.errors import ConflictError, TransientError
+from siad.contracts.errors import ConflictError, TransientError
 from siad.runtime import metrics, trace
 from siad.runtime.backoff import Backoff
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -28,7 +28,7 @@ TICK_S = 0.2  # how soon a nudge, a stop or a spent backoff is noticed
 BACKOFF = Backoff(schedule_s=(0.5, 2.0, 8.0, 30.0))
 
 
-class Works(Protocol[S, A]):
+class Reconciler(Protocol[S, A]):
     """What a stage's ``reconcile.py`` brings along."""
 
     async def names(self) -> Sequence[str]:
@@ -48,7 +48,7 @@ class Works(Protocol[S, A]):
         ...
 
 
-class Leases(Protocol):
+class LeasePort(Protocol):
     """Who works on what; blocking."""
 
     def acquire(self, name: str, ttl_s: float, /) -> Any | None:
@@ -65,10 +65,10 @@ class Leases(Protocol):
 
 
 async def reconcile(
-    works: Works[Any, Any],
+    works: Reconciler[Any, Any],
     *,
     stage: str,
-    leases: Leases,
+    leases: LeasePort,
     stop: asyncio.Event,
     nudge: asyncio.Event | None = None,
     every_s: float = 10.0,
@@ -113,7 +113,7 @@ async def reconcile(
 
 
 class _Rounds(Generic[S, A]):
-    def __init__(self, works: Works[S, A], *, stage: str, leases: Leases, lease_s: float, clock: Clock) -> None:
+    def __init__(self, works: Reconciler[S, A], *, stage: str, leases: LeasePort, lease_s: float, clock: Clock) -> None:
         self._works, self._stage, self._leases = works, stage, leases
         self._lease_s, self._clock = lease_s, clock
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -149,7 +149,7 @@ class _Rounds(Generic[S, A]):
             task.cancel()
 
     async def _one(self, name: str) -> None:
-        span = trace.Span.root()
+        span = trace.TraceSpan.root()
         trace.CURRENT.set(span)
         structlog.contextvars.bind_contextvars(traceparent=span.traceparent, unit=name)
         try:

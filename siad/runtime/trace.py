@@ -17,7 +17,7 @@ _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TraceSpan:
     """One step of one trace."""
 
     trace_id: str  # hex, 32 characters, not all zero
@@ -29,7 +29,7 @@ class Span:
         """Begin a trace."""
         return cls(secrets.token_hex(16), secrets.token_hex(8))
 
-    def child(self) -> "Span":
+    def child(self) -> "TraceSpan":
         """The next step of the same trace."""
         return replace(self, span_id=secrets.token_hex(8))
 
@@ -39,10 +39,10 @@ class Span:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
-CURRENT: Final[ContextVar[Span | None]] = ContextVar("siad_span", default=None)  # of the task at hand
+CURRENT: Final[ContextVar[TraceSpan | None]] = ContextVar("siad_span", default=None)  # of the task at hand
 
 
-def parse(traceparent: str) -> Span | None:
+def parse(traceparent: str) -> TraceSpan | None:
     """Read a header; None where it is none, as the standard asks: a bad one is dropped, never an error."""
     match = _FORM.fullmatch(traceparent.strip())
     if match is None:
@@ -50,23 +50,23 @@ def parse(traceparent: str) -> Span | None:
     version, trace_id, span_id, flags, more = match.groups()
     if version == "ff" or (version == "00" and more) or not trace_id.strip("0") or not span_id.strip("0"):
         return None
-    return Span(trace_id, span_id, flags)
+    return TraceSpan(trace_id, span_id, flags)
 
 
-def follow(headers: Iterable[tuple[str, bytes]]) -> Span:
+def follow(headers: Iterable[tuple[str, bytes]]) -> TraceSpan:
     """The next step of the trace that ``headers`` carry; a new trace where they carry none."""
     for name, value in headers:
         if name.lower() == HEADER and (span := parse(value.decode("ascii", "replace"))) is not None:
             return span.child()
-    return Span.root()
+    return TraceSpan.root()
 
 
-def headers_of(span: Span) -> Headers:
+def headers_of(span: TraceSpan) -> Headers:
     """What to send along."""
     return ((HEADER, span.traceparent.encode()),)
 
 
-def stamped(message: Message, span: Span) -> Message:
+def stamped(message: Message, span: TraceSpan) -> Message:
     """The message with its trace; one that carries a trace already is left alone."""
     if any(name.lower() == HEADER for name, _ in message.headers):
         return message

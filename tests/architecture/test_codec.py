@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from siad.core import events
-from siad.core.errors import PoisonError
-from siad.core.events import (
+from siad.contracts import events
+from siad.contracts.codec import MESSAGES, decode, encode
+from siad.contracts.errors import PoisonError
+from siad.contracts.events import (
     POINTS_MAX,
     REGIONS_MAX,
     DeadLetter,
@@ -28,9 +29,8 @@ from siad.core.events import (
     VerdictGiven,
     WeightsKind,
 )
-from siad.core.ids import CaptureId, ImageId, WeightsId
+from siad.contracts.ids import CaptureId, ImageId, WeightsId
 from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, MESSAGE_BYTES_MAX
-from siad.runtime.codec import MESSAGES, decode, encode
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123_456, tzinfo=UTC)

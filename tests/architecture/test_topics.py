@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from siad.core.topics import STAGES, TOPICS, Topic, dead_letter
+from siad.contracts.topics import STAGES, TOPICS, Topic, dead_letter
 
 STAND = {stage: place for place, stage in enumerate(STAGES)}
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from siad.apps.local.weed import WeedNode
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.weed import WeedNode
 from tests.fixtures.store import settings_of
 
 

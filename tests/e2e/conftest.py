@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from siad.core.topics import TOPICS
+from siad.apps.local.child import free_ports
+from siad.apps.local.ray_node import RayNode
+from siad.apps.local.weed import WeedNode
+from siad.contracts.topics import TOPICS
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
-from siad.runtime.child import free_ports
-from siad.runtime.ray_node import RayNode
-from siad.runtime.weed import WeedNode
 from tests.e2e.harness import Plant, StageProcess, wait_for
 from tests.e2e.line import Camera, Watch, watching
 from tests.fixtures.kafka import BUSES, OwnBus, own_bus, quick_settings
@@ -80,7 +80,7 @@ def describe(folder: Path, env: dict[str, str]) -> Plant:
     plant.add_process(
         StageProcess(
             name="scorer",
-            module="services.labeler.serve_app",
+            module="services.labeler.scorer",
             env={**env, **scorer_env},
             port=scorer_port,
             log=folder / "scorer.log",

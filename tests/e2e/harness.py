@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from siad.runtime.child import die_with_parent, free_ports
+from siad.apps.local.child import die_with_parent, free_ports
 
 READY_S = 120.0  # importing torch takes ten seconds on a busy machine
 STOP_S = 20.0
@@ -52,7 +52,7 @@ class StageProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call; siad.runtime.child does the same
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call; siad.apps.local.child does the same
             )
         self.starts += 1
 

@@ -12,14 +12,14 @@ import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from siad.core.errors import TransientError
-from siad.core.events import DeadLetter, PseudoMaskCreated, VerdictGiven
-from siad.core.topics import PSEUDO_MASK, VERDICT, dead_letter
-from siad.runtime.bus.embedded_file import Opening, open_file
-from siad.runtime.bus.embedded_log import commits_of, spans
+from siad.contracts.codec import decode
+from siad.contracts.errors import TransientError
+from siad.contracts.events import DeadLetter, PseudoMaskCreated, VerdictGiven
+from siad.contracts.topics import PSEUDO_MASK, VERDICT, dead_letter
+from siad.runtime.bus.embedded.file import ConnectionOptions, open_file
+from siad.runtime.bus.embedded.log import commits_of, spans
 from siad.runtime.bus.port import Bus, Consumer
 from siad.runtime.bus.settings import EMBEDDED, path_of
-from siad.runtime.codec import decode
 from tests.e2e.harness import wait_for
 from tests.synthetic import PRODUCT, part_image, png
 
@@ -109,10 +109,10 @@ class Watch:
             except TransientError:
                 continue
             for record in records:
-                self.arrived_s[record.place.topic] = time.monotonic()
-                if record.place.topic == VERDICT.name:
+                self.arrived_s[record.topic_partition.topic] = time.monotonic()
+                if record.topic_partition.topic == VERDICT.name:
                     self.verdicts.append(decode(VerdictGiven, record.value))
-                elif record.place.topic == PSEUDO_MASK.name:
+                elif record.topic_partition.topic == PSEUDO_MASK.name:
                     self.pseudo_masks.append(decode(PseudoMaskCreated, record.value))
                 else:
                     self.dead_letters.append(decode(DeadLetter, record.value))
@@ -152,7 +152,7 @@ async def lag_of(bootstrap: str, group: str, topic: str) -> int:
 
 def lag_in_file(path: Path, group: str, topic: str) -> int:
     """The same, out of the embedded bus's file."""
-    connection = open_file(Opening(path, busy_s=10.0))
+    connection = open_file(ConnectionOptions(path, busy_s=10.0))
     commits = commits_of(connection, group)
     found = spans(connection, [topic])
     connection.close()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from siad.core.events import Decision, VerdictGiven
-from siad.core.ids import sha256_hex
-from siad.core.topics import IMAGE
+from siad.contracts.events import Decision, VerdictGiven
+from siad.contracts.ids import sha256_hex
+from siad.contracts.topics import IMAGE
 from tests.e2e.conftest import Loop
 from tests.e2e.line import until_no_lag
 

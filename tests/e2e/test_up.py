@@ -22,7 +22,7 @@ async def siad(*args: str, env: dict[str, str] | None = None) -> tuple[int, str]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "siad.cli",
+        "siad.apps.cli",
         *args,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -54,7 +54,7 @@ async def up(data: Path, bus: str) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "siad.cli",
+            "siad.apps.cli",
             "up",
             "--data",
             str(data),

@@ -17,23 +17,23 @@ from pydantic import AnyHttpUrl
 from services.inference import app as inference
 from services.inference.settings import InferenceSettings
 from services.labeler import app as labeler
-from services.labeler.adapters.scorer import DRAW_FAILED, IMAGE_REFUSED, ScorerBugError
+from services.labeler.adapters.scorer_client import DRAW_FAILED, IMAGE_REFUSED, ScorerBugError
 from services.labeler.settings import LabelerSettings
 from services.trainer import app as trainer
 from services.trainer.settings import TrainerSettings
-from siad.cli.letters import read_whole
-from siad.core.errors import CorruptError, MissingError
-from siad.core.events import ImageStored, LineChanged, PseudoMaskCreated, Region
-from siad.core.ids import WeightsId, image_id_of
-from siad.core.images import ImageError, decode_image
-from siad.core.topics import LINE, Topic
+from siad.apps.local.child import free_ports
+from siad.audit.dead_letters import read_whole
+from siad.contracts.codec import encode
+from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.events import ImageStored, LineChanged, PseudoMaskCreated, Region
+from siad.contracts.ids import WeightsId, image_id_of
+from siad.contracts.topics import LINE, Topic
 from siad.runtime.blobs.port import Blob, Blobs, get_verified
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.port import Bus, Message, Record
-from siad.runtime.child import free_ports
-from siad.runtime.codec import encode
 from siad.runtime.settings import StageSettings
-from siad.runtime.stage import Assemble, Stage, serve
+from siad.runtime.worker import Assemble, StageProcess, serve
+from siad.vision.images import ImageError, decode_image
 from tests.synthetic import bundle, part_image, png, release, settings, store_capture
 
 PLACE, TRAP = "line-1/0", "trap"
@@ -184,7 +184,7 @@ class Plant:
     bus: Bus
     blobs: S3Blobs
     falls: dict[str, int] = field(default_factory=dict)
-    stages: dict[str, Stage] = field(default_factory=dict)
+    stages: dict[str, StageProcess] = field(default_factory=dict)
     is_closing: bool = False
 
     async def begin(self, topics: list[Topic]) -> None:
@@ -222,7 +222,7 @@ class Plant:
         """Start again what falls."""
         own, put_together = self._make(name, scorer_port)
         while not self.is_closing:
-            stage = self.stages[name] = Stage(name, own)
+            stage = self.stages[name] = StageProcess(name, own)
             try:
                 await serve(stage, put_together)
             except (ZeroDivisionError, ScorerBugError):
@@ -240,7 +240,9 @@ class Plant:
         return polls, partial(_swap, inference.assemble, polls, ports)
 
 
-def _swap(assemble: Any, own: StageSettings, ports: dict[str, Any], stage: Stage) -> AbstractAsyncContextManager[None]:
+def _swap(
+    assemble: Any, own: StageSettings, ports: dict[str, Any], stage: StageProcess
+) -> AbstractAsyncContextManager[None]:
     made: AbstractAsyncContextManager[None] = assemble(stage, own, **ports)
     return made
 

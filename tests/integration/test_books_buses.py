@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from siad.core.books import LineReport
-from siad.core.topics import IMAGE, VERDICT
+from siad.audit.keeper import LETTERS, LedgerKeeper, LedgerPolicy, read_books
+from siad.audit.ledger import LineReport
+from siad.contracts.codec import encode
+from siad.contracts.topics import IMAGE, VERDICT
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.books import LETTERS, BooksKeeper, BooksPolicy, read_books
-from siad.runtime.bus.embedded import EmbeddedBus
+from siad.runtime.bus.embedded.bus import EmbeddedBus
 from siad.runtime.bus.port import Bus
-from siad.runtime.codec import encode
 from tests.fixtures.kafka import BUSES, quick_settings
-from tests.unit.core.test_books import image, letter, verdict
-from tests.unit.runtime.test_books_keeper import send
+from tests.unit.audit.test_keeper import send
+from tests.unit.audit.test_ledger import image, letter, verdict
 
 EVER_S = 1e9  # the captures of these tests are years old by the clock
-QUICK = BooksPolicy(write_every_s=0.05, idle_write_s=0.5, lease_s=2.0, poll_s=0.05, window_s=EVER_S)
+QUICK = LedgerPolicy(write_every_s=0.05, idle_write_s=0.5, lease_s=2.0, poll_s=0.05, window_s=EVER_S)
 
 
 @pytest.fixture(params=BUSES)
@@ -33,8 +33,8 @@ async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Bus:
     return found
 
 
-def keeper(bus: Bus, store: AsyncBlobs) -> BooksKeeper:
-    return BooksKeeper(bus, store, missing_after_s=lambda _: 60.0, policy=QUICK)
+def keeper(bus: Bus, store: AsyncBlobs) -> LedgerKeeper:
+    return LedgerKeeper(bus, store, missing_after_s=lambda _: 60.0, policy=QUICK)
 
 
 async def page(store: AsyncBlobs, line: str) -> LineReport | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from siad.core.topics import Topic
-from siad.runtime.bus.kafka import KafkaBus
+from siad.contracts.topics import Topic
+from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.open import open_bus
-from siad.runtime.bus.port import Bus, Message, Place, Record
-from siad.runtime.consume import Limits, consume
+from siad.runtime.bus.port import Bus, Message, Record, TopicPartition
+from siad.runtime.consumer import Limits, consume
 from siad.runtime.health import Health
 from siad.runtime.testing.world import text_of
 from tests.fixtures.kafka import BUSES, own_bus, quick_settings
@@ -65,9 +65,9 @@ class Run:
 
 def assert_in_order(records: Sequence[Record]) -> None:
     """First answers of each key stand in the order of their records."""
-    by_place: dict[tuple[Place, bytes], list[int]] = {}
+    by_place: dict[tuple[TopicPartition, bytes], list[int]] = {}
     for record in records:
-        by_place.setdefault((record.place, record.key), []).append(int(text_of(record).removeprefix("t")))
+        by_place.setdefault((record.topic_partition, record.key), []).append(int(text_of(record).removeprefix("t")))
     for numbers in by_place.values():
         firsts = list(dict.fromkeys(numbers))
         assert firsts == sorted(firsts)

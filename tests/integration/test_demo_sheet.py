@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import pytest
 
-from siad.cli.demo.cells import Cell
-from siad.cli.demo.report import Judged
-from siad.cli.demo.run import LINE, PRODUCT
-from siad.cli.demo.sheet import write_sheet
+from siad.apps.lab.demo.cells import Cell
+from siad.apps.lab.demo.report import ModelVerdict
+from siad.apps.lab.demo.run import LINE, PRODUCT
+from siad.apps.lab.demo.sheet import write_sheet
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.registry import Registry
+from siad.runtime.store.registry import Registry
 from tests.synthetic import bundle, part_image, png
 
 
@@ -31,7 +31,7 @@ def cell(folder: Path, seed: int, probability: float) -> Cell:
 
 def test_what_the_weights_said_of_sure_cells_is_drawn(store: tuple[MemoryBlobs, str], tmp_path: Path) -> None:
     blobs, weights = store
-    said = Judged(score=0.0, is_defect=False, weights=weights)
+    said = ModelVerdict(score=0.0, is_defect=False, weights=weights)
     judged = {
         "a": (cell(tmp_path, 1, 1.0), said),
         "b": (cell(tmp_path, 2, 0.0), said),

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from siad.cli.__main__ import app
-from siad.cli.evaluate.folder import read_folder
-from siad.cli.evaluate.run import draw_normals
+from siad.apps.cli.__main__ import app
+from siad.apps.lab.evaluate.folder import read_folder
+from siad.apps.lab.evaluate.run import draw_normals
 from tests.synthetic import part_image
 
 KEYS = {

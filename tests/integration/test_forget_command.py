@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from siad.cli import forget
-from siad.core import keys
+from siad.apps.cli import forget
+from siad.contracts import keys
 from siad.runtime.blobs.s3 import S3Blobs
 from tests import synthetic
 from tests.integration.test_forget_store import LINE, add, left

@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.ingest.adapters.retention import StoredStock
-from services.ingest.domain.retention import MoveMark, Remove, RetentionPolicy, plan
-from siad.core import keys
-from siad.core.documents import LineState, write_line, write_receipt
-from siad.core.events import ImageStored, Intent, LineChanged
-from siad.core.ids import CaptureId, image_id_of
+from siad.contracts import keys
+from siad.contracts.documents import LineState, write_line, write_receipt
+from siad.contracts.events import ImageStored, Intent, LineChanged
+from siad.contracts.ids import CaptureId, image_id_of
+from siad.erasure.capture import erase, find_serial, survey
+from siad.erasure.deletions import Deletions
+from siad.erasure.expiry_plan import AdvanceExpiry, DeleteObjects, RetentionPolicy, plan
+from siad.erasure.expiry_store import InventoryStore
+from siad.erasure.line import erase_line, survey_line
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.deletions import Deletions
-from siad.runtime.forget import erase, find_serial, survey
-from siad.runtime.forget_line import erase_line, survey_line
 
 NOW = datetime.now(UTC)
 LINE = "l"
@@ -84,14 +84,14 @@ async def test_what_has_had_its_time_goes_and_normals_stay(s3_blobs: S3Blobs) ->
     for number in range(5):
         add(s3_blobs, number, is_normal=number == 2)
     store = AsyncBlobs(s3_blobs)
-    stock = StoredStock(store, POLICY)
+    stock = InventoryStore(store, POLICY)
     removed = 0
     while actions := plan(await stock.look(LINE, NOW + timedelta(days=100)), removals_max=4):
         for action in actions:
-            if isinstance(action, MoveMark):
+            if isinstance(action, AdvanceExpiry):
                 await stock.move_mark(LINE, action)
             else:
-                assert isinstance(action, Remove)
+                assert isinstance(action, DeleteObjects)
                 await stock.remove(LINE, action)
                 removed += len(action.keys)
     store.close()

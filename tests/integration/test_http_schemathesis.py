@@ -31,14 +31,14 @@ from services.ingest.app import assemble as assemble_ingest
 from services.ingest.settings import IngestSettings
 from services.labeler.app import assemble as assemble_labeler
 from services.labeler.settings import LabelerSettings
-from services.trainer.adapters.job import LocalJobs
+from services.trainer.adapters.job_process import LocalJobs
 from services.trainer.app import assemble as assemble_trainer
 from services.trainer.settings import TrainerSettings
-from siad.core.topics import TOPICS
+from siad.contracts.topics import TOPICS
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.settings import StageSettings
-from siad.runtime.stage import Stage, serve
+from siad.runtime.worker import StageProcess, serve
 
 START_S = 30.0
 CHECKS: list[Any] = [
@@ -47,7 +47,7 @@ CHECKS: list[Any] = [
     response_schema_conformance,
     response_headers_conformance,
 ]
-Assemble = Callable[[Stage], AbstractAsyncContextManager[None]]
+Assemble = Callable[[StageProcess], AbstractAsyncContextManager[None]]
 bounded = settings(
     max_examples=20,
     derandomize=True,
@@ -60,7 +60,7 @@ bounded = settings(
 @contextmanager
 def running(name: str, stage_settings: StageSettings, assemble: Assemble) -> Iterator[BaseSchema]:
     """A stage in a thread with a loop of its own, and its description."""
-    stage, loops = Stage(name, stage_settings), list[asyncio.AbstractEventLoop]()
+    stage, loops = StageProcess(name, stage_settings), list[asyncio.AbstractEventLoop]()
 
     async def run() -> None:
         loops.append(asyncio.get_running_loop())
@@ -76,7 +76,7 @@ def running(name: str, stage_settings: StageSettings, assemble: Assemble) -> Ite
         assert not thread.is_alive()
 
 
-def _url(stage: Stage) -> str:
+def _url(stage: StageProcess) -> str:
     for _ in range(int(START_S / 0.02)):
         if stage.port is not None:
             return f"http://127.0.0.1:{stage.port}"

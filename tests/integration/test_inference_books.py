@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from siad.core.deletion import Deletion
-from siad.core.events import ImageStored, Intent
-from siad.core.keys import deletion_key
-from siad.core.topics import VERDICT, dead_letter
+from siad.contracts.deletion import CaptureDeletion
+from siad.contracts.events import ImageStored, Intent
+from siad.contracts.keys import deletion_key
+from siad.contracts.topics import VERDICT, dead_letter
 from siad.v1 import events_pb2
 from tests.integration.test_inference_stage import T1, TOPICS, Plant
 from tests.synthetic import image_message, part_image, png, store_capture
@@ -93,7 +93,7 @@ def stored(plant: Plant) -> ImageStored:
 
 
 def forget(plant: Plant, event: ImageStored, *, bytes_too: bool = False) -> None:
-    record = Deletion.of(event, at=datetime(2026, 1, 2, tzinfo=UTC))
+    record = CaptureDeletion.of(event, at=datetime(2026, 1, 2, tzinfo=UTC))
     plant.blobs.put(deletion_key(event.line, event.capture_id), record.to_json())
     if bytes_too:
         plant.blobs.delete(plant.blobs.key_of(event.image_uri))

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from siad.core.events import Decision, SegmenterReleased, TeacherReleased, VerdictGiven, WeightsKind
-from siad.core.ids import CaptureId
-from siad.core.keys import part_key
-from siad.core.topics import LINE, SEGMENTER, TEACHER, TOPICS, VERDICT
+from siad.contracts.codec import decode, encode
+from siad.contracts.events import Decision, SegmenterReleased, TeacherReleased, VerdictGiven, WeightsKind
+from siad.contracts.ids import CaptureId
+from siad.contracts.keys import part_key
+from siad.contracts.topics import LINE, SEGMENTER, TEACHER, TOPICS, VERDICT
 from siad.models.bundle import Bundle
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Message, Producer
-from siad.runtime.codec import decode, encode
 from tests import synthetic
 from tests.e2e.harness import Plant, StageProcess
 from tests.fixtures.kafka import BUSES, OwnBus, own_bus, quick_settings
@@ -52,8 +52,8 @@ class Stream:
             await self.producer.publish([image_message(event)])
             await asyncio.sleep(pause_s)
 
-    async def release(self, made: Bundle) -> None:
-        pointer = await asyncio.to_thread(synthetic.release, self.blobs, made)
+    async def release(self, place: Bundle) -> None:
+        pointer = await asyncio.to_thread(synthetic.release, self.blobs, place)
         kind = TeacherReleased if pointer.kind is WeightsKind.TEACHER else SegmenterReleased
         status = {} if pointer.kind is WeightsKind.TEACHER else {"status": pointer.status}
         event = kind(

@@ -13,8 +13,9 @@ import pytest
 
 from services.inference.app import assemble
 from services.inference.settings import InferenceSettings
-from siad.core.documents import LineState, write_line
-from siad.core.events import (
+from siad.contracts.codec import decode, encode
+from siad.contracts.documents import LineState, write_line
+from siad.contracts.events import (
     Decision,
     Intent,
     SegmenterReleased,
@@ -23,16 +24,15 @@ from siad.core.events import (
     VerdictGiven,
     WeightsKind,
 )
-from siad.core.keys import part_key
-from siad.core.masks import decode_mask
-from siad.core.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
+from siad.contracts.keys import part_key
+from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
 from siad.models.bundle import Bundle
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
-from siad.runtime.codec import decode, encode
-from siad.runtime.registry import Pointer
-from siad.runtime.stage import Stage, serve
+from siad.runtime.store.registry import Pointer
+from siad.runtime.worker import StageProcess, serve
+from siad.vision.masks import decode_mask
 from tests import synthetic
 from tests.synthetic import bundle, image_message, part_image, png, store_capture
 
@@ -59,8 +59,8 @@ class Plant:
         settings = synthetic.settings(**changes)
         await self.send(Message(topic=LINE.name, key=settings.line, value=encode(settings)))
 
-    async def release(self, made: Bundle, *, status: SegmenterStatus = SegmenterStatus.SERVING) -> None:
-        await self.tell(synthetic.release(self.blobs, made, status=status))
+    async def release(self, place: Bundle, *, status: SegmenterStatus = SegmenterStatus.SERVING) -> None:
+        await self.tell(synthetic.release(self.blobs, place, status=status))
 
     async def tell(self, pointer: Pointer) -> None:
         told: dict[str, Any] = {
@@ -102,9 +102,9 @@ class Plant:
                 await asyncio.sleep(0.02)
 
     @asynccontextmanager
-    async def running(self, **changes: Any) -> AsyncIterator[Stage]:
+    async def running(self, **changes: Any) -> AsyncIterator[StageProcess]:
         settings = InferenceSettings(**{"http_port": 0, "poll_s": 0.2, "drain_s": 2.0, **changes})
-        stage = Stage("inference", settings)
+        stage = StageProcess("inference", settings)
         serving = asyncio.create_task(
             serve(stage, lambda stage: assemble(stage, settings, bus=self.bus, blobs=self.blobs))
         )

@@ -13,16 +13,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from siad.cli.client import IngestClient
-from siad.cli.line import line_app
-from siad.cli.send import send
-from siad.core.documents import read_line, read_receipt
-from siad.core.events import ImageStored, Intent, LineChanged
-from siad.core.topics import IMAGE, LINE
+from siad.apps.cli.line import line_app
+from siad.apps.cli.send import send
+from siad.apps.client import IngestClient
+from siad.apps.local.weed import WeedNode
+from siad.contracts.codec import decode
+from siad.contracts.documents import read_line, read_receipt
+from siad.contracts.events import ImageStored, Intent, LineChanged
+from siad.contracts.topics import IMAGE, LINE
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
-from siad.runtime.codec import decode
-from siad.runtime.weed import WeedNode
 from tests.e2e.harness import Plant, StageProcess
 from tests.fixtures.kafka import BUSES, OwnBus, own_bus, quick_settings
 from tests.fixtures.store import settings_of

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from siad.core.topics import Topic
-from siad.runtime.bus.kafka import KafkaBus
+from siad.contracts.topics import Topic
+from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.port import Message
 from tests.fixtures.kafka import quick_settings, require_kafka
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.kafka
 @contextmanager
 def kafka_command(data: Path) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
     """The running command, its address, and the process of its node."""
-    args = [sys.executable, "-m", "siad.cli", "kafka", "--json", "--data", str(data)]
+    args = [sys.executable, "-m", "siad.apps.cli", "kafka", "--json", "--data", str(data)]
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
         assert command.stdout is not None
         try:
@@ -69,7 +69,7 @@ async def test_it_carries_on_with_its_data_and_takes_its_node_along(tmp_path: Pa
 
 
 def test_it_says_in_plain_words_what_is_missing(tmp_path: Path) -> None:
-    args = [sys.executable, "-m", "siad.cli", "kafka", "--data", str(tmp_path)]
+    args = [sys.executable, "-m", "siad.apps.cli", "kafka", "--data", str(tmp_path)]
     done = subprocess.run(args, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stdout == ""

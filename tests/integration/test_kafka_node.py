@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from siad.runtime.kafka import jars, node
-from siad.runtime.kafka.jars import VERSION, find_jars, why_unavailable
-from siad.runtime.kafka.node import KafkaNode, render_settings
+from siad.apps.local.kafka import jars, node
+from siad.apps.local.kafka.jars import VERSION, find_jars, why_unavailable
+from siad.apps.local.kafka.node import KafkaNode, render_settings
 
 
 def test_every_listener_is_on_loopback() -> None:

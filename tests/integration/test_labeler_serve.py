@@ -10,16 +10,16 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from services.labeler.adapters.scorer import HttpScorer, RefusedError
-from siad.core.errors import PoisonError, TransientError
-from siad.core.events import ImageStored, Intent
-from siad.core.fit_settings import FitSettings
-from siad.core.ids import WeightsId, sha256_hex
-from siad.core.masks import decode_mask
+from services.labeler.adapters.scorer_client import FitRefusedError, ScorerClient
+from siad.apps.local.child import free_ports
+from siad.apps.local.ray_node import RayNode
+from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.events import ImageStored, Intent
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.ids import WeightsId, sha256_hex
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.child import free_ports
-from siad.runtime.ray_node import RayNode
-from siad.runtime.registry import Registry
+from siad.runtime.store.registry import Registry
+from siad.vision.masks import decode_mask
 from tests.e2e.harness import StageProcess, wait_for
 from tests.fixtures.store import settings_of
 from tests.synthetic import part_image, png, store_capture
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope=
 class Bench:
     """A scorer that runs, and the store it works on."""
 
-    def __init__(self, scorer: HttpScorer, blobs: S3Blobs, process: StageProcess, ray: RayNode) -> None:
+    def __init__(self, scorer: ScorerClient, blobs: S3Blobs, process: StageProcess, ray: RayNode) -> None:
         self.scorer, self.blobs, self.process, self.ray = scorer, blobs, process, ray
 
     def capture(self, seed: int, *, line: str = "line-1", defect: bool = False) -> ImageStored:
@@ -46,7 +46,7 @@ class Bench:
 async def bench(
     ray_node: RayNode, module_store_env: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Bench]:
-    """`python -m services.labeler.serve_app`, with room for one teacher in memory."""
+    """`python -m services.labeler.scorer`, with room for one teacher in memory."""
     (port,) = free_ports(1)
     blobs = S3Blobs(settings_of(module_store_env))
     blobs.ensure_bucket()
@@ -59,13 +59,13 @@ async def bench(
     }
     log = tmp_path_factory.mktemp("scorer") / "scorer.log"
     process = StageProcess(
-        name="scorer", module="services.labeler.serve_app", env=env, port=port, log=log, ready_path="/healthz"
+        name="scorer", module="services.labeler.scorer", env=env, port=port, log=log, ready_path="/healthz"
     )
     process.start()
     try:
         await process.wait_ready()
         async with httpx.AsyncClient(base_url=process.url) as client:
-            yield Bench(HttpScorer(client, timeout_s=30, fit_timeout_s=120), blobs, process, ray_node)
+            yield Bench(ScorerClient(client, timeout_s=30, fit_timeout_s=120), blobs, process, ray_node)
         assert await process.stop() == 0
     finally:
         if process.alive:
@@ -110,7 +110,7 @@ async def test_a_teacher_looks_at_what_its_line_wants_it_to_look_at(bench: Bench
 async def test_settings_that_no_teacher_can_have_refuse_a_fit(bench: Bench) -> None:
     captures = [bench.capture(4000 + seed) for seed in range(10)]
     settings = FitSettings(false_reject_budget=0.1, method="divination")
-    with pytest.raises(RefusedError, match=r"no divination teacher .*a line may ask for feature-memory"):
+    with pytest.raises(FitRefusedError, match=r"no divination teacher .*a line may ask for feature-memory"):
         await bench.scorer.fit("line-1", "cell", normals=captures, settings=settings)
 
 
@@ -143,7 +143,7 @@ async def test_weights_that_are_not_there_are_waited_for(bench: Bench) -> None:
 async def test_normals_that_can_not_be_read_refuse_a_fit(bench: Bench) -> None:
     captures = [bench.capture(2000 + seed) for seed in range(10)]
     bench.blobs.put(bench.blobs.key_of(captures[0].image_uri), b"no image")
-    with pytest.raises(RefusedError, match="only 9 of 10 normals can be read"):
+    with pytest.raises(FitRefusedError, match="only 9 of 10 normals can be read"):
         await bench.scorer.fit("line-1", "cell", normals=captures, settings=FitSettings(false_reject_budget=0.1))
 
 

@@ -11,13 +11,13 @@ from fastapi import FastAPI, Request, Response
 
 from services.labeler.app import assemble
 from services.labeler.settings import LabelerSettings
-from siad.core.events import DeadLetter, ImageStored, Intent, PseudoMaskCreated, TeacherReleased
-from siad.core.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter
+from siad.apps.local.child import free_ports
+from siad.contracts.codec import decode, encode
+from siad.contracts.events import DeadLetter, ImageStored, Intent, PseudoMaskCreated, TeacherReleased
+from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
-from siad.runtime.child import free_ports
-from siad.runtime.codec import decode, encode
-from siad.runtime.stage import Stage, serve
+from siad.runtime.worker import StageProcess, serve
 from tests.unit.labeler.world import LINE, PRODUCT, World, capture
 
 NORMALS = 12  # ten teach
@@ -50,13 +50,13 @@ async def scorer(world: World, port: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def labeler(world: World, bus: MemoryBus, port: int) -> AsyncIterator[Stage]:
+async def labeler(world: World, bus: MemoryBus, port: int) -> AsyncIterator[StageProcess]:
     """The stage, until it has ended in good order."""
     url = f"http://127.0.0.1:{port}"
     settings = LabelerSettings.model_validate(
         {"http_port": 0, "scorer_url": url, "plan_every_s": 0.1, "drain_s": 2, "probe_every_s": 0.1}
     )
-    stage = Stage("labeler", settings)
+    stage = StageProcess("labeler", settings)
     serving = asyncio.create_task(
         serve(stage, lambda stage: assemble(stage, settings, bus=bus, blobs=world.blobs)), name="labeler"
     )

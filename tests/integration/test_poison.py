@@ -17,16 +17,16 @@ import pytest
 
 from services.trainer.adapters.parquet import read_rows
 from services.trainer.domain.ledger import LedgerRow
-from siad.cli.letters import Letters
-from siad.core.events import DeadLetter, PseudoMaskCreated, VerdictGiven
-from siad.core.keys import ledger_prefix
-from siad.core.topics import IMAGE, PSEUDO_MASK, TOPICS, VERDICT, dead_letter, retry
+from siad.apps.local.kafka.node import KafkaNode
+from siad.apps.local.weed import WeedNode
+from siad.audit.dead_letters import PlantDeadLetters
+from siad.contracts.codec import decode
+from siad.contracts.events import DeadLetter, PseudoMaskCreated, VerdictGiven
+from siad.contracts.keys import ledger_prefix
+from siad.contracts.topics import IMAGE, PSEUDO_MASK, TOPICS, VERDICT, dead_letter, retry
 from siad.runtime.blobs.settings import StoreSettings
-from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.port import Message
-from siad.runtime.codec import decode
-from siad.runtime.kafka.node import KafkaNode
-from siad.runtime.weed import WeedNode
 from tests.fixtures.kafka import quick_settings, require_kafka
 from tests.integration.poison import PLACE, Images, Plant, Poison, PseudoMasks, TrappedBlobs
 
@@ -102,7 +102,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, weed_node: WeedNode) -> 
 
 def list_letters(*args: str, env: Mapping[str, str]) -> list[dict[str, Any]]:
     """As an operator's terminal would."""
-    command = [sys.executable, "-m", "siad.cli", "dead-letters", "list", "--json", *args]
+    command = [sys.executable, "-m", "siad.apps.cli", "dead-letters", "list", "--json", *args]
     told = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=True, timeout=60)
     listed: list[dict[str, Any]] = json.loads(told.stdout)
     return listed
@@ -145,7 +145,7 @@ async def gather(plant: Plant, after: Aftermath, *, until: object, timeout_s: fl
     while not until() and time.monotonic() < end_s:  # type: ignore[operator]
         await asyncio.sleep(1.0)
         for record in await plant.records([*DEAD, PSEUDO_MASK, VERDICT]):
-            topic = record.place.topic
+            topic = record.topic_partition.topic
             if topic == VERDICT.name:
                 verdict = decode(VerdictGiven, record.value)
                 after.judged.setdefault(verdict.capture_id, verdict.reason or verdict.decision.value)
@@ -164,7 +164,7 @@ async def mend(plant: Plant, after: Aftermath, images: Images) -> None:
     (one,) = [it for it in after.sent["labeler", IMAGE.name] if it.kind == "image deleted"]
     for key, data in images.deleted.items():
         plant.blobs.put(key, data)
-    letters = Letters(plant.bus, plant.blobs)
+    letters = PlantDeadLetters(plant.bus, plant.blobs)
     chosen = [it for it in await letters.read(["labeler"]) if it.letter.payload == one.payload]
     assert await letters.replay(chosen) == []
     after.mended = one.capture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from siad.cli.processes import Program, State, Supervised, send_signal
-from siad.runtime.child import free_ports
+from siad.apps.local.child import free_ports
+from siad.apps.local.processes import ProcessState, ProgramSpec, SupervisedProgram, send_signal
 
 SERVE = """
 import http.server, sys
@@ -17,9 +17,9 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRe
 """
 
 
-def program(tmp_path: Path, *args: str, port: int = 1) -> Program:
+def program(tmp_path: Path, *args: str, port: int = 1) -> ProgramSpec:
     log = tmp_path / "log"
-    return Program(name="p", args=args, env={}, ready_url=f"http://127.0.0.1:{port}/", log=log)
+    return ProgramSpec(name="p", args=args, env={}, ready_url=f"http://127.0.0.1:{port}/", log=log)
 
 
 async def until(condition: object, *, seconds: float = 8.0) -> None:
@@ -31,14 +31,14 @@ async def until(condition: object, *, seconds: float = 8.0) -> None:
 
 async def test_a_program_is_ready_once_it_answers_and_is_gone_once_stopped(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    supervised = Supervised(program(tmp_path, "-c", SERVE, str(port), port=port))
+    supervised = SupervisedProgram(program(tmp_path, "-c", SERVE, str(port), port=port))
     running = asyncio.create_task(supervised.run())
-    await until(lambda: supervised.state is State.READY)
+    await until(lambda: supervised.state is ProcessState.READY)
     pid = supervised.pid
     assert pid is not None
     await supervised.stop()
     await running
-    assert supervised.state is State.STOPPED
+    assert supervised.state is ProcessState.STOPPED
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -46,7 +46,7 @@ async def test_a_program_is_ready_once_it_answers_and_is_gone_once_stopped(tmp_p
 async def test_a_program_that_falls_is_started_again(tmp_path: Path) -> None:
     marker = tmp_path / "starts"
     code = f"open({str(marker)!r}, 'a').write('x'); raise SystemExit(3)"
-    supervised = Supervised(program(tmp_path, "-c", code))
+    supervised = SupervisedProgram(program(tmp_path, "-c", code))
     running = asyncio.create_task(supervised.run())
     await until(lambda: supervised.restarts == 2)  # it waits now: nothing is there to be hit while it ends
     await supervised.stop()
@@ -56,7 +56,7 @@ async def test_a_program_that_falls_is_started_again(tmp_path: Path) -> None:
 
 
 async def test_what_a_program_prints_is_in_its_log(tmp_path: Path) -> None:
-    supervised = Supervised(program(tmp_path, "-c", "print('hello'); import time; time.sleep(60)"))
+    supervised = SupervisedProgram(program(tmp_path, "-c", "print('hello'); import time; time.sleep(60)"))
     running = asyncio.create_task(supervised.run())
     await until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text() == "hello\n")
     await supervised.stop()

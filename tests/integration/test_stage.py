@@ -9,7 +9,7 @@ import pytest
 from pydantic_settings import SettingsConfigDict
 
 from siad.runtime.settings import StageSettings
-from siad.runtime.stage import Stage, nothing_more, serve
+from siad.runtime.worker import StageProcess, nothing_more, serve
 
 
 class PaintSettings(StageSettings):
@@ -22,7 +22,7 @@ class PaintSettings(StageSettings):
 
 
 @asynccontextmanager
-async def serving(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(stage: StageProcess) -> AsyncIterator[httpx.AsyncClient]:
     """The stage at work; leaving stops it."""
     task = asyncio.create_task(serve(stage, nothing_more))
     await asyncio.sleep(0.05)
@@ -33,7 +33,7 @@ async def serving(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_answers_on_loopback_until_it_is_stopped() -> None:
-    stage = Stage("paint", PaintSettings())
+    stage = StageProcess("paint", PaintSettings())
     async with serving(stage) as client:
         assert (await client.get("/healthz")).json()["status"] == "alive"
     with pytest.raises(httpx.ConnectError):
@@ -42,7 +42,7 @@ async def test_answers_on_loopback_until_it_is_stopped() -> None:
 
 
 async def test_health_is_answered_while_tasks_drain() -> None:
-    stage = Stage("paint", PaintSettings())
+    stage = StageProcess("paint", PaintSettings())
     drained = asyncio.Event()
 
     async def paint() -> None:
@@ -58,7 +58,7 @@ async def test_health_is_answered_while_tasks_drain() -> None:
 
 
 async def test_a_task_that_raises_comes_out_and_ends_the_rest() -> None:
-    stage = Stage("paint", PaintSettings())
+    stage = StageProcess("paint", PaintSettings())
     diary: list[str] = []
 
     async def bug() -> None:
@@ -71,7 +71,7 @@ async def test_a_task_that_raises_comes_out_and_ends_the_rest() -> None:
             diary.append("other ended")
 
     @asynccontextmanager
-    async def assemble(stage: Stage) -> AsyncIterator[None]:
+    async def assemble(stage: StageProcess) -> AsyncIterator[None]:
         stage.tasks.update(other=other, bug=bug)
         yield
         diary.append("adapters closed")
@@ -83,7 +83,7 @@ async def test_a_task_that_raises_comes_out_and_ends_the_rest() -> None:
 
 
 async def test_a_task_that_ends_by_itself_is_a_bug() -> None:
-    stage = Stage("paint", PaintSettings())
+    stage = StageProcess("paint", PaintSettings())
 
     async def over() -> None:
         return
@@ -94,7 +94,7 @@ async def test_a_task_that_ends_by_itself_is_a_bug() -> None:
 
 
 async def test_a_task_that_will_not_drain_is_cancelled() -> None:
-    stage = Stage("paint", PaintSettings(drain_s=0.02))
+    stage = StageProcess("paint", PaintSettings(drain_s=0.02))
 
     async def stubborn() -> None:
         await asyncio.sleep(10)
@@ -106,9 +106,9 @@ async def test_a_task_that_will_not_drain_is_cancelled() -> None:
 
 
 async def test_a_taken_port_is_told_in_plain_words() -> None:
-    stage = Stage("paint", PaintSettings())
+    stage = StageProcess("paint", PaintSettings())
     async with serving(stage):
         assert stage.port is not None
-        second = Stage("paint", PaintSettings(http_port=stage.port))
+        second = StageProcess("paint", PaintSettings(http_port=stage.port))
         with pytest.raises(OSError, match=r"can't listen on 127\.0\.0\.1:\d+: .*set SIAD_PAINT_HTTP_PORT"):
             await serve(second, nothing_more)

@@ -11,7 +11,7 @@ import pytest
 
 PROGRAM = """
 import asyncio, sys
-from siad.runtime.stage import nothing_more, run_stage, Stage
+from siad.runtime.worker import nothing_more, run_stage, Stage
 from siad.runtime.settings import StageSettings
 
 async def bug():

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from siad.cli.letters import read_whole
-from siad.core.errors import PoisonError
-from siad.core.events import DeadLetter
-from siad.core.topics import Topic
-from siad.runtime.bus.kafka import KafkaBus
+from siad.audit.dead_letters import read_whole
+from siad.contracts.codec import decode
+from siad.contracts.errors import PoisonError
+from siad.contracts.events import DeadLetter
+from siad.contracts.topics import Topic
+from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.port import Bus, Message, Record
-from siad.runtime.codec import decode
-from siad.runtime.consume import Limits, consume
+from siad.runtime.consumer import Limits, consume
 from siad.runtime.health import Health
 from siad.runtime.testing.world import text_of
 

@@ -18,16 +18,16 @@ import pytest
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.ledger import LedgerRow
-from services.trainer.domain.records import Spec, run_name
-from services.trainer.domain.training_set import FreezePolicy, Normal, TrainingSet, freeze
-from siad.core.ids import sha256_hex
-from siad.core.keys import checkpoints_prefix, mask_key
-from siad.core.masks import encode_mask
+from services.trainer.domain.records import RunSpec, run_name
+from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TrainingSet, freeze
+from siad.apps.local.ray_node import RayNode
+from siad.contracts.ids import sha256_hex
+from siad.contracts.keys import checkpoints_prefix, mask_key
 from siad.models.bundle import open_bundle
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.ray_node import RayNode
-from siad.runtime.registry import Registry
+from siad.runtime.store.registry import Registry
+from siad.vision.masks import encode_mask
 from tests.synthetic import part_image, png
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -75,7 +75,7 @@ async def _write_run(blobs: S3Blobs) -> None:
     chosen = _training_set(blobs)
     await StoredTrainingSets(store).put("press-1", "lid", chosen)
     await StoredRuns(store).put_spec(
-        Spec(
+        RunSpec(
             run=RUN,
             line="press-1",
             product="lid",
@@ -94,7 +94,9 @@ async def _write_run(blobs: S3Blobs) -> None:
 
 
 def _training_set(blobs: S3Blobs) -> TrainingSet:
-    normals = [Normal(capture_id=name, image_id=image_id, image_uri=uri) for name, image_id, uri in _images(blobs, 12)]
+    normals = [
+        NormalCapture(capture_id=name, image_id=image_id, image_uri=uri) for name, image_id, uri in _images(blobs, 12)
+    ]
     rows = [_row(blobs, index) for index in range(80)]
     chosen = freeze(rows, normals, teachers=[TEACHER], policy=FreezePolicy())
     assert isinstance(chosen, TrainingSet), chosen
@@ -143,7 +145,7 @@ def _row(blobs: S3Blobs, index: int) -> LedgerRow:
 def _job(log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as out:
         job = subprocess.Popen(
-            [sys.executable, "-m", "services.trainer.train_job", "--run", RUN],
+            [sys.executable, "-m", "services.trainer.job", "--run", RUN],
             env={**os.environ, **env, "OMP_NUM_THREADS": "1"},
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.adapters.job import LocalJobs
+from services.trainer.adapters.job_process import LocalJobs
 
 
 def script(text: str) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def test_a_job_ends_when_its_trainer_is_killed(tmp_path: Path) -> None:
     started = tmp_path / "pid"
     job = script(f"open({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
     trainer = (
-        "import asyncio\nfrom services.trainer.adapters.job import LocalJobs\n"
+        "import asyncio\nfrom services.trainer.adapters.job_process import LocalJobs\n"
         f"asyncio.run(LocalJobs(limit_s=60, command={job!r}).run('r'))"
     )
     parent = subprocess.Popen([sys.executable, "-c", trainer], cwd=Path(__file__).parents[2])

@@ -8,13 +8,13 @@ import httpx
 
 from services.trainer.app import assemble
 from services.trainer.settings import TrainerSettings
-from siad.core.events import PseudoMaskCreated, SegmenterReleased
-from siad.core.ids import CaptureId, ImageId, WeightsId
-from siad.core.topics import PSEUDO_MASK, SEGMENTER, dead_letter
+from siad.contracts.codec import decode, encode
+from siad.contracts.events import PseudoMaskCreated, SegmenterReleased
+from siad.contracts.ids import CaptureId, ImageId, WeightsId
+from siad.contracts.topics import PSEUDO_MASK, SEGMENTER, dead_letter
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
-from siad.runtime.codec import decode, encode
-from siad.runtime.stage import Stage, serve
+from siad.runtime.worker import StageProcess, serve
 from tests.unit.trainer.test_trainer_plan import LINE, PRODUCT, World
 from tests.unit.trainer.test_training_set import rows
 
@@ -60,10 +60,10 @@ async def plant() -> tuple[World, MemoryBus]:
 
 
 @asynccontextmanager
-async def running(world: World, bus: MemoryBus) -> AsyncIterator[Stage]:
-    stage = Stage("trainer", SETTINGS)
+async def running(world: World, bus: MemoryBus) -> AsyncIterator[StageProcess]:
+    stage = StageProcess("trainer", SETTINGS)
 
-    def put_together(stage: Stage) -> AbstractAsyncContextManager[None]:
+    def put_together(stage: StageProcess) -> AbstractAsyncContextManager[None]:
         return assemble(stage, SETTINGS, bus=bus, blobs=world.blobs, jobs=world.jobs)
 
     serving = asyncio.create_task(serve(stage, put_together))

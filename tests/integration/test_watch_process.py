@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from siad.cli.client import IngestClient
-from siad.core.documents import read_receipt
-from siad.core.events import ImageStored
-from siad.core.ids import sha256_hex
+from siad.apps.client import IngestClient
+from siad.apps.local.child import die_with_parent
+from siad.contracts.documents import read_receipt
+from siad.contracts.events import ImageStored
+from siad.contracts.ids import sha256_hex
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.child import die_with_parent
 from tests.e2e.harness import Plant, StageProcess, wait_for
 from tests.fixtures.store import settings_of
 
@@ -66,11 +66,11 @@ class Cam:
         words = ["watch", self.folder, "--line", LINE, "--url", self.url, "--data", self.folder.parent / "data", *more]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "siad.cli", *map(str, words), "--serial-from-name", r"(?P<serial>SN\d+)"],
+                [sys.executable, "-m", "siad.apps.cli", *map(str, words), "--serial-from-name", r"(?P<serial>SN\d+)"],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call; siad.runtime.child does the same
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call; siad.apps.local.child does the same
             )
         try:
             yield process

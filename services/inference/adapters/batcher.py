@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[I, R]):
+class _PendingItem(Generic[I, R]):
     item: I
     answer: "asyncio.Future[R]"
     since: float  # loop time
@@ -34,14 +34,14 @@ class Batcher(Generic[K, I, R]):
         self._executor = executor
         self._batch_max = batch_max
         self._batch_wait_s = batch_wait_s
-        self._waiting: dict[K, deque[_Waiting[I, R]]] = {}
+        self._waiting: dict[K, deque[_PendingItem[I, R]]] = {}
         self._came = asyncio.Event()
         self._busy = asyncio.Lock()  # held while a batch runs; fair, so nobody waits for more than the present one
 
     async def submit(self, key: K, item: I) -> R:
         """Have one item worked on, with whatever company it finds; raises what its batch raised."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting[I, R](item, loop.create_future(), loop.time())
+        waiting = _PendingItem[I, R](item, loop.create_future(), loop.time())
         self._waiting.setdefault(key, deque()).append(waiting)
         self._came.set()
         return await waiting.answer
@@ -102,9 +102,9 @@ class Batcher(Generic[K, I, R]):
         for n, answer in asking:
             answer.set_result(results[n])
 
-    def _take(self, key: K) -> list[_Waiting[I, R]]:
+    def _take(self, key: K) -> list[_PendingItem[I, R]]:
         queue = self._waiting[key]
-        batch: list[_Waiting[I, R]] = []
+        batch: list[_PendingItem[I, R]] = []
         while queue and len(batch) < self._batch_max:
             if not (waiting := queue.popleft()).answer.done():  # else its asker has gone
                 batch.append(waiting)

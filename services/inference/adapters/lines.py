@@ -2,12 +2,12 @@
 
 from collections import OrderedDict
 
-from siad.core.documents import read_line
-from siad.core.errors import CorruptError, MissingError, PoisonError
-from siad.core.events import LineChanged
-from siad.core.keys import line_revision_key
+from siad.contracts.documents import read_line
+from siad.contracts.errors import CorruptError, MissingError, PoisonError
+from siad.contracts.events import LineChanged
+from siad.contracts.keys import line_revision_key
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
 
 KEPT_MAX = 1024  # revisions in memory, beside the present ones
 

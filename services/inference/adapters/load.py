@@ -1,9 +1,9 @@
 """From weights in the store to an examiner that may serve: manifest and parts by their digests, then golden inputs."""
 
-from siad.core.ids import WeightsId
+from siad.contracts.ids import WeightsId
 from siad.models.bundle import open_bundle
-from siad.models.examine import Examiner
-from siad.runtime.registry import Registry
+from siad.models.predictor import Predictor
+from siad.runtime.store.registry import Registry
 
 
 class BundleLoader:
@@ -12,7 +12,7 @@ class BundleLoader:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def __call__(self, line: str, product: str, weights: WeightsId) -> Examiner:
+    def __call__(self, line: str, product: str, weights: WeightsId) -> Predictor:
         """Read, verify, build and check one bundle.
 
         Raises:

@@ -6,13 +6,13 @@ Shape suffixes: H = image height, W = image width.
 import numpy as np
 from numpy.typing import NDArray
 
-from siad.core import keys
-from siad.core.errors import CorruptError, MissingError, PoisonError
-from siad.core.events import ImageStored
-from siad.core.images import Image, ImageError, decode_image
-from siad.core.masks import encode_mask
+from siad.contracts import keys
+from siad.contracts.errors import CorruptError, MissingError, PoisonError
+from siad.contracts.events import ImageStored
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import get_verified
+from siad.vision.images import Image, ImageError, decode_image
+from siad.vision.masks import encode_mask
 
 
 class StoredImages:

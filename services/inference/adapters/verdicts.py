@@ -5,11 +5,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal
 
 from services.inference import metrics
-from siad.core.events import Decision, VerdictGiven
-from siad.core.topics import VERDICT, Topic
+from siad.contracts.codec import decode
+from siad.contracts.events import Decision, VerdictGiven
+from siad.contracts.topics import VERDICT, Topic
 from siad.runtime.bus.port import Bus, Consumer, Message, OnAssign, OnRevoke, Producer, StateReader
 from siad.runtime.clock import Clock
-from siad.runtime.codec import decode
 
 
 def said(decision: Decision, reason: str) -> str:

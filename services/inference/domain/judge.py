@@ -11,12 +11,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.domain.releases import Release
-from siad.core.decide import Finding
-from siad.core.events import Decision, ImageStored, Origin, Region, VerdictGiven, WeightsKind
+from services.inference.domain.releases import ReleasePointer
+from siad.contracts.events import Decision, ImageStored, Origin, Region, VerdictGiven, WeightsKind
+from siad.vision.decide import Finding
 
 
-class Reason(StrEnum):
+class UnknownReason(StrEnum):
     """Why a capture has no judgement."""
 
     NO_WEIGHTS = "no-weights"
@@ -25,17 +25,17 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
+class Prediction:
     """One image, examined by one model."""
 
     finding: Finding
-    release: Release
+    release: ReleasePointer
     threshold: float  # raw score; a defect has score >= threshold
     score_s: float  # seconds in scoring and deciding, waiting for the batch included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class CaptureJudgement:
     """What is said of one capture, however it came in."""
 
     decision: Decision
@@ -50,12 +50,12 @@ class Judgement:
     score_s: float = 0.0
 
     @classmethod
-    def unknown(cls, reason: Reason, *, fetch_s: float = 0.0, score_s: float = 0.0) -> Self:
+    def unknown(cls, reason: UnknownReason, *, fetch_s: float = 0.0, score_s: float = 0.0) -> Self:
         """Say that nothing is known, and why."""
         return cls(decision=Decision.UNKNOWN, reason=reason.value, fetch_s=fetch_s, score_s=score_s)
 
     @classmethod
-    def of(cls, examined: Examined, *, fetch_s: float) -> Self:
+    def of(cls, examined: Prediction, *, fetch_s: float) -> Self:
         """Say what the model found."""
         finding = examined.finding
         return cls(
@@ -82,7 +82,7 @@ def wait_s(event: ImageStored, started_at: datetime) -> float:
 
 
 def make_verdict(
-    event: ImageStored, judgement: Judgement, *, mask_uri: str, started_at: datetime, judged_at: datetime
+    event: ImageStored, judgement: CaptureJudgement, *, mask_uri: str, started_at: datetime, judged_at: datetime
 ) -> VerdictGiven:
     """Write the verdict of a capture that came through the image topic."""
     return VerdictGiven(

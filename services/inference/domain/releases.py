@@ -7,24 +7,17 @@ that were refused are not tried again, and whatever they were to replace goes on
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from siad.core.events import WeightsKind
-from siad.core.ids import WeightsId
-
-
-class Made(NamedTuple):
-    """What is judged by one model: a line, and what it makes."""
-
-    line: str
-    product: str
+from siad.contracts.events import WeightsKind
+from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class ReleasePointer:
     """Where a pointer stood at one revision."""
 
-    made: Made
+    place: Place
     kind: WeightsKind
     revision: int
     weights: WeightsId
@@ -32,46 +25,46 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadWeights:
     """Load this release and let it take over."""
 
-    release: Release
+    release: ReleasePointer
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopServing:
     """Nothing may judge here any more."""
 
 
 @dataclass(slots=True)
-class Releases:
+class ReleaseTable:
     """Every pointer as it now stands, from whichever of its two sources was first with it."""
 
-    _known: dict[tuple[Made, WeightsKind], Release] = field(default_factory=dict)
+    _known: dict[tuple[Place, WeightsKind], ReleasePointer] = field(default_factory=dict)
 
-    def apply(self, release: Release) -> bool:
+    def apply(self, release: ReleasePointer) -> bool:
         """Take in news; False where it is none, because a revision as high is known."""
-        key = (release.made, release.kind)
+        key = (release.place, release.kind)
         known = self._known.get(key)
         if known is not None and known.revision >= release.revision:
             return False
         self._known[key] = release
         return True
 
-    def candidates(self, made: Made) -> list[Release]:
+    def candidates(self, place: Place) -> list[ReleasePointer]:
         """What may judge, best first."""
         kinds = (WeightsKind.SEGMENTER, WeightsKind.TEACHER)
-        known = (self._known.get((made, kind)) for kind in kinds)
+        known = (self._known.get((place, kind)) for kind in kinds)
         return [release for release in known if release is not None and not release.withdrawn]
 
-    def places(self) -> Iterator[Made]:
+    def places(self) -> Iterator[Place]:
         """Every line and product that something was ever released for."""
-        yield from dict.fromkeys(made for made, _ in self._known)
+        yield from dict.fromkeys(place for place, _ in self._known)
 
 
 def plan(
-    candidates: Sequence[Release], *, serving: Release | None, refused: AbstractSet[WeightsId]
-) -> Load | Stop | None:
+    candidates: Sequence[ReleasePointer], *, serving: ReleasePointer | None, refused: AbstractSet[WeightsId]
+) -> LoadWeights | StopServing | None:
     """Say what has to change; None where what serves is to go on.
 
     Args:
@@ -83,7 +76,7 @@ def plan(
         if serving is not None and candidate.weights == serving.weights:
             return None
         if candidate.weights not in refused:
-            return Load(candidate)
+            return LoadWeights(candidate)
         if serving is not None and serving.kind is candidate.kind:
             return None  # the new ones are refused: the old ones of that kind go on, and not the lesser kind
-    return Stop() if serving is not None and not candidates else None
+    return StopServing() if serving is not None and not candidates else None

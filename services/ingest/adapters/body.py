@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from services.ingest.domain.refusals import RefusedError, Why
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 
 FORM_BYTES_MAX: Final = 65_536  # what a form may add to its image
 FIELDS_MAX: Final = 8
@@ -17,7 +17,7 @@ FORM: Final = "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class UploadBody:
     """What came in."""
 
     data: bytes
@@ -40,7 +40,7 @@ def declared_bytes(request: Request, *, bytes_max: int) -> int:
             f"Content-Type {media_type!r} is no image; nothing was stored. Send the file itself as image/png, "
             f"image/jpeg, ... or application/octet-stream, or a {FORM} with the file in its field 'image'"
         )
-        raise RefusedError(Why.UNSUPPORTED_MEDIA_TYPE, detail)
+        raise RequestRefusedError(RefusalReason.UNSUPPORTED_MEDIA_TYPE, detail)
     declared = request.headers.get("content-length", "")
     if not declared.isdecimal():
         return bytes_max
@@ -49,7 +49,7 @@ def declared_bytes(request: Request, *, bytes_max: int) -> int:
     return int(declared)
 
 
-async def read_body(request: Request, *, bytes_max: int, timeout_s: float) -> Body:
+async def read_body(request: Request, *, bytes_max: int, timeout_s: float) -> UploadBody:
     """Read an upload whole.
 
     Raises:
@@ -59,32 +59,34 @@ async def read_body(request: Request, *, bytes_max: int, timeout_s: float) -> Bo
         async with asyncio.timeout(timeout_s):
             if _media_type(request) == FORM:
                 return await _read_form(request, bytes_max)
-            return Body(b"".join([chunk async for chunk in _bounded(request, bytes_max, bytes_max)]))
+            return UploadBody(b"".join([chunk async for chunk in _bounded(request, bytes_max, bytes_max)]))
     except TimeoutError as error:
         detail = f"the body did not come in within {timeout_s:g} s; nothing was stored. Send it again, faster"
-        raise RefusedError(Why.TOO_SLOW, detail) from error
+        raise RequestRefusedError(RefusalReason.TOO_SLOW, detail) from error
     except ClientDisconnect as error:
-        raise RefusedError(Why.CUT_OFF, "the connection ended within the body; nothing was stored") from error
+        raise RequestRefusedError(
+            RefusalReason.CUT_OFF, "the connection ended within the body; nothing was stored"
+        ) from error
 
 
-async def _read_form(request: Request, bytes_max: int) -> Body:
+async def _read_form(request: Request, bytes_max: int) -> UploadBody:
     stream = _bounded(request, bytes_max + FORM_BYTES_MAX, bytes_max)
     parser = _InMemoryParser(request.headers, stream, max_files=1, max_fields=FIELDS_MAX, max_part_size=FORM_BYTES_MAX)
     try:
         form = await parser.parse()
     except MultiPartException as error:
         detail = f"the form can't be read: {error.message} Nothing was stored. Send one file and a few short fields"
-        raise RefusedError(Why.INVALID_FORM, detail) from error
+        raise RequestRefusedError(RefusalReason.INVALID_FORM, detail) from error
     try:
         image = form.get("image")
         if not isinstance(image, UploadFile):
             found = ", ".join(repr(name) for name in form) or "nothing"
             detail = f"the form holds {found}; nothing was stored. Put the file whole into a field 'image', as a file"
-            raise RefusedError(Why.NO_IMAGE, detail)
+            raise RequestRefusedError(RefusalReason.NO_IMAGE, detail)
         if (image.size or 0) > bytes_max:
             raise _too_large(image.size, bytes_max)
         fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        return Body(await image.read(), fields)
+        return UploadBody(await image.read(), fields)
     finally:
         await form.close()
 
@@ -102,8 +104,8 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _too_large(found: int | None, bytes_max: int) -> RefusedError:
+def _too_large(found: int | None, bytes_max: int) -> RequestRefusedError:
     detail = (
         f"an upload of {found} bytes (so far); at most {bytes_max} are taken; nothing was stored. Send a smaller image"
     )
-    return RefusedError(Why.TOO_LARGE, detail)
+    return RequestRefusedError(RefusalReason.TOO_LARGE, detail)

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Final
 
-from services.ingest.ports import Held, Seen
-from siad.core import keys
-from siad.core.documents import LineState, read_line, read_receipt, write_line, write_receipt
-from siad.core.errors import ConflictError, MissingError, TransientError
-from siad.core.events import ImageStored
-from siad.core.expiry import Expiry
-from siad.core.ids import CaptureId
+from services.ingest.ports import StoredLine, ValidatedImage
+from siad.contracts import keys
+from siad.contracts.documents import LineState, read_line, read_receipt, write_line, write_receipt
+from siad.contracts.errors import ConflictError, MissingError, TransientError
+from siad.contracts.events import ImageStored
+from siad.contracts.expiry import Expiry
+from siad.contracts.ids import CaptureId
 from siad.runtime.blobs.aio import AsyncBlobs
 
 JSON: Final = "application/json"
@@ -24,13 +24,13 @@ class StoredLines:
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
 
-    async def read(self, line: str) -> Held | None:
+    async def read(self, line: str) -> StoredLine | None:
         """The newest revision; None for a line never seen."""
         try:
             blob = await self._blobs.get(keys.line_pointer_key(line))
         except MissingError:
             return None
-        return Held(read_line(blob.data), blob.etag)
+        return StoredLine(read_line(blob.data), blob.etag)
 
     async def names(self) -> list[str]:
         """Every line ever seen, in order."""
@@ -38,7 +38,7 @@ class StoredLines:
         found = await self._blobs.list_all(prefix)
         return [info.key.removeprefix(prefix).removesuffix(suffix) for info in found]
 
-    async def write(self, wanted: LineState, *, over: Held | None) -> LineState:
+    async def write(self, wanted: LineState, *, over: StoredLine | None) -> LineState:
         """Write the revision once and for all, then move the pointer to it if it stands where ``over`` saw it."""
         state = await self._write_revision(wanted)
         line = state.settings.line
@@ -78,7 +78,7 @@ class StoredCaptures:
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
 
-    def image_uri(self, line: str, received_at: datetime, seen: Seen) -> str:
+    def image_uri(self, line: str, received_at: datetime, seen: ValidatedImage) -> str:
         """Under the line and the day."""
         return self._blobs.uri(keys.image_key(line, received_at, seen.image_id, seen.info.extension))
 

@@ -6,18 +6,19 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.ingest.domain.lines import DEADLINE_S, FALSE_REJECT_BUDGET, SHARDS, Wish
+from services.ingest.domain.lines import DEADLINE_S, FALSE_REJECT_BUDGET, SHARDS, LineChangeRequest
 from services.ingest.domain.uploads import SERIAL_MAX
-from siad.core.events import INPUT_PX_MAX, ImageStored, LineChanged
-from siad.core.ids import SLUG
-from siad.core.images import ImageInfo
-from siad.core.interest import POINTS_MAX
-from siad.core.methods import ASKABLE, DEFAULT
+from siad.contracts.events import INPUT_PX_MAX, ImageStored, LineChanged
+from siad.contracts.ids import SLUG
+from siad.contracts.methods import ASKABLE, DEFAULT
+from siad.contracts.region import POLYGON_POINTS_MAX
+from siad.vision.images import ImageInfo
 
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
+Polygon = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=2 * POLYGON_POINTS_MAX)]
 
 
-class LineBody(BaseModel):
+class LineRequest(BaseModel):
     """Settings to change. What is left out stays as it is; where the line is new it takes its default."""
 
     model_config = ConfigDict(extra="forbid")
@@ -33,8 +34,10 @@ class LineBody(BaseModel):
         None, description=f"Seconds after which a verdict is of no use; 0: none; {DEADLINE_S:g} where the line is new"
     )
     method: str | None = Field(None, description=f"Of its teacher: {', '.join(ASKABLE)}; empty: {DEFAULT}")
-    region: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=2 * POINTS_MAX)] | None = Field(
-        None, description="Polygon of the view that counts: x0, y0, x1, y1, ... in shares of it; empty: all of it"
+    region: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=2 * POLYGON_POINTS_MAX)] | None = (
+        Field(
+            None, description="Polygon of the view that counts: x0, y0, x1, y1, ... in shares of it; empty: all of it"
+        )
     )
     input_px: Annotated[int, Field(ge=0, le=INPUT_PX_MAX, strict=True)] | None = Field(
         None, description="Side of the square with the area that images are shown at; 0: as the method has it"
@@ -43,9 +46,9 @@ class LineBody(BaseModel):
     revision: int | None = Field(None, description="As in a line that was read; counts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As in a line that was read; ignored")
 
-    def wish(self) -> Wish:
+    def wish(self) -> LineChangeRequest:
         """What is asked for."""
-        return Wish(
+        return LineChangeRequest(
             product=self.product,
             false_reject_budget=self.false_reject_budget,
             shards=self.shards,
@@ -56,7 +59,7 @@ class LineBody(BaseModel):
         )
 
 
-class LineAnswer(BaseModel):
+class LineResponse(BaseModel):
     """A line as it stands."""
 
     line: str
@@ -76,13 +79,13 @@ class LineAnswer(BaseModel):
         return cls(**asdict(settings))
 
 
-class LinesAnswer(BaseModel):
+class LinesResponse(BaseModel):
     """All lines, by name."""
 
-    lines: list[LineAnswer]
+    lines: list[LineResponse]
 
 
-class ImageAnswer(BaseModel):
+class ImageResponse(BaseModel):
     """An image that is stored and announced, as it was accepted first."""
 
     capture_id: str

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from services.ingest.domain.refusals import RefusedError, Why
-from services.ingest.domain.uploads import Claim
-from siad.core.events import ImageStored, Intent, LineChanged
-from siad.core.ids import CaptureId, ImageId, capture_id_of
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
+from services.ingest.domain.uploads import UploadClaim
+from siad.contracts.events import ImageStored, Intent, LineChanged
+from siad.contracts.ids import CaptureId, ImageId, capture_id_of
 
 
-def identify(claim: Claim, line: str, image_id: ImageId) -> CaptureId:
+def identify(claim: UploadClaim, line: str, image_id: ImageId) -> CaptureId:
     """Name the exposure: by the sender's key, else by serial and camera time, else by the bytes."""
     return capture_id_of(
         line,
@@ -20,7 +20,7 @@ def identify(claim: Claim, line: str, image_id: ImageId) -> CaptureId:
 
 
 def make_receipt(
-    claim: Claim,
+    claim: UploadClaim,
     *,
     settings: LineChanged,
     capture_id: CaptureId,
@@ -45,7 +45,7 @@ def make_receipt(
     )
 
 
-def hold_against(first: ImageStored, claim: Claim, image_id: ImageId) -> None:
+def hold_against(first: ImageStored, claim: UploadClaim, image_id: ImageId) -> None:
     """Let a repeat pass only if it is one.
 
     An inspected capture may be called normal later, by sending it again; a normal can't be sent to be judged, because
@@ -59,12 +59,12 @@ def hold_against(first: ImageStored, claim: Claim, image_id: ImageId) -> None:
         found = f"names {when}, whose image is {first.image_id}; these bytes are {image_id}; nothing was stored"
         if claim.idempotency_key is not None:
             detail = f"Idempotency-Key {claim.idempotency_key!r} {found}. Give every exposure a key of its own"
-            raise RefusedError(Why.KEY_REUSED, detail)
+            raise RequestRefusedError(RefusalReason.KEY_REUSED, detail)
         detail = f"serial {claim.serial!r} at {first.captured_at.isoformat()} {found}. Correct serial or captured_at"
-        raise RefusedError(Why.CAPTURE_DIFFERS, detail)
+        raise RequestRefusedError(RefusalReason.CAPTURE_DIFFERS, detail)
     if first.intent is Intent.NORMAL and claim.intent is not Intent.NORMAL:
         detail = (
             f"this is {when} as a normal, and normals get no verdict; nothing was stored. To have the image judged as "
             "another exposure send an Idempotency-Key of its own, or serial and captured_at"
         )
-        raise RefusedError(Why.CAPTURE_IS_NORMAL, detail)
+        raise RequestRefusedError(RefusalReason.CAPTURE_IS_NORMAL, detail)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
 
-from services.ingest.domain.refusals import RefusedError, Why
-from siad.core.documents import LineState
-from siad.core.events import LineChanged
-from siad.core.methods import require_askable
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
+from siad.contracts.documents import LineState
+from siad.contracts.events import LineChanged
+from siad.contracts.methods import require_askable
 
 FALSE_REJECT_BUDGET: Final = 0.01  # one good part of a hundred
 SHARDS: Final = 8  # spreads one line over the partitions of a small cluster; order is kept within each
@@ -18,7 +18,7 @@ _ETAG = re.compile(r'(W/)?("[^"]*")')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class LineChangeRequest:
     """What a line's settings shall be; None keeps what is, or takes the default where the line is new."""
 
     product: str | None = None
@@ -31,7 +31,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
+class Preconditions:
     """The headers by which a sender says what it believes to change; None: it did not say."""
 
     if_match: str | None = None
@@ -45,9 +45,13 @@ class Conditions:
         """
         etag = etag_of(held)
         if self.if_match is not None and not _matches(self.if_match, etag, is_strong=True):
-            raise RefusedError(Why.PRECONDITION_FAILED, _stale(line, f"If-Match {self.if_match}", held))
+            raise RequestRefusedError(
+                RefusalReason.PRECONDITION_FAILED, _stale(line, f"If-Match {self.if_match}", held)
+            )
         if self.if_none_match is not None and _matches(self.if_none_match, etag, is_strong=False):
-            raise RefusedError(Why.PRECONDITION_FAILED, _stale(line, f"If-None-Match {self.if_none_match}", held))
+            raise RequestRefusedError(
+                RefusalReason.PRECONDITION_FAILED, _stale(line, f"If-None-Match {self.if_none_match}", held)
+            )
 
 
 def etag_of(state: LineState | None) -> str | None:
@@ -60,14 +64,14 @@ def is_fresh(if_none_match: str | None, state: LineState) -> bool:
     return if_none_match is not None and _matches(if_none_match, etag_of(state), is_strong=False)
 
 
-def is_fulfilled(held: LineState | None, wish: Wish) -> bool:
+def is_fulfilled(held: LineState | None, wish: LineChangeRequest) -> bool:
     """Whether the line stands as wished already."""
     if held is None or held.is_gone:
         return False
     return all(getattr(held.settings, name) == value for name, value in _said(wish).items())
 
 
-def change_line(held: LineState | None, wish: Wish, *, line: str, now: datetime) -> LineChanged:
+def change_line(held: LineState | None, wish: LineChangeRequest, *, line: str, now: datetime) -> LineChanged:
     """Settings after a change, with the next revision.
 
     A line that comes back after its end begins with defaults, but keeps at least its shards, and its revisions go on.
@@ -88,14 +92,14 @@ def change_line(held: LineState | None, wish: Wish, *, line: str, now: datetime)
             f"line {line!r} has {held.settings.shards} shards and can't shrink to {wanted['shards']}: captures under "
             f"way would lose their order; nothing was changed. Send {held.settings.shards} to 64, or leave shards out"
         )
-        raise RefusedError(Why.SHARDS_SHRINK, detail)
+        raise RequestRefusedError(RefusalReason.SHARDS_SHRINK, detail)
     try:
         if wish.method:
             require_askable(wish.method)
         settings = replace(begin, **wanted)
     except ValueError as error:
-        raise RefusedError(
-            Why.INVALID_LINE, f"settings of line {line!r} refused: {error}; nothing was changed"
+        raise RequestRefusedError(
+            RefusalReason.INVALID_LINE, f"settings of line {line!r} refused: {error}; nothing was changed"
         ) from error
     return settings if held is None else _next(settings, held, now)
 
@@ -105,16 +109,16 @@ def end_line(held: LineState, *, now: datetime) -> LineState:
     return LineState(settings=_next(held.settings, held, now), is_gone=True)
 
 
-def _said(wish: Wish) -> dict[str, Any]:
+def _said(wish: LineChangeRequest) -> dict[str, Any]:
     return {field.name: value for field in fields(wish) if (value := getattr(wish, field.name)) is not None}
 
 
-def _start(held: LineState | None, wish: Wish, *, line: str, now: datetime) -> LineChanged:
+def _start(held: LineState | None, wish: LineChangeRequest, *, line: str, now: datetime) -> LineChanged:
     if held is not None and not held.is_gone:
         return held.settings
     if wish.product is None:
         detail = f"line {line!r} is new and no product was named; nothing was stored. Say what it makes now"
-        raise RefusedError(Why.PRODUCT_MISSING, detail)
+        raise RequestRefusedError(RefusalReason.PRODUCT_MISSING, detail)
     try:
         return LineChanged(
             line=line,
@@ -126,7 +130,9 @@ def _start(held: LineState | None, wish: Wish, *, line: str, now: datetime) -> L
             changed_at=now,
         )
     except ValueError as error:
-        raise RefusedError(Why.INVALID_LINE, f"line {line!r} refused: {error}; nothing was stored") from error
+        raise RequestRefusedError(
+            RefusalReason.INVALID_LINE, f"line {line!r} refused: {error}; nothing was stored"
+        ) from error
 
 
 def _next(settings: LineChanged, held: LineState, now: datetime) -> LineChanged:
@@ -138,7 +144,7 @@ def _matches(header: str, etag: str | None, *, is_strong: bool) -> bool:
         return etag is not None
     if not _ETAGS.fullmatch(header):
         detail = f'{header!r} is no list of entity tags; write them as they came in ETag, in quotes: "3"'
-        raise RefusedError(Why.INVALID_ETAG, detail)
+        raise RequestRefusedError(RefusalReason.INVALID_ETAG, detail)
     return any(tag == etag and not (weak and is_strong) for weak, tag in _ETAG.findall(header))
 
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Why(StrEnum):
+class RefusalReason(StrEnum):
     """Every kind of refusal; programs branch on it, metrics count by it."""
 
     UNKNOWN_LINE = "unknown-line"
@@ -36,12 +36,12 @@ class Why(StrEnum):
     FORGOTTEN = "forgotten"
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """What was asked for is not done, and would not be done if it were asked again.
 
     The message says what happened with the value, what was done about it and what to change.
     """
 
-    def __init__(self, why: Why, detail: str) -> None:
+    def __init__(self, why: RefusalReason, detail: str) -> None:
         super().__init__(detail)
         self.why = why

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from services.ingest.domain.refusals import RefusedError, Why
-from siad.core.events import Intent
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
+from siad.contracts.events import Intent
 
 FIELDS: Final = ("intent", "captured_at", "serial")  # as query parameters, or as fields of a form
 SERIAL_MAX: Final = 128  # characters
@@ -18,7 +18,7 @@ _INTENTS = {"normal": Intent.NORMAL, "inspect": Intent.INSPECT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class UploadClaim:
     """What the sender says of one image."""
 
     intent: Intent = Intent.INSPECT
@@ -29,7 +29,7 @@ class Claim:
 
 def read_claim(
     said: Mapping[str, str], *, idempotency_key: str | None, received_at: datetime, clock_skew_s: float
-) -> Claim:
+) -> UploadClaim:
     """Read the parameters of an upload.
 
     Args:
@@ -44,17 +44,17 @@ def read_claim(
     """
     if strange := sorted(said.keys() - set(FIELDS)):
         detail = f"parameters {', '.join(strange)} are not known; nothing was stored. Known are {', '.join(FIELDS)}"
-        raise RefusedError(Why.UNKNOWN_PARAMETER, detail)
+        raise RequestRefusedError(RefusalReason.UNKNOWN_PARAMETER, detail)
     if (intent := _INTENTS.get(said.get("intent", "inspect"))) is None:
         detail = f"intent {said['intent']!r} is not known; nothing was stored. Say {' or '.join(_INTENTS)}"
-        raise RefusedError(Why.INVALID_INTENT, detail)
+        raise RequestRefusedError(RefusalReason.INVALID_INTENT, detail)
     captured_at = None
     if "captured_at" in said:
         captured_at = _read_time(said["captured_at"], received_at + timedelta(seconds=clock_skew_s))
-    return Claim(
+    return UploadClaim(
         intent=intent,
         captured_at=captured_at,
-        serial=_require_text(said.get("serial", ""), "serial", SERIAL_MAX, Why.INVALID_SERIAL),
+        serial=_require_text(said.get("serial", ""), "serial", SERIAL_MAX, RefusalReason.INVALID_SERIAL),
         idempotency_key=_read_key(idempotency_key),
     )
 
@@ -66,26 +66,26 @@ def _read_time(text: str, latest: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         detail = f"captured_at {text!r} is no ISO 8601 time; nothing was stored. Write 2026-05-04T12:00:00.5+02:00"
-        raise RefusedError(Why.INVALID_TIME, detail) from error
+        raise RequestRefusedError(RefusalReason.INVALID_TIME, detail) from error
     if moment.tzinfo is None:
         detail = (
             f"captured_at {text!r} has no zone, so nobody knows when that was; nothing was stored. "
             "Add one: Z, or +02:00 (in an address %2B02:00)"
         )
-        raise RefusedError(Why.NAIVE_TIME, detail)
+        raise RequestRefusedError(RefusalReason.NAIVE_TIME, detail)
     if moment > latest:
         ahead_s = (moment - latest).total_seconds()
         detail = (
             f"captured_at {text} lies {ahead_s:.1f} s ahead of {latest.isoformat()}, the latest that is taken; nothing "
             "was stored. Set the camera's clock, or leave captured_at out"
         )
-        raise RefusedError(Why.FUTURE_TIME, detail)
+        raise RequestRefusedError(RefusalReason.FUTURE_TIME, detail)
     if moment < EARLIEST:
         detail = (
             f"captured_at {text} lies before {EARLIEST.year}; nothing was stored. Set the camera's clock, or leave "
             "captured_at out"
         )
-        raise RefusedError(Why.PAST_TIME, detail)
+        raise RequestRefusedError(RefusalReason.PAST_TIME, detail)
     return moment.astimezone(UTC)
 
 
@@ -94,15 +94,15 @@ def _read_key(key: str | None) -> str | None:
         return None
     if not key:
         detail = "Idempotency-Key is empty; nothing was stored. Fill it with one value per exposure, or leave it out"
-        raise RefusedError(Why.INVALID_KEY, detail)
-    return _require_text(key, "Idempotency-Key", KEY_MAX, Why.INVALID_KEY)
+        raise RequestRefusedError(RefusalReason.INVALID_KEY, detail)
+    return _require_text(key, "Idempotency-Key", KEY_MAX, RefusalReason.INVALID_KEY)
 
 
-def _require_text(value: str, name: str, length_max: int, why: Why) -> str:
+def _require_text(value: str, name: str, length_max: int, why: RefusalReason) -> str:
     if len(value) > length_max or not value.isprintable():
         shown = value if len(value) <= 40 else f"{value[:40]}..."
         detail = (
             f"{name} {shown!r} has {len(value)} characters; nothing was stored. Use at most {length_max}, all printable"
         )
-        raise RefusedError(why, detail)
+        raise RequestRefusedError(why, detail)
     return value

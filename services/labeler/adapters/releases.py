@@ -9,28 +9,28 @@ from typing import NamedTuple
 
 import structlog
 
-from siad.core.documents import read_receipt
-from siad.core.errors import CorruptError, MissingError, TransientError
-from siad.core.events import TeacherReleased, WeightsKind
-from siad.core.fit_settings import FitSettings
-from siad.core.ids import WeightsId
-from siad.core.images import DECODER_VERSION
-from siad.core.keys import normal_key
-from siad.core.manifest import Manifest
-from siad.core.preprocess import PREPROCESS_VERSION
-from siad.core.promise import promise_of
-from siad.core.topics import TEACHER
+from siad.contracts.codec import encode
+from siad.contracts.documents import read_receipt
+from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.events import TeacherReleased, WeightsKind
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.ids import WeightsId
+from siad.contracts.keys import normal_key
+from siad.contracts.manifest import Manifest
+from siad.contracts.topics import TEACHER
 from siad.runtime import trace
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
-from siad.runtime.codec import encode
-from siad.runtime.registry import Pointer, Registry
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
+from siad.runtime.store.registry import Pointer, Registry
+from siad.vision.images import DECODER_VERSION
+from siad.vision.preprocess import PREPROCESS_VERSION
+from siad.vision.promise import promise_of
 
 log = structlog.get_logger()
 
 
-class Made(NamedTuple):
+class FitRecord(NamedTuple):
     """How a teacher was made."""
 
     normals: int  # that it was fitted on
@@ -43,19 +43,19 @@ class TeacherReleases:
 
     def __init__(self, blobs: AsyncBlobs, producer: Producer) -> None:
         self._blobs, self._registry, self._producer = blobs, Registry(blobs.blobs), producer
-        self._made: dict[str, Made] = {}  # weights never change, so they are asked once
+        self._made: dict[str, FitRecord] = {}  # weights never change, so they are asked once
 
     async def pointer(self, line: str, product: str) -> Pointer | None:
         """Where the teacher's pointer stands."""
         return await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
 
-    async def made(self, pointer: Pointer) -> "Made":
+    async def made(self, pointer: Pointer) -> "FitRecord":
         """How a teacher was made; on no normals where this code can't open it, and it must be fitted anew."""
         if pointer.weights not in self._made:
             manifest = await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
             can_open = (manifest.decoder_version, manifest.preprocess_version) == (DECODER_VERSION, PREPROCESS_VERSION)
             normals = len(manifest.normals) if can_open else 0
-            self._made[pointer.weights] = Made(normals, FitSettings.of_manifest(manifest), manifest.normals)
+            self._made[pointer.weights] = FitRecord(normals, FitSettings.of_manifest(manifest), manifest.normals)
         return self._made[pointer.weights]
 
     async def point(
@@ -79,7 +79,7 @@ class TeacherReleases:
             released_at=pointer.released_at,
         )
         place = f"{pointer.line}/{pointer.product}"
-        span = trace.CURRENT.get() or trace.Span.root()
+        span = trace.CURRENT.get() or trace.TraceSpan.root()
         await self._producer.publish([trace.stamped(Message(topic=TEACHER.name, key=place, value=encode(event)), span)])
 
 
@@ -123,7 +123,7 @@ class TeacherFacts:
     serials: Mapping[str, str]  # of both, by capture: what the part is called; not those that are gone
 
 
-class TeachersInService:
+class ServingTeachers:
     """What the manifests say of the teachers that the bus has told of."""
 
     def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from siad.core.events import ImageStored, Intent
+from siad.contracts.events import ImageStored, Intent
 
 STEPS: Final = (10, 20, 50, 100)  # normals; past the last a teacher gains little and its fit grows long
 CLOCKS_APART: Final = timedelta(seconds=60)  # between the stamps of a capture and of a release

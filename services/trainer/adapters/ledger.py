@@ -8,13 +8,13 @@ import structlog
 
 from services.trainer.adapters.parquet import read_rows, write_rows
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
-from siad.core.deletion import Forgotten
-from siad.core.errors import CorruptError, MissingError
-from siad.core.keys import ledger_prefix
+from siad.contracts.deletion import DeletionIndex
+from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.keys import ledger_prefix
+from siad.erasure.deletions import AsyncDeletions
+from siad.erasure.rows import written_first
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import BlobInfo
-from siad.runtime.deletions import AsyncDeletions
-from siad.runtime.forget_rows import written_first
 
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ class ParquetLedger:
         self._files.update(files)
 
 
-def _without(file: LedgerFile, forgotten: Forgotten) -> LedgerFile:
+def _without(file: LedgerFile, forgotten: DeletionIndex) -> LedgerFile:
     if not forgotten.captures and forgotten.before_at is None:
         return file
     rows = tuple(row for row in file.rows if not forgotten.covers(row.capture_id, row.received_at))

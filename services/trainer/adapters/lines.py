@@ -2,11 +2,11 @@
 
 import structlog
 
-from services.trainer.domain.training_set import Normal
-from siad.core.documents import read_line, read_receipt
-from siad.core.errors import CorruptError, MissingError
-from siad.core.events import LineChanged
-from siad.core.keys import line_pointer_key, normals_prefix
+from services.trainer.domain.training_set import NormalCapture
+from siad.contracts.documents import read_line, read_receipt
+from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.events import LineChanged
+from siad.contracts.keys import line_pointer_key, normals_prefix
 from siad.runtime.blobs.aio import AsyncBlobs
 
 log = structlog.get_logger()
@@ -17,9 +17,9 @@ class StoredLines:
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
-        self._normals: dict[str, Normal | None] = {}
+        self._normals: dict[str, NormalCapture | None] = {}
 
-    async def normals(self, line: str, product: str) -> list[Normal]:
+    async def normals(self, line: str, product: str) -> list[NormalCapture]:
         """Captures known to be good, by capture id; a word that can't be read counts for nothing."""
         keys = [info.key for info in await self._blobs.list_all(normals_prefix(line, product))]
         for key in keys:
@@ -35,10 +35,10 @@ class StoredLines:
             return None
         return None if state.is_gone else state.settings
 
-    def _read(self, key: str) -> Normal | None:
+    def _read(self, key: str) -> NormalCapture | None:
         try:
             event = read_receipt(self._blobs.blobs.get(key).data)
         except CorruptError as error:
             log.error("normal_left_out", key=key, reason=str(error))
             return None
-        return Normal(capture_id=event.capture_id, image_id=event.image_id, image_uri=event.image_uri)
+        return NormalCapture(capture_id=event.capture_id, image_id=event.image_id, image_uri=event.image_uri)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siad.core.errors import CorruptError
+from siad.contracts.errors import CorruptError
 
 R = TypeVar("R")
 

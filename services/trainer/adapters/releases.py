@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from siad.core.events import SegmenterReleased, WeightsKind
-from siad.core.manifest import Manifest
-from siad.core.topics import SEGMENTER
+from siad.contracts.codec import encode
+from siad.contracts.events import SegmenterReleased, WeightsKind
+from siad.contracts.manifest import Manifest
+from siad.contracts.topics import SEGMENTER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
-from siad.runtime.codec import encode
-from siad.runtime.registry import Pointer, Registry
+from siad.runtime.store.registry import Pointer, Registry
 
 
 class RegistryReleases:

@@ -5,10 +5,10 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Protocol, Self, TypeVar
 
-from services.trainer.domain.records import Judgement, Report, Spec
+from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
 from services.trainer.domain.schedule import RunState
-from siad.core.errors import ConflictError, CorruptError
-from siad.core.keys import (
+from siad.contracts.errors import ConflictError, CorruptError
+from siad.contracts.keys import (
     checkpoints_prefix,
     run_attempt_key,
     run_judgement_key,
@@ -44,7 +44,7 @@ class StoredRuns:
             found[info.key.split("/")[1]][info.key] = info
         return [await self._run(run, files) for run, files in sorted(found.items()) if run_spec_key(run) in files]
 
-    async def put_spec(self, spec: Spec) -> None:
+    async def put_spec(self, spec: RunSpec) -> None:
         """Write what a run is to do, unless somebody did."""
         await self._blobs.put(run_spec_key(spec.run), spec.to_json(), content_type=JSON, if_absent=True)
 
@@ -53,19 +53,19 @@ class StoredRuns:
         data = json.dumps({"started_at": started_at.isoformat()}).encode()
         await self._blobs.put(run_attempt_key(run, number), data, content_type=JSON, if_absent=True)
 
-    async def put_judgement(self, judgement: Judgement) -> None:
+    async def put_judgement(self, judgement: CandidateJudgement) -> None:
         """Write what was decided, unless somebody did."""
         key = run_judgement_key(judgement.run)
         await self._blobs.put(key, judgement.to_json(), content_type=JSON, if_absent=True)
 
     async def _run(self, run: str, files: dict[str, BlobInfo]) -> RunState:
         attempts = sorted(key for key in files if key.startswith(f"{checkpoints_prefix(run)}/attempts/"))
-        spec = await self._record(Spec, run_spec_key(run), files)
+        spec = await self._record(RunSpec, run_spec_key(run), files)
         assert spec is not None, f"{run} was listed with a spec"
         return RunState(
             spec=spec,
-            report=await self._record(Report, run_report_key(run), files),
-            judgement=await self._record(Judgement, run_judgement_key(run), files),
+            report=await self._record(RunReport, run_report_key(run), files),
+            judgement=await self._record(CandidateJudgement, run_judgement_key(run), files),
             attempts=len(attempts),
             last_attempt_at=await self._started_at(attempts[-1]) if attempts else None,
         )
@@ -87,16 +87,16 @@ class StoredRuns:
         return kind.from_json(await self._bytes(key)) if key in files else None
 
 
-def load_spec(blobs: Blobs, run: str) -> Spec:
+def load_spec(blobs: Blobs, run: str) -> RunSpec:
     """What ``run`` is to do.
 
     Raises:
         MissingError: no such run.
     """
-    return Spec.from_json(blobs.get(run_spec_key(run)).data)
+    return RunSpec.from_json(blobs.get(run_spec_key(run)).data)
 
 
-def leave_report(blobs: Blobs, report: Report) -> None:
+def leave_report(blobs: Blobs, report: RunReport) -> None:
     """Write what a job brought; where there is a report, it stands."""
     try:
         blobs.put(run_report_key(report.run), report.to_json(), content_type=JSON, if_absent=True)

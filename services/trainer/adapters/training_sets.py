@@ -3,12 +3,12 @@
 import json
 
 from services.trainer.adapters.parquet import read_rows, write_rows
-from services.trainer.domain.training_set import Member, TrainingSet
-from siad.core.errors import CorruptError
-from siad.core.keys import training_set_key, training_set_members_key
+from services.trainer.domain.training_set import TrainingMember, TrainingSet
+from siad.contracts.errors import CorruptError
+from siad.contracts.keys import training_set_key, training_set_members_key
+from siad.erasure.deletions import Deletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.deletions import Deletions
 
 
 class StoredTrainingSets:
@@ -20,7 +20,7 @@ class StoredTrainingSets:
     async def put(self, line: str, product: str, chosen: TrainingSet) -> None:
         """Store one set, and before it whom it names; a repeat writes the same bytes under the same names."""
         await self._put_members(line, product, chosen)
-        data = await self._blobs.run(write_rows, Member, chosen.members)
+        data = await self._blobs.run(write_rows, TrainingMember, chosen.members)
         await self._blobs.put(
             training_set_key(line, product, chosen.digest),
             data,
@@ -36,7 +36,7 @@ class StoredTrainingSets:
             digest = name.removesuffix(suffix)
             if name.endswith(suffix) and f"{digest}.members.json" not in names:
                 data = (await self._blobs.get(f"{prefix}{name}")).data
-                members = tuple(await self._blobs.run(read_rows, Member, data))
+                members = tuple(await self._blobs.run(read_rows, TrainingMember, data))
                 await self._put_members(line, product, TrainingSet(members=members))
 
     async def _put_members(self, line: str, product: str, chosen: TrainingSet) -> None:
@@ -57,7 +57,7 @@ def load_training_set(blobs: Blobs, line: str, product: str, digest: str) -> Tra
         MissingError: there is none.
     """
     key = training_set_key(line, product, digest)
-    chosen = TrainingSet(members=tuple(read_rows(Member, blobs.get(key).data)))
+    chosen = TrainingSet(members=tuple(read_rows(TrainingMember, blobs.get(key).data)))
     if chosen.digest != digest:
         msg = f"{blobs.uri(key)} refused: its {len(chosen.members)} rows have digest {chosen.digest}"
         raise CorruptError(msg)

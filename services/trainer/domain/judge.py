@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.trainer.domain.records import Figures, Judgement, Outcome, Report, Spec
+from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,30 +22,30 @@ class JudgePolicy:
     doubt: float = 0.05  # false rejects that a segmenter within budget would show less often than this refuse it
 
 
-def judge(spec: Spec, report: Report, *, policy: JudgePolicy, now: datetime) -> Judgement:
+def judge(spec: RunSpec, report: RunReport, *, policy: JudgePolicy, now: datetime) -> CandidateJudgement:
     """Accept or refuse; the reason names every figure that speaks against the candidate, or those that carried it."""
     against = [*_over_budget(spec, report.candidate, policy), *_too_weak(report, policy)]
-    return Judgement(
+    return CandidateJudgement(
         run=spec.run,
-        outcome=Outcome.REFUSED if against else Outcome.ACCEPTED,
+        outcome=RunOutcome.REFUSED if against else RunOutcome.ACCEPTED,
         reason="; ".join(against) if against else _praise(report),
         weights=report.weights,
         judged_at=now,
     )
 
 
-def fail(spec: Spec, *, attempts: int, now: datetime) -> Judgement:
+def fail(spec: RunSpec, *, attempts: int, now: datetime) -> CandidateJudgement:
     """Write off a run whose job never brought a candidate."""
-    return Judgement(
+    return CandidateJudgement(
         run=spec.run,
-        outcome=Outcome.FAILED,
+        outcome=RunOutcome.FAILED,
         reason=f"{attempts} attempts ended without a report; the job's log says why",
         weights="",
         judged_at=now,
     )
 
 
-def _over_budget(spec: Spec, found: Figures, policy: JudgePolicy) -> list[str]:
+def _over_budget(spec: RunSpec, found: SegmenterFigures, policy: JudgePolicy) -> list[str]:
     """Refuse on false rejects only where chance is no excuse: few captures are held out."""
     chance = chance_of_at_least(found.false_rejects, found.normals, spec.false_reject_budget)
     if chance >= policy.doubt:
@@ -54,7 +54,7 @@ def _over_budget(spec: Spec, found: Figures, policy: JudgePolicy) -> list[str]:
     return [f"rejects {share} (chance of so many within budget {chance:.3f})"]
 
 
-def _too_weak(report: Report, policy: JudgePolicy) -> list[str]:
+def _too_weak(report: RunReport, policy: JudgePolicy) -> list[str]:
     auroc_min, ap_min, what = policy.image_auroc_min, policy.pixel_ap_min, "floor"
     if report.serving is not None:
         auroc_min = report.serving.image_auroc - policy.image_auroc_slack
@@ -65,7 +65,7 @@ def _too_weak(report: Report, policy: JudgePolicy) -> list[str]:
     return [f"{name} {value:.3f} is under {least:.3f} ({what})" for name, value, least in asked if value < least]
 
 
-def _praise(report: Report) -> str:
+def _praise(report: RunReport) -> str:
     found = report.candidate
     return (
         f"image AUROC {found.image_auroc:.3f}, pixel AP {found.pixel_ap:.3f}, rejects {found.false_rejects} of "

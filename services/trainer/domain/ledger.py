@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from siad.core.events import PseudoMaskCreated
+from siad.contracts.events import PseudoMaskCreated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from siad.core.errors import CorruptError
+from siad.contracts.errors import CorruptError
 
 
-class Outcome(StrEnum):
+class RunOutcome(StrEnum):
     """How a run ended."""
 
     ACCEPTED = "accepted"  # the candidate may serve
@@ -48,7 +48,7 @@ class _Json:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spec(_Json):
+class RunSpec(_Json):
     """What a run is to do: everything its job needs to know."""
 
     run: str
@@ -63,11 +63,11 @@ class Spec(_Json):
     epochs: int
     train_s: float  # after so many seconds of training it ends with what it has
     frozen_at: datetime
-    region: tuple[float, ...] = ()  # what of the view counts, as ``siad.core.interest`` has it; empty for all of it
+    region: tuple[float, ...] = ()  # what of the view counts, as ``siad.contracts.region`` has it; empty for all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures(_Json):
+class SegmenterFigures(_Json):
     """What one segmenter did on captures that it never saw."""
 
     normals: int  # held to be good (normals and clearly good ones), and held out to check by
@@ -89,13 +89,13 @@ class Figures(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report(_Json):
+class RunReport(_Json):
     """What a job brought: a candidate and its figures, beside those of what serves now on the same captures."""
 
     run: str
     weights: str
-    candidate: Figures
-    serving: Figures | None
+    candidate: SegmenterFigures
+    serving: SegmenterFigures | None
     epochs: int
     resumed_from_epoch: int  # 0: trained in one piece
     seconds: float  # of training, all attempts
@@ -103,11 +103,11 @@ class Report(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement(_Json):
+class CandidateJudgement(_Json):
     """What was decided about a run, and why."""
 
     run: str
-    outcome: Outcome
+    outcome: RunOutcome
     reason: str
     weights: str  # the candidate; empty where there is none
     judged_at: datetime
@@ -128,7 +128,7 @@ def _read(name: str, value: Any) -> Any:
     if name.endswith("_at"):
         return datetime.fromisoformat(value)
     if name in ("candidate", "serving") and isinstance(value, dict):
-        return Figures(**{field.name: value[field.name] for field in fields(Figures)})
+        return SegmenterFigures(**{field.name: value[field.name] for field in fields(SegmenterFigures)})
     if name == "region":
         return tuple(value)
-    return Outcome(value) if name == "outcome" else value
+    return RunOutcome(value) if name == "outcome" else value

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.trainer.domain.records import Judgement, Outcome, Report, Spec
+from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +21,9 @@ class SchedulePolicy:
 class RunState:
     """One run as the store tells it."""
 
-    spec: Spec
-    report: Report | None
-    judgement: Judgement | None
+    spec: RunSpec
+    report: RunReport | None
+    judgement: CandidateJudgement | None
     attempts: int
     last_attempt_at: datetime | None
 
@@ -35,7 +35,7 @@ class RunState:
     @property
     def candidate(self) -> str:
         """Weights that may serve; empty where there are none."""
-        accepted = self.judgement is not None and self.judgement.outcome is Outcome.ACCEPTED
+        accepted = self.judgement is not None and self.judgement.outcome is RunOutcome.ACCEPTED
         return self.judgement.weights if accepted and self.judgement is not None else ""
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from siad.core.preprocess import STRIDE_PX
+from siad.vision.preprocess import STRIDE_PX
 
 OF_TEACHER: Final = 2 / 3  # of the side that the teacher marks at; all of it measured better, at three times the work
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from services.trainer.domain.ledger import LedgerRow, newest_opinions
-from siad.core.ids import sha256_hex
+from siad.contracts.ids import sha256_hex
 
 
-class Role(StrEnum):
+class MemberRole(StrEnum):
     """What is believed of a capture."""
 
     NORMAL = "normal"  # somebody said so: its mask is all good
@@ -20,7 +20,7 @@ class Role(StrEnum):
     DEFECT = "defect"  # the teacher marked something, clearly
 
 
-class Use(StrEnum):
+class MemberUse(StrEnum):
     """What a capture is for; a hash of its id says so, for ever."""
 
     TRAIN = "train"
@@ -28,11 +28,11 @@ class Use(StrEnum):
     CHECK = "check"  # seen by nothing but the examination of the candidate
 
 
-HELD_OUT = (Use.CALIBRATE, Use.CHECK)
+HELD_OUT = (MemberUse.CALIBRATE, MemberUse.CHECK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class TrainingMember:
     """One capture of a training set."""
 
     capture_id: str
@@ -40,13 +40,13 @@ class Member:
     image_uri: str
     mask_uri: str  # empty for a normal
     mask_sha256: str  # empty for a normal
-    role: Role
-    use: Use
+    role: MemberRole
+    use: MemberUse
     weight: float  # 0..1, how far the mask is believed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Normal:
+class NormalCapture:
     """A capture known to be good."""
 
     capture_id: str
@@ -58,7 +58,7 @@ class Normal:
 class TrainingSet:
     """A frozen, named list of captures, sorted by capture id."""
 
-    members: tuple[Member, ...]
+    members: tuple[TrainingMember, ...]
 
     @property
     def digest(self) -> str:
@@ -66,7 +66,7 @@ class TrainingSet:
         rows = [asdict(member) for member in self.members]
         return sha256_hex(json.dumps(rows, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
 
-    def count(self, role: Role, *uses: Use) -> int:
+    def count(self, role: MemberRole, *uses: MemberUse) -> int:
         """How many members of a role there are; of any use where none is named."""
         return sum(member.role is role and (not uses or member.use in uses) for member in self.members)
 
@@ -88,15 +88,15 @@ class FreezePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TooFew:
+class TooFewCaptures:
     """Why no training set can be frozen yet."""
 
     reason: str
 
 
 def freeze(
-    rows: Iterable[LedgerRow], normals: Sequence[Normal], *, teachers: Sequence[str], policy: FreezePolicy
-) -> TrainingSet | TooFew:
+    rows: Iterable[LedgerRow], normals: Sequence[NormalCapture], *, teachers: Sequence[str], policy: FreezePolicy
+) -> TrainingSet | TooFewCaptures:
     """Choose the captures to learn from.
 
     Args:
@@ -117,22 +117,22 @@ def freeze(
     drawn = _distinct([*sure, *(_drawn(row, policy, weight) for row, weight in (*goods, *defects))])
     chosen = TrainingSet(members=tuple(sorted(drawn, key=lambda member: member.capture_id)))
     missing = _missing(chosen, policy)
-    return TooFew(reason=missing) if missing else chosen
+    return TooFewCaptures(reason=missing) if missing else chosen
 
 
 def _missing(chosen: TrainingSet, policy: FreezePolicy) -> str:
     wanted = (
-        ("normals", chosen.count(Role.NORMAL), policy.normals_min),
-        ("clear defects to train on", chosen.count(Role.DEFECT, Use.TRAIN), policy.defects_min),
-        ("clear defects held out", chosen.count(Role.DEFECT, *HELD_OUT), policy.held_out_defects_min),
-        ("good captures to calibrate on", _good(chosen, Use.CALIBRATE), policy.held_out_goods_min),
-        ("good captures to check by", _good(chosen, Use.CHECK), policy.held_out_goods_min),
+        ("normals", chosen.count(MemberRole.NORMAL), policy.normals_min),
+        ("clear defects to train on", chosen.count(MemberRole.DEFECT, MemberUse.TRAIN), policy.defects_min),
+        ("clear defects held out", chosen.count(MemberRole.DEFECT, *HELD_OUT), policy.held_out_defects_min),
+        ("good captures to calibrate on", _good(chosen, MemberUse.CALIBRATE), policy.held_out_goods_min),
+        ("good captures to check by", _good(chosen, MemberUse.CHECK), policy.held_out_goods_min),
     )
     return ", ".join(f"{found} {what}, {least} needed" for what, found, least in wanted if found < least)
 
 
-def _good(chosen: TrainingSet, use: Use) -> int:
-    return chosen.count(Role.NORMAL, use) + chosen.count(Role.GOOD, use)
+def _good(chosen: TrainingSet, use: MemberUse) -> int:
+    return chosen.count(MemberRole.NORMAL, use) + chosen.count(MemberRole.GOOD, use)
 
 
 def _goods(rows: Iterable[LedgerRow], policy: FreezePolicy) -> list[tuple[LedgerRow, float]]:
@@ -158,48 +158,48 @@ def _newest(rows: list[tuple[LedgerRow, float]], count: int) -> list[tuple[Ledge
     return sorted(rows, key=lambda one: (one[0].received_at, one[0].capture_id), reverse=True)[:count]
 
 
-def _lowest_hash(normals: Sequence[Normal]) -> list[Normal]:
+def _lowest_hash(normals: Sequence[NormalCapture]) -> list[NormalCapture]:
     """A random but lasting order, so that a hundred of a thousand stay the same hundred."""
     return sorted(normals, key=lambda normal: sha256_hex(normal.capture_id.encode()))
 
 
-def _normal(normal: Normal, policy: FreezePolicy) -> Member:
-    return Member(
+def _normal(normal: NormalCapture, policy: FreezePolicy) -> TrainingMember:
+    return TrainingMember(
         capture_id=normal.capture_id,
         image_id=normal.image_id,
         image_uri=normal.image_uri,
         mask_uri="",
         mask_sha256="",
-        role=Role.NORMAL,
+        role=MemberRole.NORMAL,
         use=use_of(normal.capture_id, held_out_share=policy.held_out_normals_share),
         weight=1.0,
     )
 
 
-def _drawn(row: LedgerRow, policy: FreezePolicy, weight: float) -> Member:
-    return Member(
+def _drawn(row: LedgerRow, policy: FreezePolicy, weight: float) -> TrainingMember:
+    return TrainingMember(
         capture_id=row.capture_id,
         image_id=row.image_id,
         image_uri=row.image_uri,
         mask_uri=row.mask_uri,
         mask_sha256=row.mask_sha256,
-        role=Role.DEFECT if row.is_defect else Role.GOOD,
+        role=MemberRole.DEFECT if row.is_defect else MemberRole.GOOD,
         use=use_of(row.capture_id, held_out_share=policy.held_out_share),
         weight=weight,
     )
 
 
-def use_of(capture_id: str, *, held_out_share: float) -> Use:
+def use_of(capture_id: str, *, held_out_share: float) -> MemberUse:
     """What a capture is for: its id's hash, as a fraction of 1, falls into check, calibrate or train."""
     place = int(sha256_hex(capture_id.encode())[:8], 16) / 2**32
     if place < held_out_share / 2:
-        return Use.CHECK
-    return Use.CALIBRATE if place < held_out_share else Use.TRAIN
+        return MemberUse.CHECK
+    return MemberUse.CALIBRATE if place < held_out_share else MemberUse.TRAIN
 
 
-def _distinct(members: Iterable[Member]) -> list[Member]:
+def _distinct(members: Iterable[TrainingMember]) -> list[TrainingMember]:
     """One member an image; a normal before what a teacher thought, then the lowest capture id."""
-    kept: dict[str, Member] = {}
-    for member in sorted(members, key=lambda member: (member.role is not Role.NORMAL, member.capture_id)):
+    kept: dict[str, TrainingMember] = {}
+    for member in sorted(members, key=lambda member: (member.role is not MemberRole.NORMAL, member.capture_id)):
         kept.setdefault(member.image_id, member)
     return list(kept.values())

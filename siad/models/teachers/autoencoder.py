@@ -17,21 +17,21 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import AUTOENCODER
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import AUTOENCODER
 from siad.models.bundle import Bundle, unpack
 from siad.models.teachers.fitting import gather
 from siad.models.teachers.learning import NORMALS_MIN, seeded
 from siad.models.teachers.reconstruction import (
     NETWORK,
     RECIPE,
-    Decoder,
-    Encoder,
-    Recipe,
-    Residual,
+    ReconstructionDecoder,
+    ReconstructionEncoder,
+    ReconstructionRecipe,
+    ResidualDetector,
     fit_reconstruction,
 )
+from siad.vision.images import Image
 
 METHOD: Final = AUTOENCODER
 
@@ -39,20 +39,20 @@ METHOD: Final = AUTOENCODER
 class Autoencoder(nn.Module):
     """Squeezes an image and draws it again."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ReconstructionRecipe) -> None:
         super().__init__()
-        self.encoder = Encoder(width=recipe.width, latent=recipe.latent)
-        self.decoder = Decoder(width=recipe.width, latent=recipe.latent)
+        self.encoder = ReconstructionEncoder(width=recipe.width, latent=recipe.latent)
+        self.decoder = ReconstructionDecoder(width=recipe.width, latent=recipe.latent)
 
     def forward(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """As ``Redrawing``; nothing besides."""
         return self.decoder(self.encoder(images_BCHW)), torch.zeros((), device=images_BCHW.device)
 
 
-def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Residual:
+def load(manifest: Manifest, parts: Mapping[str, bytes]) -> ResidualDetector:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
-    detector = Residual(Autoencoder(Recipe.from_json(parts[RECIPE])))
+    detector = ResidualDetector(Autoencoder(ReconstructionRecipe.from_json(parts[RECIPE])))
     detector.load_state_dict(unpack(parts[NETWORK]), strict=True)
     return detector.eval()
 
@@ -64,7 +64,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe | None = None,
+    recipe: ReconstructionRecipe | None = None,
     input_px: int = 0,
 ) -> Bundle:
     """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least.
@@ -79,7 +79,7 @@ def fit(
         false_reject_budget=false_reject_budget,
         at_least=NORMALS_MIN,
     )
-    recipe = recipe or Recipe()
+    recipe = recipe or ReconstructionRecipe()
     recipe = replace(recipe, input_px=input_px or recipe.input_px)
     with seeded(recipe.seed):
         return fit_reconstruction(found, Autoencoder(recipe), method=METHOD, recipe=recipe)

@@ -11,11 +11,11 @@ from typing import Final
 
 import structlog
 
-from siad.core.images import Image
-from siad.core.methods import FEATURE_MEMORY, TEMPLATE
+from siad.contracts.methods import FEATURE_MEMORY, TEMPLATE
 from siad.models.bundle import Bundle, open_bundle
-from siad.models.examine import Examiner
-from siad.models.probing import Estimate, estimate
+from siad.models.predictor import Predictor
+from siad.models.probing import ProbeEstimate, estimate
+from siad.vision.images import Image
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ NORMALS_MAX: Final = 20  # that are probed: more tell little more, and each cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class FittingMethod:
     """One way of fitting."""
 
     method: str
@@ -36,24 +36,24 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ranked:
+class RankedMethod:
     """One way, and what probes say of it; None where it can't be fitted on these normals."""
 
-    way: Way
-    estimate: Estimate | None
+    way: FittingMethod
+    estimate: ProbeEstimate | None
     reason: str = ""  # why not
 
 
 WAYS: Final = (  # the first is the default
-    Way(method=FEATURE_MEMORY),
-    Way(method=FEATURE_MEMORY, input_px=256),
-    Way(method=FEATURE_MEMORY, input_px=512),
-    Way(method=TEMPLATE),
+    FittingMethod(method=FEATURE_MEMORY),
+    FittingMethod(method=FEATURE_MEMORY, input_px=256),
+    FittingMethod(method=FEATURE_MEMORY, input_px=512),
+    FittingMethod(method=TEMPLATE),
 )
-FitWay = Callable[[Way, Sequence[Image], Sequence[str]], Bundle]
+FitWay = Callable[[FittingMethod, Sequence[Image], Sequence[str]], Bundle]
 
 
-def rank(images: Sequence[Image], ways: Sequence[Way], fit: FitWay, *, seed: int = 0) -> list[Ranked]:
+def rank(images: Sequence[Image], ways: Sequence[FittingMethod], fit: FitWay, *, seed: int = 0) -> list[RankedMethod]:
     """Estimate every way, the best first; those that can't be fitted come last.
 
     Args:
@@ -66,7 +66,7 @@ def rank(images: Sequence[Image], ways: Sequence[Way], fit: FitWay, *, seed: int
     return sorted(found, key=lambda one: -1.0 if one.estimate is None else one.estimate.merit, reverse=True)
 
 
-def choose(ranked: Sequence[Ranked], default: Way) -> Ranked:
+def choose(ranked: Sequence[RankedMethod], default: FittingMethod) -> RankedMethod:
     """Take the best, or the default where that is as good but for chance.
 
     Raises:
@@ -83,8 +83,8 @@ def choose(ranked: Sequence[Ranked], default: Way) -> Ranked:
     return best if best.estimate.merit > usual.estimate.merit + MARGIN else usual
 
 
-def _ranked(images: Sequence[Image], way: Way, fit: FitWay, seed: int) -> Ranked:
-    def fit_some(some: Sequence[Image], names: Sequence[str]) -> Examiner:
+def _ranked(images: Sequence[Image], way: FittingMethod, fit: FitWay, seed: int) -> RankedMethod:
+    def fit_some(some: Sequence[Image], names: Sequence[str]) -> Predictor:
         bundle = fit(way, some, names)
         return open_bundle(bundle.manifest, bundle.parts)
 
@@ -92,6 +92,6 @@ def _ranked(images: Sequence[Image], way: Way, fit: FitWay, seed: int) -> Ranked
         found = estimate(images, fit_some, seed=seed)
     except ValueError as error:
         log.warning("way_left_out", way=str(way), reason=str(error))
-        return Ranked(way=way, estimate=None, reason=str(error))
+        return RankedMethod(way=way, estimate=None, reason=str(error))
     log.info("way_probed", way=str(way), image_auroc=round(found.image_auroc, 4), pixel_ap=round(found.pixel_ap, 4))
-    return Ranked(way=way, estimate=found)
+    return RankedMethod(way=way, estimate=found)

@@ -23,26 +23,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import DRAEM
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import DRAEM
 from siad.models.bundle import Bundle, pack, unpack
 from siad.models.teachers.autoencoder import Autoencoder
-from siad.models.teachers.fitting import Fitted, finish, gather
+from siad.models.teachers.fitting import FittedDetector, finish, gather
 from siad.models.teachers.learning import (
     NORMALS_MIN,
-    Showings,
+    NormalBatches,
     held_scores,
     hold_out,
     seeded,
     take_steps,
     training_device,
 )
-from siad.models.teachers.reconstruction import NETWORK, RECIPE, Recipe, difference
+from siad.models.teachers.reconstruction import NETWORK, RECIPE, ReconstructionRecipe, difference
 from siad.models.teachers.synthesis import paint
+from siad.vision.images import Image
 
 METHOD: Final = DRAEM
-DEFAULT: Final = Recipe(latent=64, steps=450)
+DEFAULT: Final = ReconstructionRecipe(latent=64, steps=450)
 _PAINTED: Final = 0.5  # of the images shown
 _FOCUS: Final = 2.0
 _SEEING: Final = 10.0  # weight of the focal loss, which is that much smaller than the repair's
@@ -77,7 +77,7 @@ class Judge(nn.Module):
 class Draem(nn.Module):
     """Both networks. Thread-safe once fitted: nothing in it changes."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ReconstructionRecipe) -> None:
         super().__init__()
         self.repair = Autoencoder(recipe)
         self.judge = Judge(width=recipe.width)
@@ -107,7 +107,7 @@ def focal(odds_Bhw: Tensor, truth_Bhw: Tensor) -> Tensor:
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Draem:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
-    detector = Draem(Recipe.from_json(parts[RECIPE]))
+    detector = Draem(ReconstructionRecipe.from_json(parts[RECIPE]))
     detector.load_state_dict(unpack(parts[NETWORK]), strict=True)
     return detector.eval()
 
@@ -119,7 +119,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe = DEFAULT,
+    recipe: ReconstructionRecipe = DEFAULT,
     input_px: int = 0,
 ) -> Bundle:
     """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least.
@@ -139,7 +139,7 @@ def fit(
     with seeded(recipe.seed):
         detector = Draem(recipe)
         loss = _teach(detector, [found.images[index] for index in learn], recipe)
-    fitted = Fitted(
+    fitted = FittedDetector(
         method=METHOD,
         detector=detector,
         parts={NETWORK: pack(detector.state_dict()), RECIPE: recipe.to_json()},
@@ -150,10 +150,10 @@ def fit(
     return finish(found, fitted)
 
 
-def _teach(detector: Draem, images: Sequence[Image], recipe: Recipe) -> float:
+def _teach(detector: Draem, images: Sequence[Image], recipe: ReconstructionRecipe) -> float:
     device = training_device()
     detector.to(device).train()
-    showings = Showings(images, input_px=recipe.input_px, seed=recipe.seed)
+    showings = NormalBatches(images, input_px=recipe.input_px, seed=recipe.seed)
     rng = np.random.default_rng(recipe.seed)
 
     def loss_of(_: int) -> Tensor:

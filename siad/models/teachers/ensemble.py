@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import ENSEMBLE, FEATURE_MEMORY, STUDENT_TEACHER, require_teacher
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import ENSEMBLE, FEATURE_MEMORY, STUDENT_TEACHER, require_teacher
 from siad.models.bundle import GOLDEN, METHODS, Bundle, pack, unpack
 from siad.models.detector import Detector
-from siad.models.teachers.fitting import Fitted, finish, gather
+from siad.models.teachers.fitting import FittedDetector, finish, gather
 from siad.models.teachers.learning import held_maps, held_scores, hold_out, row_quantile
 from siad.models.tiling import views_of
+from siad.vision.images import Image
 
 METHOD: Final = ENSEMBLE
 SCALES: Final = "scales.safetensors"
@@ -42,7 +42,7 @@ _QUANTILE: Final = 0.995
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class EnsembleRecipe:
     """Who looks."""
 
     members: tuple[str, str] = (FEATURE_MEMORY, STUDENT_TEACHER)
@@ -104,7 +104,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe | None = None,
+    recipe: EnsembleRecipe | None = None,
     recipes: Mapping[str, Any] | None = None,
     input_px: int = 0,
 ) -> Bundle:
@@ -121,7 +121,7 @@ def fit(
         false_reject_budget=false_reject_budget,
         at_least=NORMALS_MIN,
     )
-    recipe = recipe or Recipe()
+    recipe = recipe or EnsembleRecipe()
     learn, held = hold_out(len(found))
     bundles: dict[str, Bundle] = {}
     for name in recipe.members:
@@ -141,7 +141,7 @@ def fit(
     held_images = [found.images[index] for index in held]
     scales = _scales(members, held_images, input_px=input_px)
     detector = Ensemble(members, scales)
-    fitted = Fitted(
+    fitted = FittedDetector(
         method=METHOD,
         detector=detector,
         parts=_parts(bundles, recipe, scales),
@@ -168,7 +168,7 @@ def _scales(members: Sequence[Detector], images: Sequence[Image], *, input_px: i
     return torch.stack((middle_2, torch.maximum(odd_2, middle_2 + 1e-6)), 1)
 
 
-def _parts(bundles: Mapping[str, Bundle], recipe: Recipe, scales: Tensor) -> dict[str, bytes]:
+def _parts(bundles: Mapping[str, Bundle], recipe: EnsembleRecipe, scales: Tensor) -> dict[str, bytes]:
     """Members' files under their names; their golden outputs stay out, for the ensemble has its own."""
     parts = {RECIPE: json.dumps({"members": recipe.members}).encode(), SCALES: pack({"scales": scales})}
     for name, made in bundles.items():

@@ -25,19 +25,19 @@ from typing import Final, Self
 import torch
 from torch import Tensor
 
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import FEATURE_MEMORY
-from siad.core.outliers import find_doubtful, find_odd
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import FEATURE_MEMORY
 from siad.models.backbone import Backbone, pretrained_backbone
 from siad.models.bundle import Bundle, pack, unpack
 from siad.models.teachers import light
-from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
+from siad.models.teachers.fitting import FittedDetector, finish, gather, shared_backbone
 from siad.models.teachers.memorising import LIGHT, doubt, memorise, see
 from siad.models.teachers.memory import describe_places
 from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
-from siad.models.teachers.memory_recipe import Recipe
-from siad.models.teachers.usual import Usual
+from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.teachers.usual import UsualDistance
+from siad.vision.images import Image
+from siad.vision.outliers import find_doubtful, find_odd
 
 METHOD: Final = FEATURE_MEMORY
 BACKBONE: Final = "backbone.safetensors"
@@ -50,17 +50,17 @@ class FeatureMemory:
 
     sees_whole = True  # style, zones and floor are an image's, not a tile's
 
-    def __init__(self, backbone: Backbone, recipe: Recipe, memory: Mapping[str, Tensor]) -> None:
+    def __init__(self, backbone: Backbone, recipe: MemoryRecipe, memory: Mapping[str, Tensor]) -> None:
         self._backbone = backbone
         self._recipe = recipe
         self._in_one_light = bool(memory[LIGHT])
-        self._remembered = [_Remembered.read(bank, memory) for bank in banks_of(recipe)]
+        self._remembered = [_FilledBank.read(bank, memory) for bank in banks_of(recipe)]
 
     def score(self, images_BCHW: Tensor) -> Tensor:
         """Score every place by its calibrated distances to the memory, as far as the stages agree.
 
         Args:
-            images_BCHW: float32, as ``siad.core.preprocess`` makes them.
+            images_BCHW: float32, as ``siad.vision.preprocess`` makes them.
 
         Returns:
             float32 [B, h, w] raw scores, 0 at least; 0 is a usual place of a normal.
@@ -73,13 +73,13 @@ class FeatureMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Remembered:
+class _FilledBank:
     """A bank filled: its places, their style, and how far from them a place usually is."""
 
     bank: Bank
     places_MD: Tensor  # float32, of length 1
     style_D: Tensor | None
-    usual: Usual
+    usual: UsualDistance
 
     @classmethod
     def read(cls, bank: Bank, memory: Mapping[str, Tensor]) -> Self:
@@ -87,10 +87,10 @@ class _Remembered:
             bank=bank,
             places_MD=unit(memory[f"bank.{bank.name}"]),
             style_D=memory.get(f"mean.{bank.name}"),
-            usual=Usual(memory[f"centre.{bank.name}"], memory[f"spread.{bank.name}"]),
+            usual=UsualDistance(memory[f"centre.{bank.name}"], memory[f"spread.{bank.name}"]),
         )
 
-    def judge(self, recipe: Recipe, seen: Seen) -> Tensor:
+    def judge(self, recipe: MemoryRecipe, seen: Seen) -> Tensor:
         """How many spreads over the usual each place lies from what is remembered: float32 [B, h, w]."""
         grid, pooled_BND = seen
         places_BND = describe_places(pooled_BND, usual_D=self.style_D)
@@ -101,7 +101,7 @@ class _Remembered:
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
-    recipe = Recipe.from_json(parts[RECIPE])
+    recipe = MemoryRecipe.from_json(parts[RECIPE])
     return FeatureMemory(shared_backbone(recipe.backbone, parts[BACKBONE]), recipe, unpack(parts[MEMORY]))
 
 
@@ -113,7 +113,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe | None = None,
+    recipe: MemoryRecipe | None = None,
     input_px: int | None = None,
 ) -> Bundle:
     """Fit a teacher on good images. The same normals give the same weights, in whatever order they come.
@@ -131,7 +131,7 @@ def fit(
         ValueError: fewer than two normals, or not one id an image.
     """
     found = gather(images, line=line, product=product, normals=normals, false_reject_budget=false_reject_budget)
-    recipe = recipe or Recipe()
+    recipe = recipe or MemoryRecipe()
     if input_px is None:
         recipe = recipe.shown_at([(image_HWC.shape[0], image_HWC.shape[1]) for image_HWC in found.images])
     else:
@@ -150,7 +150,7 @@ def fit(
     doubtful = find_doubtful(memorised.standing_out())
     if doubtful:
         memorised = memorise(recipe, doubt(seen, memorised, doubtful))
-    fitted = Fitted(
+    fitted = FittedDetector(
         method=METHOD,
         detector=FeatureMemory(backbone, recipe, memorised.memory),
         parts={BACKBONE: pack(backbone.state_dict()), MEMORY: pack(memorised.memory), RECIPE: recipe.to_json()},

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import siad
-from siad.core.events import WeightsKind
-from siad.core.images import DECODER_VERSION, Image
-from siad.core.manifest import Manifest
-from siad.core.preprocess import PREPROCESS_VERSION
-from siad.core.scores import choose_threshold
+from siad.contracts.events import WeightsKind
+from siad.contracts.manifest import Manifest
 from siad.models.backbone import Backbone, Variant, load_backbone
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part, unpack
 from siad.models.detector import Detector
+from siad.vision.images import DECODER_VERSION, Image
+from siad.vision.preprocess import PREPROCESS_VERSION
+from siad.vision.scores import choose_threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Normals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
+class FittedDetector:
     """A detector as a method leaves it, not yet a bundle."""
 
     method: str
@@ -84,7 +84,7 @@ def gather(
     )
 
 
-def finish(normals: Normals, fitted: Fitted) -> Bundle:
+def finish(normals: Normals, fitted: FittedDetector) -> Bundle:
     """Cut by the held-out scores, write down golden outputs, and describe it all."""
     threshold, promised = choose_threshold(fitted.held_out, budget=normals.false_reject_budget)
     first = next(index for index, name in enumerate(normals.names) if name not in fitted.left_out)

@@ -33,15 +33,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import GAN_INVERSION
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import GAN_INVERSION
 from siad.models.backbone import Backbone, Variant, pretrained_backbone
 from siad.models.bundle import Bundle, pack, unpack
-from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
+from siad.models.teachers.fitting import FittedDetector, finish, gather, shared_backbone
 from siad.models.teachers.learning import (
     NORMALS_MIN,
-    Showings,
+    NormalBatches,
     held_maps,
     held_scores,
     hold_out,
@@ -50,6 +49,7 @@ from siad.models.teachers.learning import (
     training_device,
 )
 from siad.models.teachers.reconstruction import difference
+from siad.vision.images import Image
 
 METHOD: Final = GAN_INVERSION
 BACKBONE: Final = "backbone.safetensors"
@@ -61,7 +61,7 @@ _QUANTILE: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class InversionRecipe:
     """How a generator is taught, and asked."""
 
     backbone: Variant = "lite0"
@@ -91,7 +91,7 @@ class Recipe:
         return cls(**json.loads(data))
 
 
-def _widths(recipe: Recipe) -> list[int]:
+def _widths(recipe: InversionRecipe) -> list[int]:
     """Channels from the finest layer to that of 4 px, doubling up to eight times the first."""
     levels = (recipe.side_px // 4).bit_length() - 1
     return [recipe.width * min(8, 2**level) for level in range(levels)]
@@ -100,7 +100,7 @@ def _widths(recipe: Recipe) -> list[int]:
 class Generator(nn.Module):
     """[B, 64] to [B, 3, S, S]."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: InversionRecipe) -> None:
         super().__init__()
         widths = _widths(recipe)[::-1]
         self.first = nn.Linear(LATENT, widths[0] * 16)
@@ -120,7 +120,7 @@ class Generator(nn.Module):
 class Funnel(nn.Module):
     """Encoder and critic: [B, 3, S, S] to [B, outputs]."""
 
-    def __init__(self, recipe: Recipe, outputs: int, *, steady: bool) -> None:
+    def __init__(self, recipe: InversionRecipe, outputs: int, *, steady: bool) -> None:
         super().__init__()
         widths = _widths(recipe)
         layers = [
@@ -145,7 +145,7 @@ class GanInversion(nn.Module):
 
     scales: Tensor
 
-    def __init__(self, backbone: Backbone, recipe: Recipe) -> None:
+    def __init__(self, backbone: Backbone, recipe: InversionRecipe) -> None:
         super().__init__()
         self._backbone = [backbone.requires_grad_(requires_grad=False)]  # in a list, so that it is none of our weights
         self._recipe = recipe
@@ -202,7 +202,7 @@ def squared(images_BCHW: Tensor, side_px: int) -> Tensor:
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> GanInversion:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
-    recipe = Recipe.from_json(parts[RECIPE])
+    recipe = InversionRecipe.from_json(parts[RECIPE])
     detector = GanInversion(shared_backbone(recipe.backbone, parts[BACKBONE]), recipe)
     detector.load_state_dict(unpack(parts[NETWORK]), strict=True)
     return detector.requires_grad_(requires_grad=False).eval()
@@ -215,7 +215,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe | None = None,
+    recipe: InversionRecipe | None = None,
 ) -> Bundle:
     """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least."""
     found = gather(
@@ -226,13 +226,15 @@ def fit(
         false_reject_budget=false_reject_budget,
         at_least=NORMALS_MIN,
     )
-    recipe = recipe or Recipe()
+    recipe = recipe or InversionRecipe()
     learn, held = hold_out(len(found))
     backbone = pretrained_backbone(recipe.backbone)
     input_px = 2 * recipe.side_px  # halved once more, so that no fine line is skipped
     with seeded(recipe.seed):
         detector = GanInversion(backbone, recipe)
-        _teach(detector, Showings([found.images[one] for one in learn], input_px=input_px, seed=recipe.seed), recipe)
+        _teach(
+            detector, NormalBatches([found.images[one] for one in learn], input_px=input_px, seed=recipe.seed), recipe
+        )
     held_images = [found.images[index] for index in held]
 
     def both(images_BCHW: Tensor) -> Tensor:
@@ -240,7 +242,7 @@ def fit(
 
     places_2N = held_maps(both, held_images, input_px=input_px)
     detector.scales.copy_(row_quantile(places_2N, _QUANTILE).clamp_min(1e-3))
-    fitted = Fitted(
+    fitted = FittedDetector(
         method=METHOD,
         detector=detector,
         parts={BACKBONE: pack(backbone.state_dict()), NETWORK: pack(detector.state_dict()), RECIPE: recipe.to_json()},
@@ -250,7 +252,7 @@ def fit(
     return finish(found, fitted)
 
 
-def _teach(detector: GanInversion, showings: Showings, recipe: Recipe) -> None:
+def _teach(detector: GanInversion, showings: NormalBatches, recipe: InversionRecipe) -> None:
     """Critic and makers take turns; leave the detector on the CPU, asked for no more gradients."""
     device = training_device()
     critic = Funnel(recipe, 1, steady=True).to(device)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siad.core.images import Image
-from siad.core.preprocess import preprocess
 from siad.models.detector import Detector
-from siad.models.examine import score_maps
+from siad.models.predictor import score_maps
+from siad.vision.images import Image
+from siad.vision.preprocess import preprocess
 
 NORMALS_MIN: Final = 4  # two to learn from, two to hold out
 _EVERY: Final = 3  # one normal of so many is held out: of ten four; two alone often agree by chance
@@ -45,7 +45,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-class Showings:
+class NormalBatches:
     """Batches of normals as a network is shown them: moved a little, in a little other light."""
 
     def __init__(self, images: Sequence[Image], *, input_px: int, seed: int, mirrors: bool = False) -> None:

@@ -5,8 +5,8 @@ themselves differ in brightness by as much as one of them differs within itself,
 all are brought to the contrast of the photographs that the backbone learned from. Where they do not, it is left alone:
 there a dark part is news.
 
-Shape suffixes: B = batch, C = channels, H, W = size of the input; inputs are float32 as ``siad.core.preprocess`` makes
-them.
+Shape suffixes: B = batch, C = channels, H, W = size of the input; inputs are float32 from
+``siad.vision.preprocess``.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from siad.core.preprocess import CENTRE, SCALE
+from siad.vision.preprocess import CENTRE, SCALE
 
 LEVEL: Final = (118.0 - CENTRE) / SCALE  # the grey that photographs have in the middle
 CONTRAST: Final = 50.0 / SCALE  # deviation of grey; 40 and 58 (ImageNet's) measured the same

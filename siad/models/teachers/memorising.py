@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from siad.core.decide import finish_map
-from siad.core.images import Image
-from siad.core.outliers import doubtful_over, standing_out
-from siad.core.preprocess import preprocess
 from siad.models.backbone import Backbone
 from siad.models.teachers import light, turning
 from siad.models.teachers.memory import choose_places, describe_places
 from siad.models.teachers.memory_banks import Bank, Seen, agree, banks_of, combine, pooled, unit
-from siad.models.teachers.memory_recipe import Recipe
-from siad.models.teachers.usual import Usual
+from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.teachers.usual import UsualDistance
+from siad.vision.decide import finish_map
+from siad.vision.images import Image
+from siad.vision.outliers import doubtful_over, standing_out
+from siad.vision.preprocess import preprocess
 
 LIGHT: Final = "in_one_light"  # the name of a flag beside the banks
 _SWAYED_MAX: Final = 20  # normals
@@ -32,7 +32,7 @@ _MORE_IF_TURNED: Final = 1.5  # places kept; twice as many found a little more, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenNormal:
+class EncodedNormal:
     """One normal, as the backbone sees it."""
 
     pooled: list[tuple[tuple[int, int], Tensor]]  # by bank: grid, and float32 [N, D]
@@ -43,15 +43,15 @@ class SeenNormal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenNormals:
+class EncodedNormals:
     """All of them, and what was found to hold for the line."""
 
-    each: list[SeenNormal]
+    each: list[EncodedNormal]
     in_one_light: bool
     is_turned: bool
 
 
-def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNormals:
+def see(backbone: Backbone, recipe: MemoryRecipe, images: Sequence[Image]) -> EncodedNormals:
     """Show the backbone the normals, uint8 or uint16 [H, W, C] each, in one light and turned where that pays."""
     inputs = [torch.from_numpy(preprocess(image_HWC, input_px=recipe.input_px)) for image_HWC in images]
     in_one_light = light.differs(inputs)
@@ -68,7 +68,7 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
             inputs, upright, look, turns=recipe.turns, stage=min(1, len(recipe.stages) - 1)
         )
     each = [
-        SeenNormal(
+        EncodedNormal(
             pooled=[(grid, pooled_BND[0]) for grid, pooled_BND in seen],
             turned=turned,
             input_hw=(input_CHW.shape[1], input_CHW.shape[2]),
@@ -76,11 +76,11 @@ def see(backbone: Backbone, recipe: Recipe, images: Sequence[Image]) -> SeenNorm
         )
         for seen, turned, input_CHW, image_HWC in zip(upright, copies, inputs, images, strict=True)
     ]
-    return SeenNormals(each=each, in_one_light=in_one_light, is_turned=any(copies))
+    return EncodedNormals(each=each, in_one_light=in_one_light, is_turned=any(copies))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memorised:
+class MemoryFit:
     """A memory, and what it says of each normal with that one's own places hidden throughout."""
 
     memory: dict[str, Tensor]
@@ -93,7 +93,7 @@ class Memorised:
         return [standing_out(map_hw, peak) for map_hw, peak in zip(self.maps, self.peaks, strict=True)]
 
 
-def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -> SeenNormals:
+def doubt(normals: EncodedNormals, memorised: MemoryFit, doubtful: Sequence[int]) -> EncodedNormals:
     """The same normals; of the doubtful ones the memory will learn no place that looks like a defect's.
 
     One normal alone shows these places: no other has anything near. If it is defective they are the defect, and a
@@ -112,7 +112,7 @@ def doubt(normals: SeenNormals, memorised: Memorised, doubtful: Sequence[int]) -
     return replace(normals, each=each)
 
 
-def memorise(recipe: Recipe, normals: SeenNormals) -> Memorised:
+def memorise(recipe: MemoryRecipe, normals: EncodedNormals) -> MemoryFit:
     """Fill and calibrate the banks: of each its places, float16 [M, D], and what a distance usually is over the view.
 
     Args:
@@ -129,33 +129,33 @@ def memorise(recipe: Recipe, normals: SeenNormals) -> Memorised:
         count = int(bank.keeps(recipe) * (_MORE_IF_TURNED if normals.is_turned else 1))
         remembered, apart = _fill(recipe, bank, upright, known, count=count)
         far = [one.log().view(normal.pooled[index][0]) for one, normal in zip(apart, normals.each, strict=True)]
-        usual = Usual.by_place(far)
+        usual = UsualDistance.by_place(far)
         memory[f"bank.{bank.name}"] = remembered
         memory |= {f"centre.{bank.name}": usual.centre_GG, f"spread.{bank.name}": usual.spread_GG}
         for image, far_hw in enumerate(far):
             # of more normals none sways what is usual
-            others = Usual.by_place([*far[:image], *far[image + 1 :]]) if len(far) <= _SWAYED_MAX else usual
+            others = UsualDistance.by_place([*far[:image], *far[image + 1 :]]) if len(far) <= _SWAYED_MAX else usual
             judged_of[image].append(others.judge(far_hw[None]))
     maps, peaks, scores = [], [], []
     for judged_Lhw, normal in zip(judged_of, normals.each, strict=True):
         maps.append(agree(recipe, judged_Lhw[: len(recipe.stages)])[0].numpy())
         peaks.append(_peak(maps[-1], normal))
         scores.append(_peak(combine(recipe, judged_Lhw)[0].numpy(), normal))
-    return Memorised(memory=memory, maps=maps, peaks=peaks, scores=scores)
+    return MemoryFit(memory=memory, maps=maps, peaks=peaks, scores=scores)
 
 
-def _peak(map_hw: NDArray[np.float32], normal: SeenNormal) -> float:
+def _peak(map_hw: NDArray[np.float32], normal: EncodedNormal) -> float:
     return float(finish_map(map_hw, input_hw=normal.input_hw, size_px=normal.size_px).max())
 
 
-def _style(normals: SeenNormals, index: int) -> Tensor | None:
+def _style(normals: EncodedNormals, index: int) -> Tensor | None:
     """The normals' mean in a bank's places, float32 [D]; None where a view has no style to speak of."""
     if min(len(normal.pooled[index][1]) for normal in normals.each) < _STYLE_MIN:
         return None
     return torch.stack([normal.pooled[index][1].mean(0) for normal in normals.each]).mean(0)
 
 
-def _described(normals: SeenNormals, index: int, mean_D: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
+def _described(normals: EncodedNormals, index: int, mean_D: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
     """One bank's places of every normal, float32 [N, D] each: all of them, and those that the memory may learn."""
     upright = [describe_places(normal.pooled[index][1][None], usual_D=mean_D)[0] for normal in normals.each]
     known = []
@@ -176,7 +176,7 @@ def _at(doubted_hw: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _fill(
-    recipe: Recipe, bank: Bank, upright: Sequence[Tensor], known: Sequence[Tensor], *, count: int
+    recipe: MemoryRecipe, bank: Bank, upright: Sequence[Tensor], known: Sequence[Tensor], *, count: int
 ) -> tuple[Tensor, list[Tensor]]:
     """What a bank keeps of what is known (float16 [M, D]), and every upright normal's distances to what others know."""
     owner_P = torch.repeat_interleave(torch.arange(len(known)), torch.tensor([len(one) for one in known]))

@@ -11,8 +11,8 @@ place z [C] of the latent image is replaced by a mixture of few of N remembered 
 The temperature lets a place choose among slots that are alike, which normals of one part are: with t = 1 all weights
 are nearly equal, the shrinkage takes half of them, and every place gets the mean. The residual is the autoencoder's.
 
-``Recipe.adversarial`` adds the critic of Niu et al. 2021 (``critic.py``), and makes it a memory-augmented adversarial
-autoencoder as theirs is; ``ADVERSARIAL`` is a recipe with it, which a line can't ask for.
+``ReconstructionRecipe.adversarial`` adds the critic of Niu et al. 2021 (``critic.py``), and makes it a
+memory-augmented adversarial autoencoder as theirs is; ``ADVERSARIAL`` is a recipe with it, which a line can't ask for.
 
 Shape suffixes: B = batch, C = channels, h, w = grid of stride 16, P = B * h * w, N = slots.
 """
@@ -25,24 +25,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import MEMORY_AUTOENCODER
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import MEMORY_AUTOENCODER
 from siad.models.bundle import Bundle, unpack
 from siad.models.teachers.fitting import gather
 from siad.models.teachers.learning import NORMALS_MIN, seeded
 from siad.models.teachers.reconstruction import (
     NETWORK,
     RECIPE,
-    Decoder,
-    Encoder,
-    Recipe,
-    Residual,
+    ReconstructionDecoder,
+    ReconstructionEncoder,
+    ReconstructionRecipe,
+    ResidualDetector,
     fit_reconstruction,
 )
+from siad.vision.images import Image
 
 METHOD: Final = MEMORY_AUTOENCODER
-DEFAULT: Final = Recipe(latent=64, slots=256)
+DEFAULT: Final = ReconstructionRecipe(latent=64, slots=256)
 ADVERSARIAL: Final = replace(DEFAULT, adversarial=0.02)  # the one share tried; docs/teachers.md has what it is worth
 TEMPERATURE: Final = 0.1
 _ENTROPY: Final = 2e-4
@@ -61,11 +61,11 @@ def address(places_PC: Tensor, slots_NC: Tensor) -> Tensor:
 class MemoryAutoencoder(nn.Module):
     """Squeezes an image, remembers, and draws what it remembered."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ReconstructionRecipe) -> None:
         super().__init__()
-        self.encoder = Encoder(width=recipe.width, latent=recipe.latent)
+        self.encoder = ReconstructionEncoder(width=recipe.width, latent=recipe.latent)
         self.slots_NC = nn.Parameter(torch.randn(recipe.slots, recipe.latent) / recipe.latent**0.5)
-        self.decoder = Decoder(width=recipe.width, latent=recipe.latent)
+        self.decoder = ReconstructionDecoder(width=recipe.width, latent=recipe.latent)
 
     def forward(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """As ``Redrawing``; besides: the entropy of the weights."""
@@ -79,10 +79,10 @@ class MemoryAutoencoder(nn.Module):
         return self.decoder(again_BChw), _ENTROPY * entropy
 
 
-def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Residual:
+def load(manifest: Manifest, parts: Mapping[str, bytes]) -> ResidualDetector:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
-    detector = Residual(MemoryAutoencoder(Recipe.from_json(parts[RECIPE])))
+    detector = ResidualDetector(MemoryAutoencoder(ReconstructionRecipe.from_json(parts[RECIPE])))
     detector.load_state_dict(unpack(parts[NETWORK]), strict=True)
     return detector.eval()
 
@@ -94,7 +94,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe = DEFAULT,
+    recipe: ReconstructionRecipe = DEFAULT,
     input_px: int = 0,
 ) -> Bundle:
     """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least.

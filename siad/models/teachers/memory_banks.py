@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from siad.models.backbone import STRIDES, Backbone
 from siad.models.teachers.memory import distances, distances_to_span, pool_places, pool_zones
-from siad.models.teachers.memory_recipe import Recipe
+from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.models.tiling import outputs_of
 
 SPAN_PX: Final = 16  # of the input between two places; from so many on they are few enough to ask for a span
@@ -33,7 +33,7 @@ class Bank:
     stage: int  # of the backbone
     is_zone: bool = False
 
-    def sees(self, recipe: Recipe, output_BDhw: Tensor, input_hw: tuple[int, int]) -> Seen:
+    def sees(self, recipe: MemoryRecipe, output_BDhw: Tensor, input_hw: tuple[int, int]) -> Seen:
         """Grid and pooled places of a stage's output, float32 [B, N, D]."""
         stride = ZONE_PX if self.is_zone else max(recipe.grid_stride, STRIDES[self.stage])
         grid = (input_hw[0] // stride, input_hw[1] // stride)
@@ -41,16 +41,16 @@ class Bank:
             return grid, pool_zones(output_BDhw, grid=grid, share=recipe.zone_share)
         return grid, pool_places(output_BDhw, grid=grid)
 
-    def spans(self, recipe: Recipe) -> bool:
+    def spans(self, recipe: MemoryRecipe) -> bool:
         """Whether places are compared with what their nearest span: where there are few enough to ask."""
         return self.is_zone or (recipe.spans_stages and max(recipe.grid_stride, STRIDES[self.stage]) >= SPAN_PX)
 
-    def keeps(self, recipe: Recipe) -> int:
+    def keeps(self, recipe: MemoryRecipe) -> int:
         """How many places it remembers at most: half, where they span what is between them."""
         return recipe.places_max // 2 if self.spans(recipe) else recipe.places_max
 
     def apart(
-        self, recipe: Recipe, places_ND: Tensor, remembered_MD: Tensor, *, hidden_M: Tensor | None = None
+        self, recipe: MemoryRecipe, places_ND: Tensor, remembered_MD: Tensor, *, hidden_M: Tensor | None = None
     ) -> Tensor:
         """Distance of each place to what is remembered, float32 [N]."""
         some = torch.split(places_ND, _AT_ONCE)
@@ -60,13 +60,13 @@ class Bank:
         return torch.cat([to_span(one_ND, remembered_MD) for one_ND in some])
 
 
-def banks_of(recipe: Recipe) -> list[Bank]:
+def banks_of(recipe: MemoryRecipe) -> list[Bank]:
     """The banks of a memory: one a stage in the recipe's order, then that of zones."""
     zones = [Bank(name="zone", stage=recipe.stages[0], is_zone=True)] if recipe.zone else []
     return [Bank(name=f"s{stage}", stage=stage) for stage in recipe.stages] + zones
 
 
-def agree(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
+def agree(recipe: MemoryRecipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
     """The power mean of what the stages say, on the finest of their grids: float32 [B, h, w], 0 at least.
 
     Args:
@@ -80,7 +80,7 @@ def agree(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
     return (total_Bhw / sum(recipe.weights)) ** (1 / recipe.power)
 
 
-def combine(recipe: Recipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
+def combine(recipe: MemoryRecipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
     """What all banks say together: float32 [B, h, w] on the finest grid of a stage, 0 at least.
 
     What the stages agree on, and no place less than ``zone`` times what zones say. Then an image's floor is taken
@@ -119,7 +119,7 @@ def unit(bank_MD: Tensor) -> Tensor:
     return functional.normalize(bank_MD.float(), dim=1)
 
 
-def pooled(backbone: Backbone, recipe: Recipe, images_BCHW: Tensor) -> list[Seen]:
+def pooled(backbone: Backbone, recipe: MemoryRecipe, images_BCHW: Tensor) -> list[Seen]:
     """What each bank sees, in their order."""
     height, width = images_BCHW.shape[2:]
     outputs = dict(zip(recipe.stages, outputs_of(backbone, images_BCHW, recipe.stages), strict=True))

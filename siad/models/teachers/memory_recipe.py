@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from statistics import median
 from typing import Self
 
-from siad.core.preprocess import STRIDE_PX
 from siad.models.backbone import Variant
-from siad.models.bundle import UnusableError
+from siad.models.bundle import UnusableWeightsError
+from siad.vision.preprocess import STRIDE_PX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class MemoryRecipe:
     """How a memory is made. A field more or another default is another teacher, not another version of this one."""
 
     backbone: Variant = "lite0"
@@ -72,5 +72,5 @@ class Recipe:
         raw = json.loads(data)
         if raw.keys() != {field.name for field in fields(cls)}:
             msg = f"a memory made by the recipe {sorted(raw)}; this code has another: refit it"
-            raise UnusableError(msg)
+            raise UnusableWeightsError(msg)
         return cls(**{**raw, "stages": tuple(raw["stages"]), "weights": tuple(raw["weights"])})

@@ -8,13 +8,13 @@ from typing import Final
 
 import structlog
 
-from siad.core.fit_settings import BUDGET, INPUT_PX
-from siad.core.images import Image
-from siad.core.interest import Interest
-from siad.core.manifest import Manifest
-from siad.core.methods import AUTO, DEFAULT, require_askable, require_teacher
+from siad.contracts.fit_settings import BUDGET, INPUT_PX
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import AUTO, DEFAULT, require_askable, require_teacher
 from siad.models.bundle import METHODS, Bundle
-from siad.models.teachers.choice import WAYS, FitWay, Way, choose, rank
+from siad.models.teachers.choice import WAYS, FittingMethod, FitWay, choose, rank
+from siad.vision.images import Image
+from siad.vision.region import RegionOfInterest
 
 log = structlog.get_logger()
 
@@ -40,22 +40,22 @@ def fit_teacher(
         product: slug.
         normals: the capture id of each image.
         false_reject_budget: share of good parts that may be rejected, in (0, 1).
-        method: one of ``siad.core.methods.ASKABLE``; ``auto`` is whichever probes of the normals speak for.
-        region: what of the view counts, as ``siad.core.interest`` has it; empty for all of it.
+        method: one of ``siad.contracts.methods.ASKABLE``; ``auto`` is whichever probes of the normals speak for.
+        region: what of the view counts, as ``siad.vision.region`` has it; empty for all of it.
         input_px: side of the square with the area that images are shown at; 0 for the method's own.
 
     Raises:
         ValueError: an unknown method, a method that has its input size fixed, or normals that it can't be fitted on.
     """
     require_askable(method)
-    interest = Interest(region)
+    interest = RegionOfInterest(region)
     cuts = [interest.cut(image_HWC) for image_HWC in images]
 
-    def fit_some(way: Way, some: Sequence[Image], names: Sequence[str]) -> Bundle:
+    def fit_some(way: FittingMethod, some: Sequence[Image], names: Sequence[str]) -> Bundle:
         return fit_way(way, some, line=line, product=product, normals=names, false_reject_budget=false_reject_budget)
 
     facts: list[tuple[str, float]] = [(BUDGET, false_reject_budget)]
-    way = Way(method=method, input_px=input_px)
+    way = FittingMethod(method=method, input_px=input_px)
     if input_px:
         facts.append((INPUT_PX, float(input_px)))
     if method == AUTO:
@@ -68,7 +68,13 @@ def fit_teacher(
 
 
 def fit_way(
-    way: Way, images: Sequence[Image], *, line: str, product: str, normals: Sequence[str], false_reject_budget: float
+    way: FittingMethod,
+    images: Sequence[Image],
+    *,
+    line: str,
+    product: str,
+    normals: Sequence[str],
+    false_reject_budget: float,
 ) -> Bundle:
     """Fit a bundle one way, as a probe does: of its odd normals nobody is told.
 
@@ -94,7 +100,7 @@ def fit_way(
     return bundle
 
 
-def _choose(cuts: Sequence[Image], fit: FitWay, *, input_px: int) -> tuple[Way, list[tuple[str, float]]]:
+def _choose(cuts: Sequence[Image], fit: FitWay, *, input_px: int) -> tuple[FittingMethod, list[tuple[str, float]]]:
     """The way that probes speak for, and what they said of it; of too few normals to probe the default."""
     ways = list(dict.fromkeys(replace(way, input_px=input_px or way.input_px) for way in WAYS))
     if len(cuts) < PROBED_MIN:

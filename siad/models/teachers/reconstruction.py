@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siad.core.images import Image
 from siad.models.bundle import Bundle, pack
 from siad.models.ssim import ssim_map
 from siad.models.teachers.critic import Adversary
-from siad.models.teachers.fitting import Fitted, Normals, finish
+from siad.models.teachers.fitting import FittedDetector, Normals, finish
 from siad.models.teachers.learning import (
-    Showings,
+    NormalBatches,
     held_maps,
     held_scores,
     hold_out,
@@ -27,6 +26,7 @@ from siad.models.teachers.learning import (
     take_steps,
     training_device,
 )
+from siad.vision.images import Image
 
 NETWORK: Final = "network.safetensors"
 RECIPE: Final = "recipe.json"
@@ -37,7 +37,7 @@ _QUANTILE: Final = 0.99  # of held-out normals' places, by which the two residua
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class ReconstructionRecipe:
     """How a reconstruction is learnt."""
 
     input_px: int = 256
@@ -60,7 +60,7 @@ class Recipe:
         return cls(**json.loads(data))
 
 
-class Redrawing(Protocol):
+class ReconstructionNetwork(Protocol):
     """A network that draws an image again."""
 
     def __call__(self, images_BCHW: Tensor, /) -> tuple[Tensor, Tensor]:
@@ -68,7 +68,7 @@ class Redrawing(Protocol):
         ...
 
 
-class Encoder(nn.Sequential):
+class ReconstructionEncoder(nn.Sequential):
     """Four convolutions of 4 x 4 at stride 2, and one to the latent image: [B, 3, H, W] to [B, latent, h, w]."""
 
     def __init__(self, *, width: int, latent: int) -> None:
@@ -79,7 +79,7 @@ class Encoder(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(4 * width, latent, 3, padding=1))
 
 
-class Decoder(nn.Sequential):
+class ReconstructionDecoder(nn.Sequential):
     """The encoder backwards: [B, latent, h, w] to [B, 3, H, W]."""
 
     def __init__(self, *, width: int, latent: int) -> None:
@@ -90,7 +90,7 @@ class Decoder(nn.Sequential):
         super().__init__(*layers, nn.ConvTranspose2d(width, 3, 4, stride=2, padding=1))
 
 
-class Residual(nn.Module):
+class ResidualDetector(nn.Module):
     """A detector: an image minus what a network drew of it, by structure and by square."""
 
     scales: Tensor
@@ -122,7 +122,7 @@ def difference(images_BCHW: Tensor, again_BCHW: Tensor) -> Tensor:
     return broken(images_BCHW, again_BCHW).mean() + SQUARES * (images_BCHW - again_BCHW).square().mean()
 
 
-def even_residuals(detector: Residual, images: Sequence[Image], *, input_px: int) -> None:
+def even_residuals(detector: ResidualDetector, images: Sequence[Image], *, input_px: int) -> None:
     """Set the scales of the two residuals by held-out normals."""
 
     def both(images_BCHW: Tensor) -> Tensor:
@@ -132,13 +132,13 @@ def even_residuals(detector: Residual, images: Sequence[Image], *, input_px: int
     detector.scales.copy_(row_quantile(places_2N, _QUANTILE).clamp_min(1e-6))
 
 
-def fit_reconstruction(found: Normals, network: nn.Module, *, method: str, recipe: Recipe) -> Bundle:
+def fit_reconstruction(found: Normals, network: nn.Module, *, method: str, recipe: ReconstructionRecipe) -> Bundle:
     """Teach a network to draw the normals again, by all but those held out."""
     learn, held = hold_out(len(found))
     device = training_device()
     network.to(device).train()
     adversary = Adversary(width=recipe.width, device=device) if recipe.adversarial else None
-    showings = Showings([found.images[index] for index in learn], input_px=recipe.input_px, seed=recipe.seed)
+    showings = NormalBatches([found.images[index] for index in learn], input_px=recipe.input_px, seed=recipe.seed)
 
     def loss_of(_: int) -> Tensor:
         images_BCHW = showings.batch(recipe.batch).to(device)
@@ -150,10 +150,10 @@ def fit_reconstruction(found: Normals, network: nn.Module, *, method: str, recip
         return loss
 
     loss = take_steps(network.parameters(), loss_of, steps=recipe.steps, rate=recipe.rate)
-    detector = Residual(network).cpu().eval()
+    detector = ResidualDetector(network).cpu().eval()
     held_images = [found.images[index] for index in held]
     even_residuals(detector, held_images, input_px=recipe.input_px)
-    fitted = Fitted(
+    fitted = FittedDetector(
         method=method,
         detector=detector,
         parts={NETWORK: pack(detector.state_dict()), RECIPE: recipe.to_json()},

@@ -29,16 +29,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import STUDENT_TEACHER
-from siad.core.perlin import perlin
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import STUDENT_TEACHER
 from siad.models.backbone import STRIDES, Backbone, Variant, pretrained_backbone, stage_channels
 from siad.models.bundle import Bundle, pack, unpack
-from siad.models.teachers.fitting import Fitted, finish, gather, shared_backbone
+from siad.models.teachers.fitting import FittedDetector, finish, gather, shared_backbone
 from siad.models.teachers.learning import (
     NORMALS_MIN,
-    Showings,
+    NormalBatches,
     held_maps,
     held_scores,
     hold_out,
@@ -47,6 +45,8 @@ from siad.models.teachers.learning import (
     take_steps,
     training_device,
 )
+from siad.vision.images import Image
+from siad.vision.perlin import perlin
 
 METHOD: Final = STUDENT_TEACHER
 BACKBONE: Final = "backbone.safetensors"
@@ -60,7 +60,7 @@ _VIEW: Final = 32  # places a side that the autoencoder sees the image as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class StudentRecipe:
     """How a student is taught."""
 
     backbone: Variant = "lite0"
@@ -102,7 +102,7 @@ class Student(nn.Module):
         return local, whole
 
 
-class Squeeze(nn.Module):
+class FeatureAutoencoder(nn.Module):
     """The autoencoder: every place from 64 numbers about the image; [B, C, H, W] to [B, D, 32, 32]."""
 
     def __init__(self, inputs: int, features: int, *, width: int) -> None:
@@ -135,14 +135,14 @@ class StudentTeacher(nn.Module):
     spread_D: Tensor
     quantiles: Tensor
 
-    def __init__(self, backbone: Backbone, recipe: Recipe) -> None:
+    def __init__(self, backbone: Backbone, recipe: StudentRecipe) -> None:
         super().__init__()
         channels = stage_channels(recipe.backbone)
         features = sum(channels[stage] for stage in recipe.stages)
         self._backbone = [backbone]  # in a list, so that it is none of our weights
         self._recipe = recipe
         self.student = Student(channels[_SHARED], features, width=recipe.width)
-        self.squeeze = Squeeze(channels[_SHARED], features, width=recipe.width)
+        self.squeeze = FeatureAutoencoder(channels[_SHARED], features, width=recipe.width)
         self.register_buffer("centre_D", torch.zeros(features))
         self.register_buffer("spread_D", torch.ones(features))
         self.register_buffer("quantiles", torch.tensor([[0.0, 1.0], [0.0, 1.0]]))  # local, whole: q_a, q_b
@@ -194,7 +194,7 @@ class StudentTeacher(nn.Module):
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> StudentTeacher:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
-    recipe = Recipe.from_json(parts[RECIPE])
+    recipe = StudentRecipe.from_json(parts[RECIPE])
     detector = StudentTeacher(shared_backbone(recipe.backbone, parts[BACKBONE]), recipe)
     detector.load_state_dict(unpack(parts[STUDENT]), strict=True)
     return detector.eval()
@@ -207,7 +207,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe | None = None,
+    recipe: StudentRecipe | None = None,
     input_px: int = 0,
 ) -> Bundle:
     """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least.
@@ -222,7 +222,7 @@ def fit(
         false_reject_budget=false_reject_budget,
         at_least=NORMALS_MIN,
     )
-    recipe = recipe or Recipe()
+    recipe = recipe or StudentRecipe()
     recipe = replace(recipe, input_px=input_px or recipe.input_px)
     learn, held = hold_out(len(found))
     backbone = pretrained_backbone(recipe.backbone)
@@ -231,7 +231,7 @@ def fit(
         loss = _teach(detector, [found.images[index] for index in learn], recipe)
     held_images = [found.images[index] for index in held]
     _even(detector, held_images, recipe)
-    fitted = Fitted(
+    fitted = FittedDetector(
         method=METHOD,
         detector=detector,
         parts={BACKBONE: pack(backbone.state_dict()), STUDENT: pack(detector.state_dict()), RECIPE: recipe.to_json()},
@@ -242,7 +242,7 @@ def fit(
     return finish(found, fitted)
 
 
-def _even(detector: StudentTeacher, images: Sequence[Image], recipe: Recipe) -> None:
+def _even(detector: StudentTeacher, images: Sequence[Image], recipe: StudentRecipe) -> None:
     """Set both maps' quantiles by held-out normals."""
 
     def both(images_BCHW: Tensor) -> Tensor:
@@ -253,12 +253,12 @@ def _even(detector: StudentTeacher, images: Sequence[Image], recipe: Recipe) -> 
     detector.quantiles.copy_(torch.stack((low, torch.maximum(high, low + 1e-6)), 1))  # equal normals have one value
 
 
-def _teach(detector: StudentTeacher, images: Sequence[Image], recipe: Recipe) -> float:
+def _teach(detector: StudentTeacher, images: Sequence[Image], recipe: StudentRecipe) -> float:
     """Lower the four losses together; leave the detector on the CPU, in evaluation mode."""
     device = training_device()
     detector.to(device)
     backbone = detector.backbone.to(device)
-    showings = Showings(images, input_px=recipe.input_px, seed=recipe.seed)
+    showings = NormalBatches(images, input_px=recipe.input_px, seed=recipe.seed)
     looks = min(4 * len(images), _LOOKS_MAX)
     features = torch.cat([detector.features(showings.batch(1).to(device))[1].flatten(2) for _ in range(looks)], 2)[0]
     detector.centre_D.copy_(features.mean(1))

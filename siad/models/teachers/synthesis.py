@@ -3,7 +3,8 @@
 Zavrtanik, Kristan and Skocaj 2021, DRAEM, arXiv:2108.07610, section 3.3. There the texture comes from a data set of
 textures; here from the normals themselves, moved, mirrored, scaled and recoloured, or from noise.
 
-These are not the probes of ``siad.core.probes``: who has learnt from those would be ranked by what it was taught.
+These differ from ``siad.vision.synthetic_defects``: a method that learnt from
+those would be ranked by its own training.
 
 Shape suffixes: C = channels, H, W = size of the input.
 """
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from siad.core.perlin import perlin
+from siad.vision.perlin import perlin
 
 Pixels = NDArray[np.float32]
 _THRESHOLD = 0.35  # of the noise, over which a patch is: about a tenth of the places

@@ -30,15 +30,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siad.core.decide import finish_map
-from siad.core.images import Image
-from siad.core.manifest import Manifest
-from siad.core.methods import TEMPLATE
-from siad.core.preprocess import preprocess
-from siad.core.registration import even_light, lay, lay_back, register
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import TEMPLATE
 from siad.models.bundle import Bundle, pack, unpack
-from siad.models.teachers.fitting import Fitted, finish, gather
+from siad.models.teachers.fitting import FittedDetector, finish, gather
 from siad.models.tiling import TILE_PX
+from siad.vision.decide import finish_map
+from siad.vision.images import Image
+from siad.vision.preprocess import preprocess
+from siad.vision.registration import even_light, lay, lay_back, register
 
 METHOD: Final = TEMPLATE
 PARTS: Final = "template.safetensors"
@@ -50,7 +50,7 @@ Pixels = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class TemplateRecipe:
     """How strict the comparison is."""
 
     input_px: int = 512
@@ -71,7 +71,7 @@ class Recipe:
 class Template:
     """A template and its tolerances. Thread-safe: nothing in it changes."""
 
-    def __init__(self, template_HWC: Pixels, tolerance_HW: Pixels, recipe: Recipe) -> None:
+    def __init__(self, template_HWC: Pixels, tolerance_HW: Pixels, recipe: TemplateRecipe) -> None:
         self.template_HWC, self.tolerance_HW, self._recipe = template_HWC, tolerance_HW, recipe
 
     def score(self, images_BCHW: Tensor) -> Tensor:
@@ -92,7 +92,9 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Template:
     assert manifest.method == METHOD
     tensors = unpack(parts[PARTS])
     return Template(
-        tensors["template"].float().numpy(), tensors["tolerance"].float().numpy(), Recipe.from_json(parts[RECIPE])
+        tensors["template"].float().numpy(),
+        tensors["tolerance"].float().numpy(),
+        TemplateRecipe.from_json(parts[RECIPE]),
     )
 
 
@@ -103,7 +105,7 @@ def fit(
     product: str,
     normals: Sequence[str],
     false_reject_budget: float,
-    recipe: Recipe | None = None,
+    recipe: TemplateRecipe | None = None,
     input_px: int = 0,
 ) -> Bundle:
     """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least.
@@ -126,14 +128,14 @@ def fit(
         false_reject_budget=false_reject_budget,
         at_least=NORMALS_MIN,
     )
-    recipe = recipe or Recipe()
+    recipe = recipe or TemplateRecipe()
     recipe = replace(recipe, input_px=input_px or recipe.input_px)
     is_grey = all(one.shape[2] == 1 for one in found.images)
     laid_NHWC = lay_all([_planes(preprocess(one, input_px=recipe.input_px), is_grey=is_grey) for one in found.images])
     template_HWC, tolerance_HW = learn(laid_NHWC, recipe)
     tensors = {"template": torch.from_numpy(template_HWC).half(), "tolerance": torch.from_numpy(tolerance_HW).half()}
     parts = {PARTS: pack(tensors), RECIPE: recipe.to_json()}
-    fitted = Fitted(
+    fitted = FittedDetector(
         method=METHOD,
         # float16 is what will be read back
         detector=Template(tensors["template"].float().numpy(), tensors["tolerance"].float().numpy(), recipe),
@@ -189,7 +191,7 @@ def lay_all(images: Sequence[Pixels]) -> Pixels:
     return np.stack(laid)
 
 
-def learn(laid_NHWC: Pixels, recipe: Recipe) -> tuple[Pixels, Pixels]:
+def learn(laid_NHWC: Pixels, recipe: TemplateRecipe) -> tuple[Pixels, Pixels]:
     """Template and tolerances of normals that lie on each other."""
     template_HWC = np.median(laid_NHWC, axis=0)
     apart_NHW = np.stack([differing(one, template_HWC, reach_px=recipe.reach_px) for one in laid_NHWC])
@@ -198,7 +200,7 @@ def learn(laid_NHWC: Pixels, recipe: Recipe) -> tuple[Pixels, Pixels]:
     return template_HWC, np.asarray(tolerance_HW, np.float32)
 
 
-def _held_out(laid_NHWC: Pixels, sizes: Sequence[tuple[int, ...]], recipe: Recipe) -> tuple[float, ...]:
+def _held_out(laid_NHWC: Pixels, sizes: Sequence[tuple[int, ...]], recipe: TemplateRecipe) -> tuple[float, ...]:
     """Image scores of all normals, each by a template that it is not in."""
     count = len(laid_NHWC)
     folds = np.arange(count) % min(_FOLDS, count)

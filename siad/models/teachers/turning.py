@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from siad.core.preprocess import input_size
 from siad.models.teachers.memory import describe_places, distances
+from siad.vision.preprocess import input_size
 
 PAYS: Final = 0.875  # of the distance without copies that is left with them: .54 to .85 where parts turn, else .90 to 1
 _HARDEST: Final = 0.05  # of the places of a normal

@@ -24,7 +24,7 @@ _REACH: Final = 1.5  # deviation of the Gaussian that smooths a map, in its plac
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class UsualDistance:
     """Centre and spread of a value over the view; both float32 [G, G]."""
 
     centre_GG: Tensor

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from siad.core.errors import ConflictError, MissingError, TransientError
+from siad.contracts.errors import ConflictError, MissingError, TransientError
 from siad.runtime.blobs.port import Blob, BlobInfo, key_in
 
 

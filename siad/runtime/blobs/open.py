@@ -2,8 +2,8 @@
 
 import uuid
 
-from siad.core.errors import ConflictError
-from siad.core.keys import CONDITIONAL_PUT_KEY
+from siad.contracts.errors import ConflictError
+from siad.contracts.keys import CONDITIONAL_PUT_KEY
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings

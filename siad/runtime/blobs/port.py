@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from siad.core.errors import CorruptError
-from siad.core.ids import sha256_hex
+from siad.contracts.errors import CorruptError
+from siad.contracts.ids import sha256_hex
 
 
 @dataclass(frozen=True, slots=True)

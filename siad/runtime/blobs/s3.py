@@ -21,7 +21,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from siad.core.errors import ConflictError, MissingError, TransientError
+from siad.contracts.errors import ConflictError, MissingError, TransientError
 from siad.runtime.blobs.port import Blob, BlobInfo, key_in
 from siad.runtime.blobs.settings import StoreSettings
 

@@ -14,11 +14,11 @@ from typing import Literal
 
 from aiokafka.partitioner import murmur2
 
-from siad.core.errors import TransientError
-from siad.core.topics import Topic
-from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Place, Record, refuse_oversize
+from siad.contracts.errors import TransientError
+from siad.contracts.topics import Topic
+from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition, refuse_oversize
 
-Places = frozenset[Place]
+Places = frozenset[TopicPartition]
 NOBODY: Places = frozenset()
 
 
@@ -26,7 +26,7 @@ NOBODY: Places = frozenset()
 class _Group:
     """The members of one group, and how far it is."""
 
-    commits: dict[Place, Commit] = field(default_factory=dict)
+    commits: dict[TopicPartition, Commit] = field(default_factory=dict)
     members: list["MemoryConsumer"] = field(default_factory=list)
     sharing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -37,7 +37,7 @@ class MemoryBus:
     def __init__(self, *, partitions: int = 4) -> None:
         self.down = False
         self._partitions = partitions
-        self._logs: dict[Place, list[Record]] = {}
+        self._logs: dict[TopicPartition, list[Record]] = {}
         self._groups: dict[str, _Group] = {}
         self._news = asyncio.Condition()
 
@@ -46,7 +46,7 @@ class MemoryBus:
         self._answer()
         for topic in topics:
             for partition in range(1 if topic.kind == "state" else self._partitions):
-                self._logs.setdefault(Place(topic.name, partition), [])
+                self._logs.setdefault(TopicPartition(topic.name, partition), [])
         for group in self._groups.values():  # some may have waited for these
             if any(topic.name in member.topics for topic in topics for member in group.members):
                 await self._share_out(group)
@@ -81,7 +81,7 @@ class MemoryBus:
     @asynccontextmanager
     async def state(self, topic: str) -> AsyncIterator["MemoryStateReader"]:
         """Open a reader of one state topic."""
-        yield MemoryStateReader(self, Place(topic, 0))
+        yield MemoryStateReader(self, TopicPartition(topic, 0))
 
     async def abandon(self, consumer: "MemoryConsumer") -> None:
         """Play a member that died: it is told nothing, and its places move to the others."""
@@ -90,37 +90,39 @@ class MemoryBus:
 
     def records(self, topic: str) -> list[Record]:
         """Everything in a topic, partition by partition; for tests."""
-        return [record for place in self.places([topic]) for record in self._logs[place]]
+        return [record for topic_partition in self.topic_partitions([topic]) for record in self._logs[topic_partition]]
 
     # what producers, consumers and readers need
 
-    def places(self, topics: Sequence[str] | frozenset[str]) -> list[Place]:
+    def topic_partitions(self, topics: Sequence[str] | frozenset[str]) -> list[TopicPartition]:
         """The partitions of some topics, in order."""
-        return sorted(place for place in self._logs if place.topic in topics)
+        return sorted(topic_partition for topic_partition in self._logs if topic_partition.topic in topics)
 
     def group(self, name: str) -> _Group:
         """A consumer group, made where it is new."""
         return self._groups.setdefault(name, _Group())
 
-    def log(self, place: Place) -> list[Record]:
+    def log(self, topic_partition: TopicPartition) -> list[Record]:
         """One partition.
 
         Raises:
             TransientError: the broker is down, or there is no such topic (yet).
         """
         self._answer()
-        if place not in self._logs:
-            msg = f"topic {place.topic} partition {place.partition} does not exist; create it first"
+        if topic_partition not in self._logs:
+            msg = f"topic {topic_partition.topic} partition {topic_partition.partition} does not exist; create it first"
             raise TransientError(msg)
-        return self._logs[place]
+        return self._logs[topic_partition]
 
     async def append(self, message: Message) -> None:
         """Put one message at the end of its key's partition."""
-        count = len(self.places([message.topic]))
-        place = Place(message.topic, (murmur2(message.key.encode()) & 0x7FFFFFFF) % max(count, 1))  # where Kafka has it
-        log = self.log(place)
+        count = len(self.topic_partitions([message.topic]))
+        topic_partition = TopicPartition(
+            message.topic, (murmur2(message.key.encode()) & 0x7FFFFFFF) % max(count, 1)
+        )  # where Kafka has it
+        log = self.log(topic_partition)
         record = Record(
-            place=place,
+            topic_partition=topic_partition,
             offset=len(log),
             key=message.key.encode(),
             value=message.value,
@@ -163,21 +165,21 @@ class MemoryBus:
         async with group.sharing:
             if leaving is not None:
                 group.members.remove(leaving)
-                leaving.places = NOBODY
+                leaving.topic_partitions = NOBODY
             for member in list(group.members):
-                if member.places and member.on_revoke is not None:
-                    await member.on_revoke(member.places)
+                if member.topic_partitions and member.on_revoke is not None:
+                    await member.on_revoke(member.topic_partitions)
                 member.forget()
-            wanted: dict[int, set[Place]] = {id(member): set() for member in group.members}
+            wanted: dict[int, set[TopicPartition]] = {id(member): set() for member in group.members}
             topics = frozenset(topic for member in group.members for topic in member.topics)
-            for number, place in enumerate(self.places(topics)):
-                takers = [member for member in group.members if place.topic in member.topics]
-                wanted[id(takers[number % len(takers)])].add(place)
+            for number, topic_partition in enumerate(self.topic_partitions(topics)):
+                takers = [member for member in group.members if topic_partition.topic in member.topics]
+                wanted[id(takers[number % len(takers)])].add(topic_partition)
             for member in list(group.members):
                 if gained := frozenset(wanted[id(member)]):
                     if member.on_assign is not None:
                         await member.on_assign(gained)
-                    member.places = gained
+                    member.topic_partitions = gained
 
 
 class MemoryProducer:
@@ -208,21 +210,21 @@ class MemoryConsumer:
     ) -> None:
         self.topics, self.group = topics, group
         self.on_assign, self.on_revoke = on_assign, on_revoke
-        self.places: Places = NOBODY
+        self.topic_partitions: Places = NOBODY
         self.is_gone = False
         self._bus, self._start = bus, start
-        self._paused: set[Place] = set()
-        self._positions: dict[Place, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._positions: dict[TopicPartition, int] = {}
 
     async def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
         """Fetch up to ``max_records``; [] after ``timeout_s``."""
         end_s = time.monotonic() + timeout_s
         while True:
             records: list[Record] = []
-            for place in sorted(self.places - self._paused):
-                log, position = self._bus.log(place), self._position(place)
+            for topic_partition in sorted(self.topic_partitions - self._paused):
+                log, position = self._bus.log(topic_partition), self._position(topic_partition)
                 batch = log[position : position + max_records - len(records)]
-                self._positions[place] = position + len(batch)
+                self._positions[topic_partition] = position + len(batch)
                 records += batch
             left_s = end_s - time.monotonic()
             if records or left_s <= 0:
@@ -232,56 +234,57 @@ class MemoryConsumer:
 
     def assigned(self) -> Places:
         """The places that are this member's now."""
-        return self.places
+        return self.topic_partitions
 
-    def pause(self, places: Places) -> None:
+    def pause(self, topic_partitions: Places) -> None:
         """Fetch nothing from these places until they are resumed."""
-        self._paused |= places & self.places
+        self._paused |= topic_partitions & self.topic_partitions
 
-    def resume(self, places: Places) -> None:
+    def resume(self, topic_partitions: Places) -> None:
         """Fetch from these places again."""
-        self._paused -= places
+        self._paused -= topic_partitions
 
-    async def commit(self, commits: Mapping[Place, Commit]) -> None:
+    async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         """Move the group's offsets; places that are another member's now are refused."""
         await self._bus.probe()
-        if lost := commits.keys() - self.places:
+        if lost := commits.keys() - self.topic_partitions:
             msg = f"commit refused: {', '.join(map(str, sorted(lost)))} moved to another member"
             raise TransientError(msg)
         self._bus.group(self.group).commits.update(commits)
 
-    async def committed(self, place: Place) -> Commit | None:
+    async def committed(self, topic_partition: TopicPartition) -> Commit | None:
         """The group's last commit at ``place``."""
         await self._bus.probe()
-        return self._bus.group(self.group).commits.get(place)
+        return self._bus.group(self.group).commits.get(topic_partition)
 
-    async def lag(self) -> Mapping[Place, int]:
+    async def lag(self) -> Mapping[TopicPartition, int]:
         """Records behind the end that are not yet committed."""
         commits = self._bus.group(self.group).commits
         return {
-            place: len(self._bus.log(place)) - (commits[place].offset if place in commits else 0)
-            for place in self.places
+            topic_partition: len(self._bus.log(topic_partition))
+            - (commits[topic_partition].offset if topic_partition in commits else 0)
+            for topic_partition in self.topic_partitions
         }
 
     def forget(self) -> None:
         """Give back every place: if they return, reading begins at the group's commit."""
-        self.places = NOBODY
+        self.topic_partitions = NOBODY
         self._paused.clear()
         self._positions.clear()
 
-    def _position(self, place: Place) -> int:
-        if place not in self._positions:
-            commit = self._bus.group(self.group).commits.get(place)
-            beginning = 0 if self._start == "earliest" else len(self._bus.log(place))
-            self._positions[place] = beginning if commit is None else commit.offset
-        return self._positions[place]
+    def _position(self, topic_partition: TopicPartition) -> int:
+        if topic_partition not in self._positions:
+            commit = self._bus.group(self.group).commits.get(topic_partition)
+            beginning = 0 if self._start == "earliest" else len(self._bus.log(topic_partition))
+            self._positions[topic_partition] = beginning if commit is None else commit.offset
+        return self._positions[topic_partition]
 
 
 class MemoryStateReader:
     """Reads one state topic of a ``MemoryBus`` whole."""
 
-    def __init__(self, bus: MemoryBus, place: Place) -> None:
-        self._bus, self._place, self._position = bus, place, 0
+    def __init__(self, bus: MemoryBus, topic_partition: TopicPartition) -> None:
+        self._bus, self._place, self._position = bus, topic_partition, 0
 
     async def snapshot(self) -> dict[str, Record]:
         """The last record of each key that is not gone."""

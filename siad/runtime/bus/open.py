@@ -1,7 +1,7 @@
 """Which bus the settings mean."""
 
-from siad.runtime.bus.embedded import EmbeddedBus
-from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.bus.embedded.bus import EmbeddedBus
+from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import EMBEDDED, BusSettings
 

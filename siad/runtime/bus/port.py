@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from siad.core.topics import Topic
+from siad.contracts.topics import Topic
 
 MESSAGE_BYTES_MAX = 65_536  # value of one message; events carry references, never pixels
 
@@ -22,7 +22,7 @@ def bytes_max(topic: str) -> int:
     return DEAD_LETTER_BYTES_MAX if ".dead-letter." in topic else MESSAGE_BYTES_MAX
 
 
-class Place(NamedTuple):
+class TopicPartition(NamedTuple):
     """One partition of one topic."""
 
     topic: str
@@ -43,7 +43,7 @@ class Message:
 class Record:
     """One message as it lies in the broker."""
 
-    place: Place
+    topic_partition: TopicPartition
     offset: int
     key: bytes
     value: bytes | None
@@ -71,8 +71,8 @@ class Producer(Protocol):
         ...
 
 
-OnRevoke = Callable[[frozenset[Place]], Awaitable[None]]
-OnAssign = Callable[[frozenset[Place]], Awaitable[None]]
+OnRevoke = Callable[[frozenset[TopicPartition]], Awaitable[None]]
+OnAssign = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 
 
 class Consumer(Protocol):
@@ -82,27 +82,27 @@ class Consumer(Protocol):
         """Fetch up to ``max_records`` of the places not paused, in order per place; [] after ``timeout_s``."""
         ...
 
-    def assigned(self) -> frozenset[Place]:
+    def assigned(self) -> frozenset[TopicPartition]:
         """The places that are this member's now."""
         ...
 
-    def pause(self, places: frozenset[Place]) -> None:
+    def pause(self, topic_partitions: frozenset[TopicPartition]) -> None:
         """Fetch nothing from these places until they are resumed; polling goes on. Unassigned ones are ignored."""
         ...
 
-    def resume(self, places: frozenset[Place]) -> None:
+    def resume(self, topic_partitions: frozenset[TopicPartition]) -> None:
         """Fetch from these places again. Unassigned ones are ignored."""
         ...
 
-    async def commit(self, commits: Mapping[Place, Commit]) -> None:
+    async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         """Move the group's offsets. Places lost to another member are refused by TransientError, harmlessly."""
         ...
 
-    async def committed(self, place: Place) -> Commit | None:
+    async def committed(self, topic_partition: TopicPartition) -> Commit | None:
         """The group's last commit at ``place``; None before the first."""
         ...
 
-    async def lag(self) -> Mapping[Place, int]:
+    async def lag(self) -> Mapping[TopicPartition, int]:
         """Records behind the end that are not yet committed, for each assigned place."""
         ...
 

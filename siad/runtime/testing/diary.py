@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from siad.runtime.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
-from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Place, Record
+from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition
 
 
 class Killed(BaseException):
@@ -99,9 +99,11 @@ class DiaryConsumer:
         """Fetch; too common for the diary."""
         return await self._consumer.poll(max_records=max_records, timeout_s=timeout_s)
 
-    async def commit(self, commits: Mapping[Place, Commit]) -> None:
+    async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         """Commit; one line with the offsets."""
-        said = " ".join(f"{place.partition}:{commit.offset}" for place, commit in sorted(commits.items()))
+        said = " ".join(
+            f"{topic_partition.partition}:{commit.offset}" for topic_partition, commit in sorted(commits.items())
+        )
         self._diary.write(f"commit {said}")
         await self._consumer.commit(commits)
         self._diary.moment()

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from siad.core.errors import PoisonError, TransientError
-from siad.core.topics import Topic, dead_letter
+from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.topics import Topic, dead_letter
 from siad.runtime.backoff import Backoff
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.bus.port import Message, Place, Record
-from siad.runtime.consume import Batch, BatchRoute, Handler, Limits, OnPoison, consume, with_retry
+from siad.runtime.bus.port import Message, Record, TopicPartition
+from siad.runtime.consumer import Batch, BatchRoute, Handler, Limits, OnPoison, consume, with_retry
 from siad.runtime.health import Health
 from siad.runtime.testing.clock import FakeClock
 from siad.runtime.testing.diary import Diary, DiaryBus
@@ -109,8 +109,14 @@ class World:
     def is_done(self) -> bool:
         """Everything is committed."""
         commits = self.bus.group(f"siad.{STAGE}").commits
-        ends = {place: len(self.bus.log(place)) for place in self.bus.places([IN.name])}
-        return all((commits[place].offset if place in commits else 0) == end for place, end in ends.items())
+        ends = {
+            topic_partition: len(self.bus.log(topic_partition))
+            for topic_partition in self.bus.topic_partitions([IN.name])
+        }
+        return all(
+            (commits[topic_partition].offset if topic_partition in commits else 0) == end
+            for topic_partition, end in ends.items()
+        )
 
     def answers(self) -> list[str]:
         """What the stage has published, partition by partition."""
@@ -122,7 +128,7 @@ class World:
 
     def committed(self, partition: int = 0) -> tuple[int, str]:
         """The group's offset and note."""
-        return self.bus.group(f"siad.{STAGE}").commits.get(Place(IN.name, partition), (0, ""))
+        return self.bus.group(f"siad.{STAGE}").commits.get(TopicPartition(IN.name, partition), (0, ""))
 
     def limit(self, **changes: Any) -> None:
         """Change the limits of the processes to come."""

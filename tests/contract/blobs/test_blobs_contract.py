@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from siad.core.errors import ConflictError, CorruptError, MissingError
-from siad.core.ids import sha256_hex
+from siad.contracts.errors import ConflictError, CorruptError, MissingError
+from siad.contracts.ids import sha256_hex
 from siad.runtime.blobs.port import Blobs, get_verified
 
 RACERS = 8

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import pytest
 
-from siad.core.errors import ConflictError, TransientError
+from siad.apps.local.weed import WeedNode
+from siad.contracts.errors import ConflictError, TransientError
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.weed import WeedNode
 from tests.fixtures.store import settings_of
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from botocore.exceptions import ClientError
 
-from siad.core.errors import ConflictError, MissingError, TransientError
+from siad.contracts.errors import ConflictError, MissingError, TransientError
 from siad.runtime.blobs.open import require_conditional_puts
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings

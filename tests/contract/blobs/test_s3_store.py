@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from siad.core.errors import ConflictError, MissingError, TransientError
-from siad.core.keys import CONDITIONAL_PUT_KEY
+from siad.contracts.errors import ConflictError, MissingError, TransientError
+from siad.contracts.keys import CONDITIONAL_PUT_KEY
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.s3 import S3Blobs

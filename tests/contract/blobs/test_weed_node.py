@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from siad.apps.local.weed import WeedNode, find_weed
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.weed import WeedNode, find_weed
 from tests.fixtures.store import settings_of
 
 LISTEN, LOOPBACK = "0A", ("0100007F", "00000000000000000000000001000000")
@@ -88,7 +88,7 @@ def test_a_second_node_on_the_same_folder_is_refused_with_its_log(own_weed_node:
 
 def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from siad.runtime.weed import WeedNode\n"
+        "import sys, time; from pathlib import Path; from siad.apps.local.weed import WeedNode\n"
         "node = WeedNode(Path(sys.argv[1])); node.start(); print(node.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

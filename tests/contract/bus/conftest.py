@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from siad.core.topics import Topic
-from siad.runtime.bus.embedded import EmbeddedBus
+from siad.contracts.topics import Topic
+from siad.runtime.bus.embedded.bus import EmbeddedBus
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Bus
 from tests.fixtures.kafka import quick_settings

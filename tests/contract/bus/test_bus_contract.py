@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from siad.core.errors import TransientError
-from siad.core.topics import LINE, TOPICS, Topic, dead_letter
-from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Bus, Commit, Consumer, Message, Place, Record
+from siad.contracts.errors import TransientError
+from siad.contracts.topics import LINE, TOPICS, Topic, dead_letter
+from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Bus, Commit, Consumer, Message, Record, TopicPartition
 
 PATIENCE_S = 40.0
 PLACES = {"solar-mono/0": 1, "solar-mono/1": 2, "solar-mono/2": 3, "ä": 1}  # Java's murmur2 of the key, of 4
@@ -43,9 +43,12 @@ def values(records: Sequence[Record]) -> set[bytes]:
     return {record.value for record in records if record.value is not None}
 
 
-def past(records: Sequence[Record]) -> dict[Place, Commit]:
+def past(records: Sequence[Record]) -> dict[TopicPartition, Commit]:
     """Commits that lie behind all of these."""
-    return {record.place: Commit(record.offset + 1) for record in sorted(records, key=lambda record: record.offset)}
+    return {
+        record.topic_partition: Commit(record.offset + 1)
+        for record in sorted(records, key=lambda record: record.offset)
+    }
 
 
 async def test_order_is_kept_per_key(bus: Bus, topic: str, group: str) -> None:
@@ -63,23 +66,23 @@ async def test_one_key_lies_in_one_partition_and_many_keys_are_spread(bus: Bus, 
     await publish(bus, [message(topic, f"line/{n % 40}", b"x") for n in range(80)])
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
         records = await take(consumer, 80)
-    places: dict[bytes, set[Place]] = defaultdict(set)
+    topic_partitions: dict[bytes, set[TopicPartition]] = defaultdict(set)
     for record in records:
-        places[record.key].add(record.place)
-    assert all(len(where) == 1 for where in places.values())
-    assert len({record.place for record in records}) == 4
+        topic_partitions[record.key].add(record.topic_partition)
+    assert all(len(where) == 1 for where in topic_partitions.values())
+    assert len({record.topic_partition for record in records}) == 4
 
 
 async def test_a_member_resumes_at_the_committed_offset_with_its_note(bus: Bus, topic: str, group: str) -> None:
     await publish(bus, [message(topic, "k", str(n).encode()) for n in range(10)])
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
         records = await take(consumer, 10)
-        place = records[0].place
-        await consumer.commit({place: Commit(4, "2 crashes")})
+        topic_partition = records[0].topic_partition
+        await consumer.commit({topic_partition: Commit(4, "2 crashes")})
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
         again = await take(consumer, 6)
         assert [record.offset for record in again] == [4, 5, 6, 7, 8, 9]
-        assert await consumer.committed(place) == Commit(4, "2 crashes")
+        assert await consumer.committed(topic_partition) == Commit(4, "2 crashes")
 
 
 async def test_what_was_never_committed_is_delivered_again(bus: Bus, topic: str, group: str) -> None:
@@ -88,7 +91,7 @@ async def test_what_was_never_committed_is_delivered_again(bus: Bus, topic: str,
         first = await take(consumer, 20)
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
         assert values(await take(consumer, 20)) == values(first)
-        assert await consumer.committed(first[0].place) is None
+        assert await consumer.committed(first[0].topic_partition) is None
 
 
 async def test_many_publishers_at_once_each_get_their_answer(bus: Bus, topic: str, group: str) -> None:
@@ -104,7 +107,7 @@ async def test_many_publishers_at_once_each_get_their_answer(bus: Bus, topic: st
 async def test_the_places_of_keys_are_the_same_on_every_bus(bus: Bus, topic: str, group: str) -> None:
     await publish(bus, [message(topic, key, b"x") for key in ("solar-mono/0", "solar-mono/1", "solar-mono/2", "ä")])
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
-        found = {record.key.decode(): record.place.partition for record in await take(consumer, 4)}
+        found = {record.key.decode(): record.topic_partition.partition for record in await take(consumer, 4)}
     assert found == PLACES
 
 
@@ -138,13 +141,19 @@ async def test_a_member_leaves_and_its_places_move_at_once(bus: Bus, topic: str,
 @pytest.mark.usefixtures("_groups_grow")
 async def test_what_moves_is_told_before_and_can_still_be_committed(bus: Bus, topic: str, group: str) -> None:
     await publish(bus, [message(topic, f"k{n}", str(n).encode()) for n in range(40)])
-    told: list[frozenset[Place]] = []
+    told: list[frozenset[TopicPartition]] = []
     async with AsyncExitStack() as stack:
         taken: list[Record] = []
 
-        async def on_revoke(places: frozenset[Place]) -> None:
-            told.append(places)
-            await first.commit({place: commit for place, commit in past(taken).items() if place in places})
+        async def on_revoke(topic_partitions: frozenset[TopicPartition]) -> None:
+            told.append(topic_partitions)
+            await first.commit(
+                {
+                    topic_partition: commit
+                    for topic_partition, commit in past(taken).items()
+                    if topic_partition in topic_partitions
+                }
+            )
 
         first = await stack.enter_async_context(
             bus.consumer([topic], group=group, start="earliest", on_revoke=on_revoke)
@@ -152,8 +161,8 @@ async def test_what_moves_is_told_before_and_can_still_be_committed(bus: Bus, to
         taken += await take(first, 40)
         async with bus.consumer([topic], group=group, start="earliest") as second:
             await poll_until(lambda: len(second.assigned()) == 2, first, second)
-            for place in second.assigned():
-                assert await second.committed(place) == past(taken)[place]
+            for topic_partition in second.assigned():
+                assert await second.committed(topic_partition) == past(taken)[topic_partition]
     assert any(told)
 
 
@@ -164,21 +173,23 @@ async def test_after_a_newcomer_also_the_old_member_gets_again_what_it_did_not_c
     await publish(bus, [message(topic, f"k{n}", str(n).encode()) for n in range(40)])
     async with bus.consumer([topic], group=group, start="earliest") as first:
         taken = await take(first, 40)
-        done = {place: commit for place, commit in past(taken).items() if place.partition < 2}
+        done = {
+            topic_partition: commit for topic_partition, commit in past(taken).items() if topic_partition.partition < 2
+        }
         await first.commit(done)
         first.pause(first.assigned())
         async with bus.consumer([topic], group=group, start="earliest") as second:
             again: list[Record] = []
             async with asyncio.timeout(PATIENCE_S):
-                while len(again) < sum(record.place not in done for record in taken):
+                while len(again) < sum(record.topic_partition not in done for record in taken):
                     for member in (first, second):  # the pause is forgotten as well
                         again += await member.poll(max_records=50, timeout_s=0.1)
-    assert values(again) == values([record for record in taken if record.place not in done])
+    assert values(again) == values([record for record in taken if record.topic_partition not in done])
 
 
 @pytest.mark.usefixtures("_groups_grow")
 async def test_poll_keeps_its_timeout_while_places_move(bus: Bus, topic: str, group: str) -> None:
-    async def on_revoke(places: frozenset[Place]) -> None:
+    async def on_revoke(topic_partitions: frozenset[TopicPartition]) -> None:
         await asyncio.sleep(2.0)  # finishes what is in hand
 
     async with (
@@ -198,10 +209,10 @@ async def test_poll_keeps_its_timeout_while_places_move(bus: Bus, topic: str, gr
 
 
 async def test_leaving_calls_no_on_revoke(bus: Bus, topic: str, group: str) -> None:
-    told: list[frozenset[Place]] = []
+    told: list[frozenset[TopicPartition]] = []
 
-    async def on_revoke(places: frozenset[Place]) -> None:
-        told.append(places)
+    async def on_revoke(topic_partitions: frozenset[TopicPartition]) -> None:
+        told.append(topic_partitions)
 
     async with bus.consumer([topic], group=group, start="earliest", on_revoke=on_revoke) as consumer:
         await poll_until(lambda: len(consumer.assigned()) == 4, consumer)
@@ -209,8 +220,8 @@ async def test_leaving_calls_no_on_revoke(bus: Bus, topic: str, group: str) -> N
 
 
 async def test_what_a_hook_raises_comes_out(bus: Bus, topic: str, group: str) -> None:
-    async def on_assign(places: frozenset[Place]) -> None:
-        raise ZeroDivisionError(len(places))
+    async def on_assign(topic_partitions: frozenset[TopicPartition]) -> None:
+        raise ZeroDivisionError(len(topic_partitions))
 
     with pytest.raises(ZeroDivisionError, match="4"):
         async with bus.consumer([topic], group=group, start="earliest", on_assign=on_assign) as consumer:
@@ -269,10 +280,10 @@ async def test_paused_places_give_nothing_until_they_are_resumed(bus: Bus, topic
     await publish(bus, [message(topic, "a", b"1")])
     async with bus.consumer([topic], group=group, start="earliest") as consumer:
         (record,) = await take(consumer, 1)
-        consumer.pause(frozenset({record.place, Place("nowhere", 7)}))
+        consumer.pause(frozenset({record.topic_partition, TopicPartition("nowhere", 7)}))
         await publish(bus, [message(topic, "a", b"2")])
         assert await consumer.poll(max_records=10, timeout_s=1.0) == []
-        consumer.resume(frozenset({record.place, Place("nowhere", 7)}))
+        consumer.resume(frozenset({record.topic_partition, TopicPartition("nowhere", 7)}))
         assert values(await take(consumer, 1)) == {b"2"}
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from siad.core.errors import TransientError
-from siad.core.topics import Topic
-from siad.runtime.bus.embedded import EmbeddedBus
-from siad.runtime.bus.kafka import KafkaBus
+from siad.apps.local.kafka.node import KafkaNode
+from siad.contracts.errors import TransientError
+from siad.contracts.topics import Topic
+from siad.runtime.bus.embedded.bus import EmbeddedBus
+from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Bus, Commit, Consumer, Message, Producer, Record
-from siad.runtime.kafka.node import KafkaNode
 from tests.fixtures.kafka import quick_settings, require_kafka
 
 WORK = Topic("work", "work", "ingest", ())
@@ -25,7 +25,7 @@ AWAY_S = 20.0
 
 MEMBER = """
 import asyncio, sys
-from siad.runtime.bus.kafka import KafkaBus
+from siad.runtime.bus.kafka.bus import KafkaBus
 from tests.fixtures.kafka import quick_settings
 
 async def main(bootstrap, topic, group):
@@ -79,7 +79,7 @@ class Stream:
     async def _commit(self, consumer: Consumer, record: Record) -> None:
         try:
             async with asyncio.timeout(0.5):
-                await consumer.commit({record.place: Commit(record.offset + 1)})
+                await consumer.commit({record.topic_partition: Commit(record.offset + 1)})
         except (TransientError, TimeoutError):
             return  # the next commit of its place says the same
 

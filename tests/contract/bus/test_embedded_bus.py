@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from siad.core.errors import TransientError
-from siad.core.topics import Topic
-from siad.runtime.bus.embedded import EmbeddedBus
-from siad.runtime.bus.port import Commit, Consumer, Message, Place, Record
+from siad.contracts.errors import TransientError
+from siad.contracts.topics import Topic
+from siad.runtime.bus.embedded.bus import EmbeddedBus
+from siad.runtime.bus.port import Commit, Consumer, Message, Record, TopicPartition
 from tests.fixtures.kafka import quick_settings
 
 WORK = Topic("work", "work", "ingest", ())
@@ -27,7 +27,7 @@ PATIENCE_S = 40.0
 # What it prints was acknowledged.
 PUBLISHER = """
 import asyncio, sys
-from siad.runtime.bus.embedded import EmbeddedBus
+from siad.runtime.bus.embedded.bus import EmbeddedBus
 from siad.runtime.bus.port import Message
 from tests.fixtures.kafka import quick_settings
 
@@ -44,7 +44,7 @@ asyncio.run(main(*sys.argv[1:]))
 # Says each record, then commits it.
 MEMBER = """
 import asyncio, sys
-from siad.runtime.bus.embedded import EmbeddedBus
+from siad.runtime.bus.embedded.bus import EmbeddedBus
 from siad.runtime.bus.port import Commit
 from tests.fixtures.kafka import quick_settings
 
@@ -180,7 +180,7 @@ async def test_a_second_member_that_waits_takes_over_when_the_first_leaves(bus: 
     async with asyncio.TaskGroup() as tasks:
         async with bus.consumer([WORK.name], group="g", start="earliest") as first:
 
-            async def second() -> frozenset[Place]:
+            async def second() -> frozenset[TopicPartition]:
                 async with bus.consumer([WORK.name], group="g", start="earliest") as consumer:
                     return consumer.assigned()
 
@@ -216,7 +216,7 @@ async def test_a_reader_below_the_oldest_starts_at_the_oldest(bus: EmbeddedBus, 
         for number in range(6):
             await publish(bus, [f"{number}"] * 3)  # one key each, so one place
         first = await take(consumer, 18)
-        await consumer.commit({record.place: Commit(0) for record in first})
+        await consumer.commit({record.topic_partition: Commit(0) for record in first})
     with sqlite3.connect(bus.path) as connection:  # three days pass
         connection.execute("UPDATE records SET timestamp_ms = timestamp_ms - 3 * 86400000")
     connection.close()
@@ -231,7 +231,7 @@ async def test_no_full_place_starves_another(bus: EmbeddedBus) -> None:
     await publish(bus, [f"{number % 20}" for number in range(400)])
     async with bus.consumer([WORK.name], group="g", start="earliest") as consumer:
         first = [record for _ in range(4) for record in await consumer.poll(max_records=5, timeout_s=1.0)]
-        assert {record.place for record in first} == consumer.assigned()
+        assert {record.topic_partition for record in first} == consumer.assigned()
 
 
 async def test_a_place_paused_while_a_poll_is_under_way_keeps_its_records_for_later(bus: EmbeddedBus) -> None:
@@ -248,12 +248,12 @@ async def test_a_place_paused_while_a_poll_is_under_way_keeps_its_records_for_la
 async def test_with_places_that_are_made_later_all_are_dealt_anew(bus: EmbeddedBus) -> None:
     told: list[tuple[str, int]] = []
 
-    async def on_assign(places: frozenset[Place]) -> None:
-        told.append(("assign", len(places)))
+    async def on_assign(topic_partitions: frozenset[TopicPartition]) -> None:
+        told.append(("assign", len(topic_partitions)))
 
-    async def on_revoke(places: frozenset[Place]) -> None:
-        told.append(("revoke", len(places)))
-        await consumer.commit({record.place: Commit(record.offset + 1)})
+    async def on_revoke(topic_partitions: frozenset[TopicPartition]) -> None:
+        told.append(("revoke", len(topic_partitions)))
+        await consumer.commit({record.topic_partition: Commit(record.offset + 1)})
 
     topics = [WORK.name, "later"]
     async with bus.consumer(topics, group="g", start="earliest", on_assign=on_assign, on_revoke=on_revoke) as consumer:

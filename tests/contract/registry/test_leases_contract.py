@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from siad.core.errors import TransientError
-from siad.core.keys import lease_key
+from siad.contracts.errors import TransientError
+from siad.contracts.keys import lease_key
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.leases import Leases
+from siad.runtime.store.leases import Leases
 from siad.runtime.testing.clock import FakeClock
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from siad.core.events import DeadLetter, Decision, ImageStored, Intent, PseudoMaskCreated, VerdictGiven
+from siad.contracts.events import DeadLetter, Decision, ImageStored, Intent, PseudoMaskCreated, VerdictGiven
 
 NAMED_MAX = 5  # captures named in one fault
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from siad.cli.client import IngestClient
-from siad.core.events import Intent
+from siad.apps.client import IngestClient
+from siad.contracts.events import Intent
 from tests.synthetic import PRODUCT, part_image, png
 
 PATIENCE_S = 900.0  # a camera has nowhere else to go

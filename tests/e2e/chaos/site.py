@@ -11,9 +11,9 @@ from typing import Protocol
 
 import httpx
 
-from siad.runtime.kafka.node import KafkaNode
-from siad.runtime.ray_node import RayNode
-from siad.runtime.weed import WeedNode
+from siad.apps.local.kafka.node import KafkaNode
+from siad.apps.local.ray_node import RayNode
+from siad.apps.local.weed import WeedNode
 from tests.e2e.chaos.schedule import RESTART_S, Blow
 from tests.e2e.conftest import describe
 from tests.e2e.harness import Plant, StageProcess

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from services.trainer.adapters.ledger import ParquetLedger
-from siad.cli.client import IngestClient
-from siad.core.errors import MissingError
-from siad.core.events import DeadLetter, ImageStored, PseudoMaskCreated, VerdictGiven
-from siad.core.ids import sha256_hex
-from siad.core.topics import IMAGE, PSEUDO_MASK, VERDICT, dead_letter
+from siad.apps.client import IngestClient
+from siad.contracts.codec import decode
+from siad.contracts.errors import MissingError
+from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated, VerdictGiven
+from siad.contracts.ids import sha256_hex
+from siad.contracts.topics import IMAGE, PSEUDO_MASK, VERDICT, dead_letter
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
-from siad.runtime.bus.kafka import KafkaBus
-from siad.runtime.codec import decode
+from siad.runtime.bus.kafka.bus import KafkaBus
 from tests.e2e.chaos.audit import Account, faults, repeats
 from tests.e2e.chaos.cameras import PATIENCE_S, Cameras
 from tests.e2e.chaos.report import Report, markdown, percentile, printed

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from siad.runtime.codec import Event, decode
+from siad.contracts.codec import Event, decode
 
 E = TypeVar("E", bound=Event)
 

@@ -3,8 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from siad.core.fit_settings import FitSettings
-from siad.core.methods import AUTO
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.methods import AUTO
 from siad.models.bundle import open_bundle
 from siad.models.teachers.methods import fit_teacher
 from tests.synthetic import part_image

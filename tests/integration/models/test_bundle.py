@@ -9,17 +9,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from siad.core.errors import CorruptError
-from siad.models.bundle import GOLDEN, Bundle, GoldenError, UnusableError, golden_crops, open_bundle, pack, unpack
+from siad.contracts.errors import CorruptError
+from siad.models.bundle import (
+    GOLDEN,
+    Bundle,
+    GoldenError,
+    UnusableWeightsError,
+    golden_crops,
+    open_bundle,
+    pack,
+    unpack,
+)
 from siad.models.teachers.feature_memory import MEMORY, fit
-from siad.models.teachers.memory_recipe import Recipe
+from siad.models.teachers.memory_recipe import MemoryRecipe
 
 
 @cache
 def bundle(*, zone: float = 0.0) -> Bundle:
     """Without zones, for a map that they lift everywhere does not show what the stages say."""
     images = [np.random.default_rng(seed).integers(0, 256, (64, 64, 1), dtype=np.uint8) for seed in range(3)]
-    recipe = Recipe(input_px=64, places_max=30, zone=zone)
+    recipe = MemoryRecipe(input_px=64, places_max=30, zone=zone)
     return fit(images, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=recipe)
 
 
@@ -75,13 +84,13 @@ def test_other_inputs_than_the_golden_ones_are_noticed() -> None:
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(UnusableError, match=r"'magic'; this code knows feature-memory"):
+    with pytest.raises(UnusableWeightsError, match=r"'magic'; this code knows feature-memory"):
         open_bundle(replace(bundle().manifest, method="magic"), bundle().parts)
 
 
 @pytest.mark.parametrize("field", ["decoder_version", "preprocess_version"])
 def test_weights_of_another_preprocessing_are_refused(field: str) -> None:
-    with pytest.raises(UnusableError, match="refit"):
+    with pytest.raises(UnusableWeightsError, match="refit"):
         open_bundle(replace(bundle().manifest, **{field: 99}), bundle().parts)  # type: ignore[arg-type]
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.trainer.adapters.candidate import (
-    Scored,
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
+from services.trainer.job.candidate import (
+    ScoredCapture,
     Seen,
     examples_of,
     figures_of,
@@ -16,41 +17,40 @@ from services.trainer.adapters.candidate import (
     scorer_of,
     thresholds_of,
 )
-from services.trainer.domain.training_set import Member, Role, TrainingSet, Use
-from siad.core.images import Image
 from siad.models.bundle import open_bundle
 from siad.models.segmenter import new_segmenter
+from siad.vision.images import Image
 from tests.synthetic import part_image
 from tests.unit.trainer.test_judge import SPEC
 
 
-def member(number: int, role: Role, use: Use) -> Member:
-    return Member(
+def member(number: int, role: MemberRole, use: MemberUse) -> TrainingMember:
+    return TrainingMember(
         capture_id=f"{number:032x}",
         image_id=f"{number:064x}",
         image_uri="s3://siad/x",
-        mask_uri="" if role is Role.NORMAL else "s3://siad/y",
-        mask_sha256="" if role is Role.NORMAL else "c" * 64,
+        mask_uri="" if role is MemberRole.NORMAL else "s3://siad/y",
+        mask_sha256="" if role is MemberRole.NORMAL else "c" * 64,
         role=role,
         use=use,
         weight=0.5,
     )
 
 
-def scored(number: int, role: Role, use: Use, *, score: float) -> Scored:
+def scored(number: int, role: MemberRole, use: MemberUse, *, score: float) -> ScoredCapture:
     """A map that is ``score`` in one corner; the corner is what the mask marks, where there is a defect."""
     map_HW = np.full((64, 64), score - 5, np.float32)
     map_HW[:8, :8] = score
     mask_HW = np.zeros((64, 64), np.bool_)
-    mask_HW[:8, :8] = role is Role.DEFECT
-    return Scored(member=member(number, role, use), score=score, map_P=map_HW.ravel(), mask_P=mask_HW.ravel())
+    mask_HW[:8, :8] = role is MemberRole.DEFECT
+    return ScoredCapture(member=member(number, role, use), score=score, map_P=map_HW.ravel(), mask_P=mask_HW.ravel())
 
 
 HELD_OUT = [
-    *(scored(n, Role.NORMAL, Use.CALIBRATE, score=n / 10) for n in range(19)),
-    *(scored(100 + n, Role.DEFECT, Use.CALIBRATE, score=6.0 + n) for n in range(3)),
-    *(scored(200 + n, Role.GOOD, Use.CHECK, score=n / 10) for n in range(20)),
-    *(scored(300 + n, Role.DEFECT, Use.CHECK, score=1.05 + n) for n in range(4)),
+    *(scored(n, MemberRole.NORMAL, MemberUse.CALIBRATE, score=n / 10) for n in range(19)),
+    *(scored(100 + n, MemberRole.DEFECT, MemberUse.CALIBRATE, score=6.0 + n) for n in range(3)),
+    *(scored(200 + n, MemberRole.GOOD, MemberUse.CHECK, score=n / 10) for n in range(20)),
+    *(scored(300 + n, MemberRole.DEFECT, MemberUse.CHECK, score=1.05 + n) for n in range(4)),
 ]
 
 
@@ -63,7 +63,9 @@ def test_the_threshold_is_promised_by_the_good_captures_held_out_to_calibrate_on
 
 
 def test_marks_are_cut_where_they_agree_best_with_the_masks() -> None:
-    _, mark, _, _ = thresholds_of([*HELD_OUT[:19], scored(9, Role.DEFECT, Use.CALIBRATE, score=1.0)], budget=0.05)
+    _, mark, _, _ = thresholds_of(
+        [*HELD_OUT[:19], scored(9, MemberRole.DEFECT, MemberUse.CALIBRATE, score=1.0)], budget=0.05
+    )
     assert mark == pytest.approx(1.0)
 
 
@@ -91,24 +93,24 @@ class Store:
         self.gone = {f"{number:032x}" for number in gone}
         self.asked: list[str] = []
 
-    def look(self, members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
         for one in members:
             self.asked.append(one.capture_id)
             if one.capture_id in self.gone:
                 continue
-            image_HWC = part_image(int(one.capture_id, 16), defect=one.role is Role.DEFECT)
+            image_HWC = part_image(int(one.capture_id, 16), defect=one.role is MemberRole.DEFECT)
             mask = np.where(image_HWC[:, :, 0] > 200, 255, 0).astype(np.uint8)
-            yield one, (image_HWC, None if one.role is Role.NORMAL else mask)
+            yield one, (image_HWC, None if one.role is MemberRole.NORMAL else mask)
 
 
 MEMBERS = TrainingSet(
     members=(
-        member(1, Role.NORMAL, Use.TRAIN),
-        member(2, Role.DEFECT, Use.TRAIN),
-        member(3, Role.GOOD, Use.TRAIN),
-        *(member(10 + n, Role.GOOD, Use.CALIBRATE) for n in range(3)),
-        *(member(20 + n, Role.GOOD, Use.CHECK) for n in range(3)),
-        *(member(30 + n, Role.DEFECT, Use.CHECK) for n in range(3)),
+        member(1, MemberRole.NORMAL, MemberUse.TRAIN),
+        member(2, MemberRole.DEFECT, MemberUse.TRAIN),
+        member(3, MemberRole.GOOD, MemberUse.TRAIN),
+        *(member(10 + n, MemberRole.GOOD, MemberUse.CALIBRATE) for n in range(3)),
+        *(member(20 + n, MemberRole.GOOD, MemberUse.CHECK) for n in range(3)),
+        *(member(30 + n, MemberRole.DEFECT, MemberUse.CHECK) for n in range(3)),
     )
 )
 
@@ -123,7 +125,7 @@ def test_only_what_is_for_training_is_trained_on() -> None:
 
 def test_images_of_another_shape_are_brought_to_that_of_most() -> None:
     class Odd(Store):
-        def look(self, members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+        def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
             for one, (image_HWC, mask_hw) in super().look(members):
                 times = 3 if one.capture_id.endswith("2") else 1
                 wide_HWC = np.concatenate([image_HWC] * times, axis=1)
@@ -138,7 +140,7 @@ def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
     segmenter, store = new_segmenter(), Store()
     scorers = {"candidate": scorer_of(segmenter, input_px=64)}
     held_out = score_held_out(MEMBERS, store.look, scorers, input_px=64)["candidate"]
-    assert {one.member.use for one in held_out} == {Use.CALIBRATE, Use.CHECK}
+    assert {one.member.use for one in held_out} == {MemberUse.CALIBRATE, MemberUse.CHECK}
     bundle, figures = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
     manifest = bundle.manifest
     assert (manifest.training_set, manifest.parent) == (SPEC.training_set, SPEC.teacher)
@@ -157,9 +159,9 @@ def plain(images: Sequence[Image]) -> list[NDArray[np.float32]]:
 def test_a_speck_in_a_large_view_is_measured_as_finely_as_it_was_shown(input_px: int, side: int, marked: int) -> None:
     mask_hw = np.zeros((1280, 1280), np.uint8)
     mask_hw[648:664, 328:344] = 255  # 16 px: two places a side of 160, at most .36 of one of 64
-    kept = TrainingSet(members=(member(1, Role.DEFECT, Use.CHECK),))
+    kept = TrainingSet(members=(member(1, MemberRole.DEFECT, MemberUse.CHECK),))
 
-    def look(members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+    def look(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
         return ((one, (np.zeros((1280, 1280, 1), np.uint8), mask_hw)) for one in members)
 
     [one] = score_held_out(kept, look, {"it": plain}, input_px=input_px)["it"]
@@ -172,15 +174,15 @@ def test_what_the_teacher_was_unsure_of_is_neither_learnt_nor_measured() -> None
     mask_hw[:32, :32], mask_hw[:32, 32:64] = 255, 128
     image_HWC = np.full((128, 128, 1), 100, np.uint8)
 
-    def look(members: Sequence[Member]) -> Iterator[tuple[Member, Seen]]:
+    def look(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
         return ((one, (image_HWC, mask_hw)) for one in members)
 
-    for role in (Role.DEFECT, Role.GOOD):
-        kept = TrainingSet(members=(member(1, role, Use.TRAIN), member(2, role, Use.CHECK)))
+    for role in (MemberRole.DEFECT, MemberRole.GOOD):
+        kept = TrainingSet(members=(member(1, role, MemberUse.TRAIN), member(2, role, MemberUse.CHECK)))
         [example] = examples_of(kept, look, input_px=64)
         assert (example.mask_HW[:16, 16:32] == 128).all()
-        assert (example.mask_HW[:16, :16] == (255 if role is Role.DEFECT else 0)).all()
+        assert (example.mask_HW[:16, :16] == (255 if role is MemberRole.DEFECT else 0)).all()
         found = score_held_out(kept, look, {"it": plain}, input_px=64)
         [one] = found["it"]
         assert len(one.map_P) == len(one.mask_P) == 64 * 64 - 16 * 16
-        assert int(one.mask_P.sum()) == (16 * 16 if role is Role.DEFECT else 0)
+        assert int(one.mask_P.sum()) == (16 * 16 if role is MemberRole.DEFECT else 0)

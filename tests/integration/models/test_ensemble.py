@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from siad.core.images import Image
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers import memory_recipe, template
-from siad.models.teachers.ensemble import Ensemble, Recipe, fit, own_maps
+from siad.models.teachers.ensemble import Ensemble, EnsembleRecipe, fit, own_maps
 from siad.models.teachers.learning import hold_out
+from siad.vision.images import Image
 from tests.synthetic import part_image
 
 
@@ -51,12 +51,12 @@ def test_the_finer_grid_is_kept() -> None:
 @pytest.mark.parametrize("members", [("template", "template"), ("ensemble", "template"), ("template", "ensemble")])
 def test_members_that_do_not_differ_are_refused(members: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="two different methods"):
-        Recipe(members=members)
+        EnsembleRecipe(members=members)
 
 
 def test_an_unknown_member_is_named() -> None:
     with pytest.raises(ValueError, match="no method 'crystal-ball'"):
-        Recipe(members=("template", "crystal-ball"))
+        EnsembleRecipe(members=("template", "crystal-ball"))
 
 
 def stain(seed: int, *, level: int | None = None) -> Image:
@@ -74,10 +74,10 @@ def fitted(images: list[Image]) -> Bundle:
         product="p",
         normals=[f"{index:032x}" for index in range(len(images))],
         false_reject_budget=0.1,
-        recipe=Recipe(members=("template", "feature-memory")),
+        recipe=EnsembleRecipe(members=("template", "feature-memory")),
         recipes={
-            "template": template.Recipe(input_px=64),
-            "feature-memory": memory_recipe.Recipe(input_px=64, places_max=100, candidates_max=400),
+            "template": template.TemplateRecipe(input_px=64),
+            "feature-memory": memory_recipe.MemoryRecipe(input_px=64, places_max=100, candidates_max=400),
         },
     )
 

@@ -8,21 +8,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from siad.core import outliers
-from siad.core.decide import finish_map
-from siad.core.manifest import Manifest
-from siad.core.preprocess import preprocess
+from siad.contracts.manifest import Manifest
 from siad.models.backbone import pretrained_backbone
-from siad.models.bundle import Bundle, UnusableError, open_bundle, unpack
-from siad.models.examine import Examiner
+from siad.models.bundle import Bundle, UnusableWeightsError, open_bundle, unpack
+from siad.models.predictor import Predictor
 from siad.models.teachers.feature_memory import BACKBONE, MEMORY, RECIPE, fit, load
 from siad.models.teachers.memorising import doubt, memorise, see
 from siad.models.teachers.memory import describe_places, distances
 from siad.models.teachers.memory_banks import Bank, banks_of
-from siad.models.teachers.memory_recipe import Recipe
-from siad.models.teachers.usual import Usual
+from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.teachers.usual import UsualDistance
+from siad.vision import outliers
+from siad.vision.decide import finish_map
+from siad.vision.preprocess import preprocess
 
-TINY = Recipe(input_px=64, places_max=24, candidates_max=70, candidates_each=0)
+TINY = MemoryRecipe(input_px=64, places_max=24, candidates_max=70, candidates_each=0)
 COUNT = 6
 BUDGET = 0.2  # 6 held-out normals can promise 1/7
 
@@ -36,7 +36,7 @@ def part(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
     return pixels.clip(0, 255).astype(np.uint8)[:, :, None]
 
 
-def fitted(recipe: Recipe = TINY, *, count: int = COUNT, budget: float = BUDGET) -> Bundle:
+def fitted(recipe: MemoryRecipe = TINY, *, count: int = COUNT, budget: float = BUDGET) -> Bundle:
     order = np.random.default_rng(count).permutation(count)
     return fit(
         [part(index) for index in order],
@@ -54,7 +54,7 @@ def bundle() -> Bundle:
 
 
 @cache
-def examiner() -> Examiner:
+def examiner() -> Predictor:
     return open_bundle(bundle().manifest, bundle().parts)
 
 
@@ -120,7 +120,7 @@ def slow_held_out(image: int) -> float:
     total, zones = np.zeros((8, 8)), np.zeros((8, 8))
     for bank, weight in zip(banks_of(TINY), (1.0, 1.0, 0.25, 0.0), strict=True):
         logs = slow_apart(bank)
-        usual = Usual.by_place([log for number, log in enumerate(logs) if number != image])
+        usual = UsualDistance.by_place([log for number, log in enumerate(logs) if number != image])
         over = torch.nn.functional.interpolate(usual.judge(logs[image][None])[None], size=(8, 8), mode="bilinear")
         over_hw = over[0, 0].clamp_min(0).numpy()
         total += weight / 2.25 * np.cbrt(over_hw)
@@ -151,7 +151,7 @@ def test_few_normals_promise_only_what_they_can(budget: float, promised: float |
 def test_the_memory_is_bounded() -> None:
     memory = unpack(bundle().parts[MEMORY])
     assert max(len(bank) for name, bank in memory.items() if name.startswith("bank")) == TINY.places_max
-    default = Recipe()
+    default = MemoryRecipe()
     assert 2 * default.places_max * sum((48, 120, 208)) < 32_000_000  # bytes, the widest backbone
 
 
@@ -193,12 +193,12 @@ def test_lines_share_one_backbone_in_memory() -> None:
 
 def test_a_recipe_comes_back_as_it_was() -> None:
     recipe = replace(TINY, backbone="lite2", stages=(2, 4), weights=(1.0, 0.5))
-    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert MemoryRecipe.from_json(recipe.to_json()) == recipe
 
 
 def test_a_recipe_of_other_code_is_refused() -> None:
-    with pytest.raises(UnusableError, match="refit"):
-        Recipe.from_json(b'{"backbone":"lite0","input_px":384}')
+    with pytest.raises(UnusableWeightsError, match="refit"):
+        MemoryRecipe.from_json(b'{"backbone":"lite0","input_px":384}')
 
 
 def with_bad(*bad: int, count: int = 12) -> Bundle:
@@ -274,7 +274,7 @@ def lit(seed: int, level: float, *, defect: bool = False) -> NDArray[np.uint8]:
 def test_a_part_in_a_light_that_no_normal_had_passes_and_its_defect_does_not() -> None:
     made = about([lit(seed, 0.35 + 0.12 * seed) for seed in range(COUNT)])
     assert dict(made.manifest.metrics)["in_one_light"] == 1.0
-    assert Recipe.from_json(made.parts[RECIPE]).lift == 0.0
+    assert MemoryRecipe.from_json(made.parts[RECIPE]).lift == 0.0
     good, bad = open_bundle(made.manifest, made.parts).examine([lit(50, 0.25), lit(51, 0.25, defect=True)])
     assert not good.is_defect
     assert bad.score > 2 * good.score
@@ -282,7 +282,7 @@ def test_a_part_in_a_light_that_no_normal_had_passes_and_its_defect_does_not() -
 
 def test_lines_under_one_lamp_are_left_in_their_light() -> None:
     assert dict(bundle().manifest.metrics)["in_one_light"] == 0.0
-    assert Recipe.from_json(bundle().parts[RECIPE]).lift > 0
+    assert MemoryRecipe.from_json(bundle().parts[RECIPE]).lift > 0
 
 
 def bar(degrees: float, seed: int) -> NDArray[np.uint8]:

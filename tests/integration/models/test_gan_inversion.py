@@ -8,9 +8,9 @@ from torch import Tensor
 
 from siad.models.backbone import Backbone
 from siad.models.teachers.draem import Judge, focal
-from siad.models.teachers.gan_inversion import LATENT, GanInversion, Recipe, squared
+from siad.models.teachers.gan_inversion import LATENT, GanInversion, InversionRecipe, squared
 
-TINY = Recipe(side_px=32, width=8, descents=20, stride=0.5)
+TINY = InversionRecipe(side_px=32, width=8, descents=20, stride=0.5)
 
 
 @cache
@@ -67,7 +67,7 @@ def test_any_view_is_shown_as_a_square() -> None:
 @pytest.mark.parametrize("side", [16, 100])
 def test_a_side_that_can_not_be_doubled_to_is_refused(side: int) -> None:
     with pytest.raises(ValueError, match=f"{side} px; its side must be a power of two"):
-        Recipe(side_px=side)
+        InversionRecipe(side_px=side)
 
 
 def test_the_focal_loss_is_the_papers() -> None:

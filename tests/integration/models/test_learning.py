@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from siad.core.images import Image
-from siad.models.teachers.learning import NORMALS_MIN, Showings, hold_out, seeded, take_steps
+from siad.models.teachers.learning import NORMALS_MIN, NormalBatches, hold_out, seeded, take_steps
+from siad.vision.images import Image
 
 
 @pytest.mark.parametrize("count", [NORMALS_MIN, 5, 10, 100])
@@ -23,20 +23,20 @@ def images(sizes: list[tuple[int, int]]) -> list[Image]:
 
 
 def test_every_normal_is_shown_as_often_as_the_others() -> None:
-    showings = Showings(images([(64, 64)] * 4), input_px=64, seed=0)
+    showings = NormalBatches(images([(64, 64)] * 4), input_px=64, seed=0)
     shown = showings.batch(40).mean((1, 2, 3))
     nearest = torch.round((shown * 128 + 127) / 20).clamp(0, 3)
     assert torch.bincount(nearest.int(), minlength=4).min() >= 6  # ten of each; light changes a few into neighbours
 
 
 def test_normals_of_several_sizes_are_shown_at_the_smallest() -> None:
-    showings = Showings(images([(64, 128), (128, 64)]), input_px=96, seed=0)
+    showings = NormalBatches(images([(64, 128), (128, 64)]), input_px=96, seed=0)
     assert showings.batch(3).shape == (3, 3, *showings.size)
     assert showings.size == (64, 64)
 
 
 def test_the_same_seed_shows_the_same() -> None:
-    one, two, three = (Showings(images([(64, 64)] * 3), input_px=64, seed=seed).batch(3) for seed in (1, 1, 2))
+    one, two, three = (NormalBatches(images([(64, 64)] * 3), input_px=64, seed=seed).batch(3) for seed in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, three)
 

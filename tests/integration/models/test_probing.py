@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from siad.core.images import Image
-from siad.core.probes import KINDS
-from siad.models.examine import Examiner
-from siad.models.probing import Estimate, Fit, estimate
+from siad.models.predictor import Predictor
+from siad.models.probing import Fit, ProbeEstimate, estimate
+from siad.vision.images import Image
+from siad.vision.synthetic_defects import KINDS
 from tests.manifests import make_manifest
 
 MANIFEST = make_manifest(input_px=96, image_threshold=0.3, pixel_threshold=0.3, held_out_scores=(0.0, 0.1))
@@ -50,8 +50,8 @@ def usual() -> Tensor:
     return torch.tensor((chequers - 127) / 128, dtype=torch.float32)
 
 
-def fit_difference(_: Sequence[Image], __: Sequence[str]) -> Examiner:
-    return Examiner(MANIFEST, Difference(usual()))
+def fit_difference(_: Sequence[Image], __: Sequence[str]) -> Predictor:
+    return Predictor(MANIFEST, Difference(usual()))
 
 
 def test_who_sees_everything_gets_nearly_everything() -> None:
@@ -63,7 +63,7 @@ def test_who_sees_everything_gets_nearly_everything() -> None:
 
 
 def test_who_sees_nothing_gets_next_to_nothing() -> None:
-    found = estimate(normals(), lambda *_: Examiner(MANIFEST, Blind()))
+    found = estimate(normals(), lambda *_: Predictor(MANIFEST, Blind()))
     assert 0.3 < found.image_auroc < 0.7
     assert found.pixel_ap < 0.1
 
@@ -72,7 +72,7 @@ def test_no_normal_is_probed_by_a_teacher_that_was_fitted_on_it() -> None:
     images = normals(7)
     shown: list[list[str]] = []
 
-    def fit(given: Sequence[Image], names: Sequence[str]) -> Examiner:
+    def fit(given: Sequence[Image], names: Sequence[str]) -> Predictor:
         assert all(any(image is one for one in images) for image in given)
         shown.append(list(names))
         return fit_difference(given, names)
@@ -84,7 +84,7 @@ def test_no_normal_is_probed_by_a_teacher_that_was_fitted_on_it() -> None:
     assert sorted(held_out) == sorted(everybody)
 
 
-def without_clock(found: Estimate) -> Estimate:
+def without_clock(found: ProbeEstimate) -> ProbeEstimate:
     return replace(found, fit_s=0.0, images_per_s=0.0)
 
 
@@ -97,7 +97,7 @@ def test_one_seed_gives_one_estimate_and_another_other_probes() -> None:
 def test_scores_of_folds_with_other_units_can_be_compared() -> None:
     gains = iter((1.0, 100.0, 0.01))
 
-    def fit_in_another_unit(_: Sequence[Image], __: Sequence[str]) -> Examiner:
+    def fit_in_another_unit(_: Sequence[Image], __: Sequence[str]) -> Predictor:
         gain = next(gains)
         scaled = replace(MANIFEST, image_threshold=0.3 * gain, held_out_scores=(0.0, 0.1 * gain))
 
@@ -105,7 +105,7 @@ def test_scores_of_folds_with_other_units_can_be_compared() -> None:
             def score(self, images_BCHW: Tensor) -> Tensor:
                 return gain * super().score(images_BCHW)
 
-        return Examiner(scaled, Scaled(usual()))
+        return Predictor(scaled, Scaled(usual()))
 
     assert estimate(normals(), fit_in_another_unit).image_auroc == pytest.approx(
         estimate(normals(), fit_difference).image_auroc, abs=1e-6

@@ -12,9 +12,9 @@ from siad.models.teachers.autoencoder import Autoencoder
 from siad.models.teachers.critic import Adversary
 from siad.models.teachers.learning import seeded
 from siad.models.teachers.memory_autoencoder import TEMPERATURE, MemoryAutoencoder, address, fit
-from siad.models.teachers.reconstruction import NETWORK, Recipe, Residual, difference
+from siad.models.teachers.reconstruction import NETWORK, ReconstructionRecipe, ResidualDetector, difference
 
-TINY = Recipe(input_px=64, width=4, latent=8, slots=6)
+TINY = ReconstructionRecipe(input_px=64, width=4, latent=8, slots=6)
 
 
 def slow_address(place: list[float], slots: list[list[float]]) -> list[float]:
@@ -67,7 +67,7 @@ class Blind(torch.nn.Module):
 def test_what_can_not_be_drawn_again_is_left_over() -> None:
     image = torch.zeros(1, 3, 32, 32)
     image[..., 8:16, 16:24] = 0.8
-    map_hw = Residual(Blind()).score(image)[0]
+    map_hw = ResidualDetector(Blind()).score(image)[0]
     assert map_hw.shape == (8, 8)
     assert map_hw[2:4, 4:6].min() > 0.8**2
     assert map_hw[7, 0] < 1e-3
@@ -81,7 +81,7 @@ def test_an_image_drawn_perfectly_costs_nothing() -> None:
 
 def test_a_memory_without_slots_is_refused() -> None:
     with pytest.raises(ValueError, match="0 slots"):
-        fit([], line="a", product="b", normals=[], false_reject_budget=0.1, recipe=Recipe())
+        fit([], line="a", product="b", normals=[], false_reject_budget=0.1, recipe=ReconstructionRecipe())
 
 
 def test_a_critic_learns_to_tell_drawn_from_true_and_blames_the_network() -> None:

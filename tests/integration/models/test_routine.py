@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from siad.cli.__main__ import app
+from siad.apps.cli.__main__ import app
 
 KEYS = {
     *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30"),

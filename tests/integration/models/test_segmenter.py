@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from siad.core.events import WeightsKind
-from siad.core.images import DECODER_VERSION
-from siad.core.manifest import Manifest
-from siad.core.preprocess import PREPROCESS_VERSION
+from siad.contracts.events import WeightsKind
+from siad.contracts.manifest import Manifest
 from siad.models.backbone import Variant
-from siad.models.bundle import UnusableError, describe_parts, pack, unpack
+from siad.models.bundle import UnusableWeightsError, describe_parts, pack, unpack
 from siad.models.segmenter import BACKBONE, METHOD, NETWORK, STRIDE, Segmenter, load, new_segmenter, parts_of
+from siad.vision.images import DECODER_VERSION
+from siad.vision.preprocess import PREPROCESS_VERSION
 from tests.manifests import make_manifest
 
 
@@ -79,7 +79,7 @@ def test_another_network_is_refused(segmenter: Segmenter) -> None:
     state = unpack(parts[NETWORK])
     del state["head.bias"]
     broken = {**parts, NETWORK: pack(state)}
-    with pytest.raises(UnusableError, match=r"head\.bias"):
+    with pytest.raises(UnusableWeightsError, match=r"head\.bias"):
         load(replace(manifest_of(parts), parts=describe_parts(broken)), broken)
 
 

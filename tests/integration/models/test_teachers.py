@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from siad.core.errors import CorruptError
-from siad.core.images import Image
-from siad.core.methods import TEACHERS
+from siad.contracts.errors import CorruptError
+from siad.contracts.methods import TEACHERS
 from siad.models.bundle import GOLDEN, Bundle, GoldenError, describe_parts, open_bundle, pack, unpack
 from siad.models.teachers import (
     autoencoder,
@@ -24,29 +23,30 @@ from siad.models.teachers import (
     student_teacher,
     template,
 )
+from siad.vision.images import Image
 
 COUNT = 10
-REDRAW = reconstruction.Recipe(input_px=64, width=8, latent=16, steps=100, batch=2, rate=5e-3)
+REDRAW = reconstruction.ReconstructionRecipe(input_px=64, width=8, latent=16, steps=100, batch=2, rate=5e-3)
 TINY: Mapping[str, partial[Bundle]] = {
     "feature-memory": partial(
-        feature_memory.fit, recipe=memory_recipe.Recipe(input_px=64, places_max=100, candidates_max=400)
+        feature_memory.fit, recipe=memory_recipe.MemoryRecipe(input_px=64, places_max=100, candidates_max=400)
     ),
     "student-teacher": partial(
-        student_teacher.fit, recipe=student_teacher.Recipe(input_px=64, steps=25, width=16, rate=1e-2)
+        student_teacher.fit, recipe=student_teacher.StudentRecipe(input_px=64, steps=25, width=16, rate=1e-2)
     ),
     "autoencoder": partial(autoencoder.fit, recipe=REDRAW),
     "memory-autoencoder": partial(memory_autoencoder.fit, recipe=replace(REDRAW, slots=24)),
-    "template": partial(template.fit, recipe=template.Recipe(input_px=64)),
+    "template": partial(template.fit, recipe=template.TemplateRecipe(input_px=64)),
     "draem": partial(draem.fit, recipe=replace(REDRAW, steps=120, batch=4, rate=1e-2)),
     "gan-inversion": partial(
-        gan_inversion.fit, recipe=gan_inversion.Recipe(side_px=32, width=8, steps=60, rate=5e-3, batch=4)
+        gan_inversion.fit, recipe=gan_inversion.InversionRecipe(side_px=32, width=8, steps=60, rate=5e-3, batch=4)
     ),
     "ensemble": partial(
         ensemble.fit,
-        recipe=ensemble.Recipe(members=("template", "feature-memory")),
+        recipe=ensemble.EnsembleRecipe(members=("template", "feature-memory")),
         recipes={
-            "template": template.Recipe(input_px=64),
-            "feature-memory": memory_recipe.Recipe(input_px=64, places_max=100, candidates_max=400),
+            "template": template.TemplateRecipe(input_px=64),
+            "feature-memory": memory_recipe.MemoryRecipe(input_px=64, places_max=100, candidates_max=400),
         },
     ),
 }

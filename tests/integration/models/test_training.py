@@ -5,15 +5,22 @@ import pytest
 import torch
 from torch.nn import functional
 
-from siad.models.augment import Example, make_defect, vary
 from siad.models.segmenter import new_segmenter
-from siad.models.training import Recipe, Training, bytes_of, image_scores, normalise, segmentation_loss
+from siad.models.training.augment import TrainingExample, make_defect, vary
+from siad.models.training.segmenter import (
+    SegmenterTraining,
+    TrainingRecipe,
+    bytes_of,
+    image_scores,
+    normalise,
+    segmentation_loss,
+)
 
-RECIPE = Recipe(epochs=4, batch=4, train_s=60.0)
+RECIPE = TrainingRecipe(epochs=4, batch=4, train_s=60.0)
 CPU = torch.device("cpu")
 
 
-def example(seed: int, *, defect: bool) -> Example:
+def example(seed: int, *, defect: bool) -> TrainingExample:
     rng = np.random.default_rng(seed)
     image_CHW = rng.normal(120, 6, (3, 64, 64))
     mask_HW = np.zeros((64, 64), np.uint8)
@@ -21,14 +28,14 @@ def example(seed: int, *, defect: bool) -> Example:
         top, left = rng.integers(8, 40, 2)
         mask_HW[top : top + 16, left : left + 16] = 255
         image_CHW[:, mask_HW > 0] = 240
-    return Example(image_CHW=image_CHW.astype(np.uint8), mask_HW=mask_HW, weight=1.0)
+    return TrainingExample(image_CHW=image_CHW.astype(np.uint8), mask_HW=mask_HW, weight=1.0)
 
 
 EXAMPLES = [example(seed, defect=seed % 2 == 0) for seed in range(8)]
 
 
 def test_it_learns_to_find_what_the_masks_mark() -> None:
-    training = Training(new_segmenter(), Recipe(epochs=6, batch=4), CPU)
+    training = SegmenterTraining(new_segmenter(), TrainingRecipe(epochs=6, batch=4), CPU)
     losses = [training.run_epoch(EXAMPLES) for _ in range(6)]
     assert losses[-1] < 0.8 * losses[0]
     images = torch.from_numpy(np.stack([example(90, defect=True).image_CHW, example(91, defect=False).image_CHW]))
@@ -37,9 +44,9 @@ def test_it_learns_to_find_what_the_masks_mark() -> None:
 
 
 def test_a_resumed_training_goes_on_where_the_state_was_taken() -> None:
-    training = Training(new_segmenter(), RECIPE, CPU)
+    training = SegmenterTraining(new_segmenter(), RECIPE, CPU)
     training.run_epoch(EXAMPLES)
-    resumed = Training(new_segmenter(seed=9), RECIPE, CPU)
+    resumed = SegmenterTraining(new_segmenter(seed=9), RECIPE, CPU)
     resumed.restore(training.state())
     assert (resumed.epoch, resumed.seconds) == (1, training.seconds)
     images = normalise(torch.from_numpy(EXAMPLES[0].image_CHW[None]))
@@ -50,7 +57,7 @@ def test_a_resumed_training_goes_on_where_the_state_was_taken() -> None:
 
 def test_training_ends_when_its_seconds_are_used_up() -> None:
     ticks = iter(float(second) for second in range(0, 1_000, 5))
-    training = Training(new_segmenter(), Recipe(epochs=100, batch=1, train_s=12.0), CPU)
+    training = SegmenterTraining(new_segmenter(), TrainingRecipe(epochs=100, batch=1, train_s=12.0), CPU)
     training.run_epoch(EXAMPLES, clock=lambda: next(ticks))
     assert training.is_done
     assert training.epoch == 1
@@ -59,19 +66,19 @@ def test_training_ends_when_its_seconds_are_used_up() -> None:
 
 def test_training_goes_without_defects_and_without_normals() -> None:
     for kind in (True, False):
-        training = Training(new_segmenter(), RECIPE, CPU)
+        training = SegmenterTraining(new_segmenter(), RECIPE, CPU)
         assert training.run_epoch([example(seed, defect=kind) for seed in range(3)]) > 0
 
 
 def test_the_encoder_stays_as_imagenet_left_it() -> None:
-    training = Training(new_segmenter(), RECIPE, CPU)
+    training = SegmenterTraining(new_segmenter(), RECIPE, CPU)
     before = {name: tensor.clone() for name, tensor in training.segmenter.backbone.state_dict().items()}
     training.run_epoch(EXAMPLES)
     assert all(torch.equal(before[name], now) for name, now in training.segmenter.backbone.state_dict().items())
 
 
 def loss_of(logits: torch.Tensor, mask: torch.Tensor, *, belief: float = 1.0) -> float:
-    return float(segmentation_loss(logits, mask, torch.full((len(mask),), belief), Recipe(image_share=0.0)))
+    return float(segmentation_loss(logits, mask, torch.full((len(mask),), belief), TrainingRecipe(image_share=0.0)))
 
 
 def marked() -> torch.Tensor:
@@ -92,7 +99,7 @@ def test_the_rim_of_a_mask_counts_for_nothing() -> None:
 def test_an_example_nobody_believes_teaches_nothing() -> None:
     both = torch.cat([marked(), torch.zeros_like(marked())])
     logits = torch.zeros(2, 8, 8, requires_grad=True)
-    segmentation_loss(logits, both, torch.tensor([0.0, 1.0]), Recipe(image_share=0.0)).backward()  # type: ignore[no-untyped-call]
+    segmentation_loss(logits, both, torch.tensor([0.0, 1.0]), TrainingRecipe(image_share=0.0)).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert not logits.grad[0].any()
     assert logits.grad[1].any()
@@ -102,7 +109,7 @@ def test_a_scratch_of_two_pixels_is_not_lost_between_places() -> None:
     scratch = torch.zeros(1, 64, 64, dtype=torch.uint8)
     scratch[:, 30:32, :] = 255
     logits = torch.zeros(1, 8, 8, requires_grad=True)
-    segmentation_loss(logits, scratch, torch.ones(1), Recipe()).backward()  # type: ignore[no-untyped-call]
+    segmentation_loss(logits, scratch, torch.ones(1), TrainingRecipe()).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert (logits.grad[0, 3] < 0).all()  # it is to rise along the scratch
 
@@ -144,7 +151,7 @@ def test_pixels_to_ignore_teach_nothing_whatever_is_said_there(image_share: floa
     losses = []
     for inside in (-3.0, 0.0, 8.0):
         logits, mask = ignoring(inside)
-        loss = segmentation_loss(logits, mask, torch.ones(1), Recipe(image_share=image_share))
+        loss = segmentation_loss(logits, mask, torch.ones(1), TrainingRecipe(image_share=image_share))
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss.detach()))
         assert logits.grad is not None
@@ -158,8 +165,8 @@ def test_a_good_example_with_pixels_to_ignore_is_still_a_good_one() -> None:
     good = example(1, defect=False)
     mask_HW = good.mask_HW.copy()
     mask_HW[:16] = 128
-    unsure = Example(image_CHW=good.image_CHW, mask_HW=mask_HW, weight=1.0)
-    assert Training(new_segmenter(), RECIPE, CPU).run_epoch([unsure, example(3, defect=False)]) > 0
+    unsure = TrainingExample(image_CHW=good.image_CHW, mask_HW=mask_HW, weight=1.0)
+    assert SegmenterTraining(new_segmenter(), RECIPE, CPU).run_epoch([unsure, example(3, defect=False)]) > 0
     made = make_defect(unsure, rng)
     assert set(np.unique(made.mask_HW)) <= {0, 128, 255}
     assert (made.mask_HW == 255).any()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from siad.core.events import (
+from siad.contracts.events import (
     DeadLetter,
     Decision,
     ImageStored,
@@ -15,7 +15,7 @@ from siad.core.events import (
     VerdictGiven,
     WeightsKind,
 )
-from siad.core.ids import CaptureId, ImageId, WeightsId
+from siad.contracts.ids import CaptureId, ImageId, WeightsId
 from tests.e2e.chaos.audit import Account, faults, first_wins, repeats
 
 LINE, PRODUCT = "press-1", "cap"

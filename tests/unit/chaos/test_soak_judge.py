@@ -63,7 +63,7 @@ def test_lag_that_waves_is_flat_and_lag_that_grows_is_not() -> None:
     ("command", "name"),
     [
         ("/v/bin/python -m services.inference", "inference"),
-        ("/v/bin/python -m services.labeler.serve_app", "scorer (deploys)"),
+        ("/v/bin/python -m services.labeler.scorer", "scorer (deploys)"),
         ("java -Xmx256m -cp jars/* kafka.Kafka server.properties", "broker (Kafka)"),
         ("/v/bin/weed -logtostderr=true mini -dir=/d", "store (SeaweedFS)"),
         ("ray::ServeReplica:siad-labeler:Scorer.handle", "Ray: ServeReplica:siad:labeler"),

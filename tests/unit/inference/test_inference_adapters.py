@@ -12,27 +12,27 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.inference.adapters.lines import KnownLines
-from services.inference.adapters.news import PointerPoll
+from services.inference.adapters.release_listener import PointerPoller
 from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
-from services.inference.domain.releases import Release
+from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import on_undecodable
-from siad.core.documents import LineState, write_line
-from siad.core.errors import PoisonError, TransientError
-from siad.core.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
-from siad.core.ids import CaptureId, image_id_of
-from siad.core.manifest import part_of
-from siad.core.masks import decode_mask
-from siad.core.topics import LINE, VERDICT
+from siad.contracts.codec import encode
+from siad.contracts.documents import LineState, write_line
+from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
+from siad.contracts.ids import CaptureId, image_id_of
+from siad.contracts.manifest import part_of
+from siad.contracts.topics import LINE, VERDICT
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message, Producer
-from siad.runtime.codec import encode
-from siad.runtime.registry import Registry
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
+from siad.runtime.store.registry import Registry
 from siad.runtime.testing.clock import FakeClock
+from siad.vision.masks import decode_mask
 from tests.manifests import make_manifest
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -74,8 +74,8 @@ def point(blobs: MemoryBlobs, kind: str, product: str, data: bytes, *, withdrawn
 async def test_a_look_at_the_pointers_tells_what_moved_and_reads_nothing_else(
     blobs: CountedBlobs, store: AsyncBlobs
 ) -> None:
-    told: list[Release] = []
-    poll = PointerPoll(store, told.append)
+    told: list[ReleasePointer] = []
+    poll = PointerPoller(store, told.append)
     with pytest.raises(TransientError):
         await poll.check()
     first = point(blobs, "teacher", "cell", b"1")
@@ -83,7 +83,7 @@ async def test_a_look_at_the_pointers_tells_what_moved_and_reads_nothing_else(
     await poll.look()
     await poll.check()
     assert [(r.kind.value, r.revision, r.withdrawn) for r in told] == [("teacher", 1, False), ("segmenter", 1, True)]
-    assert (told[0].weights, told[0].made) == (first, ("line-1", "cell"))
+    assert (told[0].weights, told[0].place) == (first, ("line-1", "cell"))
     told.clear()
     blobs.gets.clear()
     await poll.look()
@@ -94,18 +94,18 @@ async def test_a_look_at_the_pointers_tells_what_moved_and_reads_nothing_else(
 
 
 async def test_a_damaged_pointer_hides_no_other(blobs: CountedBlobs, store: AsyncBlobs) -> None:
-    told: list[Release] = []
+    told: list[ReleasePointer] = []
     point(blobs, "teacher", "b", b"1")
     blobs.put("pointers/teacher/line-1/a.json", b"{}")
-    await PointerPoll(store, told.append).look()
-    assert [release.made.product for release in told] == ["b"]
+    await PointerPoller(store, told.append).look()
+    assert [release.place.product for release in told] == ["b"]
 
 
 async def test_polling_goes_on_after_the_store_was_away(blobs: CountedBlobs, store: AsyncBlobs) -> None:
-    told: list[Release] = []
+    told: list[ReleasePointer] = []
     stop = asyncio.Event()
     blobs.down = True
-    poll = PointerPoll(store, told.append)
+    poll = PointerPoller(store, told.append)
     running = asyncio.create_task(poll.run(stop, every_s=0.001))
     await asyncio.sleep(0.01)
     blobs.down = False

@@ -9,19 +9,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.inference.domain.judge import Examined
-from services.inference.domain.releases import Made, Release
+from services.inference.domain.judge import Prediction
+from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import capture_of, on_image_stored, on_undecodable
-from siad.core.decide import decide
-from siad.core.errors import PoisonError, TransientError
-from siad.core.events import Decision, ImageStored, Intent, LineChanged, Origin, VerdictGiven, WeightsKind
-from siad.core.ids import CaptureId, ImageId, WeightsId
-from siad.core.images import Image
-from siad.runtime.codec import decode, encode
+from siad.contracts.codec import decode, encode
+from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.events import Decision, ImageStored, Intent, LineChanged, Origin, VerdictGiven, WeightsKind
+from siad.contracts.ids import CaptureId, ImageId, WeightsId
+from siad.contracts.place import Place
 from siad.runtime.testing.clock import FakeClock
+from siad.vision.decide import decide
+from siad.vision.images import Image
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-RELEASE = Release(made=Made("line-1", "cell"), kind=WeightsKind.SEGMENTER, revision=3, weights=WeightsId("ab" * 32))
+RELEASE = ReleasePointer(
+    place=Place("line-1", "cell"), kind=WeightsKind.SEGMENTER, revision=3, weights=WeightsId("ab" * 32)
+)
 EVENT = ImageStored(
     capture_id=CaptureId("0f" * 16),
     image_id=ImageId("1e" * 32),
@@ -73,7 +76,7 @@ class World:
     async def has_weights(self, line: str, product: str) -> bool:
         return self.has
 
-    async def examine(self, image: Image, *, line: str, product: str) -> Examined | None:
+    async def examine(self, image: Image, *, line: str, product: str) -> Prediction | None:
         self.diary.append(f"examine {line} {product}")
         self.clock.advance(self.score_takes_s)
         if self.gone:
@@ -81,7 +84,7 @@ class World:
         map_HW = np.full(image.shape[:2], 0.1, np.float32)
         map_HW[1, 2] = self.score
         finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.5, spread=1.0)
-        return Examined(finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
+        return Prediction(finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
         self.diary.append(f"mask {mask_HW.tolist()[1]}")

@@ -14,16 +14,17 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.inference.adapters.models import Models
-from services.inference.domain.releases import Made, Release
-from siad.core.decide import Finding, decide
-from siad.core.errors import CorruptError, MissingError, TransientError
-from siad.core.events import WeightsKind
-from siad.core.ids import WeightsId
+from services.inference.adapters.predictors import HotSwapPredictors
+from services.inference.domain.releases import ReleasePointer
+from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.events import WeightsKind
+from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 from siad.runtime.metrics import WEIGHTS
 from siad.runtime.testing.clock import FakeClock
+from siad.vision.decide import Finding, decide
 
-MADE = Made("line-1", "cell")
+PLACE = Place("line-1", "cell")
 IMAGE = np.zeros((4, 4, 1), np.uint8)
 
 
@@ -50,9 +51,11 @@ class Store:
         return [decide(flat, image_threshold=0.5, pixel_threshold=0.5, spread=1.0) for _ in images]
 
 
-def release(kind: str, weights: str, revision: int = 1, *, line: str = "line-1", withdrawn: bool = False) -> Release:
-    return Release(
-        made=Made(line, "cell"),
+def release(
+    kind: str, weights: str, revision: int = 1, *, line: str = "line-1", withdrawn: bool = False
+) -> ReleasePointer:
+    return ReleasePointer(
+        place=Place(line, "cell"),
         kind=WeightsKind(kind),
         revision=revision,
         weights=WeightsId(weights),
@@ -61,9 +64,9 @@ def release(kind: str, weights: str, revision: int = 1, *, line: str = "line-1",
 
 
 @asynccontextmanager
-async def models(store: Store, *, models_max: int = 8) -> AsyncIterator[Models]:
+async def models(store: Store, *, models_max: int = 8) -> AsyncIterator[HotSwapPredictors]:
     with ThreadPoolExecutor(1) as scorer, ThreadPoolExecutor(1) as loader:
-        one = Models(
+        one = HotSwapPredictors(
             store,
             models_max=models_max,
             scorer=scorer,
@@ -80,17 +83,17 @@ async def models(store: Store, *, models_max: int = 8) -> AsyncIterator[Models]:
             task.cancel()
             await asyncio.wait([task])
             for serving in one.serving():
-                one._in_service.drop(*serving.release.made)
+                one._in_service.drop(*serving.release.place)
 
 
-async def judged_by(one: Models, line: str = "line-1") -> str | None:
+async def judged_by(one: HotSwapPredictors, line: str = "line-1") -> str | None:
     if not await one.has_weights(line, "cell"):
         return None
     examined = await one.examine(IMAGE, line=line, product="cell")
     return examined.release.weights if examined else None
 
 
-async def until(one: Models, weights: str | None, line: str = "line-1") -> None:
+async def until(one: HotSwapPredictors, weights: str | None, line: str = "line-1") -> None:
     async with asyncio.timeout(3):
         while await judged_by(one, line) != weights:
             await asyncio.sleep(0.002)

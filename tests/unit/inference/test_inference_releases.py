@@ -3,16 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inference.domain.releases import Load, Made, Release, Releases, Stop, plan
-from siad.core.events import WeightsKind
-from siad.core.ids import WeightsId
+from services.inference.domain.releases import LoadWeights, ReleasePointer, ReleaseTable, StopServing, plan
+from siad.contracts.events import WeightsKind
+from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 
-MADE = Made("line-1", "cell")
+PLACE = Place("line-1", "cell")
 
 
-def release(kind: str, weights: str, revision: int = 1, *, withdrawn: bool = False) -> Release:
-    return Release(
-        made=MADE, kind=WeightsKind(kind), revision=revision, weights=WeightsId(weights), withdrawn=withdrawn
+def release(kind: str, weights: str, revision: int = 1, *, withdrawn: bool = False) -> ReleasePointer:
+    return ReleasePointer(
+        place=PLACE, kind=WeightsKind(kind), revision=revision, weights=WeightsId(weights), withdrawn=withdrawn
     )
 
 
@@ -21,40 +22,40 @@ S1, S2 = release("segmenter", "s1"), release("segmenter", "s2", 2)
 
 
 def test_a_segmenter_judges_before_the_teacher() -> None:
-    releases = Releases()
+    releases = ReleaseTable()
     releases.apply(T1)
     releases.apply(S1)
-    assert releases.candidates(MADE) == [S1, T1]
+    assert releases.candidates(PLACE) == [S1, T1]
 
 
 def test_a_withdrawn_segmenter_leaves_the_teacher() -> None:
-    releases = Releases()
+    releases = ReleaseTable()
     for one in (T1, S1, release("segmenter", "s1", 2, withdrawn=True)):
         releases.apply(one)
-    assert releases.candidates(MADE) == [T1]
+    assert releases.candidates(PLACE) == [T1]
 
 
 @given(st.permutations([release("teacher", f"t{n}", n) for n in range(1, 6)] * 2))
-def test_news_in_any_order_and_repeated_end_at_the_highest_revision(news: list[Release]) -> None:
-    releases = Releases()
+def test_news_in_any_order_and_repeated_end_at_the_highest_revision(news: list[ReleasePointer]) -> None:
+    releases = ReleaseTable()
     told = [releases.apply(one) for one in news]
-    assert releases.candidates(MADE) == [release("teacher", "t5", 5)]
+    assert releases.candidates(PLACE) == [release("teacher", "t5", 5)]
     assert told[0]
     assert sum(told) == len({max(one.revision for one in news[: n + 1]) for n in range(len(news))})
 
 
 def test_rolling_back_is_a_new_revision_of_old_weights() -> None:
-    releases = Releases()
+    releases = ReleaseTable()
     for one in (S1, S2, release("segmenter", "s1", 3)):
         releases.apply(one)
-    assert plan(releases.candidates(MADE), serving=S2, refused=set()) == Load(release("segmenter", "s1", 3))
+    assert plan(releases.candidates(PLACE), serving=S2, refused=set()) == LoadWeights(release("segmenter", "s1", 3))
 
 
 def test_other_lines_and_products_are_left_alone() -> None:
-    releases = Releases()
+    releases = ReleaseTable()
     releases.apply(T1)
-    assert releases.candidates(Made("line-1", "module")) == []
-    assert list(releases.places()) == [MADE]
+    assert releases.candidates(Place("line-1", "module")) == []
+    assert list(releases.places()) == [PLACE]
 
 
 def test_nothing_changes_while_the_best_serves() -> None:
@@ -66,7 +67,7 @@ def test_a_refit_teacher_never_displaces_a_segmenter() -> None:
 
 
 def test_the_best_is_loaded_where_nothing_serves() -> None:
-    assert plan([S1, T1], serving=None, refused=set()) == Load(S1)
+    assert plan([S1, T1], serving=None, refused=set()) == LoadWeights(S1)
 
 
 def test_a_refused_segmenter_leaves_the_one_before_it_serving() -> None:
@@ -74,11 +75,11 @@ def test_a_refused_segmenter_leaves_the_one_before_it_serving() -> None:
 
 
 def test_a_refused_segmenter_does_not_hold_up_a_refit_of_the_serving_teacher() -> None:
-    assert plan([S1, T2], serving=T1, refused={S1.weights}) == Load(T2)
+    assert plan([S1, T2], serving=T1, refused={S1.weights}) == LoadWeights(T2)
 
 
 def test_after_a_restart_a_refused_segmenter_leaves_the_teacher() -> None:
-    assert plan([S1, T1], serving=None, refused={S1.weights}) == Load(T1)
+    assert plan([S1, T1], serving=None, refused={S1.weights}) == LoadWeights(T1)
 
 
 def test_a_withdrawn_segmenter_goes_on_where_the_teacher_is_refused() -> None:
@@ -86,7 +87,7 @@ def test_a_withdrawn_segmenter_goes_on_where_the_teacher_is_refused() -> None:
 
 
 def test_nothing_judges_where_everything_was_withdrawn() -> None:
-    assert plan([], serving=S1, refused=set()) == Stop()
+    assert plan([], serving=S1, refused=set()) == StopServing()
 
 
 def test_nothing_is_done_where_nothing_was_ever_released() -> None:

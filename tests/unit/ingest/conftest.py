@@ -9,11 +9,11 @@ import pytest
 
 from services.ingest.app import assemble
 from services.ingest.settings import IngestSettings
-from siad.core.topics import TOPICS
+from siad.contracts.topics import TOPICS
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.stage import Stage
 from siad.runtime.testing.clock import FakeClock
+from siad.runtime.worker import StageProcess
 
 
 @pytest.fixture
@@ -39,14 +39,16 @@ def settings() -> IngestSettings:
 
 
 @pytest.fixture
-async def stage(bus: MemoryBus, blobs: MemoryBlobs, clock: FakeClock, settings: IngestSettings) -> AsyncIterator[Stage]:
-    stage = Stage("ingest", settings, clock=clock)
+async def stage(
+    bus: MemoryBus, blobs: MemoryBlobs, clock: FakeClock, settings: IngestSettings
+) -> AsyncIterator[StageProcess]:
+    stage = StageProcess("ingest", settings, clock=clock)
     async with assemble(stage, settings, bus=bus, blobs=blobs):
         yield stage
 
 
 @pytest.fixture
-async def client(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
+async def client(stage: StageProcess) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(stage.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
         yield client

@@ -8,16 +8,16 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from siad.cli.client import IngestClient, ProblemError
-from siad.cli.line import line_app
-from siad.cli.send import find_images, send_all
-from siad.core.errors import TransientError
-from siad.core.events import Intent
-from siad.core.topics import IMAGE
+from siad.apps.cli.line import line_app
+from siad.apps.cli.send import find_images, send_all
+from siad.apps.client import IngestClient, ProblemError
+from siad.contracts.errors import TransientError
+from siad.contracts.events import Intent
+from siad.contracts.topics import IMAGE
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.stage import Stage
 from siad.runtime.testing.clock import FakeClock
+from siad.runtime.worker import StageProcess
 
 
 class Flaky(httpx.AsyncBaseTransport):
@@ -37,7 +37,7 @@ class Flaky(httpx.AsyncBaseTransport):
 
 
 @pytest.fixture
-def flaky(stage: Stage) -> Flaky:
+def flaky(stage: StageProcess) -> Flaky:
     return Flaky(httpx.ASGITransport(stage.app), [])
 
 

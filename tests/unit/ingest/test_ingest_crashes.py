@@ -11,24 +11,32 @@ import cv2
 import numpy as np
 import pytest
 
-from services.ingest.adapters.news import PublishedNews
-from services.ingest.adapters.pixels import DecodingPixels
+from services.ingest.adapters.image_validator import DecodingImageValidator
+from services.ingest.adapters.publisher import BusEventPublisher
 from services.ingest.adapters.store import StoredCaptures, StoredLines
-from services.ingest.domain.lines import Conditions, Wish
-from services.ingest.domain.uploads import Claim
-from services.ingest.handlers import Accepted, Changed, Upload, announce, on_line_delete, on_line_put, on_upload
-from services.ingest.ports import News
-from services.ingest.reconcile import LineWorks
-from siad.core.documents import read_line, read_receipt
-from siad.core.events import ImageStored, Intent, LineChanged
-from siad.core.topics import IMAGE, LINE, TOPICS
+from services.ingest.domain.lines import LineChangeRequest, Preconditions
+from services.ingest.domain.uploads import UploadClaim
+from services.ingest.handlers import (
+    AcceptedImage,
+    LineChangeResult,
+    Upload,
+    announce,
+    on_line_delete,
+    on_line_put,
+    on_upload,
+)
+from services.ingest.ports import EventPublisher
+from services.ingest.reconcile import LineReconciler
+from siad.contracts.codec import decode
+from siad.contracts.documents import read_line, read_receipt
+from siad.contracts.events import ImageStored, Intent, LineChanged
+from siad.contracts.topics import IMAGE, LINE, TOPICS
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message, Producer
-from siad.runtime.codec import decode
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
 from siad.runtime.testing.clock import FakeClock
 
 
@@ -96,22 +104,26 @@ class World:
     blobs: MortalBlobs = field(default_factory=MortalBlobs)
     clock: FakeClock = field(default_factory=FakeClock)
 
-    async def put_line(self, wish: Wish, *, if_match: str | None = None, die_at: int | None = None) -> Changed:
+    async def put_line(
+        self, wish: LineChangeRequest, *, if_match: str | None = None, die_at: int | None = None
+    ) -> LineChangeResult:
         async with self.bus.producer() as producer:
             news = self._start(producer, die_at)
             self.clock.advance(1)
             lines = StoredLines(AsyncBlobs(self.blobs, workers=1))
-            conditions = Conditions(if_match=if_match)
+            conditions = Preconditions(if_match=if_match)
             return await on_line_put("press-1", wish, conditions, lines=lines, news=news, clock=self.clock)
 
     async def delete_line(self, *, die_at: int | None = None) -> None:
         async with self.bus.producer() as producer:
             news = self._start(producer, die_at)
             lines = StoredLines(AsyncBlobs(self.blobs, workers=1))
-            await on_line_delete("press-1", Conditions(), lines=lines, news=news, clock=self.clock)
+            await on_line_delete("press-1", Preconditions(), lines=lines, news=news, clock=self.clock)
 
-    async def upload(self, settings: LineChanged, data: bytes, claim: Claim, *, die_at: int | None = None) -> Accepted:
-        pixels = DecodingPixels(threads=1, pixels_max=10_000)
+    async def upload(
+        self, settings: LineChanged, data: bytes, claim: UploadClaim, *, die_at: int | None = None
+    ) -> AcceptedImage:
+        pixels = DecodingImageValidator(threads=1, pixels_max=10_000)
         try:
             async with self.bus.producer() as producer:
                 news = self._start(producer, die_at)
@@ -128,7 +140,7 @@ class World:
             news = self._start(producer, None)
             table = StateTable(LINE, LineChanged, stage="ingest")
             await self._fill(table)
-            works = LineWorks(StoredLines(AsyncBlobs(self.blobs, workers=1)), table, news)
+            works = LineReconciler(StoredLines(AsyncBlobs(self.blobs, workers=1)), table, news)
             for name in await works.names():
                 for action in works.plan(await works.observe(name), self.clock.now()):
                     await works.act(name, action)
@@ -138,9 +150,9 @@ class World:
         async with self.bus.state(LINE.name) as reader:
             table._replace(await reader.snapshot())
 
-    def _start(self, producer: Producer, die_at: int | None) -> News:
+    def _start(self, producer: Producer, die_at: int | None) -> EventPublisher:
         fate = self.blobs.fate = Fate(die_at)
-        return PublishedNews(MortalProducer(producer, fate))
+        return BusEventPublisher(MortalProducer(producer, fate))
 
     def images_told(self) -> list[ImageStored]:
         """Every image announced so far."""
@@ -171,9 +183,9 @@ def image() -> bytes:
 UPLOADS = [
     (claim, die_at)
     for claim, moments in (
-        (Claim(), 7),  # receipt read, image, receipt, event
-        (Claim(idempotency_key="k"), 7),
-        (Claim(intent=Intent.NORMAL), 11),  # and image tagged, normal
+        (UploadClaim(), 7),  # receipt read, image, receipt, event
+        (UploadClaim(idempotency_key="k"), 7),
+        (UploadClaim(intent=Intent.NORMAL), 11),  # and image tagged, normal
     )
     for die_at in range(moments)
 ]
@@ -181,9 +193,9 @@ UPLOADS = [
 
 @pytest.mark.parametrize(("claim", "die_at"), UPLOADS)
 async def test_an_upload_cut_off_anywhere_is_healed_by_a_repeat(
-    world: World, image: bytes, claim: Claim, die_at: int
+    world: World, image: bytes, claim: UploadClaim, die_at: int
 ) -> None:
-    settings = (await world.put_line(Wish(product="lid"))).settings
+    settings = (await world.put_line(LineChangeRequest(product="lid"))).settings
     with pytest.raises(Killed):
         await world.upload(settings, image, claim, die_at=die_at)
     for event in world.images_told() + world.receipts():  # whatever names an image finds it
@@ -199,8 +211,8 @@ async def test_an_upload_cut_off_anywhere_is_healed_by_a_repeat(
 
 @pytest.mark.parametrize(("intent", "moments"), [(Intent.INSPECT, 7), (Intent.NORMAL, 11)])
 async def test_an_upload_has_so_many_moments(world: World, image: bytes, intent: Intent, moments: int) -> None:
-    settings = (await world.put_line(Wish(product="lid"))).settings
-    await world.upload(settings, image, Claim(intent=intent))
+    settings = (await world.put_line(LineChangeRequest(product="lid"))).settings
+    await world.upload(settings, image, UploadClaim(intent=intent))
     assert world.blobs.fate.moments == moments
 
 
@@ -209,11 +221,11 @@ async def test_an_upload_has_so_many_moments(world: World, image: bytes, intent:
 async def test_a_change_cut_off_anywhere_is_healed_by_a_repeat_or_a_start(
     world: World, die_at: int, healing: str
 ) -> None:
-    await world.put_line(Wish(product="lid"))
+    await world.put_line(LineChangeRequest(product="lid"))
     with pytest.raises(Killed):
-        await world.put_line(Wish(product="cup"), if_match='"1"', die_at=die_at)
+        await world.put_line(LineChangeRequest(product="cup"), if_match='"1"', die_at=die_at)
     if healing == "repeat":
-        await world.put_line(Wish(product="cup"), if_match='"1"')
+        await world.put_line(LineChangeRequest(product="cup"), if_match='"1"')
     await world.restart()
     pointer = read_line(world.blobs.get("pointers/lines/press-1.json").data)
     assert world.told() == pointer.settings
@@ -222,8 +234,8 @@ async def test_a_change_cut_off_anywhere_is_healed_by_a_repeat_or_a_start(
 
 
 async def test_a_change_and_an_end_have_eight_moments(world: World) -> None:
-    await world.put_line(Wish(product="lid"))
-    await world.put_line(Wish(product="cup"))
+    await world.put_line(LineChangeRequest(product="lid"))
+    await world.put_line(LineChangeRequest(product="cup"))
     assert world.blobs.fate.moments == 1 + 2 + 2 + 2 + 1  # pointer read, revision, pointer, event, pointer read
     await world.delete_line()
     assert world.blobs.fate.moments == 8
@@ -231,7 +243,7 @@ async def test_a_change_and_an_end_have_eight_moments(world: World) -> None:
 
 @pytest.mark.parametrize("die_at", range(8))
 async def test_an_end_cut_off_anywhere_is_healed_by_a_repeat(world: World, die_at: int) -> None:
-    await world.put_line(Wish(product="lid"))
+    await world.put_line(LineChangeRequest(product="lid"))
     with pytest.raises(Killed):
         await world.delete_line(die_at=die_at)
     await world.delete_line()
@@ -241,9 +253,9 @@ async def test_an_end_cut_off_anywhere_is_healed_by_a_repeat(world: World, die_a
 
 async def test_an_old_word_that_comes_last_is_followed_by_a_newer_one(world: World) -> None:
     """A replica reads the pointer, falls asleep, and says what it read after another has changed the line."""
-    await world.put_line(Wish(product="lid"))
+    await world.put_line(LineChangeRequest(product="lid"))
     old = read_line(world.blobs.get("pointers/lines/press-1.json").data)
-    await world.put_line(Wish(product="cup"))
+    await world.put_line(LineChangeRequest(product="cup"))
     async with world.bus.producer() as producer:
         news = world._start(producer, None)
         await announce(old, lines=StoredLines(AsyncBlobs(world.blobs, workers=1)), news=news)

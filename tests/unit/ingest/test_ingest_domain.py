@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from services.ingest.domain.captures import hold_against, identify, make_receipt
-from services.ingest.domain.lines import Conditions, Wish, change_line, end_line, etag_of, is_fulfilled
-from services.ingest.domain.refusals import RefusedError, Why
-from services.ingest.domain.uploads import Claim, read_claim
-from services.ingest.reconcile import Standing, plan
-from siad.core.documents import LineState
-from siad.core.events import Intent, LineChanged
-from siad.core.ids import ImageId
+from services.ingest.domain.lines import LineChangeRequest, Preconditions, change_line, end_line, etag_of, is_fulfilled
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
+from services.ingest.domain.uploads import UploadClaim, read_claim
+from services.ingest.reconcile import LineStanding, plan
+from siad.contracts.documents import LineState
+from siad.contracts.events import Intent, LineChanged
+from siad.contracts.ids import ImageId
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SETTINGS = LineChanged(
@@ -25,17 +25,17 @@ ONE, OTHER = ImageId("a" * 64), ImageId("b" * 64)
 
 
 def test_a_changeover_leaves_the_rest_as_it_is() -> None:
-    after = change_line(HELD, Wish(product="cup"), line="press-1", now=NOON + timedelta(hours=1))
+    after = change_line(HELD, LineChangeRequest(product="cup"), line="press-1", now=NOON + timedelta(hours=1))
     assert after == replace(SETTINGS, product="cup", revision=4, changed_at=NOON + timedelta(hours=1))
 
 
 def test_a_new_line_takes_the_defaults() -> None:
-    new = change_line(None, Wish(product="lid"), line="press-2", now=NOON)
+    new = change_line(None, LineChangeRequest(product="lid"), line="press-2", now=NOON)
     assert (new.revision, new.false_reject_budget, new.shards, new.deadline_s) == (1, 0.01, 8, 0.0)
 
 
 def test_a_line_that_comes_back_keeps_its_shards_and_its_count_alone() -> None:
-    again = change_line(GONE, Wish(product="lid"), line="press-1", now=NOON)
+    again = change_line(GONE, LineChangeRequest(product="lid"), line="press-1", now=NOON)
     assert (again.revision, again.shards, again.false_reject_budget, again.deadline_s) == (4, 16, 0.01, 0.0)
 
 
@@ -47,36 +47,38 @@ def test_the_end_of_a_line_is_a_revision() -> None:
 @pytest.mark.parametrize(
     ("held", "wish", "why"),
     [
-        (None, Wish(shards=4), Why.PRODUCT_MISSING),
-        (GONE, Wish(deadline_s=1), Why.PRODUCT_MISSING),
-        (HELD, Wish(shards=8), Why.SHARDS_SHRINK),
-        (GONE, Wish(product="lid", shards=8), Why.SHARDS_SHRINK),
-        (HELD, Wish(product="A lid"), Why.INVALID_LINE),
-        (None, Wish(product="A lid"), Why.INVALID_LINE),
-        (HELD, Wish(shards=65), Why.INVALID_LINE),
-        (HELD, Wish(method="divination"), Why.INVALID_LINE),
-        (HELD, Wish(region=(0.0, 0.0, 2.0, 0.0, 1.0, 1.0)), Why.INVALID_LINE),
-        (HELD, Wish(input_px=5), Why.INVALID_LINE),
+        (None, LineChangeRequest(shards=4), RefusalReason.PRODUCT_MISSING),
+        (GONE, LineChangeRequest(deadline_s=1), RefusalReason.PRODUCT_MISSING),
+        (HELD, LineChangeRequest(shards=8), RefusalReason.SHARDS_SHRINK),
+        (GONE, LineChangeRequest(product="lid", shards=8), RefusalReason.SHARDS_SHRINK),
+        (HELD, LineChangeRequest(product="A lid"), RefusalReason.INVALID_LINE),
+        (None, LineChangeRequest(product="A lid"), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(shards=65), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(method="divination"), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(region=(0.0, 0.0, 2.0, 0.0, 1.0, 1.0)), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(input_px=5), RefusalReason.INVALID_LINE),
     ],
 )
-def test_what_a_line_may_not_become(held: LineState | None, wish: Wish, why: Why) -> None:
-    with pytest.raises(RefusedError) as refused:
+def test_what_a_line_may_not_become(held: LineState | None, wish: LineChangeRequest, why: RefusalReason) -> None:
+    with pytest.raises(RequestRefusedError) as refused:
         change_line(held, wish, line="press-1", now=NOON)
     assert refused.value.why is why
     assert "nothing was" in str(refused.value)
 
 
 def test_a_line_asks_for_its_teacher_and_may_take_it_back() -> None:
-    asked = change_line(HELD, Wish(region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5), input_px=512), line="press-1", now=NOON)
+    asked = change_line(
+        HELD, LineChangeRequest(region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5), input_px=512), line="press-1", now=NOON
+    )
     assert (asked.region, asked.input_px) == ((0.0, 0.0, 1.0, 0.0, 1.0, 0.5), 512)
-    again = change_line(LineState(settings=asked), Wish(region=(), input_px=0), line="press-1", now=NOON)
+    again = change_line(LineState(settings=asked), LineChangeRequest(region=(), input_px=0), line="press-1", now=NOON)
     assert (again.region, again.input_px) == ((), 0)
 
 
 def test_fulfilled_is_a_wish_that_would_change_nothing() -> None:
-    assert is_fulfilled(HELD, Wish(product="lid", shards=16))
-    assert not is_fulfilled(HELD, Wish(product="lid", shards=32))
-    assert not is_fulfilled(GONE, Wish(product="lid"))
+    assert is_fulfilled(HELD, LineChangeRequest(product="lid", shards=16))
+    assert not is_fulfilled(HELD, LineChangeRequest(product="lid", shards=32))
+    assert not is_fulfilled(GONE, LineChangeRequest(product="lid"))
 
 
 @pytest.mark.parametrize(
@@ -99,26 +101,26 @@ def test_fulfilled_is_a_wish_that_would_change_nothing() -> None:
 )
 def test_conditions_hold_as_rfc_9110_says(held: LineState | None, headers: dict[str, str], holds: bool) -> None:
     if holds:
-        Conditions(**headers).check("press-1", held)
+        Preconditions(**headers).check("press-1", held)
         return
-    with pytest.raises(RefusedError) as refused:
-        Conditions(**headers).check("press-1", held)
-    assert refused.value.why is Why.PRECONDITION_FAILED
+    with pytest.raises(RequestRefusedError) as refused:
+        Preconditions(**headers).check("press-1", held)
+    assert refused.value.why is RefusalReason.PRECONDITION_FAILED
 
 
 @pytest.mark.parametrize("header", ["3", "", '"3', '"3" "4"', '"3",'])
 def test_an_etag_without_its_quotes_is_told(header: str) -> None:
-    with pytest.raises(RefusedError, match="in quotes") as refused:
-        Conditions(if_match=header).check("press-1", HELD)
-    assert refused.value.why is Why.INVALID_ETAG
+    with pytest.raises(RequestRefusedError, match="in quotes") as refused:
+        Preconditions(if_match=header).check("press-1", HELD)
+    assert refused.value.why is RefusalReason.INVALID_ETAG
 
 
-def claim_of(said: dict[str, str], key: str | None = None) -> Claim:
+def claim_of(said: dict[str, str], key: str | None = None) -> UploadClaim:
     return read_claim(said, idempotency_key=key, received_at=NOON, clock_skew_s=5)
 
 
 def test_an_upload_that_says_nothing_is_to_be_inspected() -> None:
-    assert claim_of({}) == Claim(intent=Intent.INSPECT, captured_at=None, serial="", idempotency_key=None)
+    assert claim_of({}) == UploadClaim(intent=Intent.INSPECT, captured_at=None, serial="", idempotency_key=None)
 
 
 @pytest.mark.parametrize(
@@ -136,21 +138,25 @@ def test_a_camera_may_be_a_little_ahead() -> None:
 @pytest.mark.parametrize(
     ("said", "why", "words"),
     [
-        ({"captured_at": "2026-05-04T12:00:00"}, Why.NAIVE_TIME, "has no zone"),
-        ({"captured_at": "2026-05-04 12:00:00"}, Why.NAIVE_TIME, "has no zone"),
-        ({"captured_at": "2026-05-04"}, Why.NAIVE_TIME, "has no zone"),
-        ({"captured_at": "2026-05-04T12:00:05.1Z"}, Why.FUTURE_TIME, "lies 0.1 s ahead of 2026-05-04T12:00:05"),
-        ({"captured_at": "1970-01-01T00:00:00Z"}, Why.PAST_TIME, "before 2000"),
-        ({"captured_at": "0001-01-01T00:00:00+14:00"}, Why.PAST_TIME, "before 2000"),
-        ({"captured_at": "yesterday"}, Why.INVALID_TIME, "'yesterday' is no ISO 8601 time"),
-        ({"intent": "NORMAL"}, Why.INVALID_INTENT, "Say normal or inspect"),
-        ({"intnet": "normal"}, Why.UNKNOWN_PARAMETER, "parameters intnet are not known"),
-        ({"serial": "x" * 129}, Why.INVALID_SERIAL, "129 characters"),
-        ({"serial": "a\nb"}, Why.INVALID_SERIAL, "all printable"),
+        ({"captured_at": "2026-05-04T12:00:00"}, RefusalReason.NAIVE_TIME, "has no zone"),
+        ({"captured_at": "2026-05-04 12:00:00"}, RefusalReason.NAIVE_TIME, "has no zone"),
+        ({"captured_at": "2026-05-04"}, RefusalReason.NAIVE_TIME, "has no zone"),
+        (
+            {"captured_at": "2026-05-04T12:00:05.1Z"},
+            RefusalReason.FUTURE_TIME,
+            "lies 0.1 s ahead of 2026-05-04T12:00:05",
+        ),
+        ({"captured_at": "1970-01-01T00:00:00Z"}, RefusalReason.PAST_TIME, "before 2000"),
+        ({"captured_at": "0001-01-01T00:00:00+14:00"}, RefusalReason.PAST_TIME, "before 2000"),
+        ({"captured_at": "yesterday"}, RefusalReason.INVALID_TIME, "'yesterday' is no ISO 8601 time"),
+        ({"intent": "NORMAL"}, RefusalReason.INVALID_INTENT, "Say normal or inspect"),
+        ({"intnet": "normal"}, RefusalReason.UNKNOWN_PARAMETER, "parameters intnet are not known"),
+        ({"serial": "x" * 129}, RefusalReason.INVALID_SERIAL, "129 characters"),
+        ({"serial": "a\nb"}, RefusalReason.INVALID_SERIAL, "all printable"),
     ],
 )
-def test_what_nobody_can_mean_is_refused(said: dict[str, str], why: Why, words: str) -> None:
-    with pytest.raises(RefusedError, match=words) as refused:
+def test_what_nobody_can_mean_is_refused(said: dict[str, str], why: RefusalReason, words: str) -> None:
+    with pytest.raises(RequestRefusedError, match=words) as refused:
         claim_of(said)
     assert refused.value.why is why
     assert "nothing was stored" in str(refused.value)
@@ -158,16 +164,16 @@ def test_what_nobody_can_mean_is_refused(said: dict[str, str], why: Why, words: 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
 def test_a_key_that_is_none_is_refused(key: str) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         claim_of({}, key)
-    assert refused.value.why is Why.INVALID_KEY
+    assert refused.value.why is RefusalReason.INVALID_KEY
 
 
 def test_a_capture_is_named_by_key_else_serial_and_time_else_bytes() -> None:
     full: dict[str, Any] = {"serial": "7", "captured_at": NOON, "idempotency_key": "k"}
     names = {
         claim: (identify(claim, "press-1", ONE), identify(claim, "press-1", OTHER))
-        for claim in (Claim(**full), Claim(**full | {"idempotency_key": None}), Claim(serial="7"))
+        for claim in (UploadClaim(**full), UploadClaim(**full | {"idempotency_key": None}), UploadClaim(serial="7"))
     }
     assert len({one for one, _ in names.values()}) == 3
     by_key, by_serial, by_bytes = names.values()
@@ -179,15 +185,22 @@ def test_a_capture_is_named_by_key_else_serial_and_time_else_bytes() -> None:
 @pytest.mark.parametrize(
     ("first", "then", "image_id", "why"),
     [
-        (Claim(idempotency_key="k"), Claim(idempotency_key="k"), ONE, None),
-        (Claim(idempotency_key="k"), Claim(idempotency_key="k"), OTHER, Why.KEY_REUSED),
-        (Claim(serial="7", captured_at=NOON), Claim(serial="7", captured_at=NOON), OTHER, Why.CAPTURE_DIFFERS),
-        (Claim(), Claim(intent=Intent.NORMAL), ONE, None),
-        (Claim(intent=Intent.NORMAL), Claim(), ONE, Why.CAPTURE_IS_NORMAL),
-        (Claim(intent=Intent.NORMAL), Claim(intent=Intent.NORMAL), ONE, None),
+        (UploadClaim(idempotency_key="k"), UploadClaim(idempotency_key="k"), ONE, None),
+        (UploadClaim(idempotency_key="k"), UploadClaim(idempotency_key="k"), OTHER, RefusalReason.KEY_REUSED),
+        (
+            UploadClaim(serial="7", captured_at=NOON),
+            UploadClaim(serial="7", captured_at=NOON),
+            OTHER,
+            RefusalReason.CAPTURE_DIFFERS,
+        ),
+        (UploadClaim(), UploadClaim(intent=Intent.NORMAL), ONE, None),
+        (UploadClaim(intent=Intent.NORMAL), UploadClaim(), ONE, RefusalReason.CAPTURE_IS_NORMAL),
+        (UploadClaim(intent=Intent.NORMAL), UploadClaim(intent=Intent.NORMAL), ONE, None),
     ],
 )
-def test_a_repeat_must_be_one(first: Claim, then: Claim, image_id: ImageId, why: Why | None) -> None:
+def test_a_repeat_must_be_one(
+    first: UploadClaim, then: UploadClaim, image_id: ImageId, why: RefusalReason | None
+) -> None:
     receipt = make_receipt(
         first,
         settings=SETTINGS,
@@ -200,7 +213,7 @@ def test_a_repeat_must_be_one(first: Claim, then: Claim, image_id: ImageId, why:
     if why is None:
         hold_against(receipt, then, image_id)
         return
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         hold_against(receipt, then, image_id)
     assert refused.value.why is why
     assert receipt.capture_id in str(refused.value)
@@ -224,4 +237,4 @@ def test_a_repeat_must_be_one(first: Claim, then: Claim, image_id: ImageId, why:
 def test_what_is_not_told_as_it_stands_is_announced(
     state: LineState | None, told: int | None, is_checked: bool, is_due: bool
 ) -> None:
-    assert bool(plan(Standing(state, told, is_checked))) == is_due
+    assert bool(plan(LineStanding(state, told, is_checked))) == is_due

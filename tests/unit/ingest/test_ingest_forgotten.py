@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import httpx
 
-from siad.core.deletion import Deletion
-from siad.core.documents import read_receipt
-from siad.core.keys import capture_key, deletion_key
-from siad.core.topics import IMAGE
+from siad.contracts.deletion import CaptureDeletion
+from siad.contracts.documents import read_receipt
+from siad.contracts.keys import capture_key, deletion_key
+from siad.contracts.topics import IMAGE
+from siad.erasure.capture import erase, survey
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.forget import erase, survey
 
 
 async def test_a_forgotten_capture_is_gone_for_good(
@@ -21,7 +21,7 @@ async def test_a_forgotten_capture_is_gone_for_good(
     first = await client.post("/v1/lines/l/images", content=png, headers=headers)
     capture = first.json()["capture_id"]
     receipt = read_receipt(blobs.get(capture_key("l", capture)).data)
-    erase(blobs, survey(blobs, "l", [Deletion.of(receipt, at=datetime(2026, 1, 2, tzinfo=UTC))]))
+    erase(blobs, survey(blobs, "l", [CaptureDeletion.of(receipt, at=datetime(2026, 1, 2, tzinfo=UTC))]))
     again = await client.post("/v1/lines/l/images", content=png, headers=headers)
     assert (again.status_code, again.headers["content-type"]) == (410, "application/problem+json")
     assert capture in again.json()["detail"]

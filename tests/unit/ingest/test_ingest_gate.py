@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from services.ingest.adapters.gate import Gate
-from siad.core.errors import TransientError
+from services.ingest.adapters.admission import AdmissionControl
+from siad.contracts.errors import TransientError
 
 
 class Crowd:
     """Uploads that go in by name, and out when told."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: AdmissionControl) -> None:
         self.gate = gate
         self.inside: list[str] = []
         self.leave: dict[str, asyncio.Event] = {}
@@ -34,8 +34,8 @@ class Crowd:
             self.inside.remove(name)
 
 
-def gate(*, uploads_max: int = 10, bytes_max: int = 100, queue_max: int = 10, wait_s: float = 5.0) -> Gate:
-    return Gate(uploads_max=uploads_max, bytes_max=bytes_max, queue_max=queue_max, wait_s=wait_s)
+def gate(*, uploads_max: int = 10, bytes_max: int = 100, queue_max: int = 10, wait_s: float = 5.0) -> AdmissionControl:
+    return AdmissionControl(uploads_max=uploads_max, bytes_max=bytes_max, queue_max=queue_max, wait_s=wait_s)
 
 
 async def test_bytes_together_stay_under_the_bound() -> None:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from services.ingest import metrics
-from siad.core.documents import read_line, read_receipt
-from siad.core.events import ImageStored, Intent, LineChanged
-from siad.core.ids import image_id_of, record_key
-from siad.core.topics import IMAGE, LINE
+from siad.contracts.codec import decode
+from siad.contracts.documents import read_line, read_receipt
+from siad.contracts.events import ImageStored, Intent, LineChanged
+from siad.contracts.ids import image_id_of, record_key
+from siad.contracts.topics import IMAGE, LINE
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.codec import decode
 from siad.runtime.testing.clock import FakeClock
 
 URL = "/v1/lines/press-1"

@@ -12,18 +12,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.ingest.adapters.retention import StoredStock
 from services.ingest.adapters.store import StoredLines
-from services.ingest.domain.retention import Aged, Kept, MoveMark, Remove, RetentionPolicy, Stock, plan
-from services.ingest.reconcile import RETENTION, RetentionWorks
+from services.ingest.reconcile import RETENTION, RetentionReconciler
 from services.ingest.settings import IngestSettings
-from siad.core import keys
-from siad.core.documents import write_receipt
-from siad.core.errors import CorruptError, TransientError
-from siad.core.events import ImageStored, Intent
-from siad.core.expiry import NEVER, Expiry
-from siad.core.ids import CaptureId, image_id_of
-from siad.core.topics import IMAGE
+from siad.contracts import keys
+from siad.contracts.documents import write_receipt
+from siad.contracts.errors import CorruptError, TransientError
+from siad.contracts.events import ImageStored, Intent
+from siad.contracts.expiry import NEVER, Expiry
+from siad.contracts.ids import CaptureId, image_id_of
+from siad.contracts.topics import IMAGE
+from siad.erasure.expiry_plan import (
+    AdvanceExpiry,
+    DeleteObjects,
+    ExpiredObject,
+    LineInventory,
+    RetainedObjects,
+    RetentionPolicy,
+    plan,
+)
+from siad.erasure.expiry_store import InventoryStore
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
@@ -83,7 +91,9 @@ def freeze(blobs: MemoryBlobs, *events: ImageStored, is_listed: bool = True) -> 
 async def retain(blobs: MemoryBlobs, *, days: float = 0, policy: RetentionPolicy = ALL, rounds: int = 20) -> list[str]:
     """Rounds until there is nothing to do, as of so many days from now; what was done."""
     store, clock, nudge = AsyncBlobs(blobs, workers=1), FakeClock(NOW + timedelta(days=days)), asyncio.Event()
-    works = RetentionWorks(StoredLines(store), StoredStock(store, policy), policy=policy, nudge=nudge, clock=clock)
+    works = RetentionReconciler(
+        StoredLines(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=clock
+    )
     done: list[str] = []
     try:
         for _ in range(rounds):
@@ -157,7 +167,7 @@ async def test_a_round_is_bounded_and_the_next_goes_on() -> None:
     blobs = MemoryBlobs()
     events = [add(blobs, number, days=40) for number in range(7)]
     done = await retain(blobs, policy=RetentionPolicy(images_days=30, removals_max=3))
-    assert done == ["MoveMark", "Remove", "Remove", "Remove"]
+    assert done == ["AdvanceExpiry", "DeleteObjects", "DeleteObjects", "DeleteObjects"]
     assert all(left(blobs, event) == {"receipt", "mask"} for event in events)
 
 
@@ -196,12 +206,14 @@ async def test_a_normal_that_cannot_be_read_puts_its_line_off() -> None:
 
 
 def test_the_plan_leaves_what_is_kept() -> None:
-    aged = tuple(Aged(f"images/l/d/{n}.png", capture="") for n in range(3))
-    stock = Stock(expiry=Expiry(), wanted=Expiry(), aged=aged, kept=Kept(images=frozenset({aged[1].key})))
-    assert plan(stock, removals_max=10) == [Remove((aged[0].key, aged[2].key), is_all=True)]
-    assert plan(stock, removals_max=1) == [Remove((aged[0].key,), is_all=False)]
-    moved = Stock(expiry=Expiry(), wanted=ALL.at(NOW))
-    assert plan(moved, removals_max=1) == [MoveMark(ALL.at(NOW))]
+    aged = tuple(ExpiredObject(f"images/l/d/{n}.png", capture="") for n in range(3))
+    stock = LineInventory(
+        expiry=Expiry(), wanted=Expiry(), aged=aged, kept=RetainedObjects(images=frozenset({aged[1].key}))
+    )
+    assert plan(stock, removals_max=10) == [DeleteObjects((aged[0].key, aged[2].key), is_all=True)]
+    assert plan(stock, removals_max=1) == [DeleteObjects((aged[0].key,), is_all=False)]
+    moved = LineInventory(expiry=Expiry(), wanted=ALL.at(NOW))
+    assert plan(moved, removals_max=1) == [AdvanceExpiry(ALL.at(NOW))]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"images_from": 1}'])
@@ -231,8 +243,8 @@ async def test_a_repeat_of_what_has_expired_is_neither_kept_nor_told_again(
     clock.advance(40 * 86_400)
     store = AsyncBlobs(blobs)
     policy = RetentionPolicy(images_days=30)
-    works = RetentionWorks(
-        StoredLines(store), StoredStock(store, policy), policy=policy, nudge=asyncio.Event(), clock=clock
+    works = RetentionReconciler(
+        StoredLines(store), InventoryStore(store, policy), policy=policy, nudge=asyncio.Event(), clock=clock
     )
     for action in works.plan(await works.observe(RETENTION + "l"), clock.now()):
         await works.act(RETENTION + "l", action)

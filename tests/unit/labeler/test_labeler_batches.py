@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.labeler.adapters.batches import examine_batch
-from siad.core.decide import Finding
-from siad.core.images import Image
+from services.labeler.scorer.batches import examine_batch
+from siad.vision.decide import Finding
+from siad.vision.images import Image
 
 Call = Callable[[Sequence[Image]], list[Finding]]
 

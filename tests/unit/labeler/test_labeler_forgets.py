@@ -4,16 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from siad.core.deletion import Deletion, LineDeletion
-from siad.core.events import ImageStored, Intent
-from siad.core.keys import deletion_key, line_deletion_key, normal_key
+from siad.contracts.deletion import CaptureDeletion, LineDeletion
+from siad.contracts.events import ImageStored, Intent
+from siad.contracts.keys import deletion_key, line_deletion_key, normal_key
 from siad.runtime.blobs.memory import MemoryBlobs
 from tests.unit.labeler.world import LINE, NOON, World, capture
 
 
 def forget(world: World, event: ImageStored, *, is_done: bool = True) -> None:
     """As ``siad forget`` does, or only its first step."""
-    record = Deletion.of(event, at=NOON)
+    record = CaptureDeletion.of(event, at=NOON)
     MemoryBlobs.put(world.blobs, deletion_key(LINE, event.capture_id), record.to_json())
     if is_done:
         MemoryBlobs.delete(world.blobs, normal_key(LINE, event.product, event.capture_id))
@@ -28,7 +28,7 @@ async def test_a_forgotten_normal_is_unlearned_by_a_fit_without_it(is_done: bool
     normal = capture(3, intent=Intent.NORMAL, minutes=-59.7)
     assert normal.capture_id in world.teacher().normals
     forget(world, normal, is_done=is_done)
-    assert await world.settle() == ["Fit"]
+    assert await world.settle() == ["FitTeacher"]
     assert normal.capture_id not in world.teacher().normals
     assert len(world.teacher().normals) == 11
 
@@ -56,7 +56,7 @@ async def test_a_line_made_anew_gets_a_teacher_of_its_own_normals() -> None:
     world.clock.advance(600)
     for number in range(100, 110):
         world.add(capture(number, intent=Intent.NORMAL, minutes=6))
-    assert await world.settle() == ["Fit"]
+    assert await world.settle() == ["FitTeacher"]
     assert not set(world.teacher().normals) & set(before.normals)
 
 

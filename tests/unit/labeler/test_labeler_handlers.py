@@ -8,28 +8,28 @@ import pytest
 import structlog
 
 from services.labeler.adapters.releases import KnownTeachers
-from services.labeler.adapters.scorer import (
+from services.labeler.adapters.scorer_client import (
     DRAW_FAILED,
     FIT_REFUSED,
     IMAGE_REFUSED,
-    HttpScorer,
-    RefusedError,
+    FitRefusedError,
     ScorerBugError,
+    ScorerClient,
 )
 from services.labeler.handlers import on_image_stored
-from services.labeler.ports import Drawn
-from siad.core.errors import PoisonError, TransientError
-from siad.core.events import ImageStored, Intent, Region, TeacherReleased
-from siad.core.fit_settings import FitSettings
-from siad.core.ids import WeightsId
-from siad.core.keys import weights_pointer_key
-from siad.core.topics import TEACHER
+from services.labeler.ports import DrawnMask
+from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.events import ImageStored, Intent, Region, TeacherReleased
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.ids import WeightsId
+from siad.contracts.keys import weights_pointer_key
+from siad.contracts.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
 from tests.unit.labeler.world import LINE, PRODUCT, World, capture, manifest_of, weights_of
 
-DRAWN = Drawn(
+DRAWN = DrawnMask(
     mask_uri="s3://siad/m.png",
     mask_sha256="b" * 64,
     score=3.0,
@@ -65,7 +65,7 @@ class Pen:
 
     drawn: list[str] = field(default_factory=list)
 
-    async def draw(self, event: ImageStored, *, weights: WeightsId) -> Drawn:
+    async def draw(self, event: ImageStored, *, weights: WeightsId) -> DrawnMask:
         self.drawn.append(event.capture_id)
         return DRAWN
 
@@ -108,10 +108,10 @@ async def test_the_store_is_asked_for_the_teacher_while_the_bus_has_told_of_none
         await known.current(LINE, PRODUCT)
 
 
-def scorer(answer: Callable[[httpx.Request], httpx.Response]) -> HttpScorer:
+def scorer(answer: Callable[[httpx.Request], httpx.Response]) -> ScorerClient:
     """Over HTTP, to somebody who answers like this."""
     client = httpx.AsyncClient(base_url="http://scorer:1", transport=httpx.MockTransport(answer))
-    return HttpScorer(client, timeout_s=1, fit_timeout_s=1)
+    return ScorerClient(client, timeout_s=1, fit_timeout_s=1)
 
 
 def raising(error: Exception) -> Callable[[httpx.Request], httpx.Response]:
@@ -165,7 +165,7 @@ async def test_a_capture_that_the_scorer_falls_over_has_the_fate_of_a_bug() -> N
 
 async def test_normals_that_the_scorer_refuses_are_no_outage() -> None:
     refused = scorer(lambda _: httpx.Response(422, json={"type": FIT_REFUSED, "detail": "too few"}))
-    with pytest.raises(RefusedError, match="too few"):
+    with pytest.raises(FitRefusedError, match="too few"):
         await refused.fit(LINE, PRODUCT, normals=[], settings=FitSettings(false_reject_budget=0.05))
 
 

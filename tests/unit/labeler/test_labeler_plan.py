@@ -5,24 +5,32 @@ from datetime import timedelta
 
 import pytest
 
-from services.labeler.adapters.releases import Made
+from services.labeler.adapters.releases import FitRecord
 from services.labeler.domain.fitting import STEPS, choose, wanted, was_missed
-from services.labeler.reconcile import ABREAST, Announce, Backfill, Fit, State, Try, plan
-from siad.core.errors import TransientError
-from siad.core.events import Intent
-from siad.core.fit_settings import FitSettings
-from siad.core.ids import record_key
-from siad.core.images import DECODER_VERSION
-from siad.core.keys import backfill_key, capture_key, weights_pointer_key
-from siad.core.topics import PSEUDO_MASK, TEACHER
+from services.labeler.reconcile import (
+    ABREAST,
+    AnnounceTeacher,
+    BackfillLine,
+    FitAttempt,
+    FitTeacher,
+    TeacherState,
+    plan,
+)
+from siad.contracts.errors import TransientError
+from siad.contracts.events import Intent
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.ids import record_key
+from siad.contracts.keys import backfill_key, capture_key, weights_pointer_key
+from siad.contracts.topics import PSEUDO_MASK, TEACHER
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
 from siad.runtime.trace import follow
+from siad.vision.images import DECODER_VERSION
 from tests.unit.labeler.world import LINE, NOON, PRODUCT, UNIT, Crash, World, capture, manifest_of
 
 SETTINGS = FitSettings(false_reject_budget=0.05)
 OTHER = FitSettings(false_reject_budget=0.05, method="student-teacher")
-STATE = State(
+STATE = TeacherState(
     line=LINE,
     product=PRODUCT,
     normals=10,
@@ -57,7 +65,7 @@ def test_only_inspected_captures_of_the_product_from_before_the_teacher_were_mis
 
 def test_nine_normals_are_waited_on_and_the_tenth_makes_a_fit() -> None:
     assert plan(replace(STATE, normals=9)) == []
-    assert plan(STATE) == [Fit(10, SETTINGS, None)]
+    assert plan(STATE) == [FitTeacher(10, SETTINGS, None)]
 
 
 def test_a_line_that_is_gone_gets_no_teacher() -> None:
@@ -65,17 +73,17 @@ def test_a_line_that_is_gone_gets_no_teacher() -> None:
 
 
 def test_normals_that_were_refused_are_tried_again_only_when_there_are_more() -> None:
-    refused = replace(STATE, refused=Try(10, SETTINGS))
+    refused = replace(STATE, refused=FitAttempt(10, SETTINGS))
     assert plan(refused) == []
-    assert plan(replace(refused, normals=11)) == [Fit(11, SETTINGS, None)]
-    assert plan(replace(refused, settings=OTHER)) == [Fit(10, OTHER, None)]
+    assert plan(replace(refused, normals=11)) == [FitTeacher(11, SETTINGS, None)]
+    assert plan(replace(refused, settings=OTHER)) == [FitTeacher(10, OTHER, None)]
 
 
 def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_step() -> None:
-    short = replace(STATE, made=Made(19, SETTINGS), tried=Try(20, SETTINGS))
+    short = replace(STATE, made=FitRecord(19, SETTINGS), tried=FitAttempt(20, SETTINGS))
     assert plan(replace(short, normals=20)) == []
     assert plan(replace(short, normals=49)) == []
-    assert plan(replace(short, normals=50)) == [Fit(50, SETTINGS, None)]
+    assert plan(replace(short, normals=50)) == [FitTeacher(50, SETTINGS, None)]
 
 
 @pytest.mark.parametrize(
@@ -89,26 +97,28 @@ def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_s
     ids=["budget", "method", "region", "input size"],
 )
 def test_a_line_that_wants_another_teacher_gets_one_once(other: FitSettings) -> None:
-    served = replace(STATE, made=Made(10, SETTINGS), is_backfilled=True)
+    served = replace(STATE, made=FitRecord(10, SETTINGS), is_backfilled=True)
     assert plan(served) == []
-    assert plan(replace(served, settings=other)) == [Fit(10, other, None)]
-    assert plan(replace(served, settings=other, tried=Try(10, SETTINGS))) == [Fit(10, other, None)]
-    assert plan(replace(served, settings=other, tried=Try(10, other))) == []
-    assert plan(replace(served, settings=other, made=Made(10, other))) == []
+    assert plan(replace(served, settings=other)) == [FitTeacher(10, other, None)]
+    assert plan(replace(served, settings=other, tried=FitAttempt(10, SETTINGS))) == [FitTeacher(10, other, None)]
+    assert plan(replace(served, settings=other, tried=FitAttempt(10, other))) == []
+    assert plan(replace(served, settings=other, made=FitRecord(10, other))) == []
 
 
 def test_a_teacher_from_before_settings_were_written_down_is_left_alone() -> None:
-    assert plan(replace(STATE, made=Made(10, None))) == []
-    assert plan(replace(STATE, normals=20, made=Made(10, None))) == [Fit(20, SETTINGS, None)]
+    assert plan(replace(STATE, made=FitRecord(10, None))) == []
+    assert plan(replace(STATE, normals=20, made=FitRecord(10, None))) == [FitTeacher(20, SETTINGS, None)]
 
 
 async def test_what_came_before_is_labelled_before_the_teacher_is_fitted_again() -> None:
     world = World()
     pointer = world.release(manifest_of(["a" * 32] * 10))
-    state = replace(STATE, normals=20, pointer=pointer, made=Made(10, SETTINGS), announced=1)
-    assert plan(state) == [Backfill(pointer)]
-    assert plan(replace(state, is_backfilled=True)) == [Fit(20, SETTINGS, pointer)]
-    assert plan(replace(state, made=Made(20, SETTINGS), is_backfilled=True, announced=0)) == [Announce(pointer)]
+    state = replace(STATE, normals=20, pointer=pointer, made=FitRecord(10, SETTINGS), announced=1)
+    assert plan(state) == [BackfillLine(pointer)]
+    assert plan(replace(state, is_backfilled=True)) == [FitTeacher(20, SETTINGS, pointer)]
+    assert plan(replace(state, made=FitRecord(20, SETTINGS), is_backfilled=True, announced=0)) == [
+        AnnounceTeacher(pointer)
+    ]
 
 
 async def test_ten_normals_become_a_teacher_that_is_told_of_and_labels_what_came_before() -> None:
@@ -117,7 +127,7 @@ async def test_ten_normals_become_a_teacher_that_is_told_of_and_labels_what_came
     assert await world.settle() == []
     world.add_normals(10)
     early = world.add(capture(1, minutes=-30))
-    assert await world.settle() == ["Fit", "Backfill"]
+    assert await world.settle() == ["FitTeacher", "BackfillLine"]
     assert len(world.teacher().normals) == 10
     [told] = world.releases()
     [mask] = world.masks()
@@ -158,7 +168,7 @@ async def test_the_teacher_is_fitted_again_at_twenty_normals_and_old_masks_stay(
     world.add_normals(19)
     assert await world.settle() == []
     world.add_normals(20)
-    assert await world.settle() == ["Fit"]
+    assert await world.settle() == ["FitTeacher"]
     assert len(world.teacher().normals) == 20
     assert [told.revision for told in world.releases()] == [1, 2]
     assert len(world.masks()) == 1
@@ -168,9 +178,9 @@ async def test_a_normal_that_cannot_be_read_does_not_have_the_teacher_fitted_for
     world = World()
     world.serve.unreadable = {capture(3, intent=Intent.NORMAL).capture_id}
     world.add_normals(20)
-    assert await world.settle() == ["Fit", "Backfill"]
+    assert await world.settle() == ["FitTeacher", "BackfillLine"]
     world.restart()
-    assert await world.settle() == ["Announce", "Fit"]  # once a process: perhaps it can be read again
+    assert await world.settle() == ["AnnounceTeacher", "FitTeacher"]  # once a process: perhaps it can be read again
     assert world.pointer() is not None
     assert [told.revision for told in world.releases()] == [1, 1]  # the same normals are the same weights
 
@@ -179,9 +189,9 @@ async def test_normals_that_are_no_images_are_refused_until_there_are_more() -> 
     world = World()
     world.serve.unreadable = {capture(number, intent=Intent.NORMAL).capture_id for number in range(10)}
     world.add_normals(10)
-    assert await world.settle() == ["Fit"]
+    assert await world.settle() == ["FitTeacher"]
     world.add_normals(12)
-    assert await world.settle() == ["Fit", "Backfill"]
+    assert await world.settle() == ["FitTeacher", "BackfillLine"]
 
 
 async def test_a_teacher_that_this_code_cannot_open_is_fitted_anew() -> None:
@@ -191,7 +201,7 @@ async def test_a_teacher_that_this_code_cannot_open_is_fitted_anew() -> None:
     names = [capture(number, intent=Intent.NORMAL).capture_id for number in range(10)]
     world.release(manifest_of(names, decoder_version=DECODER_VERSION + 1))
     world.restart()
-    assert await world.settle() == ["Announce", "Fit"]
+    assert await world.settle() == ["AnnounceTeacher", "FitTeacher"]
     assert world.teacher().decoder_version == DECODER_VERSION
 
 
@@ -200,7 +210,7 @@ async def test_a_process_that_starts_tells_of_its_teachers_again() -> None:
     world.add_normals(10)
     await world.settle()
     world.restart()
-    assert await world.settle() == ["Announce"]
+    assert await world.settle() == ["AnnounceTeacher"]
     assert [told.revision for told in world.releases()] == [1, 1]
 
 
@@ -209,7 +219,7 @@ async def test_of_a_teacher_that_another_replica_released_this_one_tells_too() -
     world.add_normals(10)
     await world.settle()
     world.release(manifest_of(["c" * 32] * 10))
-    assert await world.settle() == ["Announce"]
+    assert await world.settle() == ["AnnounceTeacher"]
     assert [told.revision for told in world.releases()] == [1, 2]
 
 
@@ -234,12 +244,12 @@ async def test_a_scorer_that_fails_now_and_then_holds_up_no_backfill_for_ever() 
     world = World()
     world.add_normals(10)
     captures = [world.add(capture(number, minutes=-30)).capture_id for number in range(40)]
-    await world.works.act(UNIT, Fit(10, SETTINGS, None))
+    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
     world.serve.away_at = {20, 35}
     for _ in range(2):
         with pytest.raises(TransientError):
             await world.settle()
-    assert await world.settle() == ["Backfill"]
+    assert await world.settle() == ["BackfillLine"]
     assert {mask.capture_id for mask in world.masks()} == set(captures)
     assert len(world.serve.drawn) <= 40 + 2 * ABREAST  # what was done is not done again, what was under way is
 
@@ -249,7 +259,7 @@ async def test_a_backfill_that_fails_leaves_nothing_running_behind_it() -> None:
     world.add_normals(10)
     for number in range(40):
         world.add(capture(number, minutes=-30))
-    await world.works.act(UNIT, Fit(10, SETTINGS, None))
+    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
     world.serve.away_at = {5}
     with pytest.raises(TransientError):
         await world.settle()
@@ -312,7 +322,7 @@ async def test_a_broker_that_is_away_delays_the_word_and_not_the_pointer() -> No
         await world.settle()
     assert world.pointer() is not None
     world.producer.down = False
-    assert await world.settle() == ["Announce", "Backfill"]
+    assert await world.settle() == ["AnnounceTeacher", "BackfillLine"]
 
 
 async def test_captures_around_the_release_are_labelled_even_if_clocks_differ() -> None:

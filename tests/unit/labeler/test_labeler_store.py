@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from services.labeler.adapters.store import READ_AT_ONCE, StoredLines
-from siad.core.events import Intent
-from siad.core.fit_settings import FitSettings
+from services.labeler.adapters.lines import READ_AT_ONCE, StoredLines
+from siad.contracts.events import Intent
+from siad.contracts.fit_settings import FitSettings
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blob
 from tests.unit.labeler.world import LINE, PRODUCT, DyingBlobs, World, capture

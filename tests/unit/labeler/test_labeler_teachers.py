@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from services.labeler.adapters.releases import TeachersInService
-from siad.core.documents import write_receipt
-from siad.core.events import Intent, TeacherReleased
-from siad.core.keys import manifest_key, normal_key
-from siad.core.manifest import Manifest
-from siad.core.topics import TEACHER
+from services.labeler.adapters.releases import ServingTeachers
+from siad.contracts.codec import encode
+from siad.contracts.documents import write_receipt
+from siad.contracts.events import Intent, TeacherReleased
+from siad.contracts.keys import manifest_key, normal_key
+from siad.contracts.manifest import Manifest
+from siad.contracts.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
-from siad.runtime.codec import encode
-from siad.runtime.state import StateTable
+from siad.runtime.state_table import StateTable
 from tests.unit.labeler.world import LINE, NOON, PRODUCT, capture, manifest_of
 
 FITTED = replace(
@@ -45,7 +45,7 @@ class Plant:
     def __init__(self) -> None:
         self.blobs, self.bus = CountingBlobs(), MemoryBus()
         self.table = StateTable(TEACHER, TeacherReleased, stage="labeler")
-        self.teachers = TeachersInService(self.table, AsyncBlobs(self.blobs))
+        self.teachers = ServingTeachers(self.table, AsyncBlobs(self.blobs))
 
     def put(self, manifest: Manifest) -> None:
         self.blobs.put(manifest_key(manifest.line, manifest.product, manifest.weights), manifest.to_json())

@@ -10,17 +10,17 @@ import httpx
 import pytest
 import structlog
 
-from services.labeler.adapters.scorer import (
+from services.labeler.adapters.scorer_client import (
     DRAW_FAILED,
     FIT_REFUSED,
     IMAGE_REFUSED,
-    HttpScorer,
-    RefusedError,
+    FitRefusedError,
     ScorerBugError,
+    ScorerClient,
 )
-from siad.core.errors import PoisonError, TransientError
-from siad.core.events import Region
-from siad.core.fit_settings import FitSettings
+from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.events import Region
+from siad.contracts.fit_settings import FitSettings
 from tests.unit.labeler.world import LINE, PRODUCT, capture, weights_of
 
 W = weights_of(1)
@@ -37,9 +37,9 @@ DRAWN: dict[str, Any] = {
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def scorer(answer: Answer) -> HttpScorer:
+def scorer(answer: Answer) -> ScorerClient:
     client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(answer))
-    return HttpScorer(client, timeout_s=7.0, fit_timeout_s=70.0)
+    return ScorerClient(client, timeout_s=7.0, fit_timeout_s=70.0)
 
 
 def always(status: int, *, text: str = "", **body: Any) -> Answer:
@@ -159,7 +159,7 @@ async def test_a_fit_takes_normals_by_reference_and_its_own_time() -> None:
 
 async def test_normals_that_can_not_teach_are_refused_for_good() -> None:
     answer = always(422, type=FIT_REFUSED, detail="they differ in size")
-    with pytest.raises(RefusedError, match="they differ in size"):
+    with pytest.raises(FitRefusedError, match="they differ in size"):
         await scorer(answer).fit(LINE, PRODUCT, normals=[], settings=SETTINGS)
 
 
@@ -175,4 +175,4 @@ async def test_a_draw_that_is_cancelled_leaves_at_once() -> None:
     client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(answer))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await HttpScorer(client, timeout_s=60, fit_timeout_s=60).draw(capture(1), weights=W)
+            await ScorerClient(client, timeout_s=60, fit_timeout_s=60).draw(capture(1), weights=W)

@@ -9,26 +9,26 @@ from typing import Any
 
 import httpx
 
+from services.labeler.adapters.lines import StoredLines
 from services.labeler.adapters.releases import TeacherReleases
-from services.labeler.adapters.scorer import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, HttpScorer
-from services.labeler.adapters.store import StoredLines
-from services.labeler.reconcile import Action, State, Teaching
-from siad.core.documents import LineState, write_line, write_receipt
-from siad.core.errors import TransientError
-from siad.core.events import ImageStored, Intent, LineChanged, PseudoMaskCreated, TeacherReleased, WeightsKind
-from siad.core.ids import CaptureId, ImageId, WeightsId, sha256_hex
-from siad.core.images import DECODER_VERSION
-from siad.core.keys import capture_key, line_pointer_key, mask_key, normal_key
-from siad.core.manifest import Manifest
-from siad.core.preprocess import PREPROCESS_VERSION
-from siad.core.topics import PSEUDO_MASK, TEACHER
+from services.labeler.adapters.scorer_client import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, ScorerClient
+from services.labeler.reconcile import Action, TeacherReconciler, TeacherState
+from siad.contracts.codec import decode
+from siad.contracts.documents import LineState, write_line, write_receipt
+from siad.contracts.errors import TransientError
+from siad.contracts.events import ImageStored, Intent, LineChanged, PseudoMaskCreated, TeacherReleased, WeightsKind
+from siad.contracts.ids import CaptureId, ImageId, WeightsId, sha256_hex
+from siad.contracts.keys import capture_key, line_pointer_key, mask_key, normal_key
+from siad.contracts.manifest import Manifest
+from siad.contracts.topics import PSEUDO_MASK, TEACHER
+from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
-from siad.runtime.codec import decode
-from siad.runtime.deletions import AsyncDeletions
-from siad.runtime.registry import Pointer, Registry
+from siad.runtime.store.registry import Pointer, Registry
 from siad.runtime.testing.clock import FakeClock
+from siad.vision.images import DECODER_VERSION
+from siad.vision.preprocess import PREPROCESS_VERSION
 from tests.manifests import make_manifest
 
 LINE, PRODUCT, UNIT = "press-1", "cap", "labeler/press-1/cap"
@@ -166,7 +166,7 @@ class World:
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOON))
     backfill_max: int = 500
     serve: Serve = field(init=False)
-    works: Teaching = field(init=False)
+    works: TeacherReconciler = field(init=False)
 
     def __post_init__(self) -> None:
         self.serve = Serve(self.blobs)
@@ -178,10 +178,10 @@ class World:
         self.blobs.lives = self.producer.lives = 10**9
         store = AsyncBlobs(self.blobs, workers=2)
         client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
-        self.works = Teaching(
+        self.works = TeacherReconciler(
             lines=StoredLines(store),
             releases=TeacherReleases(store, self.producer),
-            scorer=HttpScorer(client, timeout_s=5, fit_timeout_s=5),
+            scorer=ScorerClient(client, timeout_s=5, fit_timeout_s=5),
             deletions=AsyncDeletions(store, clock=self.clock),
             producer=self.producer,
             nudge=asyncio.Event(),
@@ -214,7 +214,7 @@ class World:
             MemoryBlobs.put(self.blobs, normal_key(LINE, event.product, event.capture_id), data)
         return event
 
-    async def observe(self) -> State:
+    async def observe(self) -> TeacherState:
         return await self.works.observe(UNIT)
 
     async def settle(self) -> list[str]:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from siad.core.images import Image
-from siad.core.methods import TEACHERS, require_teacher
+from siad.contracts.methods import TEACHERS, require_teacher
 from siad.models.bundle import GOLDEN, METHODS, unpack
-from siad.models.teachers.fitting import Fitted, Normals, finish, gather
+from siad.models.teachers.fitting import FittedDetector, Normals, finish, gather
 from siad.models.teachers.methods import fit_teacher
+from siad.vision.images import Image
 
 
 class Brightness:
@@ -30,8 +30,8 @@ def gathered(order: list[int], *, budget: float = 0.3) -> Normals:
     )
 
 
-def fitted(held_out: tuple[float, ...] = (1.0, 2.0, 3.0)) -> Fitted:
-    return Fitted(
+def fitted(held_out: tuple[float, ...] = (1.0, 2.0, 3.0)) -> FittedDetector:
+    return FittedDetector(
         method="bright", detector=Brightness(), parts={"x": b"1"}, input_px=64, held_out=held_out, metrics=(("z", 1.0),)
     )
 

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from siad.models.teachers.memory import pool_zones
 from siad.models.teachers.memory_banks import banks_of, combine
-from siad.models.teachers.memory_recipe import Recipe
+from siad.models.teachers.memory_recipe import MemoryRecipe
 
-ONE_STAGE = Recipe(stages=(2,), weights=(1.0,), zone=0.5, floor=0.25, lift=0.0)
+ONE_STAGE = MemoryRecipe(stages=(2,), weights=(1.0,), zone=0.5, floor=0.25, lift=0.0)
 
 
 def test_a_zone_is_the_mean_and_deviation_of_all_in_its_window() -> None:
@@ -42,24 +42,24 @@ def test_zones_see_another_grain_that_no_place_is_odd_in() -> None:
 
 
 def test_without_zones_there_is_a_bank_a_stage() -> None:
-    assert [bank.name for bank in banks_of(Recipe(zone=0.0))] == ["s2", "s4", "s5"]
-    assert [bank.name for bank in banks_of(Recipe())] == ["s2", "s4", "s5", "zone"]
+    assert [bank.name for bank in banks_of(MemoryRecipe(zone=0.0))] == ["s2", "s4", "s5"]
+    assert [bank.name for bank in banks_of(MemoryRecipe())] == ["s2", "s4", "s5", "zone"]
 
 
 def test_coarse_banks_span_and_keep_half() -> None:
-    recipe = Recipe(places_max=100)
+    recipe = MemoryRecipe(places_max=100)
     assert [(bank.spans(recipe), bank.keeps(recipe)) for bank in banks_of(recipe)] == [(False, 100)] + 3 * [(True, 50)]
-    assert all(bank.spans(Recipe(grid_stride=16)) for bank in banks_of(recipe))
-    many = Recipe(spans_stages=False)
+    assert all(bank.spans(MemoryRecipe(grid_stride=16)) for bank in banks_of(recipe))
+    many = MemoryRecipe(spans_stages=False)
     assert [bank.name for bank in banks_of(many) if bank.spans(many)] == ["zone"]
 
 
 def test_a_span_is_asked_where_a_bank_spans() -> None:
-    fine, *coarse = banks_of(Recipe())
+    fine, *coarse = banks_of(MemoryRecipe())
     remembered = functional.normalize(torch.tensor([[1.0, 0, 0], [1.0, 0.5, 0]]), dim=1)
     between = functional.normalize(remembered.sum(0, keepdim=True), dim=1)
-    nearest = float(fine.apart(Recipe(), between, remembered))
-    assert all(float(bank.apart(Recipe(), between, remembered)) < 0.8 * nearest for bank in coarse)
+    nearest = float(fine.apart(MemoryRecipe(), between, remembered))
+    assert all(float(bank.apart(MemoryRecipe(), between, remembered)) < 0.8 * nearest for bank in coarse)
 
 
 def test_no_place_scores_less_than_its_share_of_what_its_zone_says() -> None:
@@ -87,8 +87,8 @@ def test_a_part_that_is_odd_all_over_scores_higher_than_one_that_is_odd_in_one_p
 
 
 def test_lines_whose_light_differs_are_not_lifted() -> None:
-    assert Recipe().for_light(differs=True) == replace(Recipe(), lift=0.0)
-    assert Recipe().for_light(differs=False) == Recipe()
+    assert MemoryRecipe().for_light(differs=True) == replace(MemoryRecipe(), lift=0.0)
+    assert MemoryRecipe().for_light(differs=False) == MemoryRecipe()
 
 
 def test_images_of_a_batch_have_floors_of_their_own() -> None:

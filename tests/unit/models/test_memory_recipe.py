@@ -2,9 +2,9 @@
 
 import pytest
 
-from siad.core.preprocess import input_size
-from siad.models.teachers.memory_recipe import Recipe
+from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.models.tiling import is_tiled
+from siad.vision.preprocess import input_size
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from siad.models.tiling import is_tiled
     ],
 )
 def test_large_images_are_shown_larger(size_px: tuple[int, int], input_px: int) -> None:
-    assert Recipe().shown_at([size_px]).input_px == input_px
+    assert MemoryRecipe().shown_at([size_px]).input_px == input_px
 
 
 def test_no_rounding_cuts_what_was_asked_for_at_1024_px() -> None:
@@ -30,17 +30,17 @@ def test_no_rounding_cuts_what_was_asked_for_at_1024_px() -> None:
 
 
 def test_one_large_image_among_small_ones_changes_nothing() -> None:
-    assert Recipe().shown_at([(300, 300), (300, 300), (5000, 5000)]) == Recipe()
+    assert MemoryRecipe().shown_at([(300, 300), (300, 300), (5000, 5000)]) == MemoryRecipe()
 
 
 @pytest.mark.parametrize("aspect", [1, 2.63, 7, 20])
 def test_what_is_shown_by_default_is_never_cut_into_tiles(aspect: float) -> None:
     size_px = (4000, round(4000 * aspect))
-    height, width = input_size(*size_px, input_px=Recipe().shown_at([size_px]).input_px)
+    height, width = input_size(*size_px, input_px=MemoryRecipe().shown_at([size_px]).input_px)
     assert not is_tiled(height, width)
 
 
 def test_stages_of_many_normals_need_no_spans() -> None:
-    recipe = Recipe(spanning_max=20)
+    recipe = MemoryRecipe(spanning_max=20)
     assert [recipe.for_normals(count).spans_stages for count in (2, 20, 21, 900)] == [True, True, False, False]
-    assert not Recipe(spans_stages=False).for_normals(2).spans_stages
+    assert not MemoryRecipe(spans_stages=False).for_normals(2).spans_stages

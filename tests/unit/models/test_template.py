@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from siad.models.bundle import open_bundle, unpack
-from siad.models.teachers.template import PARTS, Recipe, compare_pair, differing, fit, lay_all, learn
+from siad.models.teachers.template import PARTS, TemplateRecipe, compare_pair, differing, fit, lay_all, learn
 
 
 def board(*, shift: int = 0, gap: bool = False) -> NDArray[np.uint8]:
@@ -67,10 +67,10 @@ def normals(count: int) -> list[NDArray[np.float32]]:
 
 
 def test_a_place_that_differs_from_part_to_part_is_tolerated() -> None:
-    template, tolerance = learn(np.stack(normals(8)), Recipe())
+    template, tolerance = learn(np.stack(normals(8)), TemplateRecipe())
     assert template.shape == (96, 96, 1)
     assert tolerance[83, 83] > 3 * tolerance[5, 83]
-    assert tolerance.min() >= 0.99 * Recipe().floor
+    assert tolerance.min() >= 0.99 * TemplateRecipe().floor
 
 
 def test_normals_that_moved_are_laid_onto_each_other() -> None:
@@ -90,7 +90,7 @@ def boards(count: int, *, channels: int) -> list[NDArray[np.uint8]]:
 def test_a_grey_line_has_a_grey_template_and_finds_the_same(channels: int) -> None:
     names = [f"{index:032x}" for index in range(6)]
     images = boards(6, channels=channels)
-    recipe = Recipe(input_px=96)
+    recipe = TemplateRecipe(input_px=96)
     made = fit(images, line="a", product="b", normals=names, false_reject_budget=0.1, recipe=recipe)
     assert unpack(made.parts[PARTS])["template"].shape == (96, 96, channels)
     broken, whole = (np.repeat(board(shift=1, gap=gap), channels, 2) for gap in (True, False))

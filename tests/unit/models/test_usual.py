@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from siad.models.teachers.usual import BELIEF, NORMALS_MIN, RIM_BELIEF, SIDE, Usual
+from siad.models.teachers.usual import BELIEF, NORMALS_MIN, RIM_BELIEF, SIDE, UsualDistance
 
 
 def values(count: int, *, side: int = SIDE, raised: float = 0.0, seed: int = 0) -> list[torch.Tensor]:
@@ -16,7 +16,7 @@ def values(count: int, *, side: int = SIDE, raised: float = 0.0, seed: int = 0) 
 
 
 def test_a_place_that_is_always_high_is_judged_less_harshly_by_a_part() -> None:
-    usual = Usual.by_place(values(10, raised=1.0))
+    usual = UsualDistance.by_place(values(10, raised=1.0))
     centre = usual.centre_GG
     assert float(centre[:, :8].mean() - centre[:, -8:].mean()) == pytest.approx(BELIEF * 1.0, abs=0.02)
 
@@ -25,7 +25,7 @@ def test_a_noisy_place_has_a_wider_spread() -> None:
     maps = values(20)
     for number, one in enumerate(maps):
         one[:, :16] += 0.5 * (-1) ** number
-    spread = Usual.by_place(maps).spread_GG
+    spread = UsualDistance.by_place(maps).spread_GG
     assert float(spread[:, :8].mean()) > 1.3 * float(spread[:, -8:].mean())
 
 
@@ -35,7 +35,7 @@ def test_the_rim_is_believed_more_than_single_places() -> None:
     rim[1:-1, 1:-1] = False
     for one in maps:
         one[rim] += 1.0
-    centre = Usual.by_place(maps).centre_GG
+    centre = UsualDistance.by_place(maps).centre_GG
     assert float(centre[rim].mean() - centre[~rim].mean()) == pytest.approx(RIM_BELIEF * 1.0, abs=0.02)
     assert float(centre[1:3, 1:-1].mean() - centre[8:-8, 8:-8].mean()) == pytest.approx(0, abs=0.02)  # and no wider
 
@@ -44,20 +44,20 @@ def test_a_rim_that_is_cut_off_otherwise_in_every_normal_has_a_wider_spread() ->
     maps = values(20)
     for number, one in enumerate(maps):
         one[0] += 0.5 * (-1) ** number
-    spread = Usual.by_place(maps).spread_GG
+    spread = UsualDistance.by_place(maps).spread_GG
     assert float(spread[-1].mean()) > 1.2 * float(spread[8:-8, 8:-8].mean())  # the other side is the rim too
 
 
 def test_one_speck_on_one_normal_is_nothing_usual() -> None:
     maps = values(10)
-    without = Usual.by_place(maps).centre_GG
+    without = UsualDistance.by_place(maps).centre_GG
     maps[3][16, 16] = 50.0
-    assert float((Usual.by_place(maps).centre_GG - without).abs().max()) < 0.3
+    assert float((UsualDistance.by_place(maps).centre_GG - without).abs().max()) < 0.3
 
 
 @pytest.mark.parametrize("count", [1, 2, NORMALS_MIN - 1])
 def test_few_normals_say_nothing_of_single_places(count: int) -> None:
-    usual = Usual.by_place(values(count, raised=1.0))
+    usual = UsualDistance.by_place(values(count, raised=1.0))
     every = torch.cat([one.flatten() for one in values(count, raised=1.0)])
     assert usual.centre_GG.shape == usual.spread_GG.shape == (1, 1)
     assert float(usual.centre_GG) == pytest.approx(float(every.mean()))
@@ -65,17 +65,19 @@ def test_few_normals_say_nothing_of_single_places(count: int) -> None:
 
 
 def test_equal_normals_leave_a_spread_to_divide_by() -> None:
-    usual = Usual.by_place([torch.ones(4, 4)] * 6)
+    usual = UsualDistance.by_place([torch.ones(4, 4)] * 6)
     assert bool(torch.isfinite(usual.judge(torch.full((1, 4, 4), 2.0))).all())
 
 
 def test_normals_and_images_may_be_of_any_size() -> None:
-    usual = Usual.by_place([one for side in (12, 48, 20, 32, 8, 64) for one in values(1, side=side, raised=1.0)])
+    usual = UsualDistance.by_place(
+        [one for side in (12, 48, 20, 32, 8, 64) for one in values(1, side=side, raised=1.0)]
+    )
     judged = usual.judge(torch.ones(2, 10, 30))
     assert judged.shape == (2, 10, 30)
     assert float(judged[0, :, :8].mean()) < float(judged[0, :, -8:].mean())
 
 
 def test_judging_counts_spreads_over_the_centre() -> None:
-    usual = Usual(torch.tensor([[2.0]]), torch.tensor([[0.5]]))
+    usual = UsualDistance(torch.tensor([[2.0]]), torch.tensor([[0.5]]))
     assert usual.judge(torch.tensor([[[3.0, 2.0, 1.0]]])).tolist() == [[[2.0, 0.0, -2.0]]]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from siad.core.errors import TransientError
+from siad.contracts.errors import TransientError
 from siad.runtime.backoff import Backoff, patiently
 from siad.runtime.testing.clock import FakeClock
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from siad.core.errors import TransientError
+from siad.contracts.errors import TransientError
 from siad.runtime.health import Health
 from siad.runtime.metrics import PAUSED
 from siad.runtime.testing.clock import FakeClock

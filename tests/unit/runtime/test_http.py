@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from starlette.exceptions import HTTPException
 
-from siad.core.errors import TransientError
+from siad.contracts.errors import TransientError
 from siad.runtime import trace
 from siad.runtime.health import Health
 from siad.runtime.http import Problem, make_app

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from siad.runtime.logs import OnceInAWhile, configure_logs
+from siad.runtime.logs import RepeatFilter, configure_logs
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def record(at_s: float, *, name: str = "aiokafka.client", node: int = 1) -> logg
 
 
 def test_an_outage_fills_no_log_with_one_and_the_same() -> None:
-    calm = OnceInAWhile()
+    calm = RepeatFilter()
     said = [one for tenth in range(250) if calm.filter(one := record(tenth / 10, node=tenth))]
     assert [one.getMessage() for one in said] == [
         "Unable to connect to node 0",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from siad.core.errors import ConflictError, TransientError
+from siad.contracts.errors import ConflictError, TransientError
 from siad.runtime.reconcile import reconcile
 from siad.runtime.testing.clock import FakeClock
 

@@ -3,14 +3,14 @@
 import pytest
 
 from siad.runtime.bus.port import Message
-from siad.runtime.trace import Span, follow, headers_of, parse, stamped
+from siad.runtime.trace import TraceSpan, follow, headers_of, parse, stamped
 
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # the standard's own example
 
 
 def test_a_span_is_written_as_it_was_read() -> None:
     span = parse(GIVEN)
-    assert span == Span("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "01")
+    assert span == TraceSpan("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "01")
     assert span.traceparent == GIVEN
 
 
@@ -48,7 +48,7 @@ def test_without_a_trace_a_new_one_begins(headers: list[tuple[str, bytes]]) -> N
 
 
 def test_a_message_gets_its_trace_once() -> None:
-    span, other = Span.root(), Span.root()
+    span, other = TraceSpan.root(), TraceSpan.root()
     message = stamped(Message(topic="t", key="k", value=b"", headers=(("a", b"1"),)), span)
     assert message.headers == (("a", b"1"), *headers_of(span))
     assert stamped(message, other) == message

@@ -7,12 +7,12 @@ from itertools import product
 import pytest
 
 from services.trainer.domain.judge import JudgePolicy, chance_of_at_least, fail, judge
-from services.trainer.domain.records import Figures, Judgement, Outcome, Report, Spec
-from siad.core.errors import CorruptError
+from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
+from siad.contracts.errors import CorruptError
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-GOOD = Figures(normals=40, defects=12, false_rejects=2, detected=10, image_auroc=0.95, pixel_ap=0.6)
-SPEC = Spec(
+GOOD = SegmenterFigures(normals=40, defects=12, false_rejects=2, detected=10, image_auroc=0.95, pixel_ap=0.6)
+SPEC = RunSpec(
     run="l.p.000001",
     line="l",
     product="p",
@@ -26,7 +26,7 @@ SPEC = Spec(
     train_s=45.0,
     frozen_at=NOON,
 )
-REPORT = Report(
+REPORT = RunReport(
     run="l.p.000001",
     weights="2" * 64,
     candidate=GOOD,
@@ -38,13 +38,13 @@ REPORT = Report(
 )
 
 
-def judged(candidate: Figures, serving: Figures | None = None) -> Judgement:
+def judged(candidate: SegmenterFigures, serving: SegmenterFigures | None = None) -> CandidateJudgement:
     return judge(SPEC, replace(REPORT, candidate=candidate, serving=serving), policy=JudgePolicy(), now=NOON)
 
 
 def test_a_good_first_candidate_is_accepted_with_its_figures() -> None:
     judgement = judged(GOOD)
-    assert judgement.outcome is Outcome.ACCEPTED
+    assert judgement.outcome is RunOutcome.ACCEPTED
     assert judgement.weights == REPORT.weights
     assert "image AUROC 0.950" in judgement.reason
     assert "rejects 2 of 40" in judgement.reason
@@ -60,21 +60,21 @@ def test_a_good_first_candidate_is_accepted_with_its_figures() -> None:
 )
 def test_a_weak_first_candidate_is_refused_with_the_figure(change: dict[str, float], reason: str) -> None:
     judgement = judged(replace(GOOD, **change))  # type: ignore[arg-type]
-    assert judgement.outcome is Outcome.REFUSED
+    assert judgement.outcome is RunOutcome.REFUSED
     assert reason in judgement.reason
 
 
 def test_false_rejects_that_chance_explains_are_forgiven() -> None:
-    assert judged(replace(GOOD, false_rejects=4)).outcome is Outcome.ACCEPTED  # 0.14 within budget
-    assert judged(replace(GOOD, false_rejects=6)).outcome is Outcome.REFUSED  # 0.014
+    assert judged(replace(GOOD, false_rejects=4)).outcome is RunOutcome.ACCEPTED  # 0.14 within budget
+    assert judged(replace(GOOD, false_rejects=6)).outcome is RunOutcome.REFUSED  # 0.014
 
 
 def test_a_candidate_is_held_against_what_serves_on_the_same_captures() -> None:
-    assert judged(GOOD, replace(GOOD, image_auroc=0.97)).outcome is Outcome.ACCEPTED
+    assert judged(GOOD, replace(GOOD, image_auroc=0.97)).outcome is RunOutcome.ACCEPTED
     behind = judged(GOOD, replace(GOOD, image_auroc=0.99))
-    assert behind.outcome is Outcome.REFUSED
+    assert behind.outcome is RunOutcome.REFUSED
     assert "image AUROC 0.950 is under 0.960 (what serves now, less slack)" in behind.reason
-    assert judged(GOOD, replace(GOOD, pixel_ap=0.8)).outcome is Outcome.REFUSED
+    assert judged(GOOD, replace(GOOD, pixel_ap=0.8)).outcome is RunOutcome.REFUSED
 
 
 def test_all_that_speaks_against_a_candidate_is_told() -> None:
@@ -84,7 +84,7 @@ def test_all_that_speaks_against_a_candidate_is_told() -> None:
 
 def test_a_run_without_a_candidate_is_written_off() -> None:
     judgement = fail(SPEC, attempts=4, now=NOON)
-    assert (judgement.outcome, judgement.weights) == (Outcome.FAILED, "")
+    assert (judgement.outcome, judgement.weights) == (RunOutcome.FAILED, "")
     assert "4 attempts" in judgement.reason
 
 
@@ -101,10 +101,10 @@ def test_the_chance_is_that_of_counting_all_cases(count: int, trials: int, rate:
 
 
 @pytest.mark.parametrize("record", [SPEC, REPORT, replace(REPORT, serving=GOOD), judged(GOOD)])
-def test_a_record_comes_back_as_it_was(record: Spec | Report | Judgement) -> None:
+def test_a_record_comes_back_as_it_was(record: RunSpec | RunReport | CandidateJudgement) -> None:
     assert type(record).from_json(record.to_json()) == record
 
 
 def test_bytes_that_are_no_record_are_refused() -> None:
-    with pytest.raises(CorruptError, match="2 bytes are not a Spec"):
-        Spec.from_json(b"{}")
+    with pytest.raises(CorruptError, match="2 bytes are not a RunSpec"):
+        RunSpec.from_json(b"{}")

@@ -20,22 +20,22 @@ from services.trainer.domain.ledger import (
     row_of,
     rows_of,
 )
-from services.trainer.domain.training_set import Member, Role, Use
-from siad.core.deletion import Deletion, LineDeletion
-from siad.core.errors import CorruptError, TransientError
-from siad.core.events import PseudoMaskCreated
-from siad.core.ids import CaptureId, ImageId, WeightsId
-from siad.core.keys import deletion_key, line_deletion_key
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember
+from siad.contracts.codec import encode
+from siad.contracts.deletion import CaptureDeletion, LineDeletion
+from siad.contracts.errors import CorruptError, TransientError
+from siad.contracts.events import PseudoMaskCreated
+from siad.contracts.ids import CaptureId, ImageId, WeightsId
+from siad.contracts.keys import deletion_key, line_deletion_key
+from siad.erasure.deletions import AsyncDeletions
+from siad.erasure.rows import without_rows
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.bus.port import Place, Record
-from siad.runtime.codec import encode
-from siad.runtime.consume.routes import Batch
-from siad.runtime.deletions import AsyncDeletions
-from siad.runtime.forget_rows import without_rows
+from siad.runtime.bus.port import Record, TopicPartition
+from siad.runtime.consumer.routes import Batch
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-PLACE = Place("siad.pseudo-mask.v1", 3)
+PLACE = TopicPartition("siad.pseudo-mask.v1", 3)
 
 
 def event(number: int, *, line: str = "l", weights: str = "a", score: float = 1.0) -> PseudoMaskCreated:
@@ -60,9 +60,10 @@ def event(number: int, *, line: str = "l", weights: str = "a", score: float = 1.
 
 def batch(*events: PseudoMaskCreated, first: int = 10) -> Batch[PseudoMaskCreated]:
     records = [
-        Record(place=PLACE, offset=first + index, key=b"l/0", value=encode(one)) for index, one in enumerate(events)
+        Record(topic_partition=PLACE, offset=first + index, key=b"l/0", value=encode(one))
+        for index, one in enumerate(events)
     ]
-    return Batch(place=PLACE, first=first, last=first + len(events) - 1, records=tuple(records), items=events)
+    return Batch(topic_partition=PLACE, first=first, last=first + len(events) - 1, records=tuple(records), items=events)
 
 
 def takers(blobs: MemoryBlobs, ledger: ParquetLedger | None = None) -> dict[str, Any]:
@@ -120,7 +121,7 @@ async def test_a_file_is_fetched_once_and_of_very_many_the_newest_are_kept() -> 
 
 def forget(blobs: MemoryBlobs, number: int) -> None:
     one = event(number)
-    record = Deletion(
+    record = CaptureDeletion(
         line="l", product="p", capture_id=one.capture_id, image_id=one.image_id, image_uri=one.image_uri,
         received_at=one.received_at, forgotten_at=NOON,
     )  # fmt: skip
@@ -193,19 +194,19 @@ def test_rows_come_back_as_they_were_and_equal_rows_give_equal_bytes() -> None:
 
 
 def test_members_come_back_with_their_roles() -> None:
-    member = Member(
+    member = TrainingMember(
         capture_id="a",
         image_id="b",
         image_uri="c",
         mask_uri="",
         mask_sha256="",
-        role=Role.NORMAL,
-        use=Use.CHECK,
+        role=MemberRole.NORMAL,
+        use=MemberUse.CHECK,
         weight=0.25,
     )
-    [back] = read_rows(Member, write_rows(Member, [member]))
+    [back] = read_rows(TrainingMember, write_rows(TrainingMember, [member]))
     assert back == member
-    assert isinstance(back.role, Role)
+    assert isinstance(back.role, MemberRole)
 
 
 def test_a_file_from_before_masks_had_a_confidence_reads_as_fully_believed() -> None:
@@ -216,7 +217,7 @@ def test_a_file_from_before_masks_had_a_confidence_reads_as_fully_believed() -> 
     assert read_rows(LedgerRow, sink.getvalue()) == [replace(row, confidence=1.0)]
 
 
-@pytest.mark.parametrize("data", [b"", b"PAR1", write_rows(Member, [])])
+@pytest.mark.parametrize("data", [b"", b"PAR1", write_rows(TrainingMember, [])])
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(CorruptError):
         read_rows(LedgerRow, data)

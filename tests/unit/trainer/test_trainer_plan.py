@@ -15,16 +15,17 @@ from services.trainer.adapters.releases import RegistryReleases
 from services.trainer.adapters.runs import StoredRuns, leave_report, load_spec
 from services.trainer.adapters.training_sets import StoredTrainingSets, load_training_set
 from services.trainer.domain.judge import JudgePolicy
-from services.trainer.domain.records import Figures, Outcome, Report
+from services.trainer.domain.records import RunOutcome, RunReport, SegmenterFigures
 from services.trainer.domain.schedule import SchedulePolicy
 from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy
-from services.trainer.reconcile import Policies, RunJob, State, Training
-from siad.core.documents import LineState, write_line, write_receipt
-from siad.core.errors import TransientError
-from siad.core.events import ImageStored, Intent, LineChanged, SegmenterReleased, WeightsKind
-from siad.core.ids import CaptureId, ImageId, sha256_hex
-from siad.core.keys import (
+from services.trainer.reconcile import RunJob, SegmenterReconciler, SegmenterState, TrainerPolicies
+from siad.contracts.codec import decode
+from siad.contracts.documents import LineState, write_line, write_receipt
+from siad.contracts.errors import TransientError
+from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterReleased, WeightsKind
+from siad.contracts.ids import CaptureId, ImageId, sha256_hex
+from siad.contracts.keys import (
     ledger_key,
     line_pointer_key,
     manifest_key,
@@ -32,20 +33,19 @@ from siad.core.keys import (
     run_spec_key,
     weights_pointer_key,
 )
-from siad.core.manifest import Manifest
+from siad.contracts.manifest import Manifest
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
-from siad.runtime.codec import decode
-from siad.runtime.registry import Pointer, Registry
+from siad.runtime.store.registry import Pointer, Registry
 from siad.runtime.testing.clock import FakeClock
 from tests.manifests import make_manifest
 from tests.unit.trainer.test_training_set import name, rows
 
 LINE, PRODUCT, UNIT = "l", "p", "trainer/l/p"
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-GOOD = Figures(normals=40, defects=12, false_rejects=1, detected=10, image_auroc=0.95, pixel_ap=0.6)
-POLICIES = Policies(
+GOOD = SegmenterFigures(normals=40, defects=12, false_rejects=1, detected=10, image_auroc=0.95, pixel_ap=0.6)
+POLICIES = TrainerPolicies(
     schedule=SchedulePolicy(captures_min=100, cooldown_s=600, attempts_max=3, retry_s=(0.0,)),
     freeze=FreezePolicy(),
     judge=JudgePolicy(),
@@ -77,8 +77,8 @@ class Jobs:
     """Leaves a report, as the job would; or falls."""
 
     blobs: MemoryBlobs
-    figures: Figures = GOOD
-    serving: Figures | None = None
+    figures: SegmenterFigures = GOOD
+    serving: SegmenterFigures | None = None
     falls: int = 0
     started: list[str] = field(default_factory=list)
 
@@ -97,7 +97,7 @@ class Jobs:
         self.blobs.put(manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
         leave_report(
             self.blobs,
-            Report(
+            RunReport(
                 run=run,
                 weights=manifest.weights,
                 candidate=self.figures,
@@ -160,9 +160,9 @@ class World:
         key = ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 0, first, last)
         await ParquetLedger(AsyncBlobs(self.blobs, workers=1)).write(key, rows(last)[first:])
 
-    def process(self) -> Training:
+    def process(self) -> SegmenterReconciler:
         store = AsyncBlobs(self.blobs, workers=1)
-        return Training(
+        return SegmenterReconciler(
             ledger=ParquetLedger(store),
             training_sets=StoredTrainingSets(store),
             runs=StoredRuns(store),
@@ -174,7 +174,7 @@ class World:
             clock=self.clock,
         )
 
-    async def settle(self, process: Training | None = None) -> list[str]:
+    async def settle(self, process: SegmenterReconciler | None = None) -> list[str]:
         """Plan and act until nothing is left to do; give the names of what was done."""
         process = process or self.process()
         done: list[str] = []
@@ -192,7 +192,7 @@ class World:
     def segmenter(self) -> Pointer | None:
         return Registry(self.blobs).pointer(WeightsKind.SEGMENTER, LINE, PRODUCT)
 
-    async def state(self) -> State:
+    async def state(self) -> SegmenterState:
         return await self.process().observe(UNIT)
 
 
@@ -214,13 +214,14 @@ def normal(number: int) -> ImageStored:
 
 async def test_enough_captures_become_a_serving_segmenter_that_everybody_knows_of() -> None:
     world = await World().begin()
-    assert await world.settle() == ["Freeze", "RunJob", "Judge", "Release", "Announce"]
+    actions = ["FreezeTrainingSet", "RunJob", "JudgeCandidate", "ReleaseCandidate", "AnnounceSegmenter"]
+    assert await world.settle() == actions
     pointer = world.segmenter()
     assert pointer is not None
     assert pointer.revision == 1
     [event] = world.producer.sent
     assert (event.weights, event.revision) == (pointer.weights, 1)
-    assert await world.settle() == ["Announce"]  # a new process says it again, and that is all
+    assert await world.settle() == ["AnnounceSegmenter"]  # a new process says it again, and that is all
 
 
 async def test_killed_at_any_write_the_next_process_ends_at_the_same_place() -> None:
@@ -251,7 +252,7 @@ async def test_too_few_captures_are_waited_for() -> None:
     world = await World().begin(captures=90)
     assert await world.settle() == []
     await world.label(90, 130)
-    assert "Release" in await world.settle()
+    assert "ReleaseCandidate" in await world.settle()
 
 
 async def test_a_weak_candidate_is_refused_and_what_serves_goes_on() -> None:
@@ -261,11 +262,11 @@ async def test_a_weak_candidate_is_refused_and_what_serves_goes_on() -> None:
     world.jobs.serving, world.jobs.figures = GOOD, replace(GOOD, image_auroc=0.7)
     await world.label(150, 300)
     world.clock.advance(601)
-    assert await world.settle() == ["Announce", "Freeze", "RunJob", "Judge"]
+    assert await world.settle() == ["AnnounceSegmenter", "FreezeTrainingSet", "RunJob", "JudgeCandidate"]
     assert world.segmenter() == before
     judgement = (await world.state()).runs[-1].judgement
     assert judgement is not None
-    assert judgement.outcome is Outcome.REFUSED
+    assert judgement.outcome is RunOutcome.REFUSED
     assert "image AUROC 0.700" in judgement.reason
 
 
@@ -277,7 +278,7 @@ async def test_a_line_rests_between_two_runs() -> None:
     world.clock.advance(599)
     assert await world.settle(process) == []
     world.clock.advance(2)
-    assert "Freeze" in await world.settle(process)
+    assert "FreezeTrainingSet" in await world.settle(process)
 
 
 async def test_old_captures_drawn_again_are_nothing_new() -> None:
@@ -299,11 +300,11 @@ async def test_a_job_that_falls_is_started_again_and_then_written_off() -> None:
 
     world = await World().begin()
     world.jobs.falls = 99
-    assert (await world.settle())[-1] == "GiveUp"
+    assert (await world.settle())[-1] == "AbandonRun"
     assert len(world.jobs.started) == 3
     judgement = (await world.state()).runs[-1].judgement
     assert judgement is not None
-    assert judgement.outcome is Outcome.FAILED
+    assert judgement.outcome is RunOutcome.FAILED
 
 
 async def test_a_candidate_that_was_rolled_back_is_not_released_again() -> None:
@@ -313,7 +314,7 @@ async def test_a_candidate_that_was_rolled_back_is_not_released_again() -> None:
     other = manifest_of(WeightsKind.SEGMENTER, training_set="9" * 64)
     world.blobs.put(manifest_key(LINE, PRODUCT, other.weights), other.to_json())
     Registry(world.blobs).point(other, expected=world.segmenter(), released_at=NOON)
-    assert await world.settle(process) == ["Announce"]
+    assert await world.settle(process) == ["AnnounceSegmenter"]
     pointer = world.segmenter()
     assert pointer is not None
     assert pointer.weights == other.weights
@@ -326,7 +327,7 @@ async def test_news_that_the_broker_did_not_take_is_told_later() -> None:
     with pytest.raises(TransientError):
         await world.settle(process)
     world.producer.down = False
-    assert await world.settle(process) == ["Announce"]
+    assert await world.settle(process) == ["AnnounceSegmenter"]
 
 
 async def test_a_line_that_is_gone_is_trained_no_more() -> None:
@@ -350,7 +351,7 @@ async def test_a_damaged_file_or_normal_is_left_out() -> None:
     state = await world.state()
     assert len(state.normals) == 20
     assert sum(len(file.rows) for file in state.files) == 150
-    assert "Release" in await world.settle()
+    assert "ReleaseCandidate" in await world.settle()
 
 
 async def test_only_lines_with_a_teacher_are_looked_at() -> None:

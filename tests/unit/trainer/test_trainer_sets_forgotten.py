@@ -7,19 +7,19 @@ import pytest
 
 from services.trainer.adapters.parquet import write_rows
 from services.trainer.adapters.training_sets import StoredTrainingSets, load_training_set
-from services.trainer.domain.training_set import Member, Role, TrainingSet, Use
-from siad.core.deletion import Deletion
-from siad.core.keys import deletion_key, training_set_key, training_set_members_key
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
+from siad.contracts.deletion import CaptureDeletion
+from siad.contracts.keys import deletion_key, training_set_key, training_set_members_key
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 
 NOON = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def member(number: int) -> Member:
-    return Member(
+def member(number: int) -> TrainingMember:
+    return TrainingMember(
         capture_id=f"{number:032x}", image_id=f"{number:064x}", image_uri=f"s3://siad/images/l/{number}.png",
-        mask_uri="", mask_sha256="", role=Role.NORMAL, use=Use.TRAIN, weight=1.0,
+        mask_uri="", mask_sha256="", role=MemberRole.NORMAL, use=MemberUse.TRAIN, weight=1.0,
     )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ async def test_whom_a_set_names_is_written_down_beside_it() -> None:
 
 async def test_a_set_of_before_is_made_up_for() -> None:
     blobs = MemoryBlobs()
-    blobs.put(training_set_key("l", "p", SET.digest), write_rows(Member, SET.members))
+    blobs.put(training_set_key("l", "p", SET.digest), write_rows(TrainingMember, SET.members))
     for _ in range(2):
         await StoredTrainingSets(AsyncBlobs(blobs)).list_members("l", "p")
     assert named(blobs) == [one.capture_id for one in SET.members]
@@ -52,7 +52,7 @@ async def test_a_deletion_record_wins_over_a_frozen_set(gone: int) -> None:
     blobs = MemoryBlobs()
     await StoredTrainingSets(AsyncBlobs(blobs)).put("l", "p", SET)
     one = SET.members[gone]
-    record = Deletion(
+    record = CaptureDeletion(
         line="l", product="p", capture_id=one.capture_id, image_id=one.image_id, image_uri=one.image_uri,
         received_at=NOON, forgotten_at=NOON,
     )  # fmt: skip

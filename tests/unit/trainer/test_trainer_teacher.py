@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from services.trainer.adapters.training_sets import load_training_set
-from services.trainer.domain.records import Spec
-from services.trainer.domain.training_set import Role
-from siad.core.events import WeightsKind
-from siad.core.keys import manifest_key
-from siad.runtime.registry import Registry
+from services.trainer.domain.records import RunSpec
+from services.trainer.domain.training_set import MemberRole
+from siad.contracts.events import WeightsKind
+from siad.contracts.keys import manifest_key
+from siad.runtime.store.registry import Registry
 from tests.unit.trainer.test_trainer_plan import LINE, NOON, POLICIES, PRODUCT, UNIT, World, manifest_of
 from tests.unit.trainer.test_training_set import name
 
 
-async def frozen(world: World, **said: Any) -> Spec:
+async def frozen(world: World, **said: Any) -> RunSpec:
     """The run that is planned where the teacher's manifest says this."""
     teacher = replace(manifest_of(WeightsKind.TEACHER), **said)
     world.blobs.put(manifest_key(LINE, PRODUCT, teacher.weights), teacher.to_json())
@@ -32,7 +32,7 @@ async def test_normals_that_the_teacher_found_odd_are_no_members() -> None:
     world = await World().begin()
     spec = await frozen(world, left_out=(name(-3),), doubted=(name(-7),))
     chosen = load_training_set(world.blobs, LINE, PRODUCT, spec.training_set)
-    members = {member.capture_id for member in chosen.members if member.role is Role.NORMAL}
+    members = {member.capture_id for member in chosen.members if member.role is MemberRole.NORMAL}
     assert members == {name(-number) for number in range(1, 21)} - {name(-3), name(-7)}
 
 

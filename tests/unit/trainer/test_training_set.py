@@ -10,15 +10,15 @@ import pytest
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.training_set import (
     FreezePolicy,
-    Normal,
-    Role,
-    TooFew,
+    MemberRole,
+    MemberUse,
+    NormalCapture,
+    TooFewCaptures,
     TrainingSet,
-    Use,
     freeze,
     use_of,
 )
-from siad.core.ids import sha256_hex
+from siad.contracts.ids import sha256_hex
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 POLICY = FreezePolicy()
@@ -49,14 +49,14 @@ def rows(count: int = 150) -> list[LedgerRow]:
     return [row(n, score=(n * 7 % 90) / 10 + n / 10_000 + (10 if n % 3 == 0 else 0)) for n in range(count)]
 
 
-def normals(count: int = 20) -> list[Normal]:
+def normals(count: int = 20) -> list[NormalCapture]:
     return [
-        Normal(capture_id=name(-n), image_id=sha256_hex(name(-n).encode()), image_uri="s3://b/n")
+        NormalCapture(capture_id=name(-n), image_id=sha256_hex(name(-n).encode()), image_uri="s3://b/n")
         for n in range(1, count + 1)
     ]
 
 
-def frozen(given: list[LedgerRow], good: list[Normal], policy: FreezePolicy = POLICY) -> TrainingSet:
+def frozen(given: list[LedgerRow], good: list[NormalCapture], policy: FreezePolicy = POLICY) -> TrainingSet:
     chosen = freeze(given, good, teachers=["t2", "t1"], policy=policy)
     assert isinstance(chosen, TrainingSet), chosen
     return chosen
@@ -88,8 +88,8 @@ def test_a_capture_stays_on_its_side_whatever_comes_later() -> None:
 
 def test_held_out_are_the_shares_that_were_asked_for() -> None:
     uses = Counter(use_of(name(n), held_out_share=0.3) for n in range(4_000))
-    assert uses[Use.TRAIN] / 4_000 == pytest.approx(0.7, abs=0.02)
-    assert uses[Use.CHECK] / 4_000 == pytest.approx(0.15, abs=0.02)
+    assert uses[MemberUse.TRAIN] / 4_000 == pytest.approx(0.7, abs=0.02)
+    assert uses[MemberUse.CHECK] / 4_000 == pytest.approx(0.15, abs=0.02)
 
 
 def test_what_the_teacher_nearly_marked_or_nearly_passed_is_left_out() -> None:
@@ -113,9 +113,9 @@ def test_the_surer_the_teacher_the_more_a_mask_is_believed() -> None:
 
 
 def test_a_normal_is_good_whatever_a_teacher_drew_on_it() -> None:
-    accused = Normal(capture_id=name(0), image_id=rows()[0].image_id, image_uri="s3://b/n")
+    accused = NormalCapture(capture_id=name(0), image_id=rows()[0].image_id, image_uri="s3://b/n")
     members = frozen(rows(), [*normals(), accused]).members
-    assert [one.role for one in members if one.capture_id == name(0)] == [Role.NORMAL]
+    assert [one.role for one in members if one.capture_id == name(0)] == [MemberRole.NORMAL]
 
 
 def test_equal_bytes_are_never_on_both_sides() -> None:
@@ -126,8 +126,10 @@ def test_equal_bytes_are_never_on_both_sides() -> None:
 
 def test_the_newest_teacher_has_the_last_word() -> None:
     again = [replace(one, weights="t2", score=1.0, defect_ratio=0.0) for one in rows() if one.capture_id == name(3)]
-    assert name(3) in {m.capture_id for m in frozen(rows(), normals()).members if m.role is Role.DEFECT}
-    assert name(3) not in {m.capture_id for m in frozen([*rows(), *again], normals()).members if m.role is Role.DEFECT}
+    assert name(3) in {m.capture_id for m in frozen(rows(), normals()).members if m.role is MemberRole.DEFECT}
+    assert name(3) not in {
+        m.capture_id for m in frozen([*rows(), *again], normals()).members if m.role is MemberRole.DEFECT
+    }
     assert frozen([*again, *rows()], normals()) == frozen([*rows(), *again], normals())
 
 
@@ -135,14 +137,14 @@ def test_of_too_many_the_newest_are_taken_and_half_of_the_room_is_for_defects() 
     policy = replace(POLICY, members_max=120)
     chosen = frozen(rows(900), normals(), policy)
     assert len(chosen.members) == 120
-    assert chosen.count(Role.DEFECT) == 50
+    assert chosen.count(MemberRole.DEFECT) == 50
     order = [name(n) for n in range(900)]
-    defects = [order.index(one.capture_id) for one in chosen.members if one.role is Role.DEFECT]
+    defects = [order.index(one.capture_id) for one in chosen.members if one.role is MemberRole.DEFECT]
     assert min(defects) > 900 - 50 * 3 * 2
 
 
 def test_of_very_many_normals_a_lasting_hundred_is_taken() -> None:
-    first = {one.capture_id for one in frozen(rows(), normals(300)).members if one.role is Role.NORMAL}
+    first = {one.capture_id for one in frozen(rows(), normals(300)).members if one.role is MemberRole.NORMAL}
     assert len(first) == 100
 
 
@@ -155,13 +157,13 @@ def test_of_very_many_normals_a_lasting_hundred_is_taken() -> None:
         ([], [], "0 normals, 10 needed"),
     ],
 )
-def test_what_is_missing_is_told(given: list[LedgerRow], good: list[Normal], reason: str) -> None:
+def test_what_is_missing_is_told(given: list[LedgerRow], good: list[NormalCapture], reason: str) -> None:
     missing = freeze(given, good, teachers=["t1"], policy=POLICY)
-    assert isinstance(missing, TooFew)
+    assert isinstance(missing, TooFewCaptures)
     assert reason in missing.reason
 
 
 def test_a_defect_without_a_marked_pixel_teaches_nothing() -> None:
     empty = [replace(one, defect_ratio=0.0) if one.is_defect else one for one in rows()]
     missing = freeze(empty, normals(), teachers=["t1"], policy=POLICY)
-    assert isinstance(missing, TooFew)
+    assert isinstance(missing, TooFewCaptures)

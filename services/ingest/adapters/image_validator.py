@@ -1,0 +1,34 @@
+"""Looking at bytes, in threads of its own: few, because a decoded image may be a hundred times its file."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from services.ingest.ports import ValidatedImage
+from siad.contracts.ids import image_id_of
+from siad.vision.images import decode_image, describe_image
+
+
+class DecodingImageValidator:
+    """The port ``Pixels``.
+
+    Args:
+        threads: images decoded at a time.
+        pixels_max: of one image.
+    """
+
+    def __init__(self, *, threads: int, pixels_max: int) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pixels")
+        self._pixels_max = pixels_max
+
+    async def look(self, data: bytes) -> ValidatedImage:
+        """Name an image, and decode it once to see that it can be."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._look, data)
+
+    def _look(self, data: bytes) -> ValidatedImage:
+        info = describe_image(data, pixels_max=self._pixels_max)
+        decode_image(data, pixels_max=self._pixels_max)
+        return ValidatedImage(image_id_of(data), info)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,1 @@
+"""What runs inside Ray Train: one training run."""

@@ -1,0 +1,1 @@
+"""Programs for people: command line, edge agent, evaluation lab, one-machine supervisor."""

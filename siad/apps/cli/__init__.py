@@ -1,0 +1,1 @@
+"""`siad`: the commands of the command line."""

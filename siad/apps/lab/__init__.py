@@ -1,0 +1,1 @@
+"""Evaluation on folders of images, and the demo."""

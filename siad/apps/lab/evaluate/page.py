@@ -1,0 +1,112 @@
+"""The report that people look at: one HTML page that holds everything, curves and pictures too."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.apps.lab.evaluate.curves import swatch
+from siad.apps.lab.evaluate.plots import PlottedRun, plots_of
+from siad.apps.lab.evaluate.style import ALL_INK, ink_of, style_of
+from siad.apps.lab.sheet import SheetRow, draw_cells
+
+FIGURES = (
+    ("image_auroc", "image AUROC"),
+    ("image_ap", "image AP"),
+    ("image_f1max", "image F1max"),
+    ("pixel_auroc", "pixel AUROC"),
+    ("pixel_ap", "pixel AP"),
+    ("pixel_f1max", "pixel F1max"),
+    ("pixel_iou", "pixel IoU"),
+    ("aupro_30", "AUPRO 0.3"),
+    ("aupro_05", "AUPRO 0.05"),
+    ("false_rejects", "false rejects"),
+    ("misses", "misses"),
+)
+PICTURE_PX = 420  # longer side; three fill the page's width
+_BETTER_LOW = ("false_rejects", "misses")
+_CELLS = ("the image", "its score map", "what was marked, and what is wrong")
+
+
+def make_page(
+    title: str, reports: Mapping[str, Mapping[str, Any]], drawn: PlottedRun, rows: Sequence[SheetRow], *, made_at: str
+) -> str:
+    """Write the page.
+
+    Args:
+        title: of the set and the method.
+        reports: by shots, what ``--json`` gives; the first is of the run that is drawn.
+        drawn: one run, for the curves.
+        rows: of the same run, in the order to be shown.
+        made_at: date and machine, for people.
+    """
+    inks = {kind: ink_of(index) for index, kind in enumerate(drawn.by_kind)}
+    tables = "".join(_table(label, report, inks) for label, report in reports.items())
+    pictures = "".join(_picture(row) for row in rows)
+    tint = '<li class="tint"><i></i>ignored: its views differ, nothing is learnt there</li>'
+    first = f"{next(iter(reports))} normals, the first draw"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{style_of(len(inks))}</style></head><body>'
+        f"<h1>{escape(title)}</h1><p>{escape(made_at)}</p>{tables}"
+        f"<h2>Curves <small>{escape(first)}; a class: its defective images against all good ones</small></h2>"
+        f'<div class="plots">{"".join(plots_of(drawn))}</div>'
+        f"<h2>Images, the worst first <small>{escape(first)}</small></h2>"
+        '<ul class="legend"><li>The image; its score map, bright where it is odd; outlines of</li>'
+        '<li class="marked"><i></i>what was marked</li><li class="truth"><i></i>what is wrong</li>'
+        f"{tint if any(row.has_ignored for row in rows) else ''}</ul>{pictures}</body></html>\n"
+    )
+
+
+def _table(label: str, report: Mapping[str, Any], inks: Mapping[str, str]) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for _, title in FIGURES)
+    lines = [_line("all", report, report["spread"], ALL_INK)]
+    lines += [_line(kind, figures, {}, inks[kind]) for kind, figures in report["classes"].items()]
+    draws = "one draw" if report["seeds"] == 1 else f"mean of {report['seeds']} draws"
+    times = (
+        f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images a second, {report['memory_mb']:.0f} MB of "
+        f"memory at most, weights of {report['weights_mb']:.1f} MB; {draws} of normals"
+    )
+    told = "".join(f"<p>{escape(one)}</p>" for one in (report["promise"], *report["doubts"]) if one)
+    return (
+        f'<h2>{escape(label)} normals</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table>'
+        f"</div><p>{escape(times)}</p>{told}"
+    )
+
+
+def _line(name: str, figures: Mapping[str, Any], spread: Mapping[str, Any], ink: str) -> str:
+    cells = "".join(_cell(key, figures[key], spread.get(key)) for key, _ in FIGURES)
+    whole = ' class="all"' if ink == ALL_INK else ""
+    return f"<tr{whole}><td>{swatch(ink)}{escape(name)}</td>{cells}</tr>"
+
+
+def _cell(key: str, value: float | None, spread: float | None) -> str:
+    """A figure over a bar as long as it is; red, where less is better."""
+    if value is None:
+        return "<td>&ndash;</td>"
+    kind = "less" if key in _BETTER_LOW else "more"
+    told = "" if spread is None else f" <small>&plusmn;{spread:.3f}</small>"
+    return f'<td class="{kind}" style="--v:{value:.3f}">{value:.3f}{told}</td>'
+
+
+def _picture(row: SheetRow) -> str:
+    is_right = row.verdict in ("found", "passed")
+    said = (
+        f'<b class="{"right" if is_right else "wrong"}">{row.verdict}</b> {escape(row.name)} <small>score '
+        f"{row.score:.3g}, threshold {row.threshold:.3g}</small>"
+    )
+    cells = "".join(
+        f'<img alt="{escape(row.name)}: {what}" src="data:image/jpeg;base64,{_jpeg(picture_HWC)}">'
+        for what, picture_HWC in zip(_CELLS, draw_cells(row, side_px=PICTURE_PX), strict=True)
+    )
+    return f'<figure><figcaption>{said}</figcaption><div class="cells">{cells}</div></figure>'
+
+
+def _jpeg(picture_HWC: NDArray[np.uint8]) -> str:
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture_HWC, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    assert done
+    return base64.b64encode(bytes(data)).decode()

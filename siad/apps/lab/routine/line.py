@@ -1,0 +1,235 @@
+"""A line in memory: the stages' own functions, one after the other, without broker, store or Ray.
+
+labeler: fit a teacher on the normals, draw pseudo-masks; trainer: freeze a training set, train on it, examine the
+candidate on what was held out, judge it. What each of them decides by is what the stages decide by; only the minima of
+a training set are lower where a few images are all that there is.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.trainer.domain.judge import JudgePolicy, judge
+from services.trainer.domain.ledger import LedgerRow
+from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
+from services.trainer.domain.training_set import (
+    FreezePolicy,
+    MemberRole,
+    MemberUse,
+    NormalCapture,
+    TooFewCaptures,
+    TrainingMember,
+    TrainingSet,
+    freeze,
+)
+from services.trainer.job.candidate import Seen, examples_of, make_candidate, score_held_out, scorer_of
+from services.trainer.settings import TrainerSettings
+from siad.apps.lab.evaluate.folder import LabelledSample, read_images
+from siad.contracts.fit_settings import BUDGET
+from siad.contracts.ids import sha256_hex
+from siad.models.bundle import open_bundle
+from siad.models.predictor import Predictor
+from siad.models.segmenter import new_segmenter
+from siad.models.training.segmenter import SegmenterTraining, TrainingRecipe
+from siad.vision.images import Image
+
+LINE: Final = "routine"
+FEW: Final = FreezePolicy(normals_min=2, defects_min=2, held_out_defects_min=1, held_out_goods_min=2)
+WHOLE: Final = FreezePolicy()
+_START: Final = datetime(2026, 1, 1, tzinfo=UTC)  # clocks decide nothing here, and a repeat must give the same weights
+_STEPS_MIN: Final = 150  # of training: a few images make short epochs, and fifteen of those teach nothing
+_NAMINGS_MAX: Final = 200
+_TRAIN_S: Final = 600.0  # epochs end the training, so that a slow machine gives the same weights
+
+Say = Callable[[str], None]
+
+
+class CannotLearnError(ValueError):
+    """The pseudo-masks are too few to learn from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImage:
+    """What the teacher said of one image."""
+
+    sample: LabelledSample
+    score: float
+    defect_ratio: float
+    confidence: float
+    mask_HW: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedSegmenter:
+    """A segmenter, and what became of it."""
+
+    examiner: Predictor
+    chosen: TrainingSet
+    judgement: CandidateJudgement
+    epochs: int
+    train_s: float
+
+
+def label(teacher: Predictor, samples: Sequence[LabelledSample]) -> list[LabelledImage]:
+    """Draw the pseudo-masks of what came online; an image that can't be read gets none."""
+    return [
+        LabelledImage(
+            sample=sample,
+            score=finding.score,
+            defect_ratio=finding.defect_ratio,
+            confidence=finding.confidence,
+            mask_HW=finding.pseudo_mask_HW,
+        )
+        for sample in samples
+        for finding in teacher.examine(read_images([sample.path])[0])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _MemoryCaptures:
+    """Normals and labelled images under capture ids, as ledger and line keep them."""
+
+    samples: Mapping[str, LabelledSample]
+    masks: Mapping[str, NDArray[np.uint8]]  # of the labelled
+    normals: tuple[NormalCapture, ...]
+    rows: tuple[LedgerRow, ...]
+
+    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
+        """What the job would fetch from the store."""
+        for member in members:
+            mask_hw = None if member.role is MemberRole.NORMAL else self.masks[member.capture_id]
+            yield member, (self.pixels(member.capture_id), mask_hw)
+
+    def pixels(self, capture_id: str) -> Image:
+        """The image, decoded."""
+        [image_HWC], _, _ = read_images([self.samples[capture_id].path])
+        return image_HWC
+
+
+def learn(
+    teacher: Predictor,
+    normals: Sequence[LabelledSample],
+    labelled: Sequence[LabelledImage],
+    *,
+    policy: FreezePolicy,
+    seed: int,
+) -> TrainedSegmenter:
+    """Train a segmenter on pseudo-masks and judge it, as the trainer does.
+
+    Raises:
+        CannotLearnError: no training set can be frozen of these.
+    """
+    captures, chosen = _freeze(teacher, normals, labelled, policy=policy, seed=seed)
+    settings = TrainerSettings()
+    trained = chosen.count(MemberRole.NORMAL, MemberUse.TRAIN) + chosen.count(MemberRole.GOOD, MemberUse.TRAIN)
+    steps = math.ceil((trained + chosen.count(MemberRole.DEFECT, MemberUse.TRAIN)) / TrainingRecipe().batch)
+    epochs = max(settings.epochs, math.ceil(_STEPS_MIN / steps))
+    spec = RunSpec(
+        run=f"{LINE}.{LINE}.000001",
+        line=LINE,
+        product=LINE,
+        training_set=chosen.digest,
+        teacher=teacher.manifest.weights,
+        serving="",
+        ledger_until_at=_START,
+        false_reject_budget=dict(teacher.manifest.metrics)[BUDGET],
+        input_px=settings.size.side_px(teacher.manifest.input_px),
+        epochs=epochs,
+        train_s=_TRAIN_S,
+        frozen_at=_START,
+    )
+    training = SegmenterTraining(
+        new_segmenter(seed=seed), TrainingRecipe(epochs=epochs, train_s=_TRAIN_S, seed=seed), torch.device("cpu")
+    )
+    examples = examples_of(chosen, captures.look, input_px=spec.input_px)
+    while not training.is_done:
+        training.run_epoch(examples)
+    scorer = scorer_of(training.segmenter, input_px=spec.input_px)
+    scored = score_held_out(chosen, captures.look, {"candidate": scorer}, input_px=spec.input_px)["candidate"]
+    golden = next(member.capture_id for member in chosen.members if member.role is MemberRole.NORMAL)
+    bundle, figures = make_candidate(training.segmenter, spec, scored, normal=captures.pixels(golden))
+    report = RunReport(
+        run=spec.run,
+        weights=bundle.manifest.weights,
+        candidate=figures,
+        serving=None,
+        epochs=training.epoch,
+        resumed_from_epoch=0,
+        seconds=training.seconds,
+        device="cpu",
+    )
+    return TrainedSegmenter(
+        examiner=open_bundle(bundle.manifest, bundle.parts),
+        chosen=chosen,
+        judgement=judge(spec, report, policy=JudgePolicy(), now=_START),
+        epochs=training.epoch,
+        train_s=training.seconds,
+    )
+
+
+def _freeze(
+    teacher: Predictor,
+    normals: Sequence[LabelledSample],
+    labelled: Sequence[LabelledImage],
+    *,
+    policy: FreezePolicy,
+    seed: int,
+) -> tuple[_MemoryCaptures, TrainingSet]:
+    """Name the captures and freeze a training set.
+
+    A capture's name decides what it is for. Of a few it may put none on one side; then they are named anew, for here
+    no name means anything.
+    """
+    reason = ""
+    for naming in range(_NAMINGS_MAX):
+        captures = _name(teacher, normals, labelled, salt=f"{seed}/{naming}")
+        chosen = freeze(captures.rows, captures.normals, teachers=[teacher.manifest.weights], policy=policy)
+        if isinstance(chosen, TrainingSet):
+            return captures, chosen
+        assert isinstance(chosen, TooFewCaptures)
+        reason = chosen.reason
+    marked = sum(one.score >= teacher.manifest.image_threshold for one in labelled)
+    msg = (
+        f"of {len(labelled)} images online the teacher marked {marked}, and that makes no training set: {reason}; no "
+        "segmenter was trained. Show more images online (--online), or more normals (--shots)"
+    )
+    raise CannotLearnError(msg)
+
+
+def _name(
+    teacher: Predictor, normals: Sequence[LabelledSample], labelled: Sequence[LabelledImage], *, salt: str
+) -> _MemoryCaptures:
+    known = {_capture_id(salt, sample): sample for sample in normals}
+    seen = {_capture_id(salt, one.sample): one for one in labelled}
+    return _MemoryCaptures(
+        samples=known | {name: one.sample for name, one in seen.items()},
+        masks={name: one.mask_HW for name, one in seen.items()},
+        normals=tuple(NormalCapture(capture_id=name, image_id=name, image_uri="") for name in known),
+        rows=tuple(
+            LedgerRow(
+                capture_id=name,
+                image_id=name,
+                image_uri="",
+                captured_at=_START + timedelta(seconds=index),
+                received_at=_START + timedelta(seconds=index),
+                mask_uri="",
+                mask_sha256="",
+                weights=teacher.manifest.weights,
+                score=one.score,
+                threshold=teacher.manifest.image_threshold,
+                defect_ratio=one.defect_ratio,
+                confidence=one.confidence,
+            )
+            for index, (name, one) in enumerate(seen.items())
+        ),
+    )
+
+
+def _capture_id(salt: str, sample: LabelledSample) -> str:
+    return sha256_hex(f"{salt}/{sample.path}".encode())[:32]

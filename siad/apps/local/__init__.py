@@ -1,0 +1,1 @@
+"""Broker, store, Ray and stages on one machine, started, watched and stopped."""

@@ -1,0 +1,1 @@
+"""Accounts for every capture: the capture ledger and the dead letters."""

@@ -1,1 +1,0 @@
-"""`siad`: everything on one machine, and the tools around it."""

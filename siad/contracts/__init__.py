@@ -1,0 +1,1 @@
+"""What the stages agree on: events, topics, keys, documents and errors; standard library only."""

@@ -1,0 +1,67 @@
+"""A region of interest as settings and manifests hold it: a polygon in shares of the view.
+
+The pixels are cut in ``siad.vision.region``; reading and checking a polygon needs no image library, so that decoding
+an event needs none either.
+"""
+
+import math
+from typing import Final
+
+POLYGON_POINTS_MIN: Final = 3
+POLYGON_POINTS_MAX: Final = 64
+_AREA_MIN: Final = 1e-4  # of the view; less is a line
+
+
+def parse_region(text: str) -> tuple[float, ...]:
+    """Read a region that a person wrote.
+
+    Args:
+        text: ``left,top,right,bottom`` for a box, or ``x,y x,y x,y ...``; empty for the whole view.
+
+    Returns:
+        x0, y0, x1, y1, ... in shares of the view, 0 to 1; empty for the whole view.
+
+    Raises:
+        ValueError: the text is neither, or not a polygon within the view.
+    """
+    try:
+        numbers = tuple(float(number) for number in text.replace(",", " ").split())
+    except ValueError as error:
+        msg = f"region of interest {text!r}; write left,top,right,bottom or x,y x,y x,y in shares of the view"
+        raise ValueError(msg) from error
+    if len(numbers) == 4:
+        left, top, right, bottom = numbers
+        numbers = (left, top, right, top, right, bottom, left, bottom)
+    require_region(numbers)
+    return numbers
+
+
+def require_region(points: tuple[float, ...]) -> None:
+    """Raise ValueError unless the points are a polygon within the view, or none at all.
+
+    Args:
+        points: x0, y0, x1, y1, ... in shares of the view's width and height, each 0 to 1; 3 to 64 points.
+    """
+    if not points:
+        return
+    count = len(points) / 2
+    if count not in range(POLYGON_POINTS_MIN, POLYGON_POINTS_MAX + 1) or not all(0 <= value <= 1 for value in points):
+        msg = (
+            f"a region of interest of {count:g} points, {_described(points)}; "
+            f"{POLYGON_POINTS_MIN} to {POLYGON_POINTS_MAX} points x, y in shares of the view, 0 to 1, are needed"
+        )
+        raise ValueError(msg)
+    if abs(_signed_area(points)) < _AREA_MIN:
+        msg = f"a region of interest {_described(points)} has no area; its points lie on a line"
+        raise ValueError(msg)
+
+
+def _signed_area(points: tuple[float, ...]) -> float:
+    """Signed area of a polygon in shares of the view (the shoelace formula)."""
+    corners = list(zip(points[0::2], points[1::2], strict=True))
+    following = [*corners[1:], corners[0]]
+    return math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, following, strict=True)) / 2
+
+
+def _described(points: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in points[:12]) + (" ..." if len(points) > 12 else "")

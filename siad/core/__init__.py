@@ -1,1 +1,0 @@
-"""Pure words and rules that every stage shares: no I/O, no clock, no randomness."""

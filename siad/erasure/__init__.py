@@ -1,0 +1,1 @@
+"""Erases captures and lines on request, and expires objects by age."""

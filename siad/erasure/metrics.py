@@ -1,0 +1,9 @@
+"""Metrics of erasure, exported by the process that runs it."""
+
+from typing import Final
+
+from prometheus_client import Counter
+
+EXPIRED: Final = Counter(
+    "siad_ingest_expired_total", "Objects deleted because they were past retention, by kind.", ["line", "kind"]
+)

@@ -1,0 +1,1 @@
+"""How a network is run: the runner port and its adapters."""

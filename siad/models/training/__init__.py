@@ -1,0 +1,1 @@
+"""How a segmenter learns from pseudo-masks."""

@@ -1,0 +1,1 @@
+"""The message bus in one SQLite file, for one machine without Kafka."""

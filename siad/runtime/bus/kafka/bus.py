@@ -1,0 +1,175 @@
+"""The bus on Apache Kafka, by aiokafka.
+
+Dynamic membership only: a static member that is scaled away strands its places. Offsets are committed by the caller
+alone. ``poll`` does not raise while the broker is away, it has nothing; what must be answered raises TransientError.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from siad.contracts.errors import TransientError
+from siad.contracts.topics import Topic
+from siad.runtime.bus.kafka.consumer import KafkaConsumer, KafkaStateReader, RebalanceListener
+from siad.runtime.bus.kafka.errors import answered, explain
+from siad.runtime.bus.kafka.producer import KafkaProducer
+from siad.runtime.bus.port import OnAssign, OnRevoke
+from siad.runtime.bus.settings import BusSettings
+
+
+class KafkaBus:
+    """One Kafka cluster."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+
+    async def create_topics(self, topics: Sequence[Topic]) -> None:
+        """Make the topics that are missing, and wait until each has its leaders; leave those that stand.
+
+        Raises:
+            RuntimeError: the broker refuses for good, or a state topic stands there with several partitions.
+        """
+        settings = self._settings
+        async with self._admin() as admin:
+            answer = await answered(
+                admin.create_topics([describe(topic, settings) for topic in topics]), "make topics", settings
+            )
+            for name, code, *_ in answer.topic_errors:
+                if code and not issubclass(kind := for_code(code), TopicAlreadyExistsError):
+                    raise explain(kind(), f"make topic {name}", settings)
+            try:
+                async with asyncio.timeout(settings.request_timeout_s):
+                    while not await self._are_led(admin, topics):
+                        await asyncio.sleep(0.1)
+            except TimeoutError as error:
+                msg = f"topics made on {settings.bootstrap} have no leader after {settings.request_timeout_s:g} s"
+                raise TransientError(msg) from error
+
+    async def probe(self) -> None:
+        """Return if the broker answers."""
+        async with self._admin() as admin:
+            await answered(admin.list_topics(), "list topics", self._settings)
+
+    @asynccontextmanager
+    async def producer(self) -> AsyncIterator[KafkaProducer]:
+        """Open a producer; leaving flushes what is under way."""
+        producer = KafkaProducer(self._settings)
+        try:
+            yield producer
+        finally:
+            await producer.close()
+
+    @asynccontextmanager
+    async def consumer(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str,
+        start: Literal["earliest", "latest"],
+        on_assign: OnAssign | None = None,
+        on_revoke: OnRevoke | None = None,
+    ) -> AsyncIterator[KafkaConsumer]:
+        """Join ``group``; leaving gives the places back at once."""
+        settings = self._settings
+        client = AIOKafkaConsumer(
+            **_reader_settings(settings),
+            group_id=group,
+            auto_offset_reset=start,  # said by the caller, never a default
+            session_timeout_ms=_ms(settings.session_timeout_s),
+            heartbeat_interval_ms=_ms(settings.session_timeout_s / 4),
+            # aiokafka would take the session's: too short for on_revoke to finish what is in hand
+            rebalance_timeout_ms=_ms(settings.rebalance_timeout_s),
+            # a join is answered when the last member has come, so it must be waited for as long
+            request_timeout_ms=_ms(max(settings.request_timeout_s, settings.rebalance_timeout_s + 5)),
+            max_poll_interval_ms=300_000,
+        )
+        listener = RebalanceListener(on_assign, on_revoke)
+        client.subscribe(list(topics), listener=listener)
+        async with _started(client, settings):
+            yield KafkaConsumer(client, settings, listener)
+
+    @asynccontextmanager
+    async def state(self, topic: str) -> AsyncIterator[KafkaStateReader]:
+        """Open a reader of one state topic."""
+        settings = self._settings
+        client = AIOKafkaConsumer(
+            **_reader_settings(settings),
+            group_id=None,
+            auto_offset_reset="earliest",
+            request_timeout_ms=_ms(settings.request_timeout_s),
+        )
+        async with _started(client, settings):
+            client.assign([TopicPartition(topic, 0)])
+            yield KafkaStateReader(client, topic, settings)
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        settings = self._settings
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=settings.bootstrap,
+            client_id=settings.client_id,
+            request_timeout_ms=_ms(settings.request_timeout_s),
+        )
+        try:
+            await answered(admin.start(), "connect", settings)
+            yield admin
+        finally:
+            await admin.close()
+
+    async def _are_led(self, admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> bool:
+        """Whether every partition can be written to."""
+        asked = admin.describe_topics([topic.name for topic in topics])
+        found = {one["topic"]: one["partitions"] for one in await answered(asked, "describe topics", self._settings)}
+        for topic in topics:
+            if topic.kind == "state" and len(found.get(topic.name, ())) > 1:
+                msg = (
+                    f"topic {topic.name} on {self._settings.bootstrap} has {len(found[topic.name])} partitions, but a "
+                    "state topic is read from one; delete it, and it is made anew"
+                )
+                raise RuntimeError(msg)
+        return all(
+            found.get(topic.name) and all(partition["leader"] >= 0 for partition in found[topic.name])
+            for topic in topics
+        )
+
+
+def describe(topic: Topic, settings: BusSettings) -> NewTopic:
+    """How Kafka is to keep one topic: a state as its last word by key, work and dead letters for a time."""
+    configs = {"min.insync.replicas": str(settings.min_insync_replicas), "compression.type": "producer"}
+    if topic.kind == "state":
+        configs["cleanup.policy"] = "compact"
+    else:
+        dead = topic.kind == "dead-letter"
+        hours = settings.dead_letter_retention_h if dead else settings.work_retention_h
+        configs["cleanup.policy"] = "delete"
+        configs["retention.ms"] = str(int(hours * 3_600_000))
+    partitions = 1 if topic.kind == "state" else settings.partitions
+    return NewTopic(topic.name, partitions, settings.replication, topic_configs=configs)
+
+
+def _reader_settings(settings: BusSettings) -> Mapping[str, Any]:
+    return {
+        "bootstrap_servers": settings.bootstrap,
+        "client_id": settings.client_id,
+        "enable_auto_commit": False,
+        "fetch_max_wait_ms": 200,
+        "metadata_max_age_ms": 30_000,
+        "retry_backoff_ms": 200,
+    }
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+@asynccontextmanager
+async def _started(client: AIOKafkaConsumer, settings: BusSettings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(client.stop)
+        await answered(client.start(), "connect a consumer", settings)
+        yield

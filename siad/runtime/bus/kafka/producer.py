@@ -1,0 +1,149 @@
+"""Sends to Kafka: idempotent, acknowledged by all in-sync replicas."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    UnknownTopicOrPartitionError,
+)
+
+from siad.contracts.errors import TransientError
+from siad.runtime.bus.kafka.errors import answered, explain
+from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, Message, refuse_oversize
+from siad.runtime.bus.settings import BusSettings
+
+log = structlog.get_logger()
+
+_REQUEST_BYTES_MAX = max(1_048_576, 2 * DEAD_LETTER_BYTES_MAX)
+_HARMLESS = (KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError)  # raised before anything went
+
+
+class KafkaProducer:
+    """Connects with its first message. What fails in flight costs the client: its sequence has a hole then."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._opening: asyncio.Task[AIOKafkaProducer] | None = None
+        self._under_way: dict[tuple[Message, ...], asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Send in order; return only when every message is acknowledged.
+
+        While the broker is away the client holds on to what it was given and sends it later. So a repeat of the
+        same messages waits for those, instead of sending them twice.
+        """
+        for message in messages:
+            refuse_oversize(message)
+        if not (batch := tuple(messages)):
+            return
+        if (sending := self._under_way.get(batch)) is None:
+            sending = self._under_way[batch] = asyncio.create_task(self._send(batch))
+            sending.add_done_callback(lambda task: self._end(batch, task))
+        what = f"acknowledge {len(batch)} messages"
+        try:
+            await asyncio.wait_for(asyncio.shield(sending), self._settings.publish_timeout_s)
+        except TimeoutError as error:
+            msg = f"broker at {self._settings.bootstrap} did not {what} in time; publish them again"
+            raise TransientError(msg) from error
+        except MessageSizeTooLargeError as error:
+            msg = f"broker refuses a message of {max(len(m.value or b'') for m in batch)} bytes: {error}"
+            raise ValueError(msg) from error
+        except KafkaError as error:
+            raise explain(error, what, self._settings) from error
+
+    async def close(self) -> None:
+        """Flush within the time of one publish, and leave."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                self._shut(opening.result())
+            else:
+                opening.cancel()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _send(self, batch: Sequence[Message]) -> None:
+        client = await self._client()
+        acknowledged: list[asyncio.Future[Any]] = []
+        try:
+            for m in batch:
+                sent = await client.send(m.topic, value=m.value, key=m.key.encode(), headers=list(m.headers))
+                sent.add_done_callback(_note_result)
+                acknowledged.append(sent)
+            await asyncio.gather(*acknowledged)
+        except _HARMLESS:
+            raise
+        except KafkaError as error:
+            log.warning("producer_replaced", reason=repr(error))
+            if self._opening is not None and self._opening.done() and self._opening.result() is client:
+                self._opening = None
+                self._shut(client)
+            raise
+
+    async def _client(self) -> AIOKafkaProducer:
+        """The client that is in use; everybody who needs one waits for the same."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(self._forget_failure)
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> AIOKafkaProducer:
+        client = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap,
+            client_id=self._settings.client_id,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            linger_ms=2,
+            max_request_size=_REQUEST_BYTES_MAX,
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+            metadata_max_age_ms=30_000,
+        )
+        is_open = False
+        try:
+            await answered(client.start(), "connect a producer", self._settings)
+            is_open = True
+        finally:
+            if not is_open:
+                await client.stop()
+        return client
+
+    def _forget_failure(self, opening: "asyncio.Task[AIOKafkaProducer]") -> None:
+        _note_result(opening)
+        if (opening.cancelled() or opening.exception() is not None) and self._opening is opening:
+            self._opening = None  # the next publish tries anew
+
+    def _end(self, batch: tuple[Message, ...], sending: "asyncio.Task[None]") -> None:
+        del self._under_way[batch]
+        _note_result(sending)
+
+    def _shut(self, client: AIOKafkaProducer) -> None:
+        task = asyncio.create_task(_shut(client, self._settings.publish_timeout_s))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _shut(client: AIOKafkaProducer, patience_s: float) -> None:
+    """Flush and close; what is not acknowledged within ``patience_s`` is given up, and never sent later."""
+    stopping = asyncio.create_task(client.stop())
+    _, late = await asyncio.wait({stopping}, timeout=patience_s)
+    if late:
+        client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - else its flush waits for ever
+        client._sender.sender_task.cancel()  # noqa: SLF001
+        await client.client.close()
+        await asyncio.wait({stopping}, timeout=patience_s)
+    stopping.cancel()
+
+
+def _note_result(done: "asyncio.Future[Any]") -> None:
+    """Whoever waited may have gone; without this an error that comes later is logged as never retrieved."""
+    if not done.cancelled():
+        done.exception()

@@ -1,0 +1,19 @@
+"""THE consume loop; see ``loop.py`` for what it promises."""
+
+from siad.runtime.consumer.failure_counters import line_of
+from siad.runtime.consumer.loop import consume
+from siad.runtime.consumer.retry import with_retry
+from siad.runtime.consumer.routes import Batch, BatchRoute, Handler, Limits, OnPoison, bind_event, event_route
+
+__all__ = [
+    "Batch",
+    "BatchRoute",
+    "Handler",
+    "Limits",
+    "OnPoison",
+    "bind_event",
+    "consume",
+    "event_route",
+    "line_of",
+    "with_retry",
+]

@@ -1,0 +1,1 @@
+"""Typed records in the store: weights and their pointers, leases."""

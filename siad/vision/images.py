@@ -1,0 +1,96 @@
+"""Bytes to pixels, once for every stage: fitting, training and serving see the same numbers. Pure.
+
+Shape suffixes: H = height, W = width, C = channels.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.vision.headers import DAMAGED, TOO_LARGE, Header, ImageError, read_header
+
+__all__ = ["DECODER_VERSION", "PIXELS_MAX", "Image", "ImageError", "ImageInfo", "decode_image", "describe_image"]
+
+DECODER_VERSION = 1  # grows when the same bytes would give other pixels; manifests carry it
+PIXELS_MAX = 100_000_000  # a 100 MP colour image is 300 MB decoded
+
+Image = NDArray[np.uint8] | NDArray[np.uint16]  # [H, W, C], C 1 or 3 (RGB), upright
+
+_EXTENSIONS = {"jpeg": "jpg", "png": "png", "bmp": "bmp", "tiff": "tif", "webp": "webp"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInfo:
+    """What ``decode_image`` will give for the same bytes."""
+
+    format: str  # jpeg, png, bmp, tiff, webp
+    extension: str  # without a dot
+    width_px: int  # upright, as the height
+    height_px: int
+    channels: int  # 1 or 3
+    bits: int  # 8 or 16
+
+
+def describe_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> ImageInfo:
+    """Say what an image is, without decoding it.
+
+    Raises:
+        ImageError: reason not-an-image, truncated, damaged, unsupported, or too-large (over ``pixels_max`` pixels).
+    """
+    header = _checked(data, pixels_max)
+    width, height = header.width_px, header.height_px
+    if header.orientation >= 5:
+        width, height = height, width
+    return ImageInfo(
+        format=header.format,
+        extension=_EXTENSIONS[header.format],
+        width_px=width,
+        height_px=height,
+        channels=header.channels,
+        bits=header.bits,
+    )
+
+
+def decode_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> Image:
+    """Decode one image: uint8 or uint16 [H, W, C], C 1 (grey) or 3 (RGB), turned upright by its Exif orientation.
+
+    Alpha is dropped, palettes are resolved, colour profiles ignored; of several pages the first is taken.
+
+    Raises:
+        ImageError: as ``describe_image``; or damaged, where the header is sound and the pixels are not.
+    """
+    header = _checked(data, pixels_max)
+    colour = cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR_RGB
+    # Orientation is ours to apply, but for TIFF: OpenCV turns those whatever the flags say.
+    flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded: {error.err}") from error
+    if image is None:
+        raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded; its header is sound")
+    if header.format != "tiff":
+        image = _upright(image, header.orientation)
+    return np.ascontiguousarray(image.reshape(*image.shape[:2], header.channels))
+
+
+def _checked(data: bytes, pixels_max: int) -> Header:
+    header = read_header(data)
+    pixels = header.width_px * header.height_px
+    if pixels > pixels_max:
+        size = f"{header.width_px}x{header.height_px} px"
+        raise ImageError(TOO_LARGE, f"{size} are {pixels:,} pixels; at most {pixels_max:,} are decoded")
+    return header
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Undo what the Exif orientation says was done (Exif 2.32, tag 0x0112)."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return image

@@ -1,0 +1,98 @@
+"""The region of interest: the part of the view that a line looks at, the same in every image. Pure.
+
+Fitting and serving cut it out alike, so what lies outside it (a conveyor, a lamp, a neighbour) neither teaches nor
+alarms, and the network's pixels are spent on the part.
+
+Shape suffixes: H, W = size of the image, h, w = size of the cut.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.contracts.region import parse_region, require_region
+from siad.vision.images import Image
+
+_SUBPIXEL_BITS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RegionOfInterest:
+    """A polygon in shares of the view's width and height; without points the whole view."""
+
+    points: tuple[float, ...] = ()  # x0, y0, x1, y1, ...; each 0..1; 3 to 64 of them
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the points are a polygon within the view."""
+        require_region(self.points)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a region that a person wrote; see ``siad.contracts.region.parse_region``.
+
+        Raises:
+            ValueError: the text is not a region.
+        """
+        return cls(parse_region(text))
+
+    def cut(self, image_HWC: Image) -> Image:
+        """The image within the polygon's box; there, what is outside the polygon is mid grey: nothing to a network."""
+        if not self.points:
+            return image_HWC
+        height, width = image_HWC.shape[:2]
+        box = self._box(height, width)
+        grey = (int(np.iinfo(image_HWC.dtype).max) + 1) // 2
+        cut_hwC: Image = image_HWC[box].copy()
+        cut_hwC[~self._inside(height, width)[box]] = grey
+        return cut_hwC
+
+    def cut_mask(self, mask_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The mask of the image that ``cut`` gives; good outside the polygon."""
+        if not self.points:
+            return mask_HW
+        box = self._box(*mask_HW.shape)
+        return np.where(self._inside(*mask_HW.shape)[box], mask_HW[box], 0).astype(np.uint8)
+
+    def put_back(self, map_hw: NDArray[np.float32], size_px: tuple[int, int]) -> NDArray[np.float32]:
+        """A map of the cut as a map of the whole image: outside the polygon stands the lowest score inside it.
+
+        Args:
+            map_hw: float32 [h, w], of what ``cut`` gave.
+            size_px: height and width of the whole image.
+
+        Returns:
+            float32 [H, W].
+        """
+        if not self.points:
+            return map_hw
+        box, inside_HW = self._box(*size_px), self._inside(*size_px)
+        inside_hw = inside_HW[box]
+        map_HW = np.full(size_px, map_hw[inside_hw].min(), np.float32)
+        map_HW[box] = np.where(inside_hw, map_hw, map_HW[box])
+        return map_HW
+
+    def _box(self, height: int, width: int) -> tuple[slice, slice]:
+        """The smallest box of whole pixels around the polygon; at least one pixel."""
+        xs, ys = self.points[0::2], self.points[1::2]
+        left, top = min(math.floor(min(xs) * width), width - 1), min(math.floor(min(ys) * height), height - 1)
+        right, bottom = max(math.ceil(max(xs) * width), left + 1), max(math.ceil(max(ys) * height), top + 1)
+        return slice(top, bottom), slice(left, right)
+
+    def _inside(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Mark the pixels that the polygon touches: bool [H, W]."""
+        canvas = np.zeros((height, width), np.uint8)
+        corners = np.array(
+            [(x * width - 0.5, y * height - 0.5) for x, y in zip(self.points[0::2], self.points[1::2], strict=True)]
+        )
+        fixed = np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        cv2.fillPoly(canvas, [fixed], 1, shift=_SUBPIXEL_BITS)
+        if not canvas.any():  # it lies between the pixels of a very small image
+            canvas[self._box(height, width)] = 1
+        return canvas > 0
+
+
+EVERYTHING: Final = RegionOfInterest()

@@ -1,0 +1,218 @@
+"""Probes: defects made on normals, with masks that are exact, to ask a detector what it would find. Pure.
+
+Nobody has labels on the first day. A defect that was made tells how a method would do on defects like it, and what is
+like it is chosen from what inspection meets: foreign texture, a piece in the wrong place, a scratch, a stain, something
+missing, a place out of focus. No probe is a proof of what a real defect will do; that many kinds agree is a hint.
+
+Sources: Zavrtanik et al. 2021 (DRAEM), arXiv:2108.07610, section 3.3 (Perlin-shaped foreign texture); Li et al. 2021
+(CutPaste), arXiv:2104.04015, section 2.2; Schlueter et al. 2022 (NSA), arXiv:2109.15222, section 3.1 (that a probe must
+be seen to count).
+
+Shape suffixes: H, W = size of the image, C = channels, h, w = size of the box around a probe.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.vision.images import Image
+from siad.vision.perlin import perlin
+
+AREA_RATIOS: Final = (0.0005, 0.03)  # of the view; between them every size is as likely on a logarithmic scale
+OPACITIES: Final = (0.1, 1.0)  # every one as likely on a logarithmic scale: ways of looking differ in what is faint
+_SEEN: Final = 0.01  # of the range of values, mean change within the mask, under which a probe is not seen
+_TRIES: Final = 8
+_EDGE_PX: Final = 0.7  # deviation of the softened edge: cameras have no sharper one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticDefect:
+    """A normal with one defect made on it."""
+
+    kind: str  # of KINDS
+    image_HWC: Image
+    mask_HW: NDArray[np.uint8]  # 0 good, 255 defect
+
+
+def make_probe(
+    image_HWC: Image, kind: str, rng: np.random.Generator, *, area_ratio: float | None = None
+) -> SyntheticDefect:
+    """Make one defect of a kind on a normal, so that it can be seen.
+
+    It lies where the image has something to show rather than on a plain ground. What can't be seen where it was put (a
+    blur on a plain place, a piece onto its like) is drawn anew elsewhere, and at last made a stain that can.
+
+    Args:
+        image_HWC: uint8 or uint16 [H, W, C], at least 16 px a side.
+        kind: one of ``KINDS``.
+        rng: draws everything; the same state gives the same probe.
+        area_ratio: of the view; None draws one from ``AREA_RATIOS``.
+
+    Raises:
+        ValueError: an unknown kind, or an image too small for one.
+    """
+    if kind not in KINDS:
+        msg = f"no kind of probe {kind!r}; there are {', '.join(KINDS)}"
+        raise ValueError(msg)
+    if min(image_HWC.shape[:2]) < 16:
+        msg = f"a probe on an image of {image_HWC.shape[1]}x{image_HWC.shape[0]} px; 16 px a side are needed"
+        raise ValueError(msg)
+    largest = float(np.iinfo(image_HWC.dtype).max)
+    whole_HWC = image_HWC.astype(np.float32) / largest
+    likely_HW = _likely(whole_HWC)
+    low, high = np.log(AREA_RATIOS)
+    for attempt in range(_TRIES + 1):
+        ratio = area_ratio or float(np.exp(rng.uniform(low, high)))
+        tried = kind if attempt < _TRIES else "stain"
+        shape_HW = _shape(tried, image_HWC.shape[:2], ratio, likely_HW, rng)
+        over_HWC = KINDS[tried](whole_HWC, shape_HW, rng)
+        opacity = float(np.exp(rng.uniform(*np.log(OPACITIES)))) if attempt < _TRIES else 1.0
+        alpha_HW = opacity * cv2.GaussianBlur(shape_HW.astype(np.float32), (0, 0), _EDGE_PX)
+        mixed_HWC = np.clip(whole_HWC + alpha_HW[..., None] * (over_HWC - whole_HWC), 0, 1)
+        if shape_HW.any() and float(np.abs(mixed_HWC - whole_HWC)[shape_HW].mean()) >= _SEEN:
+            break
+    return SyntheticDefect(
+        kind=kind,
+        image_HWC=np.rint(mixed_HWC * largest).astype(image_HWC.dtype),
+        mask_HW=np.where(shape_HW, 255, 0).astype(np.uint8),
+    )
+
+
+def _likely(whole_HWC: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How likely a defect has its centre at each place: by the local contrast, and a tenth anywhere. Sums to 1."""
+    grey_HW = whole_HWC.mean(2)
+    reach = max(1.0, 0.02 * min(grey_HW.shape))
+    contrast_HW = np.abs(grey_HW - cv2.GaussianBlur(grey_HW, (0, 0), reach))
+    contrast_HW = cv2.GaussianBlur(contrast_HW, (0, 0), 2 * reach).astype(np.float64)
+    contrast_HW = np.minimum(contrast_HW, np.quantile(contrast_HW, 0.75))  # one bright edge is not the whole part
+    spread = contrast_HW + 0.1 * contrast_HW.mean() + 1e-9
+    return np.asarray(spread / spread.sum())
+
+
+def _shape(
+    kind: str, size: tuple[int, ...], ratio: float, likely_HW: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Where the defect is: bool [H, W]."""
+    height, width = size
+    place = int(rng.choice(likely_HW.size, p=likely_HW.ravel()))
+    centre = (place // width, place % width)
+    area_px = max(9.0, ratio * height * width)
+    if kind == "scratch":
+        return _scratch((height, width), centre, area_px, rng)
+    return _lump((height, width), centre, area_px, rng)
+
+
+def _lump(
+    size: tuple[int, int], centre: tuple[int, int], area_px: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """A lump with the uneven edge of noise: a stretched disc, eaten away where noise is low, grown where it is high."""
+    stretch = float(np.exp(rng.uniform(-0.7, 0.7)))
+    turn = rng.uniform(0, np.pi)
+    y, x = np.ogrid[: size[0], : size[1]]
+    dy, dx = y - centre[0], x - centre[1]
+    along = (np.cos(turn) * dx + np.sin(turn) * dy) / stretch
+    beside = (np.cos(turn) * dy - np.sin(turn) * dx) * stretch
+    radius = np.sqrt(area_px / np.pi)
+    lump = max(2.0, radius)  # lumps of noise as large as the defect: its edge wanders, it does not crumble
+    cells = (max(1, round(size[0] / lump)), max(1, round(size[1] / lump)))
+    wander_HW = 1 + 0.8 * perlin(size, cells=cells, rng=rng)
+    return np.asarray(np.sqrt(along**2 + beside**2) <= radius * wander_HW)
+
+
+def _scratch(
+    size: tuple[int, int], centre: tuple[int, int], area_px: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """A line that bends a little: 10 to 60 times as long as it is wide."""
+    slender = np.exp(rng.uniform(np.log(10), np.log(60)))
+    thick = max(1, round(float(np.sqrt(area_px / slender))))
+    length = min(area_px / thick, 0.8 * float(np.hypot(*size)))
+    angle, steps = rng.uniform(0, 2 * np.pi), 12
+    angles = angle + np.cumsum(rng.normal(0, 0.12, steps))
+    points = np.cumsum(np.stack((np.cos(angles), np.sin(angles)), 1) * length / steps, axis=0)
+    points += np.array(centre[::-1]) - points[steps // 2]
+    canvas = np.zeros(size, np.uint8)
+    cv2.polylines(canvas, [np.rint(points).astype(np.int32)], isClosed=False, color=1, thickness=thick)
+    return canvas > 0
+
+
+def _foreign(
+    whole_HWC: NDArray[np.float32], _shape_HW: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Texture that is not the part's: noise of two sizes, in a colour of its own."""
+    height, width, channels = whole_HWC.shape
+    fine = max(1, min(height, width) // int(rng.integers(3, 9)))
+    noise_HW = perlin((height, width), cells=(fine, fine), rng=rng)
+    noise_HW = noise_HW + 0.7 * perlin((height, width), cells=(max(1, fine // 3), max(1, fine // 3)), rng=rng)
+    colour_C = _toned(whole_HWC, rng.random((channels,)))
+    return np.asarray(colour_C + rng.uniform(0.2, 0.5) * noise_HW[..., None], np.float32)
+
+
+def _piece(
+    whole_HWC: NDArray[np.float32], _shape_HW: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """The same part moved far and turned over: right in itself, wrong in its place."""
+    height, width = whole_HWC.shape[:2]
+    shift = (int(rng.integers(height // 5, height - height // 5)), int(rng.integers(width // 5, width - width // 5)))
+    moved_HWC = np.roll(whole_HWC, shift, (0, 1))
+    flips = (slice(None, None, int(rng.choice((-1, 1)))), slice(None, None, -1))
+    return np.asarray(moved_HWC[flips] * rng.uniform(0.85, 1.15), np.float32)
+
+
+def _line(
+    whole_HWC: NDArray[np.float32], _shape_HW: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Brighter or darker than the surface it is cut into."""
+    return whole_HWC + float(rng.choice((-1, 1))) * rng.uniform(0.1, 0.35)
+
+
+def _stain(
+    whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Dye or damp: the surface is seen through it; away from the middle of the range, so that it is seen."""
+    level_C = whole_HWC[shape_HW].mean(0) if shape_HW.any() else whole_HWC.mean((0, 1))
+    goal_C = np.where(level_C > 0.5, level_C * rng.uniform(0.2, 0.7), level_C + (1 - level_C) * rng.uniform(0.2, 0.7))
+    goal_C = _toned(whole_HWC, np.clip(goal_C + rng.normal(0, 0.05, goal_C.shape), 0, 1))
+    return np.asarray(0.4 * whole_HWC + 0.6 * goal_C, np.float32)
+
+
+def _missing(
+    whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """What was there is gone: filled by what is around it, or by the darkest of the view, as a hole is."""
+    if rng.random() < 0.5:
+        return np.broadcast_to(np.quantile(whole_HWC, 0.02, axis=(0, 1)), whole_HWC.shape).astype(np.float32)
+    reach = max(1.0, float(np.sqrt(shape_HW.sum())))
+    around_HW1 = (~shape_HW).astype(np.float32)[..., None]
+    share_HW = cv2.GaussianBlur(around_HW1, (0, 0), reach)[..., None]
+    filled_HWC = cv2.GaussianBlur(whole_HWC * around_HW1, (0, 0), reach).reshape(whole_HWC.shape)
+    return np.asarray(filled_HWC / np.maximum(share_HW, 1e-3), np.float32)
+
+
+def _blurred(
+    whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Out of focus: a smear, a drop of oil, a worn place."""
+    sigma_px = max(2.0, float(rng.uniform(0.1, 0.4) * np.sqrt(shape_HW.sum())))
+    return np.asarray(cv2.GaussianBlur(whole_HWC, (0, 0), sigma_px).reshape(whole_HWC.shape), np.float32)
+
+
+def _toned(whole_HWC: NDArray[np.float32], colour_C: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """A colour; a grey where the image is grey, in three channels too: no monochrome camera sees pink."""
+    is_grey = float(np.ptp(whole_HWC, axis=2).max()) < 0.02
+    return np.broadcast_to(colour_C[:1] if is_grey else colour_C, colour_C.shape).astype(np.float32)
+
+
+_Draw = Callable[[NDArray[np.float32], NDArray[np.bool_], np.random.Generator], NDArray[np.float32]]
+
+KINDS: Final[Mapping[str, _Draw]] = {
+    "foreign": _foreign,
+    "piece": _piece,
+    "scratch": _line,
+    "stain": _stain,
+    "missing": _missing,
+    "blur": _blurred,
+}

@@ -1,0 +1,54 @@
+"""The books in `siad status`."""
+
+import io
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+
+from siad.apps.cli.status import ask_books, print_books
+
+LINE = {
+    "line": "cam-1", "received": 12, "verdict": 4, "waiting": 7, "missing": 6, "dead_letter": 1, "normal": 10,
+    "stale": 0, "missing_after_s": 60.0, "missing_names": [f"{number:032x}" for number in range(6)],
+}  # fmt: skip
+
+
+def printed(books: dict[str, Any] | None) -> str:
+    out = io.StringIO()
+    print_books(books, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_the_sum_stands_in_a_row_and_the_missing_below_by_name() -> None:
+    said = printed({"as_of": "2026-01-01T12:00:00+00:00", "age_s": 3.2, "behind": 0, "lines": [LINE]})
+    row = next(line for line in said.splitlines() if "cam-1" in line)
+    assert [word.strip() for word in row.strip("\u2502| ").split("\u2502")] == [
+        "cam-1",
+        "12",
+        "4",
+        "7",
+        "1",
+        "6",
+        "10",
+        "0",
+    ]
+    assert "3.2 s old" in said
+    assert f"{0:032x}" in said
+    assert f"{5:032x}" not in said
+    assert "and 1 more" in said
+
+
+def test_books_that_are_behind_say_so() -> None:
+    said = printed({"as_of": "2026-01-01T12:00:00+00:00", "age_s": 40.0, "behind": 17, "lines": []})
+    assert "40 s old, 17 records behind" in said
+
+
+@pytest.mark.parametrize(("status", "told"), [(500, False), (200, True)])
+def test_an_inference_that_does_not_tell_has_no_books(status: int, told: bool) -> None:
+    body: dict[str, Any] = {"as_of": None, "age_s": None, "behind": 0, "lines": []}
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(status, json=body))) as client:
+        books = ask_books(client, "http://inference")
+    assert (books is not None) == told
+    assert "no books" in printed(books)

@@ -1,0 +1,51 @@
+"""The teachers in `siad status`: what each promises, and which normals a person should look at."""
+
+import io
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+
+from siad.apps.cli.status import ask_teachers, print_teachers
+
+TEACHER: dict[str, Any] = {
+    "line": "cam-1", "product": "cap", "weights": "abcdef0123456789", "method": "feature-memory", "normals": 12,
+    "promise": "expect at most 10.00% of good parts", "left_out": [f"{number:032x}" for number in range(7)],
+    "doubted": [], "serials": {f"{1:032x}": "cap-0017"},
+}  # fmt: skip
+
+
+def printed(teachers: list[dict[str, Any]] | None) -> str:
+    out = io.StringIO()
+    print_teachers(teachers, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_promise_and_odd_normals_stand_below_by_line_and_product() -> None:
+    said = printed([TEACHER])
+    row = next(line for line in said.splitlines() if "abcdef012345" in line)
+    assert row.replace("\u2502", " ").split() == ["cam-1", "cap", "abcdef012345", "feature-memory", "12"]
+    assert "cam-1/cap: expect at most 10.00% of good parts\n" in said
+    assert f"cam-1/cap: left out as odd: {0:032x}, cap-0017 (capture {1:032x}), {2:032x}, " in said
+    assert f"{4:032x}, and 2 more; look at them" in said
+    assert f"{5:032x}" not in said
+    assert "doubtful" not in said
+
+
+def test_a_teacher_without_a_promise_or_doubts_is_a_row_alone() -> None:
+    said = printed([{**TEACHER, "promise": "", "left_out": []}])
+    assert "cam-1/cap" not in said
+    assert "abcdef012345" in said
+
+
+@pytest.mark.parametrize(("status", "told"), [(503, False), (404, False), (200, True)])
+def test_a_labeler_that_does_not_tell_is_said_so(status: int, told: bool) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v1/teachers"
+        return httpx.Response(status, json={"teachers": [TEACHER]})
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        teachers = ask_teachers(client, "http://labeler")
+    assert teachers == ([TEACHER] if told else None)
+    assert ("the labeler does not tell" in printed(teachers)) != told

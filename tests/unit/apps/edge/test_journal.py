@@ -1,0 +1,71 @@
+"""The journal on disk: what comes back after a restart, for whom, and who may write."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from siad.apps.edge.journal import Journal, held, place_of, refused
+from siad.apps.edge.plan import FileStamp, FileState, JournalEntry
+
+HANDED = JournalEntry(stamp=FileStamp(10, 2**61), sha256="a" * 64, state=FileState.HANDED, capture_id="c" * 32)
+REFUSED = JournalEntry(
+    stamp=FileStamp(5, 7), sha256="b" * 64, state=FileState.REFUSED, code="damaged", detail="it's \U0001f4a5"
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "watch" / "cam.sqlite"
+
+
+def test_what_was_noted_is_known_after_a_restart_to_its_line_alone(place: Path) -> None:
+    with Journal(place, "press-1") as journal:
+        journal.note("shift/a.png", HANDED, now_s=1.0)
+        journal.note("\udcff.png", REFUSED, now_s=1.0)  # a name that is no UTF-8
+        journal.note("shift/a.png", HANDED, now_s=2.0)
+    with Journal(place, "press-1") as journal:
+        assert journal.known() == {"shift/a.png": HANDED, "\udcff.png": REFUSED}
+    with Journal(place, "press-2") as journal:
+        assert journal.known() == {}
+
+
+def test_refusals_of_every_line_are_read_while_a_watch_writes(place: Path) -> None:
+    assert refused(place) == {}
+    with Journal(place, "press-1") as one, Journal(place, "press-2") as other:
+        one.note("a.png", HANDED, now_s=1.0)
+        one.note("b.png", REFUSED, now_s=1.0)
+        other.note("a.png", REFUSED, now_s=1.0)
+        assert refused(place) == {"press-1": {"b.png": REFUSED}, "press-2": {"a.png": REFUSED}}
+
+
+def test_only_what_is_gone_and_old_is_forgotten(place: Path) -> None:
+    with Journal(place, "press-1") as journal:
+        for path, noted_s in {"old-there": 1.0, "old-gone": 1.0, "new-gone": 9.0}.items():
+            journal.note(path, HANDED, now_s=noted_s)
+        assert journal.forget(["old-there"], before_s=5.0) == ["old-gone"]
+        assert sorted(journal.known()) == ["new-gone", "old-there"]
+
+
+def test_of_one_folder_and_line_there_is_one_watch(place: Path) -> None:
+    with held(place, "press-1"):
+        with pytest.raises(BlockingIOError, match="'press-1' already; stop it first"), held(place, "press-1"):
+            pass
+        with held(place, "press-2"):
+            pass
+    with held(place, "press-1"):
+        pass
+
+
+def test_folders_of_one_name_have_journals_of_their_own(tmp_path: Path) -> None:
+    one, other = place_of(tmp_path, Path("/cam/in")), place_of(tmp_path, Path("/cam2/in"))
+    assert one != other
+    assert one.name.startswith("in-")
+    assert place_of(tmp_path, Path("/")).name.startswith("folder-")
+
+
+def test_a_file_that_is_no_journal_is_an_error(place: Path) -> None:
+    place.parent.mkdir()
+    place.write_bytes(b"no journal" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        Journal(place, "press-1")

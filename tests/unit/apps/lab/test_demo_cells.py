@@ -1,0 +1,36 @@
+"""Which cells the demo sends."""
+
+from pathlib import Path
+
+import pytest
+
+from siad.apps.lab.demo.cells import draw_shift, find_cells
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [f"images/cell{n:04}.png  {(0.0, 1.0, 1 / 3)[n % 3]}  {'poly' if n > 30 else 'mono'}" for n in range(1, 41)]
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_only_mono_cells_are_streamed(folder: Path) -> None:
+    assert len(find_cells(folder)) == 30
+
+
+def test_normals_are_surely_good_and_never_streamed(folder: Path) -> None:
+    shift = draw_shift(find_cells(folder), normals=5, stream=20, seed=0)
+    assert {cell.probability for cell in shift.normals} == {0.0}
+    assert not set(shift.normals) & set(shift.stream)
+
+
+def test_the_same_seed_sends_the_same_cells(folder: Path) -> None:
+    cells = find_cells(folder)
+    shifts = [draw_shift(cells, normals=5, stream=20, seed=seed) for seed in (1, 1, 2)]
+    assert shifts[0] == shifts[1]
+    assert shifts[0] != shifts[2]
+
+
+def test_more_cells_than_there_are_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="99 cells asked for, 25 are left"):
+        draw_shift(find_cells(folder), normals=5, stream=99, seed=0)

@@ -1,0 +1,74 @@
+"""The demo's report against events made by hand."""
+
+import pytest
+
+from siad.apps.lab.demo.report import DemoObservations, ModelVerdict, count_swaps, make_report
+from siad.contracts.events import WeightsKind
+from tests.unit.apps.cli.events import SEGMENTER, capture, mask, verdict
+
+
+def report_of(seen: DemoObservations, fitted_on: set[str] | None = None) -> dict[str, object]:
+    return make_report(
+        seen, bus="memory", asked={}, fitted_on=fitted_on or set(), longest_swap_pause_ms=0.0, seconds={}
+    )
+
+
+def test_a_capture_without_a_verdict_is_lost() -> None:
+    seen = DemoObservations(sent={capture(1): 0.0, capture(2): 1.0}, verdicts=[verdict(1, 0.5)])
+    report = report_of(seen)
+    assert (report["verdicts"], report["lost"], report["lost_pseudo_masks"]) == (1, 1, 2)
+
+
+def test_a_second_verdict_is_counted_as_duplicated_not_as_a_verdict() -> None:
+    report = report_of(DemoObservations(sent={capture(1): 0.0}, verdicts=[verdict(1, 0.5), verdict(1, 0.5)]))
+    assert (report["verdicts"], report["duplicated"]) == (1, 1)
+
+
+def test_old_and_new_weights_side_by_side_are_one_swap() -> None:
+    verdicts = [verdict(1, 0.1), verdict(2, 0.1, kind=WeightsKind.SEGMENTER), verdict(3, 0.1)]
+    assert count_swaps(verdicts) == 1
+    assert count_swaps(verdicts[:1]) == 0
+
+
+def test_quality_rests_on_captures_that_no_model_was_fitted_on() -> None:
+    seen = DemoObservations(
+        sent={capture(1): 0.0, capture(2): 1.0, capture(3): 1.0},
+        pseudo_masks=[mask(1, 0.5), mask(2, 2.0), mask(3, 0.1)],
+    )
+    teacher = report_of(seen, fitted_on={capture(3)})["teacher"]
+    assert isinstance(teacher, dict)
+    assert teacher["image_auroc"] == 1.0
+    assert teacher["captures"] == 2
+    assert report_of(seen)["teacher"]["image_auroc"] == pytest.approx(0.5)  # type: ignore[index]
+
+
+def test_unsure_labels_are_left_out_of_the_figures() -> None:
+    seen = DemoObservations(sent={capture(1): 0.0, capture(2): 1 / 3}, pseudo_masks=[mask(1, 2.0), mask(2, 2.0)])
+    teacher = report_of(seen)["teacher"]
+    assert isinstance(teacher, dict)
+    assert (teacher["image_auroc"], teacher["false_reject_rate"], teacher["captures"]) == (None, 1.0, 1)
+
+
+def test_both_models_are_held_against_the_same_captures() -> None:
+    seen = DemoObservations(
+        sent={capture(n): float(n % 2) for n in range(1, 5)},
+        verdicts=[verdict(n, float(n % 2) * 2, kind=WeightsKind.SEGMENTER) for n in (3, 4)],
+        pseudo_masks=[mask(n, 0.5) for n in range(1, 5)],
+    )
+    report = report_of(seen)
+    assert report["teacher"]["captures"] == report["segmenter"]["captures"] == 2  # type: ignore[index]
+
+
+def test_what_the_segmenter_says_when_asked_counts_where_it_did_not_judge_live() -> None:
+    seen = DemoObservations(
+        sent={capture(1): 0.0, capture(2): 1.0},
+        verdicts=[verdict(1, 0.0, kind=WeightsKind.SEGMENTER)],
+        pseudo_masks=[mask(1, 0.5), mask(2, 0.6)],
+    )
+    asked: dict[str, ModelVerdict] = {
+        capture(n): ModelVerdict(score=9.0, is_defect=True, weights=SEGMENTER) for n in (1, 2)
+    }
+    report = make_report(seen, bus="memory", asked=asked, fitted_on=set(), longest_swap_pause_ms=0.0, seconds={})
+    assert report["segmenter"]["captures"] == 2
+    assert report["segmenter"]["image_auroc"] == 1.0
+    assert report["segmenter"]["false_reject_rate"] == 0.0

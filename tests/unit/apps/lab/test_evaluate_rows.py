@@ -1,0 +1,87 @@
+"""What is told after an evaluation: rows to look at, with what views differ on, and the doubts of every draw."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from siad.apps.lab.evaluate.figures import ScoredImage
+from siad.apps.lab.evaluate.folder import LabelledSample
+from siad.apps.lab.evaluate.run import EvaluationRun, JudgedImages, judge, report_of, sum_up, worst_rows
+from siad.apps.lab.sheet import SheetRow
+from siad.models.predictor import Predictor
+from tests.manifests import make_manifest
+
+MANIFEST = make_manifest(image_threshold=0.3, pixel_threshold=0.3, held_out_scores=(0.1, 0.2))
+
+
+class Brightness:
+    """Scores a place by its mean."""
+
+    def score(self, images_BCHW: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(images_BCHW.mean(1, keepdim=True), 8)[:, 0]
+
+
+class Halves(Brightness):
+    """Two views: the brightness, and its reverse."""
+
+    def views(self, images_BCHW: Tensor) -> Tensor:
+        bright_Bhw = super().score(images_BCHW)
+        return torch.stack((bright_Bhw, -0.5 * bright_Bhw))
+
+    def score(self, images_BCHW: Tensor) -> Tensor:
+        return self.views(images_BCHW).mean(0)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> LabelledSample:
+    """An image with a bright square in the middle."""
+    image = np.full((64, 64), 127, np.uint8)
+    image[16:48, 16:48] = 255
+    cv2.imwrite(str(tmp_path / "1.png"), image)
+    return LabelledSample(path=tmp_path / "1.png", kind="square", mask_path=None)
+
+
+def row_of(detector: Brightness, sample: LabelledSample, *, pixels_px: int | None) -> SheetRow:
+    examiner = Predictor(MANIFEST, detector)
+    judged = judge(examiner, [sample], fit_s=1.0, pixels_px=pixels_px, say=print, tick=lambda: None)
+    [row] = worst_rows(judged, [sample])
+    return row
+
+
+@pytest.mark.parametrize("pixels_px", [None, 16])
+def test_where_views_differ_is_shown_at_the_size_of_the_map(sample: LabelledSample, pixels_px: int | None) -> None:
+    row = row_of(Halves(), sample, pixels_px=pixels_px)
+    assert row.ignored_HW is not None
+    assert row.ignored_HW.shape == row.map_HW.shape
+    assert row.ignored_HW.mean() == pytest.approx(0.25, abs=0.12)
+    middle = row.ignored_HW.shape[0] // 2
+    assert row.ignored_HW[middle, middle]
+    assert not row.mask_HW.any()  # what the line is told is the mean's
+
+
+def test_one_view_has_nothing_to_ignore(sample: LabelledSample) -> None:
+    assert row_of(Brightness(), sample, pixels_px=None).ignored_HW is None
+
+
+def run_of(seed: int, *, left_out: tuple[str, ...] = (), doubted: tuple[str, ...] = ()) -> EvaluationRun:
+    """A draw whose teacher left out or doubted these."""
+    examiner = Predictor(replace(MANIFEST, left_out=left_out, doubted=doubted), Brightness())
+    map_HW = np.ones((2, 2), np.float32)
+    answer = ScoredImage(name="good/1", kind="good", is_defect=False, map_HW=map_HW, mask_HW=None)
+    return sum_up(JudgedImages(answers=[answer], examiner=examiner, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)
+
+
+def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:
+    odd, clear, doubtful = run_of(0, left_out=("a.png",)), run_of(1), run_of(3, doubted=("b.png",))
+    told = report_of([odd, clear, run_of(2, left_out=("a.png",)), doubtful])["doubts"]
+    assert [one.split("; ")[0] for one in told] == ["seeds 0, 2: left out as odd: a.png", "seed 3: doubtful: b.png"]
+
+
+def test_a_lone_draw_needs_no_seed() -> None:
+    assert report_of([run_of(0, left_out=("a.png",))])["doubts"][0].startswith("left out as odd: a.png")
+    assert report_of([run_of(0)])["doubts"] == []

@@ -1,0 +1,150 @@
+"""What poison in a row says, as tables: one letter a record, capitals for poison, by line."""
+
+import random
+
+import pytest
+
+from siad.runtime.consumer.failure_counters import LINES_MAX, UNNAMED, FailureCounters, line_of
+
+EVERY_S = 60.0
+
+
+def play(story: str, *, poison_max: int = 3) -> tuple[FailureCounters, str]:
+    """Judge one record after the other: "A" is poison of line a, "a" a record of it that worked; "." is a minute.
+
+    Returns what was done: "A" buried, "q" not tried for its line is in quarantine, "|" the stage stood still there
+    and held it, "a" handled.
+    """
+    streaks, now_s, done = FailureCounters(poison_max, EVERY_S), 0.0, ""
+    for letter in story:
+        if letter == ".":
+            now_s += EVERY_S
+            continue
+        line = letter.lower()
+        if streaks.is_stopped and not streaks.takes_turn(now_s=now_s):
+            done += "-"
+            continue
+        if not streaks.is_stopped and not streaks.admits(line, now_s=now_s):
+            done += "q"
+            continue
+        spoilt = [line] if letter.isupper() else []
+        if spoilt and (streaks.is_stopped or streaks.would_stop(spoilt)):
+            streaks.stop(now_s=now_s)
+            done += "|"
+            continue
+        streaks.judge(spoilt=spoilt, worked=set() if spoilt else {line}, now_s=now_s)
+        done += letter
+    return streaks, done
+
+
+@pytest.mark.parametrize(
+    ("story", "done"),
+    [
+        ("AAAA", "AAAq"),  # the third is the last that is tried
+        ("AAaAAa", "AAaAAa"),  # what works ends a streak
+        ("AAbAbb", "AAbAbb"),  # of its line and no other: here its third
+        ("AAbAAb", "AAbAqb"),
+        ("AAAa", "AAAq"),  # nobody knows that it would work
+        ("AAA.aA", "AAAaA"),  # but one a minute is tried, and that one ends the quarantine
+        ("AAA.AA.AA", "AAAAqAq"),  # or does not
+        ("AAAbB", "AAAbB"),  # others go on
+        ("ABA", "AB|"),  # two lines: nothing is buried past it
+        ("ABAaB", "AB|--"),  # nor tried, for a minute
+        ("ABA.aB", "AB|aB"),  # until one works
+        ("ABA.A.B.b", "AB||" + "|b"),  # one a minute
+        ("AAAB", "AAAB"),  # a line in quarantine has had its say
+        ("AAABBB", "AAABB|"),  # but a second one, and nothing worked in between: that is the stage
+        ("AAAcBBB", "AAAcBBB"),  # something worked: two lines that went bad
+        ("AAB", "AA|"),
+        ("AaBbAaBb", "AaBbAaBb"),
+    ],
+)
+def test_who_is_stopped_by_what(story: str, done: str) -> None:
+    assert play(story)[1] == done
+
+
+def test_nineteen_are_too_few_and_twenty_are_not() -> None:
+    assert play("A" * 19 + "aA", poison_max=20)[1].endswith("aA")
+    assert play("A" * 21, poison_max=20)[1] == "A" * 20 + "q"
+    assert play("AB" * 10, poison_max=20)[1] == "AB" * 9 + "A|"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_as_a_slow_reader_of_the_whole_past_would_have_it(seed: int) -> None:
+    """Without time going by, what is buried obeys two sentences about what was done before it."""
+    draw = random.Random(seed)
+    story = "".join(draw.choices("AABBCabc", weights=[8, 8, 4, 2, 1, 1, 1, 1], k=40))
+    _, done = play(story, poison_max=4)
+    past = ""
+    for letter, fate in zip(story, done, strict=True):
+        line = letter.lower()
+        tried = [one for one in past if one.isalpha() and one != "q"]
+        gone = {one for one in "abc" if "".join(it for it in tried if it.lower() == one).endswith(one.upper() * 4)}
+        worked = [number for number, one in enumerate(tried) if one.islower()]
+        row = [one.lower() for one in tried[worked[-1] + 1 if worked else 0 :]] + [line]
+        if "|" in past:
+            assert fate == "-"
+        elif line in gone:
+            assert fate == "q"
+        elif letter.isupper() and len(set(row)) > 1 and len([one for one in row if one not in gone]) >= 4:
+            assert fate == "|"
+        else:
+            assert fate == letter
+        past += fate
+
+
+def test_what_worked_in_a_batch_came_last() -> None:
+    streaks = FailureCounters(3, EVERY_S)
+    streaks.judge(spoilt=["a"] * 9 + ["b"] * 9, worked={"a", "c"}, now_s=0)
+    assert streaks.quarantined == {"b"}  # nine of b and none that worked
+    assert not streaks.would_stop(["b", "a"])
+
+
+def test_a_batch_would_stop_the_stage_before_anything_is_counted() -> None:
+    streaks = FailureCounters(3, EVERY_S)
+    assert streaks.would_stop(["a", "b", "a"])
+    assert not streaks.would_stop(["a", "a", "a"])
+    assert not streaks.would_stop(["a", "b"])
+
+
+def test_a_turn_that_taught_nothing_is_given_back() -> None:
+    streaks, _ = play("AAA")
+    assert streaks.admits("a", now_s=EVERY_S)
+    assert not streaks.admits("a", now_s=EVERY_S)
+    streaks.give_back({"a", "b"}, now_s=EVERY_S)
+    assert streaks.admits("a", now_s=EVERY_S)
+
+
+def test_what_changed_is_told_once() -> None:
+    streaks, _ = play("AA")
+    assert streaks.judge(spoilt=["a"], worked=set(), now_s=0).quarantined == ("a",)
+    assert streaks.judge(spoilt=["a"], worked=set(), now_s=0).quarantined == ()
+    assert streaks.judge(spoilt=[], worked={"a"}, now_s=0).lifted == ("a",)
+    assert streaks.judge(spoilt=[], worked={"a"}, now_s=0).lifted == ()
+    streaks.stop(now_s=0)
+    assert streaks.judge(spoilt=[], worked={"a"}, now_s=0).goes_on
+    assert not streaks.judge(spoilt=[], worked={"a"}, now_s=0).goes_on
+
+
+def test_endless_names_do_not_fill_the_memory() -> None:
+    streaks = FailureCounters(10**9, EVERY_S)
+    for number in range(3 * LINES_MAX):
+        streaks.judge(spoilt=[f"line-{number}"], worked=set(), now_s=0)
+        streaks.judge(spoilt=[], worked={"calm"}, now_s=0)
+    assert len(streaks._of_line) == LINES_MAX
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        (b"cell-3/7", "cell-3"),
+        (b"cell-3", "cell-3"),
+        (b"", UNNAMED),
+        (b"/7", UNNAMED),
+        (b"Cell 3/7", UNNAMED),
+        (b"\xff\xfe/7", UNNAMED),
+        (b"a" * 64, UNNAMED),
+    ],
+)
+def test_the_line_is_what_the_key_says_before_the_stroke(key: bytes, line: str) -> None:
+    assert line_of(key) == line
