@@ -1,21 +1,28 @@
-"""The fates a failure can have. Anything else that is raised is a bug and ends the process."""
+"""The failures that have a named outcome. Any other exception is a bug and ends the process.
+
+``docs/architecture.md`` has the table of outcomes: one for each exception, wherever it is raised.
+"""
 
 
 class PoisonError(Exception):
-    """This message can never work: it is buried whole in the stage's dead-letter topic."""
+    """A message that can never be handled: it goes whole to the stage's dead-letter topic."""
 
 
 class TransientError(Exception):
-    """Store, broker or Ray is away: the same message is tried again, nothing is skipped."""
+    """A dependency that is unavailable: the same work is retried, and nothing is skipped."""
+
+
+class DeniedError(TransientError):
+    """A dependency that denies access: the work pauses, readiness says why, and it resumes once access is back."""
 
 
 class MissingError(Exception):
-    """The store has nothing under this key."""
+    """An object that the store does not have."""
 
 
 class ConflictError(Exception):
-    """A conditional write lost its race: somebody else wrote first, and nothing was changed."""
+    """A conditional write that lost its race: another writer was first, and nothing was changed."""
 
 
 class CorruptError(Exception):
-    """Bytes are not what their digest or size says; they are refused."""
+    """Bytes that differ from what their digest, size or format promises; they are refused."""
