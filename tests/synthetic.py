@@ -15,12 +15,13 @@ from siad.contracts.codec import encode
 from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
 from siad.contracts.ids import ImageId, capture_id_of, image_id_of, record_key
 from siad.contracts.keys import image_key
+from siad.contracts.pointer import Pointer
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers.feature_memory import fit
 from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.port import Message
-from siad.runtime.store.registry import Pointer, Registry
+from siad.runtime.store.registry import Registry
 
 LINE, PRODUCT = "line-1", "cell"
 SIDE_PX = 64

@@ -24,12 +24,12 @@ from siad.contracts.errors import CorruptError, MissingError, PoisonError, Trans
 from siad.contracts.events import ImageStored, PseudoMaskCreated
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import record_key
+from siad.contracts.pointer import Pointer
 from siad.contracts.topics import PSEUDO_MASK
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime import trace
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
-from siad.runtime.store.registry import Pointer
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from services.trainer.domain.training_set import NormalCapture, TrainingSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import LineChanged, WeightsKind
 from siad.contracts.manifest import Manifest
-from siad.runtime.store.registry import Pointer
+from siad.contracts.pointer import Pointer
 
 
 class DeletionReader(Protocol):

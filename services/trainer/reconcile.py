@@ -22,8 +22,8 @@ from services.trainer.ports import JobRunner, LineReader, MaskLedger, ReleaseSto
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import LineChanged, SegmenterStatus, WeightsKind
 from siad.contracts.manifest import Manifest
+from siad.contracts.pointer import Pointer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
-from siad.runtime.store.registry import Pointer
 
 log = structlog.get_logger()
 

@@ -25,12 +25,12 @@ from siad.contracts.events import (
     WeightsKind,
 )
 from siad.contracts.keys import part_key
+from siad.contracts.pointer import Pointer
 from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter
 from siad.models.bundle import Bundle
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
-from siad.runtime.store.registry import Pointer
 from siad.runtime.worker import StageProcess, serve
 from siad.vision.masks import decode_mask
 from tests import synthetic

@@ -9,8 +9,9 @@ from services.inference.domain.releases import ReleasePointer
 from siad.contracts.errors import CorruptError, TransientError
 from siad.contracts.events import SegmenterReleased, SegmenterStatus, TeacherReleased, WeightsKind
 from siad.contracts.place import Place
+from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.store.registry import Pointer, Registry
+from siad.runtime.store.registry import Registry
 
 log = structlog.get_logger()
 

@@ -17,12 +17,13 @@ from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import normal_key
 from siad.contracts.manifest import Manifest
+from siad.contracts.pointer import Pointer
 from siad.contracts.topics import TEACHER
 from siad.runtime import trace
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.state_table import StateTable
-from siad.runtime.store.registry import Pointer, Registry
+from siad.runtime.store.registry import Registry
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 from siad.vision.promise import promise_of

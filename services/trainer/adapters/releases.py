@@ -5,10 +5,11 @@ from datetime import datetime
 from siad.contracts.codec import encode
 from siad.contracts.events import SegmenterReleased, WeightsKind
 from siad.contracts.manifest import Manifest
+from siad.contracts.pointer import Pointer
 from siad.contracts.topics import SEGMENTER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
-from siad.runtime.store.registry import Pointer, Registry
+from siad.runtime.store.registry import Registry
 
 
 class RegistryReleases:

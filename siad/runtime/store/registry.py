@@ -7,7 +7,6 @@ conditional put: of two racing releases one wins, and nothing is torn.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,26 +17,12 @@ from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.ids import WeightsId, sha256_hex
 from siad.contracts.keys import manifest_key, part_key, weights_pointer_key, weights_pointers_prefix
 from siad.contracts.manifest import Manifest
+from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.port import Blob, Blobs, get_verified
 
 log = structlog.get_logger()
 
 HISTORY_MAX = 50  # earlier weights that a pointer remembers; what it names is never collected
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
-    """Which weights of one kind a line and product have now."""
-
-    kind: WeightsKind
-    line: str
-    product: str
-    revision: int  # grows by one with every move
-    weights: WeightsId
-    released_at: datetime
-    status: SegmenterStatus  # a teacher is always SERVING
-    history: tuple[str, ...]  # weights of earlier revisions, the newest first
-    etag: str  # what the next move must match
 
 
 class Registry:

@@ -11,9 +11,10 @@ from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.keys import manifest_key, part_key, weights_pointer_key
 from siad.contracts.manifest import Manifest, part_of
+from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob, BlobInfo, Blobs
-from siad.runtime.store.registry import HISTORY_MAX, Pointer, Registry
+from siad.runtime.store.registry import HISTORY_MAX, Registry
 from tests.manifests import make_manifest
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

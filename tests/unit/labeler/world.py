@@ -20,12 +20,13 @@ from siad.contracts.events import ImageStored, Intent, LineChanged, PseudoMaskCr
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, sha256_hex
 from siad.contracts.keys import capture_key, line_pointer_key, mask_key, normal_key
 from siad.contracts.manifest import Manifest
+from siad.contracts.pointer import Pointer
 from siad.contracts.topics import PSEUDO_MASK, TEACHER
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
-from siad.runtime.store.registry import Pointer, Registry
+from siad.runtime.store.registry import Registry
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION

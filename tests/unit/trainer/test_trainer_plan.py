@@ -34,10 +34,11 @@ from siad.contracts.keys import (
     weights_pointer_key,
 )
 from siad.contracts.manifest import Manifest
+from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
-from siad.runtime.store.registry import Pointer, Registry
+from siad.runtime.store.registry import Registry
 from siad.runtime.testing.clock import FakeClock
 from tests.manifests import make_manifest
 from tests.unit.trainer.test_training_set import name, rows

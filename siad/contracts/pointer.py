@@ -1,0 +1,25 @@
+"""Pointer: the weights of one kind that a line and product have now.
+
+Stages plan by pointers and move them by conditional put; ``siad.runtime.store.registry`` reads and writes them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from siad.contracts.events import SegmenterStatus, WeightsKind
+from siad.contracts.ids import WeightsId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """Weights of one kind that a line and product have now."""
+
+    kind: WeightsKind
+    line: str
+    product: str
+    revision: int  # grows by one with every move
+    weights: WeightsId
+    released_at: datetime
+    status: SegmenterStatus  # a teacher is always SERVING
+    history: tuple[str, ...]  # weights of earlier revisions, newest first
+    etag: str  # of the stored object; the next conditional put must match it
