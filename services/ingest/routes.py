@@ -28,7 +28,7 @@ from services.ingest.handlers import AcceptedImage, Upload, on_line_delete, on_l
 from services.ingest.ports import CaptureStore, EventPublisher, ImageValidator
 from services.ingest.settings import IngestSettings
 from siad.contracts.documents import LineState
-from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.errors import CorruptError, DeniedError, MissingError, TransientError
 from siad.contracts.events import LineChanged
 from siad.contracts.ids import SLUG
 from siad.runtime import metrics as common
@@ -74,7 +74,7 @@ class IngestDependencies:
 def add_routes(app: FastAPI, desk: IngestDependencies) -> None:
     """Give the app of the stage its routes, and its way to say no."""
     app.add_exception_handler(RequestRefusedError, _on_refused)
-    app.add_exception_handler(PermissionError, _on_store_refusal)
+    app.add_exception_handler(DeniedError, _on_store_refusal)
     app.add_exception_handler(MissingError, _on_store_refusal)
     app.add_exception_handler(CorruptError, _on_corrupt)
     app.include_router(_line_reads(desk))
@@ -261,7 +261,7 @@ def _counting(line: str) -> Iterator[None]:
         common.FAILED.labels(STAGE, VIA, "refused").inc()
         log.warning("image_refused", line=line, reason=error.why.value, detail=str(error))
         raise
-    except (TransientError, PermissionError) as error:
+    except TransientError as error:
         common.FAILED.labels(STAGE, VIA, "transient").inc()
         log.warning("image_put_off", line=line, reason=str(error))
         raise

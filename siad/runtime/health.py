@@ -73,7 +73,7 @@ class Health:
         for name, check in list(self.checks.items()):
             try:
                 await check()
-            except (TransientError, PermissionError) as error:
+            except TransientError as error:
                 found[name] = str(error)
         return found
 

@@ -1,4 +1,4 @@
-"""Every store that there is, for the suites that need one."""
+"""Every blob store adapter, for the suites that need one."""
 
 from collections.abc import Iterator
 
@@ -32,3 +32,13 @@ def blobs(request: pytest.FixtureRequest) -> Iterator[Blobs]:
     for begin in range(0, len(keys), 1000):  # S3 takes no more at once
         objects = [{"Key": key} for key in keys[begin : begin + 1000]]
         shared._s3.delete_objects(Bucket="contract", Delete={"Objects": objects, "Quiet": True})
+
+
+@pytest.fixture(params=["memory", "s3"])
+def denied_blobs(request: pytest.FixtureRequest) -> Blobs:
+    """A bucket whose store denies access."""
+    if request.param == "memory":
+        return MemoryBlobs(denied=True)
+    node: WeedNode = request.getfixturevalue("weed_node")
+    request.getfixturevalue("shared_bucket")
+    return S3Blobs(settings_of({**node.environment("contract"), "SIAD_STORE_SECRET_KEY": "wrong"}))

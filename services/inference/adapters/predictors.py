@@ -30,7 +30,6 @@ log = structlog.get_logger()
 
 # What a bundle raises that can never serve: digests, golden outputs, versions, shapes that torch does not take.
 REFUSALS = (CorruptError, MissingError, ValueError, KeyError, RuntimeError)
-TRANSIENT = (TransientError, PermissionError)  # a refused key is mended without new weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +198,7 @@ class HotSwapPredictors:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._loader, self._slots.examiner, *release.place, release.weights)
-        except TRANSIENT as error:
+        except TransientError as error:
             self._tell_failure(release, error, fate="transient")
             msg = f"weights {release.weights} of {release.place} can't be read now: {error}"
             raise TransientError(msg) from error

@@ -83,7 +83,7 @@ class PointerPoller:
         while not stop.is_set():
             try:
                 await self.look()
-            except (TransientError, PermissionError) as error:
+            except TransientError as error:
                 log.warning("pointers_not_read", reason=str(error), retry_s=every_s)
             try:
                 async with asyncio.timeout(every_s):

@@ -44,7 +44,6 @@ WAITED_FOR = (
     MissingError,
     CorruptError,
     TransientError,
-    PermissionError,
     GoldenError,
     UnusableWeightsError,
     MemoryError,
@@ -193,7 +192,7 @@ class Scorer:
         except (MissingError, CorruptError, ImageError) as error:
             detail = f"image {request.image_uri} of capture {request.capture_id} can't be labelled: {error}"
             return JSONResponse({"type": IMAGE_REFUSED, "detail": detail}, status_code=422)
-        except (TransientError, PermissionError) as error:
+        except TransientError as error:
             return _away(str(error))
         try:
             examiner = await self._run(

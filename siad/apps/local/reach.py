@@ -43,9 +43,9 @@ def reach(data: Path, *, env: Mapping[str, str] = os.environ) -> PlantConnection
     Raises:
         FileNotFoundError: nothing runs on ``data``, and the environment does not name both.
         ValueError: a setting is wrong, or the environment names another place than ``data`` runs with.
-        TransientError: the store is away.
+        TransientError: the store is unavailable, or denies access (DeniedError).
         MissingError: there is no such bucket.
-        PermissionError: the store refuses the keys, or another user started what runs on ``data``.
+        PermissionError: another user started what runs on ``data``.
     """
     settings = reach_settings(data, env=env)
     bus = {name.removeprefix("SIAD_BUS_").lower(): value for name, value in settings.items() if "SIAD_BUS_" in name}

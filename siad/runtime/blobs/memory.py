@@ -1,4 +1,4 @@
-"""The store in memory: for tests, and for whoever wants the loop in one process. Thread-safe."""
+"""Blob store in memory, for tests and for single-process runs. Thread-safe."""
 
 import hashlib
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from siad.contracts.errors import ConflictError, MissingError, TransientError
+from siad.contracts.errors import ConflictError, DeniedError, MissingError, TransientError
 from siad.runtime.blobs.port import Blob, BlobInfo, key_in
 
 
@@ -20,34 +20,38 @@ class _Object:
 
 @dataclass(slots=True)
 class MemoryBlobs:
-    """One bucket. ``down`` plays an outage: every call raises TransientError while it is set."""
+    """One bucket.
+
+    While ``down`` is set every call raises TransientError, as in an outage; while ``denied`` is set, DeniedError.
+    """
 
     bucket: str = "siad"
     down: bool = False
+    denied: bool = False
     _objects: dict[str, _Object] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def uri(self, key: str) -> str:
-        """The address of ``key``."""
+        """Return the address of ``key``."""
         return f"s3://{self.bucket}/{key}"
 
     def key_of(self, uri: str) -> str:
-        """The key behind an address of this bucket."""
+        """Return the key of an address in this bucket."""
         return key_in(self.bucket, uri)
 
     def get(self, key: str) -> Blob:
         """Read one object whole."""
         with self._lock:
-            self._answer()
+            self._require_access("read", key)
             if (found := self._objects.get(key)) is None:
-                msg = f"nothing lies at {self.uri(key)}"
+                msg = f"there is no object at {self.uri(key)}"
                 raise MissingError(msg)
             return Blob(found.data, found.info.etag)
 
     def head(self, key: str) -> BlobInfo | None:
         """Describe one object; None where there is none."""
         with self._lock:
-            self._answer()
+            self._require_access("describe", key)
             found = self._objects.get(key)
             return found.info if found else None
 
@@ -63,10 +67,10 @@ class MemoryBlobs:
     ) -> str:
         """Write one object whole and return its etag."""
         with self._lock:
-            self._answer()
+            self._require_access("write", key)
             found = self._objects.get(key)
             if if_absent and found is not None:
-                msg = f"{self.uri(key)} is there already; nothing was written"
+                msg = f"{self.uri(key)} exists already; nothing was written"
                 raise ConflictError(msg)
             if if_match is not None and (found is None or found.info.etag != if_match):
                 has = found.info.etag if found else "none"
@@ -78,23 +82,27 @@ class MemoryBlobs:
             return etag
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[BlobInfo]:
-        """Every object whose key begins with ``prefix``, by key, after ``start_after``."""
+        """Yield every object whose key begins with ``prefix``, by key, after ``start_after``."""
         with self._lock:
-            self._answer()
+            self._require_access("list", prefix)
             keys = sorted(key for key in self._objects if key.startswith(prefix) and key > start_after)
             return iter([self._objects[key].info for key in keys])
 
     def delete(self, key: str) -> None:
-        """Remove one object; a missing one is no error."""
+        """Delete one object; a missing one is no error."""
         with self._lock:
-            self._answer()
+            self._require_access("delete", key)
             self._objects.pop(key, None)
 
     def probe(self) -> None:
-        """Return unless ``down``."""
-        self._answer()
+        """Return unless ``down`` or ``denied``."""
+        self._require_access("reach")
 
-    def _answer(self) -> None:
+    def _require_access(self, operation: str, key: str = "") -> None:
+        failure = f"could not {operation} {self.uri(key)}"
         if self.down:
-            msg = f"store {self.bucket} is down"
+            msg = f"store in memory is unavailable, {failure}"
             raise TransientError(msg)
+        if self.denied:
+            msg = f"{failure}: access denied; set denied to False"
+            raise DeniedError(msg)

@@ -15,7 +15,7 @@ def open_blobs(settings: StoreSettings) -> Blobs:
     Raises:
         MissingError: there is no such bucket.
         TransientError: the store is away.
-        PermissionError: the keys are refused.
+        DeniedError: the store denies access.
         RuntimeError: the store does not hold to the conditions of a put.
     """
     blobs = S3Blobs(settings)

@@ -1,10 +1,20 @@
-"""THE store, as far as anybody here cares: S3's objects with conditional puts. Synchronous; see ``aio`` for services.
+"""Blob port: S3 objects with conditional puts. Synchronous; ``aio`` has the form for asyncio.
 
-Every call may raise ``TransientError`` while the store is away (no connection, time-out, 5xx, slow-down). A refusal
-(403) is ``PermissionError`` with what was asked: waiting does not mend it.
+Every call raises these errors of ``siad.contracts.errors`` and no others, whatever the client library, the network or
+the operating system raises below it:
 
-Where equal bytes have equal etags (most stores), an object that goes back to bytes it once had passes for unmoved. So
-what is moved by conditional puts holds something that never comes twice: a revision, a holder with an expiry.
+- ``TransientError``: the store is unavailable (no connection, time-out, 5xx, slow-down); the same call may be repeated.
+- ``DeniedError``, a kind of it: the store denies access or rejects the request (403, wrong keys, region or endpoint).
+  The text names operation, bucket, key and what to change; the same call succeeds once that is corrected.
+- ``MissingError``: there is no such object or bucket.
+- ``ConflictError``: the condition of a put did not hold.
+- ``CorruptError``: the bytes differ from their digest or checksum.
+
+``tests/contract/blobs`` proves it for every adapter.
+
+On most stores equal bytes have equal etags, so an object that returns to earlier bytes also passes an earlier
+``if_match``. Objects that are moved by conditional puts therefore hold a value that never repeats: a revision, or a
+lease holder with an expiry.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +28,7 @@ from siad.contracts.ids import sha256_hex
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One object's bytes, and the tag that a conditional put must match."""
+    """Bytes of one object, and the etag that a conditional put must match."""
 
     data: bytes
     etag: str
@@ -26,7 +36,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """One object without its bytes."""
+    """Description of one object, without its bytes."""
 
     key: str
     size_bytes: int
@@ -38,14 +48,14 @@ class Blobs(Protocol):
     """One bucket."""
 
     def uri(self, key: str) -> str:
-        """The address of ``key``: ``s3://bucket/key``."""
+        """Return the address of ``key``: ``s3://bucket/key``."""
         ...
 
     def key_of(self, uri: str) -> str:
-        """The key behind an address of this bucket.
+        """Return the key of an address in this bucket.
 
         Raises:
-            ValueError: another bucket's address, or none at all.
+            ValueError: the address is in another bucket, or is none.
         """
         ...
 
@@ -53,7 +63,7 @@ class Blobs(Protocol):
         """Read one object whole.
 
         Raises:
-            MissingError: nothing lies under ``key``.
+            MissingError: there is no object at ``key``.
         """
         ...
 
@@ -71,41 +81,44 @@ class Blobs(Protocol):
         if_absent: bool = False,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Write one object whole and return its etag; nobody ever sees a part of it.
+        """Write one object whole and return its etag; readers find all of it or none.
 
         Args:
-            key: where.
-            data: the bytes.
+            key: name of the object.
+            data: its bytes.
             content_type: media type.
-            if_match: write only over the object with this etag.
-            if_absent: write only where there is none.
+            if_match: write only if the object has this etag.
+            if_absent: write only if there is no object.
             tags: object tags, for the store's lifecycle rules.
 
         Raises:
-            ConflictError: the condition failed; nothing was written.
-            TransientError: the store is away; perhaps it was written, perhaps not.
+            ConflictError: the condition did not hold; nothing was written.
+            TransientError: the store is unavailable; the object may have been written.
         """
         ...
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[BlobInfo]:
-        """Every object whose key begins with ``prefix``, by key, after ``start_after``."""
+        """Yield every object whose key begins with ``prefix``, by key, after ``start_after``.
+
+        Errors may be raised by the call or by the iteration.
+        """
         ...
 
     def delete(self, key: str) -> None:
-        """Remove one object; a missing one is no error."""
+        """Delete one object; a missing one is no error."""
         ...
 
     def probe(self) -> None:
-        """Return if the bucket answers; else raise TransientError or PermissionError."""
+        """Return if the bucket responds."""
         ...
 
 
 def get_verified(blobs: Blobs, key: str, *, sha256: str) -> bytes:
-    """Read one object and hold it against its digest.
+    """Read one object and compare it with its digest.
 
     Raises:
-        MissingError: nothing lies under ``key``.
-        CorruptError: the bytes are not those of ``sha256``.
+        MissingError: there is no object at ``key``.
+        CorruptError: the bytes have another digest than ``sha256``.
     """
     data = blobs.get(key).data
     if (found := sha256_hex(data)) != sha256:
@@ -115,10 +128,10 @@ def get_verified(blobs: Blobs, key: str, *, sha256: str) -> bytes:
 
 
 def key_in(bucket: str, uri: str) -> str:
-    """The key of an ``s3://`` address that must be in ``bucket``.
+    """Return the key of an ``s3://`` address that must be in ``bucket``.
 
     Raises:
-        ValueError: another bucket's address, or none at all.
+        ValueError: the address is in another bucket, or is none.
     """
     head = f"s3://{bucket}/"
     if not uri.startswith(head) or len(uri) == len(head):

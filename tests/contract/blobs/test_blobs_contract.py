@@ -1,11 +1,11 @@
-"""What every store promises."""
+"""What every blob store adapter promises."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from siad.contracts.errors import ConflictError, CorruptError, MissingError
+from siad.contracts.errors import ConflictError, CorruptError, DeniedError, MissingError
 from siad.contracts.ids import sha256_hex
 from siad.runtime.blobs.port import Blobs, get_verified
 
@@ -192,3 +192,23 @@ def test_tags_are_accepted(blobs: Blobs) -> None:
 
 def test_a_store_that_answers_passes_its_probe(blobs: Blobs) -> None:
     blobs.probe()
+
+
+def test_denied_access_is_named_with_operation_and_key(denied_blobs: Blobs) -> None:
+    uri = denied_blobs.uri("k")
+    for operation, call in {
+        f"read {uri}": lambda: denied_blobs.get("k"),
+        f"describe {uri}": lambda: denied_blobs.head("k"),
+        f"write {uri}": lambda: denied_blobs.put("k", b"y"),
+        f"list {uri}": lambda: list(denied_blobs.list("k")),
+        f"delete {uri}": lambda: denied_blobs.delete("k"),
+        f"reach {uri[:-1]}": denied_blobs.probe,
+    }.items():
+        with pytest.raises(DeniedError, match=f"^could not {operation}: "):
+            call()
+
+
+def test_a_conditional_put_without_access_is_denied_and_no_lost_race(denied_blobs: Blobs) -> None:
+    for condition in ({"if_match": "e"}, {"if_absent": True}):
+        with pytest.raises(DeniedError):
+            denied_blobs.put("k", b"y", **condition)

@@ -59,7 +59,7 @@ def test_a_store_that_is_down_says_so_whatever_it_is_asked(store: Falling) -> No
         lambda: blobs.delete("k"),
         blobs.probe,
     ):
-        with pytest.raises(TransientError, match=r"is away, could not .*s3://plant/|store siad is down"):
+        with pytest.raises(TransientError, match=r"is unavailable, could not .*s3://(plant|siad)/"):
             call()
     store.rise()
     patiently(blobs.probe)

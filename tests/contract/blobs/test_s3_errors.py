@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from botocore.exceptions import ClientError
 
-from siad.contracts.errors import ConflictError, MissingError, TransientError
+from siad.contracts.errors import ConflictError, DeniedError, MissingError, TransientError
 from siad.runtime.blobs.open import require_conditional_puts
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings
@@ -117,24 +116,26 @@ def probe(blobs: S3Blobs) -> object:
     ("call", "answer", "error", "words"),
     [
         (get, problem(404, "NoSuchKey"), MissingError, r"could not read s3://plant/k: NoSuchKey, so it is"),
-        (get, problem(403, "InvalidAccessKeyId"), PermissionError, r"read s3://plant/k.*check SIAD_STORE_ACCESS_KEY"),
-        (get, problem(401, "Unauthorized"), PermissionError, r"check SIAD_STORE_ACCESS_KEY"),
-        (get, problem(403, "RequestTimeTooSkewed"), PermissionError, r"set this machine's clock"),
-        (list_all, problem(403, "AccessDenied"), PermissionError, r"could not list s3://plant/images/: AccessDenied"),
-        (probe, Answer(403), PermissionError, r"could not look at s3://plant/"),
-        (put_if_match, problem(412, "PreconditionFailed"), ConflictError, r"somebody else wrote first"),
-        (put_if_match, problem(409, "ConditionalRequestConflict"), ConflictError, r"somebody else wrote first"),
-        (put_if_match, problem(404, "NoSuchKey"), ConflictError, r"s3://plant/k is gone, so it has no etag seen"),
+        (get, problem(403, "InvalidAccessKeyId"), DeniedError, r"read s3://plant/k.*check SIAD_STORE_ACCESS_KEY"),
+        (get, problem(401, "Unauthorized"), DeniedError, r"check SIAD_STORE_ACCESS_KEY"),
+        (get, problem(403, "RequestTimeTooSkewed"), DeniedError, r"set the clock of this machine"),
+        (list_all, problem(403, "AccessDenied"), DeniedError, r"could not list s3://plant/images/: AccessDenied"),
+        (probe, Answer(403), DeniedError, r"could not reach s3://plant/"),
+        (put_if_match, problem(412, "PreconditionFailed"), ConflictError, r"another writer was first"),
+        (put_if_match, problem(409, "ConditionalRequestConflict"), ConflictError, r"another writer was first"),
+        (put_if_match, problem(404, "NoSuchKey"), ConflictError, r"s3://plant/k was deleted, so no etag matches seen"),
         (put_if_match, problem(404, "NoSuchBucket"), MissingError, r"could not write s3://plant/k: NoSuchBucket"),
-        (get, Answer(200, b"half of it", cut_bytes=10), TransientError, r"is away, could not read s3://plant/k"),
+        (get, Answer(200, b"half of it", cut_bytes=10), TransientError, r"is unavailable, could not read s3://plant/k"),
         (list_all, Answer(200, b"<html>be right back"), TransientError, r"could not list s3://plant/images/"),
-        (get, Answer(200, b"late", delay_s=5), TransientError, r"is away, could not read s3://plant/k"),
+        (get, Answer(200, b"late", delay_s=5), TransientError, r"is unavailable, could not read s3://plant/k"),
         (get, problem(503, "SlowDown"), TransientError, r"could not read s3://plant/k: SlowDown"),
         (put_if_match, problem(500, "InternalError"), TransientError, r"could not write s3://plant/k: InternalError"),
         (get, problem(429, "TooManyRequests"), TransientError, r"TooManyRequests"),
         (put_if_match, problem(400, "RequestTimeout"), TransientError, r"RequestTimeout"),
-        (put_if_match, problem(501, "NotImplemented"), ClientError, r"NotImplemented"),  # a bug: waiting won't mend it
-        (get, problem(400, "InvalidArgument"), ClientError, r"InvalidArgument"),
+        (put_if_match, problem(501, "NotImplemented"), DeniedError, r"NotImplemented.*supports conditional puts"),
+        (get, problem(400, "InvalidArgument"), DeniedError, r"InvalidArgument.*check SIAD_STORE_ENDPOINT_URL"),
+        (get, problem(400, "AuthorizationHeaderMalformed"), DeniedError, r"SIAD_STORE_REGION"),
+        (get, problem(400, "KeyTooLongError"), MissingError, r"KeyTooLongError"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or (str(value.status) if isinstance(value, Answer) else ""),
 )
@@ -162,7 +163,7 @@ def test_without_keys_it_says_which_to_set(parrot: Parrot, monkeypatch: pytest.M
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     blobs = S3Blobs(StoreSettings(endpoint_url=f"http://127.0.0.1:{parrot.port}", bucket="plant"))
     blobs._s3._request_signer._credentials = None  # what boto3 has where it found nothing
-    with pytest.raises(PermissionError, match="set SIAD_STORE_ACCESS_KEY"):
+    with pytest.raises(DeniedError, match="set SIAD_STORE_ACCESS_KEY"):
         blobs.get("k")
     assert parrot.asked == []
 

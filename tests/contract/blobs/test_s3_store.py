@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from siad.contracts.errors import ConflictError, MissingError, TransientError
+from siad.contracts.errors import ConflictError, DeniedError, MissingError, TransientError
 from siad.contracts.keys import CONDITIONAL_PUT_KEY
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
@@ -38,7 +38,7 @@ def refused_everything(stranger: S3Blobs) -> None:
         lambda: stranger.delete("k"),
         stranger.probe,
     ):
-        with pytest.raises(PermissionError, match=r"could not .* s3://test-.*check SIAD_STORE_ACCESS_KEY"):
+        with pytest.raises(DeniedError, match=r"could not .* s3://test-.*check SIAD_STORE_ACCESS_KEY"):
             call()
 
 
@@ -79,7 +79,7 @@ def test_an_upload_that_failed_leaves_no_parts_behind(s3_blobs: S3Blobs, store_e
         raise ReadTimeoutError(endpoint_url="s3")
 
     s3_blobs._s3.complete_multipart_upload = fail
-    with pytest.raises(TransientError, match="is away"):
+    with pytest.raises(TransientError, match="is unavailable"):
         s3_blobs.put("k", LARGE)
     assert "Uploads" not in uploads()
     assert s3_blobs.head("k") is None

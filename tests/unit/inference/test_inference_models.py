@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from services.inference.adapters.predictors import HotSwapPredictors
 from services.inference.domain.releases import ReleasePointer
-from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.errors import CorruptError, DeniedError, MissingError, TransientError
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.place import Place
@@ -218,7 +218,7 @@ async def test_refused_weights_leave_the_old_ones_serving_and_are_never_tried_ag
 
 async def test_a_store_that_is_away_leaves_the_old_ones_serving_until_it_is_back() -> None:
     store = Store()
-    store.fails["s2"] = [TransientError("away"), PermissionError("403"), TransientError("away")]
+    store.fails["s2"] = [TransientError("away"), DeniedError("403"), TransientError("away")]
     async with models(store) as one:
         one.learn(release("segmenter", "s1"))
         await until(one, "s1")

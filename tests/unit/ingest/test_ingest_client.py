@@ -86,7 +86,7 @@ async def test_what_is_away_is_asked_again_and_stays_one_capture(
 
 async def test_patience_ends(ingest: IngestClient, blobs: MemoryBlobs, clock: FakeClock, png: bytes) -> None:
     blobs.down = True
-    with pytest.raises(TransientError, match="not done within 30 s: store siad is down"):
+    with pytest.raises(TransientError, match="not done within 30 s: store in memory is unavailable"):
         await ingest.send_image(png, line="press-1")
     assert sum(clock.slept) <= 30
     assert min(clock.slept) == 5  # ingest asked for that much

@@ -342,6 +342,20 @@ async def test_while_broker_or_store_is_away_the_sender_is_asked_to_wait(
 
 
 @pytest.mark.usefixtures("line")
+async def test_while_the_store_denies_access_the_sender_learns_what_to_check(
+    client: httpx.AsyncClient, bus: MemoryBus, blobs: MemoryBlobs, png: bytes
+) -> None:
+    blobs.denied = True
+    refused = await client.post(IMAGES, content=png, headers=PNG)
+    assert problem_of(refused) == (503, "store-refuses")
+    assert "access denied" in refused.json()["detail"]
+    assert refused.headers["retry-after"] == "30"
+    blobs.denied = False
+    assert (await client.post(IMAGES, content=png, headers=PNG)).status_code == 202
+    assert len(images_told(bus)) == 1
+
+
+@pytest.mark.usefixtures("line")
 async def test_too_many_uploads_are_sent_away_and_the_rest_come_through(client: httpx.AsyncClient, png: bytes) -> None:
     go_on = asyncio.Event()
 
