@@ -8,7 +8,7 @@ from services.inference import metrics
 from siad.contracts.codec import decode
 from siad.contracts.events import Decision, VerdictGiven
 from siad.contracts.topics import VERDICT, Topic
-from siad.runtime.bus.port import Bus, Consumer, Message, OnAssign, OnRevoke, Producer, StateReader
+from siad.runtime.bus.port import Bus, Consumer, LogReader, Message, OnAssign, OnRevoke, Producer, StateReader
 from siad.runtime.clock import Clock
 
 
@@ -72,3 +72,7 @@ class CountingBus:
     def state(self, topic: str) -> AbstractAsyncContextManager[StateReader]:
         """As the bus does."""
         return self._bus.state(topic)
+
+    def tail(self, topic: str, *, last: int) -> AbstractAsyncContextManager[LogReader]:
+        """As the bus does."""
+        return self._bus.tail(topic, last=last)

@@ -13,6 +13,7 @@ from siad.apps.cli.line import line_app
 from siad.apps.cli.send import send
 from siad.apps.cli.status import status
 from siad.apps.cli.up import up
+from siad.apps.cli.verdicts import verdicts
 from siad.apps.edge.command import watch
 from siad.apps.lab.demo.command import demo
 from siad.apps.lab.evaluate.command import evaluate
@@ -42,6 +43,7 @@ app.command()(demo)
 app.command()(status)
 app.command()(send)
 app.command()(watch)
+app.command()(verdicts)
 app.command()(evaluate)
 app.command()(routine)
 app.command()(kafka)

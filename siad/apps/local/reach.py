@@ -48,14 +48,38 @@ def reach(data: Path, *, env: Mapping[str, str] = os.environ) -> PlantConnection
         PermissionError: another user started what runs on ``data``.
     """
     settings = reach_settings(data, env=env)
-    bus = {name.removeprefix("SIAD_BUS_").lower(): value for name, value in settings.items() if "SIAD_BUS_" in name}
-    store = {name: value for name, value in settings.items() if "SIAD_STORE_" in name}
+    store = {name: value for name, value in settings.items() if name.startswith("SIAD_STORE_")}
+    with _refused_settings():
+        return PlantConnection(_open_bus(settings), open_blobs(StoreSettings.of(store)))
+
+
+def reach_bus(data: Path, *, env: Mapping[str, str] = os.environ) -> Bus:
+    """Open the broker that SIAD_BUS_BOOTSTRAP names, else the one of the `siad up` on ``data``; needs no store.
+
+    Raises:
+        FileNotFoundError: `siad up` does not run on ``data``, and SIAD_BUS_BOOTSTRAP is not set.
+        ValueError: a setting is invalid.
+        PermissionError: another user started `siad up` on ``data``.
+    """
+    settings = _of_reach(env) if "SIAD_BUS_BOOTSTRAP" in env else reach_settings(data, env={})
+    with _refused_settings():
+        return _open_bus(settings)
+
+
+def _open_bus(settings: Mapping[str, str]) -> Bus:
+    prefix = "SIAD_BUS_"
+    named = {name.removeprefix(prefix).lower(): value for name, value in settings.items() if name.startswith(prefix)}
+    return open_bus(BusSettings.model_validate(named))
+
+
+@contextmanager
+def _refused_settings() -> Iterator[None]:
     try:
-        return PlantConnection(open_bus(BusSettings.model_validate(bus)), open_blobs(StoreSettings.of(store)))
+        yield
     except ValidationError as error:
         words = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
         msg = f"settings of broker or store refused, nothing was opened. {'; '.join(words)}"
-        raise ValueError(msg) from None  # pydantic's own words show secrets
+        raise ValueError(msg) from None  # pydantic's own message shows secrets
 
 
 def reach_settings(data: Path, *, env: Mapping[str, str]) -> dict[str, str]:

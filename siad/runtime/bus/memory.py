@@ -83,6 +83,11 @@ class MemoryBus:
         """Open a reader of one state topic."""
         yield MemoryStateReader(self, TopicPartition(topic, 0))
 
+    @asynccontextmanager
+    async def tail(self, topic: str, *, last: int) -> AsyncIterator["MemoryLogReader"]:
+        """Open a reader of one work topic, ``last`` records before the end of each partition."""
+        yield MemoryLogReader(self, topic, last)
+
     async def abandon(self, consumer: "MemoryConsumer") -> None:
         """Play a member that died: it is told nothing, and its places move to the others."""
         consumer.is_gone = True
@@ -307,3 +312,32 @@ class MemoryStateReader:
         log = self._bus.log(self._place)
         news, self._position = log[self._position :], len(log)
         return news
+
+
+class MemoryLogReader:
+    """Reads the end of one work topic of a ``MemoryBus``."""
+
+    def __init__(self, bus: MemoryBus, topic: str, last: int) -> None:
+        self._bus, self._topic, self._last = bus, topic, last
+        self._positions: dict[TopicPartition, int] = {}
+        self.is_complete = False
+
+    async def backlog(self) -> AsyncIterator[list[Record]]:
+        """Read to the end as it is now; one batch."""
+        places = self._bus.topic_partitions([self._topic]) or [TopicPartition(self._topic, 0)]
+        lengths = {place: len(self._bus.log(place)) for place in places}
+        self._positions = {place: max(0, length - self._last) for place, length in lengths.items()}
+        self.is_complete = not any(self._positions.values())
+        yield self._next()
+
+    async def changes(self, *, timeout_s: float) -> list[Record]:
+        """Read what was published since; [] after ``timeout_s``."""
+        if records := self._next():
+            return records
+        await self._bus.wait_for_news(timeout_s)
+        return self._next()
+
+    def _next(self) -> list[Record]:
+        records = [record for place, position in self._positions.items() for record in self._bus.log(place)[position:]]
+        self._positions |= {record.topic_partition: record.offset + 1 for record in records}
+        return records

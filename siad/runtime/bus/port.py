@@ -3,7 +3,7 @@
 Every call may raise ``TransientError`` while the broker is away; whoever calls decides how long to wait.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -119,6 +119,23 @@ class StateReader(Protocol):
         ...
 
 
+class LogReader(Protocol):
+    """Reads the end of one work topic, without a consumer group and without stored offsets."""
+
+    def backlog(self) -> AsyncIterator[list[Record]]:
+        """Read in batches to the end as it is now, in order per partition. Call it once, first."""
+        ...
+
+    async def changes(self, *, timeout_s: float) -> list[Record]:
+        """Read what was published since, in order per partition; [] after ``timeout_s``."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the backlog begins at the oldest record of every partition; known with its last batch."""
+        ...
+
+
 class Bus(Protocol):
     """One broker."""
 
@@ -154,6 +171,14 @@ class Bus(Protocol):
 
     def state(self, topic: str) -> AbstractAsyncContextManager[StateReader]:
         """Open a reader of one state topic."""
+        ...
+
+    def tail(self, topic: str, *, last: int) -> AbstractAsyncContextManager[LogReader]:
+        """Open a reader of one work topic, ``last`` records before the end of each partition.
+
+        Raises:
+            TransientError: the topic does not exist yet, or the broker is away.
+        """
         ...
 
 

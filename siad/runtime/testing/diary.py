@@ -46,7 +46,7 @@ class DiaryBus:
 
     def __init__(self, bus: MemoryBus, diary: Diary, *, on_commit: Callable[[], None] | None = None) -> None:
         self._bus, self._diary, self._on_commit = bus, diary, on_commit
-        self.create_topics, self.probe, self.state = bus.create_topics, bus.probe, bus.state
+        self.create_topics, self.probe, self.state, self.tail = bus.create_topics, bus.probe, bus.state, bus.tail
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator["DiaryProducer"]:

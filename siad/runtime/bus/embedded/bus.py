@@ -22,6 +22,7 @@ from siad.contracts.topics import Topic
 from siad.runtime.bus.embedded.consumer import EmbeddedConsumer, EmbeddedStateReader
 from siad.runtime.bus.embedded.file import ConnectionOptions, identity
 from siad.runtime.bus.embedded.log import create
+from siad.runtime.bus.embedded.log_reader import EmbeddedLogReader
 from siad.runtime.bus.embedded.producer import EmbeddedProducer
 from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
 from siad.runtime.bus.port import OnAssign, OnRevoke
@@ -95,6 +96,13 @@ class EmbeddedBus:
         async with self._lane() as lane:
             with self._lookout.on_duty():
                 yield EmbeddedStateReader(lane, self._lookout, topic)
+
+    @asynccontextmanager
+    async def tail(self, topic: str, *, last: int) -> AsyncIterator[EmbeddedLogReader]:
+        """Open a reader of one work topic, ``last`` records before the end of each partition."""
+        async with self._lane() as lane:
+            with self._lookout.on_duty():
+                yield EmbeddedLogReader(lane, self._lookout, topic, last)
 
     @asynccontextmanager
     async def _lane(self, *, create_file: bool = False) -> AsyncIterator[SqliteThread]:

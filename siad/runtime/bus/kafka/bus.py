@@ -15,7 +15,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from siad.contracts.errors import TransientError
 from siad.contracts.topics import Topic
-from siad.runtime.bus.kafka.consumer import KafkaConsumer, KafkaStateReader, RebalanceListener
+from siad.runtime.bus.kafka.consumer import KafkaConsumer, KafkaLogReader, KafkaStateReader, RebalanceListener
 from siad.runtime.bus.kafka.errors import answered, explain
 from siad.runtime.bus.kafka.producer import KafkaProducer
 from siad.runtime.bus.port import OnAssign, OnRevoke
@@ -106,6 +106,24 @@ class KafkaBus:
         async with _started(client, settings):
             client.assign([TopicPartition(topic, 0)])
             yield KafkaStateReader(client, topic, settings)
+
+    @asynccontextmanager
+    async def tail(self, topic: str, *, last: int) -> AsyncIterator[KafkaLogReader]:
+        """Open a reader of one work topic, ``last`` records before the end of each partition."""
+        settings = self._settings
+        async with self._admin() as admin:
+            if topic not in await answered(admin.list_topics(), "list topics", settings):
+                msg = f"topic {topic} does not exist on {settings.bootstrap}; create it first"
+                raise TransientError(msg)
+        client = AIOKafkaConsumer(
+            topic,
+            **_reader_settings(settings),
+            group_id=None,
+            auto_offset_reset="earliest",
+            request_timeout_ms=_ms(settings.request_timeout_s),
+        )
+        async with _started(client, settings):
+            yield KafkaLogReader(client, last, settings)
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:

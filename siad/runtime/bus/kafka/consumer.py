@@ -7,7 +7,7 @@ and swallows what a listener raises, and its background tasks can end, or stay o
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
@@ -179,6 +179,35 @@ class KafkaStateReader:
     async def changes(self, *, timeout_s: float) -> list[Record]:
         """What came since, in order; [] after ``timeout_s``."""
         return await _fetch(self._client, 500, timeout_s, self._settings)
+
+
+class KafkaLogReader:
+    """Reads the end of one work topic, without a group."""
+
+    def __init__(self, client: AIOKafkaConsumer, last: int, settings: BusSettings) -> None:
+        self._client, self._last, self._settings = client, last, settings
+        self.is_complete = False
+
+    async def backlog(self) -> AsyncIterator[list[Record]]:
+        """Read in batches to the end as it is now."""
+        tps = sorted(self._client.assignment())
+        starts = await answered(self._client.beginning_offsets(tps), "read the beginnings", self._settings)
+        ends = await answered(self._client.end_offsets(tps), "read the ends", self._settings)
+        self.is_complete = all(ends[tp] - starts[tp] <= self._last for tp in tps)
+        for tp in tps:
+            self._client.seek(tp, max(starts[tp], ends[tp] - self._last))
+        while await self._is_behind(ends):
+            yield await _fetch(self._client, 500, 0.2, self._settings)
+
+    async def changes(self, *, timeout_s: float) -> list[Record]:
+        """Read what was published since; [] after ``timeout_s``."""
+        return await _fetch(self._client, 500, timeout_s, self._settings)
+
+    async def _is_behind(self, ends: Mapping[KafkaPartition, int]) -> bool:
+        for tp, end in ends.items():
+            if await answered(self._client.position(tp), f"read {tp.topic}", self._settings) < end:
+                return True
+        return False
 
 
 async def _fetch(client: AIOKafkaConsumer, max_records: int, timeout_s: float, settings: BusSettings) -> list[Record]:

@@ -1,0 +1,71 @@
+"""Reads the end of a work topic of the embedded bus, without a group."""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+
+from siad.contracts.errors import TransientError
+from siad.runtime.bus.embedded.log import read, spans
+from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
+from siad.runtime.bus.port import Record, TopicPartition
+
+BATCH_MAX = 500  # records of one partition in one batch
+
+
+class EmbeddedLogReader:
+    """Reads one work topic from ``last`` records before the end of each partition."""
+
+    def __init__(self, thread: SqliteThread, watcher: ChangeWatcher, topic: str, last: int) -> None:
+        self._thread, self._watcher, self._topic, self._last = thread, watcher, topic, last
+        self._positions: dict[TopicPartition, int] = {}
+        self.is_complete = False
+
+    async def backlog(self) -> AsyncIterator[list[Record]]:
+        """Read in batches to the end as it is now."""
+        self._positions, ends, self.is_complete = await self._thread.run(_start_positions, self._topic, self._last)
+        while any(self._positions[partition] < end for partition, end in ends.items()):
+            yield await self._next()
+
+    async def changes(self, *, timeout_s: float) -> list[Record]:
+        """Read what was published since; [] after ``timeout_s``."""
+        end_s = time.monotonic() + timeout_s
+        while True:
+            generation = self._watcher.generation
+            records = await self._next()
+            left_s = end_s - time.monotonic()
+            if records or left_s <= 0:
+                return records
+            await self._watcher.wait(generation, left_s)
+
+    async def _next(self) -> list[Record]:
+        records, oldest = await self._thread.run(_read_from, dict(self._positions))
+        self._positions = {partition: max(at, oldest[partition]) for partition, at in self._positions.items()}
+        self._positions |= {record.topic_partition: record.offset + 1 for record in records}
+        return records
+
+
+def _start_positions(
+    connection: sqlite3.Connection, topic: str, last: int
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int], bool]:
+    """Offsets to start at, offsets of the ends, and whether the start is the oldest record everywhere."""
+    ranges = spans(connection, [topic])
+    if not ranges:
+        msg = f"topic {topic} does not exist; create it first"
+        raise TransientError(msg)
+    starts = {partition: max(held.oldest, held.next - last) for partition, held in ranges.items()}
+    is_complete = all(starts[partition] == held.oldest for partition, held in ranges.items())
+    return starts, {partition: held.next for partition, held in ranges.items()}, is_complete
+
+
+def _read_from(
+    connection: sqlite3.Connection, positions: dict[TopicPartition, int]
+) -> tuple[list[Record], dict[TopicPartition, int]]:
+    """Records from some offsets on, and the oldest offset of each partition: older records have expired."""
+    ranges = spans(connection, {partition.topic for partition in positions})
+    records = [
+        record
+        for partition, offset in positions.items()
+        if ranges[partition].next > offset
+        for record in read(connection, partition, ranges[partition].id, offset=offset, count=BATCH_MAX)
+    ]
+    return records, {partition: held.oldest for partition, held in ranges.items()}
