@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
 
-.PHONY: help demo up test chaos soak check unit install protos bench clean
+.PHONY: help demo up test chaos soak check unit install docs protos bench clean
 
 help:
 	@echo "make demo    install, start everything on this machine, stream real solar cells, write var/demo/report.json"
@@ -15,6 +15,7 @@ help:
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
 	@echo "make bench   quality floors of the teachers on real images in ../shared/data, then speed; some ten minutes"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
+	@echo "make docs    write docs/reference.md from the code: settings, metrics, topics, events, commands, routes"
 	@echo "make protos  write siad/v1 anew from protos/"
 	@echo "make clean   remove .venv, var and caches"
 
@@ -62,6 +63,9 @@ bench: $(STAMP)
 	@$(BIN)/pytest tests/bench -m bench -s -rs --durations=0 $(ARGS)
 	@echo "==> [2/2] scoring beside the bare backbone, in one run"
 	@$(BIN)/python -m benchmarks.teacher --speed
+
+docs: $(STAMP)
+	@$(BIN)/python -m docs.generator
 
 protos: $(STAMP)
 	@$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
