@@ -1,1 +1,1 @@
-"""siad.image.v1 -> siad.pseudo-mask.v1, by the line's teacher; ten normals -> a teacher -> siad.teacher.v1."""
+"""Labeler: siad.image.v1 -> siad.pseudo-mask.v1, and normals -> a teacher -> siad.teacher.v1."""

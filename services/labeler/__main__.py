@@ -1,4 +1,4 @@
-"""python -m services.labeler."""
+"""Start the labeler: ``python -m services.labeler``."""
 
 from services.labeler.app import main
 

@@ -1,4 +1,4 @@
-"""The composition root of the labeler: settings, adapters, handlers, reconciler. Needs neither torch nor Ray."""
+"""Composition root of the labeler: settings, adapters, handlers, reconciler, routes."""
 
 import asyncio
 import os
@@ -12,8 +12,9 @@ import structlog
 
 from services.labeler import handlers, metrics
 from services.labeler.adapters.lines import StoredLines
-from services.labeler.adapters.releases import KnownTeachers, ServingTeachers, TeacherReleases
+from services.labeler.adapters.releases import RegistryTeachers
 from services.labeler.adapters.scorer_client import ScorerClient
+from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.routes import make_router
 from services.labeler.settings import LabelerSettings
@@ -41,7 +42,7 @@ NAME = "labeler"
 
 
 def main() -> None:
-    """Run the labeler as its environment says, until a signal."""
+    """Run the labeler with the settings of the environment, until a signal."""
     settings = LabelerSettings.load()
     bus, store = BusSettings.load(), StoreSettings.load()
 
@@ -57,20 +58,20 @@ def main() -> None:
 
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
-    """Fill in the stage; on leaving let connections and threads go."""
+    """Wire the stage; close its connections and threads on leaving."""
     store = AsyncBlobs(blobs)
     limits = httpx.Limits(max_connections=settings.max_in_flight + 8)
     async with httpx.AsyncClient(base_url=str(settings.scorer_url), limits=limits) as client:
         scorer = ScorerClient(client, timeout_s=settings.handler_timeout_s, fit_timeout_s=settings.fit_timeout_s)
-        works = _LabelerTasks(stage, settings, bus, store, scorer)
+        tasks = _LabelerTasks(stage, settings, bus, store, scorer)
         stage.health.checks |= {
             "bus": bus.probe,
             "store": store.probe,
             "scorer": scorer.probe,
-            "teachers": works.teachers.check,
+            "teachers": tasks.teachers.check,
         }
-        stage.app.include_router(make_router(ServingTeachers(works.teachers, store)))
-        stage.tasks |= {"images": works.label_stream, "teachers": works.follow_teachers, "reconcile": works.reconcile}
+        stage.app.include_router(make_router(ServingTeachers(tasks.teachers, store)))
+        stage.tasks |= {"images": tasks.label_stream, "teachers": tasks.follow_teachers, "reconcile": tasks.reconcile}
         try:
             yield
         finally:
@@ -78,7 +79,7 @@ async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, 
 
 
 class _LabelerTasks:
-    """The tasks of the stage, and what they share."""
+    """Tasks of the stage, and the state they share."""
 
     def __init__(
         self, stage: StageProcess, settings: LabelerSettings, bus: Bus, store: AsyncBlobs, scorer: ScorerClient
@@ -90,7 +91,7 @@ class _LabelerTasks:
         self.nudge = asyncio.Event()
 
     async def label_stream(self) -> None:
-        """Have every inspected capture labelled."""
+        """Label the inspected captures of the stream."""
         if not await self._make_topics():
             return
         await consume(
@@ -110,27 +111,28 @@ class _LabelerTasks:
         )
 
     async def follow_teachers(self) -> None:
-        """Know which teacher each line has."""
+        """Follow the state topic of the teachers in service."""
         if await self._make_topics():
             await self.teachers.follow(self.bus, self.stage.stop)
 
     async def reconcile(self) -> None:
-        """Fit when normals are enough, tell what serves, and label what came before."""
+        """Fit, release and announce teachers, and backfill their lines."""
         if not await self._make_topics():
             return
         async with self.bus.producer() as producer:
-            works = TeacherReconciler(
+            reconciler = TeacherReconciler(
                 lines=StoredLines(self.store),
-                releases=TeacherReleases(self.store, producer),
-                deletions=self.deletions,
+                releases=RegistryTeachers(self.store, producer),
                 scorer=self.scorer,
+                fitter=self.scorer,
+                deletions=self.deletions,
                 producer=producer,
                 nudge=self.nudge,
                 backfill_max=self.settings.backfill_max,
                 clock=self.stage.clock,
             )
             await reconcile(
-                works,
+                reconciler,
                 stage=NAME,
                 leases=Leases(self.store.blobs, holder=f"{socket.gethostname()}-{os.getpid()}", clock=self.stage.clock),
                 stop=self.stage.stop,
@@ -146,12 +148,12 @@ class _LabelerTasks:
         events = await self.deletions.unless_forgotten(event, handle)
         if not events and event.intent is Intent.INSPECT:
             metrics.SKIPPED.labels(event.line).inc()
-        for one in events:
-            log.info("mask_drawn", score=round(one.score, 4), regions=len(one.regions), weights=one.weights[:12])
+        for mask in events:
+            log.info("mask_drawn", score=round(mask.score, 4), regions=len(mask.regions), weights=mask.weights[:12])
         return events
 
     async def _make_topics(self) -> bool:
-        """Make the topics that are missing; False where the stage is told to stop first."""
+        """Create missing topics; return False if the stage stops first."""
         make = partial(self.bus.create_topics, [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME), retry(NAME)])
         try:
             await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)

@@ -1,15 +1,17 @@
-"""What the labeler does with each event it reads."""
+"""Handler of the labeler: one pseudo-mask for each inspected capture."""
 
-from services.labeler.ports import Scorer, Teachers
+from services.labeler.ports import MaskScorer, TeacherLookup
 from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated
 from siad.contracts.ids import WeightsId
 
 
-async def on_image_stored(event: ImageStored, *, teachers: Teachers, scorer: Scorer) -> list[PseudoMaskCreated]:
-    """Have the line's teacher draw the pseudo-mask of one capture.
+async def on_image_stored(
+    event: ImageStored, *, teachers: TeacherLookup, scorer: MaskScorer
+) -> list[PseudoMaskCreated]:
+    """Draw the pseudo-mask of one capture with its line's teacher.
 
     Safe to repeat: the mask's key holds the capture and the teacher's digest, so a redelivered event overwrites the
-    same bytes. Before the line has a teacher there is nothing to say; the backfill comes back for this capture.
+    same bytes. Before the line's first teacher the result is empty, and the backfill labels the capture later.
     """
     if event.intent is not Intent.INSPECT:
         return []
@@ -17,8 +19,8 @@ async def on_image_stored(event: ImageStored, *, teachers: Teachers, scorer: Sco
     return [] if weights is None else [await label(event, weights=weights, scorer=scorer)]
 
 
-async def label(event: ImageStored, *, weights: WeightsId, scorer: Scorer) -> PseudoMaskCreated:
-    """Have one teacher draw the pseudo-mask of one capture."""
+async def label(event: ImageStored, *, weights: WeightsId, scorer: MaskScorer) -> PseudoMaskCreated:
+    """Draw the pseudo-mask of one capture with the given weights."""
     drawn = await scorer.draw(event, weights=weights)
     return PseudoMaskCreated(
         capture_id=event.capture_id,

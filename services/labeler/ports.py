@@ -1,15 +1,30 @@
-"""What the labeler's handlers need of the world."""
+"""Ports of the labeler's handlers, reconciler and routes."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from siad.contracts.events import ImageStored, Region
+from siad.contracts.deletion import DeletionIndex
+from siad.contracts.events import ImageStored, PseudoMaskCreated, Region
+from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
+from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
+from siad.contracts.pointer import Pointer
+
+
+class FitRefusedError(Exception):
+    """A fit that its normals or settings rule out, however often repeated."""
+
+
+class ScorerBugError(Exception):
+    """A capture on which the scorer failed for an unknown reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnMask:
-    """What a teacher said of one capture; its mask lies in the store."""
+    """A teacher's result for one capture; the store has the mask."""
 
     mask_uri: str
     mask_sha256: str
@@ -20,22 +35,164 @@ class DrawnMask:
     confidence: float
 
 
-class Scorer(Protocol):
-    """Draws pseudo-masks, elsewhere."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherFacts:
+    """Facts for operators about a teacher in service, from its manifest."""
+
+    line: str
+    product: str
+    weights: str
+    method: str
+    normals: int  # that it was fitted on
+    promise: str  # false rejects to expect; empty where the requested budget was not recorded
+    left_out: tuple[str, ...]  # captures among the normals that looked like defects and were not learned from
+    doubted: tuple[str, ...]  # captures that may be defects; what only they show was not learned
+    serials: Mapping[str, str]  # of both, by capture id: serial of the part; without captures that were deleted
+
+
+class MaskScorer(Protocol):
+    """Draws pseudo-masks."""
 
     async def draw(self, event: ImageStored, *, weights: WeightsId) -> DrawnMask:
-        """Have some weights draw the mask of one capture.
+        """Draw the pseudo-mask of one capture and store it.
 
         Raises:
-            PoisonError: its image is missing, not what its digest says, or no image.
-            TransientError: the scorer or the store is away.
+            PoisonError: the image is missing, differs from its digest, or is not an image.
+            ScorerBugError: the weights fail on this image.
+            DeniedError: the store denies access to the scorer.
+            TransientError: the scorer, its memory, the store or the weights are unavailable.
         """
         ...
 
 
-class Teachers(Protocol):
-    """Which teacher a line and product have."""
+class TeacherFitter(Protocol):
+    """Fits teachers."""
+
+    async def fit(self, place: Place, *, normals: Sequence[ImageStored], settings: FitSettings) -> WeightsId:
+        """Fit a teacher and store its weights; no pointer moves.
+
+        Raises:
+            FitRefusedError: these normals and settings give no teacher.
+            DeniedError: the store denies access to the scorer.
+            TransientError: the scorer, its memory or the store are unavailable.
+        """
+        ...
+
+
+class TeacherLookup(Protocol):
+    """Finds the teacher of a line and product."""
 
     async def current(self, line: str, product: str) -> WeightsId | None:
-        """The teacher now; None before the first."""
+        """Return the weights in service; None before the first.
+
+        Raises:
+            TransientError: the store is unavailable, or the pointer in it is damaged.
+        """
+        ...
+
+
+class TeacherReports(Protocol):
+    """Describes the teachers in service."""
+
+    async def facts(self) -> list[TeacherFacts]:
+        """Describe every teacher in service, by line and product.
+
+        Raises:
+            TransientError: the store is unavailable.
+        """
+        ...
+
+
+class TeacherReleases(Protocol):
+    """Reads, moves and announces the pointers of teachers."""
+
+    async def pointer(self, place: Place) -> Pointer | None:
+        """Return the pointer to the teacher; None before the first release.
+
+        Raises:
+            CorruptError: the object at its key is not this pointer.
+        """
+        ...
+
+    async def manifest(self, pointer: Pointer) -> Manifest:
+        """Read the manifest of the weights that a pointer names.
+
+        Raises:
+            MissingError, CorruptError: it cannot be read.
+        """
+        ...
+
+    async def point(self, place: Place, weights: WeightsId, *, expected: Pointer | None, at: datetime) -> Pointer:
+        """Put stored weights in service.
+
+        Raises:
+            ConflictError: another process moved the pointer since ``expected`` was read.
+            MissingError, CorruptError: the manifest of the weights cannot be read.
+        """
+        ...
+
+    async def announce(self, pointer: Pointer) -> None:
+        """Publish the pointer's position; return once the broker has acknowledged it."""
+        ...
+
+
+class LineRecords(Protocol):
+    """Reads lines, normals and captures; keeps the marks of finished backfills."""
+
+    async def places_with_normals(self) -> list[Place]:
+        """List every line and product that has a normal."""
+        ...
+
+    async def count_normals(self, place: Place) -> int:
+        """Count the captures known to be good."""
+        ...
+
+    async def normals(self, place: Place) -> list[ImageStored]:
+        """Read the captures known to be good."""
+        ...
+
+    async def captures(self, line: str, *, wanted: Callable[[ImageStored], bool], newest: int) -> Sequence[ImageStored]:
+        """Read the ``newest`` captures of a line that are ``wanted``, oldest first."""
+        ...
+
+    async def fit_settings(self, line: str) -> FitSettings | None:
+        """Read a line's request for its teacher; None for a removed line.
+
+        Raises:
+            CorruptError: the line's record cannot be read.
+        """
+        ...
+
+    async def shards(self, line: str) -> int:
+        """Return into how many record keys the line's captures are spread.
+
+        Raises:
+            CorruptError: the line's record cannot be read.
+        """
+        ...
+
+    async def is_backfilled(self, place: Place) -> bool:
+        """Whether the captures from before the first teacher were labelled."""
+        ...
+
+    async def set_backfilled(self, place: Place, *, weights: WeightsId, captures: int) -> None:
+        """Record that they were."""
+        ...
+
+
+class DeletionGuard(Protocol):
+    """Keeps captures that are deleted on request out of the work."""
+
+    async def known(self, line: str) -> DeletionIndex:
+        """Return the deletions of a line, at most a few seconds old."""
+        ...
+
+    async def look(self, line: str) -> DeletionIndex:
+        """Read the deletions of a line."""
+        ...
+
+    async def unless_forgotten(
+        self, event: ImageStored, handle: Callable[[], Awaitable[list[PseudoMaskCreated]]]
+    ) -> list[PseudoMaskCreated]:
+        """Handle a capture; return [] without effect where it is deleted."""
         ...

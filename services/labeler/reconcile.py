@@ -1,7 +1,7 @@
-"""From what the store says of a line and product to what is to be done about its teacher.
+"""Reconciler of the labeler: fits and releases teachers, backfills their lines.
 
-``plan`` is pure. A fit names its weights by its normals and a backfill leaves a mark when it is through, so whoever
-plans next, after a crash at any place, finds what is still to do.
+It observes the state of a line and product through ports, plans with ``domain.plan``, and executes the actions. Records
+in the store that are missing or damaged put off their line and product only, see ``siad.runtime.reconcile``.
 """
 
 import asyncio
@@ -9,269 +9,215 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
 from services.labeler import metrics
-from services.labeler.adapters.lines import StoredLines
-from services.labeler.adapters.releases import FitRecord, TeacherReleases
-from services.labeler.adapters.scorer_client import FitRefusedError, ScorerBugError, ScorerClient
-from services.labeler.domain.fitting import choose, wanted, was_missed
+from services.labeler.domain.fitting import FitRecord, choose_normals, fit_record_of, was_missed
+from services.labeler.domain.plan import (
+    Action,
+    AnnounceTeacher,
+    BackfillLine,
+    FitAttempt,
+    FitTeacher,
+    TeacherState,
+    plan,
+)
 from services.labeler.handlers import label
+from services.labeler.ports import (
+    DeletionGuard,
+    FitRefusedError,
+    LineRecords,
+    MaskScorer,
+    ScorerBugError,
+    TeacherFitter,
+    TeacherReleases,
+)
 from siad.contracts.codec import encode
-from siad.contracts.errors import CorruptError, MissingError, PoisonError, TransientError
+from siad.contracts.errors import PoisonError
 from siad.contracts.events import ImageStored, PseudoMaskCreated
-from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import record_key
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.topics import PSEUDO_MASK
-from siad.erasure.deletions import AsyncDeletions
 from siad.runtime import trace
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 log = structlog.get_logger()
 
-UNIT: Final = "labeler"
-ABREAST: Final = 4  # captures of a backfill under way at once, beside the stream
-
-
-class FitAttempt(NamedTuple):
-    """One fit that was asked for."""
-
-    normals: int
-    settings: FitSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeacherState:
-    """One line and product, as the store tells it."""
-
-    line: str
-    product: str
-    normals: int
-    settings: FitSettings | None  # how the line wants its teacher; None: the line is gone
-    pointer: Pointer | None
-    made: FitRecord | None  # the teacher in service, on no normals where this code can't open it; None: there is none
-    announced: int  # revision of the pointer that this process has told everybody; 0 for none
-    refused: FitAttempt | None  # what this process was last refused
-    tried: FitAttempt | None  # what it last had fitted
-    is_backfilled: bool
-    must_unlearn: bool = False  # the teacher in service was fitted on a normal that is to be forgotten
-
-
-@dataclass(frozen=True, slots=True)
-class AnnounceTeacher:
-    """Tell where the teacher's pointer stands: it moved, or this process has just started."""
-
-    pointer: Pointer
-
-
-@dataclass(frozen=True, slots=True)
-class FitTeacher:
-    """Fit a teacher on the normals that there are, and let it serve."""
-
-    normals: int
-    settings: FitSettings
-    expected: Pointer | None
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillLine:
-    """Label what came before the first teacher."""
-
-    pointer: Pointer
-
-
-Action = AnnounceTeacher | FitTeacher | BackfillLine
-
-
-def plan(state: TeacherState) -> list[Action]:
-    """Say what is to be done for one line and product."""
-    actions: list[Action] = []
-    if state.pointer is not None and state.pointer.revision > state.announced:
-        actions.append(AnnounceTeacher(state.pointer))
-    if state.settings is None:
-        return actions
-    if state.pointer is not None and not state.is_backfilled:
-        actions.append(BackfillLine(state.pointer))
-    elif _is_fit_due(state, FitAttempt(state.normals, state.settings)):
-        actions.append(FitTeacher(state.normals, state.settings, state.pointer))
-    return actions
-
-
-def _is_fit_due(state: TeacherState, now: FitAttempt) -> bool:
-    """A step, or settings, that this process has not tried: where a normal can't be read, a teacher stays short."""
-    step = wanted(now.normals)
-    if not step or state.refused == now:
-        return False
-    if state.must_unlearn:
-        return True  # and it ends there: what is fitted now is fitted without it
-    tried = state.tried if state.tried is not None and state.tried.settings == now.settings else None
-    if tried is not None and wanted(tried.normals) >= step:
-        return False
-    is_short = state.made is None or state.made.normals < step
-    has_changed = state.made is not None and state.made.settings not in (None, now.settings)
-    return is_short or has_changed
+UNIT: Final = "labeler/"  # begins the name of every unit of work: labeler/<line>/<product>
+BACKFILLS_MAX: Final = 4  # captures of one backfill labelled at once, beside the stream
 
 
 @dataclass(slots=True, kw_only=True)
 class TeacherReconciler:
-    """The labeler's works for ``siad.runtime.reconcile``."""
+    """Plans and acts for the teacher of each line and product."""
 
-    lines: StoredLines
+    lines: LineRecords
     releases: TeacherReleases
-    scorer: ScorerClient
-    deletions: AsyncDeletions
+    scorer: MaskScorer
+    fitter: TeacherFitter
+    deletions: DeletionGuard
     producer: Producer
     nudge: asyncio.Event  # set when an action makes another one possible
-    backfill_max: int
+    backfill_max: int  # captures
     clock: Clock = SYSTEM_CLOCK
-    _announced: dict[str, int] = field(default_factory=dict)
-    _refused: dict[str, FitAttempt] = field(default_factory=dict)
-    _tried: dict[str, FitAttempt] = field(default_factory=dict)
-    _labelled: dict[str, set[str]] = field(default_factory=dict)  # of backfills under way; saves work, is not the truth
+    _announced: dict[Place, int] = field(default_factory=dict)
+    _refused: dict[Place, FitAttempt] = field(default_factory=dict)
+    _fitted: dict[Place, FitAttempt] = field(default_factory=dict)
+    _fits: dict[Place, tuple[str, FitRecord]] = field(default_factory=dict)  # weights and how they were fitted
+    # Captures that an unfinished backfill has labelled: they are not labelled twice by this process.
+    _labelled: dict[Place, set[str]] = field(default_factory=dict)
 
     async def names(self) -> list[str]:
-        """Every line and product that has a normal."""
-        return [f"{UNIT}/{line}/{product}" for line, product in await self.lines.with_normals()]
+        """List every line and product that has a normal."""
+        return [f"{UNIT}{place}" for place in await self.lines.places_with_normals()]
 
     async def observe(self, name: str) -> TeacherState:
-        """Read one line and product.
+        """Read the state of one line and product.
 
         Raises:
-            TransientError: what lies there can't be read; this line waits for somebody to mend it, the others go on.
+            CorruptError, MissingError: a record in the store cannot be read.
+            TransientError: the store is unavailable.
         """
-        _, line, product = name.split("/")
-        try:
-            return await self._observe(name, line, product)
-        except (CorruptError, MissingError) as error:
-            msg = f"{line}/{product} can't be planned: {error}"
-            raise TransientError(msg) from error
-
-    async def _observe(self, name: str, line: str, product: str) -> TeacherState:
-        pointer = await self.releases.pointer(line, product)
-        normals = await self.lines.count_normals(line, product)
-        metrics.NORMALS.labels(line, product).set(normals)
-        made = await self.releases.made(pointer) if pointer else None
+        place = _place_of(name)
+        pointer = await self.releases.pointer(place)
+        normals = await self.lines.count_normals(place)
+        metrics.NORMALS.labels(place.line, place.product).set(normals)
+        fit = await self._fit_record(place, pointer) if pointer else None
         return TeacherState(
-            line=line,
-            product=product,
+            place=place,
             normals=normals,
-            settings=await self.lines.fit_settings(line),
+            settings=await self.lines.fit_settings(place.line),
             pointer=pointer,
-            made=made,
-            announced=self._announced.get(name, 0),
-            refused=self._refused.get(name),
-            tried=self._tried.get(name),
-            is_backfilled=pointer is not None and await self.lines.is_backfilled(line, product),
-            must_unlearn=made is not None and pointer is not None and await self._must_unlearn(pointer, made),
+            fit=fit,
+            announced=self._announced.get(place, 0),
+            refused=self._refused.get(place),
+            fitted=self._fitted.get(place),
+            is_backfilled=pointer is not None and await self.lines.is_backfilled(place),
+            has_deleted_normal=fit is not None and pointer is not None and await self._has_deleted(pointer, fit),
         )
 
-    async def _must_unlearn(self, pointer: Pointer, made: FitRecord) -> bool:
-        """Whether a normal of the teacher in service is forgotten, by itself or with all that the line had sent."""
-        forgotten = await self.deletions.known(pointer.line)
-        return any(forgotten.covers(capture, pointer.released_at) for capture in made.captures)
+    async def _fit_record(self, place: Place, pointer: Pointer) -> FitRecord:
+        """Read how the teacher was fitted; manifests never change, so once."""
+        weights, fit = self._fits.get(place, ("", None))
+        if fit is None or weights != pointer.weights:
+            fit = fit_record_of(await self.releases.manifest(pointer))
+            self._fits[place] = (pointer.weights, fit)
+        return fit
+
+    async def _has_deleted(self, pointer: Pointer, fit: FitRecord) -> bool:
+        """Whether a normal of the teacher was deleted since."""
+        deletions = await self.deletions.known(pointer.line)
+        return any(deletions.covers(capture, pointer.released_at) for capture in fit.captures)
 
     def plan(self, state: TeacherState, _: datetime) -> Sequence[Action]:
-        """Say what is to be done."""
+        """Decide what to do, see ``domain.plan``."""
         return plan(state)
 
     async def act(self, name: str, action: Action) -> None:
-        """Do it; another process that does the same gets ConflictError, here or there."""
-        _, line, product = name.split("/")
+        """Execute one action.
+
+        Raises:
+            ConflictError: another process does the same and was first.
+            CorruptError, MissingError: a record in the store cannot be read.
+            TransientError: the scorer, the broker or the store is unavailable.
+        """
+        place = _place_of(name)
         match action:
             case AnnounceTeacher(pointer):
-                await self._announce(name, pointer)
+                await self._announce(place, pointer)
             case FitTeacher():
-                await self._fit(name, line, product, action)
+                await self._fit(place, action)
             case BackfillLine(pointer):
-                await self._backfill(name, line, product, pointer)
+                await self._backfill(place, pointer)
         self.nudge.set()
 
-    async def _announce(self, name: str, pointer: Pointer) -> None:
+    async def _announce(self, place: Place, pointer: Pointer) -> None:
         await self.releases.announce(pointer)
-        self._announced[name] = pointer.revision
+        self._announced[place] = pointer.revision
 
-    async def _fit(self, name: str, line: str, product: str, action: FitTeacher) -> None:
-        forgotten = await self.deletions.look(line)
-        normals = choose(
-            normal
-            for normal in await self.lines.normals(line, product)
-            if not forgotten.covers(normal.capture_id, normal.received_at)
-        )
-        log.info("fit_started", line=line, product=product, normals=len(normals))
+    async def _fit(self, place: Place, action: FitTeacher) -> None:
+        normals = choose_normals(await self.lines.normals(place), await self.deletions.look(place.line))
+        fields = {"line": place.line, "product": place.product, "normals": len(normals)}
+        log.info("fit_started", **fields)
         started_s = self.clock.monotonic()
+        attempt = FitAttempt(action.normals, action.settings)
         try:
-            weights = await self.scorer.fit(line, product, normals=normals, settings=action.settings)
+            weights = await self.fitter.fit(place, normals=normals, settings=action.settings)
         except FitRefusedError as error:
-            self._refused[name] = FitAttempt(action.normals, action.settings)
-            metrics.FITS.labels(line, "refused").inc()
-            log.error("fit_refused", line=line, product=product, normals=len(normals), reason=str(error))
+            self._refused[place] = attempt
+            metrics.FITS.labels(place.line, "refused").inc()
+            log.error("fit_refused", **fields, reason=str(error))
             return
-        self._tried[name] = FitAttempt(action.normals, action.settings)
+        self._fitted[place] = attempt
         if action.expected is not None and action.expected.weights == weights:
-            metrics.FITS.labels(line, "unchanged").inc()
-            log.warning("fit_changed_nothing", line=line, product=product, normals=len(normals), weights=weights)
+            metrics.FITS.labels(place.line, "unchanged").inc()
+            log.warning("fit_changed_nothing", **fields, weights=weights)
             return
-        pointer = await self.releases.point(
-            weights, expected=action.expected, line=line, product=product, at=self.clock.now()
-        )
+        pointer = await self.releases.point(place, weights, expected=action.expected, at=self.clock.now())
         seconds = self.clock.monotonic() - started_s
-        metrics.FITS.labels(line, "released").inc()
+        metrics.FITS.labels(place.line, "released").inc()
         metrics.FIT_SECONDS.observe(seconds)
-        log.info(
-            "teacher_released",
-            line=line,
-            product=product,
-            weights=weights,
-            revision=pointer.revision,
-            normals=len(normals),
-            seconds=round(seconds, 3),
-        )
-        await self._announce(name, pointer)  # cut off before it, the next plan announces
+        log.info("teacher_released", **fields, weights=weights, revision=pointer.revision, seconds=round(seconds, 3))
+        await self._announce(place, pointer)  # after a crash before this line, the next plan announces
 
-    async def _backfill(self, name: str, line: str, product: str, pointer: Pointer) -> None:
-        """Label what was missed; what this process has labelled already it does not label again.
+    async def _backfill(self, place: Place, pointer: Pointer) -> None:
+        """Label the captures that were missed, and mark the backfill as finished.
 
-        A process that was killed leaves no mark, and the next one begins anew: masks are overwritten, events repeated,
-        nothing is lost.
+        A process that is killed leaves no mark, and the next one starts the backfill again: it overwrites masks,
+        repeats events, and loses none.
         """
         captures = await self.lines.captures(
-            line,
-            wanted=lambda capture: was_missed(capture, product=product, first_released_at=pointer.released_at),
+            place.line,
+            wanted=partial(was_missed, product=place.product, first_released_at=pointer.released_at),
             newest=self.backfill_max,
         )
-        shards = await self.lines.shards(line)
-        labelled = self._labelled.setdefault(name, set())
-        turns = iter([capture for capture in captures if capture.capture_id not in labelled])
+        shards = await self.lines.shards(place.line)
+        labelled = self._labelled.setdefault(place, set())
+        queue = iter([capture for capture in captures if capture.capture_id not in labelled])
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(ABREAST):
-                    group.create_task(self._label_in_turn(turns, pointer, shards, labelled))
+                for _ in range(BACKFILLS_MAX):
+                    group.create_task(self._label_queued(queue, pointer, shards, labelled))
         except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from failures  # the others were ended with it
-        await self.lines.set_backfilled(line, product, weights=pointer.weights, captures=len(captures))
-        del self._labelled[name]
-        log.info("backfilled", line=line, product=product, captures=len(captures))
+            raise failures.exceptions[0] from failures  # the group has cancelled the other tasks
+        await self.lines.set_backfilled(place, weights=pointer.weights, captures=len(captures))
+        del self._labelled[place]
+        log.info("backfilled", line=place.line, product=place.product, captures=len(captures))
 
-    async def _label_in_turn(
-        self, turns: Iterator[ImageStored], pointer: Pointer, shards: int, labelled: set[str]
+    async def _label_queued(
+        self, queue: Iterator[ImageStored], pointer: Pointer, shards: int, labelled: set[str]
     ) -> None:
-        for capture in turns:
+        for capture in queue:
             try:
-                drawn = partial(self._label, capture, pointer)
-                events = await self.deletions.unless_forgotten(capture, drawn)
-            except (PoisonError, ScorerBugError) as error:  # its message in the stream is buried, or will be
-                log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
+                events = await self.deletions.unless_forgotten(capture, partial(self._label, capture, pointer))
+            except (PoisonError, ScorerBugError) as error:  # the stream dead-letters the record of such a capture
+                _log_left_out(capture, error)
             else:
-                key = record_key(capture.line, capture.capture_id, shards)
-                span = trace.CURRENT.get() or trace.TraceSpan.root()
-                messages = [Message(topic=PSEUDO_MASK.name, key=key, value=encode(event)) for event in events]
-                await self.producer.publish([trace.stamped(message, span.child()) for message in messages])
-                metrics.BACKFILLED.labels(capture.line).inc(len(messages))
+                await self._publish(capture, events, shards)
             labelled.add(capture.capture_id)
 
     async def _label(self, capture: ImageStored, pointer: Pointer) -> list[PseudoMaskCreated]:
         return [await label(capture, weights=pointer.weights, scorer=self.scorer)]
+
+    async def _publish(self, capture: ImageStored, events: Sequence[PseudoMaskCreated], shards: int) -> None:
+        key = record_key(capture.line, capture.capture_id, shards)
+        span = trace.CURRENT.get() or trace.TraceSpan.root()
+        try:
+            messages = [Message(topic=PSEUDO_MASK.name, key=key, value=encode(event)) for event in events]
+            await self.producer.publish([trace.stamped(message, span.child()) for message in messages])
+        except ValueError as error:  # an event that the codec or the bus does not accept: it is over the size limit
+            _log_left_out(capture, error)
+        else:
+            metrics.BACKFILLED.labels(capture.line).inc(len(messages))
+
+
+def _log_left_out(capture: ImageStored, error: Exception) -> None:
+    log.warning("backfill_left_out", capture_id=capture.capture_id, reason=str(error))
+
+
+def _place_of(name: str) -> Place:
+    return Place.parse(name.removeprefix(UNIT))

@@ -1,24 +1,25 @@
-"""HTTP in: which teachers serve, and what people should know of them."""
+"""HTTP route of the labeler: the teachers in service."""
 
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 
-from services.labeler.adapters.releases import ServingTeachers
+from services.labeler.ports import TeacherReports
 
 
-def make_router(teachers: ServingTeachers) -> APIRouter:
+def make_router(teachers: TeacherReports) -> APIRouter:
     """Build the routes of the labeler."""
     router = APIRouter()
 
     @router.get("/v1/teachers", tags=["teachers"])
     async def in_service() -> dict[str, Any]:
-        """By line and product: the teacher, what it promises, and which of its normals it left out or doubted.
+        """List the teacher in service of each line and product.
 
-        A teacher is told of whether or not a segmenter has taken over from it: it still draws the pseudo-masks.
-        ``left_out`` and ``doubted`` are capture ids, ``serials`` the serials of their parts by capture id.
+        `promise` says which false-reject rate to expect. `left_out` and `doubted` are capture ids of normals that may
+        show defects: check those parts. `serials` gives the serial of each such part by capture id. A teacher stays
+        listed after a segmenter took over its line, because it still draws the pseudo-masks.
         """
-        return {"teachers": [asdict(one) for one in await teachers.facts()]}
+        return {"teachers": [asdict(teacher) for teacher in await teachers.facts()]}
 
     return router

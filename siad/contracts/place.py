@@ -1,6 +1,6 @@
 """The place of a model: one line and the product that it makes."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Place(NamedTuple):
@@ -12,3 +12,16 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         """Write ``line/product``, as logs and metrics show it."""
         return f"{self.line}/{self.product}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str`` wrote.
+
+        Raises:
+            ValueError: the text is not ``line/product``.
+        """
+        line, slash, product = text.partition("/")
+        if not (line and slash and product) or "/" in product:
+            msg = f"{text!r} is not line/product"
+            raise ValueError(msg)
+        return cls(line, product)

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from siad.contracts.errors import ConflictError, TransientError
+from siad.contracts.errors import ConflictError, CorruptError, MissingError, TransientError
 from siad.runtime import metrics, trace
 from siad.runtime.backoff import Backoff
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -25,6 +25,9 @@ log = structlog.get_logger()
 S = TypeVar("S")
 A = TypeVar("A")
 TICK_S = 0.2  # how soon a nudge, a stop or a spent backoff is noticed
+# Failures that put off one unit of work with a growing delay, while the others go on: a dependency is unavailable,
+# another process was first, or a record of the unit in the store is damaged or missing until an operator repairs it.
+RETRIED = (TransientError, ConflictError, CorruptError, MissingError)
 BACKOFF = Backoff(schedule_s=(0.5, 2.0, 8.0, 30.0))
 
 
@@ -91,7 +94,7 @@ async def reconcile(
         clock: for the plan's now, and to wait on.
 
     Raises:
-        Exception: whatever a plan or an action raises beside ``TransientError`` and ``ConflictError`` is a bug.
+        Exception: whatever a plan or an action raises beside the errors of ``RETRIED`` is a bug.
     """
     rounds = _Rounds(works, stage=stage, leases=leases, lease_s=lease_s, clock=clock)
     nudge = nudge or asyncio.Event()
@@ -155,7 +158,7 @@ class _Rounds(Generic[S, A]):
         try:
             if await self._plan(name):  # a look without the lease: most rounds have nothing to do
                 await self._act_on(name)
-        except (TransientError, ConflictError) as error:
+        except RETRIED as error:
             failures = self._failures[name] = self._failures.get(name, 0) + 1
             delay_s = BACKOFF.delay_s(failures - 1)
             self._retry_s[name] = self._clock.monotonic() + delay_s

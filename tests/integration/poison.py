@@ -17,7 +17,8 @@ from pydantic import AnyHttpUrl
 from services.inference import app as inference
 from services.inference.settings import InferenceSettings
 from services.labeler import app as labeler
-from services.labeler.adapters.scorer_client import DRAW_FAILED, IMAGE_REFUSED, ScorerBugError
+from services.labeler.ports import ScorerBugError
+from services.labeler.scorer_api import DRAW_FAILED, IMAGE_REFUSED
 from services.labeler.settings import LabelerSettings
 from services.trainer import app as trainer
 from services.trainer.settings import TrainerSettings

@@ -1,1 +1,1 @@
-"""The labeler's ports made real."""
+"""Adapters of the labeler, over the store, the bus and the scorer."""

@@ -1,38 +1,52 @@
-"""The scorer over HTTP: an application inside Ray Serve. References go there and back, never pixels."""
+"""Client of the scorer, an application inside Ray Serve, see ``services.labeler.scorer_api``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import Final, TypeVar
 
 import httpx
 import structlog
+from pydantic import BaseModel, ValidationError
 
 from services.labeler import metrics
-from services.labeler.ports import DrawnMask
-from siad.contracts.errors import PoisonError, TransientError
-from siad.contracts.events import ImageStored, Region
+from services.labeler.ports import DrawnMask, FitRefusedError, ScorerBugError
+from services.labeler.scorer_api import (
+    ACCESS_DENIED,
+    DRAW_FAILED,
+    DRAW_PATH,
+    FIT_PATH,
+    FIT_REFUSED,
+    IMAGE_REFUSED,
+    DrawRequest,
+    DrawResponse,
+    FitRequest,
+    FitResponse,
+    Problem,
+)
+from siad.contracts.errors import DeniedError, PoisonError, TransientError
+from siad.contracts.events import ImageStored
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 
-IMAGE_REFUSED = "urn:siad:image-refused"  # the type of the scorer's answer that makes a capture poison
-FIT_REFUSED = "urn:siad:fit-refused"
-DRAW_FAILED = "urn:siad:draw-failed"  # by a bug: the network can't judge this image, alone, with the store at hand
-_ERROR_CHARS = 300
+R = TypeVar("R", bound=BaseModel)
 
-
-class FitRefusedError(Exception):
-    """No teacher can be fitted on these normals, however often one tries."""
-
-
-class ScorerBugError(Exception):
-    """The scorer can't label this capture and nobody knows why: a bug, with a bug's fate."""
+PROBE_S: Final = 5.0
+_BODY_CHARS: Final = 300  # of a response, in an error
+# Outcome of each problem, by path and type; any other response may differ next time, so it is transient.
+_OUTCOMES: Final[Mapping[tuple[str, str], type[Exception]]] = {
+    (DRAW_PATH, IMAGE_REFUSED): PoisonError,
+    (DRAW_PATH, DRAW_FAILED): ScorerBugError,
+    (FIT_PATH, FIT_REFUSED): FitRefusedError,
+    (DRAW_PATH, ACCESS_DENIED): DeniedError,
+    (FIT_PATH, ACCESS_DENIED): DeniedError,
+}
 
 
 class ScorerClient:
-    """One scorer.
+    """HTTP client of one scorer.
 
     Args:
-        client: with the scorer's address as its base.
+        client: with the scorer's address as its base URL.
         timeout_s: of drawing one mask.
         fit_timeout_s: of one fit.
     """
@@ -41,102 +55,73 @@ class ScorerClient:
         self._client, self._timeout_s, self._fit_timeout_s = client, timeout_s, fit_timeout_s
 
     async def draw(self, event: ImageStored, *, weights: WeightsId) -> DrawnMask:
-        """Have some weights draw the mask of one capture."""
-        body = {
-            "capture_id": event.capture_id,
-            "image_id": event.image_id,
-            "image_uri": event.image_uri,
-            "line": event.line,
-            "product": event.product,
-            "weights": weights,
-        }
+        """Draw the pseudo-mask of one capture and store it."""
         with metrics.DRAW_SECONDS.time():
-            answer = await self._post("/draw", body, timeout_s=self._timeout_s)
-        if answer.get("type") == IMAGE_REFUSED:
-            raise PoisonError(_reason(answer))
-        if answer.get("type") == DRAW_FAILED:
-            raise ScorerBugError(_reason(answer))
+            response = await self._post(DRAW_PATH, DrawRequest.of(event, weights), timeout_s=self._timeout_s)
         try:
-            drawn = _drawn(answer)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._stranger(error, "/draw", answer) from error
+            mask = _parse(DrawResponse, response).mask()
+        except ValueError as error:
+            raise self._unexpected(DRAW_PATH, response) from error
         metrics.MASKS.labels(event.line).inc()
-        return drawn
+        return mask
 
-    async def fit(self, line: str, product: str, *, normals: Sequence[ImageStored], settings: FitSettings) -> WeightsId:
-        """Have a teacher fitted and stored.
-
-        Raises:
-            RefusedError: these normals can't teach.
-            TransientError: the scorer or the store is away.
-        """
-        body = {
-            "line": line,
-            "product": product,
-            "normals": [
-                {"capture_id": normal.capture_id, "image_id": normal.image_id, "image_uri": normal.image_uri}
-                for normal in normals
-            ],
-            **asdict(settings),
-        }
-        answer = await self._post("/fit", body, timeout_s=self._fit_timeout_s)
-        if answer.get("type") == FIT_REFUSED:
-            raise FitRefusedError(_reason(answer))
+    async def fit(self, place: Place, *, normals: Sequence[ImageStored], settings: FitSettings) -> WeightsId:
+        """Fit a teacher and store its weights."""
+        request = FitRequest.of(place, normals, settings)
+        response = await self._post(FIT_PATH, request, timeout_s=self._fit_timeout_s)
         try:
-            return WeightsId(answer["weights"])
-        except KeyError as error:
-            raise self._stranger(error, "/fit", answer) from error
+            return WeightsId(_parse(FitResponse, response).weights)
+        except ValueError as error:
+            raise self._unexpected(FIT_PATH, response) from error
 
     async def probe(self) -> None:
-        """Return if the application is up; else raise TransientError."""
+        """Return if the application is up; otherwise raise ``TransientError``."""
         try:
-            answer = await self._client.get("/healthz", timeout=5.0)
+            response = await self._client.get("/healthz", timeout=PROBE_S)
         except httpx.HTTPError as error:
-            msg = f"scorer at {self._client.base_url} does not answer: {error!r}"
+            msg = f"scorer at {self._client.base_url} does not respond: {error!r}"
             raise TransientError(msg) from error
-        if not answer.is_success:
-            msg = f"scorer at {self._client.base_url} is not ready: {answer.status_code} {answer.text[:_ERROR_CHARS]}"
+        if not response.is_success:
+            msg = f"scorer at {self._client.base_url} is not ready: {_summary(response)}"
             raise TransientError(msg)
 
-    async def _post(self, path: str, body: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
-        """An answer, or a refusal that says its type; everything else may be better next time."""
-        traceparent = structlog.contextvars.get_contextvars().get("traceparent")
-        headers = {"traceparent": str(traceparent)} if traceparent else {}
+    async def _post(self, path: str, request: BaseModel, *, timeout_s: float) -> httpx.Response:
+        """Send a request in the current trace; return a successful response."""
+        headers = {"content-type": "application/json"}
+        if traceparent := structlog.contextvars.get_contextvars().get("traceparent"):
+            headers["traceparent"] = str(traceparent)
         try:
-            answer = await self._client.post(path, json=dict(body), headers=headers, timeout=timeout_s)
+            response = await self._client.post(
+                path, content=request.model_dump_json(), headers=headers, timeout=timeout_s
+            )
         except httpx.HTTPError as error:
-            msg = f"scorer at {self._client.base_url}{path} does not answer: {error!r}"
+            msg = f"scorer at {self._client.base_url}{path} does not respond: {error!r}"
             raise TransientError(msg) from error
-        if answer.is_success or (answer.status_code in (422, 500) and "urn:siad:" in answer.text):
-            try:
-                return dict(answer.json())
-            except (TypeError, ValueError) as error:
-                raise self._stranger(error, path, answer.text) from error
-        msg = f"scorer at {self._client.base_url}{path}: {answer.status_code} {answer.text[:_ERROR_CHARS]}"
-        raise TransientError(msg)
+        if not response.is_success:
+            raise self._failure(path, response)
+        return response
 
-    def _stranger(self, error: Exception, path: str, said: object) -> TransientError:
-        """An answer that no scorer of this version gives: a proxy's page, or a rollout half done. Both pass."""
-        msg = f"what answers at {self._client.base_url}{path} is no scorer of this version ({error!r}): "
-        return TransientError(msg + str(said)[:_ERROR_CHARS])
+    def _failure(self, path: str, response: httpx.Response) -> Exception:
+        """Return the outcome that a problem names."""
+        try:
+            problem = _parse(Problem, response)
+        except ValidationError:
+            return TransientError(f"scorer at {self._client.base_url}{path} failed: {_summary(response)}")
+        outcome = _OUTCOMES.get((path, problem.type), TransientError)
+        detail = problem.detail or f"{problem.type}, without a reason"
+        if issubclass(outcome, TransientError):
+            detail = f"scorer at {self._client.base_url}{path} failed: {response.status_code} {detail}"
+        return outcome(detail)
+
+    def _unexpected(self, path: str, response: httpx.Response) -> TransientError:
+        """Describe an unknown result: a proxy's page, or an older version's."""
+        where = f"{self._client.base_url}{path}"
+        return TransientError(f"response from {where} is not one of this version's scorer: {_summary(response)}")
 
 
-def _reason(answer: Mapping[str, Any]) -> str:
-    """Why it refuses; a refusal that does not say so is one all the same."""
-    return str(answer.get("detail", f"{answer['type']}, without a reason"))
+def _parse(kind: type[R], response: httpx.Response) -> R:
+    return kind.model_validate_json(response.content)
 
 
-def _drawn(answer: Mapping[str, Any]) -> DrawnMask:
-    """Read an answer; what a newer scorer says beside it is ignored."""
-    return DrawnMask(
-        mask_uri=answer["mask_uri"],
-        mask_sha256=answer["mask_sha256"],
-        score=answer["score"],
-        threshold=answer["threshold"],
-        defect_ratio=answer["defect_ratio"],
-        regions=tuple(
-            Region(points=tuple(one["points"]), area_px=one["area_px"], peak_score=one["peak_score"])
-            for one in answer["regions"]
-        ),
-        confidence=answer["confidence"],
-    )
+def _summary(response: httpx.Response) -> str:
+    return f"{response.status_code} {response.text[:_BODY_CHARS]}"

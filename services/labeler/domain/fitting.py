@@ -1,26 +1,54 @@
-"""When a teacher is fitted, on which normals, and which captures it is to make up for. Pure."""
+"""Rules of fitting: when, on which normals, and what to backfill. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import ImageStored, Intent
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import TEACHERS
+from siad.vision.images import DECODER_VERSION
+from siad.vision.preprocess import PREPROCESS_VERSION
 
-STEPS: Final = (10, 20, 50, 100)  # normals; past the last a teacher gains little and its fit grows long
-CLOCKS_APART: Final = timedelta(seconds=60)  # between the stamps of a capture and of a release
+STEPS: Final = (10, 20, 50, 100)  # normals; past the last a teacher gains little and its fit takes long
+CLOCK_SKEW_MAX: Final = timedelta(seconds=60)  # between the clocks that stamp a capture and a release
 
 
-def wanted(normals: int) -> int:
-    """How many normals a teacher should be fitted on, of so many; 0: too few for any."""
+@dataclass(frozen=True, slots=True)
+class FitRecord:
+    """How the teacher in service was fitted, as its manifest records it."""
+
+    normals: int  # that it was fitted on; 0 where this version cannot open its weights, so that it is fitted again
+    settings: FitSettings | None  # None: fitted by a version that did not record them
+    captures: tuple[str, ...] = ()  # ids of those normals
+
+
+def fit_record_of(manifest: Manifest) -> FitRecord:
+    """Read from a manifest how its teacher was fitted."""
+    versions = (manifest.decoder_version, manifest.preprocess_version)
+    can_open = manifest.method in TEACHERS and versions == (DECODER_VERSION, PREPROCESS_VERSION)
+    normals = len(manifest.normals) if can_open else 0
+    return FitRecord(normals, FitSettings.of_manifest(manifest), manifest.normals)
+
+
+def fit_step(normals: int) -> int:
+    """Return the largest step that ``normals`` reach; 0 for none."""
     return max((step for step in STEPS if step <= normals), default=0)
 
 
-def choose(normals: Iterable[ImageStored]) -> list[ImageStored]:
-    """The normals that a teacher is fitted on: all, or the first of them, so that a repeat chooses the same."""
-    return sorted(normals, key=lambda normal: (normal.received_at, normal.capture_id))[: STEPS[-1]]
+def choose_normals(normals: Iterable[ImageStored], deletions: DeletionIndex) -> list[ImageStored]:
+    """Choose the normals to fit on: the first received, without deleted ones.
+
+    A repeat chooses the same ones, so that a fit after a crash gives the same weights.
+    """
+    kept = (normal for normal in normals if not deletions.covers(normal.capture_id, normal.received_at))
+    return sorted(kept, key=lambda normal: (normal.received_at, normal.capture_id))[: STEPS[-1]]
 
 
 def was_missed(capture: ImageStored, *, product: str, first_released_at: datetime) -> bool:
-    """Whether a capture came before there was a teacher to label it."""
+    """Whether a capture arrived before there was a teacher to label it."""
     is_inspected = capture.intent is Intent.INSPECT and capture.product == product
-    return is_inspected and capture.received_at <= first_released_at + CLOCKS_APART
+    return is_inspected and capture.received_at <= first_released_at + CLOCK_SKEW_MAX

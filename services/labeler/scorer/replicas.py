@@ -14,13 +14,20 @@ from typing import Annotated, Any, cast
 import structlog
 from fastapi import FastAPI, Header
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from services.labeler.adapters.scorer_client import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED
 from services.labeler.domain.fitting import STEPS
 from services.labeler.scorer.batches import examine_batch
+from services.labeler.scorer_api import (
+    DRAW_FAILED,
+    DRAW_PATH,
+    FIT_PATH,
+    FIT_REFUSED,
+    IMAGE_REFUSED,
+    DrawRequest,
+    FitRequest,
+)
 from services.labeler.settings import LabelerSettings
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.ids import WeightsId, sha256_hex
@@ -49,37 +56,6 @@ WAITED_FOR = (
     MemoryError,
 )
 http = FastAPI(title="SIAD scorer")
-
-
-class DrawRequest(BaseModel):
-    """One capture to be labelled, by which weights."""
-
-    capture_id: str
-    image_id: str
-    image_uri: str
-    line: str
-    product: str
-    weights: str
-
-
-class NormalImage(BaseModel):
-    """One capture known to be good."""
-
-    capture_id: str
-    image_id: str
-    image_uri: str
-
-
-class FitRequest(BaseModel):
-    """Normals to fit a teacher on."""
-
-    line: str
-    product: str
-    normals: list[NormalImage]
-    false_reject_budget: float
-    method: str
-    region: list[float]
-    input_px: int
 
 
 def fetch_image(blobs: Blobs, uri: str, image_id: str) -> Image:
@@ -181,7 +157,7 @@ class Scorer:
         """Answer once a replica is up: the proxy's own probe answers before there is one."""
         return {"status": "up"}
 
-    @http.post("/draw")
+    @http.post(DRAW_PATH)
     async def draw(self, request: DrawRequest, traceparent: Annotated[str, Header()] = "") -> JSONResponse:
         """Draw and store the pseudo-mask of one capture."""
         structlog.contextvars.bind_contextvars(
@@ -210,7 +186,7 @@ class Scorer:
             log.error("draw_put_off", weights=request.weights, reason=str(error))
             return _away(f"weights {request.weights} of {request.line}/{request.product}: {error}")
 
-    @http.post("/fit")
+    @http.post(FIT_PATH)
     async def fit(self, request: FitRequest) -> JSONResponse:
         """Fit a teacher, elsewhere, and store it."""
         answer: dict[str, str] = await self._fitter.fit.remote(request)

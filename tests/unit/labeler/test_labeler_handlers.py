@@ -1,26 +1,14 @@
-"""One capture in, at most one pseudo-mask out; and what the scorer's answers mean."""
+"""One capture in, at most one pseudo-mask out."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-import httpx
 import pytest
-import structlog
 
-from services.labeler.adapters.releases import KnownTeachers
-from services.labeler.adapters.scorer_client import (
-    DRAW_FAILED,
-    FIT_REFUSED,
-    IMAGE_REFUSED,
-    FitRefusedError,
-    ScorerBugError,
-    ScorerClient,
-)
+from services.labeler.adapters.teachers import KnownTeachers
 from services.labeler.handlers import on_image_stored
 from services.labeler.ports import DrawnMask
-from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.errors import TransientError
 from siad.contracts.events import ImageStored, Intent, Region, TeacherReleased
-from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import weights_pointer_key
 from siad.contracts.topics import TEACHER
@@ -38,15 +26,6 @@ DRAWN = DrawnMask(
     regions=(Region(points=(0, 0, 4, 0, 4, 4), area_px=9, peak_score=3.0),),
     confidence=0.5,
 )
-ANSWER = {
-    "mask_uri": "s3://siad/m.png",
-    "mask_sha256": "b" * 64,
-    "score": 3.0,
-    "threshold": 2.0,
-    "defect_ratio": 0.25,
-    "regions": [{"points": [0, 0, 4, 0, 4, 4], "area_px": 9, "peak_score": 3.0}],
-    "confidence": 0.5,
-}
 
 
 @dataclass
@@ -106,77 +85,3 @@ async def test_the_store_is_asked_for_the_teacher_while_the_bus_has_told_of_none
     MemoryBlobs.put(world.blobs, weights_pointer_key("teacher", LINE, PRODUCT), b"torn")
     with pytest.raises(TransientError):
         await known.current(LINE, PRODUCT)
-
-
-def scorer(answer: Callable[[httpx.Request], httpx.Response]) -> ScorerClient:
-    """Over HTTP, to somebody who answers like this."""
-    client = httpx.AsyncClient(base_url="http://scorer:1", transport=httpx.MockTransport(answer))
-    return ScorerClient(client, timeout_s=1, fit_timeout_s=1)
-
-
-def raising(error: Exception) -> Callable[[httpx.Request], httpx.Response]:
-    def answer(_: httpx.Request) -> httpx.Response:
-        raise error
-
-    return answer
-
-
-async def test_an_answer_becomes_what_was_drawn_and_fields_of_a_newer_scorer_are_ignored() -> None:
-    newer = {**ANSWER, "mood": "good", "regions": [{**ANSWER["regions"][0], "hue": 3}]}  # type: ignore[index]
-    assert await scorer(lambda _: httpx.Response(200, json=newer)).draw(capture(1), weights=weights_of(1)) == DRAWN
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        raising(httpx.ConnectError("refused")),
-        raising(httpx.ReadTimeout("slow")),
-        raising(httpx.RemoteProtocolError("closed")),
-        lambda _: httpx.Response(404, text="no application yet"),
-        lambda _: httpx.Response(422, text="fields are missing: the scorer is of another version"),
-        lambda _: httpx.Response(500, text="replica died"),
-        lambda _: httpx.Response(503, text="store away"),
-    ],
-    ids=["refused", "timeout", "closed", "404", "422", "500", "503"],
-)
-async def test_a_scorer_that_is_away_or_not_itself_is_asked_again(
-    answer: Callable[[httpx.Request], httpx.Response],
-) -> None:
-    asked = scorer(answer)
-    with pytest.raises(TransientError, match="http://scorer:1"):
-        await asked.draw(capture(1), weights=weights_of(1))
-    with pytest.raises(TransientError):
-        await asked.fit(LINE, PRODUCT, normals=[], settings=FitSettings(false_reject_budget=0.05))
-    with pytest.raises(TransientError):
-        await asked.probe()
-
-
-async def test_an_image_that_the_scorer_refuses_is_poison() -> None:
-    refused = scorer(lambda _: httpx.Response(422, json={"type": IMAGE_REFUSED, "detail": "it is truncated"}))
-    with pytest.raises(PoisonError, match="it is truncated"):
-        await refused.draw(capture(1), weights=weights_of(1))
-
-
-async def test_a_capture_that_the_scorer_falls_over_has_the_fate_of_a_bug() -> None:
-    failing = scorer(lambda _: httpx.Response(500, json={"type": DRAW_FAILED, "detail": "division by zero"}))
-    with pytest.raises(ScorerBugError, match="division by zero"):  # it ends the process, and is buried the third time
-        await failing.draw(capture(1), weights=weights_of(1))
-
-
-async def test_normals_that_the_scorer_refuses_are_no_outage() -> None:
-    refused = scorer(lambda _: httpx.Response(422, json={"type": FIT_REFUSED, "detail": "too few"}))
-    with pytest.raises(FitRefusedError, match="too few"):
-        await refused.fit(LINE, PRODUCT, normals=[], settings=FitSettings(false_reject_budget=0.05))
-
-
-async def test_the_trace_goes_along_to_the_scorer() -> None:
-    seen: list[str | None] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers.get("traceparent"))
-        return httpx.Response(200, json=ANSWER)
-
-    with structlog.contextvars.bound_contextvars(traceparent="00-1-2-01"):
-        await scorer(answer).draw(capture(1), weights=weights_of(1))
-    await scorer(answer).draw(replace(capture(1), serial="x"), weights=weights_of(1))
-    assert seen == ["00-1-2-01", None]

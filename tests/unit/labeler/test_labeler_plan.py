@@ -5,10 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.labeler.adapters.releases import FitRecord
-from services.labeler.domain.fitting import STEPS, choose, wanted, was_missed
-from services.labeler.reconcile import (
-    ABREAST,
+from services.labeler.domain.fitting import STEPS, FitRecord, choose_normals, fit_step, was_missed
+from services.labeler.domain.plan import (
     AnnounceTeacher,
     BackfillLine,
     FitAttempt,
@@ -16,30 +14,32 @@ from services.labeler.reconcile import (
     TeacherState,
     plan,
 )
-from siad.contracts.errors import TransientError
+from services.labeler.reconcile import BACKFILLS_MAX
+from siad.contracts.deletion import DeletionIndex
+from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import record_key
-from siad.contracts.keys import backfill_key, capture_key, weights_pointer_key
+from siad.contracts.keys import backfill_key, capture_key, line_pointer_key, manifest_key, weights_pointer_key
 from siad.contracts.topics import PSEUDO_MASK, TEACHER
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message
 from siad.runtime.trace import follow
 from siad.vision.images import DECODER_VERSION
-from tests.unit.labeler.world import LINE, NOON, PRODUCT, UNIT, Crash, World, capture, manifest_of
+from tests.unit.labeler.world import LINE, NOON, PLACE, PRODUCT, UNIT, Crash, World, capture, manifest_of
 
+NOTHING_DELETED = DeletionIndex(frozenset(), None)
 SETTINGS = FitSettings(false_reject_budget=0.05)
 OTHER = FitSettings(false_reject_budget=0.05, method="student-teacher")
 STATE = TeacherState(
-    line=LINE,
-    product=PRODUCT,
+    place=PLACE,
     normals=10,
     settings=SETTINGS,
     pointer=None,
-    made=None,
+    fit=None,
     announced=0,
     refused=None,
-    tried=None,
+    fitted=None,
     is_backfilled=False,
 )
 
@@ -48,12 +48,12 @@ STATE = TeacherState(
     ("normals", "expected"), [(0, 0), (9, 0), (10, 10), (19, 10), (20, 20), (49, 20), (50, 50), (100, 100), (500, 100)]
 )
 def test_a_teacher_is_due_at_ten_twenty_fifty_and_a_hundred_normals(normals: int, expected: int) -> None:
-    assert wanted(normals) == expected
+    assert fit_step(normals) == expected
 
 
 def test_a_fit_takes_the_first_hundred_normals_in_whatever_order_they_are_listed() -> None:
     normals = [capture(number, intent=Intent.NORMAL, minutes=number) for number in range(130)]
-    assert choose(reversed(normals)) == normals[: STEPS[-1]]
+    assert choose_normals(reversed(normals), NOTHING_DELETED) == normals[: STEPS[-1]]
 
 
 def test_only_inspected_captures_of_the_product_from_before_the_teacher_were_missed() -> None:
@@ -80,7 +80,7 @@ def test_normals_that_were_refused_are_tried_again_only_when_there_are_more() ->
 
 
 def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_step() -> None:
-    short = replace(STATE, made=FitRecord(19, SETTINGS), tried=FitAttempt(20, SETTINGS))
+    short = replace(STATE, fit=FitRecord(19, SETTINGS), fitted=FitAttempt(20, SETTINGS))
     assert plan(replace(short, normals=20)) == []
     assert plan(replace(short, normals=49)) == []
     assert plan(replace(short, normals=50)) == [FitTeacher(50, SETTINGS, None)]
@@ -97,26 +97,26 @@ def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_s
     ids=["budget", "method", "region", "input size"],
 )
 def test_a_line_that_wants_another_teacher_gets_one_once(other: FitSettings) -> None:
-    served = replace(STATE, made=FitRecord(10, SETTINGS), is_backfilled=True)
+    served = replace(STATE, fit=FitRecord(10, SETTINGS), is_backfilled=True)
     assert plan(served) == []
     assert plan(replace(served, settings=other)) == [FitTeacher(10, other, None)]
-    assert plan(replace(served, settings=other, tried=FitAttempt(10, SETTINGS))) == [FitTeacher(10, other, None)]
-    assert plan(replace(served, settings=other, tried=FitAttempt(10, other))) == []
-    assert plan(replace(served, settings=other, made=FitRecord(10, other))) == []
+    assert plan(replace(served, settings=other, fitted=FitAttempt(10, SETTINGS))) == [FitTeacher(10, other, None)]
+    assert plan(replace(served, settings=other, fitted=FitAttempt(10, other))) == []
+    assert plan(replace(served, settings=other, fit=FitRecord(10, other))) == []
 
 
 def test_a_teacher_from_before_settings_were_written_down_is_left_alone() -> None:
-    assert plan(replace(STATE, made=FitRecord(10, None))) == []
-    assert plan(replace(STATE, normals=20, made=FitRecord(10, None))) == [FitTeacher(20, SETTINGS, None)]
+    assert plan(replace(STATE, fit=FitRecord(10, None))) == []
+    assert plan(replace(STATE, normals=20, fit=FitRecord(10, None))) == [FitTeacher(20, SETTINGS, None)]
 
 
 async def test_what_came_before_is_labelled_before_the_teacher_is_fitted_again() -> None:
     world = World()
     pointer = world.release(manifest_of(["a" * 32] * 10))
-    state = replace(STATE, normals=20, pointer=pointer, made=FitRecord(10, SETTINGS), announced=1)
+    state = replace(STATE, normals=20, pointer=pointer, fit=FitRecord(10, SETTINGS), announced=1)
     assert plan(state) == [BackfillLine(pointer)]
     assert plan(replace(state, is_backfilled=True)) == [FitTeacher(20, SETTINGS, pointer)]
-    assert plan(replace(state, made=FitRecord(20, SETTINGS), is_backfilled=True, announced=0)) == [
+    assert plan(replace(state, fit=FitRecord(20, SETTINGS), is_backfilled=True, announced=0)) == [
         AnnounceTeacher(pointer)
     ]
 
@@ -251,7 +251,7 @@ async def test_a_scorer_that_fails_now_and_then_holds_up_no_backfill_for_ever() 
             await world.settle()
     assert await world.settle() == ["BackfillLine"]
     assert {mask.capture_id for mask in world.masks()} == set(captures)
-    assert len(world.serve.drawn) <= 40 + 2 * ABREAST  # what was done is not done again, what was under way is
+    assert len(world.serve.drawn) <= 40 + 2 * BACKFILLS_MAX  # what was done is not done again, what was under way is
 
 
 async def test_a_backfill_that_fails_leaves_nothing_running_behind_it() -> None:
@@ -276,7 +276,7 @@ async def test_a_backfill_asks_for_few_captures_at_once_and_for_no_more_than_it_
         world.add(capture(number, minutes=-30 + number / 10))
     await world.settle()
     assert sorted(world.serve.drawn) == sorted(capture(number).capture_id for number in range(18, 30))
-    assert world.serve.abreast_max <= ABREAST
+    assert world.serve.abreast_max <= BACKFILLS_MAX
 
 
 async def test_a_capture_that_cannot_be_labelled_holds_up_no_backfill() -> None:
@@ -298,20 +298,60 @@ async def test_a_receipt_that_is_torn_is_left_out() -> None:
     assert [mask.capture_id for mask in world.masks()] == [good.capture_id]
 
 
-@pytest.mark.parametrize("what", ["pointer", "manifest", "line"])
-async def test_what_somebody_wrote_by_hand_holds_up_one_line_and_ends_no_process(what: str) -> None:
+@pytest.mark.parametrize("damaged", ["pointer", "manifest", "line"])
+async def test_a_record_that_was_damaged_by_hand_is_reported_with_its_key(damaged: str) -> None:
     world = World()
     world.add_normals(10)
     await world.settle()
     key = {
         "pointer": weights_pointer_key("teacher", LINE, PRODUCT),
-        "manifest": f"weights/{LINE}/{PRODUCT}/{world.teacher().weights}.json",
-        "line": f"pointers/lines/{LINE}.json",
-    }[what]
+        "manifest": manifest_key(LINE, PRODUCT, world.teacher().weights),
+        "line": line_pointer_key(LINE),
+    }[damaged]
     MemoryBlobs.put(world.blobs, key, b"{}")
     world.restart()
-    with pytest.raises(TransientError, match=LINE):
+    with pytest.raises(CorruptError):  # siad.runtime.reconcile puts off this line and goes on with the others
         await world.observe()
+
+
+async def test_weights_that_the_scorer_stored_elsewhere_are_not_released() -> None:
+    world = World()
+    world.add_normals(10)
+    world.serve.loses_weights = True
+    with pytest.raises(MissingError):
+        await world.settle()
+    assert world.pointer() is None
+    world.serve.loses_weights = False
+    world.restart()
+    assert await world.settle() == ["FitTeacher", "BackfillLine"]
+
+
+async def test_a_teacher_of_a_removed_method_is_fitted_again() -> None:
+    world = World()
+    world.add_normals(10)
+    await world.settle()
+    names = [capture(number, intent=Intent.NORMAL).capture_id for number in range(10)]
+    world.release(replace(manifest_of(names), method="removed-method"))
+    world.restart()
+    assert await world.settle() == ["AnnounceTeacher", "FitTeacher"]
+    assert world.teacher().method == manifest_of(names).method
+
+
+async def test_a_mask_event_over_the_size_limit_is_left_out_of_a_backfill() -> None:
+    world = World()
+    world.add_normals(10)
+    world.add(capture(1, minutes=-30))
+    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    world.producer.bytes_max = 10
+    assert await world.settle() == ["BackfillLine"]
+    assert world.masks() == []
+
+
+async def test_an_object_with_a_foreign_key_among_the_normals_is_ignored() -> None:
+    world = World()
+    world.add_normals(10)
+    MemoryBlobs.put(world.blobs, "normals/notes.txt", b"by hand")
+    assert await world.works.names() == [UNIT]
 
 
 async def test_a_broker_that_is_away_delays_the_word_and_not_the_pointer() -> None:

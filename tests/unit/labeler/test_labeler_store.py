@@ -7,7 +7,7 @@ from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blob
-from tests.unit.labeler.world import LINE, PRODUCT, DyingBlobs, World, capture
+from tests.unit.labeler.world import LINE, PLACE, DyingBlobs, World, capture
 
 
 @dataclass
@@ -45,8 +45,8 @@ async def test_all_normals_are_read_however_many_there_are() -> None:
     world = World()
     world.add_normals(READ_AT_ONCE + 5)
     lines = StoredLines(AsyncBlobs(world.blobs))
-    assert len(await lines.normals(LINE, PRODUCT)) == await lines.count_normals(LINE, PRODUCT) == READ_AT_ONCE + 5
-    assert await lines.with_normals() == [(LINE, PRODUCT)]
+    assert len(await lines.normals(PLACE)) == await lines.count_normals(PLACE) == READ_AT_ONCE + 5
+    assert await lines.places_with_normals() == [PLACE]
 
 
 async def test_a_line_that_is_gone_is_fitted_no_teacher_and_one_that_never_was_neither() -> None:

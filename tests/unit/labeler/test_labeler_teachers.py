@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from services.labeler.adapters.releases import ServingTeachers
+from services.labeler.adapters.teachers import ServingTeachers
 from siad.contracts.codec import encode
 from siad.contracts.documents import write_receipt
 from siad.contracts.events import Intent, TeacherReleased

@@ -1,4 +1,4 @@
-"""The scorer's answers over HTTP, and the fate that each has: drawn, poison, a bug, or wait and ask again."""
+"""The scorer's responses over HTTP and the outcome of each: a mask, poison, a bug, denied, or transient."""
 
 import asyncio
 import json
@@ -10,18 +10,13 @@ import httpx
 import pytest
 import structlog
 
-from services.labeler.adapters.scorer_client import (
-    DRAW_FAILED,
-    FIT_REFUSED,
-    IMAGE_REFUSED,
-    FitRefusedError,
-    ScorerBugError,
-    ScorerClient,
-)
-from siad.contracts.errors import PoisonError, TransientError
+from services.labeler.adapters.scorer_client import ScorerClient
+from services.labeler.ports import FitRefusedError, ScorerBugError
+from services.labeler.scorer_api import ACCESS_DENIED, DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, UNAVAILABLE
+from siad.contracts.errors import DeniedError, PoisonError, TransientError
 from siad.contracts.events import Region
 from siad.contracts.fit_settings import FitSettings
-from tests.unit.labeler.world import LINE, PRODUCT, capture, weights_of
+from tests.unit.labeler.world import LINE, PLACE, PRODUCT, capture, weights_of
 
 W = weights_of(1)
 SETTINGS = FitSettings(false_reject_budget=0.05)
@@ -90,9 +85,10 @@ async def test_a_capture_that_the_network_falls_over_is_a_bug() -> None:
 
 TROUBLES: dict[str, Answer] = {
     "no replica": always(503, text="no replica"),
-    "a bug without a word of ours": always(500, text="Internal Server Error"),
+    "a refusal cut short": always(422, text='{"type": "urn:siad:image-refused", "det'),
+    "a bug outside our code": always(500, text="Internal Server Error"),
     "an old application": always(404, text="no such route"),
-    "a refusal by whoever stands between": always(422, text="bad gateway, bad manners"),
+    "a refusal by a proxy": always(422, text="bad gateway, bad manners"),
     "too many": always(429, text="slow down"),
     "refused connection": fails(httpx.ConnectError("refused")),
     "cut off": fails(httpx.RemoteProtocolError("peer closed")),
@@ -108,37 +104,54 @@ async def test_every_trouble_but_a_refusal_may_pass(trouble: str) -> None:
     with pytest.raises(TransientError, match="http://scorer"):
         await there.draw(capture(1), weights=W)
     with pytest.raises(TransientError, match="http://scorer"):
-        await there.fit(LINE, PRODUCT, normals=[capture(2)], settings=SETTINGS)
+        await there.fit(PLACE, normals=[capture(2)], settings=SETTINGS)
     with pytest.raises(TransientError, match="http://scorer"):
         await there.probe()
 
 
-STRANGERS: dict[str, Answer] = {
+UNEXPECTED: dict[str, Answer] = {
     "a proxy's page": always(200, text="<html>Welcome</html>"),
     "no object": lambda request: httpx.Response(200, json=[1, 2]),
-    "nothing": lambda request: httpx.Response(204),
+    "no body": lambda request: httpx.Response(204),
     "an older scorer": lambda request: httpx.Response(200, json={"score": 3.5}),
-    "a refusal cut short": always(422, text='{"type": "urn:siad:image-refused", "det'),
+    "a score that is no number": always(200, text=json.dumps({**DRAWN, "score": float("nan")})),
+    "regions of another type": always(200, **{**DRAWN, "regions": 3}),
+    "a region of two points": always(200, **{**DRAWN, "regions": [{**DRAWN["regions"][0], "points": [0, 0, 4, 4]}]}),
 }
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-async def test_who_answers_as_no_scorer_does_is_asked_again(stranger: str) -> None:
-    there = scorer(STRANGERS[stranger])
-    with pytest.raises(TransientError, match="http://scorer/draw is no scorer of this version"):
-        await there.draw(capture(1), weights=W)
-    with pytest.raises(TransientError, match="http://scorer/fit is no scorer of this version"):
-        await there.fit(LINE, PRODUCT, normals=[capture(2)], settings=SETTINGS)
+@pytest.mark.parametrize("response", UNEXPECTED)
+async def test_a_result_that_no_scorer_of_this_version_gives_is_transient(response: str) -> None:
+    client = scorer(UNEXPECTED[response])
+    with pytest.raises(TransientError, match="http://scorer/draw is not one of this version's scorer"):
+        await client.draw(capture(1), weights=W)
+    with pytest.raises(TransientError, match="http://scorer/fit is not one of this version's scorer"):
+        await client.fit(PLACE, normals=[capture(2)], settings=SETTINGS)
+
+
+async def test_a_store_that_denies_access_to_the_scorer_is_denied_not_poison() -> None:
+    client = scorer(always(503, type=ACCESS_DENIED, detail="could not read s3://siad/images/x: 403"))
+    with pytest.raises(DeniedError, match="could not read s3://siad/images/x: 403"):
+        await client.draw(capture(1), weights=W)
+    with pytest.raises(DeniedError, match="could not read s3://siad/images/x: 403"):
+        await client.fit(PLACE, normals=[capture(2)], settings=SETTINGS)
+
+
+@pytest.mark.parametrize("problem", [FIT_REFUSED, UNAVAILABLE, "urn:siad:of-a-newer-scorer"])
+async def test_a_problem_that_is_none_of_a_draw_is_transient(problem: str) -> None:
+    with pytest.raises(TransientError, match="http://scorer/draw failed: 503 out of memory"):
+        await scorer(always(503, type=problem, detail="out of memory")).draw(capture(1), weights=W)
+
+
+@pytest.mark.parametrize("problem", [IMAGE_REFUSED, DRAW_FAILED, UNAVAILABLE])
+async def test_a_problem_that_is_none_of_a_fit_is_transient(problem: str) -> None:
+    with pytest.raises(TransientError, match="http://scorer/fit failed: 503 out of memory"):
+        await scorer(always(503, type=problem, detail="out of memory")).fit(PLACE, normals=[], settings=SETTINGS)
 
 
 async def test_a_refusal_without_a_reason_is_one_all_the_same() -> None:
     with pytest.raises(PoisonError, match="without a reason"):
         await scorer(always(422, type=IMAGE_REFUSED)).draw(capture(1), weights=W)
-
-
-async def test_regions_of_another_kind_are_no_answer() -> None:
-    with pytest.raises(TransientError, match="no scorer of this version"):
-        await scorer(always(200, **{**DRAWN, "regions": 3})).draw(capture(1), weights=W)
 
 
 async def test_a_fit_takes_normals_by_reference_and_its_own_time() -> None:
@@ -149,7 +162,7 @@ async def test_a_fit_takes_normals_by_reference_and_its_own_time() -> None:
         return httpx.Response(200, json={"weights": W})
 
     normals = [capture(1), capture(2)]
-    assert await scorer(answer).fit(LINE, PRODUCT, normals=normals, settings=SETTINGS) == W
+    assert await scorer(answer).fit(PLACE, normals=normals, settings=SETTINGS) == W
     [request] = seen
     body = json.loads(request.content)
     assert [one["capture_id"] for one in body["normals"]] == [one.capture_id for one in normals]
@@ -160,7 +173,7 @@ async def test_a_fit_takes_normals_by_reference_and_its_own_time() -> None:
 async def test_normals_that_can_not_teach_are_refused_for_good() -> None:
     answer = always(422, type=FIT_REFUSED, detail="they differ in size")
     with pytest.raises(FitRefusedError, match="they differ in size"):
-        await scorer(answer).fit(LINE, PRODUCT, normals=[], settings=SETTINGS)
+        await scorer(answer).fit(PLACE, normals=[], settings=SETTINGS)
 
 
 async def test_a_scorer_that_is_up_passes_its_probe() -> None:

@@ -10,22 +10,25 @@ from typing import Any
 import httpx
 
 from services.labeler.adapters.lines import StoredLines
-from services.labeler.adapters.releases import TeacherReleases
-from services.labeler.adapters.scorer_client import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, ScorerClient
-from services.labeler.reconcile import Action, TeacherReconciler, TeacherState
+from services.labeler.adapters.releases import RegistryTeachers
+from services.labeler.adapters.scorer_client import ScorerClient
+from services.labeler.domain.plan import Action, TeacherState
+from services.labeler.reconcile import TeacherReconciler
+from services.labeler.scorer_api import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED
 from siad.contracts.codec import decode
 from siad.contracts.documents import LineState, write_line, write_receipt
 from siad.contracts.errors import TransientError
 from siad.contracts.events import ImageStored, Intent, LineChanged, PseudoMaskCreated, TeacherReleased, WeightsKind
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, sha256_hex
-from siad.contracts.keys import capture_key, line_pointer_key, mask_key, normal_key
+from siad.contracts.keys import capture_key, line_pointer_key, manifest_key, mask_key, normal_key
 from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.topics import PSEUDO_MASK, TEACHER
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.bus.port import Message
+from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Message
 from siad.runtime.store.registry import Registry
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.images import DECODER_VERSION
@@ -33,6 +36,7 @@ from siad.vision.preprocess import PREPROCESS_VERSION
 from tests.manifests import make_manifest
 
 LINE, PRODUCT, UNIT = "press-1", "cap", "labeler/press-1/cap"
+PLACE = Place(LINE, PRODUCT)
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 ROUNDS_MAX = 8  # to settle; whoever needs more goes round in circles
 
@@ -81,6 +85,7 @@ class Serve:
     unreadable: set[str] = field(default_factory=set)  # capture ids
     cursed: set[str] = field(default_factory=set)  # capture ids that the network falls over
     away_at: set[int] = field(default_factory=set)
+    loses_weights: bool = False  # a fit that stores its weights in another bucket
     calls: int = 0
     fits: list[int] = field(default_factory=list)  # normals asked for
     drawn: list[str] = field(default_factory=list)  # capture ids
@@ -104,7 +109,8 @@ class Serve:
         if len(names) < 2:
             return httpx.Response(422, json={"type": FIT_REFUSED, "detail": "can't be read"})
         manifest = manifest_of(names)
-        MemoryBlobs.put(self.blobs, f"weights/{LINE}/{PRODUCT}/{manifest.weights}.json", manifest.to_json())
+        if not self.loses_weights:
+            MemoryBlobs.put(self.blobs, manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
         return httpx.Response(200, json={"weights": manifest.weights})
 
     def draw(self, body: dict[str, Any]) -> httpx.Response:
@@ -148,8 +154,11 @@ class Producer:
     sent: list[Message] = field(default_factory=list)
     lives: int = 10**9
     down: bool = False
+    bytes_max: int = MESSAGE_BYTES_MAX
 
     async def publish(self, messages: Sequence[Message]) -> None:
+        if any(len(message.value or b"") > self.bytes_max for message in messages):
+            raise ValueError("a message is over the limit")
         if self.down:
             raise TransientError("the broker is away")
         if self.lives == 0:
@@ -179,10 +188,12 @@ class World:
         self.blobs.lives = self.producer.lives = 10**9
         store = AsyncBlobs(self.blobs, workers=2)
         client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
+        scorer = ScorerClient(client, timeout_s=5, fit_timeout_s=5)
         self.works = TeacherReconciler(
             lines=StoredLines(store),
-            releases=TeacherReleases(store, self.producer),
-            scorer=ScorerClient(client, timeout_s=5, fit_timeout_s=5),
+            releases=RegistryTeachers(store, self.producer),
+            scorer=scorer,
+            fitter=scorer,
             deletions=AsyncDeletions(store, clock=self.clock),
             producer=self.producer,
             nudge=asyncio.Event(),
@@ -240,7 +251,7 @@ class World:
 
     def release(self, manifest: Manifest) -> Pointer:
         """Somebody else has fitted and released."""
-        MemoryBlobs.put(self.blobs, f"weights/{LINE}/{PRODUCT}/{manifest.weights}.json", manifest.to_json())
+        MemoryBlobs.put(self.blobs, manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
         return Registry(self.blobs).point(manifest, expected=self.pointer(), released_at=self.clock.now())
 
     def masks(self) -> list[PseudoMaskCreated]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from siad.contracts.errors import ConflictError, TransientError
+from siad.contracts.errors import ConflictError, CorruptError, DeniedError, MissingError, TransientError
 from siad.runtime.reconcile import reconcile
 from siad.runtime.testing.clock import FakeClock
 
@@ -111,7 +111,17 @@ async def test_what_another_replica_has_is_left_to_it(leases: FakeLeases, clock:
     assert fence.diary == ["b 0", "a 0"]
 
 
-@pytest.mark.parametrize("error", [TransientError("store away"), ConflictError("pointer moved")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("store unavailable"),
+        DeniedError("403"),
+        ConflictError("pointer moved"),
+        CorruptError("no JSON"),
+        MissingError("no manifest"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 async def test_what_fails_in_passing_is_planned_anew(leases: FakeLeases, clock: FakeClock, error: Exception) -> None:
     fence = Fence(asyncio.Event(), {"a": 1}, troubles={"a": [error, error], "names": [TransientError("away")]})
     await run(fence, leases, clock)

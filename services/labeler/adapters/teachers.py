@@ -1,0 +1,96 @@
+"""Teachers in service: weights for the handler, descriptions for operators."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from services.labeler.ports import TeacherFacts
+from siad.contracts.documents import read_receipt
+from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.events import TeacherReleased, WeightsKind
+from siad.contracts.ids import WeightsId
+from siad.contracts.keys import normal_key
+from siad.contracts.manifest import Manifest
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.state_table import StateTable
+from siad.runtime.store.registry import Registry
+from siad.vision.promise import promise_of
+
+log = structlog.get_logger()
+
+
+class KnownTeachers:
+    """Teacher of a line, from the state topic or the store.
+
+    The store is read while the topic names no teacher, because its record may arrive late.
+
+    A skipped capture is left to the backfill, which labels what was received before the pointer moved. The topic may
+    lag behind the pointer, so a capture may be skipped only after the pointer itself was read.
+    """
+
+    def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:
+        self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
+
+    async def current(self, line: str, product: str) -> WeightsId | None:
+        """Return the weights in service; None before the first.
+
+        Raises:
+            TransientError: the store is unavailable, or the pointer in it is damaged.
+        """
+        if (event := self._table.lookup(f"{line}/{product}")) is not None:
+            return event.weights
+        try:
+            pointer = await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
+        except CorruptError as error:
+            msg = f"captures of {line}/{product} wait until the pointer to its teacher is repaired: {error}"
+            raise TransientError(msg) from error
+        return None if pointer is None else pointer.weights
+
+
+class ServingTeachers:
+    """Description of the teachers that the state topic names, from their manifests."""
+
+    def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:
+        self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
+        self._cache: dict[str, TeacherFacts] = {}  # by weights, which never change
+
+    async def facts(self) -> list[TeacherFacts]:
+        """Describe every teacher in service; log and omit unreadable manifests.
+
+        Raises:
+            TransientError: the store is unavailable.
+        """
+        events = sorted(self._table.values().values(), key=lambda event: (event.line, event.product))
+        facts = [facts for facts in await asyncio.gather(*map(self._facts, events)) if facts is not None]
+        self._cache = {teacher.weights: teacher for teacher in facts}  # without those that no longer serve
+        return facts
+
+    async def _facts(self, event: TeacherReleased) -> TeacherFacts | None:
+        if (cached := self._cache.get(event.weights)) is not None:
+            return cached
+        try:
+            manifest = await self._blobs.run(self._registry.manifest, event.line, event.product, event.weights)
+        except (CorruptError, MissingError) as error:
+            log.error("teacher_unread", line=event.line, product=event.product, reason=str(error))
+            return None
+        return TeacherFacts(
+            line=event.line,
+            product=event.product,
+            weights=event.weights,
+            method=manifest.method,
+            normals=len(manifest.normals),
+            promise=promise_of(manifest),
+            left_out=manifest.left_out,
+            doubted=manifest.doubted,
+            serials=await self._blobs.run(self._serials, manifest),
+        )
+
+    def _serials(self, manifest: Manifest) -> dict[str, str]:
+        """Read the serials of the parts to check, without deleted normals."""
+        serials = {}
+        for capture_id in (*manifest.left_out, *manifest.doubted):
+            with suppress(MissingError, CorruptError):
+                key = normal_key(manifest.line, manifest.product, capture_id)
+                serials[capture_id] = read_receipt(self._blobs.blobs.get(key).data).serial
+        return {capture_id: serial for capture_id, serial in serials.items() if serial}

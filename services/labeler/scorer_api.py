@@ -1,0 +1,127 @@
+"""HTTP interface of the scorer, shared by its client and its application.
+
+``POST /draw`` and ``POST /fit`` exchange references, never pixels. A response with status 200 is a result; any other is
+a problem (RFC 9457) whose ``type`` names the outcome. Fields that a newer version adds are ignored.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Final, Self
+
+from pydantic import BaseModel, FiniteFloat
+
+from services.labeler.ports import DrawnMask
+from siad.contracts.events import ImageStored, Region
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
+
+DRAW_PATH: Final = "/draw"
+FIT_PATH: Final = "/fit"
+
+# Types of problems: status, and outcome.
+IMAGE_REFUSED: Final = "urn:siad:image-refused"  # 422, the capture is poison: its image is missing, damaged or none
+FIT_REFUSED: Final = "urn:siad:fit-refused"  # 422, these normals and settings give no teacher
+DRAW_FAILED: Final = "urn:siad:draw-failed"  # 500, a bug: the weights fail on this image alone, with the store at hand
+ACCESS_DENIED: Final = "urn:siad:access-denied"  # 503, the store denies access to the scorer
+UNAVAILABLE: Final = "urn:siad:unavailable"  # 503, the store, the weights or memory are unavailable: retry
+
+
+class Problem(BaseModel):
+    """Why there is no result."""
+
+    type: str
+    detail: str = ""
+
+
+class DrawRequest(BaseModel):
+    """One capture to label, and the weights to label it with."""
+
+    capture_id: str
+    image_id: str
+    image_uri: str
+    line: str
+    product: str
+    weights: str
+
+    @classmethod
+    def of(cls, event: ImageStored, weights: WeightsId) -> Self:
+        """Request the pseudo-mask of one capture."""
+        return cls(
+            capture_id=event.capture_id,
+            image_id=event.image_id,
+            image_uri=event.image_uri,
+            line=event.line,
+            product=event.product,
+            weights=weights,
+        )
+
+
+class RegionBody(BaseModel):
+    """One defective region, as ``siad.contracts.events.Region``."""
+
+    points: list[int]
+    area_px: int
+    peak_score: FiniteFloat
+
+
+class DrawResponse(BaseModel):
+    """Reference to a stored pseudo-mask, and its figures."""
+
+    mask_uri: str
+    mask_sha256: str
+    score: FiniteFloat
+    threshold: FiniteFloat
+    defect_ratio: FiniteFloat
+    regions: list[RegionBody]
+    confidence: FiniteFloat
+
+    def mask(self) -> DrawnMask:
+        """Convert to the type of the port."""
+        regions = (
+            Region(points=tuple(body.points), area_px=body.area_px, peak_score=body.peak_score) for body in self.regions
+        )
+        return DrawnMask(
+            mask_uri=self.mask_uri,
+            mask_sha256=self.mask_sha256,
+            score=self.score,
+            threshold=self.threshold,
+            defect_ratio=self.defect_ratio,
+            regions=tuple(regions),
+            confidence=self.confidence,
+        )
+
+
+class NormalImage(BaseModel):
+    """One capture known to be good."""
+
+    capture_id: str
+    image_id: str
+    image_uri: str
+
+
+class FitRequest(BaseModel):
+    """Normals to fit a teacher on, and ``FitSettings``."""
+
+    line: str
+    product: str
+    normals: list[NormalImage]
+    false_reject_budget: float
+    method: str
+    region: list[float]
+    input_px: int
+
+    @classmethod
+    def of(cls, place: Place, normals: Iterable[ImageStored], settings: FitSettings) -> Self:
+        """Request a teacher."""
+        images = [
+            NormalImage(capture_id=normal.capture_id, image_id=normal.image_id, image_uri=normal.image_uri)
+            for normal in normals
+        ]
+        return cls(line=place.line, product=place.product, normals=images, **asdict(settings))
+
+
+class FitResponse(BaseModel):
+    """Digest of the stored weights."""
+
+    weights: str
