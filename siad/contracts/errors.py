@@ -26,3 +26,15 @@ class ConflictError(Exception):
 
 class CorruptError(Exception):
     """Bytes that differ from what their digest, size or format promises; they are refused."""
+
+
+class OutOfMemoryError(TransientError):
+    """Memory ran out, on the host or on the device: the same work is retried, and weights are not refused for it."""
+
+
+class UnusableWeightsError(Exception):
+    """Weights that cannot serve: they are refused until a release names them anew."""
+
+
+class GoldenError(UnusableWeightsError):
+    """Weights that do not reproduce the scores stored with them."""

@@ -1,88 +1,62 @@
-"""Files <-> model: what lies in the store becomes what serves a line, or is refused.
+"""Bundles: the files of one set of weights, and their check before they serve.
 
-Parts are safetensors and JSON, never pickles: a bundle can't run code. A method is a module with a function
-``load(manifest, parts) -> Detector``; it is imported when the first bundle of its kind is opened.
+Parts are safetensors and JSON, never pickles: a bundle can't run code. Every bundle stores the scores that its network
+gave for two small inputs when it was made (the golden part); a network that no longer gives them is refused.
+
+Shape suffixes: G = golden inputs, H, W = their size, C = channels, h, w = size of a map.
 """
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
-from siad.contracts.errors import CorruptError
+from siad.contracts.errors import CorruptError, GoldenError, UnusableWeightsError
 from siad.contracts.manifest import BundlePart, Manifest, part_of
-from siad.models.detector import Detector
 from siad.models.predictor import Predictor
+from siad.models.runner.memory_errors import out_of_memory_named
+from siad.models.runner.open import open_runner
+from siad.models.runner.port import Runner
 from siad.vision.images import DECODER_VERSION, Image
 from siad.vision.preprocess import PREPROCESS_VERSION, preprocess
 
-METHODS: Final[Mapping[str, str]] = {
-    "feature-memory": "siad.models.teachers.feature_memory",
-    "student-teacher": "siad.models.teachers.student_teacher",
-    "autoencoder": "siad.models.teachers.autoencoder",
-    "memory-autoencoder": "siad.models.teachers.memory_autoencoder",
-    "template": "siad.models.teachers.template",
-    "draem": "siad.models.teachers.draem",
-    "gan-inversion": "siad.models.teachers.gan_inversion",
-    "ensemble": "siad.models.teachers.ensemble",
-    "unet": "siad.models.segmenter",
-}
 GOLDEN: Final = "golden.safetensors"
 _GOLDEN_PX = 64
-_GOLDEN_TOLERANCE = 1e-3  # of the largest score; CPU types differ by some 1e-5, another bank by tenths
-
-
-class GoldenError(ValueError):
-    """The model does not give the outputs that it gave when it was made: it must not serve."""
-
-
-class UnusableWeightsError(ValueError):
-    """This code can't open the bundle: it is of another method, decoder or preprocessing."""
+_GOLDEN_TOLERANCE = 1e-3  # of the largest score; CPU types differ by some 1e-5, another memory bank by tenths
+# What Python and its libraries raise for data of another shape or content than the code expects.
+_UNFIT = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    CorruptError,
+    LookupError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """One set of weights, whole."""
+    """One complete set of weights."""
 
     manifest: Manifest
     parts: Mapping[str, bytes]  # by name, as the manifest lists them
 
 
 def describe_parts(parts: Mapping[str, bytes]) -> tuple[BundlePart, ...]:
-    """What a manifest says of its files, sorted by name."""
+    """Describe files for a manifest, sorted by name."""
     return tuple(part_of(name, parts[name]) for name in sorted(parts))
 
 
-def pack(tensors: Mapping[str, Tensor]) -> bytes:
-    """Tensors as one safetensors file; equal tensors give equal bytes."""
-    data: bytes = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    return data
-
-
-def unpack(data: bytes) -> dict[str, Tensor]:
-    """Read ``pack`` back.
-
-    Raises:
-        CorruptError: the bytes are not safetensors.
-    """
-    try:
-        tensors: dict[str, Tensor] = load(data)
-    except SafetensorError as error:
-        msg = f"{len(data)} bytes are not safetensors: {error}"
-        raise CorruptError(msg) from error
-    return tensors
-
-
 def golden_crops(normal_HWC: Image) -> list[NDArray[np.uint8]]:
-    """Two small inputs for ``golden_part``: the middle of a normal, and noise, which is far from any memory."""
+    """Make two small inputs for ``golden_part``: the middle of a normal, and noise, which is far from any normal."""
     height, width, channels = normal_HWC.shape
     side = min(height, width, 4 * _GOLDEN_PX)
     top, left = (height - side) // 2, (width - side) // 2
@@ -95,66 +69,73 @@ def golden_crops(normal_HWC: Image) -> list[NDArray[np.uint8]]:
     return [np.ascontiguousarray(normal), noise]
 
 
-def golden_part(detector: Detector, crops: Sequence[NDArray[np.uint8]]) -> bytes:
-    """Write down what a model answers to a few small inputs, for ``open_bundle`` to ask again.
+def golden_part(runner: Runner, crops: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Store what a network scores for a few small inputs, for ``open_bundle`` to compare.
 
     Args:
-        detector: the model, as it will be served.
-        crops: uint8 [H, W, 3], equal sizes, sides multiples of 32; kept in the part, so small.
+        runner: the network, as it will serve.
+        crops: uint8 [H, W, 3], equal sizes, sides multiples of 32; they are stored with the scores.
     """
-    crops_GHWC = torch.from_numpy(np.stack(crops))
-    return pack({"crops": crops_GHWC, "maps": _answer(detector, crops_GHWC)})
+    crops_GHWC = np.stack(crops)
+    data: bytes = save({"crops": crops_GHWC, "maps": _score_crops(runner, crops_GHWC)})
+    return data
 
 
 def open_bundle(manifest: Manifest, parts: Mapping[str, bytes]) -> Predictor:
-    """Make a bundle ready to serve, and hold it against its golden outputs.
+    """Make a bundle ready to serve, and check it against its golden scores.
 
     Args:
-        manifest: what it is.
+        manifest: of the bundle.
         parts: bytes by part name, their digests already verified.
 
     Raises:
-        UnusableError: made for another method, decoder or preprocessing than this code has.
-        GoldenError: it does not reproduce its golden outputs.
-        CorruptError: a part is missing or can't be read.
+        UnusableWeightsError: made for another method, decoder or preprocessing than this code has, or a part is missing
+            or does not fit; ``GoldenError`` where it does not reproduce its golden scores.
+        OutOfMemoryError: memory ran out; the weights may be good.
     """
-    if manifest.method not in METHODS:
-        msg = f"weights {manifest.weights[:12]} are of method {manifest.method!r}; this code knows {', '.join(METHODS)}"
-        raise UnusableWeightsError(msg)
-    found = (manifest.decoder_version, manifest.preprocess_version)
-    if found != (DECODER_VERSION, PREPROCESS_VERSION):
-        known = (DECODER_VERSION, PREPROCESS_VERSION)
-        msg = (
-            f"weights {manifest.weights[:12]} want decoder and preprocessing {found}; this code has {known}: refit them"
-        )
-        raise UnusableWeightsError(msg)
+    _check_versions(manifest)
     missing = sorted({part.name for part in manifest.parts} - parts.keys())
     if missing:
-        msg = f"weights {manifest.weights[:12]} lack the parts {', '.join(missing)}"
-        raise CorruptError(msg)
-    detector: Detector = importlib.import_module(METHODS[manifest.method]).load(manifest, parts)
-    _check_golden(manifest, detector, parts[GOLDEN])
-    return Predictor(manifest, detector)
+        msg = f"weights {manifest.weights[:12]} lack the parts {', '.join(missing)}; publish the whole bundle again"
+        raise UnusableWeightsError(msg)
+    try:
+        with out_of_memory_named(f"loading weights {manifest.weights[:12]}"):
+            runner = open_runner(manifest, parts)
+            _check_golden(manifest, runner, parts[GOLDEN])
+    except _UNFIT as error:
+        reason = str(error) or type(error).__name__
+        msg = f"weights {manifest.weights[:12]} have parts that this code can't use; fit them again: {reason}"
+        raise UnusableWeightsError(msg) from error
+    return Predictor(manifest, runner)
 
 
-def _check_golden(manifest: Manifest, detector: Detector, data: bytes) -> None:
-    golden = unpack(data)
-    expected, given = golden["maps"], _answer(detector, golden["crops"])
-    if expected.shape != given.shape:
+def _check_versions(manifest: Manifest) -> None:
+    found = (manifest.decoder_version, manifest.preprocess_version)
+    known = (DECODER_VERSION, PREPROCESS_VERSION)
+    if found != known:
         msg = (
-            f"weights {manifest.weights[:12]} give maps of {list(given.shape)}, golden ones are {list(expected.shape)}"
+            f"weights {manifest.weights[:12]} need decoder and preprocessing {found}, this code has {known}; refit them"
         )
+        raise UnusableWeightsError(msg)
+
+
+def _check_golden(manifest: Manifest, runner: Runner, data: bytes) -> None:
+    golden = load(data)
+    expected_Ghw, given_Ghw = golden["maps"], _score_crops(runner, golden["crops"])
+    if expected_Ghw.shape != given_Ghw.shape:
+        shapes = f"{list(given_Ghw.shape)}, the stored ones are {list(expected_Ghw.shape)}"
+        msg = f"weights {manifest.weights[:12]} give golden scores of shape {shapes}"
         raise GoldenError(msg)
-    allowed = _GOLDEN_TOLERANCE * float(expected.abs().max())
-    worst = float((expected - given).abs().max())
+    allowed = _GOLDEN_TOLERANCE * float(np.abs(expected_Ghw).max())
+    worst = float(np.abs(expected_Ghw - given_Ghw).max())
     if not worst <= allowed:  # so that NaN fails
         msg = f"weights {manifest.weights[:12]} miss their golden scores by {worst:.3g}; {allowed:.3g} is allowed"
         raise GoldenError(msg)
 
 
-def _answer(detector: Detector, crops_GHWC: Tensor) -> Tensor:
+def _score_crops(runner: Runner, crops_GHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Score golden inputs: float32 [G, h, w], the mean over views."""
     height, width = crops_GHWC.shape[1:3]
     side = (height * width) ** 0.5
-    crops = [preprocess(np.ascontiguousarray(crop.numpy()), input_px=round(side)) for crop in crops_GHWC]
-    with torch.inference_mode():
-        return detector.score(torch.from_numpy(np.stack(crops))).float().cpu()
+    inputs = [preprocess(np.ascontiguousarray(crop_HWC), input_px=round(side)) for crop_HWC in crops_GHWC]
+    return np.ascontiguousarray(runner.run(np.stack(inputs)).mean(1))

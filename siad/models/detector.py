@@ -1,6 +1,6 @@
-"""What teacher and segmenter have in common.
+"""Detector protocols: what teachers and the segmenter offer to the torch runner.
 
-Shape suffixes: B = batch, C = channels, H, W = size of the network's input, h, w = size of the map.
+Shape suffixes: B = batch, C = channels, V = views, H, W = size of the network's input, h, w = size of the map.
 """
 
 from typing import Protocol, runtime_checkable
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class Detector(Protocol):
-    """Scores images; the higher, the more defective. Whoever answers like this can serve a line."""
+    """Scores images; the higher, the more defective."""
 
     def score(self, images_BCHW: Tensor) -> Tensor:
-        """Score every place of every image.
+        """Score every position of every image.
 
         Args:
             images_BCHW: float32, as ``siad.vision.preprocess`` makes them; H and W multiples of 32.
@@ -25,15 +25,15 @@ class Detector(Protocol):
 
 @runtime_checkable
 class MultiViewDetector(Protocol):
-    """A detector whose score is the mean of several views; where they differ, nobody knows."""
+    """A detector whose score is the mean of several views; where they differ, the truth is unknown."""
 
     def views(self, images_BCHW: Tensor) -> Tensor:
-        """Each view's scores on the common scale: float32 [V, B, h, w]; their mean over V is the score."""
+        """Score each view on the common scale: float32 [V, B, h, w]; their mean over V is the score."""
         ...
 
 
 @runtime_checkable
-class WholeImageDetector(Protocol):
-    """A detector that is handed an input whole, however large, and keeps its memory bounded by itself."""
+class WholeInputDetector(Protocol):
+    """A detector that must be given inputs whole, however large, and bounds its memory itself."""
 
-    sees_whole: bool
+    needs_whole_input: bool

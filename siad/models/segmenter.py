@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from siad.contracts.errors import UnusableWeightsError
 from siad.contracts.manifest import Manifest
 from siad.models.backbone import (
     FEATURES,
@@ -28,7 +29,7 @@ from siad.models.backbone import (
     pretrained_backbone,
     stage_channels,
 )
-from siad.models.bundle import UnusableWeightsError, pack, unpack
+from siad.models.tensors import pack, unpack
 
 METHOD: Final = "unet"
 BACKBONE: Final = "backbone.safetensors"
@@ -85,10 +86,8 @@ class Segmenter(nn.Module):
         return cast("Tensor", self.decoder(self.encode(images_BCHW)))
 
     def score(self, images_BCHW: Tensor) -> Tensor:
-        """Logits as raw scores, on whatever device the network lies. The network must be in evaluation mode."""
-        device = cast("Tensor", self.decoder.head.bias).device
-        with torch.inference_mode():
-            return cast("Tensor", self(images_BCHW.to(device))).float()
+        """Logits as raw scores; the network must be in evaluation mode, and images on its device."""
+        return cast("Tensor", self(images_BCHW)).float()
 
 
 def new_segmenter(variant: Variant = "lite0", *, seed: int = 0) -> Segmenter:
@@ -111,7 +110,7 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Segmenter:
     """Build the network of a bundle, ready to score.
 
     Raises:
-        UnusableError: the files hold another network than this code builds.
+        UnusableWeightsError: the files hold another network than this code builds.
         CorruptError: a file can't be read.
     """
     encoder, decoder = unpack(parts[BACKBONE]), unpack(parts[NETWORK])

@@ -16,7 +16,7 @@ from services.inference import metrics
 from services.inference.adapters.batcher import Batcher
 from services.inference.domain.judge import Prediction
 from services.inference.domain.releases import LoadWeights, ReleasePointer, ReleaseTable, StopServing, plan
-from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.errors import CorruptError, MissingError, TransientError, UnusableWeightsError
 from siad.contracts.ids import WeightsId
 from siad.contracts.place import Place
 from siad.models.slots import LoadPredictor, Slots
@@ -29,7 +29,7 @@ from siad.vision.images import Image
 log = structlog.get_logger()
 
 # What a bundle raises that can never serve: digests, golden outputs, versions, shapes that torch does not take.
-REFUSALS = (CorruptError, MissingError, ValueError, KeyError, RuntimeError)
+REFUSALS = (UnusableWeightsError, CorruptError, MissingError, ValueError, KeyError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,10 +29,10 @@ from services.labeler.scorer_api import (
     FitRequest,
 )
 from services.labeler.settings import LabelerSettings
-from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.errors import CorruptError, GoldenError, MissingError, TransientError, UnusableWeightsError
 from siad.contracts.ids import WeightsId, sha256_hex
 from siad.contracts.keys import mask_key
-from siad.models.bundle import GoldenError, UnusableWeightsError, open_bundle
+from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs, get_verified

@@ -22,6 +22,7 @@ from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
 from siad.models.predictor import score_maps
+from siad.models.runner.torch import TorchRunner
 from siad.models.segmenter import METHOD, Segmenter, parts_of
 from siad.models.training.augment import TrainingExample
 from siad.models.training.segmenter import bytes_of
@@ -54,7 +55,7 @@ class ScoredCapture:
 
 def scorer_of(segmenter: Segmenter, *, input_px: int, interest: RegionOfInterest = EVERYTHING) -> Scorer:
     """A network that has no manifest yet, as a scorer of whole images."""
-    return partial(score_maps, segmenter, input_px=input_px, interest=interest)
+    return partial(score_maps, TorchRunner(segmenter), input_px=input_px, interest=interest)
 
 
 def cut_to(interest: RegionOfInterest, look: Look) -> Look:
@@ -203,7 +204,7 @@ def make_candidate(
     """Bundle a trained network with thresholds from what it was not trained on, and say what it does on the rest."""
     threshold, mark, promised, held_out = thresholds_of(scored, budget=spec.false_reject_budget)
     figures = figures_of(scored, image_threshold=threshold)
-    parts = {**parts_of(segmenter), GOLDEN: golden_part(segmenter, golden_crops(normal))}
+    parts = {**parts_of(segmenter), GOLDEN: golden_part(TorchRunner(segmenter), golden_crops(normal))}
     manifest = Manifest(
         kind=WeightsKind.SEGMENTER,
         method=METHOD,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import AUTOENCODER
-from siad.models.bundle import Bundle, unpack
+from siad.models.bundle import Bundle
 from siad.models.teachers.fitting import gather
 from siad.models.teachers.learning import NORMALS_MIN, seeded
 from siad.models.teachers.reconstruction import (
@@ -31,6 +31,7 @@ from siad.models.teachers.reconstruction import (
     ResidualDetector,
     fit_reconstruction,
 )
+from siad.models.tensors import unpack
 from siad.vision.images import Image
 
 METHOD: Final = AUTOENCODER

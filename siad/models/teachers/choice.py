@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from siad.contracts.errors import UnusableWeightsError
 from siad.contracts.methods import FEATURE_MEMORY, TEMPLATE
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
@@ -90,7 +91,7 @@ def _ranked(images: Sequence[Image], way: FittingMethod, fit: FitWay, seed: int)
 
     try:
         found = estimate(images, fit_some, seed=seed)
-    except ValueError as error:
+    except (ValueError, UnusableWeightsError) as error:
         log.warning("way_left_out", way=str(way), reason=str(error))
         return RankedMethod(way=way, estimate=None, reason=str(error))
     log.info("way_probed", way=str(way), image_auroc=round(found.image_auroc, 4), pixel_ap=round(found.pixel_ap, 4))

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import DRAEM
-from siad.models.bundle import Bundle, pack, unpack
+from siad.models.bundle import Bundle
 from siad.models.teachers.autoencoder import Autoencoder
 from siad.models.teachers.fitting import FittedDetector, finish, gather
 from siad.models.teachers.learning import (
@@ -39,6 +39,7 @@ from siad.models.teachers.learning import (
 )
 from siad.models.teachers.reconstruction import NETWORK, RECIPE, ReconstructionRecipe, difference
 from siad.models.teachers.synthesis import paint
+from siad.models.tensors import pack, unpack
 from siad.vision.images import Image
 
 METHOD: Final = DRAEM

@@ -13,11 +13,9 @@ members should be of different kinds. The default asks what was remembered and w
 (docs/adr/0013-pixels-to-ignore.md).
 """
 
-import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Final
 
 import torch
@@ -26,11 +24,14 @@ from torch.nn import functional
 
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import ENSEMBLE, FEATURE_MEMORY, STUDENT_TEACHER, require_teacher
-from siad.models.bundle import GOLDEN, METHODS, Bundle, pack, unpack
+from siad.models.bundle import GOLDEN, Bundle
 from siad.models.detector import Detector
+from siad.models.method_modules import import_method
+from siad.models.runner.torch import TorchRunner
 from siad.models.teachers.fitting import FittedDetector, finish, gather
 from siad.models.teachers.learning import held_maps, held_scores, hold_out, row_quantile
-from siad.models.tiling import views_of
+from siad.models.tensors import pack, unpack
+from siad.models.tiling import run_tiled
 from siad.vision.images import Image
 
 METHOD: Final = ENSEMBLE
@@ -58,7 +59,7 @@ class EnsembleRecipe:
 class Ensemble:
     """Two detectors on one scale. Thread-safe where they are."""
 
-    sees_whole = True  # its members are asked in tiles, those that must be
+    needs_whole_input = True  # its members are asked in tiles, those that must be
 
     def __init__(self, members: Sequence[Detector], scales: Tensor) -> None:
         self._members, self._scales = members, scales
@@ -78,7 +79,8 @@ class Ensemble:
 
 def own_maps(members: Sequence[Detector], images_BCHW: Tensor) -> list[Tensor]:
     """Each member's own scores, float32 [B, h, w], brought to the finest of their grids."""
-    maps = [views_of(member, images_BCHW).mean(1) for member in members]
+    inputs_BCHW = images_BCHW.cpu().numpy()
+    maps = [torch.from_numpy(run_tiled(TorchRunner(member), inputs_BCHW)).mean(1) for member in members]
     finest = max((one.shape[1:] for one in maps), key=lambda size: size[0] * size[1])
     return [
         one if one.shape[1:] == finest else functional.interpolate(one[:, None], size=finest, mode="bilinear")[:, 0]
@@ -93,7 +95,7 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Ensemble:
     members = []
     for name in names:
         own = {part.removeprefix(f"{name}."): data for part, data in parts.items() if part.startswith(f"{name}.")}
-        members.append(_module(name).load(Manifest.from_json(own[MANIFEST]), own))
+        members.append(import_method(name).load(Manifest.from_json(own[MANIFEST]), own))
     return Ensemble(members, unpack(parts[SCALES])["scales"])
 
 
@@ -128,7 +130,7 @@ def fit(
         asked: dict[str, Any] = {"recipe": recipes[name]} if recipes and name in recipes else {}
         if input_px:
             asked["input_px"] = input_px
-        bundles[name] = _module(name).fit(
+        bundles[name] = import_method(name).fit(
             [found.images[index] for index in learn],
             line=line,
             product=product,
@@ -137,7 +139,7 @@ def fit(
             **asked,
         )
         input_px = bundles[name].manifest.input_px
-    members = [_module(name).load(made.manifest, made.parts) for name, made in bundles.items()]
+    members = [import_method(name).load(made.manifest, made.parts) for name, made in bundles.items()]
     held_images = [found.images[index] for index in held]
     scales = _scales(members, held_images, input_px=input_px)
     detector = Ensemble(members, scales)
@@ -175,7 +177,3 @@ def _parts(bundles: Mapping[str, Bundle], recipe: EnsembleRecipe, scales: Tensor
         parts[f"{name}.{MANIFEST}"] = made.manifest.to_json()
         parts |= {f"{name}.{part}": data for part, data in made.parts.items() if part != GOLDEN}
     return parts
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(METHODS[name])

@@ -28,7 +28,7 @@ from torch import Tensor
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import FEATURE_MEMORY
 from siad.models.backbone import Backbone, pretrained_backbone
-from siad.models.bundle import Bundle, pack, unpack
+from siad.models.bundle import Bundle
 from siad.models.teachers import light
 from siad.models.teachers.fitting import FittedDetector, finish, gather, shared_backbone
 from siad.models.teachers.memorising import LIGHT, doubt, memorise, see
@@ -36,6 +36,7 @@ from siad.models.teachers.memory import describe_places
 from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
 from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.models.teachers.usual import UsualDistance
+from siad.models.tensors import pack, unpack
 from siad.vision.images import Image
 from siad.vision.outliers import find_doubtful, find_odd
 
@@ -48,7 +49,7 @@ RECIPE: Final = "recipe.json"
 class FeatureMemory:
     """A fitted teacher. Thread-safe: nothing in it changes."""
 
-    sees_whole = True  # style, zones and floor are an image's, not a tile's
+    needs_whole_input = True  # style, zones and floor are an image's, not a tile's
 
     def __init__(self, backbone: Backbone, recipe: MemoryRecipe, memory: Mapping[str, Tensor]) -> None:
         self._backbone = backbone

@@ -12,8 +12,10 @@ import siad
 from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.models.backbone import Backbone, Variant, load_backbone
-from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part, unpack
+from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
 from siad.models.detector import Detector
+from siad.models.runner.torch import TorchRunner
+from siad.models.tensors import unpack
 from siad.vision.images import DECODER_VERSION, Image
 from siad.vision.preprocess import PREPROCESS_VERSION
 from siad.vision.scores import choose_threshold
@@ -88,7 +90,7 @@ def finish(normals: Normals, fitted: FittedDetector) -> Bundle:
     """Cut by the held-out scores, write down golden outputs, and describe it all."""
     threshold, promised = choose_threshold(fitted.held_out, budget=normals.false_reject_budget)
     first = next(index for index, name in enumerate(normals.names) if name not in fitted.left_out)
-    parts = {**fitted.parts, GOLDEN: golden_part(fitted.detector, golden_crops(normals.images[first]))}
+    parts = {**fitted.parts, GOLDEN: golden_part(TorchRunner(fitted.detector), golden_crops(normals.images[first]))}
     manifest = Manifest(
         kind=WeightsKind.TEACHER,
         method=fitted.method,

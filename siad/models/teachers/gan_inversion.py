@@ -36,7 +36,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import GAN_INVERSION
 from siad.models.backbone import Backbone, Variant, pretrained_backbone
-from siad.models.bundle import Bundle, pack, unpack
+from siad.models.bundle import Bundle
 from siad.models.teachers.fitting import FittedDetector, finish, gather, shared_backbone
 from siad.models.teachers.learning import (
     NORMALS_MIN,
@@ -49,6 +49,7 @@ from siad.models.teachers.learning import (
     training_device,
 )
 from siad.models.teachers.reconstruction import difference
+from siad.models.tensors import pack, unpack
 from siad.vision.images import Image
 
 METHOD: Final = GAN_INVERSION

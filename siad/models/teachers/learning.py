@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from siad.models.detector import Detector
 from siad.models.predictor import score_maps
+from siad.models.runner.torch import TorchRunner
 from siad.vision.images import Image
 from siad.vision.preprocess import preprocess
 
@@ -119,7 +120,7 @@ def take_steps(
 
 def held_scores(detector: Detector, images: Sequence[Image], *, input_px: int) -> tuple[float, ...]:
     """Image scores of held-out normals, by the code that will judge."""
-    return tuple(float(map_HW.max()) for map_HW in score_maps(detector, images, input_px=input_px))
+    return tuple(float(map_HW.max()) for map_HW in score_maps(TorchRunner(detector), images, input_px=input_px))
 
 
 def held_maps(maps_of: Callable[[Tensor], Tensor], images: Sequence[Image], *, input_px: int) -> Tensor:

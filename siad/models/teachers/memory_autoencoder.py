@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import MEMORY_AUTOENCODER
-from siad.models.bundle import Bundle, unpack
+from siad.models.bundle import Bundle
 from siad.models.teachers.fitting import gather
 from siad.models.teachers.learning import NORMALS_MIN, seeded
 from siad.models.teachers.reconstruction import (
@@ -39,6 +39,7 @@ from siad.models.teachers.reconstruction import (
     ResidualDetector,
     fit_reconstruction,
 )
+from siad.models.tensors import unpack
 from siad.vision.images import Image
 
 METHOD: Final = MEMORY_AUTOENCODER

@@ -16,7 +16,7 @@ from torch.nn import functional
 from siad.models.backbone import STRIDES, Backbone
 from siad.models.teachers.memory import distances, distances_to_span, pool_places, pool_zones
 from siad.models.teachers.memory_recipe import MemoryRecipe
-from siad.models.tiling import outputs_of
+from siad.models.tiled_backbone import outputs_of
 
 SPAN_PX: Final = 16  # of the input between two places; from so many on they are few enough to ask for a span
 _AT_ONCE: Final = 16_384  # places that are compared with a bank: of 4,096 px there are sixteen times as many

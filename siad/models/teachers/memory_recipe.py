@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from statistics import median
 from typing import Self
 
+from siad.contracts.errors import UnusableWeightsError
 from siad.models.backbone import Variant
-from siad.models.bundle import UnusableWeightsError
 from siad.vision.preprocess import STRIDE_PX
 
 
@@ -67,7 +67,7 @@ class MemoryRecipe:
         """Read it back.
 
         Raises:
-            UnusableError: it has other fields than this code's recipe.
+            UnusableWeightsError: it has other fields than this code's recipe.
         """
         raw = json.loads(data)
         if raw.keys() != {field.name for field in fields(cls)}:

@@ -1,6 +1,5 @@
 """Teachers by name: one function fits any of them. A method's module is imported when it is first asked for."""
 
-import importlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,8 @@ import structlog
 from siad.contracts.fit_settings import BUDGET, INPUT_PX
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import AUTO, DEFAULT, require_askable, require_teacher
-from siad.models.bundle import METHODS, Bundle
+from siad.models.bundle import Bundle
+from siad.models.method_modules import import_method
 from siad.models.teachers.choice import WAYS, FittingMethod, FitWay, choose, rank
 from siad.vision.images import Image
 from siad.vision.region import RegionOfInterest
@@ -89,7 +89,7 @@ def fit_way(
     Raises:
         ValueError: as ``fit_teacher``.
     """
-    fit = importlib.import_module(METHODS[require_teacher(way.method)]).fit
+    fit = import_method(require_teacher(way.method)).fit
     asked = {"input_px": way.input_px} if way.input_px else {}
     if asked and "input_px" not in inspect.signature(fit).parameters:
         msg = f"input_px {way.input_px} for a {way.method} teacher, which has an input size of its own; leave it at 0"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siad.models.bundle import Bundle, pack
+from siad.models.bundle import Bundle
 from siad.models.ssim import ssim_map
 from siad.models.teachers.critic import Adversary
 from siad.models.teachers.fitting import FittedDetector, Normals, finish
@@ -26,6 +26,7 @@ from siad.models.teachers.learning import (
     take_steps,
     training_device,
 )
+from siad.models.tensors import pack
 from siad.vision.images import Image
 
 NETWORK: Final = "network.safetensors"

@@ -32,7 +32,7 @@ from torch.nn import functional
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import STUDENT_TEACHER
 from siad.models.backbone import STRIDES, Backbone, Variant, pretrained_backbone, stage_channels
-from siad.models.bundle import Bundle, pack, unpack
+from siad.models.bundle import Bundle
 from siad.models.teachers.fitting import FittedDetector, finish, gather, shared_backbone
 from siad.models.teachers.learning import (
     NORMALS_MIN,
@@ -45,6 +45,7 @@ from siad.models.teachers.learning import (
     take_steps,
     training_device,
 )
+from siad.models.tensors import pack, unpack
 from siad.vision.images import Image
 from siad.vision.perlin import perlin
 

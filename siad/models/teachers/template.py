@@ -32,8 +32,9 @@ from torch import Tensor
 
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import TEMPLATE
-from siad.models.bundle import Bundle, pack, unpack
+from siad.models.bundle import Bundle
 from siad.models.teachers.fitting import FittedDetector, finish, gather
+from siad.models.tensors import pack, unpack
 from siad.models.tiling import TILE_PX
 from siad.vision.decide import finish_map
 from siad.vision.images import Image

@@ -19,7 +19,7 @@ from siad.models.backbone import (
     pretrained_backbone,
     stage_channels,
 )
-from siad.models.tiling import outputs_of
+from siad.models.tiled_backbone import outputs_of
 
 
 @cache

@@ -9,19 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from siad.contracts.errors import CorruptError
-from siad.models.bundle import (
-    GOLDEN,
-    Bundle,
-    GoldenError,
-    UnusableWeightsError,
-    golden_crops,
-    open_bundle,
-    pack,
-    unpack,
-)
-from siad.models.teachers.feature_memory import MEMORY, fit
+from siad.contracts.errors import GoldenError, OutOfMemoryError, UnusableWeightsError
+from siad.contracts.manifest import Manifest
+from siad.models.bundle import GOLDEN, Bundle, golden_crops, open_bundle
+from siad.models.teachers import feature_memory
+from siad.models.teachers.feature_memory import BACKBONE, MEMORY, RECIPE, fit
 from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.tensors import pack, unpack
 
 
 @cache
@@ -84,7 +78,7 @@ def test_other_inputs_than_the_golden_ones_are_noticed() -> None:
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(UnusableWeightsError, match=r"'magic'; this code knows feature-memory"):
+    with pytest.raises(UnusableWeightsError, match="'magic', which no runner of this code knows"):
         open_bundle(replace(bundle().manifest, method="magic"), bundle().parts)
 
 
@@ -96,13 +90,45 @@ def test_weights_of_another_preprocessing_are_refused(field: str) -> None:
 
 def test_a_missing_part_is_named() -> None:
     parts = {name: data for name, data in bundle().parts.items() if name != MEMORY}
-    with pytest.raises(CorruptError, match=MEMORY):
+    with pytest.raises(UnusableWeightsError, match=MEMORY):
         open_bundle(bundle().manifest, parts)
 
 
 def test_a_pickle_is_not_opened() -> None:
-    with pytest.raises(CorruptError, match="not safetensors"):
+    with pytest.raises(UnusableWeightsError, match="not safetensors"):
         open_bundle(bundle().manifest, {**bundle().parts, MEMORY: b"\x80\x04\x95" + b"\0" * 100})
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {RECIPE: b"no JSON"},
+        {RECIPE: b"[1]"},
+        {MEMORY: pack({"bank.s2": torch.zeros(3, 2)})},
+        {BACKBONE: pack({"stem": torch.zeros(1)})},
+        {GOLDEN: b"\0" * 20},
+        {GOLDEN: pack({"crops": torch.zeros(2)})},
+    ],
+    ids=lambda parts: f"{next(iter(parts))} of {len(next(iter(parts.values())))} bytes",
+)
+def test_parts_that_do_not_fit_make_weights_unusable(parts: dict[str, bytes]) -> None:
+    with pytest.raises(UnusableWeightsError, match="fit them again"):
+        open_bundle(bundle().manifest, {**bundle().parts, **parts})
+
+
+def test_a_bank_of_other_features_makes_weights_unusable() -> None:
+    with pytest.raises(UnusableWeightsError, match="fit them again"):
+        open_bundle(bundle().manifest, with_memory({"bank.s2": torch.ones(3, 2)}))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_weights_that_find_no_memory_may_be_good(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def load(manifest: Manifest, parts: Mapping[str, bytes]) -> None:
+        raise error
+
+    monkeypatch.setattr(feature_memory, "load", load)
+    with pytest.raises(OutOfMemoryError, match="loading weights"):
+        open_bundle(bundle().manifest, bundle().parts)
 
 
 def test_equal_tensors_give_equal_bytes() -> None:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from siad.contracts.errors import UnusableWeightsError
 from siad.contracts.manifest import Manifest
 from siad.models.backbone import pretrained_backbone
-from siad.models.bundle import Bundle, UnusableWeightsError, open_bundle, unpack
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.teachers.feature_memory import BACKBONE, MEMORY, RECIPE, fit, load
 from siad.models.teachers.memorising import doubt, memorise, see
@@ -18,6 +19,7 @@ from siad.models.teachers.memory import describe_places, distances
 from siad.models.teachers.memory_banks import Bank, banks_of
 from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.models.teachers.usual import UsualDistance
+from siad.models.tensors import unpack
 from siad.vision import outliers
 from siad.vision.decide import finish_map
 from siad.vision.preprocess import preprocess

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from siad.models.predictor import Predictor
 from siad.models.probing import Fit, ProbeEstimate, estimate
+from siad.models.runner.torch import TorchRunner
 from siad.vision.images import Image
 from siad.vision.synthetic_defects import KINDS
 from tests.manifests import make_manifest
@@ -51,7 +52,7 @@ def usual() -> Tensor:
 
 
 def fit_difference(_: Sequence[Image], __: Sequence[str]) -> Predictor:
-    return Predictor(MANIFEST, Difference(usual()))
+    return Predictor(MANIFEST, TorchRunner(Difference(usual())))
 
 
 def test_who_sees_everything_gets_nearly_everything() -> None:
@@ -63,7 +64,7 @@ def test_who_sees_everything_gets_nearly_everything() -> None:
 
 
 def test_who_sees_nothing_gets_next_to_nothing() -> None:
-    found = estimate(normals(), lambda *_: Predictor(MANIFEST, Blind()))
+    found = estimate(normals(), lambda *_: Predictor(MANIFEST, TorchRunner(Blind())))
     assert 0.3 < found.image_auroc < 0.7
     assert found.pixel_ap < 0.1
 
@@ -105,7 +106,7 @@ def test_scores_of_folds_with_other_units_can_be_compared() -> None:
             def score(self, images_BCHW: Tensor) -> Tensor:
                 return gain * super().score(images_BCHW)
 
-        return Predictor(scaled, Scaled(usual()))
+        return Predictor(scaled, TorchRunner(Scaled(usual())))
 
     assert estimate(normals(), fit_in_another_unit).image_auroc == pytest.approx(
         estimate(normals(), fit_difference).image_auroc, abs=1e-6

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from siad.models.bundle import open_bundle, unpack
+from siad.models.bundle import open_bundle
 from siad.models.teachers.autoencoder import Autoencoder
 from siad.models.teachers.critic import Adversary
 from siad.models.teachers.learning import seeded
 from siad.models.teachers.memory_autoencoder import TEMPERATURE, MemoryAutoencoder, address, fit
 from siad.models.teachers.reconstruction import NETWORK, ReconstructionRecipe, ResidualDetector, difference
+from siad.models.tensors import unpack
 
 TINY = ReconstructionRecipe(input_px=64, width=4, latent=8, slots=6)
 

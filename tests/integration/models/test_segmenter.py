@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from siad.contracts.errors import UnusableWeightsError
 from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.models.backbone import Variant
-from siad.models.bundle import UnusableWeightsError, describe_parts, pack, unpack
+from siad.models.bundle import describe_parts
 from siad.models.segmenter import BACKBONE, METHOD, NETWORK, STRIDE, Segmenter, load, new_segmenter, parts_of
+from siad.models.tensors import pack, unpack
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 from tests.manifests import make_manifest

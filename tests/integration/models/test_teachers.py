@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from siad.contracts.errors import CorruptError
+from siad.contracts.errors import GoldenError, UnusableWeightsError
 from siad.contracts.methods import TEACHERS
-from siad.models.bundle import GOLDEN, Bundle, GoldenError, describe_parts, open_bundle, pack, unpack
+from siad.models.bundle import GOLDEN, Bundle, describe_parts, open_bundle
 from siad.models.teachers import (
     autoencoder,
     draem,
@@ -23,6 +23,7 @@ from siad.models.teachers import (
     student_teacher,
     template,
 )
+from siad.models.tensors import pack, unpack
 from siad.vision.images import Image
 
 COUNT = 10
@@ -157,7 +158,7 @@ def test_changed_weights_are_refused(method: str) -> None:
     tensors = {key: (tensor.float() * 1.5 + 0.5).to(tensor.dtype) for key, tensor in unpack(made.parts[name]).items()}
     with pytest.raises(GoldenError):
         open_bundle(made.manifest, {**made.parts, name: pack(tensors)})
-    with pytest.raises(CorruptError):
+    with pytest.raises(UnusableWeightsError):
         open_bundle(made.manifest, {**made.parts, name: b"\x80\x04"})
 
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from siad.contracts.methods import TEACHERS, require_teacher
-from siad.models.bundle import GOLDEN, METHODS, unpack
+from siad.models.bundle import GOLDEN
+from siad.models.method_modules import METHODS
 from siad.models.teachers.fitting import FittedDetector, Normals, finish, gather
 from siad.models.teachers.methods import fit_teacher
+from siad.models.tensors import unpack
 from siad.vision.images import Image
 
 

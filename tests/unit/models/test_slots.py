@@ -8,6 +8,7 @@ from torch import Tensor
 
 from siad.contracts.ids import WeightsId
 from siad.models.predictor import Predictor
+from siad.models.runner.torch import TorchRunner
 from siad.models.slots import Slots
 from tests.manifests import make_manifest
 
@@ -20,7 +21,7 @@ class Still:
 
 
 def examiner_of(line: str, product: str, weights: str) -> Predictor:
-    return Predictor(make_manifest(line=line, product=product, code_version=weights), Still())
+    return Predictor(make_manifest(line=line, product=product, code_version=weights), TorchRunner(Still()))
 
 
 class Shelf:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siad.models.bundle import open_bundle, unpack
+from siad.models.bundle import open_bundle
 from siad.models.teachers.template import PARTS, TemplateRecipe, compare_pair, differing, fit, lay_all, learn
+from siad.models.tensors import unpack
 
 
 def board(*, shift: int = 0, gap: bool = False) -> NDArray[np.uint8]:

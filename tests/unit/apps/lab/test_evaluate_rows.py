@@ -14,6 +14,7 @@ from siad.apps.lab.evaluate.folder import LabelledSample
 from siad.apps.lab.evaluate.run import EvaluationRun, JudgedImages, judge, report_of, sum_up, worst_rows
 from siad.apps.lab.sheet import SheetRow
 from siad.models.predictor import Predictor
+from siad.models.runner.torch import TorchRunner
 from tests.manifests import make_manifest
 
 MANIFEST = make_manifest(image_threshold=0.3, pixel_threshold=0.3, held_out_scores=(0.1, 0.2))
@@ -47,7 +48,7 @@ def sample(tmp_path: Path) -> LabelledSample:
 
 
 def row_of(detector: Brightness, sample: LabelledSample, *, pixels_px: int | None) -> SheetRow:
-    examiner = Predictor(MANIFEST, detector)
+    examiner = Predictor(MANIFEST, TorchRunner(detector))
     judged = judge(examiner, [sample], fit_s=1.0, pixels_px=pixels_px, say=print, tick=lambda: None)
     [row] = worst_rows(judged, [sample])
     return row
@@ -70,7 +71,7 @@ def test_one_view_has_nothing_to_ignore(sample: LabelledSample) -> None:
 
 def run_of(seed: int, *, left_out: tuple[str, ...] = (), doubted: tuple[str, ...] = ()) -> EvaluationRun:
     """A draw whose teacher left out or doubted these."""
-    examiner = Predictor(replace(MANIFEST, left_out=left_out, doubted=doubted), Brightness())
+    examiner = Predictor(replace(MANIFEST, left_out=left_out, doubted=doubted), TorchRunner(Brightness()))
     map_HW = np.ones((2, 2), np.float32)
     answer = ScoredImage(name="good/1", kind="good", is_defect=False, map_HW=map_HW, mask_HW=None)
     return sum_up(JudgedImages(answers=[answer], examiner=examiner, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)

@@ -1,0 +1,29 @@
+"""Choice of the runner for a bundle: the first of the list that can run it.
+
+A further runner (ONNX, OpenVINO) is a module beside ``torch.py`` and a line in ``RUNNERS``.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Final
+
+from siad.contracts.errors import UnusableWeightsError
+from siad.contracts.manifest import Manifest
+from siad.models.runner.port import Runner
+
+RUNNERS: Final = ("siad.models.runner.torch",)  # modules with can_run and make_runner, in order of preference
+
+
+def open_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:
+    """Build the runner of a bundle's network.
+
+    Raises:
+        UnusableWeightsError: no runner knows the method.
+    """
+    for name in RUNNERS:
+        module = importlib.import_module(name)
+        if module.can_run(manifest):
+            runner: Runner = module.make_runner(manifest, parts)
+            return runner
+    msg = f"weights {manifest.weights[:12]} are of method {manifest.method!r}, which no runner of this code knows"
+    raise UnusableWeightsError(msg)

@@ -1,0 +1,168 @@
+"""Promises of every runner; a further adapter adds a case to ``RUNNERS`` and to ``EXHAUSTED``."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from siad.contracts.errors import OutOfMemoryError, TransientError
+from siad.models.backbone import Backbone
+from siad.models.runner.port import DeviceError, Runner
+from siad.models.runner.torch import TorchRunner
+from siad.models.segmenter import Segmenter
+
+
+class TwoViews:
+    """A detector with two maps of an image."""
+
+    needs_whole_input = True
+
+    def views(self, images_BCHW: Tensor) -> Tensor:
+        bright_Bhw = functional.avg_pool2d(images_BCHW.mean(1, keepdim=True), 8)[:, 0]
+        return torch.stack((bright_Bhw, 0.5 * bright_Bhw))
+
+    def score(self, images_BCHW: Tensor) -> Tensor:
+        return self.views(images_BCHW).mean(0)
+
+
+class TooLarge:
+    """A detector that needs more memory than any machine has."""
+
+    def score(self, images_BCHW: Tensor) -> Tensor:
+        return torch.empty(10**15)
+
+
+def torch_segmenter() -> Runner:
+    torch.manual_seed(0)
+    segmenter = Segmenter(Backbone("lite0")).eval()
+    nn.init.normal_(segmenter.decoder.head.weight)  # a new segmenter scores every image the same
+    return TorchRunner(segmenter)
+
+
+def torch_two_views() -> Runner:
+    return TorchRunner(TwoViews())
+
+
+RUNNERS: dict[str, Callable[[], Runner]] = {"torch": torch_segmenter, "torch, two views": torch_two_views}
+EXHAUSTED: dict[str, Callable[[], Runner]] = {"torch": lambda: TorchRunner(TooLarge())}
+
+
+@pytest.fixture(params=list(RUNNERS))
+def runner(request: pytest.FixtureRequest) -> Runner:
+    return RUNNERS[request.param]()
+
+
+def noise(count: int = 3, *, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.5, (count, 3, 64, 96)).astype(np.float32)
+
+
+def test_scores_have_one_map_for_each_image_and_view(runner: Runner) -> None:
+    scores_BVhw = runner.run(noise())
+    assert scores_BVhw.dtype == np.float32
+    assert scores_BVhw.shape[:2] == (3, 2 if runner.has_views else 1)
+    assert 64 % scores_BVhw.shape[2] == 96 % scores_BVhw.shape[3] == 0
+    assert np.isfinite(scores_BVhw).all()
+
+
+def test_scores_do_not_depend_on_the_rest_of_the_batch(runner: Runner) -> None:
+    images_BCHW = noise()
+    together_BVhw = runner.run(images_BCHW)
+    for index in range(len(images_BCHW)):
+        np.testing.assert_allclose(runner.run(images_BCHW[index : index + 1])[0], together_BVhw[index], atol=1e-4)
+
+
+def test_different_images_get_different_scores(runner: Runner) -> None:
+    first_Vhw, second_Vhw, _ = runner.run(noise())
+    assert not np.allclose(first_Vhw, second_Vhw)
+
+
+def test_inputs_are_not_changed(runner: Runner) -> None:
+    images_BCHW = noise()
+    runner.run(images_BCHW)
+    np.testing.assert_array_equal(images_BCHW, noise())
+
+
+def test_results_are_not_changed_by_a_later_run(runner: Runner) -> None:
+    first_BVhw = runner.run(noise())
+    kept_BVhw = first_BVhw.copy()
+    runner.run(noise(seed=1))
+    np.testing.assert_array_equal(first_BVhw, kept_BVhw)
+
+
+def test_threads_may_share_a_runner(runner: Runner) -> None:
+    expected = [runner.run(noise(seed=seed)) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        given = list(threads.map(lambda seed: runner.run(noise(seed=seed)), range(4)))
+    for scores_BVhw, expected_BVhw in zip(given, expected, strict=True):
+        np.testing.assert_allclose(scores_BVhw, expected_BVhw, atol=1e-4)
+
+
+def test_a_runner_names_its_device(runner: Runner) -> None:
+    assert runner.device == "cpu"
+
+
+@pytest.mark.parametrize("name", list(EXHAUSTED))
+def test_memory_that_runs_out_is_transient(name: str) -> None:
+    with pytest.raises(OutOfMemoryError, match="3 inputs of 96x64 px") as caught:
+        EXHAUSTED[name]().run(noise())
+    assert isinstance(caught.value, TransientError)
+
+
+# What only the torch runner can show.
+
+
+class Faulty:
+    """A detector whose run raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def score(self, images_BCHW: Tensor) -> Tensor:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        MemoryError(),
+    ],
+)
+def test_every_way_in_which_torch_reports_exhausted_memory_is_known(error: Exception) -> None:
+    with pytest.raises(OutOfMemoryError):
+        TorchRunner(Faulty(error)).run(noise())
+
+
+def test_a_device_that_fails_is_no_fault_of_the_weights() -> None:
+    failure = torch.AcceleratorError("CUDA error: unspecified launch failure")
+    with pytest.raises(DeviceError, match="only a new process"):
+        TorchRunner(Faulty(failure)).run(noise())
+
+
+def test_a_mistake_of_the_network_stays_a_bug() -> None:
+    with pytest.raises(RuntimeError, match="do not match"):
+        TorchRunner(Faulty(RuntimeError("shapes do not match"))).run(noise())
+
+
+def test_a_detector_runs_in_inference_mode() -> None:
+    modes = []
+
+    class Recording(TwoViews):
+        def views(self, images_BCHW: Tensor) -> Tensor:
+            modes.append(torch.is_inference_mode_enabled())
+            return super().views(images_BCHW)
+
+    TorchRunner(Recording()).run(noise())
+    assert modes == [True]
+
+
+def test_what_a_detector_can_do_is_passed_on() -> None:
+    segmenter, two_views = torch_segmenter(), torch_two_views()
+    assert (segmenter.has_views, two_views.has_views) == (False, True)
+    assert (segmenter.needs_whole_input, two_views.needs_whole_input) == (False, True)
