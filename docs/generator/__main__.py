@@ -1,16 +1,21 @@
-"""Write ``docs/reference.md``: ``python -m docs.generator``; ``--check`` only compares and exits with 1."""
+"""Write the generated documents: ``python -m docs.generator``.
+
+``--check`` compares them with the code instead, and exits with 1 where one differs.
+"""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from docs.generator.commands import commands_chapter
+from docs.generator.decisions import decisions_index
 from docs.generator.events import events_chapter, keys_chapter, topics_chapter
 from docs.generator.metrics import metrics_chapter
 from docs.generator.routes import routes_chapter
 from docs.generator.settings import settings_chapter
 
-REFERENCE: Final = Path(__file__).resolve().parents[1] / "reference.md"
+DOCS: Final = Path(__file__).resolve().parents[1]
 COMMAND: Final = "make docs"
 CHAPTERS: Final = (
     ("Settings", settings_chapter),
@@ -24,23 +29,34 @@ CHAPTERS: Final = (
 
 
 def reference() -> str:
-    """The whole text of the reference."""
+    """The text of ``docs/reference.md``."""
     links = ", ".join(f"[{title}](#{title.lower()})" for title, _ in CHAPTERS)
     head = f"# Reference\n\nGenerated from the code by `{COMMAND}`; edit the code, not this file.\n\n{links}"
     chapters = [f"## {title}\n\n{chapter()}" for title, chapter in CHAPTERS]
     return "\n\n".join([head, *chapters]) + "\n"
 
 
+GENERATED: Final[Mapping[str, Callable[[], str]]] = {"reference.md": reference, "adr/README.md": decisions_index}
+
+
+def stale() -> list[str]:
+    """Generated documents that differ from the code."""
+    return [name for name, make in GENERATED.items() if _committed(DOCS / name) != make()]
+
+
+def _committed(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def main(arguments: list[str]) -> int:
-    """Write the file, or compare it; the exit status."""
-    text = reference()
+    """Write the documents, or compare them; the exit status."""
     if "--check" not in arguments:
-        REFERENCE.write_text(text, encoding="utf-8")
+        for name, make in GENERATED.items():
+            (DOCS / name).write_text(make(), encoding="utf-8")
         return 0
-    if REFERENCE.exists() and REFERENCE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"docs/reference.md differs from the code; run `{COMMAND}` and commit the file\n")
-    return 1
+    for name in (found := stale()):
+        sys.stderr.write(f"docs/{name} differs from the code; run `{COMMAND}` and commit the file\n")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
