@@ -14,7 +14,7 @@ import torch
 from services.inference import handlers
 from services.inference.adapters.lines import KnownLines
 from services.inference.adapters.load import BundleLoader
-from services.inference.adapters.predictors import HotSwapPredictors
+from services.inference.adapters.predictors import HotSwapPredictors, ServingLimits, ServingThreads
 from services.inference.adapters.release_listener import PointerPoller, release_of_segmenter, release_of_teacher
 from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
@@ -68,12 +68,11 @@ async def assemble(stage: StageProcess, settings: InferenceSettings, *, bus: Bus
     with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader:
         models = HotSwapPredictors(
             BundleLoader(Registry(blobs)),
-            models_max=settings.models_max,
-            scorer=scorer,
-            loader=loader,
+            threads=ServingThreads(scorer=scorer, loader=loader),
+            limits=ServingLimits(
+                models_max=settings.models_max, batch_max=settings.batch_max, batch_wait_s=settings.batch_wait_s
+            ),
             clock=stage.clock,
-            batch_max=settings.batch_max,
-            batch_wait_s=settings.batch_wait_s,
         )
         _InferenceTasks(stage, settings, counting, store, models).wire()
         scoring = asyncio.create_task(models.run(), name="models")
@@ -104,7 +103,7 @@ class _InferenceTasks:
         self.lines = StateTable(LINE, LineChanged, stage=NAME)
         self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME, on_change=self._on_teacher)
         self.segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME, on_change=self._on_segmenter)
-        self.pointers = PointerPoller(store, models.learn)
+        self.pointers = PointerPoller(store, models.on_release)
         self.known_lines = KnownLines(self.lines, store)
         self.images, self.masks = StoredImages(store), StoredMasks(store)
         self.deletions = AsyncDeletions(store, clock=stage.clock)
@@ -244,11 +243,11 @@ class _InferenceTasks:
 
     def _on_teacher(self, _: str, event: TeacherReleased | None) -> None:
         if event is not None:  # a tombstone says nothing of the store: the pointer does
-            self.models.learn(release_of_teacher(event))
+            self.models.on_release(release_of_teacher(event))
 
     def _on_segmenter(self, _: str, event: SegmenterReleased | None) -> None:
         if event is not None:
-            self.models.learn(release_of_segmenter(event))
+            self.models.on_release(release_of_segmenter(event))
 
 
 def _read_image(record: Record, *, now: datetime) -> ImageStored | None:

@@ -98,13 +98,13 @@ async def judge(
     line, deadline_s = settings.line, settings.deadline_s
     if is_late(clock.now(), received_at=received_at, deadline_s=deadline_s):
         return CaptureJudgement.unknown(UnknownReason.LATE)
-    if not await examiner.has_weights(line, product):
-        return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS)
+    if (reason := await examiner.prepare(line, product)) is not None:
+        return CaptureJudgement.unknown(reason)
     began = clock.monotonic()
     image = await fetch()
     fetch_s = clock.monotonic() - began
-    examined = await examiner.examine(image, line=line, product=product)
-    if examined is None:  # withdrawn since we asked
+    examined = await examiner.predict(image, line=line, product=product)
+    if examined is None:  # withdrawn meanwhile
         return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS, fetch_s=fetch_s)
     if is_late(clock.now(), received_at=received_at, deadline_s=deadline_s):
         return CaptureJudgement.unknown(UnknownReason.LATE, fetch_s=fetch_s, score_s=examined.score_s)

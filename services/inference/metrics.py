@@ -45,6 +45,8 @@ LOAD_SECONDS: Final = Histogram(
 )
 LOAD_FAILURES: Final = Counter(
     "siad_inference_load_failures_total",
-    "Weights not loaded; what served before goes on. refused: never tried again; transient: tried again.",
+    "Failed attempts to load weights; the serving weights stay in service. refused: damaged, of another version, or "
+    "missing their golden outputs; retried after minutes or by a newer revision. transient: store unavailable, access "
+    "denied or out of memory; retried within seconds. bug: an unexpected error, see the log; retried within a minute.",
     ["line", "kind", "fate"],
 )

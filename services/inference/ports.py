@@ -3,12 +3,14 @@
 Shape suffixes: H = image height, W = image width. Every call may raise ``TransientError``.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.domain.judge import Prediction
+from services.inference.domain.judge import Prediction, UnknownReason
+from services.inference.domain.releases import ReleasePointer
 from siad.contracts.events import ImageStored, LineChanged
 from siad.vision.images import Image
 
@@ -37,15 +39,42 @@ class ImageSource(Protocol):
         ...
 
 
-class LinePredictors(Protocol):
-    """The models of all lines."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingWeights:
+    """The weights in service on one line and product, as ``GET /v1/weights`` reports them."""
 
-    async def has_weights(self, line: str, product: str) -> bool:
-        """Whether something can judge here; waits for weights that exist and are not in memory yet."""
+    release: ReleasePointer
+    previous: str | None  # weights that served before
+    is_loaded: bool  # in memory; otherwise they are loaded when the line next asks
+    swaps: int  # since the process started
+
+
+class LinePredictors(Protocol):
+    """The weights of all lines."""
+
+    async def prepare(self, line: str, product: str) -> UnknownReason | None:
+        """Load the weights that judge here, if they are not in memory; the reason for UNKNOWN where none can.
+
+        Raises:
+            TransientError: released weights can't be loaded now; they will be tried again.
+        """
         ...
 
-    async def examine(self, image: Image, *, line: str, product: str) -> Prediction | None:
-        """Examine one image by what judges here at this moment; None where nothing does."""
+    async def predict(self, image: Image, *, line: str, product: str) -> Prediction | None:
+        """Judge one image by the weights in service here; None where there are none."""
+        ...
+
+
+class WeightsReporter(Protocol):
+    """The weights in service and the pauses of their swaps."""
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Longest time that a swap held up the batches, since the process started."""
+        ...
+
+    def serving(self) -> list[ServingWeights]:
+        """The weights in service, by line and product."""
         ...
 
 

@@ -76,7 +76,7 @@ def make_router(desk: InferenceDependencies) -> APIRouter:
                     "weights": one.release.weights,
                     "revision": one.release.revision,
                     "previous": one.previous,
-                    "in_memory": one.is_hot,
+                    "in_memory": one.is_loaded,
                     "swaps": one.swaps,
                 }
                 for one in serving

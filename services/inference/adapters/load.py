@@ -1,13 +1,15 @@
-"""From weights in the store to an examiner that may serve: manifest and parts by their digests, then golden inputs."""
+"""Load weights from the store: manifest and parts, verified by digest, then by golden inputs."""
 
+from siad.contracts.errors import CorruptError, MissingError, UnusableWeightsError
 from siad.contracts.ids import WeightsId
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
+from siad.models.runner.memory_errors import out_of_memory_named
 from siad.runtime.store.registry import Registry
 
 
 class BundleLoader:
-    """Loads weights, in whatever thread it is called."""
+    """Loads one bundle, in the thread of the caller."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -16,10 +18,16 @@ class BundleLoader:
         """Read, verify, build and check one bundle.
 
         Raises:
-            TransientError: the store is away.
-            CorruptError: a file is not what its digest says.
-            MissingError: a file is not there.
-            ValueError: the bundle is not for this code, or does not give its golden outputs.
+            TransientError: the store is unavailable or denies access, or memory ran out.
+            UnusableWeightsError: a file is missing or damaged, the bundle is for another version, or it does not
+                reproduce its golden scores.
+            DeviceError: the device that computes failed.
         """
-        manifest = self._registry.manifest(line, product, weights)
-        return open_bundle(manifest, self._registry.parts(manifest))
+        try:
+            with out_of_memory_named(f"reading weights {weights[:12]}"):
+                manifest = self._registry.manifest(line, product, weights)
+                parts = self._registry.parts(manifest)
+        except (CorruptError, MissingError) as error:
+            msg = f"weights {weights[:12]} can't be read; publish them again, or release others: {error}"
+            raise UnusableWeightsError(msg) from error
+        return open_bundle(manifest, parts)

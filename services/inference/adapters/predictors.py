@@ -1,26 +1,36 @@
-"""The models of all lines: what judges now, loaded beside, checked, swapped between two batches.
+"""The weights in service on every line: loaded beside those that serve, checked, swapped between two batches.
 
-Three threads of work meet here: captures ask for a judgement (event loop), batches are scored (one scoring thread),
-weights are loaded (one loading thread). What serves is one entry in ``_serving``, changed in the event loop while no
-batch runs.
+The event loop takes requests and releases, one thread scores batches, and one thread loads weights. The weights in
+service are one entry in ``_serving``, which the event loop changes while no batch runs.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from services.inference import metrics
 from services.inference.adapters.batcher import Batcher
-from services.inference.domain.judge import Prediction
-from services.inference.domain.releases import LoadWeights, ReleasePointer, ReleaseTable, StopServing, plan
-from siad.contracts.errors import CorruptError, MissingError, TransientError, UnusableWeightsError
-from siad.contracts.ids import WeightsId
+from services.inference.adapters.weights_loader import WeightsLoader
+from services.inference.domain.judge import Prediction, UnknownReason
+from services.inference.domain.releases import (
+    LoadWeights,
+    PlaceState,
+    ReleasePointer,
+    ReleaseTable,
+    StopServing,
+    plan,
+)
+from services.inference.ports import ServingWeights
+from siad.contracts.errors import TransientError
 from siad.contracts.place import Place
+from siad.models.predictor import Predictor
+from siad.models.runner.port import DeviceError
 from siad.models.slots import LoadPredictor, Slots
-from siad.runtime.backoff import Backoff
 from siad.runtime.clock import Clock
 from siad.runtime.metrics import WeightsInService
 from siad.vision.decide import Finding
@@ -28,81 +38,92 @@ from siad.vision.images import Image
 
 log = structlog.get_logger()
 
-# What a bundle raises that can never serve: digests, golden outputs, versions, shapes that torch does not take.
-REFUSALS = (UnusableWeightsError, CorruptError, MissingError, ValueError, KeyError, RuntimeError)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingThreads:
+    """The two executors, of one thread each."""
+
+    scorer: Executor
+    loader: Executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingWeights:
-    """What serves one line and product, for people and the demo to see."""
+class ServingLimits:
+    """Bounds of memory and batches."""
 
-    release: ReleasePointer
-    previous: str | None  # weights that served before
-    is_hot: bool  # in memory; else it is loaded when its line next asks
-    swaps: int
+    models_max: int  # models in memory
+    batch_max: int  # images scored together
+    batch_wait_s: float  # how long an incomplete batch waits for more images
 
 
 class HotSwapPredictors:
-    """Every line's weights, at most so many in memory; the port ``Examiner``."""
+    """The port ``LinePredictors``: at most ``models_max`` models in memory, swapped without a pause in service."""
 
-    def __init__(
-        self,
-        load: LoadPredictor,
-        *,
-        models_max: int,
-        scorer: Executor,
-        loader: Executor,
-        clock: Clock,
-        batch_max: int,
-        batch_wait_s: float,
-    ) -> None:
-        self._slots = Slots(load, models_max=models_max)
-        self._models_max = models_max
-        self._loader = loader
+    def __init__(self, load: LoadPredictor, *, threads: ServingThreads, limits: ServingLimits, clock: Clock) -> None:
+        self._slots = Slots(load, models_max=limits.models_max)
+        self._models_max = limits.models_max
         self._clock = clock
-        self._backoff = Backoff()
+        self._loader = WeightsLoader(self._slots, executor=threads.loader, clock=clock)
         self._releases = ReleaseTable()
         self._serving: dict[Place, ReleasePointer] = {}
-        self._refused: set[WeightsId] = set()
+        self._previous: dict[Place, ReleasePointer] = {}  # replaced by weights of the same kind, not withdrawn since
         self._swaps: dict[Place, int] = {}
-        self._stale: set[Place] = set()  # may have something better to load
-        self._news = asyncio.Event()
+        self._due_s: dict[Place, float] = {}  # when to plan again, by the monotonic clock
+        self._due_changed = asyncio.Event()
         self._loading = asyncio.Lock()  # there is one loading thread
         self._in_service = WeightsInService("inference")
         self._batcher = Batcher[Place, Image, tuple[ReleasePointer, float, Finding] | None](
-            self._score, executor=scorer, batch_max=batch_max, batch_wait_s=batch_wait_s
+            self._score, executor=threads.scorer, batch_max=limits.batch_max, batch_wait_s=limits.batch_wait_s
         )
-        self.longest_pause_s = 0.0
+        self._longest_pause_s = 0.0
 
-    def learn(self, release: ReleasePointer) -> None:
-        """Take in where a pointer stands; old news does nothing."""
-        if self._releases.apply(release):
-            self._stale.add(release.place)
-            self._news.set()
+    @property
+    def longest_pause_s(self) -> float:
+        """Longest time that a swap held up the batches, since the process started."""
+        return self._longest_pause_s
 
-    async def has_weights(self, line: str, product: str) -> bool:
-        """Whether something can judge here; waits for weights that exist and are not in memory yet.
+    def on_release(self, release: ReleasePointer) -> None:
+        """Take note of a release; an older revision changes nothing."""
+        if not self._releases.apply(release):
+            return
+        self._loader.failures.clear_superseded(release)
+        previous = self._previous.get(release.place)
+        if release.withdrawn and previous is not None and previous.kind is release.kind:
+            del self._previous[release.place]
+        self._plan_at(release.place, self._clock.monotonic())
+
+    async def prepare(self, line: str, product: str) -> UnknownReason | None:
+        """Load the weights that judge here, if they are not in memory; the reason for UNKNOWN where none can.
 
         Raises:
-            TransientError: they exist and can't be read now.
+            TransientError: the weights can't be loaded now; they will be tried again.
         """
         place = Place(line, product)
-        serving = self._serving.get(place)
-        if serving is None and self._plan(place) is None:
-            return False
-        if serving is None or serving.weights not in self._slots.hot():
-            async with self._loading:
-                await self._bring_up(place)
-        return place in self._serving
+        if self._is_answered(place):
+            return None
+        if place not in self._serving and not self._releases.candidates(place):
+            return UnknownReason.NO_WEIGHTS
+        async with self._loading:
+            await self._bring_up(place)
+        if self._is_answered(place):
+            return None
+        if (reason := self._loader.failures.transient_reason(place)) is not None:
+            msg = f"no weights of {place} can be loaded now: {reason}"
+            raise TransientError(msg)
+        return UnknownReason.WEIGHTS_UNAVAILABLE if self._releases.candidates(place) else UnknownReason.NO_WEIGHTS
 
-    async def examine(self, image: Image, *, line: str, product: str) -> Prediction | None:
-        """Examine one image by what judges here when its batch begins; None where nothing does."""
-        began = self._clock.monotonic()
+    async def predict(self, image: Image, *, line: str, product: str) -> Prediction | None:
+        """Judge one image by the weights in service when its batch starts; None where there are none.
+
+        Raises:
+            TransientError: out of memory, or the weights left memory and can't be loaded back.
+        """
+        began_s = self._clock.monotonic()
         answer = await self._batcher.submit(Place(line, product), image)
         if answer is None:
             return None
         release, threshold, finding = answer
-        score_s = self._clock.monotonic() - began
+        score_s = self._clock.monotonic() - began_s
         return Prediction(finding=finding, release=release, threshold=threshold, score_s=score_s)
 
     async def run(self) -> None:
@@ -112,134 +133,151 @@ class HotSwapPredictors:
             tasks.create_task(self._follow())
 
     async def warm(self, *, places_max: int) -> None:
-        """Load what is known, for so many lines and products; the rest comes when it is asked for."""
+        """Load the released weights of the first lines and products; the others are loaded on first use."""
         for place in list(self._releases.places())[:places_max]:
             try:
-                await self.has_weights(place.line, place.product)
+                await self.prepare(place.line, place.product)
             except TransientError:
-                continue  # told already, and tried again by whoever needs it
+                continue  # logged by the loader, and tried again
 
     def serving(self) -> list[ServingWeights]:
-        """What serves now, by line and product."""
-        hot = set(self._slots.hot())
+        """The weights in service, by line and product."""
+        loaded = set(self._slots.hot())
         return [
             ServingWeights(
                 release=release,
                 previous=self._slots.previous_weights(*place),
-                is_hot=release.weights in hot,
+                is_loaded=release.weights in loaded,
                 swaps=self._swaps.get(place, 0),
             )
             for place, release in sorted(self._serving.items())
         ]
 
     def _score(self, place: Place, images: Sequence[Image]) -> list[tuple[ReleasePointer, float, Finding] | None]:
-        """Score one batch, in the scoring thread, all by the same weights."""
+        """Score one batch by one set of weights, in the scoring thread."""
         release = self._serving.get(place)
         if release is None:
             return [None] * len(images)
-        examiner = self._slots.examiner(*place, release.weights)  # hot, or had to go a moment ago
+        predictor = self._predictor_of(release)
         with metrics.BATCH_SECONDS.time():
-            findings = examiner.examine(images)
+            findings = predictor.examine(images)
         metrics.BATCH_IMAGES.observe(len(images))
-        return [(release, examiner.manifest.image_threshold, finding) for finding in findings]
+        return [(release, predictor.manifest.image_threshold, finding) for finding in findings]
+
+    def _predictor_of(self, release: ReleasePointer) -> Predictor:
+        """The model of a release, in memory unless it made room for another a moment ago.
+
+        Whatever fails, the capture is retried; ``prepare`` then loads the weights and records what the failure means.
+        """
+        try:
+            return self._slots.examiner(*release.place, release.weights)
+        except DeviceError:
+            raise
+        except Exception as error:
+            msg = f"weights {release.weights[:12]} of {release.place} left memory and were not loaded back: {error!r}"
+            raise TransientError(msg) from error
 
     async def _follow(self) -> None:
-        attempt = 0
+        """Plan again for every line and product whose release changed or whose retry is due."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            failed = {place for place in self._take_stale() if not await self._follow_one(place)}
-            attempt = attempt + 1 if failed else 0
-            if failed:
-                await self._clock.sleep(self._backoff.delay_s(attempt - 1))
-                self._stale |= failed
-                self._news.set()
+            await self._wait_until_due()
+            now_s = self._clock.monotonic()
+            for place in sorted(place for place, due_s in self._due_s.items() if due_s <= now_s):
+                del self._due_s[place]
+                await self._follow_one(place)
 
-    def _take_stale(self) -> list[Place]:
-        stale, self._stale = sorted(self._stale), set()
-        return stale
+    async def _wait_until_due(self) -> None:
+        while (wait_s := min(self._due_s.values(), default=math.inf) - self._clock.monotonic()) > 0:
+            self._due_changed.clear()
+            waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._due_changed.wait())]
+            if wait_s < math.inf:
+                waits.append(asyncio.create_task(self._clock.sleep(wait_s)))
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
 
-    async def _follow_one(self, place: Place) -> bool:
-        """Bring one line and product up to date; False where it must be tried again."""
-        serving, hot = self._serving.get(place), self._slots.hot()
-        if (serving is None and len(hot) >= self._models_max) or (serving is not None and serving.weights not in hot):
-            return True  # not in use now, and room is scarce: it is loaded when its line next asks
-        try:
-            async with self._loading:
-                await self._bring_up(place)
-        except TransientError:
-            return False
-        return True
+    async def _follow_one(self, place: Place) -> None:
+        """Bring one line and product up to date, unless it is out of use and memory is scarce."""
+        serving, loaded = self._serving.get(place), self._slots.hot()
+        if (serving is None and len(loaded) >= self._models_max) or (serving and serving.weights not in loaded):
+            return  # loaded when its line next asks
+        async with self._loading:
+            await self._bring_up(place)
 
     async def _bring_up(self, place: Place) -> None:
-        """Do what the plan says until it says nothing; ``_loading`` is held.
-
-        Raises:
-            TransientError: something better exists and can't be read now; what served goes on.
-        """
-        while True:
-            serving = self._serving.get(place)
-            action = self._plan(place)
+        """Follow the plan to its end, and schedule the retry of what failed; ``_loading`` is held."""
+        while (action := self._plan(place)) is not None:
             if isinstance(action, LoadWeights):
-                await self._load(action.release)
-            elif isinstance(action, StopServing):
-                await self._stop(place)
-            elif serving is not None and serving.weights not in self._slots.hot():  # it had to make room
-                await self._load(serving)
+                load_s = await self._loader.load(action.release, serving=self._serving.get(place))
+                if load_s is not None:
+                    await self._serve(action.release, load_s=load_s)
             else:
-                return
+                await self._stop(place)
+        if (retry_s := self._loader.failures.next_retry_s(place, now_s=self._clock.monotonic())) is not None:
+            self._plan_at(place, retry_s)
 
     def _plan(self, place: Place) -> LoadWeights | StopServing | None:
-        return plan(self._releases.candidates(place), serving=self._serving.get(place), refused=self._refused)
+        serving = self._serving.get(place)
+        return plan(
+            PlaceState(
+                candidates=self._releases.candidates(place),
+                serving=serving,
+                is_loaded=serving is not None and serving.weights in self._slots.hot(),
+                previous=self._previous.get(place),
+                failed=self._loader.failures.not_due(place, now_s=self._clock.monotonic()),
+            )
+        )
 
-    async def _load(self, release: ReleasePointer) -> None:
-        """Load weights beside what serves; swap, or refuse them."""
-        began = self._clock.monotonic()
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._loader, self._slots.examiner, *release.place, release.weights)
-        except TransientError as error:
-            self._tell_failure(release, error, fate="transient")
-            msg = f"weights {release.weights} of {release.place} can't be read now: {error}"
-            raise TransientError(msg) from error
-        except REFUSALS as error:
-            self._refused.add(release.weights)
-            if self._serving.get(release.place) == release:  # made room, and was damaged since
-                await self._stop(release.place)
-            self._tell_failure(release, error, fate="refused")
-            return
-        load_s = self._clock.monotonic() - began
-        metrics.LOAD_SECONDS.labels(release.kind.value).observe(load_s)
-        if self._serving.get(release.place) != release:
-            await self._swap(release, load_s=load_s)
+    def _plan_at(self, place: Place, due_s: float) -> None:
+        self._due_s[place] = due_s
+        self._due_changed.set()
 
-    async def _swap(self, release: ReleasePointer, *, load_s: float) -> None:
+    def _is_answered(self, place: Place) -> bool:
+        serving = self._serving.get(place)
+        return serving is not None and serving.weights in self._slots.hot()
+
+    async def _serve(self, release: ReleasePointer, *, load_s: float) -> None:
+        """Put loaded weights into service; a swap only where they replace others."""
         place = release.place
-        async with self._batcher.between_batches():
-            began = self._clock.monotonic()
-            self._slots.swap(*place, release.weights)  # hot: one reference
-            before = self._serving.get(place)
+        before = self._serving.get(place)
+        if before is not None and before.weights == release.weights:
             self._serving[place] = release
-            pause_s = self._clock.monotonic() - began
+            return
+        async with self._batcher.between_batches():
+            began_s = self._clock.monotonic()
+            self._slots.swap(*place, release.weights)  # in memory already: one reference
+            self._serving[place] = release
+            pause_s = self._clock.monotonic() - began_s
         self._in_service.put(*place, kind=release.kind.value, weights=release.weights)
-        told = {"kind": release.kind.value, "weights": release.weights, "revision": release.revision}
+        if before is not None and before.kind is release.kind:
+            self._previous[place] = before
+        else:
+            self._previous.pop(place, None)
+        self._report_swap(release, before, load_s=load_s, pause_s=pause_s)
+
+    def _report_swap(
+        self, release: ReleasePointer, before: ReleasePointer | None, *, load_s: float, pause_s: float
+    ) -> None:
+        place = release.place
+        fields = {
+            "line": place.line,
+            "product": place.product,
+            "kind": release.kind.value,
+            "weights": release.weights,
+            "revision": release.revision,
+            "load_s": round(load_s, 3),
+        }
         if before is None:
-            log.info("weights_loaded", line=place.line, product=place.product, load_s=round(load_s, 3), **told)
+            log.info("weights_loaded", **fields)
             return
         self._swaps[place] = self._swaps.get(place, 0) + 1
-        self.longest_pause_s = max(self.longest_pause_s, pause_s)
+        self._longest_pause_s = max(self._longest_pause_s, pause_s)
         metrics.SWAPS.labels(place.line, release.kind.value).inc()
         metrics.SWAP_PAUSE_SECONDS.observe(pause_s)
-        metrics.SWAP_PAUSE_LONGEST_SECONDS.set(self.longest_pause_s)
-        log.info(
-            "weights_swapped",
-            line=place.line,
-            product=place.product,
-            before=before.weights,
-            pause_ms=round(pause_s * 1000, 3),
-            load_s=round(load_s, 3),
-            **told,
-        )
+        metrics.SWAP_PAUSE_LONGEST_SECONDS.set(self._longest_pause_s)
+        log.info("weights_swapped", before=before.weights, pause_ms=round(pause_s * 1000, 3), **fields)
 
     async def _stop(self, place: Place) -> None:
         async with self._batcher.between_batches():
@@ -247,18 +285,3 @@ class HotSwapPredictors:
             self._slots.withdraw(*place)
         self._in_service.drop(*place)
         log.warning("weights_gone", line=place.line, product=place.product, weights=before.weights)
-
-    def _tell_failure(self, release: ReleasePointer, error: Exception, *, fate: str) -> None:
-        place = release.place
-        metrics.LOAD_FAILURES.labels(place.line, release.kind.value, fate).inc()
-        serving = self._serving.get(place)
-        log.error(
-            "weights_refused" if fate == "refused" else "weights_not_loaded",
-            line=place.line,
-            product=place.product,
-            kind=release.kind.value,
-            weights=release.weights,
-            revision=release.revision,
-            reason=str(error) or type(error).__name__,
-            still_serving=serving.weights if serving else None,
-        )

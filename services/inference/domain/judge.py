@@ -19,7 +19,8 @@ from siad.vision.decide import Finding
 class UnknownReason(StrEnum):
     """Why a capture has no judgement."""
 
-    NO_WEIGHTS = "no-weights"
+    NO_WEIGHTS = "no-weights"  # none were released for the line and product
+    WEIGHTS_UNAVAILABLE = "weights-unavailable"  # released, but they can't be loaded; retried without an operator
     LATE = "late"
     UNDECODABLE = "undecodable"
 

@@ -1,7 +1,7 @@
-"""Which weights are to judge a line and product, and what to do to get there. Pure.
+"""Which weights judge a line and product, and the next step to get there. Pure.
 
-A segmenter judges where there is one, else the teacher; so a teacher's refit never displaces a segmenter. Weights
-that were refused are not tried again, and whatever they were to replace goes on.
+A segmenter outranks the teacher, so refitting a teacher never displaces a segmenter. A release that failed to load is
+left out until its retry is due; until then the weights that are serving answer, or those that they replaced.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from siad.contracts.place import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasePointer:
-    """Where a pointer stood at one revision."""
+    """A release pointer at one revision."""
 
     place: Place
     kind: WeightsKind
@@ -26,57 +26,70 @@ class ReleasePointer:
 
 @dataclass(frozen=True, slots=True)
 class LoadWeights:
-    """Load this release and let it take over."""
+    """Load this release and serve it."""
 
     release: ReleasePointer
 
 
 @dataclass(frozen=True, slots=True)
 class StopServing:
-    """Nothing may judge here any more."""
+    """Take the serving weights out of service: every release was withdrawn."""
 
 
 @dataclass(slots=True)
 class ReleaseTable:
-    """Every pointer as it now stands, from whichever of its two sources was first with it."""
+    """The newest revision of every pointer, whether an event or the store reported it first."""
 
-    _known: dict[tuple[Place, WeightsKind], ReleasePointer] = field(default_factory=dict)
+    _newest: dict[tuple[Place, WeightsKind], ReleasePointer] = field(default_factory=dict)
 
     def apply(self, release: ReleasePointer) -> bool:
-        """Take in news; False where it is none, because a revision as high is known."""
+        """Record a release; False where this revision or a newer one is already recorded."""
         key = (release.place, release.kind)
-        known = self._known.get(key)
-        if known is not None and known.revision >= release.revision:
+        newest = self._newest.get(key)
+        if newest is not None and newest.revision >= release.revision:
             return False
-        self._known[key] = release
+        self._newest[key] = release
         return True
 
     def candidates(self, place: Place) -> list[ReleasePointer]:
-        """What may judge, best first."""
+        """The releases that may judge, best first; withdrawn ones are left out."""
         kinds = (WeightsKind.SEGMENTER, WeightsKind.TEACHER)
-        known = (self._known.get((place, kind)) for kind in kinds)
-        return [release for release in known if release is not None and not release.withdrawn]
+        newest = (self._newest.get((place, kind)) for kind in kinds)
+        return [release for release in newest if release is not None and not release.withdrawn]
 
     def places(self) -> Iterator[Place]:
-        """Every line and product that something was ever released for."""
-        yield from dict.fromkeys(place for place, _ in self._known)
+        """Every line and product with a release, withdrawn or not."""
+        yield from dict.fromkeys(place for place, _ in self._newest)
 
 
-def plan(
-    candidates: Sequence[ReleasePointer], *, serving: ReleasePointer | None, refused: AbstractSet[WeightsId]
-) -> LoadWeights | StopServing | None:
-    """Say what has to change; None where what serves is to go on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceState:
+    """The releases of one line and product, and which of them serves."""
 
-    Args:
-        candidates: what may judge, best first.
-        serving: what judges now.
-        refused: weights that can't be loaded: wrong bytes, or golden outputs not met.
+    candidates: Sequence[ReleasePointer]  # best first
+    serving: ReleasePointer | None = None
+    is_loaded: bool = False  # the serving weights are in memory; False after they had to make room
+    previous: ReleasePointer | None = None  # served before ``serving``; of the same kind, and never withdrawn
+    failed: AbstractSet[ReleasePointer] = frozenset()  # could not be loaded; their retries are not due yet
+
+
+def plan(state: PlaceState) -> LoadWeights | StopServing | None:
+    """Choose the next step; None where there is none.
+
+    For each candidate, best first: load it; if it can't be loaded now, keep or reload the serving weights of its kind;
+    if they can't be loaded back, return to the weights that they replaced. A failed load never stops a line.
     """
-    for candidate in candidates:
-        if serving is not None and candidate.weights == serving.weights:
-            return None
-        if candidate.weights not in refused:
-            return LoadWeights(candidate)
-        if serving is not None and serving.kind is candidate.kind:
-            return None  # the new ones are refused: the old ones of that kind go on, and not the lesser kind
-    return StopServing() if serving is not None and not candidates else None
+    serving, previous = state.serving, state.previous
+    for candidate in state.candidates:
+        incumbents = [old for old in (serving, previous) if old is not None and old.kind is candidate.kind]
+        for release in (candidate, *incumbents):
+            if serving is not None and state.is_loaded and release.weights == serving.weights:
+                return None
+            if release not in state.failed:
+                return LoadWeights(release)
+    if serving is None:
+        return None
+    if not state.candidates:
+        return StopServing()
+    # a withdrawn segmenter stays in service while the teacher can't be loaded
+    return None if state.is_loaded or serving in state.failed else LoadWeights(serving)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.inference.domain.judge import Prediction
+from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import capture_of, on_image_stored, on_undecodable
 from siad.contracts.codec import decode, encode
@@ -46,7 +46,7 @@ class World:
 
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOON + timedelta(seconds=2)))
     score: float = 1.0
-    has: bool = True
+    unprepared: UnknownReason | None = None
     gone: bool = False
     deadline_s: float = 0.0
     fetch_takes_s: float = 0.25
@@ -73,11 +73,11 @@ class World:
         self.clock.advance(self.fetch_takes_s)
         return np.zeros((4, 5, 1), np.uint8)
 
-    async def has_weights(self, line: str, product: str) -> bool:
-        return self.has
+    async def prepare(self, line: str, product: str) -> UnknownReason | None:
+        return self.unprepared
 
-    async def examine(self, image: Image, *, line: str, product: str) -> Prediction | None:
-        self.diary.append(f"examine {line} {product}")
+    async def predict(self, image: Image, *, line: str, product: str) -> Prediction | None:
+        self.diary.append(f"predict {line} {product}")
         self.clock.advance(self.score_takes_s)
         if self.gone:
             return None
@@ -123,7 +123,7 @@ def test_a_defect_is_rejected_with_mask_regions_and_times() -> None:
         fetch_s=0.25,
         score_s=0.5,
     )
-    assert world.diary == ["settings line-1 7", "fetch", "examine line-1 cell", "mask [0, 0, 255, 0, 0]"]
+    assert world.diary == ["settings line-1 7", "fetch", "predict line-1 cell", "mask [0, 0, 255, 0, 0]"]
 
 
 def test_a_good_part_passes_and_stores_no_mask() -> None:
@@ -150,7 +150,7 @@ def test_an_intent_of_a_newer_writer_is_judged_like_any_other() -> None:
 
 
 def test_without_weights_nothing_is_fetched_and_nobody_says_pass() -> None:
-    world = World(has=False)
+    world = World(unprepared=UnknownReason.NO_WEIGHTS)
     (verdict,) = world.judge()
     assert (verdict.decision, verdict.reason, verdict.weights) == (Decision.UNKNOWN, "no-weights", "")
     assert "fetch" not in world.diary
@@ -202,7 +202,9 @@ def test_clocks_that_disagree_give_no_negative_wait() -> None:
     assert verdict.wait_s == 0.0
 
 
-@pytest.mark.parametrize("world", [World(score=1.0), World(score=0.1), World(has=False)], ids=["r", "p", "u"])
+@pytest.mark.parametrize(
+    "world", [World(score=1.0), World(score=0.1), World(unprepared=UnknownReason.NO_WEIGHTS)], ids=["r", "p", "u"]
+)
 def test_every_verdict_survives_the_wire(world: World) -> None:
     (verdict,) = world.judge()
     assert decode(VerdictGiven, encode(verdict)) == verdict

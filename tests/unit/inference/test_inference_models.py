@@ -1,4 +1,4 @@
-"""The models of all lines: load beside, refuse, swap between batches, fall back."""
+"""The weights of all lines: load beside, refuse, retry, swap between batches, fall back."""
 
 import asyncio
 import threading
@@ -14,22 +14,32 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.inference.adapters.predictors import HotSwapPredictors
+from services.inference.adapters.predictors import HotSwapPredictors, ServingLimits, ServingThreads
+from services.inference.domain.judge import UnknownReason
 from services.inference.domain.releases import ReleasePointer
-from siad.contracts.errors import CorruptError, DeniedError, MissingError, TransientError
+from siad.contracts.errors import DeniedError, OutOfMemoryError, TransientError, UnusableWeightsError
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.place import Place
+from siad.models.runner.port import DeviceError
 from siad.runtime.metrics import WEIGHTS
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.decide import Finding, decide
 
-PLACE = Place("line-1", "cell")
 IMAGE = np.zeros((4, 4, 1), np.uint8)
 
 
+class StillClock(FakeClock):
+    """Time passes by ``advance`` alone; a sleep lasts until then."""
+
+    async def sleep(self, seconds: float) -> None:
+        due_s = self.monotonic() + seconds
+        while self.monotonic() < due_s:
+            await asyncio.sleep(0.001)
+
+
 class Store:
-    """Loads examiners by name; raises what it is told to, so often; diary of loads."""
+    """Loads models by name; fails as asked, so often; keeps a diary of loads."""
 
     def __init__(self) -> None:
         self.fails: dict[str, list[Exception]] = {}
@@ -37,6 +47,7 @@ class Store:
         self.go = threading.Event()
         self.go.set()
         self.scoring_s = 0.0
+        self.scoring_fails: Exception | None = None
 
     def __call__(self, line: str, product: str, weights: WeightsId) -> Any:
         self.loads.append(weights)
@@ -47,6 +58,8 @@ class Store:
 
     def examine(self, images: Sequence[Any]) -> list[Finding]:
         time.sleep(self.scoring_s)
+        if self.scoring_fails is not None:
+            raise self.scoring_fails
         flat = np.zeros((4, 4), np.float32)
         return [decide(flat, image_threshold=0.5, pixel_threshold=0.5, spread=1.0) for _ in images]
 
@@ -64,16 +77,15 @@ def release(
 
 
 @asynccontextmanager
-async def models(store: Store, *, models_max: int = 8) -> AsyncIterator[HotSwapPredictors]:
+async def models(
+    store: Store, *, models_max: int = 8, clock: FakeClock | None = None
+) -> AsyncIterator[HotSwapPredictors]:
     with ThreadPoolExecutor(1) as scorer, ThreadPoolExecutor(1) as loader:
         one = HotSwapPredictors(
             store,
-            models_max=models_max,
-            scorer=scorer,
-            loader=loader,
-            clock=FakeClock(),
-            batch_max=4,
-            batch_wait_s=0.0,
+            threads=ServingThreads(scorer=scorer, loader=loader),
+            limits=ServingLimits(models_max=models_max, batch_max=4, batch_wait_s=0.0),
+            clock=clock or FakeClock(),
         )
         task = asyncio.create_task(one.run())
         try:
@@ -87,10 +99,10 @@ async def models(store: Store, *, models_max: int = 8) -> AsyncIterator[HotSwapP
 
 
 async def judged_by(one: HotSwapPredictors, line: str = "line-1") -> str | None:
-    if not await one.has_weights(line, "cell"):
+    if await one.prepare(line, "cell") is not None:
         return None
-    examined = await one.examine(IMAGE, line=line, product="cell")
-    return examined.release.weights if examined else None
+    prediction = await one.predict(IMAGE, line=line, product="cell")
+    return prediction.release.weights if prediction else None
 
 
 async def until(one: HotSwapPredictors, weights: str | None, line: str = "line-1") -> None:
@@ -99,31 +111,38 @@ async def until(one: HotSwapPredictors, weights: str | None, line: str = "line-1
             await asyncio.sleep(0.002)
 
 
+async def planned(one: HotSwapPredictors) -> None:
+    """Return once every release and every retry that is due was followed."""
+    async with asyncio.timeout(3):
+        while any(due_s <= one._clock.monotonic() for due_s in one._due_s.values()) or one._loading.locked():
+            await asyncio.sleep(0.002)
+
+
 async def test_a_line_that_nothing_was_released_for_has_no_weights() -> None:
     async with models(Store()) as one:
-        assert not await one.has_weights("line-1", "cell")
-        assert await one.examine(IMAGE, line="line-1", product="cell") is None
+        assert await one.prepare("line-1", "cell") is UnknownReason.NO_WEIGHTS
+        assert await one.predict(IMAGE, line="line-1", product="cell") is None
 
 
 async def test_a_capture_waits_for_weights_that_exist_rather_than_hear_there_are_none() -> None:
     store = Store()
     store.go.clear()
     async with models(store) as one:
-        one.learn(release("teacher", "t1"))
-        asking = asyncio.create_task(one.has_weights("line-1", "cell"))
+        one.on_release(release("teacher", "t1"))
+        asking = asyncio.create_task(one.prepare("line-1", "cell"))
         await asyncio.sleep(0.02)
         assert not asking.done()
         store.go.set()
-        assert await asking
+        assert await asking is None
 
 
 async def test_the_old_weights_judge_while_the_new_ones_load() -> None:
     store = Store()
     async with models(store) as one:
-        one.learn(release("teacher", "t1"))
+        one.on_release(release("teacher", "t1"))
         await until(one, "t1")
         store.go.clear()
-        one.learn(release("segmenter", "s1"))
+        one.on_release(release("segmenter", "s1"))
         await asyncio.sleep(0.02)
         async with asyncio.timeout(1):
             assert await judged_by(one) == "t1"
@@ -135,7 +154,7 @@ async def test_a_batch_is_judged_by_one_set_of_weights_and_none_is_lost_in_swaps
     store = Store()
     store.scoring_s = 0.001
     async with models(store) as one:
-        one.learn(release("teacher", "t0"))
+        one.on_release(release("teacher", "t0"))
         await until(one, "t0")
         seen: list[str | None] = []
 
@@ -145,7 +164,7 @@ async def test_a_batch_is_judged_by_one_set_of_weights_and_none_is_lost_in_swaps
         streams = [asyncio.create_task(stream()) for _ in range(5)]
         for revision in range(2, 8):
             await asyncio.sleep(0.005)
-            one.learn(release("teacher", f"t{revision}", revision))
+            one.on_release(release("teacher", f"t{revision}", revision))
         await asyncio.gather(*streams)
         assert len(seen) == 150
         assert None not in seen
@@ -154,10 +173,10 @@ async def test_a_batch_is_judged_by_one_set_of_weights_and_none_is_lost_in_swaps
 
 async def test_a_swap_is_told_with_its_pause() -> None:
     async with models(Store()) as one:
-        one.learn(release("teacher", "t1"))
+        one.on_release(release("teacher", "t1"))
         await until(one, "t1")
         with capture_logs() as logs:
-            one.learn(release("segmenter", "s1", 4))
+            one.on_release(release("segmenter", "s1", 4))
             await until(one, "s1")
         (told,) = [entry for entry in logs if entry["event"] == "weights_swapped"]
         assert dict(told) | {"pause_ms": 0, "load_s": 0} == {
@@ -173,7 +192,7 @@ async def test_a_swap_is_told_with_its_pause() -> None:
             "load_s": 0,
         }
         (serving,) = one.serving()
-        assert (serving.release.weights, serving.previous, serving.is_hot, serving.swaps) == ("s1", "t1", True, 1)
+        assert (serving.release.weights, serving.previous, serving.is_loaded, serving.swaps) == ("s1", "t1", True, 1)
 
 
 async def test_the_info_metric_names_what_serves_and_nothing_else() -> None:
@@ -184,45 +203,83 @@ async def test_the_info_metric_names_what_serves_and_nothing_else() -> None:
         return [s.labels["weights"] for s in family.samples if s.labels["stage"] == "inference"]
 
     async with models(Store()) as one:
-        one.learn(release("teacher", "t1"))
+        one.on_release(release("teacher", "t1"))
         await until(one, "t1")
-        one.learn(release("teacher", "t2", 2))
+        one.on_release(release("teacher", "t2", 2))
         await until(one, "t2")
         assert series() == ["t2"]
-        one.learn(release("teacher", "t2", 3, withdrawn=True))
+        one.on_release(release("teacher", "t2", 3, withdrawn=True))
         await until(one, None)
         assert series() == []
 
 
-@pytest.mark.parametrize("error", [CorruptError("digest"), MissingError("part"), ValueError("golden"), KeyError("x")])
-async def test_refused_weights_leave_the_old_ones_serving_and_are_never_tried_again(error: Exception) -> None:
+async def test_refused_weights_leave_the_old_ones_serving_until_a_newer_revision() -> None:
+    store, clock = Store(), StillClock()
+    store.fails["s2"] = [UnusableWeightsError("digest")]
+    async with models(store, clock=clock) as one:
+        one.on_release(release("segmenter", "s1"))
+        await until(one, "s1")
+        with capture_logs() as logs:
+            one.on_release(release("segmenter", "s2", 2))
+            await planned(one)
+            clock.advance(20)  # a retry is due after 30 to 90 s
+            await planned(one)
+        assert await judged_by(one) == "s1"
+        assert store.loads == ["s1", "s2"]
+        (entry,) = [entry for entry in logs if entry["event"] == "weights_refused"]
+        assert (entry["weights"], entry["still_serving"]) == ("s2", "s1")
+        one.on_release(release("segmenter", "s3", 3))
+        await until(one, "s3")
+
+
+async def test_a_newer_revision_of_refused_weights_is_tried_at_once() -> None:
+    store = Store()
+    store.fails["s2"] = [UnusableWeightsError("digest")]
+    async with models(store, clock=StillClock()) as one:
+        one.on_release(release("segmenter", "s1"))
+        await until(one, "s1")
+        one.on_release(release("segmenter", "s2", 2))
+        await planned(one)
+        store.fails.clear()
+        one.on_release(release("segmenter", "s2", 3))
+        await until(one, "s2")
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("2 GB"), RuntimeError("bug"), KeyError("x")])
+async def test_an_error_of_memory_or_library_is_no_refusal(error: Exception) -> None:
     store = Store()
     store.fails["s2"] = [error]
     async with models(store) as one:
-        one.learn(release("segmenter", "s1"))
+        one.on_release(release("segmenter", "s1"))
         await until(one, "s1")
         with capture_logs() as logs:
-            one.learn(release("segmenter", "s2", 2))
-            one.learn(release("segmenter", "s2", 3))
-            while "s2" not in store.loads or one._stale:
-                await asyncio.sleep(0.002)
-            one.learn(release("segmenter", "s2", 4))
-            await asyncio.sleep(0.02)
-        assert await judged_by(one) == "s1"
-        assert store.loads == ["s1", "s2"]
-        (told,) = [entry for entry in logs if entry["event"] == "weights_refused"]
-        assert (told["weights"], told["still_serving"]) == ("s2", "s1")
-        one.learn(release("segmenter", "s3", 5))
-        await until(one, "s3")
+            one.on_release(release("segmenter", "s2", 2))
+            while store.loads.count("s2") < 3:
+                assert await judged_by(one) == "s1"
+            store.fails.clear()
+            await until(one, "s2")
+        event = "weights_not_loaded" if isinstance(error, OutOfMemoryError) else "weights_load_crashed"
+        assert {entry["event"] for entry in logs if entry["log_level"] == "error"} == {event}
+
+
+async def test_weights_that_cannot_be_loaded_answer_unknown_with_a_reason_until_they_can() -> None:
+    store, clock = Store(), StillClock()
+    store.fails["t1"] = [RuntimeError("bug of a library")]
+    async with models(store, clock=clock) as one:
+        one.on_release(release("teacher", "t1"))
+        assert await one.prepare("line-1", "cell") is UnknownReason.WEIGHTS_UNAVAILABLE
+        store.fails.clear()
+        clock.advance(2)
+        await until(one, "t1")
 
 
 async def test_a_store_that_is_away_leaves_the_old_ones_serving_until_it_is_back() -> None:
     store = Store()
     store.fails["s2"] = [TransientError("away"), DeniedError("403"), TransientError("away")]
     async with models(store) as one:
-        one.learn(release("segmenter", "s1"))
+        one.on_release(release("segmenter", "s1"))
         await until(one, "s1")
-        one.learn(release("segmenter", "s2", 2))
+        one.on_release(release("segmenter", "s2", 2))
         while store.loads.count("s2") < 3:
             assert await judged_by(one) == "s1"
         store.fails.clear()
@@ -233,26 +290,26 @@ async def test_a_capture_whose_weights_cannot_be_read_now_is_tried_again_not_jud
     store = Store()
     store.fails["t1"] = [TransientError("away")]
     async with models(store) as one:
-        one.learn(release("teacher", "t1"))
+        one.on_release(release("teacher", "t1"))
         with pytest.raises(TransientError, match="away"):
-            await one.has_weights("line-1", "cell")
+            await one.prepare("line-1", "cell")
 
 
 async def test_after_a_restart_a_corrupt_segmenter_leaves_the_teacher_to_judge() -> None:
     store = Store()
-    store.fails["s1"] = [CorruptError("digest")]
+    store.fails["s1"] = [UnusableWeightsError("digest")]
     async with models(store) as one:
-        one.learn(release("segmenter", "s1"))
-        one.learn(release("teacher", "t1"))
+        one.on_release(release("segmenter", "s1"))
+        one.on_release(release("teacher", "t1"))
         assert await judged_by(one) == "t1"
 
 
 async def test_a_withdrawn_segmenter_leaves_the_teacher_to_judge() -> None:
     async with models(Store()) as one:
-        one.learn(release("teacher", "t1"))
-        one.learn(release("segmenter", "s1"))
+        one.on_release(release("teacher", "t1"))
+        one.on_release(release("segmenter", "s1"))
         await until(one, "s1")
-        one.learn(release("segmenter", "s1", 2, withdrawn=True))
+        one.on_release(release("segmenter", "s1", 2, withdrawn=True))
         await until(one, "t1")
 
 
@@ -260,7 +317,7 @@ async def test_the_way_back_needs_no_load() -> None:
     store = Store()
     async with models(store) as one:
         for revision, weights in enumerate(("s1", "s2", "s1"), start=1):
-            one.learn(release("segmenter", weights, revision))
+            one.on_release(release("segmenter", weights, revision))
             await until(one, weights)
         assert store.loads == ["s1", "s2"]
 
@@ -269,22 +326,22 @@ async def test_lines_take_turns_in_a_bounded_memory() -> None:
     store = Store()
     async with models(store, models_max=2) as one:
         for n in range(4):
-            one.learn(release("teacher", f"t{n}", line=f"line-{n}"))
+            one.on_release(release("teacher", f"t{n}", line=f"line-{n}"))
         for _ in range(2):
             for n in range(4):
                 assert await judged_by(one, f"line-{n}") == f"t{n}"
-        assert sum(serving.is_hot for serving in one.serving()) == 2
+        assert sum(serving.is_loaded for serving in one.serving()) == 2
 
 
 async def test_lines_for_which_there_is_no_room_are_loaded_when_they_ask() -> None:
     store = Store()
     async with models(store, models_max=2) as one:
         for n in range(5):
-            one.learn(release("teacher", f"t{n}", line=f"line-{n}"))
+            one.on_release(release("teacher", f"t{n}", line=f"line-{n}"))
         await asyncio.sleep(0.05)
         assert store.loads == ["t0", "t1"]
         assert await judged_by(one, "line-4") == "t4"
-        one.learn(release("teacher", "t9", 2, line="line-0"))  # has made room for t4
+        one.on_release(release("teacher", "t9", 2, line="line-0"))  # has made room for t4
         await asyncio.sleep(0.05)
         assert store.loads == ["t0", "t1", "t4"]
         assert await judged_by(one, "line-0") == "t9"
@@ -294,27 +351,112 @@ async def test_a_line_without_weights_does_not_wait_for_the_loads_of_others() ->
     store = Store()
     store.go.clear()
     async with models(store) as one:
-        one.learn(release("teacher", "t1"))
+        one.on_release(release("teacher", "t1"))
         await asyncio.sleep(0.01)
         async with asyncio.timeout(1):
-            assert not await one.has_weights("line-2", "cell")
+            assert await one.prepare("line-2", "cell") is UnknownReason.NO_WEIGHTS
 
 
-async def test_weights_that_made_room_and_were_damaged_since_are_refused_when_needed_again() -> None:
+async def three_lines(one: HotSwapPredictors) -> None:
+    """Release weights for three lines where two fit: those of line 0 must make room."""
+    for n in range(3):
+        one.on_release(release("teacher", f"t{n}", line=f"line-{n}"))
+    for n in range(3):
+        assert await judged_by(one, f"line-{n}") == f"t{n}"
+
+
+@pytest.mark.parametrize("error", [UnusableWeightsError("digest"), RuntimeError("bug")])
+async def test_a_line_whose_weights_cannot_be_loaded_back_answers_unknown_and_heals(error: Exception) -> None:
+    store, clock = Store(), StillClock()
+    async with models(store, models_max=2, clock=clock) as one:
+        await three_lines(one)
+        store.fails["t0"] = [error]
+        assert await one.prepare("line-0", "cell") is UnknownReason.WEIGHTS_UNAVAILABLE
+        assert "t0" in [serving.release.weights for serving in one.serving()]
+        store.fails.clear()
+        clock.advance(100)
+        await until(one, "t0", "line-0")
+
+
+@pytest.mark.parametrize("error", [TransientError("store away"), OutOfMemoryError("2 GB")])
+async def test_a_capture_waits_for_serving_weights_that_cannot_be_loaded_back_now(error: Exception) -> None:
+    store, clock = Store(), StillClock()
+    async with models(store, models_max=2, clock=clock) as one:
+        await three_lines(one)
+        store.fails["t0"] = [error]
+        for _ in range(3):  # tried once: the others wait for the retry, too
+            with pytest.raises(TransientError, match=str(error)):
+                await one.prepare("line-0", "cell")
+        assert store.loads.count("t0") == 2
+        store.fails.clear()
+        clock.advance(10)
+        await until(one, "t0", "line-0")
+
+
+async def test_weights_that_cannot_be_loaded_back_leave_the_line_to_those_before_them() -> None:
+    store, clock = Store(), StillClock()
+    async with models(store, models_max=2, clock=clock) as one:
+        one.on_release(release("segmenter", "s1"))
+        await until(one, "s1")
+        one.on_release(release("segmenter", "s2", 2))
+        await until(one, "s2")
+        for n in (2, 3):
+            one.on_release(release("teacher", f"t{n}", line=f"line-{n}"))
+            await until(one, f"t{n}", f"line-{n}")
+        store.fails["s2"] = [UnusableWeightsError("digest")]
+        assert await judged_by(one) == "s1"
+        store.fails.clear()
+        clock.advance(100)
+        await until(one, "s2")
+
+
+async def test_weights_withdrawn_meanwhile_are_no_way_back() -> None:
     store = Store()
-    async with models(store, models_max=2) as one:
-        for n in range(3):
-            one.learn(release("teacher", f"t{n}", line=f"line-{n}"))
-        for n in range(3):
-            assert await judged_by(one, f"line-{n}") == f"t{n}"
-        store.fails["t0"] = [CorruptError("digest")]
-        assert await judged_by(one, "line-0") is None
+    async with models(store, models_max=2, clock=StillClock()) as one:
+        for revision, weights in enumerate(("s1", "s2"), start=1):
+            one.on_release(release("segmenter", weights, revision))
+            await until(one, weights)
+        one.on_release(release("segmenter", "s2", 3, withdrawn=True))
+        await until(one, None)
+        one.on_release(release("segmenter", "s3", 4))
+        store.fails["s3"] = [UnusableWeightsError("digest")]
+        assert await one.prepare("line-1", "cell") is UnknownReason.WEIGHTS_UNAVAILABLE
+
+
+async def test_weights_that_leave_memory_between_asking_and_scoring_are_asked_for_again() -> None:
+    store = Store()
+    async with models(store, models_max=2, clock=StillClock()) as one:
+        await three_lines(one)
+        store.fails["t0"] = [RuntimeError("bug")]
+        with pytest.raises(TransientError, match="left memory"):
+            await one.predict(IMAGE, line="line-0", product="cell")
+
+
+async def test_a_device_that_fails_while_loading_ends_the_process() -> None:
+    store = Store()
+    store.fails["t1"] = [DeviceError("cuda:0")]
+    async with models(store) as one:
+        one.on_release(release("teacher", "t1"))
+        with pytest.raises(DeviceError):
+            await one.prepare("line-1", "cell")
+
+
+async def test_memory_that_runs_out_while_scoring_is_transient() -> None:
+    store = Store()
+    async with models(store) as one:
+        one.on_release(release("teacher", "t1"))
+        await until(one, "t1")
+        store.scoring_fails = OutOfMemoryError("2 GB")
+        with pytest.raises(TransientError, match="2 GB"):
+            await judged_by(one)
+        store.scoring_fails = None
+        assert await judged_by(one) == "t1"
 
 
 async def test_warming_loads_so_many_lines_and_forgives_a_store_that_is_away() -> None:
     store = Store()
     store.fails["t0"] = [TransientError("away")]
-    async with models(store) as one:
+    async with models(store, clock=StillClock()) as one:
         for n in range(4):
             one._releases.apply(release("teacher", f"t{n}", line=f"line-{n}"))
         await one.warm(places_max=3)
