@@ -1,12 +1,10 @@
 """Dead letters of a plant: read from their topics, marked in the store, sent again to their stage alone."""
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any, Final
 
 from siad.contracts.codec import decode
@@ -16,11 +14,10 @@ from siad.contracts.dead_letters import (
     LetterState,
     mark_dropped,
     mark_sending,
-    read_mark,
-    write_mark,
 )
 from siad.contracts.errors import ConflictError, MissingError, PoisonError, TransientError
 from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated
+from siad.contracts.json_codec import to_plain
 from siad.contracts.keys import letter_mark_key, letter_marks_prefix
 from siad.contracts.topics import IMAGE, PSEUDO_MASK, TOPICS, Topic, dead_letter, retry
 from siad.runtime.blobs.port import Blobs
@@ -176,7 +173,7 @@ class PlantDeadLetters:
             raise ValueError(msg) from error
 
     def _put(self, one: Letter, mark: LetterMark, *, if_match: str | None) -> str:
-        data, kind = write_mark(mark), "application/json"
+        data, kind = mark.to_json(), "application/json"
         return self._blobs.put(one.mark_key, data, content_type=kind, if_match=if_match, if_absent=if_match is None)
 
     def _with_mark(self, one: Letter) -> Letter:
@@ -184,7 +181,7 @@ class PlantDeadLetters:
             blob = self._blobs.get(one.mark_key)
         except MissingError:
             return one
-        mark = read_mark(blob.data)
+        mark = LetterMark.from_json(blob.data)
         return Letter(id=one.id, letter=one.letter, headers=one.headers, mark=mark, etag=blob.etag)
 
 
@@ -252,9 +249,5 @@ def event_of(one: Letter) -> dict[str, Any] | None:
         event = decode(kind, one.letter.payload)
     except PoisonError:
         return None
-    said: dict[str, Any] = json.loads(json.dumps(asdict(event), default=_plain))
-    return said
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    plain: dict[str, Any] = to_plain(event)
+    return plain

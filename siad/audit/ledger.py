@@ -11,16 +11,16 @@ sender gave up for hours, then came again) is counted as stale, and in none of t
 """
 
 import base64
-import json
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import ClassVar, Final, Self
 
 from siad.contracts.errors import CorruptError
 from siad.contracts.events import DeadLetter, ImageStored, Intent, VerdictGiven
 from siad.contracts.ids import SLUG, sha256_hex
+from siad.contracts.json_codec import JsonRecord, JsonStyle
 
 BUCKET_S: Final = 600  # the settled are dropped in steps of so many seconds of their ``received_at``
 SETTLED_MAX: Final = 1_000_000  # 80 bytes each in memory; past it the horizon moves up, whatever was read
@@ -179,21 +179,21 @@ class CaptureLedger:
         """Captures of which 8 bytes are kept."""
         return sum(map(len, self._settled.values()))
 
-    def to_raw(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {
-            "horizon_s": self.horizon_s,
-            "lines": {line: _page_to_raw(page) for line, page in sorted(self.lines.items())},
-            "settled": {str(bucket): _pack(names) for bucket, names in sorted(self._settled.items())},
-        }
+    def to_document(self) -> "CapturesDocument":
+        """Return what is stored of the ledger."""
+        return CapturesDocument(
+            horizon_s=self.horizon_s,
+            lines=dict(sorted(self.lines.items())),
+            settled={str(bucket): _pack(names) for bucket, names in sorted(self._settled.items())},
+        )
 
     @classmethod
-    def from_raw(cls, raw: Mapping[str, Any]) -> Self:
-        """Read it back; KeyError, TypeError or ValueError where it is something else."""
+    def of_document(cls, document: "CapturesDocument") -> Self:
+        """Read it back; ValueError where a bucket can't be read."""
         return cls(
-            lines={str(line): LineAccount(**page) for line, page in raw["lines"].items()},
-            horizon_s=float(raw["horizon_s"]),
-            _settled={int(bucket): _unpack(names) for bucket, names in raw["settled"].items()},
+            lines=dict(document.lines),
+            horizon_s=document.horizon_s,
+            _settled={int(bucket): _unpack(names) for bucket, names in document.settled.items()},
         )
 
     def _page(self, line: str) -> LineAccount:
@@ -247,35 +247,57 @@ class LedgerSnapshot:
         ]
 
     def to_json(self) -> bytes:
-        """One document."""
-        raw = {
-            "version": 1,
-            "as_of": self.as_of.astimezone(UTC).isoformat(),
-            "behind": self.behind,
-            "missing_after_s": dict(self.missing_after_s),
-            "books": self.books.to_raw(),
-        }
-        return json.dumps(raw, separators=(",", ":")).encode()
+        """Write one document."""
+        document = LedgerDocument(
+            as_of=self.as_of,
+            behind=self.behind,
+            missing_after_s=self.missing_after_s,
+            books=self.books.to_document(),
+        )
+        return document.to_json()
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Read it back.
 
         Raises:
-            CorruptError: the bytes are no books.
+            CorruptError: the bytes are no ledger.
         """
+        document = LedgerDocument.from_json(data)
         try:
-            raw = json.loads(data)
-            books = CaptureLedger.from_raw(raw["books"])
             return cls(
-                books=books,
-                as_of=datetime.fromisoformat(raw["as_of"]),
-                behind=int(raw["behind"]),
-                missing_after_s={line: float(raw["missing_after_s"][line]) for line in books.lines},
+                books=CaptureLedger.of_document(document.books),
+                as_of=document.as_of,
+                behind=document.behind,
+                missing_after_s={line: document.missing_after_s[line] for line in document.books.lines},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            msg = f"{len(data)} bytes are not the books: {error!r}"
+        except (KeyError, ValueError) as error:
+            msg = f"{len(data)} bytes are not a LedgerDocument: {error!r}"
             raise CorruptError(msg) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturesDocument(JsonRecord):
+    """Stored form of a ``CaptureLedger``."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.ORDERED
+
+    horizon_s: float
+    lines: Mapping[str, LineAccount]  # the order within an account is that in which its captures came
+    settled: Mapping[str, str]  # by bucket: 8 bytes of each name, base64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerDocument(JsonRecord):
+    """Stored form of a ``LedgerSnapshot``."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.ORDERED
+
+    version: int = 1
+    as_of: datetime
+    behind: int
+    missing_after_s: Mapping[str, float]
+    books: CapturesDocument
 
 
 def place_name(topic: str, partition: int, offset: int) -> str:
@@ -292,10 +314,6 @@ def line_of_key(key: bytes) -> str:
 def _short(name: str) -> int:
     """8 bytes of a name; a capture's is a hash already."""
     return int(name[:16] if len(name) == 32 else sha256_hex(name.encode())[:16], 16)
-
-
-def _page_to_raw(page: LineAccount) -> dict[str, Any]:
-    return {name: getattr(page, name) for name in LineAccount.__slots__}
 
 
 def _pack(names: Iterable[int]) -> str:

@@ -1,22 +1,24 @@
-"""What is to be forgotten: the records that win over whatever else names a capture. Pure.
+"""Deletion records: which captures were erased on request.
 
-A record is written before the first byte goes, and holds all that it takes to finish: a deletion that was cut off is
-done by doing it again. It keeps neither serial nor pixels.
+A record takes precedence over every other document that names the capture. It is written before the first object is
+deleted and holds all that the deletion needs, so that an interrupted deletion is completed by running it again. It
+holds neither the serial number nor pixels.
 """
 
-import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, Self
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Self
 
-from siad.contracts.errors import CorruptError
 from siad.contracts.events import ImageStored
+from siad.contracts.json_codec import JsonRecord, JsonStyle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureDeletion:
-    """One capture: ``deletions/<line>/<capture_id>.json``."""
+class CaptureDeletion(JsonRecord):
+    """Erasure of one capture, stored at ``deletions/<line>/<capture_id>.json``."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
 
     line: str
     product: str
@@ -28,7 +30,7 @@ class CaptureDeletion:
 
     @classmethod
     def of(cls, receipt: ImageStored, *, at: datetime) -> Self:
-        """Forget the capture of a receipt."""
+        """Build the record for the capture of a receipt."""
         return cls(
             line=receipt.line,
             product=receipt.product,
@@ -39,65 +41,28 @@ class CaptureDeletion:
             forgotten_at=at,
         )
 
-    def to_json(self) -> bytes:
-        """One document."""
-        return _write(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Read it back; what a newer writer added is ignored.
-
-        Raises:
-            CorruptError: the bytes are no such record.
-        """
-        return cls(**_read(cls.__slots__, data))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineDeletion:
-    """All that a line sent up to a moment: ``deletions/<line>/_line.json``. What comes later is a new line's."""
+class LineDeletion(JsonRecord):
+    """Erasure of all captures of a line up to a moment, stored at ``deletions/<line>/_line.json``.
+
+    Later captures belong to a new line of the same name.
+    """
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
 
     line: str
-    before_at: datetime  # of ``received_at``; itself included. Only moves on
+    before_at: datetime  # latest ``received_at`` that is erased; only grows
     forgotten_at: datetime
-
-    def to_json(self) -> bytes:
-        """One document."""
-        return _write(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Read it back.
-
-        Raises:
-            CorruptError: the bytes are no such record.
-        """
-        return cls(**_read(cls.__slots__, data))
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionIndex:
-    """Everything that is forgotten of one line."""
+    """All deletion records of one line."""
 
     captures: Collection[str] = frozenset()
     before_at: datetime | None = None
 
     def covers(self, capture_id: str, received_at: datetime) -> bool:
-        """Whether a capture is to be treated as if it had never been."""
+        """Whether a capture was erased, so that every reader must ignore it."""
         return capture_id in self.captures or (self.before_at is not None and received_at <= self.before_at)
-
-
-def _write(raw: Mapping[str, Any]) -> bytes:
-    plain = {
-        name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value for name, value in raw.items()
-    }
-    return json.dumps(plain, indent=1, sort_keys=True).encode()
-
-
-def _read(names: Collection[str], data: bytes) -> dict[str, Any]:
-    try:
-        raw = json.loads(data)
-        return {name: datetime.fromisoformat(raw[name]) if name.endswith("_at") else str(raw[name]) for name in names}
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{len(data)} bytes are not a deletion record: {error!r}"
-        raise CorruptError(msg) from error

@@ -3,16 +3,20 @@
 Stages plan by pointers and move them by conditional put; ``siad.runtime.store.registry`` reads and writes them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.ids import WeightsId
+from siad.contracts.json_codec import SKIP, JsonRecord, JsonStyle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
+class Pointer(JsonRecord):
     """Weights of one kind that a line and product have now."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
 
     kind: WeightsKind
     line: str
@@ -22,4 +26,4 @@ class Pointer:
     released_at: datetime
     status: SegmenterStatus  # a teacher is always SERVING
     history: tuple[str, ...]  # weights of earlier revisions, newest first
-    etag: str  # of the stored object; the next conditional put must match it
+    etag: str = field(default="", metadata=SKIP)  # of the stored object; the next conditional put must match it

@@ -1,7 +1,6 @@
 """What of a line has had its time, as the store tells it, and its removal."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Final
 import structlog
 
 from siad.contracts import keys
-from siad.contracts.documents import read_receipt
+from siad.contracts.documents import TrainingSetMembers, read_receipt
 from siad.contracts.errors import MissingError
 from siad.contracts.expiry import NEVER, Expiry
 from siad.erasure import metrics
@@ -104,9 +103,9 @@ class InventoryStore:
         sets = [info.key for info in blobs.list(f"training-sets/{line}/")]
         listed = {key.removesuffix(MEMBERS) for key in sets if key.endswith(MEMBERS)}
         for key in listed:
-            raw = json.loads(blobs.get(f"{key}{MEMBERS}").data)
-            images |= {blobs.key_of(uri) for uri in raw["images"]}
-            captures |= set(raw["captures"])
+            members = TrainingSetMembers.from_json(blobs.get(f"{key}{MEMBERS}").data)
+            images |= {blobs.key_of(uri) for uri in members.images}
+            captures |= set(members.captures)
         unknown = tuple(key for key in sets if key.endswith(".parquet") and key.removesuffix(".parquet") not in listed)
         return RetainedObjects(images=frozenset(images), captures=frozenset(captures), unknown=unknown)
 

@@ -1,12 +1,12 @@
 """Which weights learned from captures that are to be forgotten, and hold something of them still."""
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import structlog
 
 from siad.contracts import keys
+from siad.contracts.documents import TrainingSetMembers
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.manifest import Manifest
@@ -62,11 +62,11 @@ def members_of(blobs: Blobs, line: str, product: str, digest: str) -> set[str] |
     """The captures of a frozen training set; None where nobody wrote them down, or they are gone."""
     key = keys.training_set_members_key(line, product, digest)
     try:
-        return set(json.loads(blobs.get(key).data)["captures"])
+        return set(TrainingSetMembers.from_json(blobs.get(key).data).captures)
     except MissingError:
         return None
-    except (KeyError, TypeError, ValueError) as error:
-        log.error("members_unreadable", key=key, reason=repr(error))
+    except CorruptError as error:
+        log.error("members_unreadable", key=key, reason=str(error))
         return None
 
 

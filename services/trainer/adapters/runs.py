@@ -1,13 +1,14 @@
 """Runs in the store: spec, attempts, report and judgement, each written once."""
 
-import json
 from collections import defaultdict
 from datetime import datetime
-from typing import Protocol, Self, TypeVar
+from typing import TypeVar
 
 from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
 from services.trainer.domain.schedule import RunState
-from siad.contracts.errors import ConflictError, CorruptError
+from siad.contracts.documents import RunAttempt
+from siad.contracts.errors import ConflictError
+from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import (
     checkpoints_prefix,
     run_attempt_key,
@@ -21,13 +22,7 @@ from siad.runtime.blobs.port import BlobInfo, Blobs
 
 JSON = "application/json"
 
-
-class _Readable(Protocol):
-    @classmethod
-    def from_json(cls, data: bytes) -> Self: ...
-
-
-T = TypeVar("T", bound=_Readable)
+T = TypeVar("T", bound=JsonRecord)
 
 
 class StoredRuns:
@@ -50,7 +45,7 @@ class StoredRuns:
 
     async def put_attempt(self, run: str, number: int, started_at: datetime) -> None:
         """Write that the job is about to start, unless somebody did."""
-        data = json.dumps({"started_at": started_at.isoformat()}).encode()
+        data = RunAttempt(started_at=started_at).to_json()
         await self._blobs.put(run_attempt_key(run, number), data, content_type=JSON, if_absent=True)
 
     async def put_judgement(self, judgement: CandidateJudgement) -> None:
@@ -71,12 +66,7 @@ class StoredRuns:
         )
 
     async def _started_at(self, key: str) -> datetime:
-        data = await self._bytes(key)
-        try:
-            return datetime.fromisoformat(json.loads(data)["started_at"])
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"{key} is no attempt: {error!r}"
-            raise CorruptError(msg) from error
+        return RunAttempt.from_json(await self._bytes(key)).started_at
 
     async def _bytes(self, key: str) -> bytes:
         if key not in self._seen:

@@ -1,9 +1,8 @@
 """Training sets in the store: under the digest of their rows, the same bytes whoever froze them."""
 
-import json
-
 from services.trainer.adapters.parquet import read_rows, write_rows
 from services.trainer.domain.training_set import TrainingMember, TrainingSet
+from siad.contracts.documents import TrainingSetMembers
 from siad.contracts.errors import CorruptError
 from siad.contracts.keys import training_set_key, training_set_members_key
 from siad.erasure.deletions import Deletions
@@ -44,7 +43,7 @@ class StoredTrainingSets:
         images = sorted({member.image_uri for member in chosen.members})
         await self._blobs.put(
             training_set_members_key(line, product, chosen.digest),
-            json.dumps({"captures": captures, "images": images}).encode(),
+            TrainingSetMembers(captures=tuple(captures), images=tuple(images)).to_json(),
             content_type="application/json",
         )
 

@@ -4,13 +4,11 @@ A run is numbered within its line and product; spec, report and judgement are wr
 that both believe in themselves do no harm.
 """
 
-import json
-from dataclasses import MISSING, asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
 
-from siad.contracts.errors import CorruptError
+from siad.contracts.json_codec import JsonRecord
 
 
 class RunOutcome(StrEnum):
@@ -21,34 +19,8 @@ class RunOutcome(StrEnum):
     FAILED = "failed"  # the job gave no candidate
 
 
-class _Json:
-    """Canonical JSON there and back; what a newer writer added is ignored, what an older one lacks has its default."""
-
-    __slots__ = ()
-
-    def to_json(self) -> bytes:
-        """Sorted keys, no spaces; equal records give equal bytes."""
-        raw = asdict(self)  # type: ignore[call-overload]
-        return json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_written).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Read a record back.
-
-        Raises:
-            CorruptError: the bytes are not one.
-        """
-        try:
-            raw: dict[str, Any] = json.loads(data)
-            given = [field for field in fields(cls) if field.name in raw or field.default is MISSING]  # type: ignore[arg-type]
-            return cls(**{field.name: _read(field.name, raw[field.name]) for field in given})
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"{len(data)} bytes are not a {cls.__name__}: {error!r}"
-            raise CorruptError(msg) from error
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec(_Json):
+class RunSpec(JsonRecord):
     """What a run is to do: everything its job needs to know."""
 
     run: str
@@ -67,7 +39,7 @@ class RunSpec(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmenterFigures(_Json):
+class SegmenterFigures(JsonRecord):
     """What one segmenter did on captures that it never saw."""
 
     normals: int  # held to be good (normals and clearly good ones), and held out to check by
@@ -89,7 +61,7 @@ class SegmenterFigures(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport(_Json):
+class RunReport(JsonRecord):
     """What a job brought: a candidate and its figures, beside those of what serves now on the same captures."""
 
     run: str
@@ -103,7 +75,7 @@ class RunReport(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateJudgement(_Json):
+class CandidateJudgement(JsonRecord):
     """What was decided about a run, and why."""
 
     run: str
@@ -116,19 +88,3 @@ class CandidateJudgement(_Json):
 def run_name(line: str, product: str, number: int) -> str:
     """Name a run; a dot can't stand in a slug, so names don't collide."""
     return f"{line}.{product}.{number:06d}"
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    raise TypeError(value)
-
-
-def _read(name: str, value: Any) -> Any:
-    if name.endswith("_at"):
-        return datetime.fromisoformat(value)
-    if name in ("candidate", "serving") and isinstance(value, dict):
-        return SegmenterFigures(**{field.name: value[field.name] for field in fields(SegmenterFigures)})
-    if name == "region":
-        return tuple(value)
-    return RunOutcome(value) if name == "outcome" else value

@@ -3,13 +3,13 @@
 Two captures of equal bytes count once, so nothing that is held out was trained on under another name.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from services.trainer.domain.ledger import LedgerRow, newest_opinions
 from siad.contracts.ids import sha256_hex
+from siad.contracts.json_codec import write_json
 
 
 class MemberRole(StrEnum):
@@ -63,8 +63,7 @@ class TrainingSet:
     @property
     def digest(self) -> str:
         """The name: SHA-256 over the rows as canonical JSON. Offsets, files and clocks are not in it."""
-        rows = [asdict(member) for member in self.members]
-        return sha256_hex(json.dumps(rows, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+        return sha256_hex(write_json(self.members))
 
     def count(self, role: MemberRole, *uses: MemberUse) -> int:
         """How many members of a role there are; of any use where none is named."""

@@ -1,11 +1,11 @@
 """Leases: an expiry in a conditional put. They save double work and guard no truth: two holders do no harm."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final
 
-from siad.contracts.errors import ConflictError, MissingError
+from siad.contracts.errors import ConflictError, CorruptError, MissingError
+from siad.contracts.json_codec import JsonRecord, JsonStyle
 from siad.contracts.keys import lease_key
 from siad.runtime.blobs.port import Blob, Blobs
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -22,6 +22,16 @@ class Lease:
     expires_at: datetime
     etag: str
     ttl_s: float  # what it was taken for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LeaseDocument(JsonRecord):
+    """A lease as it is stored."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
+
+    holder: str
+    expires_at: datetime
 
 
 class Leases:
@@ -68,16 +78,16 @@ class Leases:
 
     def _takeable(self, blob: Blob) -> bool:
         try:
-            raw = json.loads(blob.data)
-            return bool(raw["holder"] == self._holder or datetime.fromisoformat(raw["expires_at"]) <= self._clock.now())
-        except (KeyError, TypeError, ValueError):
-            return True  # not a lease: nobody can hold by it
+            found = _LeaseDocument.from_json(blob.data)
+        except CorruptError:
+            return True  # not a lease, so it has no holder
+        return found.holder == self._holder or found.expires_at <= self._clock.now()
 
     def _in(self, ttl_s: float) -> datetime:
         return self._clock.now() + timedelta(seconds=ttl_s)
 
     def _write(self, name: str, expires_at: datetime, *, ttl_s: float, etag: str | None) -> Lease:
-        data = json.dumps({"holder": self._holder, "expires_at": expires_at.isoformat()}).encode()
+        data = _LeaseDocument(holder=self._holder, expires_at=expires_at).to_json()
         new = self._blobs.put(
             lease_key(name), data, content_type="application/json", if_match=etag, if_absent=etag is None
         )

@@ -5,10 +5,9 @@ points at something missing; done again, it finds what is there and goes on. Tru
 conditional put: of two racing releases one wins, and nothing is torn.
 """
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import structlog
 
@@ -127,25 +126,24 @@ class Registry:
             msg = f"{self._blobs.uri(key)} is not there, so nothing may point at it; store the bundle first"
             raise MissingError(msg)
         history = () if expected is None else (expected.weights, *expected.history)[:HISTORY_MAX]
-        body = {
-            "kind": manifest.kind.value,
-            "line": manifest.line,
-            "product": manifest.product,
-            "revision": 1 if expected is None else expected.revision + 1,
-            "weights": weights,
-            "released_at": released_at.isoformat(),
-            "status": status.value,
-            "history": list(history),
-        }
-        data = json.dumps(body, indent=1).encode()
+        pointer = Pointer(
+            kind=manifest.kind,
+            line=manifest.line,
+            product=manifest.product,
+            revision=1 if expected is None else expected.revision + 1,
+            weights=weights,
+            released_at=released_at,
+            status=status,
+            history=history,
+        )
         etag = self._blobs.put(
             at,
-            data,
+            pointer.to_json(),
             content_type="application/json",
             if_match=expected.etag if expected else None,
             if_absent=expected is None,
         )
-        return _read_pointer(Blob(data, etag), at, where="the pointer just written")
+        return replace(pointer, etag=etag)
 
     def _store_part(self, sha256: str, data: bytes) -> None:
         """Write one file of a bundle unless it is there already; either way see that it is, whole."""
@@ -164,22 +162,14 @@ class Registry:
 
 def _read_pointer(blob: Blob, key: str, *, where: str) -> Pointer:
     try:
-        raw: dict[str, Any] = json.loads(blob.data)
-        pointer = Pointer(
-            kind=WeightsKind(raw["kind"]),
-            line=raw["line"],
-            product=raw["product"],
-            revision=int(raw["revision"]),
-            weights=WeightsId(raw["weights"]),
-            released_at=datetime.fromisoformat(raw["released_at"]),
-            status=SegmenterStatus(raw["status"]),
-            history=tuple(raw["history"]),
-            etag=blob.etag,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{where} is not a pointer: {error!r}; the line keeps what it has"
+        pointer = replace(Pointer.from_json(blob.data), etag=blob.etag)
+    except CorruptError as error:
+        msg = f"{where} is not a pointer: {error}; the line keeps the weights that serve it"
         raise CorruptError(msg) from error
     if weights_pointer_key(pointer.kind.value, pointer.line, pointer.product) != key:
-        msg = f"{where} is the {pointer.kind} pointer of {pointer.line}/{pointer.product}; the line keeps what it has"
+        msg = (
+            f"{where} is the {pointer.kind} pointer of {pointer.line}/{pointer.product}; "
+            "the line keeps the weights that serve it"
+        )
         raise CorruptError(msg)
     return pointer

@@ -118,7 +118,9 @@ def test_a_pointer_of_another_line_is_not_followed(blobs: Blobs) -> None:
     release(registry, manifest_of(PARTS), None)
     copied = blobs.get(weights_pointer_key("teacher", "line-1", "cap")).data
     blobs.put(weights_pointer_key("teacher", "line-2", "cap"), copied)
-    with pytest.raises(CorruptError, match=r"is the teacher pointer of line-1/cap; the line keeps what it has"):
+    with pytest.raises(
+        CorruptError, match=r"is the teacher pointer of line-1/cap; the line keeps the weights that serve it"
+    ):
         registry.pointer(WeightsKind.TEACHER, "line-2", "cap")
 
 

@@ -331,7 +331,7 @@ def test_the_bound_of_a_forgotten_line_only_moves_on() -> None:
 def test_a_line_record_that_cannot_be_read_is_not_taken_for_none() -> None:
     blobs = MemoryBlobs()
     blobs.put(keys.line_deletion_key(LINE), b"{}")
-    with pytest.raises(CorruptError, match="not a deletion record"):
+    with pytest.raises(CorruptError, match="not a LineDeletion"):
         Deletions(blobs).look(LINE)
 
 

@@ -216,9 +216,9 @@ def test_the_plan_leaves_what_is_kept() -> None:
     assert plan(moved, removals_max=1) == [AdvanceExpiry(ALL.at(NOW))]
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b'{"images_from": 1}'])
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"images_from": 1}'])
 def test_what_is_no_mark_is_refused(data: bytes) -> None:
-    with pytest.raises(CorruptError, match="not a mark of expiry"):
+    with pytest.raises(CorruptError, match="bytes are not a Expiry"):
         Expiry.from_json(data)
 
 
