@@ -1,1 +1,1 @@
-"""trainer: pseudo-masks -> ledger, training sets, training runs -> the segmenter a line and product have now."""
+"""Trainer: siad.pseudo-mask.v1 -> ledger -> training runs -> a segmenter -> siad.segmenter.v1."""

@@ -1,4 +1,4 @@
-"""``python -m services.trainer``."""
+"""Start the trainer: ``python -m services.trainer``."""
 
 from services.trainer.app import main
 

@@ -1,4 +1,4 @@
-"""The composition root of the trainer: settings, adapters, handlers, reconciler. Needs neither torch nor Ray."""
+"""Composition root of the trainer: settings, adapters, handler, reconciler."""
 
 import asyncio
 import os
@@ -15,10 +15,11 @@ from services.trainer.adapters.releases import RegistryReleases
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.judge import JudgePolicy
+from services.trainer.domain.plan import TrainerPolicies
 from services.trainer.domain.schedule import SchedulePolicy
 from services.trainer.domain.training_set import FreezePolicy
 from services.trainer.ports import JobRunner
-from services.trainer.reconcile import SegmenterReconciler, TrainerPolicies
+from services.trainer.reconcile import SegmenterReconciler
 from services.trainer.settings import TrainerSettings
 from siad.contracts.codec import decode
 from siad.contracts.errors import TransientError
@@ -40,7 +41,7 @@ NAME = "trainer"
 
 
 def main() -> None:
-    """Run the trainer as its environment says, until a signal."""
+    """Run the trainer with the settings of the environment, until a signal."""
     from siad.runtime.blobs.open import open_blobs
     from siad.runtime.blobs.settings import StoreSettings
 
@@ -62,7 +63,7 @@ def main() -> None:
 async def assemble(
     stage: StageProcess, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: JobRunner
 ) -> AsyncIterator[None]:
-    """Fill in the stage; on leaving let the store's threads go."""
+    """Wire the stage; close the store's threads on leaving."""
     store = AsyncBlobs(blobs)
     works = _TrainerTasks(stage, settings, bus, store, jobs)
     stage.health.checks |= {"bus": bus.probe, "store": store.probe}
@@ -74,7 +75,7 @@ async def assemble(
 
 
 class _TrainerTasks:
-    """The tasks of the stage, and what they share."""
+    """Tasks of the stage, and the state they share."""
 
     def __init__(
         self, stage: StageProcess, settings: TrainerSettings, bus: Bus, store: AsyncBlobs, jobs: JobRunner
@@ -84,7 +85,7 @@ class _TrainerTasks:
         self.ledger = ParquetLedger(store)
 
     async def take_in(self) -> None:
-        """Write pseudo-masks down; offsets are committed once the store has acknowledged the file."""
+        """Write pseudo-masks to the ledger; commit offsets after the store's acknowledgement."""
         if not await self._make_topics():
             return
         route = BatchRoute(
@@ -108,7 +109,7 @@ class _TrainerTasks:
         )
 
     async def reconcile(self) -> None:
-        """Train when enough is new, judge what comes of it, and tell what serves."""
+        """Run training jobs; judge, release and announce segmenters."""
         if not await self._make_topics():
             return
         holder = f"{socket.gethostname()}-{os.getpid()}"
@@ -142,7 +143,7 @@ class _TrainerTasks:
         return messages
 
     async def _make_topics(self) -> bool:
-        """Make the topics that are missing; False where the stage is told to stop first."""
+        """Create missing topics; return False if the stage stops first."""
         make = partial(self.bus.create_topics, [PSEUDO_MASK, SEGMENTER, dead_letter(NAME), retry(NAME)])
         try:
             await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)
@@ -156,7 +157,7 @@ def _sift(record: Record) -> PseudoMaskCreated:
 
 
 def policies_of(settings: TrainerSettings) -> TrainerPolicies:
-    """The rules that the settings ask for."""
+    """Make the policies from the settings."""
     return TrainerPolicies(
         schedule=SchedulePolicy(
             captures_min=settings.captures_min,

@@ -1,21 +1,27 @@
-"""Every metric of the trainer. Names end in their unit; labels have few values."""
+"""Metrics of the trainer, with their units in their names."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 LEDGER_ROWS = Counter(
     "siad_trainer_ledger_rows_total",
-    "Pseudo-masks written to the ledger and acknowledged by the store; repeats count again.",
+    "Pseudo-masks written to the ledger and acknowledged by the store; a repeated batch counts again.",
     ["line"],
 )
-RUNS = Counter("siad_trainer_runs_total", "Training runs judged, by outcome.", ["line", "outcome"])
+RUNS = Counter(
+    "siad_trainer_runs_total",
+    "Training runs closed, by outcome: accepted, refused (figures too weak), failed (the job left no candidate).",
+    ["line", "outcome"],
+)
 RUN_SECONDS = Histogram(
     "siad_trainer_run_seconds",
-    "From freezing the training set to the judgement.",
+    "From freezing the training set to the judgement, which closes the run.",
     ["outcome"],
     buckets=(15, 30, 60, 90, 120, 180, 300, 600, 1800, 3600),
 )
 JOB_STARTS = Counter("siad_trainer_job_starts_total", "Training jobs started, restarts included.", ["line"])
-RELEASES = Counter("siad_trainer_releases_total", "Segmenters released: pointer moved.", ["line"])
+RELEASES = Counter("siad_trainer_releases_total", "Segmenters put in service.", ["line"])
 NEW_CAPTURES = Gauge(
-    "siad_trainer_new_captures", "Labelled captures since the last training set was frozen.", ["line", "product"]
+    "siad_trainer_new_captures",
+    "Labelled captures since the training set of the last run that did not fail, as of the last plan.",
+    ["line", "product"],
 )

@@ -1,4 +1,4 @@
-"""What the trainer's handlers and reconciler need of the world."""
+"""Ports of the trainer's handler and reconciler."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -12,116 +12,134 @@ from services.trainer.domain.training_set import NormalCapture, TrainingSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import LineChanged, WeightsKind
 from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 
 
 class DeletionReader(Protocol):
-    """What is to be forgotten."""
+    """Reads which captures are deleted on request."""
 
     async def look(self, line: str) -> DeletionIndex:
-        """All of a line, now."""
+        """Read the deletions of a line."""
         ...
 
 
 class MaskLedger(Protocol):
-    """Where pseudo-masks are written down."""
+    """Stores and reads the rows of pseudo-masks."""
 
     async def write(self, key: str, rows: Sequence[LedgerRow]) -> None:
-        """Store one file of rows; return once the store has acknowledged it. The same key overwrites itself.
+        """Store one file of rows; a repeat overwrites it.
 
         Raises:
-            TransientError: the store is away.
+            TransientError: the store is unavailable, so the rows are not acknowledged.
         """
         ...
 
-    async def read(self, line: str, product: str) -> list[LedgerFile]:
-        """The files of a line and product; of very many, the newest."""
+    async def read(self, place: Place) -> list[LedgerFile]:
+        """Read the newest files of a line; unreadable ones have no rows."""
         ...
 
 
 class TrainingSetStore(Protocol):
-    """Where frozen training sets lie."""
+    """Stores frozen training sets."""
 
-    async def put(self, line: str, product: str, chosen: TrainingSet) -> None:
+    async def put(self, place: Place, training_set: TrainingSet) -> None:
         """Store one set under its digest."""
         ...
 
-    async def list_members(self, line: str, product: str) -> None:
-        """See that of every set it is written down whom it names."""
+    async def add_member_lists(self, place: Place) -> None:
+        """Write the member lists that sets of earlier versions lack."""
         ...
 
 
 class RunStore(Protocol):
-    """Where runs are written down. Records are write-once: a second is refused by ConflictError."""
+    """Stores the records of runs; a second write of one raises ``ConflictError``."""
 
-    async def read(self, line: str, product: str) -> list[RunState]:
-        """Every run of a line and product, oldest first."""
+    async def read(self, place: Place) -> list[RunState]:
+        """Read every run of a line and product, oldest first.
+
+        Raises:
+            CorruptError: a record cannot be read.
+        """
         ...
 
     async def put_spec(self, spec: RunSpec) -> None:
-        """Write what a run is to do."""
+        """Open a run."""
         ...
 
     async def put_attempt(self, run: str, number: int, started_at: datetime) -> None:
-        """Write that a run's job is about to start for the ``number``-th time."""
+        """Record the ``number``-th start of a run's job, before it starts."""
         ...
 
     async def put_judgement(self, judgement: CandidateJudgement) -> None:
-        """Write what was decided."""
+        """Close a run."""
         ...
 
 
 class JobRunner(Protocol):
-    """Where training jobs run."""
+    """Runs training jobs."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait until there is room for a job."""
+        """Wait until a job may run."""
         ...
 
     async def run(self, run: str) -> int:
-        """Run the job of ``run`` to its end; give its exit status."""
+        """Run the job of ``run`` to its end; return its exit status.
+
+        Raises:
+            TransientError: no process could be started.
+        """
         ...
 
 
 class ReleaseStore(Protocol):
-    """Which weights serve, and the way to change that."""
+    """Reads, moves and announces the pointers of weights."""
 
     async def teachers(self) -> list[Pointer]:
-        """Every teacher that a line and product have."""
+        """List the pointer of every teacher in service."""
         ...
 
-    async def pointer(self, kind: WeightsKind, line: str, product: str) -> Pointer | None:
-        """What a line and product have of one kind now."""
-        ...
-
-    async def manifest(self, weights: Pointer) -> Manifest:
-        """What is known of the weights that a pointer names.
+    async def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
+        """Return the pointer to weights of one kind; None before the first.
 
         Raises:
-            MissingError, CorruptError: it can't be read.
+            CorruptError: the object at its key is not this pointer.
         """
         ...
 
-    async def point(self, weights: str, *, expected: Pointer | None, line: str, product: str, at: datetime) -> Pointer:
-        """Let a segmenter serve.
+    async def manifest(self, pointer: Pointer) -> Manifest:
+        """Read the manifest of the weights that a pointer names.
 
         Raises:
-            ConflictError: the pointer is no longer where it was seen.
+            MissingError, CorruptError: it cannot be read.
+        """
+        ...
+
+    async def point(self, place: Place, weights: str, *, expected: Pointer | None, at: datetime) -> Pointer:
+        """Put a stored segmenter in service.
+
+        Raises:
+            ConflictError: another process moved the pointer since ``expected`` was read.
+            MissingError, CorruptError: the manifest of the weights cannot be read.
         """
         ...
 
     async def announce(self, pointer: Pointer) -> None:
-        """Tell everybody where a segmenter's pointer stands; return once the broker has acknowledged it."""
+        """Publish the pointer's position; return once the broker has acknowledged it."""
         ...
 
 
 class LineReader(Protocol):
-    """What is known of a line beside its captures."""
+    """Reads a line's normals and settings."""
 
-    async def normals(self, line: str, product: str) -> list[NormalCapture]:
-        """Captures known to be good."""
+    async def normals(self, place: Place) -> list[NormalCapture]:
+        """Read the captures known to be good; log and omit unreadable ones."""
         ...
 
     async def settings(self, line: str) -> LineChanged | None:
-        """What the line asks for; None where it is gone."""
+        """Read a line's settings; None for a removed line.
+
+        Raises:
+            CorruptError: the line's record cannot be read.
+        """
         ...

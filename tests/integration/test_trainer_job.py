@@ -23,6 +23,7 @@ from services.trainer.domain.training_set import FreezePolicy, NormalCapture, Tr
 from siad.apps.local.ray_node import RayNode
 from siad.contracts.ids import sha256_hex
 from siad.contracts.keys import checkpoints_prefix, mask_key
+from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.s3 import S3Blobs
@@ -51,7 +52,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_and_brings_a_candidate(
         os.kill(worker, signal.SIGKILL)
         assert job.wait(timeout=JOB_S) == 0, log.read_text()[-4000:]
 
-    [run] = asyncio.run(StoredRuns(AsyncBlobs(s3_blobs)).read("press-1", "lid"))
+    [run] = asyncio.run(StoredRuns(AsyncBlobs(s3_blobs)).read(Place("press-1", "lid")))
     report = run.report
     assert report is not None
     assert report.resumed_from_epoch >= 1
@@ -73,7 +74,7 @@ async def _write_run(blobs: S3Blobs) -> None:
     """What the trainer would have left: images, masks, a frozen training set, a spec."""
     store = AsyncBlobs(blobs)
     chosen = _training_set(blobs)
-    await StoredTrainingSets(store).put("press-1", "lid", chosen)
+    await StoredTrainingSets(store).put(Place("press-1", "lid"), chosen)
     await StoredRuns(store).put_spec(
         RunSpec(
             run=RUN,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.trainer.adapters.job_process import LocalJobs
+from siad.contracts.errors import TransientError
 
 
 def script(text: str) -> tuple[str, ...]:
@@ -19,6 +20,11 @@ def script(text: str) -> tuple[str, ...]:
 async def test_a_job_is_told_its_run_and_its_exit_status_comes_back() -> None:
     jobs = LocalJobs(limit_s=30, command=script("sys.exit(3 if sys.argv[1:] == ['--run', 'l.p.000001'] else 4)"))
     assert await jobs.run("l.p.000001") == 3
+
+
+async def test_a_job_that_cannot_be_started_is_transient() -> None:
+    with pytest.raises(TransientError, match=r"the job of run l\.p\.000001 could not be started"):
+        await LocalJobs(limit_s=30, command=("/nowhere/python",)).run("l.p.000001")
 
 
 async def test_a_job_that_hangs_is_ended() -> None:

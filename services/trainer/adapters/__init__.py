@@ -1,1 +1,1 @@
-"""The trainer's ports made real: Parquet in the store, run records, the job's process."""
+"""Adapters of the trainer, over the store, the bus and job processes."""

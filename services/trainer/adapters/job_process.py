@@ -1,29 +1,32 @@
-"""Training jobs as processes of this machine: one at a time, in a group of their own, ended with this process."""
+"""Training jobs as child processes of the trainer, one at a time."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 import structlog
 
+from siad.contracts.errors import TransientError
+from siad.runtime.parent_death import end_with_parent
+
 log = structlog.get_logger()
 
-COMMAND = (sys.executable, "-m", "services.trainer.job")
-STOP_S = 5.0  # from asking a job to end to killing it
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+COMMAND: Final = (sys.executable, "-m", "services.trainer.job")
+STOP_S: Final = 5.0  # from SIGTERM to SIGKILL
 
 
 @dataclass(slots=True)
 class LocalJobs:
-    """Runs ``python -m services.trainer.job --run <run>``; its output goes where ours goes.
+    """Runs ``python -m services.trainer.job --run <run>``, with the trainer's standard output and error.
 
-    If this process dies, the kernel ends the job; whoever comes next finds the run open and starts the job again,
-    which goes on from the last checkpoint. A job that outlives its limit is killed, and counts like one that fell.
+    When the trainer dies, the kernel kills the job. The next trainer finds the run open and starts the job again, which
+    resumes from its last checkpoint. A job over ``limit_s`` is ended, and counts as one that failed.
     """
 
     limit_s: float
@@ -32,37 +35,61 @@ class LocalJobs:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait until no other job is at work: two would only slow each other down."""
+        """Wait until no other job runs: two would slow each other down."""
         async with self._turn:
             yield
 
     async def run(self, run: str) -> int:
-        """Run the job of ``run`` to its end and give its exit status; cancelled, end it first."""
-        process = await asyncio.create_subprocess_exec(
-            *self.command,
-            "--run",
-            run,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C is ours to pass on
-            preexec_fn=_die_with_parent,
-            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
-        )
+        """Run the job of ``run`` to its end; return its exit status.
+
+        A job that is cancelled is ended first.
+
+        Raises:
+            TransientError: the process could not be started.
+        """
+        process = await self._start(run)
         log.info("job_started", run=run, pid=process.pid)
         try:
             async with asyncio.timeout(self.limit_s):
-                code = await process.wait()
+                status = await process.wait()
         except TimeoutError:
             log.error("job_over_limit", run=run, limit_s=self.limit_s)
-            code = await _end(process)
+            status = await _end(process)
         except asyncio.CancelledError:
             await asyncio.shield(_end(process))
             raise
-        (log.info if code == 0 else log.error)("job_ended", run=run, exit_status=code)
-        return code
+        if status == 0:
+            log.info("job_ended", run=run, exit_status=status)
+        else:
+            log.error("job_ended", run=run, exit_status=status, reason=_reason(status))
+        return status
+
+    async def _start(self, run: str) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *self.command,
+                "--run",
+                run,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C goes to the trainer only, which ends the job
+                preexec_fn=partial(end_with_parent, signal.SIGKILL),
+                env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+            )
+        except OSError as error:  # no memory or no process left, or no such program
+            msg = f"the job of run {run} could not be started: {error}"
+            raise TransientError(msg) from error
+
+
+def _reason(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "killed by SIGKILL: out of memory, or killed by hand; its last checkpoint is kept"
+    if status < 0:
+        return f"ended by signal {-status}; its last checkpoint is kept"
+    return "see the job's log above; its last checkpoint is kept"
 
 
 async def _end(process: asyncio.subprocess.Process) -> int:
-    """Ask the job's whole group to end, then kill it."""
+    """End the job's process group by SIGTERM, then by SIGKILL."""
     _signal(process.pid, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOP_S):
@@ -76,10 +103,4 @@ def _signal(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
     except ProcessLookupError:
-        return  # it is over already
-
-
-def _die_with_parent() -> None:
-    """Run in the child: if we are killed with -9, the kernel ends it too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        return  # it has ended

@@ -1,4 +1,7 @@
-"""The ledger in the store: one Parquet file a batch and partition, changed only where rows are forgotten."""
+"""Ledger in the store: one Parquet file for each batch and partition.
+
+A file changes only where rows of deleted captures are taken out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +14,7 @@ from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.keys import ledger_prefix
+from siad.contracts.place import Place
 from siad.erasure.deletions import AsyncDeletions
 from siad.erasure.rows import written_first
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -18,13 +22,13 @@ from siad.runtime.blobs.port import BlobInfo
 
 log = structlog.get_logger()
 
-ROWS_MAX = 20_000  # a line and product, in memory: the newest files; a training set takes a few hundred
+ROWS_MAX = 20_000  # of a line and product in memory, from the newest files; a training set takes a few hundred
 
 
 class ParquetLedger:
-    """Writes files; reads each once and keeps its rows, until its etag says that some were taken out.
+    """Writes files, and reads each once for every etag.
 
-    A deletion record wins over what a file still says.
+    Rows of captures that have a deletion record are left out even while their file still holds them.
     """
 
     def __init__(self, blobs: AsyncBlobs, *, rows_max: int = ROWS_MAX) -> None:
@@ -33,24 +37,24 @@ class ParquetLedger:
         self._files: dict[str, tuple[str, LedgerFile]] = {}  # by key, with the etag that was read
 
     async def write(self, key: str, rows: Sequence[LedgerRow]) -> None:
-        """Store one file; the same key overwrites itself with the same rows."""
+        """Store one file; a repeat overwrites it with the same rows."""
         data = await self._blobs.run(write_rows, LedgerRow, rows)
         await self._blobs.put(key, data, content_type="application/vnd.apache.parquet")
 
-    async def read(self, line: str, product: str) -> list[LedgerFile]:
-        """The newest files, without what is forgotten; one that can't be read has no rows."""
-        found = await self._blobs.list_all(ledger_prefix(line, product))
+    async def read(self, place: Place) -> list[LedgerFile]:
+        """Read the newest files without deleted captures; unreadable ones have no rows."""
+        infos = await self._blobs.list_all(ledger_prefix(*place))
         files: dict[str, tuple[str, LedgerFile]] = {}
         room = self._rows_max
-        for info in sorted(found, key=lambda info: info.modified_at, reverse=True):
+        for info in sorted(infos, key=lambda info: info.modified_at, reverse=True):
             if room <= 0:
                 break
-            kept = self._files.get(info.key)
-            files[info.key] = kept if kept and kept[0] == info.etag else (info.etag, await self._fetch(info))
+            cached = self._files.get(info.key)
+            files[info.key] = cached if cached and cached[0] == info.etag else (info.etag, await self._fetch(info))
             room -= len(files[info.key][1].rows)
-        self._keep(ledger_prefix(line, product), files)
-        forgotten = await self._deletions.look(line)
-        return [_without(file, forgotten) for _, file in files.values()]
+        self._cache(ledger_prefix(*place), files)
+        deleted = await self._deletions.look(place.line)
+        return [_without(file, deleted) for _, file in files.values()]
 
     async def _fetch(self, info: BlobInfo) -> LedgerFile:
         rows: list[LedgerRow] = []
@@ -60,20 +64,20 @@ class ParquetLedger:
             rows = await self._blobs.run(read_rows, LedgerRow, data)
             first: datetime | None = await self._blobs.run(written_first, data)
             written_at = first or written_at
-        except MissingError:  # its last row was taken out since it was listed
+        except MissingError:  # deleted with its last row since it was listed
             log.info("ledger_file_gone", key=info.key)
         except CorruptError as error:
             log.error("ledger_file_left_out", key=info.key, reason=str(error))
         return LedgerFile(key=info.key, written_at=written_at, rows=tuple(rows))
 
-    def _keep(self, prefix: str, files: dict[str, tuple[str, LedgerFile]]) -> None:
+    def _cache(self, prefix: str, files: dict[str, tuple[str, LedgerFile]]) -> None:
         for key in [key for key in self._files if key.startswith(prefix) and key not in files]:
             del self._files[key]
         self._files.update(files)
 
 
-def _without(file: LedgerFile, forgotten: DeletionIndex) -> LedgerFile:
-    if not forgotten.captures and forgotten.before_at is None:
+def _without(file: LedgerFile, deleted: DeletionIndex) -> LedgerFile:
+    if not deleted.captures and deleted.before_at is None:
         return file
-    rows = tuple(row for row in file.rows if not forgotten.covers(row.capture_id, row.received_at))
+    rows = tuple(row for row in file.rows if not deleted.covers(row.capture_id, row.received_at))
     return replace(file, rows=rows)

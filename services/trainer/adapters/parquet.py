@@ -1,4 +1,4 @@
-"""Rows to Parquet and back: the ledger's files, and training sets that rebuild bit for bit."""
+"""Rows of a dataclass as Parquet, for ledger files and training sets."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ _TYPES = {str: pa.string(), float: pa.float64(), datetime: pa.timestamp("us", tz
 
 
 def write_rows(kind: type[R], rows: Sequence[R]) -> bytes:
-    """Write rows of one dataclass; equal rows in equal order give equal bytes (of one pyarrow version)."""
+    """Write rows; equal rows give equal bytes with one pyarrow version."""
     schema = _schema(kind)
     columns = [pa.array([_plain(getattr(row, field.name)) for row in rows], type=field.type) for field in schema]
     sink = io.BytesIO()
@@ -27,10 +27,10 @@ def write_rows(kind: type[R], rows: Sequence[R]) -> bytes:
 
 
 def read_rows(kind: type[R], data: bytes) -> list[R]:
-    """Read them back; columns of a newer writer are ignored, those an older one did not know have their default.
+    """Read rows; unknown columns are ignored, missing ones have their defaults.
 
     Raises:
-        CorruptError: the bytes are no such file.
+        CorruptError: the bytes are not Parquet with these columns.
     """
     schema = _schema(kind)
     hints = get_type_hints(kind)

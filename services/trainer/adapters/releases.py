@@ -1,19 +1,21 @@
-"""Which weights serve: the registry's pointers, and the word of them on the bus."""
+"""Releases of segmenters: pointers in the store, announced on the bus."""
 
 from datetime import datetime
 
 from siad.contracts.codec import encode
 from siad.contracts.events import SegmenterReleased, WeightsKind
 from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.topics import SEGMENTER
+from siad.runtime import trace
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.store.registry import Registry
 
 
 class RegistryReleases:
-    """Moves pointers in the store, and tells of them on the bus."""
+    """Reads the pointers of weights; moves and announces those of segmenters."""
 
     def __init__(self, blobs: AsyncBlobs, producer: Producer) -> None:
         self._blobs = blobs
@@ -21,32 +23,24 @@ class RegistryReleases:
         self._producer = producer
 
     async def teachers(self) -> list[Pointer]:
-        """Every teacher that a line and product have."""
+        """List the pointer of every teacher in service."""
         return await self._blobs.run(self._registry.pointers, WeightsKind.TEACHER)
 
-    async def pointer(self, kind: WeightsKind, line: str, product: str) -> Pointer | None:
-        """What a line and product have of one kind now."""
-        return await self._blobs.run(self._registry.pointer, kind, line, product)
+    async def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
+        """Return the pointer to weights of one kind; None before the first."""
+        return await self._blobs.run(self._registry.pointer, kind, place.line, place.product)
 
-    async def manifest(self, weights: Pointer) -> Manifest:
-        """What is known of the weights that a pointer names.
+    async def manifest(self, pointer: Pointer) -> Manifest:
+        """Read the manifest of the weights that a pointer names."""
+        return await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
 
-        Raises:
-            MissingError, CorruptError: it can't be read.
-        """
-        return await self._blobs.run(self._registry.manifest, weights.line, weights.product, weights.weights)
-
-    async def point(self, weights: str, *, expected: Pointer | None, line: str, product: str, at: datetime) -> Pointer:
-        """Let a segmenter serve.
-
-        Raises:
-            ConflictError: the pointer is no longer where it was seen.
-        """
-        manifest = await self._blobs.run(self._registry.manifest, line, product, weights)
+    async def point(self, place: Place, weights: str, *, expected: Pointer | None, at: datetime) -> Pointer:
+        """Put a stored segmenter in service."""
+        manifest = await self._blobs.run(self._registry.manifest, place.line, place.product, weights)
         return await self._blobs.run(self._registry.point, manifest, expected=expected, released_at=at)
 
     async def announce(self, pointer: Pointer) -> None:
-        """Tell where a segmenter's pointer stands."""
+        """Publish the pointer's position; return once the broker has acknowledged it."""
         event = SegmenterReleased(
             line=pointer.line,
             product=pointer.product,
@@ -56,4 +50,6 @@ class RegistryReleases:
             status=pointer.status,
         )
         key = f"{pointer.line}/{pointer.product}"
-        await self._producer.publish([Message(topic=SEGMENTER.name, key=key, value=encode(event))])
+        span = trace.CURRENT.get() or trace.TraceSpan.root()
+        message = Message(topic=SEGMENTER.name, key=key, value=encode(event))
+        await self._producer.publish([trace.stamped(message, span)])

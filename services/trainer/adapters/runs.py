@@ -1,4 +1,4 @@
-"""Runs in the store: spec, attempts, report and judgement, each written once."""
+"""Records of runs in the store: spec, attempts, report and judgement."""
 
 from collections import defaultdict
 from datetime import datetime
@@ -7,7 +7,6 @@ from typing import TypeVar
 from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
 from services.trainer.domain.schedule import RunState
 from siad.contracts.documents import RunAttempt
-from siad.contracts.errors import ConflictError
 from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import (
     checkpoints_prefix,
@@ -17,8 +16,9 @@ from siad.contracts.keys import (
     run_spec_key,
     runs_prefix,
 )
+from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.port import BlobInfo, Blobs
+from siad.runtime.blobs.port import BlobInfo
 
 JSON = "application/json"
 
@@ -26,30 +26,33 @@ T = TypeVar("T", bound=JsonRecord)
 
 
 class StoredRuns:
-    """Reads and writes run records; they never change, so each is fetched once."""
+    """Reads and writes the records of runs.
+
+    They are write-once, so each is read once: the first process to write one wins, and others get ``ConflictError``.
+    """
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
-        self._seen: dict[str, bytes] = {}
+        self._cache: dict[str, bytes] = {}
 
-    async def read(self, line: str, product: str) -> list[RunState]:
-        """Every run of a line and product, oldest first; one without a spec is not there yet."""
-        found: dict[str, dict[str, BlobInfo]] = defaultdict(dict)
-        for info in await self._blobs.list_all(runs_prefix(line, product)):
-            found[info.key.split("/")[1]][info.key] = info
-        return [await self._run(run, files) for run, files in sorted(found.items()) if run_spec_key(run) in files]
+    async def read(self, place: Place) -> list[RunState]:
+        """Read every run that has a spec, oldest first."""
+        runs: dict[str, dict[str, BlobInfo]] = defaultdict(dict)
+        for info in await self._blobs.list_all(runs_prefix(*place)):
+            runs[info.key.split("/")[1]][info.key] = info
+        return [await self._run(run, files) for run, files in sorted(runs.items()) if run_spec_key(run) in files]
 
     async def put_spec(self, spec: RunSpec) -> None:
-        """Write what a run is to do, unless somebody did."""
+        """Open a run."""
         await self._blobs.put(run_spec_key(spec.run), spec.to_json(), content_type=JSON, if_absent=True)
 
     async def put_attempt(self, run: str, number: int, started_at: datetime) -> None:
-        """Write that the job is about to start, unless somebody did."""
+        """Record the ``number``-th start of a run's job, before it starts."""
         data = RunAttempt(started_at=started_at).to_json()
         await self._blobs.put(run_attempt_key(run, number), data, content_type=JSON, if_absent=True)
 
     async def put_judgement(self, judgement: CandidateJudgement) -> None:
-        """Write what was decided, unless somebody did."""
+        """Close a run."""
         key = run_judgement_key(judgement.run)
         await self._blobs.put(key, judgement.to_json(), content_type=JSON, if_absent=True)
 
@@ -69,26 +72,9 @@ class StoredRuns:
         return RunAttempt.from_json(await self._bytes(key)).started_at
 
     async def _bytes(self, key: str) -> bytes:
-        if key not in self._seen:
-            self._seen[key] = (await self._blobs.get(key)).data
-        return self._seen[key]
+        if key not in self._cache:
+            self._cache[key] = (await self._blobs.get(key)).data
+        return self._cache[key]
 
     async def _record(self, kind: type[T], key: str, files: dict[str, BlobInfo]) -> T | None:
         return kind.from_json(await self._bytes(key)) if key in files else None
-
-
-def load_spec(blobs: Blobs, run: str) -> RunSpec:
-    """What ``run`` is to do.
-
-    Raises:
-        MissingError: no such run.
-    """
-    return RunSpec.from_json(blobs.get(run_spec_key(run)).data)
-
-
-def leave_report(blobs: Blobs, report: RunReport) -> None:
-    """Write what a job brought; where there is a report, it stands."""
-    try:
-        blobs.put(run_report_key(report.run), report.to_json(), content_type=JSON, if_absent=True)
-    except ConflictError:
-        return

@@ -1,1 +1,1 @@
-"""Pure decisions: when to train, on what, and whether a candidate may serve."""
+"""Pure decisions of the trainer."""

@@ -1,4 +1,4 @@
-"""What the trainer knows of each capture: one row a pseudo-mask. Pure."""
+"""Rows of the ledger: one for each pseudo-mask. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from siad.contracts.events import PseudoMaskCreated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRow:
-    """One pseudo-mask as it was announced; units and ranges as in ``PseudoMaskCreated``."""
+    """One pseudo-mask, with units and ranges as in ``PseudoMaskCreated``."""
 
     capture_id: str
     image_id: str
@@ -22,17 +22,17 @@ class LedgerRow:
     score: float
     threshold: float
     defect_ratio: float
-    confidence: float = 1.0  # of rows written before masks had one
+    confidence: float = 1.0  # of rows that were written before masks had a confidence
 
     @property
     def is_defect(self) -> bool:
-        """Whether the teacher called the capture defective."""
+        """Whether the teacher judged the capture defective."""
         return self.score >= self.threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFile:
-    """One batch of rows as it lies in the store."""
+    """One stored batch of rows."""
 
     key: str
     written_at: datetime  # by the store's clock
@@ -40,22 +40,27 @@ class LedgerFile:
 
 
 def rows_of(files: Iterable[LedgerFile]) -> list[LedgerRow]:
-    """All rows, file by file in the order of their keys."""
+    """List all rows, file by file in the order of their keys."""
     return [row for file in sorted(files, key=lambda file: file.key) for row in file.rows]
 
 
 def fresh_captures(files: Iterable[LedgerFile], *, since: datetime | None) -> int:
-    """Count the captures that no file written up to ``since`` names; all of them where ``since`` is None."""
+    """Count the captures that only files written after ``since`` name.
+
+    Args:
+        files: the ledger.
+        since: None counts all captures.
+    """
     old: set[str] = set()
     new: set[str] = set()
     for file in files:
-        known = since is not None and file.written_at <= since
-        (old if known else new).update(row.capture_id for row in file.rows)
+        is_old = since is not None and file.written_at <= since
+        (old if is_old else new).update(row.capture_id for row in file.rows)
     return len(new - old)
 
 
 def row_of(event: PseudoMaskCreated) -> LedgerRow:
-    """Keep what training needs; line and product stand in the file's name."""
+    """Keep what training needs; the file's key names line and product."""
     return LedgerRow(
         capture_id=event.capture_id,
         image_id=event.image_id,
@@ -72,25 +77,25 @@ def row_of(event: PseudoMaskCreated) -> LedgerRow:
     )
 
 
-def first_wins(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
-    """Drop repeats of (capture, weights): the event published first is the one that counts."""
-    seen: dict[tuple[str, str], LedgerRow] = {}
+def drop_repeats(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
+    """Keep the first row of each (capture, weights)."""
+    kept: dict[tuple[str, str], LedgerRow] = {}
     for row in rows:
-        seen.setdefault((row.capture_id, row.weights), row)
-    return list(seen.values())
+        kept.setdefault((row.capture_id, row.weights), row)
+    return list(kept.values())
 
 
-def newest_opinions(rows: Iterable[LedgerRow], teachers: Sequence[str]) -> list[LedgerRow]:
-    """Keep one row a capture: that of the newest teacher that has seen it.
+def rows_of_newest_teacher(rows: Iterable[LedgerRow], teachers: Sequence[str]) -> list[LedgerRow]:
+    """Keep one row of each capture: that of its newest teacher.
 
     Args:
         rows: the ledger, in the order of its files.
-        teachers: weights of the line's teachers, newest first; one that is not listed counts as older than all.
+        teachers: weights of the line's teachers, newest first; an unlisted one counts as the oldest.
     """
     age: Mapping[str, int] = {weights: index for index, weights in enumerate(teachers)}
-    kept: dict[str, LedgerRow] = {}
-    for row in first_wins(rows):
-        known = kept.get(row.capture_id)
-        if known is None or age.get(row.weights, len(age)) < age.get(known.weights, len(age)):
-            kept[row.capture_id] = row
-    return list(kept.values())
+    newest: dict[str, LedgerRow] = {}
+    for row in drop_repeats(rows):
+        other = newest.get(row.capture_id)
+        if other is None or age.get(row.weights, len(age)) < age.get(other.weights, len(age)):
+            newest[row.capture_id] = row
+    return list(newest.values())

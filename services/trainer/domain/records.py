@@ -1,7 +1,7 @@
-"""What is written down of a training run, so that whoever comes next knows where it stands. Pure.
+"""Records of a training run: spec, report and judgement. Pure.
 
-A run is numbered within its line and product; spec, report and judgement are write-once, so two holders of a lease
-that both believe in themselves do no harm.
+A run is numbered within its line and product. Its records are write-once, so two processes that both hold its lease,
+because their clocks differ, change nothing.
 """
 
 from dataclasses import dataclass
@@ -15,35 +15,35 @@ class RunOutcome(StrEnum):
     """How a run ended."""
 
     ACCEPTED = "accepted"  # the candidate may serve
-    REFUSED = "refused"  # it may not; the reason says why
-    FAILED = "failed"  # the job gave no candidate
+    REFUSED = "refused"  # it may not, for the reason of the judgement
+    FAILED = "failed"  # the job left no candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec(JsonRecord):
-    """What a run is to do: everything its job needs to know."""
+    """Everything that a run's job needs to know."""
 
     run: str
     line: str
     product: str
     training_set: str  # digest
     teacher: str  # weights whose pseudo-masks teach
-    serving: str  # segmenter that serves now, which the candidate must not fall behind; empty for none
-    ledger_until_at: datetime  # when the newest ledger file it saw was written, by the store's clock
+    serving: str  # weights of the segmenter in service, to compare the candidate with; empty for none
+    ledger_until_at: datetime  # when the newest ledger file of the set was written, by the store's clock
     false_reject_budget: float
     input_px: int  # side of the square with the area that images are brought to
     epochs: int
-    train_s: float  # after so many seconds of training it ends with what it has
+    train_s: float  # longest training time; then the network is taken as it is
     frozen_at: datetime
-    region: tuple[float, ...] = ()  # what of the view counts, as ``siad.contracts.region`` has it; empty for all of it
+    region: tuple[float, ...] = ()  # polygon of the inspected region, see ``siad.contracts.region``; empty for all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmenterFigures(JsonRecord):
-    """What one segmenter did on captures that it never saw."""
+    """Figures of one segmenter on held-out captures."""
 
-    normals: int  # held to be good (normals and clearly good ones), and held out to check by
-    defects: int  # clearly marked by the teacher, and held out
+    normals: int  # good captures (normals and clearly good ones) held out for the check
+    defects: int  # captures that the teacher clearly marked, held out
     false_rejects: int  # of ``normals``
     detected: int  # of ``defects``
     image_auroc: float  # 0..1, defects against normals
@@ -51,32 +51,32 @@ class SegmenterFigures(JsonRecord):
 
     @property
     def false_reject_rate(self) -> float:
-        """Share of the good captures that it would reject."""
+        """Share of the good captures that it rejects, 0..1."""
         return self.false_rejects / self.normals
 
     @property
     def detection_rate(self) -> float:
-        """Share of the defective captures that it finds."""
+        """Share of the defective captures that it finds, 0..1."""
         return self.detected / self.defects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport(JsonRecord):
-    """What a job brought: a candidate and its figures, beside those of what serves now on the same captures."""
+    """Result of a job: a candidate and its figures."""
 
     run: str
     weights: str
     candidate: SegmenterFigures
     serving: SegmenterFigures | None
     epochs: int
-    resumed_from_epoch: int  # 0: trained in one piece
-    seconds: float  # of training, all attempts
+    resumed_from_epoch: int  # 0: trained without interruption
+    seconds: float  # of training, over all starts
     device: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateJudgement(JsonRecord):
-    """What was decided about a run, and why."""
+    """Decision about a run, and its reason."""
 
     run: str
     outcome: RunOutcome
@@ -86,5 +86,5 @@ class CandidateJudgement(JsonRecord):
 
 
 def run_name(line: str, product: str, number: int) -> str:
-    """Name a run; a dot can't stand in a slug, so names don't collide."""
+    """Name a run; slugs hold no dot, so names do not collide."""
     return f"{line}.{product}.{number:06d}"

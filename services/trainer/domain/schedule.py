@@ -1,4 +1,4 @@
-"""When a line and product are to be trained again. Pure."""
+"""Schedule of training: when runs are due and jobs may start. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,29 +8,34 @@ from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulePolicy:
-    """How much must be new, and how long a line rests."""
+    """Captures that a run takes, and delays between runs and between jobs."""
 
-    captures_min: int = 120  # labelled since the last training set
+    captures_min: int = 120  # labelled since the training set of the last trained run
     normals_min: int = 10
     cooldown_s: float = 600.0  # since the last run was judged
-    attempts_max: int = 4  # starts of one job; each resumes from its last checkpoint
-    retry_s: tuple[float, ...] = (0.0, 5.0, 30.0, 120.0)  # from one start to the next; the last repeats
+    attempts_max: int = 4  # starts of one job; each resumes from the last checkpoint
+    retry_s: tuple[float, ...] = (0.0, 5.0, 30.0, 120.0)  # from one start to the next; the last one repeats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """One run as the store tells it."""
+    """State of one run, as the store holds it."""
 
     spec: RunSpec
     report: RunReport | None
     judgement: CandidateJudgement | None
-    attempts: int
+    attempts: int  # starts of its job
     last_attempt_at: datetime | None
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits for its end."""
+        """Whether it has no judgement yet."""
         return self.judgement is None
+
+    @property
+    def outcome(self) -> RunOutcome | None:
+        """How it ended; None while it is open."""
+        return self.judgement.outcome if self.judgement is not None else None
 
     @property
     def candidate(self) -> str:
@@ -40,27 +45,27 @@ class RunState:
 
 
 def is_due(*, fresh: int, normals: int, last: RunState | None, now: datetime, policy: SchedulePolicy) -> bool:
-    """Whether enough is new, and the line has rested since the last run.
+    """Whether captures suffice for a run and the cooldown has passed.
 
     Args:
-        fresh: captures labelled since the last run's training set was frozen.
+        fresh: captures labelled since the training set of the last trained run was frozen.
         normals: captures known to be good.
         last: the last run; None before the first.
         now: the time of day.
-        policy: how much is enough.
+        policy: minima and cooldown.
     """
     if normals < policy.normals_min or fresh < policy.captures_min:
         return False
     if last is None:
         return True
     if last.judgement is None:
-        return False  # one run a line
+        return False  # a line has one open run at a time
     return now - last.judgement.judged_at >= timedelta(seconds=policy.cooldown_s)
 
 
-def may_start(run: RunState, *, now: datetime, policy: SchedulePolicy) -> bool:
-    """Whether the run's job may be started (again): not at once after it fell."""
+def may_start_job(run: RunState, *, now: datetime, policy: SchedulePolicy) -> bool:
+    """Whether the delay since the job's last start has passed."""
     if run.last_attempt_at is None:
         return True
-    rest_s = policy.retry_s[min(run.attempts, len(policy.retry_s) - 1)]
-    return now - run.last_attempt_at >= timedelta(seconds=rest_s)
+    delay_s = policy.retry_s[min(run.attempts, len(policy.retry_s) - 1)]
+    return now - run.last_attempt_at >= timedelta(seconds=delay_s)

@@ -1,29 +1,30 @@
-"""At which size a segmenter is shown images, and how long it may learn from them. Pure."""
+"""Input size of a segmenter, and its training time. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from siad.vision.preprocess import STRIDE_PX
 
-OF_TEACHER: Final = 2 / 3  # of the side that the teacher marks at; all of it measured better, at three times the work
+# Share of the teacher's input side. The whole side measured better, at three times the work.
+TEACHER_SHARE: Final = 2 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizePolicy:
-    """The sizes to choose from, as the side of a square with the area that images are brought to."""
+    """Bounds of the input side: a square with the input's area."""
 
     least_px: int = 256
-    most_px: int = 640  # 400 images of so much take some 3 GB of the job's memory, reckoned; and six times as long
+    most_px: int = 640  # estimated: 400 images of this size take 3 GB in the job, and six times as long as at 256
 
     def side_px(self, teacher_px: int) -> int:
-        """The side for a segmenter, from that of the teacher whose marks teach it.
+        """Return the input side for learning from a teacher's masks.
 
-        A teacher that is shown a wide view larger marks there what a smaller view does not show: who learns from such
-        marks at the smaller size learns to mark at random.
+        A teacher with a larger input marks what a smaller input does not show: a segmenter that learns from such marks
+        at a smaller size learns to mark at random.
         """
-        wanted = round(teacher_px * OF_TEACHER / STRIDE_PX) * STRIDE_PX
-        return max(self.least_px, min(wanted, self.most_px))
+        side_px = round(teacher_px * TEACHER_SHARE / STRIDE_PX) * STRIDE_PX
+        return max(self.least_px, min(side_px, self.most_px))
 
     def train_s(self, side_px: int, seconds: float) -> float:
-        """Seconds for as many epochs at a larger side as ``seconds`` are for at the least: work goes with the area."""
+        """Scale ``seconds`` at ``least_px`` to a larger side, by the area."""
         return seconds * (side_px / self.least_px) ** 2

@@ -1,31 +1,31 @@
-"""How a training set is frozen: which captures, for what, and how much each counts. Pure.
+"""Training sets: which captures, in which role, with which weight. Pure.
 
-Two captures of equal bytes count once, so nothing that is held out was trained on under another name.
+Captures with equal bytes count once, so that a held-out image was never trained on under another capture id.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.trainer.domain.ledger import LedgerRow, newest_opinions
+from services.trainer.domain.ledger import LedgerRow, rows_of_newest_teacher
 from siad.contracts.ids import sha256_hex
 from siad.contracts.json_codec import write_json
 
 
 class MemberRole(StrEnum):
-    """What is believed of a capture."""
+    """Label of a capture."""
 
-    NORMAL = "normal"  # somebody said so: its mask is all good
-    GOOD = "good"  # the teacher saw nothing, clearly
-    DEFECT = "defect"  # the teacher marked something, clearly
+    NORMAL = "normal"  # sent as known to be good: its mask is empty
+    GOOD = "good"  # scored clearly under the teacher's threshold
+    DEFECT = "defect"  # scored clearly over it, and marked
 
 
 class MemberUse(StrEnum):
-    """What a capture is for; a hash of its id says so, for ever."""
+    """Use of a capture, fixed by the hash of its id."""
 
     TRAIN = "train"
     CALIBRATE = "calibrate"  # sets the thresholds
-    CHECK = "check"  # seen by nothing but the examination of the candidate
+    CHECK = "check"  # used only to evaluate the candidate
 
 
 HELD_OUT = (MemberUse.CALIBRATE, MemberUse.CHECK)
@@ -42,7 +42,7 @@ class TrainingMember:
     mask_sha256: str  # empty for a normal
     role: MemberRole
     use: MemberUse
-    weight: float  # 0..1, how far the mask is believed
+    weight: float  # 0..1, of its mask in the loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,33 +62,33 @@ class TrainingSet:
 
     @property
     def digest(self) -> str:
-        """The name: SHA-256 over the rows as canonical JSON. Offsets, files and clocks are not in it."""
+        """SHA-256 of the members as canonical JSON: equal members give equal names."""
         return sha256_hex(write_json(self.members))
 
     def count(self, role: MemberRole, *uses: MemberUse) -> int:
-        """How many members of a role there are; of any use where none is named."""
+        """Count the members of a role and, if given, of some uses."""
         return sum(member.role is role and (not uses or member.use in uses) for member in self.members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezePolicy:
-    """What goes into a training set; ``benchmarks/segmenter.py`` measures what the shares are worth."""
+    """Limits, minima and shares of a training set, measured by ``benchmarks/segmenter.py``."""
 
     members_max: int = 400
     normals_max: int = 100
     normals_min: int = 10
-    defects_min: int = 8  # to train on
-    held_out_defects_min: int = 4  # fewer say nothing about a candidate
-    held_out_goods_min: int = 5  # to calibrate on, and again to check by
-    good_share: float = 0.7  # of what the teacher passed, the lowest scores; the rest may be missed defects
-    defect_share: float = 0.9  # of what it marked, the highest scores; the rest may be false alarms
-    held_out_share: float = 0.3  # of the teacher's captures, half to calibrate, half to check
-    held_out_normals_share: float = 0.6  # of the normals: the only sure word there is, so most of it judges
+    defects_min: int = 8  # for training
+    held_out_defects_min: int = 4  # fewer do not measure a candidate
+    held_out_goods_min: int = 5  # for calibration, and as many for the check
+    good_share: float = 0.7  # lowest scores under the threshold; the rest may be missed defects
+    defect_share: float = 0.9  # highest scores over the threshold; the rest may be false alarms
+    held_out_share: float = 0.3  # of the teacher's captures: half for calibration, half for the check
+    held_out_normals_share: float = 0.6  # of the normals, likewise: the only certain labels mostly evaluate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooFewCaptures:
-    """Why no training set can be frozen yet."""
+    """Which captures are missing for a training set."""
 
     reason: str
 
@@ -96,7 +96,7 @@ class TooFewCaptures:
 def freeze(
     rows: Iterable[LedgerRow], normals: Sequence[NormalCapture], *, teachers: Sequence[str], policy: FreezePolicy
 ) -> TrainingSet | TooFewCaptures:
-    """Choose the captures to learn from.
+    """Choose the members of a training set.
 
     Args:
         rows: the ledger, in the order of its files.
@@ -105,64 +105,64 @@ def freeze(
         policy: shares, limits and minima.
 
     Returns:
-        The set, the same for the same captures in any order; or what is missing.
+        The set, the same for the same captures in any order, or what is missing.
     """
     known = {normal.capture_id for normal in normals}
-    opinions = [row for row in newest_opinions(rows, teachers) if row.capture_id not in known]
-    sure = [_normal(normal, policy) for normal in _lowest_hash(normals)[: policy.normals_max]]
-    room = policy.members_max - len(sure)
-    defects = _newest(_defects(opinions, policy), room // 2)
-    goods = _newest(_goods(opinions, policy), room - len(defects))
-    drawn = _distinct([*sure, *(_drawn(row, policy, weight) for row, weight in (*goods, *defects))])
-    chosen = TrainingSet(members=tuple(sorted(drawn, key=lambda member: member.capture_id)))
+    labelled = [row for row in rows_of_newest_teacher(rows, teachers) if row.capture_id not in known]
+    certain = [_normal_member(normal, policy) for normal in _by_hash(normals)[: policy.normals_max]]
+    room = policy.members_max - len(certain)
+    defects = _newest(_clear_defects(labelled, policy), room // 2)
+    goods = _newest(_clear_goods(labelled, policy), room - len(defects))
+    members = _distinct([*certain, *(_labelled_member(row, policy, weight) for row, weight in (*goods, *defects))])
+    chosen = TrainingSet(members=tuple(sorted(members, key=lambda member: member.capture_id)))
     missing = _missing(chosen, policy)
     return TooFewCaptures(reason=missing) if missing else chosen
 
 
 def _missing(chosen: TrainingSet, policy: FreezePolicy) -> str:
-    wanted = (
+    minima = (
         ("normals", chosen.count(MemberRole.NORMAL), policy.normals_min),
-        ("clear defects to train on", chosen.count(MemberRole.DEFECT, MemberUse.TRAIN), policy.defects_min),
+        ("clear defects for training", chosen.count(MemberRole.DEFECT, MemberUse.TRAIN), policy.defects_min),
         ("clear defects held out", chosen.count(MemberRole.DEFECT, *HELD_OUT), policy.held_out_defects_min),
-        ("good captures to calibrate on", _good(chosen, MemberUse.CALIBRATE), policy.held_out_goods_min),
-        ("good captures to check by", _good(chosen, MemberUse.CHECK), policy.held_out_goods_min),
+        ("good captures for calibration", _count_goods(chosen, MemberUse.CALIBRATE), policy.held_out_goods_min),
+        ("good captures for the check", _count_goods(chosen, MemberUse.CHECK), policy.held_out_goods_min),
     )
-    return ", ".join(f"{found} {what}, {least} needed" for what, found, least in wanted if found < least)
+    return ", ".join(f"{found} {name}, {least} needed" for name, found, least in minima if found < least)
 
 
-def _good(chosen: TrainingSet, use: MemberUse) -> int:
+def _count_goods(chosen: TrainingSet, use: MemberUse) -> int:
     return chosen.count(MemberRole.NORMAL, use) + chosen.count(MemberRole.GOOD, use)
 
 
-def _goods(rows: Iterable[LedgerRow], policy: FreezePolicy) -> list[tuple[LedgerRow, float]]:
-    """Clearly good, lowest score first, with how far each is believed."""
+def _clear_goods(rows: Iterable[LedgerRow], policy: FreezePolicy) -> list[tuple[LedgerRow, float]]:
+    """Choose the lowest scores under the threshold, with their weights."""
     ranked = sorted((row for row in rows if not row.is_defect), key=lambda row: (row.score, row.capture_id))
-    return _believed(ranked[: round(len(ranked) * policy.good_share)])
+    return _weighted(ranked[: round(len(ranked) * policy.good_share)])
 
 
-def _defects(rows: Iterable[LedgerRow], policy: FreezePolicy) -> list[tuple[LedgerRow, float]]:
-    """Clearly defective, highest score first, likewise; an empty mask marks nothing and is left out."""
+def _clear_defects(rows: Iterable[LedgerRow], policy: FreezePolicy) -> list[tuple[LedgerRow, float]]:
+    """Choose the highest scores over the threshold, without empty masks."""
     marked = (row for row in rows if row.is_defect and row.defect_ratio > 0)
     ranked = sorted(marked, key=lambda row: (-row.score, row.capture_id))
-    return _believed(ranked[: round(len(ranked) * policy.defect_share)])
+    return _weighted(ranked[: round(len(ranked) * policy.defect_share)])
 
 
-def _believed(ranked: Sequence[LedgerRow]) -> list[tuple[LedgerRow, float]]:
-    """By the mask's confidence, never under a quarter: what is chosen here is clear enough to teach something."""
+def _weighted(ranked: Sequence[LedgerRow]) -> list[tuple[LedgerRow, float]]:
+    """Weigh rows by the mask's confidence, 0.25 to 1: labels are clear."""
     return [(row, round(0.25 + 0.75 * row.confidence, 4)) for row in ranked]
 
 
 def _newest(rows: list[tuple[LedgerRow, float]], count: int) -> list[tuple[LedgerRow, float]]:
-    """The ``count`` that came last: the line as it is now."""
-    return sorted(rows, key=lambda one: (one[0].received_at, one[0].capture_id), reverse=True)[:count]
+    """Keep the ``count`` last received: the line as it is now."""
+    return sorted(rows, key=lambda weighted: (weighted[0].received_at, weighted[0].capture_id), reverse=True)[:count]
 
 
-def _lowest_hash(normals: Sequence[NormalCapture]) -> list[NormalCapture]:
-    """A random but lasting order, so that a hundred of a thousand stay the same hundred."""
+def _by_hash(normals: Sequence[NormalCapture]) -> list[NormalCapture]:
+    """Order normals by hash, so that the first hundred stay the same."""
     return sorted(normals, key=lambda normal: sha256_hex(normal.capture_id.encode()))
 
 
-def _normal(normal: NormalCapture, policy: FreezePolicy) -> TrainingMember:
+def _normal_member(normal: NormalCapture, policy: FreezePolicy) -> TrainingMember:
     return TrainingMember(
         capture_id=normal.capture_id,
         image_id=normal.image_id,
@@ -175,7 +175,7 @@ def _normal(normal: NormalCapture, policy: FreezePolicy) -> TrainingMember:
     )
 
 
-def _drawn(row: LedgerRow, policy: FreezePolicy, weight: float) -> TrainingMember:
+def _labelled_member(row: LedgerRow, policy: FreezePolicy, weight: float) -> TrainingMember:
     return TrainingMember(
         capture_id=row.capture_id,
         image_id=row.image_id,
@@ -189,15 +189,15 @@ def _drawn(row: LedgerRow, policy: FreezePolicy, weight: float) -> TrainingMembe
 
 
 def use_of(capture_id: str, *, held_out_share: float) -> MemberUse:
-    """What a capture is for: its id's hash, as a fraction of 1, falls into check, calibrate or train."""
-    place = int(sha256_hex(capture_id.encode())[:8], 16) / 2**32
-    if place < held_out_share / 2:
+    """Assign a use by the hash of the capture id."""
+    fraction = int(sha256_hex(capture_id.encode())[:8], 16) / 2**32
+    if fraction < held_out_share / 2:
         return MemberUse.CHECK
-    return MemberUse.CALIBRATE if place < held_out_share else MemberUse.TRAIN
+    return MemberUse.CALIBRATE if fraction < held_out_share else MemberUse.TRAIN
 
 
 def _distinct(members: Iterable[TrainingMember]) -> list[TrainingMember]:
-    """One member an image; a normal before what a teacher thought, then the lowest capture id."""
+    """Keep one member of each image: a normal, or the lowest id."""
     kept: dict[str, TrainingMember] = {}
     for member in sorted(members, key=lambda member: (member.role is not MemberRole.NORMAL, member.capture_id)):
         kept.setdefault(member.image_id, member)

@@ -15,8 +15,6 @@ import torch
 from ray import train
 from ray.train.torch import TorchTrainer, get_device
 
-from services.trainer.adapters.runs import leave_report, load_spec
-from services.trainer.adapters.training_sets import load_training_set
 from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole
 from services.trainer.job.candidate import (
@@ -28,6 +26,7 @@ from services.trainer.job.candidate import (
     scorer_of,
 )
 from services.trainer.job.members import StoredMembers
+from services.trainer.job.store import read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
@@ -78,10 +77,10 @@ def work(run: str, store: StoreSettings) -> None:
     """What the worker does: learn, examine, store, report."""
     torch.set_num_threads(1)  # the one CPU that Ray counts for us; torch would take them all
     blobs = open_blobs(store)
-    spec = load_spec(blobs, run)
+    spec = read_spec(blobs, run)
     training, resumed_from = _training_of(spec)
     began_s = time.monotonic()
-    chosen = load_training_set(blobs, spec.line, spec.product, spec.training_set)
+    chosen = read_training_set(blobs, spec.line, spec.product, spec.training_set)
     look, interest = StoredMembers(blobs).look, RegionOfInterest(spec.region)
     if not training.is_done:
         examples = examples_of(chosen, cut_to(interest, look), input_px=spec.input_px)
@@ -95,7 +94,7 @@ def work(run: str, store: StoreSettings) -> None:
     normals = [member for member in chosen.members if member.role is MemberRole.NORMAL]
     _, (normal_HWC, _) = next(iter(look(normals)))  # the first that can be read, for the golden part
     bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=interest.cut(normal_HWC))
-    leave_report(
+    write_report(
         blobs,
         RunReport(
             run=run,

@@ -19,6 +19,7 @@ from siad.contracts.codec import decode
 from siad.contracts.errors import MissingError
 from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated, VerdictGiven
 from siad.contracts.ids import sha256_hex
+from siad.contracts.place import Place
 from siad.contracts.topics import IMAGE, PSEUDO_MASK, VERDICT, dead_letter
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import open_blobs
@@ -152,7 +153,7 @@ async def take_account(site: Site, cameras: Cameras, early: frozenset[str], *, r
     masks = await read_whole(site.bootstrap, PSEUDO_MASK.name, PseudoMaskCreated)
     by_stage = {topic: await read_whole(site.bootstrap, topic, DeadLetter) for topic in BURIED}
     ofs_inference = by_stage[dead_letter("inference").name]
-    files = await ParquetLedger(blobs).read(cameras.line, PRODUCT)
+    files = await ParquetLedger(blobs).read(Place(cameras.line, PRODUCT))
     account = Account(
         accepted=cameras.inspected,
         early=early,

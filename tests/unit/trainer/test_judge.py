@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from services.trainer.domain.judge import JudgePolicy, chance_of_at_least, fail, judge
+from services.trainer.domain.judge import JudgePolicy, abandon, chance_of_at_least, judge
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from siad.contracts.errors import CorruptError
 
@@ -73,7 +73,7 @@ def test_a_candidate_is_held_against_what_serves_on_the_same_captures() -> None:
     assert judged(GOOD, replace(GOOD, image_auroc=0.97)).outcome is RunOutcome.ACCEPTED
     behind = judged(GOOD, replace(GOOD, image_auroc=0.99))
     assert behind.outcome is RunOutcome.REFUSED
-    assert "image AUROC 0.950 is under 0.960 (what serves now, less slack)" in behind.reason
+    assert "image AUROC 0.950 is under 0.960 (serving segmenter less slack)" in behind.reason
     assert judged(GOOD, replace(GOOD, pixel_ap=0.8)).outcome is RunOutcome.REFUSED
 
 
@@ -83,9 +83,9 @@ def test_all_that_speaks_against_a_candidate_is_told() -> None:
 
 
 def test_a_run_without_a_candidate_is_written_off() -> None:
-    judgement = fail(SPEC, attempts=4, now=NOON)
+    judgement = abandon(SPEC, attempts=4, now=NOON)
     assert (judgement.outcome, judgement.weights) == (RunOutcome.FAILED, "")
-    assert "4 attempts" in judgement.reason
+    assert "4 starts" in judgement.reason
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from services.trainer.adapters.parquet import read_rows, write_rows
 from services.trainer.domain.ledger import (
     LedgerFile,
     LedgerRow,
-    first_wins,
+    drop_repeats,
     fresh_captures,
-    newest_opinions,
     row_of,
     rows_of,
+    rows_of_newest_teacher,
 )
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember
 from siad.contracts.codec import encode
@@ -27,6 +27,7 @@ from siad.contracts.errors import CorruptError, TransientError
 from siad.contracts.events import PseudoMaskCreated
 from siad.contracts.ids import CaptureId, ImageId, WeightsId
 from siad.contracts.keys import deletion_key, line_deletion_key
+from siad.contracts.place import Place
 from siad.erasure.deletions import AsyncDeletions
 from siad.erasure.rows import without_rows
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -35,7 +36,8 @@ from siad.runtime.bus.port import Record, TopicPartition
 from siad.runtime.consumer.routes import Batch
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-PLACE = TopicPartition("siad.pseudo-mask.v1", 3)
+LP = Place("l", "p")
+PARTITION = TopicPartition("siad.pseudo-mask.v1", 3)
 
 
 def event(number: int, *, line: str = "l", weights: str = "a", score: float = 1.0) -> PseudoMaskCreated:
@@ -60,10 +62,12 @@ def event(number: int, *, line: str = "l", weights: str = "a", score: float = 1.
 
 def batch(*events: PseudoMaskCreated, first: int = 10) -> Batch[PseudoMaskCreated]:
     records = [
-        Record(topic_partition=PLACE, offset=first + index, key=b"l/0", value=encode(one))
+        Record(topic_partition=PARTITION, offset=first + index, key=b"l/0", value=encode(one))
         for index, one in enumerate(events)
     ]
-    return Batch(topic_partition=PLACE, first=first, last=first + len(events) - 1, records=tuple(records), items=events)
+    return Batch(
+        topic_partition=PARTITION, first=first, last=first + len(events) - 1, records=tuple(records), items=events
+    )
 
 
 def takers(blobs: MemoryBlobs, ledger: ParquetLedger | None = None) -> dict[str, Any]:
@@ -102,8 +106,8 @@ async def test_a_repeat_that_is_cut_elsewhere_counts_each_capture_once() -> None
     ledger = ParquetLedger(AsyncBlobs(blobs))
     await handlers.on_pseudo_masks(batch(event(1), event(2)), **takers(blobs, ledger))
     await handlers.on_pseudo_masks(batch(event(1), event(2, score=9.0), event(3)), **takers(blobs, ledger))
-    files = await ledger.read("l", "p")
-    rows = first_wins(rows_of(files))
+    files = await ledger.read(LP)
+    rows = drop_repeats(rows_of(files))
     assert [(row.capture_id[-1], row.score) for row in rows] == [("1", 1.0), ("2", 1.0), ("3", 1.0)]
     assert fresh_captures(files, since=None) == 3
 
@@ -113,9 +117,9 @@ async def test_a_file_is_fetched_once_and_of_very_many_the_newest_are_kept() -> 
     ledger = ParquetLedger(AsyncBlobs(blobs), rows_max=4)
     for first in range(0, 12, 2):
         await handlers.on_pseudo_masks(batch(event(first), event(first + 1), first=first), **takers(blobs, ledger))
-    files = await ledger.read("l", "p")
+    files = await ledger.read(LP)
     assert sorted(row.capture_id for row in rows_of(files)) == [event(n).capture_id for n in (8, 9, 10, 11)]
-    again = await ledger.read("l", "p")
+    again = await ledger.read(LP)
     assert all(a is b for a, b in zip(files, again, strict=True))
 
 
@@ -137,7 +141,7 @@ async def test_what_is_forgotten_is_neither_written_nor_read() -> None:
     await handlers.on_pseudo_masks(batch(event(3), event(4), first=12), **takers(blobs, ledger))
     await handlers.on_pseudo_masks(batch(event(3), first=14), **takers(blobs, ledger))
     assert len(list(blobs.list("ledger/"))) == 2
-    assert [row.capture_id for row in rows_of(await ledger.read("l", "p"))] == [event(n).capture_id for n in (1, 4)]
+    assert [row.capture_id for row in rows_of(await ledger.read(LP))] == [event(n).capture_id for n in (1, 4)]
 
 
 async def test_a_line_that_was_forgotten_has_no_rows_from_before() -> None:
@@ -146,19 +150,19 @@ async def test_a_line_that_was_forgotten_has_no_rows_from_before() -> None:
     await handlers.on_pseudo_masks(batch(*(event(number) for number in range(5))), **takers(blobs, ledger))
     before = LineDeletion(line="l", before_at=NOON + timedelta(seconds=2), forgotten_at=NOON)
     blobs.put(line_deletion_key("l"), before.to_json())
-    assert [row.capture_id for row in rows_of(await ledger.read("l", "p"))] == [event(n).capture_id for n in (3, 4)]
+    assert [row.capture_id for row in rows_of(await ledger.read(LP))] == [event(n).capture_id for n in (3, 4)]
 
 
 async def test_rows_taken_out_of_a_file_make_the_others_no_news() -> None:
     blobs = MemoryBlobs()
     ledger = ParquetLedger(AsyncBlobs(blobs))
     await handlers.on_pseudo_masks(batch(event(1), event(2)), **takers(blobs, ledger))
-    [before] = await ledger.read("l", "p")
+    [before] = await ledger.read(LP)
     for number in (1, 2):  # a file may be written again more than once
         left = without_rows(blobs.get(before.key).data, {event(1).capture_id}, written_at=blobs_time(blobs, before.key))
         assert left is not None, number
         blobs.put(before.key, left)
-    [after] = await ledger.read("l", "p")
+    [after] = await ledger.read(LP)
     assert [row.capture_id for row in after.rows] == [event(2).capture_id]
     assert after.written_at == before.written_at
     assert blobs_time(blobs, before.key) > before.written_at
@@ -181,8 +185,8 @@ def test_fresh_are_captures_that_no_older_file_names() -> None:
 
 def test_a_teacher_nobody_knows_counts_as_older_than_all() -> None:
     rows = [row_of(event(1, weights=weights)) for weights in ("f", "a", "b")]
-    assert [row.weights[0] for row in newest_opinions(rows, ["b" * 64, "a" * 64])] == ["b"]
-    assert [row.weights[0] for row in newest_opinions(rows[:2], ["b" * 64])] == ["f"]  # both unknown: the first
+    assert [row.weights[0] for row in rows_of_newest_teacher(rows, ["b" * 64, "a" * 64])] == ["b"]
+    assert [row.weights[0] for row in rows_of_newest_teacher(rows[:2], ["b" * 64])] == ["f"]  # both unknown: the first
 
 
 def test_rows_come_back_as_they_were_and_equal_rows_give_equal_bytes() -> None:

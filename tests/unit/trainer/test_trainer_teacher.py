@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.trainer.adapters.training_sets import load_training_set
 from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import MemberRole
+from services.trainer.job.store import read_training_set
 from siad.contracts.events import WeightsKind
 from siad.contracts.keys import manifest_key
 from siad.runtime.store.registry import Registry
@@ -31,7 +31,7 @@ async def frozen(world: World, **said: Any) -> RunSpec:
 async def test_normals_that_the_teacher_found_odd_are_no_members() -> None:
     world = await World().begin()
     spec = await frozen(world, left_out=(name(-3),), doubted=(name(-7),))
-    chosen = load_training_set(world.blobs, LINE, PRODUCT, spec.training_set)
+    chosen = read_training_set(world.blobs, LINE, PRODUCT, spec.training_set)
     members = {member.capture_id for member in chosen.members if member.role is MemberRole.NORMAL}
     assert members == {name(-number) for number in range(1, 21)} - {name(-3), name(-7)}
 

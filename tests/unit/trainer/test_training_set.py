@@ -152,8 +152,8 @@ def test_of_very_many_normals_a_lasting_hundred_is_taken() -> None:
     ("given", "good", "reason"),
     [
         (rows(), normals(9), "9 normals, 10 needed"),
-        ([one for one in rows() if not one.is_defect], normals(), "0 clear defects to train on, 8 needed"),
-        ([one for one in rows() if one.is_defect], normals(10), "good captures to"),
+        ([one for one in rows() if not one.is_defect], normals(), "0 clear defects for training, 8 needed"),
+        ([one for one in rows() if one.is_defect], normals(10), "good captures for"),
         ([], [], "0 normals, 10 needed"),
     ],
 )

@@ -1,0 +1,218 @@
+"""Plan for a line's segmenter: state and policies in, actions out. Pure.
+
+Every action leaves its record in the store before the next one depends on it. So a process that plans after a crash, at
+whatever moment, finds the work that remains: a run without a judgement, or a candidate that no pointer names.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from services.trainer.domain.judge import JudgePolicy, abandon, judge
+from services.trainer.domain.ledger import LedgerFile, fresh_captures, rows_of
+from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunSpec, run_name
+from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, may_start_job
+from services.trainer.domain.size import SizePolicy
+from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet, freeze
+from siad.contracts.events import LineChanged, SegmenterStatus
+from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
+from siad.contracts.pointer import Pointer
+
+_EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerPolicies:
+    """Rules that the plan follows."""
+
+    schedule: SchedulePolicy
+    freeze: FreezePolicy
+    judge: JudgePolicy
+    size: SizePolicy
+    epochs: int
+    train_s: float  # of one run, at the smallest input size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherInService:
+    """Teacher of a line and product, with its manifest if readable."""
+
+    pointer: Pointer
+    manifest: Manifest | None
+    unreadable: str = ""  # why there is no manifest
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """Weights of the line's teachers, newest first."""
+        return (self.pointer.weights, *self.pointer.history)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmenterState:
+    """State of one line and product, as the store holds it."""
+
+    place: Place
+    files: tuple[LedgerFile, ...]
+    normals: tuple[NormalCapture, ...]
+    runs: tuple[RunState, ...]  # oldest first
+    teacher: TeacherInService
+    segmenter: Pointer | None
+    settings: LineChanged | None  # None: the line was removed, and no further run starts for it
+    announced: int  # revision of the segmenter's pointer that this process last announced; 0 for none
+
+    @property
+    def last_run(self) -> RunState | None:
+        """The latest run; None before the first."""
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def last_trained_run(self) -> RunState | None:
+        """The latest run that did not fail; failed runs use no captures."""
+        used = (run for run in reversed(self.runs) if run.outcome is not RunOutcome.FAILED)
+        return next(used, None)
+
+    @property
+    def new_captures(self) -> int:
+        """Labelled captures since the last trained run's set was frozen."""
+        last = self.last_trained_run
+        return fresh_captures(self.files, since=last.spec.ledger_until_at if last else None)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceSegmenter:
+    """Publish the pointer's position: it moved, or this process has just started."""
+
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCandidate:
+    """Put an accepted candidate in service."""
+
+    weights: str
+    expected: Pointer | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Start or restart an open run's job, and await its end."""
+
+    run: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCandidate:
+    """Record the judgement of a candidate, which closes its run."""
+
+    spec: RunSpec
+    judgement: CandidateJudgement
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonRun:
+    """Close a run whose job failed too often."""
+
+    spec: RunSpec
+    judgement: CandidateJudgement
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeTrainingSet:
+    """Store a training set, and open a run on it."""
+
+    spec: RunSpec
+    training_set: TrainingSet = field(repr=False)
+
+
+Action = AnnounceSegmenter | ReleaseCandidate | RunJob | JudgeCandidate | AbandonRun | FreezeTrainingSet
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Actions for one line and product."""
+
+    actions: tuple[Action, ...] = ()
+    waits_for: str = ""  # why no training set can be frozen although a run is due; empty where that is not so
+
+
+def plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Plan:
+    """Decide what to do for one line and product."""
+    announce: tuple[Action, ...] = ()
+    if state.segmenter is not None and state.segmenter.revision > state.announced:
+        announce = (AnnounceSegmenter(state.segmenter),)
+    last = state.last_run
+    if last is not None and last.candidate and not _was_released(last.candidate, state.segmenter):
+        return Plan((*announce, ReleaseCandidate(last.candidate, state.segmenter)))
+    if last is not None and last.is_open:
+        return Plan((*announce, *_advance(last, now, policies)))
+    following = _next_run(state, now, policies)
+    return replace(following, actions=(*announce, *following.actions))
+
+
+def _was_released(weights: str, pointer: Pointer | None) -> bool:
+    """Whether a candidate has served: it may have been rolled back since."""
+    return pointer is not None and weights in (pointer.weights, *pointer.history)
+
+
+def _advance(run: RunState, now: datetime, policies: TrainerPolicies) -> tuple[Action, ...]:
+    """Take an open run one step further."""
+    schedule = policies.schedule
+    if run.report is not None:
+        return (JudgeCandidate(run.spec, judge(run.spec, run.report, policy=policies.judge, now=now)),)
+    if not may_start_job(run, now=now, policy=schedule):
+        return ()
+    if run.attempts >= schedule.attempts_max:
+        return (AbandonRun(run.spec, abandon(run.spec, attempts=run.attempts, now=now)),)
+    return (RunJob(run.spec.run, run.attempts + 1),)
+
+
+def _next_run(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Plan:
+    """Freeze a training set if a run is due and captures suffice."""
+    if state.settings is None or not is_due(
+        fresh=state.new_captures,
+        normals=len(state.normals),
+        last=state.last_run,
+        now=now,
+        policy=policies.schedule,
+    ):
+        return Plan()
+    manifest = state.teacher.manifest
+    if manifest is None:
+        weights = state.teacher.pointer.weights
+        return Plan(waits_for=f"a readable manifest of teacher {weights}: {state.teacher.unreadable}")
+    uncertain = {*manifest.left_out, *manifest.doubted}  # normals that looked like defects to the teacher
+    normals = [normal for normal in state.normals if normal.capture_id not in uncertain]
+    chosen = freeze(rows_of(state.files), normals, teachers=state.teacher.lineage, policy=policies.freeze)
+    if isinstance(chosen, TooFewCaptures):
+        return Plan(waits_for=chosen.reason)
+    trained = state.last_trained_run
+    if trained is not None and trained.spec.training_set == chosen.digest:
+        return Plan(waits_for="other captures: the training set would equal that of the last run")
+    return Plan((FreezeTrainingSet(_spec(state, chosen, manifest, now, policies), chosen),))
+
+
+def _spec(
+    state: SegmenterState, chosen: TrainingSet, teacher: Manifest, now: datetime, policies: TrainerPolicies
+) -> RunSpec:
+    """Describe a run on a training set, with the line's current settings."""
+    assert state.settings is not None, "no run is planned for a removed line"
+    segmenter = state.segmenter
+    serving = segmenter.weights if segmenter is not None and segmenter.status is SegmenterStatus.SERVING else ""
+    side_px = policies.size.side_px(teacher.input_px)
+    return RunSpec(
+        run=run_name(*state.place, len(state.runs) + 1),
+        line=state.place.line,
+        product=state.place.product,
+        training_set=chosen.digest,
+        teacher=state.teacher.pointer.weights,
+        serving=serving,
+        ledger_until_at=max((file.written_at for file in state.files), default=_EARLIEST),
+        false_reject_budget=state.settings.false_reject_budget,
+        region=state.settings.region,
+        input_px=side_px,
+        epochs=policies.epochs,
+        train_s=policies.size.train_s(side_px, policies.train_s),
+        frozen_at=now,
+    )

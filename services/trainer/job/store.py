@@ -1,0 +1,43 @@
+"""Records of a run and its training set in the store, as its job reads and writes them."""
+
+from services.trainer.adapters.parquet import read_rows
+from services.trainer.domain.records import RunReport, RunSpec
+from services.trainer.domain.training_set import TrainingMember, TrainingSet
+from siad.contracts.errors import ConflictError, CorruptError
+from siad.contracts.keys import run_report_key, run_spec_key, training_set_key
+from siad.erasure.deletions import Deletions
+from siad.runtime.blobs.port import Blobs
+
+
+def read_spec(blobs: Blobs, run: str) -> RunSpec:
+    """Read the spec of ``run``.
+
+    Raises:
+        MissingError: there is no such run.
+        CorruptError: its spec cannot be read.
+    """
+    return RunSpec.from_json(blobs.get(run_spec_key(run)).data)
+
+
+def write_report(blobs: Blobs, report: RunReport) -> None:
+    """Write the result of a job, unless an earlier start of it has left one."""
+    try:
+        blobs.put(run_report_key(report.run), report.to_json(), content_type="application/json", if_absent=True)
+    except ConflictError:
+        return
+
+
+def read_training_set(blobs: Blobs, line: str, product: str, digest: str) -> TrainingSet:
+    """Read a training set, without members that were deleted since.
+
+    Raises:
+        MissingError: there is no such set.
+        CorruptError: its rows cannot be read, or have another digest.
+    """
+    key = training_set_key(line, product, digest)
+    chosen = TrainingSet(members=tuple(read_rows(TrainingMember, blobs.get(key).data)))
+    if chosen.digest != digest:
+        msg = f"{blobs.uri(key)} refused: its {len(chosen.members)} rows have digest {chosen.digest}"
+        raise CorruptError(msg)
+    deleted = Deletions(blobs).look(line).captures
+    return TrainingSet(members=tuple(member for member in chosen.members if member.capture_id not in deleted))
