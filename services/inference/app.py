@@ -1,7 +1,7 @@
 """The composition root of inference: settings, adapters, handlers, routes, tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -26,18 +26,14 @@ from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
 from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
-from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.blobs.settings import StoreSettings
-from siad.runtime.bus.open import open_bus
+from siad.runtime.boot import boot, connect
 from siad.runtime.bus.port import Bus, Message, Record
-from siad.runtime.bus.settings import BusSettings
 from siad.runtime.consumer import Limits, bind_event, consume, event_route, line_of, with_retry
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.registry import Registry
-from siad.runtime.worker import StageProcess, run_stage
+from siad.runtime.worker import StageProcess
 
 log = structlog.get_logger()
 
@@ -45,44 +41,36 @@ NAME = "inference"
 
 
 def main() -> None:
-    """Run inference as its environment says, until a signal."""
+    """Run inference with the settings of its environment until a signal."""
     settings = InferenceSettings.load()
-    bus, store = BusSettings.load(), StoreSettings.load()
-
-    @asynccontextmanager
-    async def open_all(stage: StageProcess) -> AsyncIterator[None]:
-        blobs = await patiently(
-            partial(asyncio.to_thread, open_blobs, store), what="store", stop=stage.stop, clock=stage.clock
-        )
-        async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs):
-            yield
-
-    run_stage(NAME, settings, open_all)
+    boot(NAME, settings, partial(assemble, settings=settings))
 
 
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
-    """Fill in the stage; on leaving let threads and batches go."""
+    """Fill in the stage; on exit close threads and batches."""
     torch.set_num_threads(settings.torch_threads)
-    counting, store = CountingBus(bus, stage.clock), AsyncBlobs(blobs, workers=settings.max_in_flight)
+    counting = CountingBus(bus, stage.clock)
+    topics = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME), retry(NAME)]
+    connected = connect(stage, counting, blobs, topics=topics, store_threads=settings.max_in_flight)
     with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader:
-        models = HotSwapPredictors(
-            BundleLoader(Registry(blobs)),
-            threads=ServingThreads(scorer=scorer, loader=loader),
-            limits=ServingLimits(
-                models_max=settings.models_max, batch_max=settings.batch_max, batch_wait_s=settings.batch_wait_s
-            ),
-            clock=stage.clock,
-        )
-        _InferenceTasks(stage, settings, counting, store, models).wire()
-        scoring = asyncio.create_task(models.run(), name="models")
-        scoring.add_done_callback(partial(_end_with, stage))
-        try:
-            yield
-        finally:
-            scoring.cancel()
-            await asyncio.wait([scoring])
-            store.close()
+        async with connected as store:
+            models = HotSwapPredictors(
+                BundleLoader(Registry(blobs)),
+                threads=ServingThreads(scorer=scorer, loader=loader),
+                limits=ServingLimits(
+                    models_max=settings.models_max, batch_max=settings.batch_max, batch_wait_s=settings.batch_wait_s
+                ),
+                clock=stage.clock,
+            )
+            _InferenceTasks(stage, settings, counting, store, models).wire()
+            scoring = asyncio.create_task(models.run(), name="models")
+            scoring.add_done_callback(partial(_end_with, stage))
+            try:
+                yield
+            finally:
+                scoring.cancel()
+                await asyncio.wait([scoring])
     if not scoring.cancelled() and (bug := scoring.exception()) is not None:
         raise bug
 
@@ -107,7 +95,6 @@ class _InferenceTasks:
         self.known_lines = KnownLines(self.lines, store)
         self.images, self.masks = StoredImages(store), StoredMasks(store)
         self.deletions = AsyncDeletions(store, clock=stage.clock)
-        self.topics_made = asyncio.Event()
         self.is_warm = False
 
     def wire(self) -> None:
@@ -121,11 +108,9 @@ class _InferenceTasks:
         self.stage.health.checks |= {
             "pointers": self.pointers.check,
             "weights": self._check_warm,
-            "bus": self.bus.probe,
-            "store": self.store.probe,
         }
         for name, table in tables.items():
-            self.stage.tasks[name] = partial(self._follow, table)
+            self.stage.tasks[name] = partial(table.follow, self.bus, self.stage.stop)
         self.stage.tasks["pointers"] = partial(self.pointers.run, self.stage.stop, every_s=self.settings.poll_s)
         self.stage.tasks["images"] = self._judge_stream
         self.stage.tasks["books"] = self._keep_books
@@ -139,22 +124,17 @@ class _InferenceTasks:
         )
         self.stage.app.include_router(make_router(desk))
 
-    async def _follow(self, table: StateTable[Any]) -> None:
-        if await self._unless_stopped(self.topics_made.wait()):
-            await table.follow(self.bus, self.stage.stop)
-
     async def _keep_books(self) -> None:
         """Count what came and what was answered, unless another replica does."""
-        if await self._unless_stopped(self.topics_made.wait()):
-            keeper = LedgerKeeper(
-                self.bus,
-                self.store,
-                read_image=_read_image_of_then,
-                missing_after_s=self._missing_after_s,
-                policy=LedgerPolicy(write_every_s=self.settings.books_every_s),
-                clock=self.stage.clock,
-            )
-            await keeper.run(self.stage.stop)
+        keeper = LedgerKeeper(
+            self.bus,
+            self.store,
+            read_image=_read_image_of_then,
+            missing_after_s=self._missing_after_s,
+            policy=LedgerPolicy(write_every_s=self.settings.books_every_s),
+            clock=self.stage.clock,
+        )
+        await keeper.run(self.stage.stop)
 
     def _missing_after_s(self, line: str) -> float:
         settings = self.known_lines.present(line)
@@ -164,7 +144,7 @@ class _InferenceTasks:
 
     async def _judge_stream(self) -> None:
         """Judge the stream, once it is known what to judge by: before, every verdict would be UNKNOWN."""
-        if not (await self._unless_stopped(self._make_topics()) and await self._unless_stopped(self._warm())):
+        if not await self.stage.unless_stopped(self._warm()):
             return
         limits = Limits(
             max_in_flight=self.settings.max_in_flight,
@@ -184,13 +164,6 @@ class _InferenceTasks:
             clock=self.stage.clock,
         )
 
-    async def _make_topics(self) -> None:
-        topics = [LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME), retry(NAME)]
-        await patiently(
-            partial(self.bus.create_topics, topics), what="topics", stop=self.stage.stop, clock=self.stage.clock
-        )
-        self.topics_made.set()
-
     async def _warm(self) -> None:
         for table in (self.lines, self.teachers, self.segmenters):
             await table.wait_ready()
@@ -203,18 +176,6 @@ class _InferenceTasks:
         if not self.is_warm:
             msg = "the weights of the lines are not loaded yet"
             raise TransientError(msg)
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Wait for ``work``; False where the stage is told to stop first."""
-        working, stopping = asyncio.create_task(work), asyncio.create_task(self.stage.stop.wait())
-        try:
-            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
-            return not stopping.done()
-        finally:
-            working.cancel()
-            stopping.cancel()
 
     async def _on_image(self, event: ImageStored) -> list[VerdictGiven]:
         handle = partial(

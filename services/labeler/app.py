@@ -1,8 +1,6 @@
 """Composition root of the labeler: settings, adapters, handlers, reconciler, routes."""
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,23 +16,17 @@ from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.routes import make_router
 from services.labeler.settings import LabelerSettings
-from siad.contracts.errors import TransientError
 from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
 from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
-from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.blobs.settings import StoreSettings
-from siad.runtime.bus.open import open_bus
+from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus
-from siad.runtime.bus.settings import BusSettings
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
 from siad.runtime.state_table import StateTable
-from siad.runtime.store.leases import Leases
-from siad.runtime.worker import StageProcess, run_stage
+from siad.runtime.worker import StageProcess
 
 log = structlog.get_logger()
 
@@ -44,38 +36,24 @@ NAME = "labeler"
 def main() -> None:
     """Run the labeler with the settings of the environment, until a signal."""
     settings = LabelerSettings.load()
-    bus, store = BusSettings.load(), StoreSettings.load()
-
-    @asynccontextmanager
-    async def open_all(stage: StageProcess) -> AsyncIterator[None]:
-        opened = partial(asyncio.to_thread, open_blobs, store)
-        blobs = await patiently(opened, what="store", stop=stage.stop, clock=stage.clock)
-        async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs):
-            yield
-
-    run_stage(NAME, settings, open_all)
+    boot(NAME, settings, partial(assemble, settings=settings))
 
 
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Wire the stage; close its connections and threads on leaving."""
-    store = AsyncBlobs(blobs)
+    topics = [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME), retry(NAME)]
     limits = httpx.Limits(max_connections=settings.max_in_flight + 8)
-    async with httpx.AsyncClient(base_url=str(settings.scorer_url), limits=limits) as client:
+    async with (
+        connect(stage, bus, blobs, topics=topics) as store,
+        httpx.AsyncClient(base_url=str(settings.scorer_url), limits=limits) as client,
+    ):
         scorer = ScorerClient(client, timeout_s=settings.handler_timeout_s, fit_timeout_s=settings.fit_timeout_s)
         tasks = _LabelerTasks(stage, settings, bus, store, scorer)
-        stage.health.checks |= {
-            "bus": bus.probe,
-            "store": store.probe,
-            "scorer": scorer.probe,
-            "teachers": tasks.teachers.check,
-        }
+        stage.health.checks |= {"scorer": scorer.probe, "teachers": tasks.teachers.check}
         stage.app.include_router(make_router(ServingTeachers(tasks.teachers, store)))
         stage.tasks |= {"images": tasks.label_stream, "teachers": tasks.follow_teachers, "reconcile": tasks.reconcile}
-        try:
-            yield
-        finally:
-            store.close()
+        yield
 
 
 class _LabelerTasks:
@@ -92,8 +70,6 @@ class _LabelerTasks:
 
     async def label_stream(self) -> None:
         """Label the inspected captures of the stream."""
-        if not await self._make_topics():
-            return
         await consume(
             self.bus,
             with_retry({IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK)}, stage=NAME),
@@ -112,13 +88,10 @@ class _LabelerTasks:
 
     async def follow_teachers(self) -> None:
         """Follow the state topic of the teachers in service."""
-        if await self._make_topics():
-            await self.teachers.follow(self.bus, self.stage.stop)
+        await self.teachers.follow(self.bus, self.stage.stop)
 
     async def reconcile(self) -> None:
         """Fit, release and announce teachers, and backfill their lines."""
-        if not await self._make_topics():
-            return
         async with self.bus.producer() as producer:
             reconciler = TeacherReconciler(
                 lines=StoredLines(self.store),
@@ -134,7 +107,7 @@ class _LabelerTasks:
             await reconcile(
                 reconciler,
                 stage=NAME,
-                leases=Leases(self.store.blobs, holder=f"{socket.gethostname()}-{os.getpid()}", clock=self.stage.clock),
+                leases=leases_of(self.stage, self.store),
                 stop=self.stage.stop,
                 nudge=self.nudge,
                 every_s=self.settings.plan_every_s,
@@ -151,12 +124,3 @@ class _LabelerTasks:
         for mask in events:
             log.info("mask_drawn", score=round(mask.score, 4), regions=len(mask.regions), weights=mask.weights[:12])
         return events
-
-    async def _make_topics(self) -> bool:
-        """Create missing topics; return False if the stage stops first."""
-        make = partial(self.bus.create_topics, [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME), retry(NAME)])
-        try:
-            await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)
-        except TransientError:
-            return False
-        return True

@@ -1,8 +1,6 @@
 """Composition root of the trainer: settings, adapters, handler, reconciler."""
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,41 +20,24 @@ from services.trainer.ports import JobRunner
 from services.trainer.reconcile import SegmenterReconciler
 from services.trainer.settings import TrainerSettings
 from siad.contracts.codec import decode
-from siad.contracts.errors import TransientError
 from siad.contracts.events import PseudoMaskCreated
 from siad.contracts.topics import PSEUDO_MASK, SEGMENTER, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
-from siad.runtime.backoff import patiently
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.bus.open import open_bus
+from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus, Message, Record
-from siad.runtime.bus.settings import BusSettings
 from siad.runtime.consumer import Batch, BatchRoute, Limits, consume, with_retry
 from siad.runtime.reconcile import reconcile
-from siad.runtime.store.leases import Leases
-from siad.runtime.worker import StageProcess, run_stage
+from siad.runtime.worker import StageProcess
 
 NAME = "trainer"
 
 
 def main() -> None:
     """Run the trainer with the settings of the environment, until a signal."""
-    from siad.runtime.blobs.open import open_blobs
-    from siad.runtime.blobs.settings import StoreSettings
-
     settings = TrainerSettings.load()
-    bus, store = BusSettings.load(), StoreSettings.load()
-
-    @asynccontextmanager
-    async def open_all(stage: StageProcess) -> AsyncIterator[None]:
-        jobs = LocalJobs(limit_s=settings.job_limit_s)
-        opened = partial(asyncio.to_thread, open_blobs, store)
-        blobs = await patiently(opened, what="store", stop=stage.stop, clock=stage.clock)
-        async with assemble(stage, settings, bus=open_bus(bus), blobs=blobs, jobs=jobs):
-            yield
-
-    run_stage(NAME, settings, open_all)
+    boot(NAME, settings, partial(assemble, settings=settings, jobs=LocalJobs(limit_s=settings.job_limit_s)))
 
 
 @asynccontextmanager
@@ -64,14 +45,11 @@ async def assemble(
     stage: StageProcess, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: JobRunner
 ) -> AsyncIterator[None]:
     """Wire the stage; close the store's threads on leaving."""
-    store = AsyncBlobs(blobs)
-    works = _TrainerTasks(stage, settings, bus, store, jobs)
-    stage.health.checks |= {"bus": bus.probe, "store": store.probe}
-    stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}
-    try:
+    topics = [PSEUDO_MASK, SEGMENTER, dead_letter(NAME), retry(NAME)]
+    async with connect(stage, bus, blobs, topics=topics) as store:
+        works = _TrainerTasks(stage, settings, bus, store, jobs)
+        stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}
         yield
-    finally:
-        store.close()
 
 
 class _TrainerTasks:
@@ -86,8 +64,6 @@ class _TrainerTasks:
 
     async def take_in(self) -> None:
         """Write pseudo-masks to the ledger; commit offsets after the store's acknowledgement."""
-        if not await self._make_topics():
-            return
         route = BatchRoute(
             sift=_sift,
             on_batch=self._on_batch,
@@ -110,9 +86,6 @@ class _TrainerTasks:
 
     async def reconcile(self) -> None:
         """Run training jobs; judge, release and announce segmenters."""
-        if not await self._make_topics():
-            return
-        holder = f"{socket.gethostname()}-{os.getpid()}"
         nudge = asyncio.Event()
         async with self.bus.producer() as producer:
             works = SegmenterReconciler(
@@ -129,7 +102,7 @@ class _TrainerTasks:
             await reconcile(
                 works,
                 stage=NAME,
-                leases=Leases(self.store.blobs, holder=holder, clock=self.stage.clock),
+                leases=leases_of(self.stage, self.store),
                 stop=self.stage.stop,
                 nudge=nudge,
                 every_s=self.settings.plan_every_s,
@@ -141,15 +114,6 @@ class _TrainerTasks:
         for event in batch.items:
             metrics.LEDGER_ROWS.labels(event.line).inc()
         return messages
-
-    async def _make_topics(self) -> bool:
-        """Create missing topics; return False if the stage stops first."""
-        make = partial(self.bus.create_topics, [PSEUDO_MASK, SEGMENTER, dead_letter(NAME), retry(NAME)])
-        try:
-            await patiently(make, what="topics", stop=self.stage.stop, clock=self.stage.clock)
-        except TransientError:
-            return False
-        return True
 
 
 def _sift(record: Record) -> PseudoMaskCreated:

@@ -1,7 +1,9 @@
-"""One stage, one process: an HTTP server and background tasks in one loop, from start to a graceful end.
+"""Process of one stage: an HTTP server and background tasks in one event loop.
 
-A signal ends it in good order with status 0: tasks drain while health is still answered, then the server closes. A
-task that raises is a bug: it is logged once, with its traceback, and the process ends with status 1 at once.
+Start: adapters are opened, the HTTP server answers, the preparations run (bucket, topics), then the tasks start.
+A preparation that needs an unavailable store or broker is retried; readiness names what is missing meanwhile.
+End: on a signal tasks drain while health is still answered, the server closes, and the exit status is 0. A task that
+raises is a bug: it is logged once with its traceback, and the process ends at once with status 1.
 """
 
 import asyncio
@@ -11,15 +13,16 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from siad.runtime.backoff import Backoff, until_available
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.health import Health
 from siad.runtime.http import make_app
@@ -28,7 +31,8 @@ from siad.runtime.settings import StageSettings
 
 log = structlog.get_logger()
 
-LAST_RESORT_S = 5.0  # closing may hang on a thread; the process ends all the same
+LAST_RESORT_S: Final = 5.0  # closing may hang on a thread; the process is ended after so long
+PREPARE_BACKOFF: Final = Backoff(schedule_s=(0.1, 0.2, 0.5, 1.0))
 Background = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -39,45 +43,58 @@ class StageProcess:
     name: str
     settings: StageSettings
     clock: Clock = SYSTEM_CLOCK
-    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set: end in good order
+    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set it to end in good order
     health: Health = field(init=False)
     app: FastAPI = field(init=False)  # include the stage's routes here
-    tasks: dict[str, Background] = field(default_factory=dict)  # name -> what runs until ``stop``
+    preparations: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)  # name -> before any task
+    tasks: dict[str, Background] = field(default_factory=dict)  # name -> runs until ``stop``
     port: int | None = None  # where it listens, once it does
 
     def __post_init__(self) -> None:
-        """Make the parts that every stage has."""
+        """Create the parts that every stage has."""
         self.health = Health(self.name, clock=self.clock, stuck_after_s=self.settings.stuck_after_s)
         self.app = make_app(stage=self.name, health=self.health)
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Wait for ``work``; cancel it and return False where ``stop`` is set first."""
+        working, stopping = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            return not stopping.done()
+        finally:
+            working.cancel()
+            stopping.cancel()
 
 
 Assemble = Callable[[StageProcess], AbstractAsyncContextManager[None]]
 
 
 def run_stage(name: str, settings: StageSettings, assemble: Assemble) -> None:
-    """Run a stage until a signal or a bug; ends the process.
+    """Run a stage until a signal or a bug, then end the process.
 
     Args:
         name: one of ``siad.contracts.topics.STAGES``.
-        settings: where it listens, how long it drains.
-        assemble: opens adapters, adds routes, checks and tasks to the stage, and closes the adapters on leaving.
+        settings: address of the HTTP server, time to drain.
+        assemble: opens adapters, adds routes, checks, preparations and tasks, and closes the adapters on exit.
     """
     configure_logs(name, level=settings.log_level)
     try:
         asyncio.run(_run(StageProcess(name, settings), assemble))
     except KeyboardInterrupt:
         log.warning("stage_interrupted")
-        _leave(130)
+        _exit(130)
     except BaseException:  # the process ends here, whatever it was
         log.exception("stage_ended")
-        _leave(1)
+        _exit(1)
     log.info("stage_stopped")
-    _leave(0)
+    _exit(0)
 
 
 async def _run(stage: StageProcess, assemble: Assemble) -> None:
     with _signals(stage):
-        await serve(stage, assemble, on_end=_last_resort)
+        await serve(stage, assemble, on_end=_exit_later)
 
 
 async def serve(stage: StageProcess, assemble: Assemble, *, on_end: Callable[[int], None] | None = None) -> None:
@@ -86,7 +103,7 @@ async def serve(stage: StageProcess, assemble: Assemble, *, on_end: Callable[[in
     Args:
         stage: its name and settings.
         assemble: see ``run_stage``.
-        on_end: called with the exit status when all that is left is closing, which may hang.
+        on_end: called with the exit status when only closing is left, which may hang.
 
     Raises:
         Exception: the bug that ended a task, as it was raised.
@@ -104,30 +121,48 @@ async def serve(stage: StageProcess, assemble: Assemble, *, on_end: Callable[[in
         raise bug
 
 
+async def prepare(stage: StageProcess) -> None:
+    """Run the stage's preparations side by side; repeat each until its dependency is available."""
+    await asyncio.gather(
+        *(
+            until_available(work, what=name, clock=stage.clock, backoff=PREPARE_BACKOFF)
+            for name, work in stage.preparations.items()
+        )
+    )
+
+
 async def _run_tasks(stage: StageProcess, listener: socket.socket) -> None:
     async with asyncio.TaskGroup() as group:
         server = _Server(_config(stage))
         serving = group.create_task(server.serve(sockets=[listener]), name="http")
         log.info("stage_started", port=stage.port, tasks=sorted(stage.tasks))
-        running = [group.create_task(_until_stop(stage, name, work), name=name) for name, work in stage.tasks.items()]
+        prepared = asyncio.Event()
+        running = [group.create_task(_prepare(stage, prepared), name="prepare")]
+        for name, work in stage.tasks.items():
+            running.append(group.create_task(_run_task(stage, name, work, prepared), name=name))
         await stage.stop.wait()
         await _drain(stage, running)
         server.should_exit = True
         await serving
 
 
-async def _until_stop(stage: StageProcess, name: str, work: Background) -> None:
+async def _prepare(stage: StageProcess, prepared: asyncio.Event) -> None:
+    if await stage.unless_stopped(prepare(stage)):
+        prepared.set()
+
+
+async def _run_task(stage: StageProcess, name: str, work: Background, prepared: asyncio.Event) -> None:
+    if not await stage.unless_stopped(prepared.wait()):
+        return
     await work()
     if not stage.stop.is_set():
-        msg = f"task {name!r} of stage {stage.name} ended by itself; it should run until it is told to stop"
+        msg = f"task {name!r} of stage {stage.name} ended by itself; it must run until the stage stops"
         raise RuntimeError(msg)
 
 
 async def _drain(stage: StageProcess, running: list[asyncio.Task[None]]) -> None:
-    """Wait for the tasks; what is not done after twice the drain bound is cancelled."""
+    """Wait for the tasks; cancel those that are not done after twice the drain bound."""
     log.info("stage_draining", seconds=stage.settings.drain_s)
-    if not running:
-        return
     _, late = await asyncio.wait(running, timeout=2 * stage.settings.drain_s)
     for task in late:
         log.warning("drain_too_long", task=task.get_name(), seconds=2 * stage.settings.drain_s)
@@ -135,7 +170,7 @@ async def _drain(stage: StageProcess, running: list[asyncio.Task[None]]) -> None
 
 
 def _listen(stage: StageProcess) -> socket.socket:
-    """Bind before anything is started, so that a taken port is told in plain words."""
+    """Bind the HTTP port before anything starts, so that a port in use is reported with its remedy."""
     settings = stage.settings
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -146,7 +181,7 @@ def _listen(stage: StageProcess) -> socket.socket:
         listener.close()
         msg = (
             f"stage {stage.name} can't listen on {settings.http_host}:{settings.http_port}: {error.strerror}; "
-            f"stop what listens there, or set SIAD_{stage.name.upper()}_HTTP_PORT"
+            f"stop the process that listens there, or set SIAD_{stage.name.upper()}_HTTP_PORT"
         )
         raise OSError(error.errno, msg) from error
     stage.port = listener.getsockname()[1]
@@ -164,7 +199,7 @@ def _config(stage: StageProcess) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to the stage."""
+    """HTTP server that leaves signals to the stage."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -174,12 +209,12 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def _signals(stage: StageProcess) -> Iterator[None]:
-    """The first signal asks to stop, the second one insists."""
+    """Stop the stage on the first signal; end the process at once on the second."""
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals) -> None:
         if stage.stop.is_set():
-            _leave(128 + number)
+            _exit(128 + number)
         log.info("stage_signalled", signal=number.name)
         stage.stop.set()
 
@@ -192,21 +227,21 @@ def _signals(stage: StageProcess) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _last_resort(status: int) -> None:
-    """End the process soon, however long its closing takes."""
+def _exit_later(status: int) -> None:
+    """End the process after ``LAST_RESORT_S``, however long closing takes."""
     timer = threading.Timer(LAST_RESORT_S, os._exit, (status,))
     timer.daemon = True
     timer.start()
 
 
-def _leave(status: int) -> None:
-    """End the process without waiting for threads: one that hangs in a call must not keep it alive."""
+def _exit(status: int) -> None:
+    """End the process without joining threads: one that hangs in a call must not keep it alive."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
 @contextlib.asynccontextmanager
-async def nothing_more(_: StageProcess) -> AsyncIterator[None]:
-    """A stage with no adapters of its own."""
+async def no_adapters(_: StageProcess) -> AsyncIterator[None]:
+    """Assemble a stage that has no adapters of its own."""
     yield

@@ -8,8 +8,10 @@ import httpx
 import pytest
 from pydantic_settings import SettingsConfigDict
 
+from siad.contracts.errors import TransientError
 from siad.runtime.settings import StageSettings
-from siad.runtime.worker import StageProcess, nothing_more, serve
+from siad.runtime.testing.clock import FakeClock
+from siad.runtime.worker import StageProcess, no_adapters, serve
 
 
 class PaintSettings(StageSettings):
@@ -24,7 +26,7 @@ class PaintSettings(StageSettings):
 @asynccontextmanager
 async def serving(stage: StageProcess) -> AsyncIterator[httpx.AsyncClient]:
     """The stage at work; leaving stops it."""
-    task = asyncio.create_task(serve(stage, nothing_more))
+    task = asyncio.create_task(serve(stage, no_adapters))
     await asyncio.sleep(0.05)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.port}") as client:
         yield client
@@ -55,6 +57,59 @@ async def test_health_is_answered_while_tasks_drain() -> None:
         await asyncio.sleep(0.02)
         assert (await client.get("/healthz")).status_code == 200
         drained.set()
+
+
+async def test_tasks_start_once_every_preparation_is_done_and_http_answers_before() -> None:
+    stage = StageProcess("paint", PaintSettings(), clock=FakeClock())
+    attempts = 0
+    is_up, started = asyncio.Event(), asyncio.Event()
+
+    async def open_store() -> None:
+        nonlocal attempts
+        attempts += 1
+        if not is_up.is_set():
+            msg = "the store does not answer"
+            raise TransientError(msg)
+
+    async def paint() -> None:
+        started.set()
+        await stage.stop.wait()
+
+    stage.preparations["store"] = open_store
+    stage.tasks["paint"] = paint
+    async with serving(stage) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        assert attempts > 1
+        assert not started.is_set()
+        is_up.set()
+        async with asyncio.timeout(2):
+            await started.wait()
+
+
+async def test_a_stop_ends_the_preparations_and_starts_no_task() -> None:
+    stage = StageProcess("paint", PaintSettings())
+
+    async def hang() -> None:
+        await asyncio.sleep(3600)
+
+    async def paint() -> None:
+        raise ZeroDivisionError
+
+    stage.preparations["store"] = hang
+    stage.tasks["paint"] = paint
+    async with asyncio.timeout(2), serving(stage):
+        pass
+
+
+async def test_a_preparation_that_raises_a_bug_ends_the_stage() -> None:
+    stage = StageProcess("paint", PaintSettings())
+
+    async def open_store() -> None:
+        raise ZeroDivisionError
+
+    stage.preparations["store"] = open_store
+    with pytest.raises(ZeroDivisionError):
+        await serve(stage, no_adapters)
 
 
 async def test_a_task_that_raises_comes_out_and_ends_the_rest() -> None:
@@ -90,7 +145,7 @@ async def test_a_task_that_ends_by_itself_is_a_bug() -> None:
 
     stage.tasks["over"] = over
     with pytest.raises(RuntimeError, match="task 'over' of stage paint ended by itself"):
-        await serve(stage, nothing_more)
+        await serve(stage, no_adapters)
 
 
 async def test_a_task_that_will_not_drain_is_cancelled() -> None:
@@ -102,7 +157,7 @@ async def test_a_task_that_will_not_drain_is_cancelled() -> None:
     stage.tasks["stubborn"] = stubborn
     stage.stop.set()
     async with asyncio.timeout(2):
-        await serve(stage, nothing_more)
+        await serve(stage, no_adapters)
 
 
 async def test_a_taken_port_is_told_in_plain_words() -> None:
@@ -111,4 +166,4 @@ async def test_a_taken_port_is_told_in_plain_words() -> None:
         assert stage.port is not None
         second = StageProcess("paint", PaintSettings(http_port=stage.port))
         with pytest.raises(OSError, match=r"can't listen on 127\.0\.0\.1:\d+: .*set SIAD_PAINT_HTTP_PORT"):
-            await serve(second, nothing_more)
+            await serve(second, no_adapters)

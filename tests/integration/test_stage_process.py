@@ -11,7 +11,7 @@ import pytest
 
 PROGRAM = """
 import asyncio, sys
-from siad.runtime.worker import nothing_more, run_stage, Stage
+from siad.runtime.worker import no_adapters, run_stage
 from siad.runtime.settings import StageSettings
 
 async def bug():
@@ -20,7 +20,7 @@ async def bug():
 def assemble(stage):
     if sys.argv[1] == "bug":
         stage.tasks["bug"] = bug
-    return nothing_more(stage)
+    return no_adapters(stage)
 
 run_stage("paint", StageSettings(http_port=0), assemble)
 """

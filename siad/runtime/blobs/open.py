@@ -19,9 +19,14 @@ def open_blobs(settings: StoreSettings) -> Blobs:
         RuntimeError: the store does not hold to the conditions of a put.
     """
     blobs = S3Blobs(settings)
+    check_store(blobs)
+    return blobs
+
+
+def check_store(blobs: S3Blobs) -> None:
+    """Create the bucket where it is missing and may be created, and require conditional puts; see ``open_blobs``."""
     blobs.ensure_bucket()
     require_conditional_puts(blobs)
-    return blobs
 
 
 def require_conditional_puts(blobs: Blobs) -> None:
