@@ -6,7 +6,7 @@
 On every set some ways of fitting are estimated by probes of ten normals (``siad.models.probing``), then fitted on the
 same normals and held against labelled images. Told are the rank correlation of estimate and truth over the ways, and
 what is lost: the best way's figure less that of the way that probes choose, and that of the default. ``merit`` is what
-``method: auto`` goes by, with its margin. Ways are settings of the default method, and the template.
+``method: auto`` goes by, with its margin. Ways are settings of the default method.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from scipy.stats import spearmanr
 
 from benchmarks.teacher import Line, Sample, elpv, mvtec
 from benchmarks.teachers import draw, figures_of, machine
-from siad.models.bundle import Bundle, open_bundle
+from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.models.probing import estimate
-from siad.models.teachers import feature_memory, template
+from siad.models.teachers import feature_memory
 from siad.models.teachers.choice import MARGIN
 from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.vision.images import Image
@@ -44,7 +44,7 @@ class Asked:
     input_px: int | None = None  # the method's own; a recipe's is a least, which larger images raise
 
 
-WAYS: Final[Mapping[str, Asked | None]] = {
+WAYS: Final[Mapping[str, Asked]] = {
     DEFAULT: Asked(),
     "192 px": Asked(input_px=192),
     "256 px": Asked(input_px=256),
@@ -56,9 +56,8 @@ WAYS: Final[Mapping[str, Asked | None]] = {
     "deep stages": Asked(recipe=replace(STILL, weights=(0.25, 1.0, 1.0))),
     "sum of stages": Asked(recipe=replace(STILL, power=1.0)),
     "no zones, spans, floor": Asked(recipe=replace(STILL, zone=0.0, spans_stages=False, floor=0.0)),
-    "template": None,
 }
-AUTO: Final = (DEFAULT, "256 px", "512 px", "template")  # what ``choice.WAYS`` has
+AUTO: Final = (DEFAULT, "256 px", "512 px")  # what ``choice.WAYS`` has
 SIZES: Final = ("192 px", "256 px", "320 px", DEFAULT, "512 px")
 FIGURES: Final = ("image_auroc", "pixel_ap", "merit")
 
@@ -73,14 +72,10 @@ class Both:
     true: dict[str, float]
 
 
-def fit_way(asked: Asked | None, images: Sequence[Image], names: Sequence[str]) -> Predictor:
+def fit_way(asked: Asked, images: Sequence[Image], names: Sequence[str]) -> Predictor:
     """Fit one way, as the line would."""
     about: dict[str, Any] = {"line": "l", "product": "p", "normals": names, "false_reject_budget": 0.05}
-    made: Bundle = (
-        template.fit(images, **about)
-        if asked is None
-        else feature_memory.fit(images, **about, recipe=asked.recipe, input_px=asked.input_px)
-    )
+    made = feature_memory.fit(images, **about, recipe=asked.recipe, input_px=asked.input_px)
     return open_bundle(made.manifest, made.parts)
 
 

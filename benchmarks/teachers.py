@@ -1,7 +1,7 @@
 """What every kind of teacher is worth on every set of images, in one table.
 
     python -m benchmarks.teachers FOLDER                                   # all methods on all sets in it
-    python -m benchmarks.teachers FOLDER --sets bottle --methods template  # some of them
+    python -m benchmarks.teachers FOLDER --sets bottle --methods ensemble  # some of them
     python -m benchmarks.teachers FOLDER --normals 10 --tests 40 --json out.json
 
 A set is a folder in MVTec-AD's layout: ``train/good``, ``test/<class>``, ``ground_truth/<class>``. Every teacher goes
@@ -31,9 +31,9 @@ from benchmarks.teacher import PIXEL_PX, Line, Sample, mvtec
 from siad.contracts.methods import TEACHERS
 from siad.models.bundle import open_bundle
 from siad.models.teachers.methods import fit_teacher
-from siad.models.teachers.template import compare_pair
 from siad.vision.images import decode_image
 from siad.vision.masks import decode_mask
+from siad.vision.pairs import compare_pair
 from siad.vision.pixel_scores import PixelFigures, pixel_figures
 from siad.vision.preprocess import input_size
 from siad.vision.scores import image_auroc

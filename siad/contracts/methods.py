@@ -1,52 +1,45 @@
-"""Which methods a teacher may be of. Names alone, so that ingest can refuse an unknown one without torch. Pure.
+"""Names of the methods a teacher can be fitted by; ingest checks them without importing torch.
 
-What each of them is stands in its module: ``siad.models.bundle.METHODS`` says which, ``docs/teachers.md`` what for.
+``siad.models.method_modules`` names the module of each, ``docs/models`` describes and compares them.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 FEATURE_MEMORY: Final = "feature-memory"
 STUDENT_TEACHER: Final = "student-teacher"
-AUTOENCODER: Final = "autoencoder"
 MEMORY_AUTOENCODER: Final = "memory-autoencoder"
-TEMPLATE: Final = "template"
-DRAEM: Final = "draem"
-GAN_INVERSION: Final = "gan-inversion"
 ENSEMBLE: Final = "ensemble"
-TEACHERS: Final = (
-    FEATURE_MEMORY,
-    STUDENT_TEACHER,
-    AUTOENCODER,
-    MEMORY_AUTOENCODER,
-    TEMPLATE,
-    DRAEM,
-    GAN_INVERSION,
-    ENSEMBLE,
-)
+TEACHERS: Final = (FEATURE_MEMORY, STUDENT_TEACHER, MEMORY_AUTOENCODER, ENSEMBLE)
+REMOVED: Final = ("autoencoder", "draem", "gan-inversion", "template")  # of earlier versions, whose lines may name them
 DEFAULT: Final = FEATURE_MEMORY
-AUTO: Final = "auto"  # no method: whichever probes of the line's own normals speak for
-ASKABLE: Final = (*TEACHERS, AUTO)  # by a line
+AUTO: Final = "auto"  # no method: the one that ranks first on synthetic defects on the line's own normals
+ASKABLE: Final = (*TEACHERS, AUTO)  # values of a line's setting
 
 
 def require_askable(method: str) -> str:
-    """Give back what a line may ask for.
+    """Return a method that a line may ask for.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: there is no such method, or no longer.
     """
-    if method not in ASKABLE:
-        msg = f"no method {method!r}; a line may ask for {', '.join(ASKABLE)}"
-        raise ValueError(msg)
-    return method
+    return _require(method, ASKABLE)
 
 
 def require_teacher(method: str) -> str:
-    """Give back a known method's name.
+    """Return the name of a teacher's method.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: there is no such method, or no longer.
     """
-    if method not in TEACHERS:
-        msg = f"no method {method!r}; teachers are of {', '.join(TEACHERS)}"
+    return _require(method, TEACHERS)
+
+
+def _require(method: str, known: Sequence[str]) -> str:
+    if method in known:
+        return method
+    if method in REMOVED:
+        msg = f"method {method!r} was removed, since it was the best on no image set; choose {', '.join(known)}"
         raise ValueError(msg)
-    return method
+    msg = f"no method {method!r}; choose {', '.join(known)}"
+    raise ValueError(msg)

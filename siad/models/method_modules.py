@@ -12,11 +12,7 @@ from typing import Final
 METHODS: Final[Mapping[str, str]] = {
     "feature-memory": "siad.models.teachers.feature_memory",
     "student-teacher": "siad.models.teachers.student_teacher",
-    "autoencoder": "siad.models.teachers.autoencoder",
     "memory-autoencoder": "siad.models.teachers.memory_autoencoder",
-    "template": "siad.models.teachers.template",
-    "draem": "siad.models.teachers.draem",
-    "gan-inversion": "siad.models.teachers.gan_inversion",
     "ensemble": "siad.models.teachers.ensemble",
     "unet": "siad.models.segmenter",
 }

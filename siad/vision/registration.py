@@ -66,11 +66,6 @@ def lay(moving: NDArray[np.float32], motion_23: NDArray[np.float32]) -> NDArray[
     return np.asarray(laid, np.float32).reshape(moving.shape)  # OpenCV drops a single channel
 
 
-def lay_back(fixed_HW: NDArray[np.float32], motion_23: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring what was found on the fixed image to where it lies in the moving one."""
-    return lay(fixed_HW, np.asarray(cv2.invertAffineTransform(motion_23), np.float32))
-
-
 def even_light(image_HWC: NDArray[np.float32], like_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give an image the slow brightness and the contrast of another: what is wider than a quarter of the view.
 

@@ -9,9 +9,11 @@ from typing import Final
 
 from siad.contracts.errors import UnusableWeightsError
 from siad.contracts.manifest import Manifest
+from siad.contracts.methods import REMOVED, TEACHERS
 from siad.models.runner.port import Runner
 
 RUNNERS: Final = ("siad.models.runner.torch",)  # modules with can_run and make_runner, in order of preference
+CHOOSE: Final = f"fit another teacher: siad line put LINE --method NAME, NAME one of {', '.join(TEACHERS)}"
 
 
 def open_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:
@@ -25,5 +27,6 @@ def open_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:
         if module.can_run(manifest):
             runner: Runner = module.make_runner(manifest, parts)
             return runner
-    msg = f"weights {manifest.weights[:12]} are of method {manifest.method!r}, which no runner of this code knows"
+    why = "which was removed" if manifest.method in REMOVED else "which no runner of this version knows"
+    msg = f"weights {manifest.weights[:12]} are of method {manifest.method!r}, {why}; {CHOOSE}"
     raise UnusableWeightsError(msg)

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from siad.contracts.errors import UnusableWeightsError
-from siad.contracts.methods import FEATURE_MEMORY, TEMPLATE
+from siad.contracts.methods import FEATURE_MEMORY
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.probing import ProbeEstimate, estimate
@@ -49,7 +49,6 @@ WAYS: Final = (  # the first is the default
     FittingMethod(method=FEATURE_MEMORY),
     FittingMethod(method=FEATURE_MEMORY, input_px=256),
     FittingMethod(method=FEATURE_MEMORY, input_px=512),
-    FittingMethod(method=TEMPLATE),
 )
 FitWay = Callable[[FittingMethod, Sequence[Image], Sequence[str]], Bundle]
 

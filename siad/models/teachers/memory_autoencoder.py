@@ -11,9 +11,6 @@ place z [C] of the latent image is replaced by a mixture of few of N remembered 
 The temperature lets a place choose among slots that are alike, which normals of one part are: with t = 1 all weights
 are nearly equal, the shrinkage takes half of them, and every place gets the mean. The residual is the autoencoder's.
 
-``ReconstructionRecipe.adversarial`` adds the critic of Niu et al. 2021 (``critic.py``), and makes it a
-memory-augmented adversarial autoencoder as theirs is; ``ADVERSARIAL`` is a recipe with it, which a line can't ask for.
-
 Shape suffixes: B = batch, C = channels, h, w = grid of stride 16, P = B * h * w, N = slots.
 """
 
@@ -43,8 +40,7 @@ from siad.models.tensors import unpack
 from siad.vision.images import Image
 
 METHOD: Final = MEMORY_AUTOENCODER
-DEFAULT: Final = ReconstructionRecipe(latent=64, slots=256)
-ADVERSARIAL: Final = replace(DEFAULT, adversarial=0.02)  # the one share tried; docs/teachers.md has what it is worth
+DEFAULT: Final = ReconstructionRecipe()
 TEMPERATURE: Final = 0.1
 _ENTROPY: Final = 2e-4
 _SMALL: Final = 1e-12

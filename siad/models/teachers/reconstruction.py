@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from siad.models.bundle import Bundle
 from siad.models.ssim import ssim_map
-from siad.models.teachers.critic import Adversary
 from siad.models.teachers.fitting import FittedDetector, Normals, finish
 from siad.models.teachers.learning import (
     NormalBatches,
@@ -43,9 +42,8 @@ class ReconstructionRecipe:
 
     input_px: int = 256
     width: int = 16  # channels after the first layer
-    latent: int = 32  # channels at stride 16
-    slots: int = 0  # of a memory; 0: none
-    adversarial: float = 0.0  # share of a critic in the loss (``critic.py``); 0: none
+    latent: int = 64  # channels at stride 16
+    slots: int = 256  # of the memory
     steps: int = 500
     batch: int = 4
     rate: float = 2e-3
@@ -58,7 +56,9 @@ class ReconstructionRecipe:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Read it back."""
-        return cls(**json.loads(data))
+        raw = json.loads(data)
+        raw.pop("adversarial", None)  # weights of earlier versions have it, always 0
+        return cls(**raw)
 
 
 class ReconstructionNetwork(Protocol):
@@ -138,16 +138,12 @@ def fit_reconstruction(found: Normals, network: nn.Module, *, method: str, recip
     learn, held = hold_out(len(found))
     device = training_device()
     network.to(device).train()
-    adversary = Adversary(width=recipe.width, device=device) if recipe.adversarial else None
     showings = NormalBatches([found.images[index] for index in learn], input_px=recipe.input_px, seed=recipe.seed)
 
     def loss_of(_: int) -> Tensor:
         images_BCHW = showings.batch(recipe.batch).to(device)
         again_BCHW, besides = network(images_BCHW)
         loss: Tensor = difference(images_BCHW, again_BCHW) + besides
-        if adversary is not None:
-            adversary.teach(images_BCHW, again_BCHW)
-            loss = loss + recipe.adversarial * adversary.blame(again_BCHW)
         return loss
 
     loss = take_steps(network.parameters(), loss_of, steps=recipe.steps, rate=recipe.rate)

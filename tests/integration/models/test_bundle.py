@@ -77,9 +77,10 @@ def test_other_inputs_than_the_golden_ones_are_noticed() -> None:
         open_bundle(bundle().manifest, {**bundle().parts, GOLDEN: pack(golden)})
 
 
-def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(UnusableWeightsError, match="'magic', which no runner of this code knows"):
-        open_bundle(replace(bundle().manifest, method="magic"), bundle().parts)
+@pytest.mark.parametrize(("method", "why"), [("magic", "no runner of this version knows"), ("draem", "was removed")])
+def test_a_method_that_is_not_there_is_named_with_the_way_out(method: str, why: str) -> None:
+    with pytest.raises(UnusableWeightsError, match=f"'{method}', which {why}; fit another teacher.*feature-memory"):
+        open_bundle(replace(bundle().manifest, method=method), bundle().parts)
 
 
 @pytest.mark.parametrize("field", ["decoder_version", "preprocess_version"])

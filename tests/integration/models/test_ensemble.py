@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from siad.models.bundle import Bundle, open_bundle
-from siad.models.teachers import memory_recipe, template
+from siad.models.teachers import memory_recipe, student_teacher
 from siad.models.teachers.ensemble import Ensemble, EnsembleRecipe, fit, own_maps
 from siad.models.teachers.learning import hold_out
 from siad.vision.images import Image
@@ -48,7 +48,9 @@ def test_the_finer_grid_is_kept() -> None:
     assert fine.shape == coarse.shape == (2, 8, 8)
 
 
-@pytest.mark.parametrize("members", [("template", "template"), ("ensemble", "template"), ("template", "ensemble")])
+@pytest.mark.parametrize(
+    "members", [("feature-memory", "feature-memory"), ("ensemble", "feature-memory"), ("feature-memory", "ensemble")]
+)
 def test_members_that_do_not_differ_are_refused(members: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="two different methods"):
         EnsembleRecipe(members=members)
@@ -56,7 +58,7 @@ def test_members_that_do_not_differ_are_refused(members: tuple[str, str]) -> Non
 
 def test_an_unknown_member_is_named() -> None:
     with pytest.raises(ValueError, match="no method 'crystal-ball'"):
-        EnsembleRecipe(members=("template", "crystal-ball"))
+        EnsembleRecipe(members=("feature-memory", "crystal-ball"))
 
 
 def stain(seed: int, *, level: int | None = None) -> Image:
@@ -74,9 +76,9 @@ def fitted(images: list[Image]) -> Bundle:
         product="p",
         normals=[f"{index:032x}" for index in range(len(images))],
         false_reject_budget=0.1,
-        recipe=EnsembleRecipe(members=("template", "feature-memory")),
+        recipe=EnsembleRecipe(members=("student-teacher", "feature-memory")),
         recipes={
-            "template": template.TemplateRecipe(input_px=64),
+            "student-teacher": student_teacher.StudentRecipe(input_px=64, steps=25, width=16, rate=1e-2),
             "feature-memory": memory_recipe.MemoryRecipe(input_px=64, places_max=100, candidates_max=400),
         },
     )
@@ -86,7 +88,7 @@ def test_what_a_member_finds_odd_is_doubted_by_the_whole() -> None:
     learn, _ = hold_out(12)
     made = fitted([part_image(seed, defect=seed == learn[3]) for seed in range(12)])
     assert made.manifest.doubted == (f"{learn[3]:032x}",)
-    assert made.manifest.left_out == ()  # the template learned it
+    assert made.manifest.left_out == ()  # the student learned it
 
 
 def test_a_fitted_ensemble_leaves_out_of_the_pseudo_mask_what_its_members_differ_on() -> None:

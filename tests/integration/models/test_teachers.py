@@ -12,16 +12,12 @@ from siad.contracts.errors import GoldenError, UnusableWeightsError
 from siad.contracts.methods import TEACHERS
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, open_bundle
 from siad.models.teachers import (
-    autoencoder,
-    draem,
     ensemble,
     feature_memory,
-    gan_inversion,
     memory_autoencoder,
     memory_recipe,
     reconstruction,
     student_teacher,
-    template,
 )
 from siad.models.tensors import pack, unpack
 from siad.vision.images import Image
@@ -35,18 +31,12 @@ TINY: Mapping[str, partial[Bundle]] = {
     "student-teacher": partial(
         student_teacher.fit, recipe=student_teacher.StudentRecipe(input_px=64, steps=25, width=16, rate=1e-2)
     ),
-    "autoencoder": partial(autoencoder.fit, recipe=REDRAW),
     "memory-autoencoder": partial(memory_autoencoder.fit, recipe=replace(REDRAW, slots=24)),
-    "template": partial(template.fit, recipe=template.TemplateRecipe(input_px=64)),
-    "draem": partial(draem.fit, recipe=replace(REDRAW, steps=120, batch=4, rate=1e-2)),
-    "gan-inversion": partial(
-        gan_inversion.fit, recipe=gan_inversion.InversionRecipe(side_px=32, width=8, steps=60, rate=5e-3, batch=4)
-    ),
     "ensemble": partial(
         ensemble.fit,
-        recipe=ensemble.EnsembleRecipe(members=("template", "feature-memory")),
+        recipe=ensemble.EnsembleRecipe(members=("student-teacher", "feature-memory")),
         recipes={
-            "template": template.TemplateRecipe(input_px=64),
+            "student-teacher": student_teacher.StudentRecipe(input_px=64, steps=25, width=16, rate=1e-2),
             "feature-memory": memory_recipe.MemoryRecipe(input_px=64, places_max=100, candidates_max=400),
         },
     ),

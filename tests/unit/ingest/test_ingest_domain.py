@@ -55,6 +55,7 @@ def test_the_end_of_a_line_is_a_revision() -> None:
         (None, LineChangeRequest(product="A lid"), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(shards=65), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(method="divination"), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(method="draem"), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(region=(0.0, 0.0, 2.0, 0.0, 1.0, 1.0)), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(input_px=5), RefusalReason.INVALID_LINE),
     ],

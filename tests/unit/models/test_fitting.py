@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from siad.contracts.methods import TEACHERS, require_teacher
+from siad.contracts.methods import TEACHERS
 from siad.models.bundle import GOLDEN
 from siad.models.method_modules import METHODS
 from siad.models.teachers.fitting import FittedDetector, Normals, finish, gather
@@ -78,7 +78,10 @@ def test_every_teacher_has_a_module_that_fits_and_loads() -> None:
 
 
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"no method .magic.; teachers are of feature-memory"):
-        require_teacher("magic")
-    with pytest.raises(ValueError, match="'unet'"):
+    with pytest.raises(ValueError, match="no method 'unet'; choose feature-memory, student-teacher"):
         fit_teacher([], line="a", product="b", normals=[], false_reject_budget=0.1, method="unet")
+
+
+def test_a_line_that_still_names_a_removed_method_learns_what_to_choose() -> None:
+    with pytest.raises(ValueError, match=r"'draem' was removed.*choose feature-memory, .*auto"):
+        fit_teacher([], line="a", product="b", normals=[], false_reject_budget=0.1, method="draem")

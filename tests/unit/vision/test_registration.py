@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siad.vision.registration import IDENTITY, even_light, lay, lay_back, register
+from siad.vision.registration import IDENTITY, even_light, lay, register
 
 
 def scene(seed: int = 0) -> NDArray[np.float32]:
@@ -31,11 +31,6 @@ def test_a_known_motion_is_found_again(degrees: float, across: float, down: floa
     corners = np.array([[0, 0, 1], [127, 0, 1], [0, 95, 1]])
     apart = corners @ (found - motion(degrees, across, down)).T
     assert np.abs(apart).max() < 0.5
-
-
-def test_what_is_laid_back_lies_where_it_was() -> None:
-    there_and_back = lay_back(lay(scene(), motion(3, 4, 2)), motion(3, 4, 2))
-    assert np.abs(there_and_back - scene())[16:-16, 16:-16].max() < 0.1
 
 
 @pytest.mark.parametrize("other", [scene(9), np.zeros((96, 128), np.float32)])
