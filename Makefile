@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`. Each makes .venv and installs what it needs first.
+# `make demo` and `make test` need no preparation: each creates .venv and installs the pinned packages first.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,23 +8,23 @@ PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt req
 .PHONY: help demo up test chaos soak check unit install docs protos bench clean
 
 help:
-	@echo "make demo    install, start everything on this machine, stream real solar cells, write var/demo/report.json"
+	@echo "make demo    install, start everything on this machine, stream real images of solar cells, write var/demo/report.json"
 	@echo "make up      install, start everything on this machine and leave it running (Ctrl-C stops it)"
 	@echo "make test    install, run every test (real Kafka where there is Java, store and Ray)"
 	@echo "make chaos   2,000 captures while everything is killed with kill -9; writes var/chaos/report.json"
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
-	@echo "make bench   quality floors of the teachers on real images in ../shared/data, then speed; some ten minutes"
+	@echo "make bench   quality floors of the teachers on real images in ../shared/data, then speed; about ten minutes"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
 	@echo "make docs    write docs/reference.md from the code: settings, metrics, topics, events, commands, routes"
-	@echo "make protos  write siad/v1 anew from protos/"
+	@echo "make protos  regenerate siad/v1 from protos/"
 	@echo "make clean   remove .venv, var and caches"
 
 install: $(STAMP)
 
 $(STAMP): $(PINS) pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "SIAD needs Python 3.11; '$(PYTHON)' was not found. Install it, or say make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"SIAD needs Python 3.11; $(PYTHON) is {v[0]}.{v[1]}. Say make PYTHON=/path/to/python3.11")'
-	@echo "==> [1/3] making $(VENV) with $$($(PYTHON) --version)"
+	@command -v $(PYTHON) >/dev/null || { echo "SIAD needs Python 3.11; '$(PYTHON)' was not found. Install it, or run make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"SIAD needs Python 3.11; $(PYTHON) is {v[0]}.{v[1]}. Run make PYTHON=/path/to/python3.11")'
+	@echo "==> [1/3] creating $(VENV) with $$($(PYTHON) --version)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/tools.txt
 	@echo "==> [2/3] installing $$(cat $(PINS) | wc -l) pinned packages (6 GB on disk; minutes the first time, seconds when cached)"
@@ -59,9 +59,9 @@ soak: $(STAMP)
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench: $(STAMP)
-	@echo "==> [1/2] quality floors on real images (skipped, with the reason, where they are not there)"
+	@echo "==> [1/2] quality floors on real images (skipped, with the reason, where they are missing)"
 	@$(BIN)/pytest tests/bench -m bench -s -rs --durations=0 $(ARGS)
-	@echo "==> [2/2] scoring beside the bare backbone, in one run"
+	@echo "==> [2/2] speed of scoring compared with the bare backbone, in one run"
 	@$(BIN)/python -m benchmarks.teacher --speed
 
 docs: $(STAMP)
