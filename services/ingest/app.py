@@ -10,7 +10,7 @@ import structlog
 from services.ingest.adapters.admission import AdmissionControl
 from services.ingest.adapters.image_validator import DecodingImageValidator
 from services.ingest.adapters.publisher import BusEventPublisher
-from services.ingest.adapters.store import StoredCaptures, StoredLines
+from services.ingest.adapters.store import LineRevisions, StoredCaptures
 from services.ingest.reconcile import LineReconciler, NoLeases, RetentionReconciler
 from services.ingest.routes import STAGE, IngestDependencies, add_routes
 from services.ingest.settings import IngestSettings
@@ -43,7 +43,7 @@ async def assemble(stage: StageProcess, settings: IngestSettings, *, bus: Bus, b
         bus.producer() as producer,
     ):
         pixels = DecodingImageValidator(threads=settings.decode_threads, pixels_max=settings.pixels_max)
-        lines = StoredLines(store)
+        lines = LineRevisions(store)
         table = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
         news = BusEventPublisher(producer)
         works = LineReconciler(lines, table, news)
@@ -95,7 +95,7 @@ async def _retain(stage: StageProcess, store: AsyncBlobs, policy: RetentionPolic
     """Delete what has had its time."""
     nudge = asyncio.Event()
     works = RetentionReconciler(
-        StoredLines(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=stage.clock
+        LineRevisions(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=stage.clock
     )
     leases = leases_of(stage, store)
     await reconcile(works, stage=STAGE, leases=leases, stop=stage.stop, nudge=nudge, every_s=every_s, clock=stage.clock)

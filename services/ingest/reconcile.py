@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from services.ingest.adapters.store import StoredLines
+from services.ingest.adapters.store import LineRevisions
 from services.ingest.handlers import announce
 from services.ingest.ports import EventPublisher
 from siad.contracts.documents import LineState
@@ -63,7 +63,7 @@ def plan(standing: LineStanding) -> list[AnnounceLine]:
 class LineReconciler:
     """The unit of work is a line."""
 
-    def __init__(self, lines: StoredLines, table: StateTable[LineChanged], news: EventPublisher) -> None:
+    def __init__(self, lines: LineRevisions, table: StateTable[LineChanged], news: EventPublisher) -> None:
         self._lines, self._table, self._news = lines, table, news
         self._checked: set[str] = set()
         self._missing: set[str] | None = None  # lines of the first round; None before it
@@ -134,7 +134,13 @@ class RetentionReconciler:
     """The unit of work is a line, under a lease: it takes long, and is done once for all replicas."""
 
     def __init__(
-        self, lines: StoredLines, stock: InventoryStore, *, policy: RetentionPolicy, nudge: asyncio.Event, clock: Clock
+        self,
+        lines: LineRevisions,
+        stock: InventoryStore,
+        *,
+        policy: RetentionPolicy,
+        nudge: asyncio.Event,
+        clock: Clock,
     ) -> None:
         self._lines, self._stock, self._policy = lines, stock, policy
         self._nudge, self._clock = nudge, clock

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 from services.ingest import metrics
 from services.ingest.adapters.admission import AdmissionControl
 from services.ingest.adapters.body import declared_bytes, read_body
-from services.ingest.adapters.store import StoredLines
+from services.ingest.adapters.store import LineRevisions
 from services.ingest.adapters.wire import (
     UPLOAD,
     UPLOAD_ANSWERS,
@@ -63,7 +63,7 @@ class IngestDependencies:
     """What the routes work with."""
 
     settings: IngestSettings
-    lines: StoredLines
+    lines: LineRevisions
     captures: CaptureStore
     pixels: ImageValidator
     news: EventPublisher

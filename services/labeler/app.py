@@ -9,8 +9,7 @@ import httpx
 import structlog
 
 from services.labeler import handlers, metrics
-from services.labeler.adapters.lines import StoredLines
-from services.labeler.adapters.releases import RegistryTeachers
+from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
 from services.labeler.reconcile import TeacherReconciler
@@ -26,6 +25,7 @@ from siad.runtime.bus.port import Bus
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
 from siad.runtime.state_table import StateTable
+from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.worker import StageProcess
 
 log = structlog.get_logger()
@@ -94,8 +94,8 @@ class _LabelerTasks:
         """Fit, release and announce teachers, and backfill their lines."""
         async with self.bus.producer() as producer:
             reconciler = TeacherReconciler(
-                lines=StoredLines(self.store),
-                releases=RegistryTeachers(self.store, producer),
+                lines=LabelerLines(self.store),
+                releases=ReleasePublisher(self.store, producer),
                 scorer=self.scorer,
                 fitter=self.scorer,
                 deletions=self.deletions,

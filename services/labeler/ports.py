@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from siad.contracts.deletion import DeletionIndex
-from siad.contracts.events import ImageStored, PseudoMaskCreated, Region
+from siad.contracts.events import ImageStored, PseudoMaskCreated, Region, WeightsKind
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.manifest import Manifest
@@ -106,8 +106,8 @@ class TeacherReports(Protocol):
 class TeacherReleases(Protocol):
     """Reads, moves and announces the pointers of teachers."""
 
-    async def pointer(self, place: Place) -> Pointer | None:
-        """Return the pointer to the teacher; None before the first release.
+    async def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
+        """Return the pointer to weights of one kind; None before the first release.
 
         Raises:
             CorruptError: the object at its key is not this pointer.

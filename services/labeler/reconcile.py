@@ -36,7 +36,7 @@ from services.labeler.ports import (
 )
 from siad.contracts.codec import encode
 from siad.contracts.errors import PoisonError
-from siad.contracts.events import ImageStored, PseudoMaskCreated
+from siad.contracts.events import ImageStored, PseudoMaskCreated, WeightsKind
 from siad.contracts.ids import record_key
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
@@ -83,7 +83,7 @@ class TeacherReconciler:
             TransientError: the store is unavailable.
         """
         place = _place_of(name)
-        pointer = await self.releases.pointer(place)
+        pointer = await self.releases.pointer(WeightsKind.TEACHER, place)
         normals = await self.lines.count_normals(place)
         metrics.NORMALS.labels(place.line, place.product).set(normals)
         fit = await self._fit_record(place, pointer) if pointer else None

@@ -8,8 +8,6 @@ from functools import partial
 from services.trainer import handlers, metrics
 from services.trainer.adapters.job_process import LocalJobs
 from services.trainer.adapters.ledger import ParquetLedger
-from services.trainer.adapters.lines import StoredLines
-from services.trainer.adapters.releases import RegistryReleases
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.judge import JudgePolicy
@@ -29,6 +27,8 @@ from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.consumer import Batch, BatchRoute, Limits, consume, with_retry
 from siad.runtime.reconcile import reconcile
+from siad.runtime.store.lines import StoredLines
+from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.worker import StageProcess
 
 NAME = "trainer"
@@ -93,7 +93,7 @@ class _TrainerTasks:
                 training_sets=StoredTrainingSets(self.store),
                 runs=StoredRuns(self.store),
                 jobs=self.jobs,
-                releases=RegistryReleases(self.store, producer),
+                releases=ReleasePublisher(self.store, producer),
                 lines=StoredLines(self.store),
                 policies=policies_of(self.settings),
                 nudge=nudge,

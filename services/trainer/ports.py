@@ -8,9 +8,9 @@ from typing import Protocol
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.schedule import RunState
-from services.trainer.domain.training_set import NormalCapture, TrainingSet
+from services.trainer.domain.training_set import TrainingSet
 from siad.contracts.deletion import DeletionIndex
-from siad.contracts.events import LineChanged, WeightsKind
+from siad.contracts.events import ImageStored, LineChanged, WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
@@ -95,8 +95,8 @@ class JobRunner(Protocol):
 class ReleaseStore(Protocol):
     """Reads, moves and announces the pointers of weights."""
 
-    async def teachers(self) -> list[Pointer]:
-        """List the pointer of every teacher in service."""
+    async def pointers(self, kind: WeightsKind) -> list[Pointer]:
+        """List the pointers to all weights of one kind."""
         ...
 
     async def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
@@ -132,7 +132,7 @@ class ReleaseStore(Protocol):
 class LineReader(Protocol):
     """Reads a line's normals and settings."""
 
-    async def normals(self, place: Place) -> list[NormalCapture]:
+    async def normals(self, place: Place) -> list[ImageStored]:
         """Read the captures known to be good; log and omit unreadable ones."""
         ...
 

@@ -27,6 +27,7 @@ from services.trainer.domain.plan import (
     plan,
 )
 from services.trainer.domain.records import CandidateJudgement, RunSpec
+from services.trainer.domain.training_set import NormalCapture
 from services.trainer.ports import JobRunner, LineReader, MaskLedger, ReleaseStore, RunStore, TrainingSetStore
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import WeightsKind
@@ -59,7 +60,10 @@ class SegmenterReconciler:
 
     async def names(self) -> list[str]:
         """List every line and product that has a teacher."""
-        return [f"{UNIT}{Place(teacher.line, teacher.product)}" for teacher in await self.releases.teachers()]
+        return [
+            f"{UNIT}{Place(teacher.line, teacher.product)}"
+            for teacher in await self.releases.pointers(WeightsKind.TEACHER)
+        ]
 
     async def observe(self, name: str) -> SegmenterState:
         """Read the state of one line and product.
@@ -79,7 +83,7 @@ class SegmenterReconciler:
         state = SegmenterState(
             place=place,
             files=tuple(await self.ledger.read(place)),
-            normals=tuple(await self.lines.normals(place)),
+            normals=tuple(map(NormalCapture.of, await self.lines.normals(place))),
             runs=tuple(await self.runs.read(place)),
             teacher=await self._teacher(place, pointer),
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, place),

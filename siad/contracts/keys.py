@@ -1,21 +1,47 @@
-"""Where everything lies in the store: every key of the bucket is made here. Pure.
+"""Object keys of the bucket: every key is built and parsed here.
 
-One function a kind of object, so that no stage spells a path of its own.
+One function for each kind of object, so that no stage spells a key of its own; ``tests/architecture/test_keys.py``
+holds it. ``docs/architecture.md`` lists the layout of the store.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
-CONDITIONAL_PUT_KEY: Final = "probes/conditional-put"  # written once a bucket, to see that conditions are held
+from siad.contracts.place import Place
+
+CONDITIONAL_PUT_KEY: Final = "probes/conditional-put"  # written once per bucket, to test that conditions are obeyed
+_MEMBERS: Final = ".members.json"
+_PARQUET: Final = ".parquet"
+
+
+def kind_of(key: str) -> str:
+    """Return the kind of an object: the first part of its key, such as ``images``."""
+    return key.partition("/")[0]
+
+
+def name_of(key: str) -> str:
+    """Return the last part of a key without ``.json``: the capture of a receipt, normal or deletion."""
+    return key.rsplit("/", 1)[-1].removesuffix(".json")
 
 
 def image_key(line: str, received_at: datetime, image_id: str, extension: str) -> str:
-    """The bytes of an image, as they came; ``received_at`` is the first one, its date in UTC."""
+    """Bytes of an image as they were sent, under the UTC date at which they were first received."""
     return f"images/{line}/{received_at.astimezone(UTC):%Y-%m-%d}/{image_id}.{extension}"
 
 
+def images_prefix(line: str) -> str:
+    """All images of a line, ordered by the day on which they were first received."""
+    return f"images/{line}/"
+
+
+def day_of_image(key: str) -> date:
+    """Return the UTC day of an image's key; ValueError where it is another object's."""
+    _, _, day, _ = key.split("/")
+    return date.fromisoformat(day)
+
+
 def capture_key(line: str, capture_id: str) -> str:
-    """The write-once receipt of a capture."""
+    """Write-once receipt of a capture."""
     return f"captures/{line}/{capture_id}.json"
 
 
@@ -25,33 +51,75 @@ def captures_prefix(line: str) -> str:
 
 
 def normal_key(line: str, product: str, capture_id: str) -> str:
-    """The write-once word that a capture is good."""
+    """Write-once mark that a capture was labelled normal."""
     return f"normals/{line}/{product}/{capture_id}.json"
 
 
-def normals_prefix(line: str, product: str) -> str:
-    """All normals of a line and product."""
-    return f"normals/{line}/{product}/"
+def normals_prefix(line: str = "", product: str = "") -> str:
+    """All normals, those of a line, or those of a line and product."""
+    return f"normals/{_under(line, product)}"
+
+
+def place_of_normal(key: str) -> Place | None:
+    """Return the line and product of a normal's key; None for another object below ``normals_prefix()``."""
+    parts = key.split("/")
+    return Place(parts[1], parts[2]) if len(parts) == 4 else None
 
 
 def mask_key(line: str, capture_id: str, weights: str) -> str:
-    """A mask that some weights drew: uint8 [H, W], 0 good, 255 defect, at image size."""
+    """Mask that some weights drew: uint8 [H, W], 0 good, 255 defect, at image size."""
     return f"masks/{line}/{capture_id}/{weights}.png"
 
 
+def masks_prefix(line: str, capture_id: str = "") -> str:
+    """All masks of a line, or of one capture."""
+    return f"masks/{_under(line, capture_id)}"
+
+
+def capture_of_mask(key: str) -> str:
+    """Return the capture id of a mask's key; ValueError where it is another object's."""
+    _, _, capture_id, _ = key.split("/")
+    return capture_id
+
+
+def corrections_prefix(line: str, capture_id: str = "") -> str:
+    """All corrections of a line, or of one capture."""
+    return f"corrections/{_under(line, capture_id)}"
+
+
 def ledger_key(line: str, product: str, topic: str, partition: int, first: int, last: int) -> str:
-    """Rows that the trainer took in from one partition, offsets ``first`` to ``last``."""
+    """Rows that the trainer read from one partition, offsets ``first`` to ``last``."""
     return f"{ledger_prefix(line, product)}{topic}-{partition}-{first}-{last}.parquet"
 
 
 def ledger_prefix(line: str, product: str) -> str:
-    """All rows taken in for a line and product."""
+    """All rows of a line and product."""
     return f"ledger/{line}/{product}/"
 
 
 def training_set_key(line: str, product: str, digest: str) -> str:
-    """A frozen training set."""
-    return f"training-sets/{line}/{product}/{digest}.parquet"
+    """Frozen training set."""
+    return f"training-sets/{line}/{product}/{digest}{_PARQUET}"
+
+
+def training_set_members_key(line: str, product: str, digest: str) -> str:
+    """Captures and images of a frozen training set, for readers that must keep them and cannot read Parquet."""
+    return f"training-sets/{line}/{product}/{digest}{_MEMBERS}"
+
+
+def training_sets_prefix(line: str, product: str = "") -> str:
+    """All training sets of a line, or of a line and product, with the lists of their members."""
+    return f"training-sets/{_under(line, product)}"
+
+
+def training_set_of(key: str) -> tuple[Place, str] | None:
+    """Return the place and digest of a training set's key; None for the list of its members."""
+    return (_place_of(key), _stem(key, _PARQUET)) if key.endswith(_PARQUET) else None
+
+
+def members_of(key: str) -> tuple[Place, str] | None:
+    """Return the place and digest of the key of a list of members; None for the set itself."""
+    return (_place_of(key), _stem(key, _MEMBERS)) if key.endswith(_MEMBERS) else None
 
 
 def part_key(sha256: str) -> str:
@@ -60,12 +128,17 @@ def part_key(sha256: str) -> str:
 
 
 def manifest_key(line: str, product: str, weights: str) -> str:
-    """The manifest of some weights."""
+    """Manifest of some weights."""
     return f"weights/{line}/{product}/{weights}.json"
 
 
+def manifests_prefix(line: str) -> str:
+    """All manifests of a line."""
+    return f"weights/{line}/"
+
+
 def checkpoints_prefix(run: str) -> str:
-    """Ray Train's own; written through pyarrow's S3 file system."""
+    """Checkpoints of a run, which Ray Train writes through pyarrow's S3 file system."""
     return f"checkpoints/{run}"
 
 
@@ -74,39 +147,54 @@ def runs_prefix(line: str, product: str) -> str:
     return f"checkpoints/{line}.{product}."
 
 
+def run_of(key: str) -> str:
+    """Return the run of an object below ``checkpoints_prefix``."""
+    return key.split("/")[1]
+
+
 def run_spec_key(run: str) -> str:
-    """What a training run is to do, write-once."""
+    """Write-once specification of a training run."""
     return f"{checkpoints_prefix(run)}/spec.json"
 
 
 def run_attempt_key(run: str, number: int) -> str:
-    """That the run's job was started for the ``number``-th time, write-once."""
-    return f"{checkpoints_prefix(run)}/attempts/{number:04d}.json"
+    """Write-once record that the run's job was started for the ``number``-th time."""
+    return f"{run_attempts_prefix(run)}{number:04d}.json"
+
+
+def run_attempts_prefix(run: str) -> str:
+    """All records of starts of a run's job, in order."""
+    return f"{checkpoints_prefix(run)}/attempts/"
 
 
 def run_report_key(run: str) -> str:
-    """What the run's job brought, write-once."""
+    """Write-once report of the run's job."""
     return f"{checkpoints_prefix(run)}/report.json"
 
 
 def run_judgement_key(run: str) -> str:
-    """What was decided about the run, write-once."""
+    """Write-once decision about the run."""
     return f"{checkpoints_prefix(run)}/judgement.json"
 
 
 def line_revision_key(line: str, revision: int) -> str:
-    """One revision of a line's settings, write-once."""
+    """Write-once revision of a line's settings."""
     return f"lines/{line}/{revision}.json"
 
 
 def line_pointer_key(line: str) -> str:
-    """The settings of a line as they now stand."""
-    return f"pointers/lines/{line}.json"
+    """Present settings of a line."""
+    return f"{line_pointers_prefix()}{line}.json"
+
+
+def line_pointers_prefix() -> str:
+    """Present settings of all lines."""
+    return "pointers/lines/"
 
 
 def weights_pointer_key(kind: str, line: str, product: str) -> str:
-    """Which weights of a kind (teacher, segmenter) a line and product have now."""
-    return f"pointers/{kind}/{line}/{product}.json"
+    """Weights of a kind (teacher, segmenter) that a line and product have now."""
+    return f"{weights_pointers_prefix(kind)}{line}/{product}.json"
 
 
 def weights_pointers_prefix(kind: str) -> str:
@@ -114,66 +202,65 @@ def weights_pointers_prefix(kind: str) -> str:
     return f"pointers/{kind}/"
 
 
+def place_of_weights_pointer(key: str) -> Place:
+    """Return the line and product of a weights pointer's key; ValueError where it is another object's."""
+    _, _, line, name = key.split("/")
+    return Place(line, name.removesuffix(".json"))
+
+
 def lease_key(name: str) -> str:
-    """Who does some work now, until when."""
+    """Holder of a lease, and its expiry."""
     return f"pointers/leases/{name}.json"
 
 
 def backfill_key(line: str, product: str) -> str:
-    """The mark that what came before the first teacher was labelled."""
+    """Mark that the captures from before the first teacher were labelled."""
     return f"backfills/{line}/{product}.json"
 
 
 def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
-    """What was done about a dead letter of a stage; the place is where its record lay before it was buried."""
+    """Mark of a stage's dead letter, named by where its record was first read."""
     return f"{letter_marks_prefix(stage)}{topic}-{partition}-{offset}.json"
 
 
 def letter_marks_prefix(stage: str) -> str:
-    """What was done about all dead letters of a stage."""
+    """All marks of a stage's dead letters."""
     return f"dead-letters/{stage}/"
 
 
 def books_key() -> str:
-    """The books, as of a moment: moved by conditional put."""
+    """Snapshot of the capture ledger; moved by conditional put."""
     return "books/books.json"
 
 
 def deletion_key(line: str, capture_id: str) -> str:
-    """The write-once word that a capture is to be forgotten; it wins over whatever else names the capture."""
+    """Write-once deletion record of a capture; it takes precedence over everything else that names the capture."""
     return f"{deletions_prefix(line)}{capture_id}.json"
 
 
 def line_deletion_key(line: str) -> str:
-    """The word that what a line sent up to some moment is to be forgotten; no capture id begins with ``_``."""
+    """Deletion record of all captures of a line up to a moment; no capture id begins with ``_``."""
     return f"{deletions_prefix(line)}_line.json"
 
 
 def deletions_prefix(line: str) -> str:
-    """All that is forgotten of a line."""
+    """All deletion records of a line."""
     return f"deletions/{line}/"
 
 
 def expiry_key(line: str) -> str:
-    """From which days on a line's images, masks and receipts are kept; it only moves on."""
+    """First days that are kept of a line's images, masks and receipts; they only move forward."""
     return f"expiries/{line}.json"
 
 
-def images_prefix(line: str) -> str:
-    """All images of a line, by the day they were first received."""
-    return f"images/{line}/"
+def _under(*parts: str) -> str:
+    return "".join(f"{part}/" for part in parts if part)
 
 
-def masks_prefix(line: str, capture_id: str = "") -> str:
-    """All masks of a line, or of one capture."""
-    return f"masks/{line}/{capture_id}/" if capture_id else f"masks/{line}/"
+def _stem(key: str, suffix: str) -> str:
+    return key.rsplit("/", 1)[-1].removesuffix(suffix)
 
 
-def corrections_prefix(line: str, capture_id: str = "") -> str:
-    """All corrections of a line, or of one capture."""
-    return f"corrections/{line}/{capture_id}/" if capture_id else f"corrections/{line}/"
-
-
-def training_set_members_key(line: str, product: str, digest: str) -> str:
-    """Which captures and images a frozen training set names, for whoever must keep them; without Parquet."""
-    return f"training-sets/{line}/{product}/{digest}.members.json"
+def _place_of(key: str) -> Place:
+    _, line, product, _ = key.split("/")
+    return Place(line, product)

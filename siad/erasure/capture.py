@@ -7,7 +7,7 @@ from its receipt until all else is gone, and from its record for ever.
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
@@ -58,15 +58,15 @@ def find_capture(blobs: Blobs, line: str, capture_id: str, *, now: datetime) -> 
     try:
         return [CaptureDeletion.from_json(blobs.get(keys.deletion_key(line, capture_id)).data)]
     except MissingError:
-        wanted = f"/{capture_id}.json"
         named = [keys.capture_key(line, capture_id)]
-        named += [info.key for info in blobs.list(f"normals/{line}/") if info.key.endswith(wanted)]
+        named += [info.key for info in blobs.list(keys.normals_prefix(line)) if keys.name_of(info.key) == capture_id]
         return _deletions(receipts_at(blobs, named), now=now)
 
 
 def find_serial(blobs: Blobs, line: str, serial: str, *, now: datetime) -> list[CaptureDeletion]:
     """Every capture of one part: all receipts and normals of the line are read."""
-    named = [info.key for prefix in (keys.captures_prefix(line), f"normals/{line}/") for info in blobs.list(prefix)]
+    prefixes = (keys.captures_prefix(line), keys.normals_prefix(line))
+    named = [info.key for prefix in prefixes for info in blobs.list(prefix)]
     return _deletions((receipt for receipt in receipts_at(blobs, named) if receipt.serial == serial), now=now)
 
 
@@ -156,9 +156,9 @@ def _shared(blobs: Blobs, line: str, images: Collection[str], captures: Collecti
     """Of some images, those that a capture has which stays: equal bytes of one line and day are one object."""
     if not images:
         return set()
-    days = {datetime.fromisoformat(f"{key.split('/')[2]}T00:00:00+00:00") for key in images}
+    days = {datetime.combine(keys.day_of_image(key), time(), UTC) for key in images}
     found = [info for info in blobs.list(keys.captures_prefix(line)) if _is_of(info, days)]
-    named = [*(info.key for info in found), *(info.key for info in blobs.list(f"normals/{line}/"))]
+    named = [*(info.key for info in found), *(info.key for info in blobs.list(keys.normals_prefix(line)))]
     others = (one for one in receipts_at(blobs, named) if one.capture_id not in captures)
     return {key for one in others if (key := blobs.key_of(one.image_uri)) in images}
 

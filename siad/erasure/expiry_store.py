@@ -27,7 +27,6 @@ from siad.runtime.blobs.port import Blobs
 log = structlog.get_logger()
 
 ABREAST: Final = 4  # deletions at a time: uploads need the store, too
-MEMBERS: Final = ".members.json"
 
 
 class StoredExpiry:
@@ -84,7 +83,7 @@ class InventoryStore:
     async def remove(self, line: str, action: DeleteObjects) -> None:
         """Delete, a few at a time: all of one kind before the next."""
         for kind in ("masks", "images", "captures"):
-            named = [key for key in action.keys if key.startswith(f"{kind}/")]
+            named = [key for key in action.keys if keys.kind_of(key) == kind]
             for start in range(0, len(named), ABREAST):
                 await asyncio.gather(*(self._blobs.delete(key) for key in named[start : start + ABREAST]))
             if named:
@@ -94,19 +93,20 @@ class InventoryStore:
     def _kept(self, line: str) -> RetainedObjects:
         """Normals, and members of training sets."""
         blobs = self._blobs.blobs
-        named = [info.key for info in blobs.list(f"normals/{line}/")]
+        named = [info.key for info in blobs.list(keys.normals_prefix(line))]
         for key in named:
             if key not in self._normals:
                 self._normals[key] = blobs.key_of(read_receipt(blobs.get(key).data).image_uri)
         images = {self._normals[key] for key in named}
-        captures = {_stem(key) for key in named}
-        sets = [info.key for info in blobs.list(f"training-sets/{line}/")]
-        listed = {key.removesuffix(MEMBERS) for key in sets if key.endswith(MEMBERS)}
-        for key in listed:
-            members = TrainingSetMembers.from_json(blobs.get(f"{key}{MEMBERS}").data)
+        captures = {keys.name_of(key) for key in named}
+        stored = [info.key for info in blobs.list(keys.training_sets_prefix(line))]
+        listed = {training_set: key for key in stored if (training_set := keys.members_of(key)) is not None}
+        for key in listed.values():
+            members = TrainingSetMembers.from_json(blobs.get(key).data)
             images |= {blobs.key_of(uri) for uri in members.images}
             captures |= set(members.captures)
-        unknown = tuple(key for key in sets if key.endswith(".parquet") and key.removesuffix(".parquet") not in listed)
+        sets = {key: keys.training_set_of(key) for key in stored}
+        unknown = tuple(key for key, found in sets.items() if found is not None and found not in listed)
         return RetainedObjects(images=frozenset(images), captures=frozenset(captures), unknown=unknown)
 
     def _say_wait(self, line: str, unknown: tuple[str, ...]) -> None:
@@ -127,14 +127,14 @@ def _aged_masks(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObje
     if expiry.masks_from > NEVER:
         for info in blobs.list(keys.masks_prefix(line)):
             if info.modified_at.date() < expiry.masks_from:
-                yield ExpiredObject(info.key, capture=info.key.split("/")[2])
+                yield ExpiredObject(info.key, capture=keys.capture_of_mask(info.key))
 
 
 def _aged_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
     """Images lie by their day, so the young ones are not even listed."""
     if expiry.images_from > NEVER:
         for info in blobs.list(keys.images_prefix(line)):
-            if info.key.split("/")[2] >= expiry.images_from.isoformat():
+            if keys.day_of_image(info.key) >= expiry.images_from:
                 return
             yield ExpiredObject(info.key, capture="")
 
@@ -144,8 +144,4 @@ def _aged_receipts(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredO
     if expiry.receipts_from > NEVER:
         for info in blobs.list(keys.captures_prefix(line)):
             if info.modified_at.date() < expiry.receipts_from:
-                yield ExpiredObject(info.key, capture=_stem(info.key))
-
-
-def _stem(key: str) -> str:
-    return key.rsplit("/", 1)[-1].removesuffix(".json")
+                yield ExpiredObject(info.key, capture=keys.name_of(info.key))

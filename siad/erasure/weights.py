@@ -71,7 +71,7 @@ def members_of(blobs: Blobs, line: str, product: str, digest: str) -> set[str] |
 
 
 def _manifests(blobs: Blobs, line: str) -> Iterator[Manifest]:
-    for info in blobs.list(f"weights/{line}/"):
+    for info in blobs.list(keys.manifests_prefix(line)):
         try:
             yield Manifest.from_json(blobs.get(info.key).data)
         except (MissingError, CorruptError) as error:

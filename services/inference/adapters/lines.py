@@ -2,12 +2,12 @@
 
 from collections import OrderedDict
 
-from siad.contracts.documents import read_line
 from siad.contracts.errors import CorruptError, MissingError, PoisonError
 from siad.contracts.events import LineChanged
 from siad.contracts.keys import line_revision_key
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.state_table import StateTable
+from siad.runtime.store.lines import StoredLines
 
 KEPT_MAX = 1024  # revisions in memory, beside the present ones
 
@@ -18,6 +18,7 @@ class KnownLines:
     def __init__(self, table: StateTable[LineChanged], blobs: AsyncBlobs) -> None:
         self._table = table
         self._blobs = blobs
+        self._stored = StoredLines(blobs)
         self._kept: OrderedDict[tuple[str, int], LineChanged] = OrderedDict()
 
     async def check(self) -> None:
@@ -40,11 +41,11 @@ class KnownLines:
         if (kept := self._kept.get((line, revision))) is not None:
             self._kept.move_to_end((line, revision))
             return kept
-        key = line_revision_key(line, revision)
         try:
-            settings = read_line((await self._blobs.get(key)).data).settings
+            settings = await self._stored.revision(line, revision)
         except (MissingError, CorruptError) as error:
-            msg = f"settings {self._blobs.uri(key)} that a capture names can't be read: {error}"
+            uri = self._blobs.uri(line_revision_key(line, revision))
+            msg = f"settings {uri} that a capture names can't be read: {error}"
             raise PoisonError(msg) from error
         self._kept[line, revision] = settings
         if len(self._kept) > KEPT_MAX:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from services.inference.domain.releases import ReleasePointer
+from siad.contracts import keys
 from siad.contracts.errors import CorruptError, TransientError
 from siad.contracts.events import SegmenterReleased, SegmenterStatus, TeacherReleased, WeightsKind
 from siad.contracts.place import Place
@@ -93,10 +94,10 @@ class PointerPoller:
 
     def _moved(self, kind: WeightsKind) -> list[ReleasePointer]:
         found = []
-        for info in self._blobs.blobs.list(f"pointers/{kind.value}/"):
+        for info in self._blobs.blobs.list(keys.weights_pointers_prefix(kind.value)):
             if self._seen.get(info.key) == info.etag:
                 continue
-            line, product = info.key.removeprefix(f"pointers/{kind.value}/").removesuffix(".json").split("/")
+            line, product = keys.place_of_weights_pointer(info.key)
             try:
                 pointer = self._registry.pointer(kind, line, product)
             except CorruptError as error:

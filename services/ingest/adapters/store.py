@@ -5,12 +5,13 @@ from typing import Final
 
 from services.ingest.ports import StoredLine, ValidatedImage
 from siad.contracts import keys
-from siad.contracts.documents import LineState, read_line, read_receipt, write_line, write_receipt
+from siad.contracts.documents import LineState, read_receipt, write_line, write_receipt
 from siad.contracts.errors import ConflictError, MissingError, TransientError
 from siad.contracts.events import ImageStored
 from siad.contracts.expiry import Expiry
 from siad.contracts.ids import CaptureId
 from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.store.lines import StoredLines
 
 JSON: Final = "application/json"
 KEEP: Final = {"keep": "normal"}  # tag of images that lifecycle rules must leave alone
@@ -18,25 +19,20 @@ UNFINISHED_MAX: Final = 64  # changes of one line that were cut off between revi
 _MEDIA_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "tif": "image/tiff"}
 
 
-class StoredLines:
-    """The port ``Lines``."""
+class LineRevisions:
+    """Reads and writes the revisions of lines; the port ``LineStore``."""
 
     def __init__(self, blobs: AsyncBlobs) -> None:
-        self._blobs = blobs
+        self._blobs, self._stored = blobs, StoredLines(blobs)
 
     async def read(self, line: str) -> StoredLine | None:
-        """The newest revision; None for a line never seen."""
-        try:
-            blob = await self._blobs.get(keys.line_pointer_key(line))
-        except MissingError:
-            return None
-        return StoredLine(read_line(blob.data), blob.etag)
+        """Read the newest revision; None for a line that never was."""
+        found = await self._stored.pointer(line)
+        return None if found is None else StoredLine(*found)
 
     async def names(self) -> list[str]:
-        """Every line ever seen, in order."""
-        prefix, suffix = keys.line_pointer_key("|").split("|")
-        found = await self._blobs.list_all(prefix)
-        return [info.key.removeprefix(prefix).removesuffix(suffix) for info in found]
+        """List every line that was ever registered, in order."""
+        return await self._stored.names()
 
     async def write(self, wanted: LineState, *, over: StoredLine | None) -> LineState:
         """Write the revision once and for all, then move the pointer to it if it stands where ``over`` saw it."""

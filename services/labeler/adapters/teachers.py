@@ -12,6 +12,7 @@ from siad.contracts.events import TeacherReleased, WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import normal_key
 from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.registry import Registry
@@ -38,7 +39,7 @@ class KnownTeachers:
         Raises:
             TransientError: the store is unavailable, or the pointer in it is damaged.
         """
-        if (event := self._table.lookup(f"{line}/{product}")) is not None:
+        if (event := self._table.lookup(str(Place(line, product)))) is not None:
             return event.weights
         try:
             pointer = await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)

@@ -9,9 +9,10 @@ from services.trainer.domain.schedule import RunState
 from siad.contracts.documents import RunAttempt
 from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import (
-    checkpoints_prefix,
     run_attempt_key,
+    run_attempts_prefix,
     run_judgement_key,
+    run_of,
     run_report_key,
     run_spec_key,
     runs_prefix,
@@ -39,7 +40,7 @@ class StoredRuns:
         """Read every run that has a spec, oldest first."""
         runs: dict[str, dict[str, BlobInfo]] = defaultdict(dict)
         for info in await self._blobs.list_all(runs_prefix(*place)):
-            runs[info.key.split("/")[1]][info.key] = info
+            runs[run_of(info.key)][info.key] = info
         return [await self._run(run, files) for run, files in sorted(runs.items()) if run_spec_key(run) in files]
 
     async def put_spec(self, spec: RunSpec) -> None:
@@ -57,7 +58,7 @@ class StoredRuns:
         await self._blobs.put(key, judgement.to_json(), content_type=JSON, if_absent=True)
 
     async def _run(self, run: str, files: dict[str, BlobInfo]) -> RunState:
-        attempts = sorted(key for key in files if key.startswith(f"{checkpoints_prefix(run)}/attempts/"))
+        attempts = sorted(key for key in files if key.startswith(run_attempts_prefix(run)))
         spec = await self._record(RunSpec, run_spec_key(run), files)
         assert spec is not None, f"{run} was listed with a spec"
         return RunState(

@@ -3,7 +3,13 @@
 from services.trainer.adapters.parquet import read_rows, write_rows
 from services.trainer.domain.training_set import TrainingMember, TrainingSet
 from siad.contracts.documents import TrainingSetMembers
-from siad.contracts.keys import training_set_key, training_set_members_key
+from siad.contracts.keys import (
+    members_of,
+    training_set_key,
+    training_set_members_key,
+    training_set_of,
+    training_sets_prefix,
+)
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 
@@ -33,12 +39,12 @@ class StoredTrainingSets:
 
         Until every set has its list, no object of the line expires.
         """
-        prefix, suffix = training_set_key(*place, "|").split("|")
-        names = {info.key.removeprefix(prefix) for info in await self._blobs.list_all(prefix)}
-        for name in sorted(names):
-            digest = name.removesuffix(suffix)
-            if name.endswith(suffix) and f"{digest}.members.json" not in names:
-                data = (await self._blobs.get(f"{prefix}{name}")).data
+        keys = [info.key for info in await self._blobs.list_all(training_sets_prefix(*place))]
+        listed = {members_of(key) for key in keys}
+        for key in keys:
+            training_set = training_set_of(key)
+            if training_set is not None and training_set not in listed:
+                data = (await self._blobs.get(key)).data
                 members = tuple(await self._blobs.run(read_rows, TrainingMember, data))
                 await self._put_member_list(place, TrainingSet(members=members))
 

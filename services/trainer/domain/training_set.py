@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.trainer.domain.ledger import LedgerRow, rows_of_newest_teacher
+from siad.contracts.events import ImageStored
 from siad.contracts.ids import sha256_hex
 from siad.contracts.json_codec import write_json
 
@@ -52,6 +53,11 @@ class NormalCapture:
     capture_id: str
     image_id: str
     image_uri: str
+
+    @classmethod
+    def of(cls, receipt: ImageStored) -> "NormalCapture":
+        """Take from a receipt what a training set names."""
+        return cls(capture_id=receipt.capture_id, image_id=receipt.image_id, image_uri=receipt.image_uri)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 
 from services.ingest.adapters.image_validator import DecodingImageValidator
 from services.ingest.adapters.publisher import BusEventPublisher
-from services.ingest.adapters.store import StoredCaptures, StoredLines
+from services.ingest.adapters.store import LineRevisions, StoredCaptures
 from services.ingest.domain.lines import LineChangeRequest, Preconditions
 from services.ingest.domain.uploads import UploadClaim
 from services.ingest.handlers import (
@@ -110,14 +110,14 @@ class World:
         async with self.bus.producer() as producer:
             news = self._start(producer, die_at)
             self.clock.advance(1)
-            lines = StoredLines(AsyncBlobs(self.blobs, workers=1))
+            lines = LineRevisions(AsyncBlobs(self.blobs, workers=1))
             conditions = Preconditions(if_match=if_match)
             return await on_line_put("press-1", wish, conditions, lines=lines, news=news, clock=self.clock)
 
     async def delete_line(self, *, die_at: int | None = None) -> None:
         async with self.bus.producer() as producer:
             news = self._start(producer, die_at)
-            lines = StoredLines(AsyncBlobs(self.blobs, workers=1))
+            lines = LineRevisions(AsyncBlobs(self.blobs, workers=1))
             await on_line_delete("press-1", Preconditions(), lines=lines, news=news, clock=self.clock)
 
     async def upload(
@@ -140,7 +140,7 @@ class World:
             news = self._start(producer, None)
             table = StateTable(LINE, LineChanged, stage="ingest")
             await self._fill(table)
-            works = LineReconciler(StoredLines(AsyncBlobs(self.blobs, workers=1)), table, news)
+            works = LineReconciler(LineRevisions(AsyncBlobs(self.blobs, workers=1)), table, news)
             for name in await works.names():
                 for action in works.plan(await works.observe(name), self.clock.now()):
                     await works.act(name, action)
@@ -258,7 +258,7 @@ async def test_an_old_word_that_comes_last_is_followed_by_a_newer_one(world: Wor
     await world.put_line(LineChangeRequest(product="cup"))
     async with world.bus.producer() as producer:
         news = world._start(producer, None)
-        await announce(old, lines=StoredLines(AsyncBlobs(world.blobs, workers=1)), news=news)
+        await announce(old, lines=LineRevisions(AsyncBlobs(world.blobs, workers=1)), news=news)
     told = world.told()
     assert told is not None
     assert told.product == "cup"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.ingest.adapters.store import StoredLines
+from services.ingest.adapters.store import LineRevisions
 from services.ingest.reconcile import RETENTION, RetentionReconciler
 from services.ingest.settings import IngestSettings
 from siad.contracts import keys
@@ -92,7 +92,7 @@ async def retain(blobs: MemoryBlobs, *, days: float = 0, policy: RetentionPolicy
     """Rounds until there is nothing to do, as of so many days from now; what was done."""
     store, clock, nudge = AsyncBlobs(blobs, workers=1), FakeClock(NOW + timedelta(days=days)), asyncio.Event()
     works = RetentionReconciler(
-        StoredLines(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=clock
+        LineRevisions(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=clock
     )
     done: list[str] = []
     try:
@@ -244,7 +244,7 @@ async def test_a_repeat_of_what_has_expired_is_neither_kept_nor_told_again(
     store = AsyncBlobs(blobs)
     policy = RetentionPolicy(images_days=30)
     works = RetentionReconciler(
-        StoredLines(store), InventoryStore(store, policy), policy=policy, nudge=asyncio.Event(), clock=clock
+        LineRevisions(store), InventoryStore(store, policy), policy=policy, nudge=asyncio.Event(), clock=clock
     )
     for action in works.plan(await works.observe(RETENTION + "l"), clock.now()):
         await works.act(RETENTION + "l", action)

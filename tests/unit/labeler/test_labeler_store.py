@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from services.labeler.adapters.lines import READ_AT_ONCE, StoredLines
+from services.labeler.adapters.lines import LabelerLines
 from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blob
+from siad.runtime.store.lines import READ_AT_ONCE
 from tests.unit.labeler.world import LINE, PLACE, DyingBlobs, World, capture
 
 
@@ -26,7 +27,7 @@ async def test_only_as_many_receipts_are_read_as_the_newest_captures_take() -> N
     world = World(blobs=blobs)
     captures = [world.add(capture(number, minutes=number)) for number in range(4 * READ_AT_ONCE)]
     newest = READ_AT_ONCE + 10
-    found = await StoredLines(AsyncBlobs(blobs)).captures(LINE, wanted=lambda _: True, newest=newest)
+    found = await LabelerLines(AsyncBlobs(blobs)).captures(LINE, wanted=lambda _: True, newest=newest)
     assert list(found) == captures[-newest:]
     assert len(blobs.read) == 2 * READ_AT_ONCE
 
@@ -36,7 +37,7 @@ async def test_captures_that_are_not_wanted_do_not_count() -> None:
     wanted = [world.add(capture(number, minutes=number)) for number in range(5)]
     for number in range(2 * READ_AT_ONCE):
         world.add(capture(number, intent=Intent.NORMAL, minutes=60))
-    lines = StoredLines(AsyncBlobs(world.blobs))
+    lines = LabelerLines(AsyncBlobs(world.blobs))
     assert list(await lines.captures(LINE, wanted=lambda one: one.intent is Intent.INSPECT, newest=9)) == wanted
     assert list(await lines.captures(LINE, wanted=lambda _: True, newest=0)) == []
 
@@ -44,14 +45,14 @@ async def test_captures_that_are_not_wanted_do_not_count() -> None:
 async def test_all_normals_are_read_however_many_there_are() -> None:
     world = World()
     world.add_normals(READ_AT_ONCE + 5)
-    lines = StoredLines(AsyncBlobs(world.blobs))
+    lines = LabelerLines(AsyncBlobs(world.blobs))
     assert len(await lines.normals(PLACE)) == await lines.count_normals(PLACE) == READ_AT_ONCE + 5
     assert await lines.places_with_normals() == [PLACE]
 
 
 async def test_a_line_that_is_gone_is_fitted_no_teacher_and_one_that_never_was_neither() -> None:
     world = World()
-    lines = StoredLines(AsyncBlobs(world.blobs))
+    lines = LabelerLines(AsyncBlobs(world.blobs))
     assert await lines.fit_settings(LINE) == FitSettings(false_reject_budget=0.05)
     world.set_line(is_gone=True)
     assert await lines.fit_settings(LINE) is None

@@ -9,8 +9,7 @@ from typing import Any
 
 import httpx
 
-from services.labeler.adapters.lines import StoredLines
-from services.labeler.adapters.releases import RegistryTeachers
+from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.domain.plan import Action, TeacherState
 from services.labeler.reconcile import TeacherReconciler
@@ -30,6 +29,7 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Message
 from siad.runtime.store.registry import Registry
+from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
@@ -190,8 +190,8 @@ class World:
         client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
         scorer = ScorerClient(client, timeout_s=5, fit_timeout_s=5)
         self.works = TeacherReconciler(
-            lines=StoredLines(store),
-            releases=RegistryTeachers(store, self.producer),
+            lines=LabelerLines(store),
+            releases=ReleasePublisher(store, self.producer),
             scorer=scorer,
             fitter=scorer,
             deletions=AsyncDeletions(store, clock=self.clock),

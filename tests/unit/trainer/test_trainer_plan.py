@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from services.trainer.adapters.ledger import ParquetLedger
-from services.trainer.adapters.lines import StoredLines
-from services.trainer.adapters.releases import RegistryReleases
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.judge import JudgePolicy
@@ -41,7 +39,9 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
 from siad.runtime.bus.port import Message
+from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.registry import Registry
+from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.testing.clock import FakeClock
 from tests.manifests import make_manifest
 from tests.unit.trainer.test_training_set import name, rows
@@ -183,7 +183,7 @@ class World:
             training_sets=StoredTrainingSets(store),
             runs=StoredRuns(store),
             jobs=self.jobs,
-            releases=RegistryReleases(store, self.producer),
+            releases=ReleasePublisher(store, self.producer),
             lines=StoredLines(store),
             policies=POLICIES,
             nudge=asyncio.Event(),

@@ -26,6 +26,7 @@ from siad.apps.lab.demo.run import LINE, PRODUCT, PhaseTimes, StreamPace, ask_ag
 from siad.apps.lab.demo.watch import wait_complete, watch
 from siad.apps.local.machine import Machine, locked
 from siad.apps.local.which_bus import BusKind
+from siad.contracts import keys
 from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent, WeightsKind
 from siad.runtime.blobs.open import open_blobs
@@ -217,7 +218,7 @@ def training_captures(blobs: Blobs) -> set[str]:
     from pyarrow import parquet
 
     captures: set[str] = set()
-    sets = (info for info in blobs.list(f"training-sets/{LINE}/{PRODUCT}/") if info.key.endswith(".parquet"))
+    sets = (info for info in blobs.list(keys.training_sets_prefix(LINE, PRODUCT)) if keys.training_set_of(info.key))
     for info in sets:  # beside each lies the list of its captures, which retention reads
         table = parquet.read_table(io.BytesIO(blobs.get(info.key).data), columns=["capture_id"])
         captures |= set(table.column("capture_id").to_pylist())

@@ -1,0 +1,79 @@
+"""Releases of weights: pointers in the store, announced on the bus."""
+
+from datetime import datetime
+
+from siad.contracts.codec import encode
+from siad.contracts.events import SegmenterReleased, TeacherReleased, WeightsKind
+from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
+from siad.contracts.pointer import Pointer
+from siad.contracts.topics import SEGMENTER, TEACHER
+from siad.runtime import trace
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.bus.port import Message, Producer
+from siad.runtime.store.registry import Registry
+
+
+class ReleasePublisher:
+    """Reads, moves and announces the pointers of teachers and segmenters."""
+
+    def __init__(self, blobs: AsyncBlobs, producer: Producer) -> None:
+        self._blobs, self._registry, self._producer = blobs, Registry(blobs.blobs), producer
+
+    async def pointers(self, kind: WeightsKind) -> list[Pointer]:
+        """List the pointers to all weights of one kind; log and omit unreadable ones."""
+        return await self._blobs.run(self._registry.pointers, kind)
+
+    async def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
+        """Return the pointer to weights of one kind; None before the first release.
+
+        Raises:
+            CorruptError: the object at its key is not this pointer.
+        """
+        return await self._blobs.run(self._registry.pointer, kind, place.line, place.product)
+
+    async def manifest(self, pointer: Pointer) -> Manifest:
+        """Read the manifest of the weights that a pointer names.
+
+        Raises:
+            MissingError, CorruptError: it can't be read.
+        """
+        return await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
+
+    async def point(self, place: Place, weights: str, *, expected: Pointer | None, at: datetime) -> Pointer:
+        """Put stored weights in service.
+
+        Raises:
+            ConflictError: another process moved the pointer since ``expected`` was read.
+            MissingError, CorruptError: the manifest of the weights can't be read.
+        """
+        manifest = await self._blobs.run(self._registry.manifest, place.line, place.product, weights)
+        return await self._blobs.run(self._registry.point, manifest, expected=expected, released_at=at)
+
+    async def announce(self, pointer: Pointer) -> None:
+        """Publish where a pointer stands, in the trace at hand; return once the broker has acknowledged it."""
+        span = trace.CURRENT.get() or trace.TraceSpan.root()
+        await self._producer.publish([trace.stamped(release_message(pointer), span)])
+
+
+def release_message(pointer: Pointer) -> Message:
+    """Build the event of a pointer, under the key of its place."""
+    key = str(Place(pointer.line, pointer.product))
+    if pointer.kind is WeightsKind.TEACHER:
+        teacher = TeacherReleased(
+            line=pointer.line,
+            product=pointer.product,
+            revision=pointer.revision,
+            weights=pointer.weights,
+            released_at=pointer.released_at,
+        )
+        return Message(topic=TEACHER.name, key=key, value=encode(teacher))
+    segmenter = SegmenterReleased(
+        line=pointer.line,
+        product=pointer.product,
+        revision=pointer.revision,
+        weights=pointer.weights,
+        released_at=pointer.released_at,
+        status=pointer.status,
+    )
+    return Message(topic=SEGMENTER.name, key=key, value=encode(segmenter))
