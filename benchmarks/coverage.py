@@ -34,8 +34,8 @@ def rates(line: Line, *, shots: int, seed: int, unseen: int, budgets: list[float
         false_reject_budget=budgets[0],
         method=method,
     )
-    examiner = open_bundle(bundle.manifest, bundle.parts)
-    scores = [float(map_HW.max()) for index in rest for map_HW in examiner.maps([goods[index]])]
+    predictor = open_bundle(bundle.manifest, bundle.parts)
+    scores = [float(map_HW.max()) for index in rest for map_HW in predictor.maps([goods[index]])]
     held_out = bundle.manifest.held_out_scores
     return [
         false_reject_rate(scores, threshold=choose_threshold(held_out, budget=budget)[0])

@@ -83,8 +83,8 @@ def compare(line: Line, samples: Sequence[Sample], *, way: str, normals: Sequenc
     """Probe one way, then try it."""
     asked = WAYS[way]
     found = estimate(normals, lambda images, names: fit_way(asked, images, names))
-    examiner = fit_way(asked, normals, [f"{index:06d}" for index in range(len(normals))])
-    maps = [examiner.maps([sample.image_HWC])[0] for sample in samples]
+    predictor = fit_way(asked, normals, [f"{index:06d}" for index in range(len(normals))])
+    maps = [predictor.maps([sample.image_HWC])[0] for sample in samples]
     auroc = image_auroc([float(map_HW.max()) for map_HW in maps], [sample.is_defect for sample in samples])
     true = {"image_auroc": auroc, "merit": auroc}
     if line.has_masks:

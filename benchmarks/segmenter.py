@@ -62,12 +62,12 @@ class Line:
         ]
         images = [pixels_of(cell) for cell in shift.normals]
         names = [normal.capture_id for normal in self.normals]
-        self.teacher = examiner_of(fit(images, line="l", product="p", normals=names, false_reject_budget=BUDGET))
+        self.teacher = predictor_of(fit(images, line="l", product="p", normals=names, false_reject_budget=BUDGET))
         self.masks: dict[str, np.ndarray] = {}
         self.rows = [self._label(index, cell) for index, cell in enumerate(shift.stream)]
 
     def _label(self, index: int, cell: Cell) -> LedgerRow:
-        [finding] = self.teacher.examine([pixels_of(cell)])
+        [finding] = self.teacher.predict([pixels_of(cell)])
         name = name_of(cell)
         self.masks[name] = finding.mask_HW
         moment = START + timedelta(seconds=index)
@@ -101,16 +101,16 @@ class Line:
         return dict(sorted(table.items()))
 
 
-def examiner_of(bundle: Bundle) -> Predictor:
+def predictor_of(bundle: Bundle) -> Predictor:
     """Open a bundle as a pod would."""
     return open_bundle(bundle.manifest, bundle.parts)
 
 
-def quality(examiner: Predictor, cells: list[Cell]) -> dict[str, float]:
+def quality(predictor: Predictor, cells: list[Cell]) -> dict[str, float]:
     """Image AUROC, false rejects and detections on labelled cells."""
-    scores = np.array([examiner.examine([pixels_of(cell)])[0].score for cell in cells])
+    scores = np.array([predictor.predict([pixels_of(cell)])[0].score for cell in cells])
     bad = np.array([cell.probability == 1.0 for cell in cells])
-    cut = examiner.manifest.image_threshold
+    cut = predictor.manifest.image_threshold
     return {
         "image_auroc": round(image_auroc(scores, bad.tolist()), 4),
         "false_reject_rate": round(false_reject_rate(scores[~bad], threshold=cut), 4),
@@ -170,7 +170,7 @@ def main() -> None:
         "check_s": round(time.monotonic() - trained, 1),
         "figures": json.loads(figures.to_json()),
         "teacher": quality(line.teacher, cells),
-        "segmenter": quality(examiner_of(bundle), cells),
+        "segmenter": quality(predictor_of(bundle), cells),
     }
     print(json.dumps(report))
 

@@ -129,11 +129,11 @@ def measure(line: Line, *, normals: int, seed: int, budget: float, spoiled: int 
     start = time.perf_counter()
     bundle, drawn = fit_on(line, normals=normals, seed=seed, budget=budget, spoiled=spoiled, input_px=input_px)
     fit_s = time.perf_counter() - start
-    examiner = open_bundle(bundle.manifest, bundle.parts)
+    predictor = open_bundle(bundle.manifest, bundle.parts)
     left_out = drawn if line.shared else set()
     tests = [sample for index, sample in enumerate(line.tests) if index not in left_out]
     start = time.perf_counter()
-    maps = [examiner.maps([sample.image_HWC])[0] for sample in tests]
+    maps = [predictor.maps([sample.image_HWC])[0] for sample in tests]
     image_ms = 1000 * (time.perf_counter() - start) / len(tests)
     is_defect = np.array([sample.is_defect for sample in tests])
     scores = np.array([float(map_HW.max()) for map_HW in maps])

@@ -81,9 +81,9 @@ def measure(line: Line, samples: Sequence[Sample], *, method: str, normals: int,
         method=method,
     )
     fit_s, fit_cpu_s = time.perf_counter() - start, time.process_time() - cpu
-    examiner = open_bundle(bundle.manifest, bundle.parts)
+    predictor = open_bundle(bundle.manifest, bundle.parts)
     start = time.perf_counter()
-    maps = [examiner.maps([sample.image_HWC])[0] for sample in samples]
+    maps = [predictor.maps([sample.image_HWC])[0] for sample in samples]
     images_s = len(samples) / (time.perf_counter() - start)
     is_defect = np.array([sample.is_defect for sample in samples])
     scores = np.array([float(map_HW.max()) for map_HW in maps])

@@ -62,7 +62,7 @@ def bundle(kind: WeightsKind = WeightsKind.TEACHER, *, seed: int = 0, line: str 
 
 def _scores(made: Bundle, *, defect: bool) -> list[float]:
     images = [part_image(seed, defect=defect) for seed in range(5000, 5040)]
-    return [finding.score for finding in open_bundle(made.manifest, made.parts).examine(images)]
+    return [finding.score for finding in open_bundle(made.manifest, made.parts).predict(images)]
 
 
 def release(blobs: Blobs, made: Bundle, *, status: SegmenterStatus = SegmenterStatus.SERVING) -> Pointer:

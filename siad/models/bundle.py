@@ -19,10 +19,10 @@ from safetensors.numpy import load, save
 from siad.contracts.errors import CorruptError, GoldenError, UnusableWeightsError
 from siad.contracts.manifest import BundlePart, Manifest, part_of
 from siad.models.predictor import Predictor
-from siad.models.runner.memory_errors import out_of_memory_named
 from siad.models.runner.open import open_runner
 from siad.models.runner.port import Runner
 from siad.vision.images import DECODER_VERSION, Image
+from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.preprocess import PREPROCESS_VERSION, preprocess
 
 GOLDEN: Final = "golden.safetensors"

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siad.contracts.manifest import Manifest
-from siad.models.runner.memory_errors import out_of_memory_named
 from siad.models.runner.port import Runner
 from siad.models.tiling import run_tiled
 from siad.vision.decide import Finding, decide, draw_map
 from siad.vision.images import Image
+from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.preprocess import preprocess
 from siad.vision.region import EVERYTHING, RegionOfInterest
 
@@ -31,7 +31,7 @@ class Predictor:
         self.manifest = manifest
         self._runner = runner
 
-    def examine(self, images: Sequence[Image]) -> list[Finding]:
+    def predict(self, images: Sequence[Image]) -> list[Finding]:
         """Judge decoded images, uint8 or uint16 [H, W, C], of any sizes, in their order."""
         return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in self.views(images)]
 

@@ -84,11 +84,11 @@ def estimate(images: Sequence[Image], fit: Fit, *, folds: int = FOLDS, seed: int
         held_out = set(deal[fold::folds].tolist())
         rest = [index for index in range(count) if index not in held_out]
         began_s = time.perf_counter()
-        examiner = fit([images[index] for index in rest], [f"{index:06d}" for index in rest])
+        predictor = fit([images[index] for index in rest], [f"{index:06d}" for index in rest])
         fit_s += time.perf_counter() - began_s
         for index in sorted(held_out):
             began_s = time.perf_counter()
-            _probe(examiner, images[index], np.random.default_rng((seed, index)), answers)
+            _probe(predictor, images[index], np.random.default_rng((seed, index)), answers)
             score_s += time.perf_counter() - began_s
             scored += 1 + len(KINDS)
     every = [score for scores in answers.probed.values() for score in scores]
@@ -103,10 +103,10 @@ def estimate(images: Sequence[Image], fit: Fit, *, folds: int = FOLDS, seed: int
     )
 
 
-def _probe(examiner: Predictor, image_HWC: Image, rng: np.random.Generator, answers: _FoldScores) -> None:
-    manifest = examiner.manifest
+def _probe(predictor: Predictor, image_HWC: Image, rng: np.random.Generator, answers: _FoldScores) -> None:
+    manifest = predictor.manifest
     probes = [make_probe(image_HWC, kind, rng) for kind in KINDS]
-    as_it_is, *probed = examiner.maps([image_HWC, *(probe.image_HWC for probe in probes)])
+    as_it_is, *probed = predictor.maps([image_HWC, *(probe.image_HWC for probe in probes)])
     answers.good.append((float(as_it_is.max()) - manifest.image_threshold) / manifest.spread)
     for probe, map_HW in zip(probes, probed, strict=True):
         even_HW = (map_HW - manifest.image_threshold) / manifest.spread

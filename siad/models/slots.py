@@ -1,6 +1,7 @@
-"""Which weights judge a line now, and the models kept in memory: load beside, swap one reference, keep the last hot.
+"""Predictors in memory, and which weights serve each place.
 
-A swap changes one entry of a dictionary, between two batches; whoever already holds the old examiner finishes with it.
+New weights are loaded beside those in service; a swap then changes one entry of a dictionary. A thread that holds the
+previous predictor finishes its batch with it.
 """
 
 import threading
@@ -9,100 +10,97 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 from siad.models.predictor import Predictor
 
-LoadPredictor = Callable[[str, str, WeightsId], Predictor]  # line, product, weights; raises where they can't serve
+LoadPredictor = Callable[[Place, WeightsId], Predictor]  # raises where the weights can't be loaded
 
 
 class Slots:
-    """At most ``models_max`` examiners in memory, and for each line and product the current and the previous weights.
+    """At most ``models_max`` predictors in memory, and for each place the current and the previous weights.
 
-    Thread-safe. The least recently used model goes first; one that is needed again is loaded again.
+    Thread-safe. The least recently used predictor is dropped first, and loaded again when it is needed again.
     """
 
     def __init__(self, load: LoadPredictor, *, models_max: int) -> None:
         if models_max < 1:
-            msg = f"models_max {models_max} is less than 1"
+            msg = f"models_max is {models_max}; set it to 1 or more"
             raise ValueError(msg)
         self._load = load
         self._models_max = models_max
         self._lock = threading.Lock()  # never held while loading
         self._models: OrderedDict[WeightsId, Predictor] = OrderedDict()
         self._loading: dict[WeightsId, Future[Predictor]] = {}
-        self._current: dict[tuple[str, str], WeightsId] = {}
-        self._previous: dict[tuple[str, str], WeightsId] = {}
+        self._current: dict[Place, WeightsId] = {}
+        self._previous: dict[Place, WeightsId] = {}
 
-    def swap(self, line: str, product: str, weights: WeightsId) -> Predictor:
-        """Load weights beside the old ones, then let them serve; the old ones stay hot as the way back.
+    def swap(self, place: Place, weights: WeightsId) -> Predictor:
+        """Load weights beside the current ones, then put them into service.
+
+        The weights that served before stay in memory while there is room, so that swapping back is instant.
 
         Raises:
-            Exception: whatever the loader raised; then nothing has changed and the old weights go on serving.
+            Exception: the one of the loader; the current weights stay in service.
         """
-        examiner = self.examiner(line, product, weights)
+        predictor = self.predictor(place, weights)
         with self._lock:
-            before = self._current.get((line, product))
+            before = self._current.get(place)
             if before is not None and before != weights:
-                self._previous[line, product] = before
-            self._current[line, product] = weights
-        return examiner
+                self._previous[place] = before
+            self._current[place] = weights
+        return predictor
 
-    def current(self, line: str, product: str) -> Predictor | None:
-        """The examiner that serves now; None before the first swap. Loads it again if it had to go."""
+    def current_weights(self, place: Place) -> WeightsId | None:
+        """Return the weights in service; None where none are."""
         with self._lock:
-            weights = self._current.get((line, product))
-        return None if weights is None else self.examiner(line, product, weights)
+            return self._current.get(place)
 
-    def current_weights(self, line: str, product: str) -> WeightsId | None:
-        """Name the weights that serve now."""
+    def previous_weights(self, place: Place) -> WeightsId | None:
+        """Return the weights that served before; None where there were none."""
         with self._lock:
-            return self._current.get((line, product))
+            return self._previous.get(place)
 
-    def previous_weights(self, line: str, product: str) -> WeightsId | None:
-        """Name the weights that served before; ``swap`` to them is instant while they are hot."""
+    def withdraw(self, place: Place) -> None:
+        """Take the weights of a place out of service."""
         with self._lock:
-            return self._previous.get((line, product))
+            self._current.pop(place, None)
+            self._previous.pop(place, None)
 
-    def withdraw(self, line: str, product: str) -> None:
-        """Let nothing serve a line and product any more."""
-        with self._lock:
-            self._current.pop((line, product), None)
-            self._previous.pop((line, product), None)
-
-    def examiner(self, line: str, product: str, weights: WeightsId) -> Predictor:
-        """Give one model by name, serving or not; loads it once, however many threads ask.
+    def predictor(self, place: Place, weights: WeightsId) -> Predictor:
+        """Return the predictor of some weights, in service or not; concurrent calls load it once.
 
         Raises:
-            Exception: whatever the loader raised; the next call tries again.
+            Exception: the one of the loader; the next call tries again.
         """
         with self._lock:
-            hot = self._models.get(weights)
-            if hot is not None:
+            loaded = self._models.get(weights)
+            if loaded is not None:
                 self._models.move_to_end(weights)
-                return hot
+                return loaded
             loading = self._loading.get(weights)
-            mine = loading is None
+            is_first = loading is None
             if loading is None:
                 loading = self._loading[weights] = Future()
-        if mine:
-            self._load_into(loading, line, product, weights)
+        if is_first:
+            self._load_into(loading, place, weights)
         return loading.result()
 
-    def hot(self) -> list[WeightsId]:
-        """The models in memory, least recently used first."""
+    def loaded(self) -> list[WeightsId]:
+        """Return the weights in memory, least recently used first."""
         with self._lock:
             return list(self._models)
 
-    def _load_into(self, future: Future[Predictor], line: str, product: str, weights: WeightsId) -> None:
+    def _load_into(self, future: Future[Predictor], place: Place, weights: WeightsId) -> None:
         try:
-            examiner = self._load(line, product, weights)
-        except BaseException as error:  # noqa: BLE001 - those who wait must hear of it, whatever it is; result() raises it
+            predictor = self._load(place, weights)
+        except BaseException as error:  # noqa: BLE001 - passed on to every waiting thread; result() raises it here
             with self._lock:
                 del self._loading[weights]
             future.set_exception(error)
             return
         with self._lock:
             del self._loading[weights]
-            self._models[weights] = examiner
+            self._models[weights] = predictor
             while len(self._models) > self._models_max:
                 self._models.popitem(last=False)
-        future.set_result(examiner)
+        future.set_result(predictor)

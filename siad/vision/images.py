@@ -4,12 +4,14 @@ Shape suffixes: H = height, W = width, C = channels.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from siad.vision.headers import DAMAGED, TOO_LARGE, Header, ImageError, read_header
+from siad.vision.memory_errors import is_out_of_memory, out_of_memory_named
 
 __all__ = ["DECODER_VERSION", "PIXELS_MAX", "Image", "ImageError", "ImageInfo", "decode_image", "describe_image"]
 
@@ -60,20 +62,29 @@ def decode_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> Image:
 
     Raises:
         ImageError: as ``describe_image``; or damaged, where the header is sound and the pixels are not.
+        OutOfMemoryError: memory ran out; the image may be good.
     """
     header = _checked(data, pixels_max)
     colour = cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR_RGB
     # Orientation is ours to apply, but for TIFF: OpenCV turns those whatever the flags say.
     flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    with out_of_memory_named(f"decoding an image of {header.width_px}x{header.height_px} px"):
+        image = _decode(data, header, flags)
+        if header.format != "tiff":
+            image = _upright(image, header.orientation)
+        return np.ascontiguousarray(image.reshape(*image.shape[:2], header.channels))
+
+
+def _decode(data: bytes, header: Header, flags: int) -> Any:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
+        if is_out_of_memory(error):
+            raise
         raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded: {error.err}") from error
     if image is None:
         raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded; its header is sound")
-    if header.format != "tiff":
-        image = _upright(image, header.orientation)
-    return np.ascontiguousarray(image.reshape(*image.shape[:2], header.channels))
+    return image
 
 
 def _checked(data: bytes, pixels_max: int) -> Header:

@@ -2,10 +2,11 @@
 
 from siad.contracts.errors import CorruptError, MissingError, UnusableWeightsError
 from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
-from siad.models.runner.memory_errors import out_of_memory_named
 from siad.runtime.store.registry import Registry
+from siad.vision.memory_errors import out_of_memory_named
 
 
 class BundleLoader:
@@ -14,7 +15,7 @@ class BundleLoader:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def __call__(self, line: str, product: str, weights: WeightsId) -> Predictor:
+    def __call__(self, place: Place, weights: WeightsId) -> Predictor:
         """Read, verify, build and check one bundle.
 
         Raises:
@@ -25,7 +26,7 @@ class BundleLoader:
         """
         try:
             with out_of_memory_named(f"reading weights {weights[:12]}"):
-                manifest = self._registry.manifest(line, product, weights)
+                manifest = self._registry.manifest(*place, weights)
                 parts = self._registry.parts(manifest)
         except (CorruptError, MissingError) as error:
             msg = f"weights {weights[:12]} can't be read; publish them again, or release others: {error}"

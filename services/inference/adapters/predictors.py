@@ -142,11 +142,11 @@ class HotSwapPredictors:
 
     def serving(self) -> list[ServingWeights]:
         """The weights in service, by line and product."""
-        loaded = set(self._slots.hot())
+        loaded = set(self._slots.loaded())
         return [
             ServingWeights(
                 release=release,
-                previous=self._slots.previous_weights(*place),
+                previous=self._slots.previous_weights(place),
                 is_loaded=release.weights in loaded,
                 swaps=self._swaps.get(place, 0),
             )
@@ -160,7 +160,7 @@ class HotSwapPredictors:
             return [None] * len(images)
         predictor = self._predictor_of(release)
         with metrics.BATCH_SECONDS.time():
-            findings = predictor.examine(images)
+            findings = predictor.predict(images)
         metrics.BATCH_IMAGES.observe(len(images))
         return [(release, predictor.manifest.image_threshold, finding) for finding in findings]
 
@@ -170,7 +170,7 @@ class HotSwapPredictors:
         Whatever fails, the capture is retried; ``prepare`` then loads the weights and records what the failure means.
         """
         try:
-            return self._slots.examiner(*release.place, release.weights)
+            return self._slots.predictor(release.place, release.weights)
         except DeviceError:
             raise
         except Exception as error:
@@ -200,7 +200,7 @@ class HotSwapPredictors:
 
     async def _follow_one(self, place: Place) -> None:
         """Bring one line and product up to date, unless it is out of use and memory is scarce."""
-        serving, loaded = self._serving.get(place), self._slots.hot()
+        serving, loaded = self._serving.get(place), self._slots.loaded()
         if (serving is None and len(loaded) >= self._models_max) or (serving and serving.weights not in loaded):
             return  # loaded when its line next asks
         async with self._loading:
@@ -224,7 +224,7 @@ class HotSwapPredictors:
             PlaceState(
                 candidates=self._releases.candidates(place),
                 serving=serving,
-                is_loaded=serving is not None and serving.weights in self._slots.hot(),
+                is_loaded=serving is not None and serving.weights in self._slots.loaded(),
                 previous=self._previous.get(place),
                 failed=self._loader.failures.not_due(place, now_s=self._clock.monotonic()),
             )
@@ -236,7 +236,7 @@ class HotSwapPredictors:
 
     def _is_answered(self, place: Place) -> bool:
         serving = self._serving.get(place)
-        return serving is not None and serving.weights in self._slots.hot()
+        return serving is not None and serving.weights in self._slots.loaded()
 
     async def _serve(self, release: ReleasePointer, *, load_s: float) -> None:
         """Put loaded weights into service; a swap only where they replace others."""
@@ -247,7 +247,7 @@ class HotSwapPredictors:
             return
         async with self._batcher.between_batches():
             began_s = self._clock.monotonic()
-            self._slots.swap(*place, release.weights)  # in memory already: one reference
+            self._slots.swap(place, release.weights)  # in memory already: one reference
             self._serving[place] = release
             pause_s = self._clock.monotonic() - began_s
         self._in_service.put(*place, kind=release.kind.value, weights=release.weights)
@@ -282,6 +282,6 @@ class HotSwapPredictors:
     async def _stop(self, place: Place) -> None:
         async with self._batcher.between_batches():
             before = self._serving.pop(place)
-            self._slots.withdraw(*place)
+            self._slots.withdraw(place)
         self._in_service.drop(*place)
         log.warning("weights_gone", line=place.line, product=place.product, weights=before.weights)

@@ -55,7 +55,7 @@ class WeightsLoader:
         began_s = self._clock.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._executor, self._slots.examiner, *release.place, release.weights)
+            await loop.run_in_executor(self._executor, self._slots.predictor, release.place, release.weights)
         except TransientError as error:
             self._on_failure(release, FailureKind.TRANSIENT, error, serving=serving)
         except UnusableWeightsError as error:

@@ -15,7 +15,7 @@ from siad.vision.images import Image
 class BatchPredictor(Protocol):
     """One set of weights, ready."""
 
-    def examine(self, images: Sequence[Image], /) -> list[Finding]:
+    def predict(self, images: Sequence[Image], /) -> list[Finding]:
         """Judge decoded images, in their order."""
         ...
 
@@ -44,7 +44,7 @@ async def examine_batch(items: Sequence[tuple[Image, BatchPredictor]], *, run: R
 
 
 async def _examine(judge: BatchPredictor, images: Sequence[Image], run: Run) -> Sequence[Finding | Exception]:
-    [answer] = await asyncio.gather(run(judge.examine, images), return_exceptions=True)
+    [answer] = await asyncio.gather(run(judge.predict, images), return_exceptions=True)
     if isinstance(answer, list):
         return answer
     if not isinstance(answer, Exception):

@@ -32,6 +32,7 @@ from services.labeler.settings import LabelerSettings
 from siad.contracts.errors import CorruptError, GoldenError, MissingError, TransientError, UnusableWeightsError
 from siad.contracts.ids import WeightsId, sha256_hex
 from siad.contracts.keys import mask_key
+from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.runtime.blobs.open import open_blobs
@@ -141,9 +142,9 @@ class Scorer:
         self._blobs = open_blobs(store)
         registry = Registry(self._blobs)
 
-        def load(line: str, product: str, weights: WeightsId) -> Predictor:
-            manifest = registry.manifest(line, product, weights)
-            log.info("weights_loaded", line=line, product=product, weights=weights)
+        def load(place: Place, weights: WeightsId) -> Predictor:
+            manifest = registry.manifest(*place, weights)
+            log.info("weights_loaded", line=place.line, product=place.product, weights=weights)
             return open_bundle(manifest, registry.parts(manifest))
 
         self._models = Slots(load, models_max=settings.models_max)
@@ -172,7 +173,7 @@ class Scorer:
             return _away(str(error))
         try:
             examiner = await self._run(
-                self._threads, self._models.examiner, request.line, request.product, WeightsId(request.weights)
+                self._threads, self._models.predictor, Place(request.line, request.product), WeightsId(request.weights)
             )
             finding: Finding | Exception = await self._score((image, examiner))
             if isinstance(finding, WAITED_FOR):

@@ -14,8 +14,8 @@ from siad.contracts.errors import OutOfMemoryError
 from siad.contracts.manifest import Manifest
 from siad.models.detector import Detector, MultiViewDetector, WholeInputDetector
 from siad.models.method_modules import METHODS, import_method
-from siad.models.runner.memory_errors import out_of_memory_named
 from siad.models.runner.port import DeviceError, Runner
+from siad.vision.memory_errors import out_of_memory_named
 
 
 class TorchRunner:

@@ -28,7 +28,7 @@ def test_auto_gives_a_teacher_that_says_it_was_chosen(count: int) -> None:
     assert FitSettings.of_manifest(bundle.manifest) == settings
     metrics = dict(bundle.manifest.metrics)
     assert ("probed_image_auroc" in metrics) is (count == 10)
-    good, bad = open_bundle(bundle.manifest, bundle.parts).examine([part_image(99), part_image(99, defect=True)])
+    good, bad = open_bundle(bundle.manifest, bundle.parts).predict([part_image(99), part_image(99, defect=True)])
     assert good.score < bad.score
 
 

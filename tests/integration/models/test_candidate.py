@@ -145,8 +145,8 @@ def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
     manifest = bundle.manifest
     assert (manifest.training_set, manifest.parent) == (SPEC.training_set, SPEC.teacher)
     assert dict(manifest.metrics)["image_auroc"] == figures.image_auroc
-    examiner = open_bundle(manifest, bundle.parts)
-    assert examiner.examine([part_image(5)])[0].score == pytest.approx(-2.0, abs=1e-4)  # it has learned nothing
+    predictor = open_bundle(manifest, bundle.parts)
+    assert predictor.predict([part_image(5)])[0].score == pytest.approx(-2.0, abs=1e-4)  # it has learned nothing
     again, _ = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
     assert again.manifest.weights == manifest.weights
 

@@ -93,12 +93,12 @@ def test_what_a_member_finds_odd_is_doubted_by_the_whole() -> None:
 
 def test_a_fitted_ensemble_leaves_out_of_the_pseudo_mask_what_its_members_differ_on() -> None:
     made = fitted([stain(seed) for seed in range(9)])
-    examiner = open_bundle(made.manifest, made.parts)
-    found = examiner.examine([stain(100 + level, level=level) for level in (4, 8, 16, 32, 64)])
+    predictor = open_bundle(made.manifest, made.parts)
+    found = predictor.predict([stain(100 + level, level=level) for level in (4, 8, 16, 32, 64)])
     assert any((one.pseudo_mask_HW == 128).any() for one in found)
     for one in found:
         assert set(np.unique(one.pseudo_mask_HW)) <= {0, 128, 255}
         assert not ((one.pseudo_mask_HW == 255) & (one.mask_HW == 0)).any()  # nothing is marked that was not told
-    [clear] = examiner.examine([stain(164, level=64)])
+    [clear] = predictor.predict([stain(164, level=64)])
     assert clear.is_defect
     assert (clear.pseudo_mask_HW == 255).any()

@@ -56,19 +56,19 @@ def bundle() -> Bundle:
 
 
 @cache
-def examiner() -> Predictor:
+def predictor() -> Predictor:
     return open_bundle(bundle().manifest, bundle().parts)
 
 
 def test_a_defect_is_found_where_it_is() -> None:
-    finding = examiner().examine([part(100, defect=True)])[0]
+    finding = predictor().predict([part(100, defect=True)])[0]
     assert finding.is_defect
     assert finding.mask_HW[24:32, 34:42].all()
     assert finding.score > 2 * max(bundle().manifest.held_out_scores)
 
 
 def test_a_good_part_passes() -> None:
-    assert not any(finding.is_defect for finding in examiner().examine([part(seed) for seed in range(50, 55)]))
+    assert not any(finding.is_defect for finding in predictor().predict([part(seed) for seed in range(50, 55)]))
 
 
 def test_the_same_normals_in_any_order_give_the_same_weights() -> None:
@@ -139,7 +139,7 @@ def test_a_held_out_score_is_that_of_a_memory_without_the_image(image: int) -> N
 
 
 def test_a_normal_scores_lower_with_itself_in_the_memory() -> None:
-    scores = [float(map_HW.max()) for map_HW in examiner().maps([part(index) for index in range(COUNT)])]
+    scores = [float(map_HW.max()) for map_HW in predictor().maps([part(index) for index in range(COUNT)])]
     assert np.mean(scores) < np.mean(bundle().manifest.held_out_scores)
 
 
@@ -161,7 +161,7 @@ def test_equal_normals_can_be_fitted() -> None:
     same = [part(0)] * 3
     made = fit(same, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=TINY)
     assert np.isfinite(made.manifest.image_threshold)
-    assert not open_bundle(made.manifest, made.parts).examine(same)[0].is_defect
+    assert not open_bundle(made.manifest, made.parts).predict(same)[0].is_defect
 
 
 def test_two_equal_normals_of_which_one_owns_the_whole_bank_give_a_threshold() -> None:
@@ -277,7 +277,7 @@ def test_a_part_in_a_light_that_no_normal_had_passes_and_its_defect_does_not() -
     made = about([lit(seed, 0.35 + 0.12 * seed) for seed in range(COUNT)])
     assert dict(made.manifest.metrics)["in_one_light"] == 1.0
     assert MemoryRecipe.from_json(made.parts[RECIPE]).lift == 0.0
-    good, bad = open_bundle(made.manifest, made.parts).examine([lit(50, 0.25), lit(51, 0.25, defect=True)])
+    good, bad = open_bundle(made.manifest, made.parts).predict([lit(50, 0.25), lit(51, 0.25, defect=True)])
     assert not good.is_defect
     assert bad.score > 2 * good.score
 

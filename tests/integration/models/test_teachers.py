@@ -87,10 +87,10 @@ def bundle(method: str) -> Bundle:
 
 
 def test_it_finds_a_defect_where_it_is_and_passes_what_is_good(method: str) -> None:
-    examiner = open_bundle(bundle(method).manifest, bundle(method).parts)
+    predictor = open_bundle(bundle(method).manifest, bundle(method).parts)
     images = [part(100, defect=True), *(part(seed) for seed in range(101, 104))]
-    bad, *good = examiner.examine(images)
-    top, left = np.unravel_index(examiner.maps(images)[0].argmax(), (64, 64))
+    bad, *good = predictor.predict(images)
+    top, left = np.unravel_index(predictor.maps(images)[0].argmax(), (64, 64))
     assert 16 <= top < 40
     assert 26 <= left < 50
     assert bad.is_defect

@@ -49,14 +49,14 @@ class Store:
         self.scoring_s = 0.0
         self.scoring_fails: Exception | None = None
 
-    def __call__(self, line: str, product: str, weights: WeightsId) -> Any:
+    def __call__(self, place: Place, weights: WeightsId) -> Any:
         self.loads.append(weights)
         assert self.go.wait(5)
         if queue := self.fails.get(weights):
             raise queue.pop(0) if len(queue) > 1 else queue[0]
-        return SimpleNamespace(manifest=SimpleNamespace(image_threshold=0.5), examine=self.examine)
+        return SimpleNamespace(manifest=SimpleNamespace(image_threshold=0.5), predict=self.predict)
 
-    def examine(self, images: Sequence[Any]) -> list[Finding]:
+    def predict(self, images: Sequence[Any]) -> list[Finding]:
         time.sleep(self.scoring_s)
         if self.scoring_fails is not None:
             raise self.scoring_fails

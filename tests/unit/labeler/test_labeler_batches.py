@@ -19,7 +19,7 @@ class Teacher:
     shift: float = 0.0
     batches: list[int] = field(default_factory=list)
 
-    def examine(self, images: Sequence[Image]) -> list[Finding]:
+    def predict(self, images: Sequence[Image]) -> list[Finding]:
         self.batches.append(len(images))
         pixels = [float(image[0, 0, 0]) for image in images]
         if 13 in pixels:

@@ -107,7 +107,7 @@ def test_pixels_where_views_differ_are_in_the_pseudo_mask_and_not_in_the_mask() 
     image = flat(64, 64, 127)
     image[16:48, 16:48] = 255
     manifest = make_manifest(image_threshold=0.9, pixel_threshold=0.9)
-    [finding] = Predictor(manifest, BrightnessRunner(TWO_VIEWS)).examine([image])
+    [finding] = Predictor(manifest, BrightnessRunner(TWO_VIEWS)).predict([image])
     assert not finding.is_defect
     assert (finding.pseudo_mask_HW[28:36, 28:36] == 128).all()
     assert not finding.mask_HW.any()
@@ -123,7 +123,7 @@ class ExhaustedRunner(BrightnessRunner):
 def test_memory_that_runs_out_has_a_name_of_ours() -> None:
     manifest = make_manifest()
     with pytest.raises(OutOfMemoryError, match="memory ran out while scoring 1 images; it is tried again"):
-        Predictor(manifest, ExhaustedRunner()).examine([flat(64, 64, 0)])
+        Predictor(manifest, ExhaustedRunner()).predict([flat(64, 64, 0)])
 
 
 def test_memory_that_opencv_lacks_has_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,25 +3,19 @@
 import threading
 
 import pytest
-import torch
-from torch import Tensor
 
 from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 from siad.models.predictor import Predictor
-from siad.models.runner.torch import TorchRunner
 from siad.models.slots import Slots
 from tests.manifests import make_manifest
+from tests.runners import BrightnessRunner
+
+A, B, C = (Place(line, "p") for line in "abc")
 
 
-class Still:
-    """A detector that sees nothing."""
-
-    def score(self, images_BCHW: Tensor) -> Tensor:
-        return torch.zeros(len(images_BCHW), 4, 4)
-
-
-def examiner_of(line: str, product: str, weights: str) -> Predictor:
-    return Predictor(make_manifest(line=line, product=product, code_version=weights), TorchRunner(Still()))
+def predictor_of(place: Place, weights: str) -> Predictor:
+    return Predictor(make_manifest(line=place.line, product=place.product, code_version=weights), BrightnessRunner())
 
 
 class Shelf:
@@ -30,20 +24,20 @@ class Shelf:
     def __init__(self) -> None:
         self.loaded: list[str] = []
 
-    def __call__(self, line: str, product: str, weights: WeightsId) -> Predictor:
+    def __call__(self, place: Place, weights: WeightsId) -> Predictor:
         self.loaded.append(weights)
         if weights.startswith("broken"):
             raise ValueError(f"weights {weights} are broken")
-        return examiner_of(line, product, weights)
+        return predictor_of(place, weights)
 
 
 def name(text: str) -> WeightsId:
     return WeightsId(text)
 
 
-def serving(slots: Slots, line: str = "a") -> str | None:
-    examiner = slots.current(line, "p")
-    return None if examiner is None else examiner.manifest.code_version
+def serving(slots: Slots, place: Place = A) -> str | None:
+    weights = slots.current_weights(place)
+    return None if weights is None else slots.predictor(place, weights).manifest.code_version
 
 
 def test_before_the_first_swap_nothing_serves() -> None:
@@ -53,22 +47,22 @@ def test_before_the_first_swap_nothing_serves() -> None:
 def test_a_swap_serves_the_new_and_keeps_the_old_hot() -> None:
     shelf = Shelf()
     slots = Slots(shelf, models_max=4)
-    slots.swap("a", "p", name("one"))
-    slots.swap("a", "p", name("two"))
+    slots.swap(A, name("one"))
+    slots.swap(A, name("two"))
     assert serving(slots) == "two"
-    assert slots.previous_weights("a", "p") == "one"
-    slots.swap("a", "p", name("one"))
+    assert slots.previous_weights(A) == "one"
+    slots.swap(A, name("one"))
     assert serving(slots) == "one"
     assert shelf.loaded == ["one", "two"]  # the way back loaded nothing
 
 
 def test_a_failed_load_leaves_the_old_serving() -> None:
     slots = Slots(Shelf(), models_max=4)
-    slots.swap("a", "p", name("one"))
+    slots.swap(A, name("one"))
     with pytest.raises(ValueError, match="broken"):
-        slots.swap("a", "p", name("broken"))
+        slots.swap(A, name("broken"))
     assert serving(slots) == "one"
-    assert slots.previous_weights("a", "p") is None
+    assert slots.previous_weights(A) is None
 
 
 def test_a_failed_load_is_tried_again() -> None:
@@ -76,49 +70,49 @@ def test_a_failed_load_is_tried_again() -> None:
     slots = Slots(shelf, models_max=4)
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
-            slots.swap("a", "p", name("broken"))
+            slots.swap(A, name("broken"))
     assert shelf.loaded == ["broken", "broken"]
 
 
 def test_the_same_weights_again_keep_the_way_back() -> None:
     slots = Slots(Shelf(), models_max=4)
     for weights in ("one", "two", "two"):
-        slots.swap("a", "p", name(weights))
-    assert slots.previous_weights("a", "p") == "one"
+        slots.swap(A, name(weights))
+    assert slots.previous_weights(A) == "one"
 
 
 def test_lines_do_not_see_each_other() -> None:
     slots = Slots(Shelf(), models_max=4)
-    slots.swap("a", "p", name("one"))
-    slots.swap("b", "p", name("two"))
-    assert (serving(slots, "a"), serving(slots, "b")) == ("one", "two")
-    slots.withdraw("a", "p")
-    assert (serving(slots, "a"), serving(slots, "b")) == (None, "two")
+    slots.swap(A, name("one"))
+    slots.swap(B, name("two"))
+    assert (serving(slots, A), serving(slots, B)) == ("one", "two")
+    slots.withdraw(A)
+    assert (serving(slots, A), serving(slots, B)) == (None, "two")
 
 
 def test_memory_is_bounded_and_what_went_comes_back() -> None:
     shelf = Shelf()
     slots = Slots(shelf, models_max=2)
-    for line in ("a", "b", "c"):
-        slots.swap(line, "p", name(f"of-{line}"))
-    assert slots.hot() == ["of-b", "of-c"]
-    assert serving(slots, "a") == "of-a"
-    assert slots.hot() == ["of-c", "of-a"]
+    for place in (A, B, C):
+        slots.swap(place, name(f"of-{place.line}"))
+    assert slots.loaded() == ["of-b", "of-c"]
+    assert serving(slots, A) == "of-a"
+    assert slots.loaded() == ["of-c", "of-a"]
     assert shelf.loaded == ["of-a", "of-b", "of-c", "of-a"]
 
 
 def test_while_the_new_loads_the_old_serves() -> None:
     entered, go = threading.Event(), threading.Event()
 
-    def load(line: str, product: str, weights: WeightsId) -> Predictor:
+    def load(place: Place, weights: WeightsId) -> Predictor:
         if weights == "slow":
             entered.set()
             assert go.wait(5)
-        return examiner_of(line, product, weights)
+        return predictor_of(place, weights)
 
     slots = Slots(load, models_max=4)
-    slots.swap("a", "p", name("one"))
-    swapping = threading.Thread(target=slots.swap, args=("a", "p", name("slow")))
+    slots.swap(A, name("one"))
+    swapping = threading.Thread(target=slots.swap, args=(A, name("slow")))
     swapping.start()
     assert entered.wait(5)
     assert serving(slots) == "one"
@@ -130,15 +124,15 @@ def test_while_the_new_loads_the_old_serves() -> None:
 def test_many_threads_load_a_model_once() -> None:
     shelf, gate = Shelf(), threading.Barrier(8)
 
-    def load(line: str, product: str, weights: WeightsId) -> Predictor:
-        return shelf(line, product, weights)
+    def load(place: Place, weights: WeightsId) -> Predictor:
+        return shelf(place, weights)
 
     slots = Slots(load, models_max=4)
     found: list[Predictor] = []
 
     def ask() -> None:
         gate.wait(5)
-        found.append(slots.examiner("a", "p", name("one")))
+        found.append(slots.predictor(A, name("one")))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -147,9 +141,9 @@ def test_many_threads_load_a_model_once() -> None:
         thread.join(5)
     assert shelf.loaded == ["one"]
     assert len(found) == 8
-    assert len({id(examiner) for examiner in found}) == 1
+    assert len({id(predictor) for predictor in found}) == 1
 
 
 def test_no_room_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="models_max 0"):
+    with pytest.raises(ValueError, match="models_max is 0"):
         Slots(Shelf(), models_max=0)

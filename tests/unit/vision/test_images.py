@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from siad.contracts.errors import OutOfMemoryError
 from siad.vision.images import ImageError, decode_image, describe_image
 
 ALL = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -200,3 +201,13 @@ def test_what_is_not_pixels_of_8_or_16_bit_is_unsupported() -> None:
     assert reason_of(write(Pillow.fromarray(np.zeros((8, 8), np.float32)), "TIFF")) == "unsupported"
     frames = [picture(), picture().transpose(Pillow.Transpose.ROTATE_180)]
     assert reason_of(write(frames[0], "WEBP", save_all=True, append_images=frames[1:])) == "unsupported"
+
+
+def test_a_good_image_that_finds_no_memory_is_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write(picture(), "PNG")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.empty((10**9, 10**6)))
+    with pytest.raises(OutOfMemoryError, match="decoding an image of 48x32 px"):
+        decode_image(data)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: cv2.resize(np.zeros((9, 9), np.float32), (40_000, 400_000_000)))
+    with pytest.raises(OutOfMemoryError, match="Insufficient memory"):
+        decode_image(data)

@@ -87,7 +87,7 @@ def label(teacher: Predictor, samples: Sequence[LabelledSample]) -> list[Labelle
             mask_HW=finding.pseudo_mask_HW,
         )
         for sample in samples
-        for finding in teacher.examine(read_images([sample.path])[0])
+        for finding in teacher.predict(read_images([sample.path])[0])
     ]
 
 

@@ -48,8 +48,8 @@ def sample(tmp_path: Path) -> LabelledSample:
 
 
 def row_of(detector: Brightness, sample: LabelledSample, *, pixels_px: int | None) -> SheetRow:
-    examiner = Predictor(MANIFEST, TorchRunner(detector))
-    judged = judge(examiner, [sample], fit_s=1.0, pixels_px=pixels_px, say=print, tick=lambda: None)
+    predictor = Predictor(MANIFEST, TorchRunner(detector))
+    judged = judge(predictor, [sample], fit_s=1.0, pixels_px=pixels_px, say=print, tick=lambda: None)
     [row] = worst_rows(judged, [sample])
     return row
 
@@ -71,10 +71,10 @@ def test_one_view_has_nothing_to_ignore(sample: LabelledSample) -> None:
 
 def run_of(seed: int, *, left_out: tuple[str, ...] = (), doubted: tuple[str, ...] = ()) -> EvaluationRun:
     """A draw whose teacher left out or doubted these."""
-    examiner = Predictor(replace(MANIFEST, left_out=left_out, doubted=doubted), TorchRunner(Brightness()))
+    predictor = Predictor(replace(MANIFEST, left_out=left_out, doubted=doubted), TorchRunner(Brightness()))
     map_HW = np.ones((2, 2), np.float32)
     answer = ScoredImage(name="good/1", kind="good", is_defect=False, map_HW=map_HW, mask_HW=None)
-    return sum_up(JudgedImages(answers=[answer], examiner=examiner, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)
+    return sum_up(JudgedImages(answers=[answer], examiner=predictor, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)
 
 
 def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:
