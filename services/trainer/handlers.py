@@ -25,5 +25,5 @@ async def on_pseudo_masks(
         deleted = await deletions.look(place.line)
         rows = [row_of(event) for _, event in events if not deleted.covers(event.capture_id, event.received_at)]
         if rows:
-            await ledger.write(ledger_key(*place, *batch.topic_partition, events[0][0], events[-1][0]), rows)
+            await ledger.write(ledger_key(place, *batch.topic_partition, events[0][0], events[-1][0]), rows)
     return []

@@ -20,7 +20,7 @@ from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated
 from siad.contracts.json_codec import to_plain
 from siad.contracts.keys import letter_mark_key, letter_marks_prefix
 from siad.contracts.topics import IMAGE, PSEUDO_MASK, TOPICS, Topic, dead_letter, retry
-from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.port import Blobs, PutCondition
 from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Bus, Headers, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.consumer.failure_counters import line_of
@@ -151,7 +151,7 @@ class PlantDeadLetters:
                 message = make_retry(one.letter, one.headers, stage=one.id.stage, name=name, payload=payload)
                 await producer.publish([message])
                 with suppress(ConflictError):  # somebody sends it again at this moment, and will say so
-                    self._put(one, mark.sent(), if_match=etag)
+                    self._put(one, mark.sent(), etag=etag)
         return refused
 
     async def drop(self, letters: Sequence[Letter], *, because: str) -> list[str]:
@@ -167,14 +167,14 @@ class PlantDeadLetters:
     def _put_mark(self, one: Letter, mark: LetterMark) -> str:
         """Write a mark where it is still as it was read."""
         try:
-            return self._put(one, mark, if_match=one.etag)
+            return self._put(one, mark, etag=one.etag)
         except ConflictError as error:
             msg = f"{one.id} was just taken by somebody else; nothing was done. Look again: siad dead-letters list"
             raise ValueError(msg) from error
 
-    def _put(self, one: Letter, mark: LetterMark, *, if_match: str | None) -> str:
+    def _put(self, one: Letter, mark: LetterMark, *, etag: str | None) -> str:
         data, kind = mark.to_json(), "application/json"
-        return self._blobs.put(one.mark_key, data, content_type=kind, if_match=if_match, if_absent=if_match is None)
+        return self._blobs.put(one.mark_key, data, content_type=kind, condition=PutCondition(etag))
 
     def _with_mark(self, one: Letter) -> Letter:
         try:

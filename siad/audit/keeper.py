@@ -26,6 +26,7 @@ from siad.contracts.topics import IMAGE, VERDICT, dead_letter
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime import metrics
 from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import PutCondition
 from siad.runtime.bus.port import Bus, Commit, Consumer, Record, TopicPartition
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.store.leases import Lease, Leases
@@ -158,8 +159,7 @@ class LedgerKeeper:
             books_key(),
             data,
             content_type="application/json",
-            if_match=keeping.etag,
-            if_absent=keeping.etag is None,
+            condition=PutCondition(keeping.etag),
         )
         for report in snapshot.reports():
             for state in STATES:

@@ -87,9 +87,9 @@ def corrections_prefix(line: str, capture_id: str = "") -> str:
     return f"corrections/{_under(line, capture_id)}"
 
 
-def ledger_key(line: str, product: str, topic: str, partition: int, first: int, last: int) -> str:
+def ledger_key(place: Place, topic: str, partition: int, first: int, last: int) -> str:
     """Rows that the trainer read from one partition, offsets ``first`` to ``last``."""
-    return f"{ledger_prefix(line, product)}{topic}-{partition}-{first}-{last}.parquet"
+    return f"{ledger_prefix(*place)}{topic}-{partition}-{first}-{last}.parquet"
 
 
 def ledger_prefix(line: str, product: str) -> str:

@@ -19,7 +19,7 @@ from siad.contracts.documents import read_receipt
 from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.events import ImageStored
 from siad.erasure.rows import count_rows, without_rows
-from siad.runtime.blobs.port import BlobInfo, Blobs
+from siad.runtime.blobs.port import IF_ABSENT, BlobInfo, Blobs, PutCondition
 
 log = structlog.get_logger()
 
@@ -137,7 +137,7 @@ def _deletions(receipts: Iterable[ImageStored], *, now: datetime) -> list[Captur
 def _record(blobs: Blobs, deletion: CaptureDeletion) -> None:
     key = keys.deletion_key(deletion.line, deletion.capture_id)
     try:
-        blobs.put(key, deletion.to_json(), content_type="application/json", if_absent=True)
+        blobs.put(key, deletion.to_json(), content_type="application/json", condition=IF_ABSENT)
     except ConflictError:
         return  # somebody else forgets it, too
 
@@ -189,7 +189,7 @@ def _rewrite(blobs: Blobs, key: str, captures: Collection[str]) -> None:
             blobs.delete(key)
             return
         try:
-            blobs.put(key, left, content_type="application/vnd.apache.parquet", if_match=info.etag)
+            blobs.put(key, left, content_type="application/vnd.apache.parquet", condition=PutCondition(info.etag))
         except ConflictError:
             continue
         return

@@ -22,7 +22,7 @@ from siad.erasure.expiry_plan import (
     RetentionPolicy,
 )
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.port import Blobs, PutCondition
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class StoredExpiry:
         expiry, etag = await self.read(line)
         data = expiry.moved_on(to).to_json()
         json_ = "application/json"
-        await self._blobs.put(keys.expiry_key(line), data, content_type=json_, if_match=etag, if_absent=etag is None)
+        await self._blobs.put(keys.expiry_key(line), data, content_type=json_, condition=PutCondition(etag))
 
 
 class InventoryStore:

@@ -11,7 +11,7 @@ from siad.contracts import keys
 from siad.contracts.deletion import LineDeletion
 from siad.contracts.documents import read_line
 from siad.contracts.errors import MissingError
-from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.port import Blobs, PutCondition
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ def _record(blobs: Blobs, line: str, *, now: datetime) -> None:
     except MissingError:
         pass
     record = LineDeletion(line=line, before_at=before_at, forgotten_at=now)
-    blobs.put(key, record.to_json(), content_type="application/json", if_match=etag, if_absent=etag is None)
+    blobs.put(key, record.to_json(), content_type="application/json", condition=PutCondition(etag))
 
 
 def _keys(blobs: Blobs, line: str, kind: str, until_at: datetime | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ from siad.contracts import keys
 from siad.contracts.documents import LineState, write_line, write_receipt
 from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.contracts.ids import CaptureId, image_id_of
+from siad.contracts.place import Place
 from siad.erasure.capture import erase, find_serial, survey
 from siad.erasure.deletions import Deletions
 from siad.erasure.expiry_plan import AdvanceExpiry, DeleteObjects, RetentionPolicy, plan
@@ -51,7 +52,7 @@ def left(blobs: S3Blobs) -> set[int]:
 
 def test_a_part_is_forgotten_and_its_rows_are_taken_out(s3_blobs: S3Blobs) -> None:
     events = [add(s3_blobs, number, data=b"stuck" if number in (2, 5) else b"") for number in range(6)]
-    key = keys.ledger_key(LINE, "p", "siad.pseudo-mask.v1", 0, 0, 5)
+    key = keys.ledger_key(Place(LINE, "p"), "siad.pseudo-mask.v1", 0, 0, 5)
     sink = io.BytesIO()
     pq.write_table(pa.table({"capture_id": [event.capture_id for event in events]}), sink)
     s3_blobs.put(key, sink.getvalue())

@@ -21,6 +21,7 @@ from siad.contracts.codec import decode
 from siad.contracts.documents import read_line, read_receipt
 from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.contracts.topics import IMAGE, LINE
+from siad.runtime.blobs.port import PutCondition
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from tests.e2e.harness import Plant, StageProcess
@@ -191,7 +192,7 @@ async def test_a_change_without_its_event_is_told_without_being_asked(
     await client.put_line("crashed", {"product": "lid"})
     pointer = blobs.get("pointers/lines/crashed.json")
     raw = json.loads(pointer.data) | {"product": "cup", "revision": 2}
-    blobs.put("pointers/lines/crashed.json", json.dumps(raw).encode(), if_match=pointer.etag)  # and died
+    blobs.put("pointers/lines/crashed.json", json.dumps(raw).encode(), condition=PutCondition(pointer.etag))  # and died
     async with asyncio.timeout(20):
         while (told := await line_told(broker, "crashed")) is None or told.product != "cup":
             await asyncio.sleep(0.2)

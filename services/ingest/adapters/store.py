@@ -11,6 +11,7 @@ from siad.contracts.events import ImageStored
 from siad.contracts.expiry import Expiry
 from siad.contracts.ids import CaptureId
 from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import IF_ABSENT, PutCondition
 from siad.runtime.store.lines import StoredLines
 
 JSON: Final = "application/json"
@@ -43,8 +44,7 @@ class LineRevisions:
                 keys.line_pointer_key(line),
                 write_line(state),
                 content_type=JSON,
-                if_match=over.tag if over else None,
-                if_absent=over is None,
+                condition=PutCondition(over.tag if over else None),
             )
         except ConflictError:
             held = await self.read(line)
@@ -59,7 +59,7 @@ class LineRevisions:
             state = wanted.at(revision)
             try:
                 await self._blobs.put(
-                    keys.line_revision_key(line, revision), write_line(state), content_type=JSON, if_absent=True
+                    keys.line_revision_key(line, revision), write_line(state), content_type=JSON, condition=IF_ABSENT
                 )
             except ConflictError:
                 continue
@@ -101,7 +101,7 @@ class StoredCaptures:
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
         """Write the bytes, but not over bytes of the same name: those may be tagged."""
         try:
-            await self._put_image(receipt, data, if_absent=True)
+            await self._put_image(receipt, data, condition=IF_ABSENT)
         except ConflictError:
             return
 
@@ -109,7 +109,7 @@ class StoredCaptures:
         """Write the receipt once; give the one that is there now."""
         key = keys.capture_key(receipt.line, receipt.capture_id)
         try:
-            await self._blobs.put(key, write_receipt(receipt), content_type=JSON, if_absent=True)
+            await self._blobs.put(key, write_receipt(receipt), content_type=JSON, condition=IF_ABSENT)
         except ConflictError:
             return read_receipt((await self._blobs.get(key)).data)
         return receipt
@@ -119,13 +119,18 @@ class StoredCaptures:
         await self._put_image(receipt, data, tags=KEEP)
         key = keys.normal_key(receipt.line, receipt.product, receipt.capture_id)
         try:
-            await self._blobs.put(key, write_receipt(receipt), content_type=JSON, if_absent=True)
+            await self._blobs.put(key, write_receipt(receipt), content_type=JSON, condition=IF_ABSENT)
         except ConflictError:
             return
 
     async def _put_image(
-        self, receipt: ImageStored, data: bytes, *, if_absent: bool = False, tags: dict[str, str] | None = None
+        self,
+        receipt: ImageStored,
+        data: bytes,
+        *,
+        condition: PutCondition | None = None,
+        tags: dict[str, str] | None = None,
     ) -> None:
         key = self._blobs.key_of(receipt.image_uri)
         media_type = _MEDIA_TYPES.get(key.rsplit(".", 1)[-1], "image/webp")
-        await self._blobs.put(key, data, content_type=media_type, if_absent=if_absent, tags=tags)
+        await self._blobs.put(key, data, content_type=media_type, condition=condition, tags=tags)

@@ -19,7 +19,7 @@ from siad.contracts.keys import (
 )
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.port import BlobInfo
+from siad.runtime.blobs.port import IF_ABSENT, BlobInfo
 
 JSON = "application/json"
 
@@ -45,17 +45,17 @@ class StoredRuns:
 
     async def put_spec(self, spec: RunSpec) -> None:
         """Open a run."""
-        await self._blobs.put(run_spec_key(spec.run), spec.to_json(), content_type=JSON, if_absent=True)
+        await self._blobs.put(run_spec_key(spec.run), spec.to_json(), content_type=JSON, condition=IF_ABSENT)
 
     async def put_attempt(self, run: str, number: int, started_at: datetime) -> None:
         """Record the ``number``-th start of a run's job, before it starts."""
         data = RunAttempt(started_at=started_at).to_json()
-        await self._blobs.put(run_attempt_key(run, number), data, content_type=JSON, if_absent=True)
+        await self._blobs.put(run_attempt_key(run, number), data, content_type=JSON, condition=IF_ABSENT)
 
     async def put_judgement(self, judgement: CandidateJudgement) -> None:
         """Close a run."""
         key = run_judgement_key(judgement.run)
-        await self._blobs.put(key, judgement.to_json(), content_type=JSON, if_absent=True)
+        await self._blobs.put(key, judgement.to_json(), content_type=JSON, condition=IF_ABSENT)
 
     async def _run(self, run: str, files: dict[str, BlobInfo]) -> RunState:
         attempts = sorted(key for key in files if key.startswith(run_attempts_prefix(run)))

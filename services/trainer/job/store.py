@@ -6,7 +6,7 @@ from services.trainer.domain.training_set import TrainingMember, TrainingSet
 from siad.contracts.errors import ConflictError, CorruptError
 from siad.contracts.keys import run_report_key, run_spec_key, training_set_key
 from siad.erasure.deletions import Deletions
-from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.port import IF_ABSENT, Blobs
 
 
 def read_spec(blobs: Blobs, run: str) -> RunSpec:
@@ -22,7 +22,7 @@ def read_spec(blobs: Blobs, run: str) -> RunSpec:
 def write_report(blobs: Blobs, report: RunReport) -> None:
     """Write the result of a job, unless an earlier start of it has left one."""
     try:
-        blobs.put(run_report_key(report.run), report.to_json(), content_type="application/json", if_absent=True)
+        blobs.put(run_report_key(report.run), report.to_json(), content_type="application/json", condition=IF_ABSENT)
     except ConflictError:
         return
 

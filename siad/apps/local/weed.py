@@ -11,6 +11,7 @@ from pathlib import Path
 
 from siad.apps.local.child import ServerProcess, accepts, free_ports
 from siad.contracts.errors import ConflictError, TransientError
+from siad.runtime.blobs.port import IF_ABSENT
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings
 
@@ -106,7 +107,7 @@ class WeedNode:
         try:
             probe.ensure_bucket()
             with suppress(ConflictError):
-                probe.put("ready", b"ready", if_absent=True)
+                probe.put("ready", b"ready", condition=IF_ABSENT)
             return probe.get("ready").data == b"ready"
         except TransientError:
             return False

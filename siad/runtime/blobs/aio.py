@@ -1,4 +1,4 @@
-"""The store for asyncio: the same calls, on an executor of their own."""
+"""The blob port for asyncio: the same calls, in threads of their own."""
 
 import asyncio
 import contextvars
@@ -7,18 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from siad.runtime.blobs.port import Blob, BlobInfo, Blobs, get_verified
+from siad.runtime.blobs.port import Blob, BlobInfo, Blobs, PutCondition, get_verified
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class AsyncBlobs:
-    """One bucket, awaited. ``asyncio.to_thread`` has six threads on two cores, so this brings its own.
+    """One bucket for asyncio.
+
+    It has threads of its own, since ``asyncio.to_thread`` has only six on two cores.
 
     Args:
         blobs: the store.
-        workers: calls under way at most; size it to the captures in flight.
+        workers: maximum of concurrent calls; at least the captures in flight.
     """
 
     def __init__(self, blobs: Blobs, *, workers: int = 16) -> None:
@@ -26,16 +28,16 @@ class AsyncBlobs:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="store")
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Await a synchronous call that talks to the store (the registry's, say); what it logs keeps its trace."""
+        """Run a function that calls the store in a thread; its logs keep the trace."""
         call = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def uri(self, key: str) -> str:
-        """The address of ``key``."""
+        """Return the address of ``key``."""
         return self.blobs.uri(key)
 
     def key_of(self, uri: str) -> str:
-        """The key behind an address of this bucket; ValueError where it is another's."""
+        """Return the key of an address in this bucket; ValueError for another bucket."""
         return self.blobs.key_of(uri)
 
     async def get(self, key: str) -> Blob:
@@ -43,7 +45,7 @@ class AsyncBlobs:
         return await self.run(self.blobs.get, key)
 
     async def get_verified(self, key: str, *, sha256: str) -> bytes:
-        """Read one object and hold it against its digest."""
+        """Read one object and compare it with its digest."""
         return await self.run(get_verified, self.blobs, key, sha256=sha256)
 
     async def head(self, key: str) -> BlobInfo | None:
@@ -56,27 +58,24 @@ class AsyncBlobs:
         data: bytes,
         *,
         content_type: str = "application/octet-stream",
-        if_match: str | None = None,
-        if_absent: bool = False,
+        condition: PutCondition | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
         """Write one object whole and return its etag."""
-        return await self.run(
-            self.blobs.put, key, data, content_type=content_type, if_match=if_match, if_absent=if_absent, tags=tags
-        )
+        return await self.run(self.blobs.put, key, data, content_type=content_type, condition=condition, tags=tags)
 
     async def list_all(self, prefix: str, *, start_after: str = "") -> list[BlobInfo]:
-        """Every object whose key begins with ``prefix``, by key, after ``start_after``."""
+        """List every object whose key begins with ``prefix``, by key, after ``start_after``."""
         return await self.run(lambda: list(self.blobs.list(prefix, start_after=start_after)))
 
     async def delete(self, key: str) -> None:
-        """Remove one object; a missing one is no error."""
+        """Delete one object; a missing one is no error."""
         await self.run(self.blobs.delete, key)
 
     async def probe(self) -> None:
-        """Return if the bucket answers."""
+        """Return if the bucket responds."""
         await self.run(self.blobs.probe)
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads; calls that have not begun are cancelled."""
         self._executor.shutdown(wait=False, cancel_futures=True)

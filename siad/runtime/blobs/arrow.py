@@ -1,4 +1,4 @@
-"""The store for those who speak pyarrow: Ray Train's checkpoints."""
+"""The blob store as a pyarrow file system, for Ray Train's checkpoints."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ from siad.runtime.blobs.settings import StoreSettings
 
 
 def pyarrow_filesystem(settings: StoreSettings) -> Any:
-    """A ``pyarrow.fs.S3FileSystem`` on the store; paths on it begin with the bucket's name."""
+    """Open the store as a ``pyarrow.fs.S3FileSystem``; its paths begin with the bucket."""
     from pyarrow import fs
 
     endpoint = urlsplit(settings.endpoint_url) if settings.endpoint_url else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from siad.contracts.errors import ConflictError, DeniedError, MissingError, TransientError
-from siad.runtime.blobs.port import Blob, BlobInfo, key_in
+from siad.runtime.blobs.port import Blob, BlobInfo, PutCondition, key_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +61,16 @@ class MemoryBlobs:
         data: bytes,
         *,
         content_type: str = "application/octet-stream",
-        if_match: str | None = None,
-        if_absent: bool = False,
+        condition: PutCondition | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
         """Write one object whole and return its etag."""
         with self._lock:
             self._require_access("write", key)
             found = self._objects.get(key)
-            if if_absent and found is not None:
-                msg = f"{self.uri(key)} exists already; nothing was written"
-                raise ConflictError(msg)
-            if if_match is not None and (found is None or found.info.etag != if_match):
-                has = found.info.etag if found else "none"
-                msg = f"{self.uri(key)} has etag {has}, not {if_match}; nothing was written"
+            present = found.info.etag if found else None
+            if condition is not None and condition.etag != present:
+                msg = f"{self.uri(key)} has etag {present}, not {condition.etag} (None: no object); nothing was written"
                 raise ConflictError(msg)
             etag = hashlib.md5(data, usedforsecurity=False).hexdigest()  # as S3 does for one part
             info = BlobInfo(key, len(data), etag, datetime.now(UTC))

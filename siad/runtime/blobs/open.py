@@ -1,22 +1,21 @@
-"""Which store the settings mean, and whether it is one to rely on."""
+"""Opening of the blob store that the settings name."""
 
 import uuid
 
 from siad.contracts.errors import ConflictError
 from siad.contracts.keys import CONDITIONAL_PUT_KEY
-from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.port import IF_ABSENT, Blobs
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings
 
 
 def open_blobs(settings: StoreSettings) -> Blobs:
-    """Make the adapter, and the bucket where it is missing and may be made.
+    """Open the store and check that it can be relied on.
 
     Raises:
-        MissingError: there is no such bucket.
-        TransientError: the store is away.
-        DeniedError: the store denies access.
-        RuntimeError: the store does not hold to the conditions of a put.
+        MissingError: there is no such bucket, and it may not be created.
+        TransientError: the store is unavailable, or denies access (``DeniedError``).
+        RuntimeError: the store ignores the condition of a put.
     """
     blobs = S3Blobs(settings)
     check_store(blobs)
@@ -24,27 +23,32 @@ def open_blobs(settings: StoreSettings) -> Blobs:
 
 
 def check_store(blobs: S3Blobs) -> None:
-    """Create the bucket where it is missing and may be created, and require conditional puts; see ``open_blobs``."""
+    """Create the bucket if it may be created, and require conditional puts.
+
+    Raises:
+        MissingError, TransientError, RuntimeError: as ``open_blobs`` has them.
+    """
     blobs.ensure_bucket()
     require_conditional_puts(blobs)
 
 
 def require_conditional_puts(blobs: Blobs) -> None:
-    """Refuse a store that takes a conditional put and ignores its condition: releases would overwrite each other.
+    """Refuse a store that ignores the condition of a put.
 
-    One request on a bucket that was looked at before, two on a new one.
+    On such a store racing releases would overwrite each other. Takes one request on a bucket that was checked before,
+    and two on a new one.
 
     Raises:
-        RuntimeError: a put that must find nothing found something, and went through.
+        RuntimeError: a put under the condition that there is no object replaced one.
     """
     try:
-        for _ in range(2):  # the first may be the first ever; the second can't be
-            blobs.put(CONDITIONAL_PUT_KEY, uuid.uuid4().bytes, if_absent=True)
+        for _ in range(2):  # only the first may be the first ever
+            blobs.put(CONDITIONAL_PUT_KEY, uuid.uuid4().bytes, condition=IF_ABSENT)
     except ConflictError:
         return
     msg = (
-        f"the store wrote {blobs.uri(CONDITIONAL_PUT_KEY)} twice though it was told to write only where there is "
-        "nothing; nothing was started, for racing releases would overwrite each other. Use a store with conditional "
-        "puts (If-None-Match, If-Match), as AWS and SeaweedFS have them"
+        f"the store wrote {blobs.uri(CONDITIONAL_PUT_KEY)} twice under the condition that there is no such object; "
+        "nothing was started, since racing releases would overwrite each other. Use a store with conditional puts "
+        "(If-None-Match, If-Match), such as AWS S3 or SeaweedFS"
     )
     raise RuntimeError(msg)

@@ -1,7 +1,7 @@
-"""Blob port: S3 objects with conditional puts. Synchronous; ``aio`` has the form for asyncio.
+"""Blob port: S3 objects with conditional puts.
 
-Every call raises these errors of ``siad.contracts.errors`` and no others, whatever the client library, the network or
-the operating system raises below it:
+The port is synchronous; ``aio`` has its form for asyncio. Every call raises these errors of ``siad.contracts.errors``
+and no others, whatever the client library, the network or the operating system raises below it:
 
 - ``TransientError``: the store is unavailable (no connection, time-out, 5xx, slow-down); the same call may be repeated.
 - ``DeniedError``, a kind of it: the store denies access or rejects the request (403, wrong keys, region or endpoint).
@@ -13,14 +13,14 @@ the operating system raises below it:
 ``tests/contract/blobs`` proves it for every adapter.
 
 On most stores equal bytes have equal etags, so an object that returns to earlier bytes also passes an earlier
-``if_match``. Objects that are moved by conditional puts therefore hold a value that never repeats: a revision, or a
-lease holder with an expiry.
+``PutCondition``. Objects that are moved by conditional puts therefore hold a value that never repeats: a revision, or
+a lease holder with an expiry.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from siad.contracts.errors import CorruptError
 from siad.contracts.ids import sha256_hex
@@ -28,7 +28,7 @@ from siad.contracts.ids import sha256_hex
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes of one object, and the etag that a conditional put must match."""
+    """Bytes of one object, and its etag for a conditional put."""
 
     data: bytes
     etag: str
@@ -42,6 +42,16 @@ class BlobInfo:
     size_bytes: int
     etag: str
     modified_at: datetime  # UTC, the store's clock
+
+
+@dataclass(frozen=True, slots=True)
+class PutCondition:
+    """State that an object must have for a put to be made."""
+
+    etag: str | None  # None: there must be no object
+
+
+IF_ABSENT: Final = PutCondition(None)
 
 
 class Blobs(Protocol):
@@ -77,18 +87,16 @@ class Blobs(Protocol):
         data: bytes,
         *,
         content_type: str = "application/octet-stream",
-        if_match: str | None = None,
-        if_absent: bool = False,
+        condition: PutCondition | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Write one object whole and return its etag; readers find all of it or none.
+        """Write one object and return its etag; readers find all of it or none.
 
         Args:
             key: name of the object.
             data: its bytes.
             content_type: media type.
-            if_match: write only if the object has this etag.
-            if_absent: write only if there is no object.
+            condition: write only if it holds.
             tags: object tags, for the store's lifecycle rules.
 
         Raises:

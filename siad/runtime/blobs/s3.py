@@ -1,4 +1,4 @@
-"""Blob store on S3 or a compatible service, through boto3. Safe to share between threads."""
+"""Blob store on S3 or a compatible service, through boto3."""
 
 import functools
 import threading
@@ -12,13 +12,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from siad.contracts.errors import ConflictError, MissingError
-from siad.runtime.blobs.port import Blob, BlobInfo, key_in
+from siad.runtime.blobs.port import Blob, BlobInfo, PutCondition, key_in
 from siad.runtime.blobs.s3_errors import S3_ERRORS, code_of, status_of, translate, was_retried
 from siad.runtime.blobs.settings import StoreSettings
 
 
 class S3Blobs:
-    """One bucket."""
+    """One bucket. Safe to share between threads."""
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
@@ -88,31 +88,29 @@ class S3Blobs:
         data: bytes,
         *,
         content_type: str = "application/octet-stream",
-        if_match: str | None = None,
-        if_absent: bool = False,
+        condition: PutCondition | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Write one object whole and return its etag; a large one in parts, unless there is a condition.
+        """Write one object whole and return its etag.
 
+        A large object goes up in parts, unless there is a condition.
         SeaweedFS 4.48 lets two of four racing multipart uploads complete under one condition, and serialises single
         requests. Conditional puts therefore always use one request, up to S3's limit of 5 GB.
         """
         options: dict[str, Any] = {"ContentType": content_type}
         if tags:
             options["Tagging"] = urlencode(tags)
-        if if_match is not None:
-            options["IfMatch"] = f'"{if_match}"'
-        if if_absent:
-            options["IfNoneMatch"] = "*"
-        in_parts = len(data) > self._settings.part_bytes and if_match is None and not if_absent
+        if condition is not None:
+            options |= {"IfNoneMatch": "*"} if condition.etag is None else {"IfMatch": f'"{condition.etag}"'}
+        in_parts = len(data) > self._settings.part_bytes and condition is None
         with self._translated("write", key):
             try:
                 return self._put_in_parts(key, data, options) if in_parts else self._put_whole(key, data, options)
             except ClientError as error:
                 if was_retried(error) and (etag := self._etag_if_ours(key, data)) is not None:
                     return etag
-                if if_match is not None and code_of(error) == "NoSuchKey":  # AWS; other stores answer 412
-                    msg = f"{self.uri(key)} was deleted, so no etag matches {if_match}; nothing was written"
+                if condition is not None and code_of(error) == "NoSuchKey":  # AWS; other stores answer 412
+                    msg = f"{self.uri(key)} was deleted, so no etag matches {condition.etag}; nothing was written"
                     raise ConflictError(msg) from error
                 raise
 
@@ -161,7 +159,7 @@ class S3Blobs:
         return _bare(done["ETag"])
 
     def _etag_if_ours(self, key: str, data: bytes) -> str | None:
-        """Return the etag of the object at ``key`` if it holds the bytes that we sent.
+        """Return the etag of an object that holds the bytes that we sent.
 
         boto3 repeats a put whose acknowledgement was lost, and the store then refuses the repeat because of the first:
         that is no lost race. Equal bytes of another writer would pass as ours; contended objects name their writer.
@@ -173,14 +171,14 @@ class S3Blobs:
         return found.etag if found.data == data else None
 
     def _location(self) -> dict[str, Any]:
-        """Arguments for a new bucket: AWS wants its region, unless that is us-east-1."""
+        """Arguments for a new bucket: AWS wants a region other than us-east-1."""
         if self._settings.endpoint_url is not None or self._settings.region == "us-east-1":
             return {}
         return {"CreateBucketConfiguration": {"LocationConstraint": self._settings.region}}
 
     @contextmanager
     def _translated(self, operation: str, key: str) -> Iterator[None]:
-        """Raise the port's errors in place of boto3's; any other exception is a bug and passes."""
+        """Raise the port's errors in place of boto3's; other exceptions are bugs."""
         try:
             yield
         except S3_ERRORS as error:
@@ -197,7 +195,7 @@ _CREATE_LOCK: Final = threading.Lock()  # threads may share a client, but not th
 
 
 def _client(**options: Any) -> Any:
-    """Create a client; the first takes 0.2 s to load the S3 model, later ones of this process 5 ms."""
+    """Create a client: 0.2 s for the first of a process, 5 ms for others."""
     with _CREATE_LOCK:
         return _session().client("s3", **options)
 

@@ -1,4 +1,4 @@
-"""Table of S3 errors: what each one becomes in the language of the blob port.
+"""Translation of S3 errors into the errors of the blob port.
 
 =============================================  =============================================================
 S3 says                                        the port raises
@@ -121,7 +121,7 @@ def code_of(error: ClientError) -> str:
 
 
 def was_retried(error: ClientError) -> bool:
-    """Whether boto3 repeated a request that then failed because its first attempt had succeeded."""
+    """Whether boto3 repeated a request whose first attempt may have succeeded."""
     retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
     return retries > 0 and status_of(error) in {404, *_CONFLICT}
 

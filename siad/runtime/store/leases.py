@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.json_codec import JsonRecord, JsonStyle
 from siad.contracts.keys import lease_key
-from siad.runtime.blobs.port import Blob, Blobs
+from siad.runtime.blobs.port import Blob, Blobs, PutCondition
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 LONG_AGO: Final = datetime.fromtimestamp(0, UTC)  # given back: free by everybody's clock
@@ -88,7 +88,5 @@ class Leases:
 
     def _write(self, name: str, expires_at: datetime, *, ttl_s: float, etag: str | None) -> Lease:
         data = _LeaseDocument(holder=self._holder, expires_at=expires_at).to_json()
-        new = self._blobs.put(
-            lease_key(name), data, content_type="application/json", if_match=etag, if_absent=etag is None
-        )
+        new = self._blobs.put(lease_key(name), data, content_type="application/json", condition=PutCondition(etag))
         return Lease(name, self._holder, expires_at, new, ttl_s)

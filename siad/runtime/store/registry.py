@@ -17,7 +17,7 @@ from siad.contracts.ids import WeightsId, sha256_hex
 from siad.contracts.keys import manifest_key, part_key, weights_pointer_key, weights_pointers_prefix
 from siad.contracts.manifest import Manifest
 from siad.contracts.pointer import Pointer
-from siad.runtime.blobs.port import Blob, Blobs, get_verified
+from siad.runtime.blobs.port import Blob, Blobs, PutCondition, get_verified
 
 log = structlog.get_logger()
 
@@ -140,8 +140,7 @@ class Registry:
             at,
             pointer.to_json(),
             content_type="application/json",
-            if_match=expected.etag if expected else None,
-            if_absent=expected is None,
+            condition=PutCondition(expected.etag if expected else None),
         )
         return replace(pointer, etag=etag)
 

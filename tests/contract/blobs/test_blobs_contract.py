@@ -7,7 +7,7 @@ import pytest
 
 from siad.contracts.errors import ConflictError, CorruptError, DeniedError, MissingError
 from siad.contracts.ids import sha256_hex
-from siad.runtime.blobs.port import Blobs, get_verified
+from siad.runtime.blobs.port import IF_ABSENT, Blobs, PutCondition, get_verified
 
 RACERS = 8
 
@@ -83,23 +83,23 @@ def test_deleting_is_final_and_a_repeat_is_no_error(blobs: Blobs) -> None:
 
 
 def test_a_put_if_absent_never_replaces(blobs: Blobs) -> None:
-    blobs.put("k", b"first", if_absent=True)
+    blobs.put("k", b"first", condition=IF_ABSENT)
     with pytest.raises(ConflictError):
-        blobs.put("k", b"second", if_absent=True)
+        blobs.put("k", b"second", condition=IF_ABSENT)
     assert blobs.get("k").data == b"first"
 
 
 def test_a_put_if_match_replaces_only_what_was_seen(blobs: Blobs) -> None:
     seen = blobs.put("k", b"1")
-    blobs.put("k", b"2", if_match=seen)
+    blobs.put("k", b"2", condition=PutCondition(seen))
     with pytest.raises(ConflictError):
-        blobs.put("k", b"3", if_match=seen)
+        blobs.put("k", b"3", condition=PutCondition(seen))
     assert blobs.get("k").data == b"2"
 
 
 def test_a_put_if_match_on_nothing_is_refused(blobs: Blobs) -> None:
     with pytest.raises(ConflictError):
-        blobs.put("k", b"1", if_match="0" * 32)
+        blobs.put("k", b"1", condition=PutCondition("0" * 32))
     assert blobs.head("k") is None
 
 
@@ -107,8 +107,8 @@ def test_what_was_deleted_is_absent_and_matches_no_more(blobs: Blobs) -> None:
     seen = blobs.put("k", b"1")
     blobs.delete("k")
     with pytest.raises(ConflictError):
-        blobs.put("k", b"2", if_match=seen)
-    blobs.put("k", b"3", if_absent=True)
+        blobs.put("k", b"2", condition=PutCondition(seen))
+    blobs.put("k", b"3", condition=IF_ABSENT)
     assert blobs.get("k").data == b"3"
 
 
@@ -118,7 +118,7 @@ def test_of_many_who_put_if_absent_one_wins(blobs: Blobs) -> None:
 
         def race(racer: int, key: str = key) -> bool:
             try:
-                blobs.put(key, str(racer).encode(), if_absent=True)
+                blobs.put(key, str(racer).encode(), condition=IF_ABSENT)
             except ConflictError:
                 return False
             return True
@@ -136,7 +136,7 @@ def test_no_update_is_lost_among_many_who_match(blobs: Blobs) -> None:
         while True:
             seen = blobs.get("counter")
             try:
-                blobs.put("counter", str(int(seen.data) + 1).encode(), if_match=seen.etag)
+                blobs.put("counter", str(int(seen.data) + 1).encode(), condition=PutCondition(seen.etag))
             except ConflictError:
                 continue
             return
@@ -148,7 +148,7 @@ def test_no_update_is_lost_among_many_who_match(blobs: Blobs) -> None:
 
 def test_a_large_object_goes_up_in_parts_and_comes_back_whole(blobs: Blobs) -> None:
     data = bytes(range(256)) * 4096 * 20  # 20 MiB
-    etag = blobs.put("large", data, if_absent=True)
+    etag = blobs.put("large", data, condition=IF_ABSENT)
     assert get_verified(blobs, "large", sha256=sha256_hex(data)) == data
     info = blobs.head("large")
     assert info is not None
@@ -158,7 +158,7 @@ def test_a_large_object_goes_up_in_parts_and_comes_back_whole(blobs: Blobs) -> N
 def test_a_large_object_keeps_its_condition(blobs: Blobs) -> None:
     blobs.put("large", b"first")
     with pytest.raises(ConflictError):
-        blobs.put("large", b"x" * (9 * 2**20), if_absent=True)
+        blobs.put("large", b"x" * (9 * 2**20), condition=IF_ABSENT)
     assert blobs.get("large").data == b"first"
 
 
@@ -168,7 +168,7 @@ def test_of_many_who_put_a_large_object_one_wins(blobs: Blobs, condition: str) -
 
     def race(racer: int) -> bool:
         try:
-            blobs.put("large", bytes([racer]) * (8 * 2**20 + 1), if_match=seen, if_absent=seen is None)
+            blobs.put("large", bytes([racer]) * (8 * 2**20 + 1), condition=PutCondition(seen))
         except ConflictError:
             return False
         return True
@@ -209,6 +209,6 @@ def test_denied_access_is_named_with_operation_and_key(denied_blobs: Blobs) -> N
 
 
 def test_a_conditional_put_without_access_is_denied_and_no_lost_race(denied_blobs: Blobs) -> None:
-    for condition in ({"if_match": "e"}, {"if_absent": True}):
+    for condition in (PutCondition("e"), IF_ABSENT):
         with pytest.raises(DeniedError):
-            denied_blobs.put("k", b"y", **condition)
+            denied_blobs.put("k", b"y", condition=condition)

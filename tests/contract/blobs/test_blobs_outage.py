@@ -13,7 +13,7 @@ import pytest
 from siad.apps.local.weed import WeedNode
 from siad.contracts.errors import ConflictError, TransientError
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.blobs.port import Blobs
+from siad.runtime.blobs.port import IF_ABSENT, Blobs, PutCondition
 from siad.runtime.blobs.s3 import S3Blobs
 from tests.fixtures.store import settings_of
 
@@ -53,8 +53,8 @@ def test_a_store_that_is_down_says_so_whatever_it_is_asked(store: Falling) -> No
         lambda: blobs.get("k"),
         lambda: blobs.head("k"),
         lambda: blobs.put("k", b"y"),
-        lambda: blobs.put("k", b"y", if_match=etag),
-        lambda: blobs.put("k2", b"y" * (8 * 2**20 + 1), if_absent=True),
+        lambda: blobs.put("k", b"y", condition=PutCondition(etag)),
+        lambda: blobs.put("k2", b"y" * (8 * 2**20 + 1), condition=IF_ABSENT),
         lambda: list(blobs.list("")),
         lambda: blobs.delete("k"),
         blobs.probe,
@@ -87,7 +87,7 @@ class Work:
         while not self.stop.is_set():
             key, data = f"w/{writer}/{number}", f"{writer} {number}".encode()
             try:
-                self.blobs.put(key, data, if_absent=True)
+                self.blobs.put(key, data, condition=IF_ABSENT)
             except TransientError:
                 self.refused += 1
                 time.sleep(PAUSE_S)
@@ -103,7 +103,7 @@ class Work:
             try:
                 seen = self.blobs.get("counter")
                 assert int(seen.data) >= self.counted, "an acknowledged count was lost"
-                self.blobs.put("counter", str(int(seen.data) + 1).encode(), if_match=seen.etag)
+                self.blobs.put("counter", str(int(seen.data) + 1).encode(), condition=PutCondition(seen.etag))
                 self.counted = int(seen.data) + 1
             except TransientError:
                 self.refused += 1

@@ -9,6 +9,7 @@ import pytest
 
 from siad.contracts.errors import ConflictError, DeniedError, MissingError, TransientError
 from siad.runtime.blobs.open import require_conditional_puts
+from siad.runtime.blobs.port import IF_ABSENT, PutCondition
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings
 
@@ -100,7 +101,7 @@ def get(blobs: S3Blobs) -> object:
 
 
 def put_if_match(blobs: S3Blobs) -> object:
-    return blobs.put("k", b"x", if_match="seen")
+    return blobs.put("k", b"x", condition=PutCondition("seen"))
 
 
 def list_all(blobs: S3Blobs) -> object:
@@ -155,7 +156,7 @@ def test_one_hiccup_is_not_noticed(parrot: Parrot, blobs: S3Blobs) -> None:
 def test_a_put_sent_again_and_refused_for_anothers_sake_is_a_lost_race(parrot: Parrot, blobs: S3Blobs) -> None:
     parrot.answers = [problem(500, "InternalError"), problem(412, "PreconditionFailed"), Answer(200, b"another's")]
     with pytest.raises(ConflictError):
-        blobs.put("k", b"mine", if_absent=True)
+        blobs.put("k", b"mine", condition=IF_ABSENT)
     assert [request.split()[0] for request in parrot.asked] == ["PUT", "PUT", "GET"]
 
 

@@ -14,6 +14,7 @@ from siad.contracts.errors import ConflictError, DeniedError, MissingError, Tran
 from siad.contracts.keys import CONDITIONAL_PUT_KEY
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
+from siad.runtime.blobs.port import PutCondition
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings
 from tests.fixtures.store import settings_of
@@ -159,9 +160,9 @@ def test_a_put_whose_acknowledgement_was_lost_is_not_a_lost_race(
     seen = s3_blobs.put("k", b"before") if condition == "match" else None
     relayed = S3Blobs(settings_of({**store_env, "SIAD_STORE_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}))
     relay.answers_to_lose = 1
-    etag = relayed.put("k", data, if_match=seen, if_absent=seen is None)
+    etag = relayed.put("k", data, condition=PutCondition(seen))
     assert relay.answers_to_lose == 0
     blob = s3_blobs.get("k")
     assert (blob.data, blob.etag) == (data, etag)
     with pytest.raises(ConflictError):  # sent once more by its caller it is an ordinary conflict
-        relayed.put("k", data, if_match=seen, if_absent=seen is None)
+        relayed.put("k", data, condition=PutCondition(seen))

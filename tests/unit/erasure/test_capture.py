@@ -18,6 +18,7 @@ from siad.contracts.documents import LineState, write_line, write_receipt
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.contracts.ids import CaptureId, image_id_of
+from siad.contracts.place import Place
 from siad.erasure import capture as forgetting
 from siad.erasure.capture import erase, find_capture, find_serial, survey
 from siad.erasure.deletions import Deletions
@@ -83,7 +84,7 @@ def add(blobs: MemoryBlobs, number: int, *, data: bytes = b"", **changes: Any) -
 
 
 def add_ledger(blobs: MemoryBlobs, first: int, *numbers: int) -> str:
-    key = keys.ledger_key(LINE, "p", "siad.pseudo-mask.v1", 0, first, first + len(numbers) - 1)
+    key = keys.ledger_key(Place(LINE, "p"), "siad.pseudo-mask.v1", 0, first, first + len(numbers) - 1)
     sink = io.BytesIO()
     pq.write_table(pa.table({"capture_id": [name(n) for n in numbers], "score": [float(n) for n in numbers]}), sink)
     blobs.put(key, sink.getvalue())

@@ -33,7 +33,7 @@ from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.contracts.topics import IMAGE, LINE, TOPICS
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.blobs.port import Blob
+from siad.runtime.blobs.port import Blob, PutCondition
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.state_table import StateTable
@@ -73,12 +73,11 @@ class MortalBlobs(MemoryBlobs):
         data: bytes,
         *,
         content_type: str = "application/octet-stream",
-        if_match: str | None = None,
-        if_absent: bool = False,
+        condition: PutCondition | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
         self.fate.moment()
-        etag = super().put(key, data, content_type=content_type, if_match=if_match, if_absent=if_absent, tags=tags)
+        etag = super().put(key, data, content_type=content_type, condition=condition, tags=tags)
         self.fate.moment()
         return etag
 

@@ -34,6 +34,7 @@ from siad.contracts.keys import (
     weights_pointer_key,
 )
 from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
@@ -173,7 +174,7 @@ class World:
         return self
 
     async def label(self, first: int, last: int) -> None:
-        key = ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 0, first, last)
+        key = ledger_key(Place(LINE, PRODUCT), "siad.pseudo-mask.v1", 0, first, last)
         await ParquetLedger(AsyncBlobs(self.blobs, workers=1)).write(key, rows(last)[first:])
 
     def process(self) -> SegmenterReconciler:
@@ -302,7 +303,7 @@ async def test_old_captures_drawn_again_are_nothing_new() -> None:
     process = world.process()
     await world.settle(process)
     again = [replace(row, weights="t2") for row in rows(150)]
-    key = ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 0, 150, 299)
+    key = ledger_key(Place(LINE, PRODUCT), "siad.pseudo-mask.v1", 0, 150, 299)
     await ParquetLedger(AsyncBlobs(world.blobs)).write(key, again)
     world.clock.advance(10_000)
     assert await world.settle(process) == []
@@ -401,7 +402,7 @@ async def test_a_run_that_is_due_names_the_captures_it_waits_for() -> None:
     world = await World().begin(captures=0)
     ledger = ParquetLedger(AsyncBlobs(world.blobs, workers=1))
     passed = [row for row in rows(300) if not row.is_defect]
-    await ledger.write(ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 0, 0, 299), passed)
+    await ledger.write(ledger_key(Place(LINE, PRODUCT), "siad.pseudo-mask.v1", 0, 0, 299), passed)
     following = plan(await world.state(), world.clock.now(), POLICIES)
     assert following.actions == ()
     assert "0 clear defects for training, 8 needed" in following.waits_for
@@ -414,7 +415,7 @@ async def test_a_normal_that_is_deleted_while_normals_are_read_is_left_out() -> 
 
 async def test_a_damaged_file_or_normal_is_left_out() -> None:
     world = await World().begin()
-    world.blobs.put(ledger_key(LINE, PRODUCT, "siad.pseudo-mask.v1", 1, 0, 9), b"no parquet")
+    world.blobs.put(ledger_key(Place(LINE, PRODUCT), "siad.pseudo-mask.v1", 1, 0, 9), b"no parquet")
     world.blobs.put(normal_key(LINE, PRODUCT, "ff" * 16), b"{}")
     state = await world.state()
     assert len(state.normals) == 20

@@ -11,6 +11,7 @@ from siad.contracts.errors import ConflictError, CorruptError, MissingError, Tra
 from siad.contracts.ids import sha256_hex
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.blobs.port import IF_ABSENT, PutCondition
 
 CAPTURE: contextvars.ContextVar[str] = contextvars.ContextVar("CAPTURE", default="none")
 
@@ -23,10 +24,10 @@ def store() -> Iterator[AsyncBlobs]:
 
 
 async def test_it_answers_as_the_store_beneath(store: AsyncBlobs) -> None:
-    etag = await store.put("a/1", b"x", if_absent=True)
+    etag = await store.put("a/1", b"x", condition=IF_ABSENT)
     await store.put("a/2", b"y", content_type="image/png", tags={"keep": "normal"})
     assert (await store.get("a/1")).data == b"x"
-    assert await store.put("a/1", b"z", if_match=etag) != etag
+    assert await store.put("a/1", b"z", condition=PutCondition(etag)) != etag
     assert [info.key for info in await store.list_all("a/")] == ["a/1", "a/2"]
     assert [info.key for info in await store.list_all("a/", start_after="a/1")] == ["a/2"]
     assert await store.get_verified("a/2", sha256=sha256_hex(b"y")) == b"y"
@@ -41,7 +42,7 @@ async def test_errors_come_through_as_they_are(store: AsyncBlobs) -> None:
     with pytest.raises(MissingError):
         await store.get("nowhere")
     with pytest.raises(ConflictError):
-        await store.put("k", b"y", if_absent=True)
+        await store.put("k", b"y", condition=IF_ABSENT)
     with pytest.raises(CorruptError):
         await store.get_verified("k", sha256="0" * 64)
     assert isinstance(store.blobs, MemoryBlobs)

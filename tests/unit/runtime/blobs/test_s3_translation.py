@@ -17,6 +17,7 @@ from botocore.parsers import ResponseParserError
 
 from siad.contracts import errors
 from siad.contracts.errors import ConflictError, CorruptError, DeniedError, MissingError, TransientError
+from siad.runtime.blobs.port import IF_ABSENT, PutCondition
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.blobs.settings import StoreSettings
 
@@ -56,8 +57,8 @@ CALLS: dict[str, Callable[[S3Blobs], object]] = {
     "read": lambda blobs: blobs.get(KEY),
     "describe": lambda blobs: blobs.head(KEY),
     "write": lambda blobs: blobs.put(KEY, b"x"),
-    "write-if-match": lambda blobs: blobs.put(KEY, b"x", if_match="e"),
-    "write-if-absent": lambda blobs: blobs.put(KEY, b"x", if_absent=True, tags={"keep": "normal"}),
+    "write-if-match": lambda blobs: blobs.put(KEY, b"x", condition=PutCondition("e")),
+    "write-if-absent": lambda blobs: blobs.put(KEY, b"x", condition=IF_ABSENT, tags={"keep": "normal"}),
     "write-in-parts": lambda blobs: blobs.put(KEY, LARGE),
     "list": lambda blobs: list(blobs.list("images/")),
     "delete": lambda blobs: blobs.delete(KEY),
