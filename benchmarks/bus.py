@@ -98,7 +98,9 @@ async def _measure_one_by_one(bus: Bus, topic: Topic, address: str) -> dict[str,
         sys.executable, "-m", "benchmarks.bus", "read", address, topic.name, stdout=asyncio.subprocess.PIPE
     )
     assert reader.stdout is not None
-    assert await reader.stdout.readline() == b"ready\n"
+    if (answer := await reader.stdout.readline()) != b"ready\n":
+        msg = f"the reading process answered {answer!r} in place of b'ready\\n'; see its error output above"
+        raise RuntimeError(msg)
     acknowledged_ms = []
     async with bus.producer() as producer:
         await producer.publish([_message(topic, "first")])

@@ -172,7 +172,13 @@ class PartitionState:
     def settle(self, run: Sequence[WorkItem]) -> None:
         """What ``due`` gave is acknowledged: the watermark moves past it."""
         for parcel in run:
-            assert self.parcels.popleft() is parcel
+            if self.parcels[0] is not parcel:
+                msg = (
+                    f"published offset {parcel.first} of {self.topic_partition} before offset {self.parcels[0].first}; "
+                    "the process ends before it commits past a record that was not handled"
+                )
+                raise RuntimeError(msg)
+            self.parcels.popleft()
             self.watermark = parcel.last + 1
         self.strikes = 0
         if self.watermark is not None and self.watermark >= self.careful_until:

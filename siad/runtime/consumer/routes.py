@@ -112,7 +112,9 @@ def event_route(kind: type[E], handler: Callable[[E], Awaitable[Sequence[Event]]
         key, event = key_of(record), decode(kind, record.value)
         bind_event(event)
         answers = await handler(event)
-        assert to is not None or not answers, f"{kind.__name__} has an answer and no topic to send it to"
+        if to is None and answers:
+            msg = f"the handler of {kind.__name__} returned events, but its route names no topic for them"
+            raise TypeError(msg)
         return [Message(topic=to.name, key=key, value=encode(answer)) for answer in answers] if to else []
 
     return handle
