@@ -1,4 +1,4 @@
-"""Settings of the labeler and its scorer, read once in ``app.py`` and in ``scorer/__main__.py``."""
+"""Settings of the labeler and its scorer, each of which reads them once."""
 
 from pydantic import AnyHttpUrl, Field
 from pydantic_settings import SettingsConfigDict

@@ -83,8 +83,18 @@ def _decode(data: bytes, header: Header, flags: int) -> Any:
             raise
         raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded: {error.err}") from error
     if image is None:
+        _require_memory(header)
         raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded; its header is sound")
     return image
+
+
+def _require_memory(header: Header) -> None:
+    """Raise ``MemoryError`` if the pixels do not fit into memory.
+
+    For BMP and WebP OpenCV reports that as it reports damage: it gives no image.
+    """
+    size_bytes = header.width_px * header.height_px * header.channels * max(1, header.bits // 8)
+    np.empty(2 * size_bytes, np.uint8)  # it decodes to a second buffer for them
 
 
 def _checked(data: bytes, pixels_max: int) -> Header:

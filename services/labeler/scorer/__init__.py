@@ -1,1 +1,1 @@
-"""What runs inside Ray Serve: replicas that draw pseudo-masks and fit teachers."""
+"""Application inside Ray Serve: replicas that draw pseudo-masks and fit teachers."""

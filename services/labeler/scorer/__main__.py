@@ -1,8 +1,9 @@
-"""Deploy what runs inside Ray Serve, watch it, and take it back at the end."""
+"""Deploy the scorer on Ray Serve: ``python -m services.labeler.scorer``."""
 
 import os
 import signal
 import threading
+from typing import Final
 
 import httpx
 import structlog
@@ -15,13 +16,13 @@ from siad.runtime.ray_liveness import end_with_ray
 
 log = structlog.get_logger()
 
-APPLICATION = "siad-labeler"
-ANSWER_S = 30.0  # for the first answer through the proxy
-WATCH_S = 5.0  # between two looks whether Ray still has the application
+APPLICATION: Final = "siad-labeler"
+RESPONSE_S: Final = 30.0  # for the first response through the proxy
+WATCH_S: Final = 5.0  # between two checks that Ray still runs the application
 
 
 def main() -> None:
-    """Deploy the application on the Ray at RAY_ADDRESS and stay until a signal; then take it back."""
+    """Deploy the application on the Ray at RAY_ADDRESS, until a signal."""
     settings, store = LabelerSettings.load(), StoreSettings.load()
     configure_logs("labeler", level=settings.log_level)
     address = os.environ.get("RAY_ADDRESS")
@@ -41,34 +42,38 @@ def main() -> None:
     serve.run(make_application(settings, store), name=APPLICATION, route_prefix="/")
     stop = _stop_on_signals()
     url = f"http://127.0.0.1:{settings.scorer_port}"
-    _require_answer(url)
+    _require_response(url)
     log.info("scorer_started", url=url)
     while not stop.wait(WATCH_S):
         if APPLICATION not in serve.status().applications:
-            msg = f"application {APPLICATION} is gone from Ray at {address}; start again to deploy it"
+            msg = f"application {APPLICATION} was removed from Ray at {address}; start this process again to deploy it"
             raise SystemExit(msg)
     serve.delete(APPLICATION)
     if not serve.status().applications:
-        serve.shutdown()  # else its proxy would keep the port, and the next start would be given that one
+        serve.shutdown()  # otherwise its proxy keeps the port, and the next start with another port does not get it
     log.info("scorer_stopped")
 
 
-def _require_answer(url: str) -> None:
-    """End where the application answers elsewhere: a Serve that was there before keeps the port it has."""
+def _require_response(url: str) -> None:
+    """End this process if the application does not respond at its port.
+
+    A Serve that was started before keeps the port that it has.
+    """
     try:
-        httpx.get(f"{url}/healthz", timeout=ANSWER_S).raise_for_status()
+        httpx.get(f"{url}/healthz", timeout=RESPONSE_S).raise_for_status()
     except httpx.HTTPError as error:
         msg = (
-            f"nothing answers at {url}: {error}. If this Ray's Serve was started with another port, "
+            f"the scorer does not respond at {url}: {error}. If this Ray's Serve was started with another port, "
             "set SIAD_LABELER_SCORER_PORT to that one, or shut Serve down first."
         )
         raise SystemExit(msg) from error
 
 
 def _stop_on_signals() -> threading.Event:
-    """Set at SIGTERM and Ctrl-C. Call it after ``ray.init``, which takes SIGTERM for itself and would just exit.
+    """Return an event that SIGTERM and Ctrl-C set.
 
-    A signal that comes before ends this process at once; the next start deploys over what it left half done.
+    Call it after ``ray.init``, whose own SIGTERM handler exits at once. A signal before that ends this process; the
+    next start deploys over what it left.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

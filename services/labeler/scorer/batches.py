@@ -1,4 +1,4 @@
-"""A batch as Serve fills it, with captures of any line, taken apart so that nobody's failure is another's.
+"""Batches of captures, split so that a failure fails one capture.
 
 Needs neither Ray nor torch.
 """
@@ -24,31 +24,33 @@ Run = Callable[[Callable[[Sequence[Image]], list[Finding]], Sequence[Image]], Aw
 
 
 async def examine_batch(items: Sequence[tuple[Image, BatchPredictor]], *, run: Run) -> list[Finding | Exception]:
-    """Judge every image by its own weights: those of equal weights together, and one by one where they fail together.
+    """Judge every image by its own weights.
+
+    Images of equal weights are judged together, and one by one where they fail together.
 
     Args:
         items: an image and the weights that judge it.
-        run: awaits a call that computes, elsewhere.
+        run: awaits a computation on another thread.
 
     Returns:
-        In the order of ``items``: what was found, or why this one could not be judged.
+        In the order of ``items``: the finding, or why this one could not be judged.
     """
-    alike: dict[int, list[int]] = defaultdict(list)
-    for index, (_, judge) in enumerate(items):
-        alike[id(judge)].append(index)
-    answers: dict[int, Finding | Exception] = {}
-    for indices in alike.values():
-        judge, images = items[indices[0]][1], [items[index][0] for index in indices]
-        answers |= dict(zip(indices, await _examine(judge, images, run), strict=True))
-    return [answers[index] for index in range(len(items))]
+    indices_of: dict[int, list[int]] = defaultdict(list)
+    for index, (_, predictor) in enumerate(items):
+        indices_of[id(predictor)].append(index)
+    results: dict[int, Finding | Exception] = {}
+    for indices in indices_of.values():
+        predictor, images = items[indices[0]][1], [items[index][0] for index in indices]
+        results |= dict(zip(indices, await _examine(predictor, images, run), strict=True))
+    return [results[index] for index in range(len(items))]
 
 
-async def _examine(judge: BatchPredictor, images: Sequence[Image], run: Run) -> Sequence[Finding | Exception]:
-    [answer] = await asyncio.gather(run(judge.predict, images), return_exceptions=True)
-    if isinstance(answer, list):
-        return answer
-    if not isinstance(answer, Exception):
-        raise answer
+async def _examine(predictor: BatchPredictor, images: Sequence[Image], run: Run) -> Sequence[Finding | Exception]:
+    [result] = await asyncio.gather(run(predictor.predict, images), return_exceptions=True)
+    if isinstance(result, list):
+        return result
+    if not isinstance(result, Exception):
+        raise result
     if len(images) == 1:
-        return [answer]
-    return [one for image in images for one in await _examine(judge, [image], run)]
+        return [result]
+    return [finding for image in images for finding in await _examine(predictor, [image], run)]

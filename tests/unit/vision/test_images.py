@@ -2,7 +2,10 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -211,3 +214,33 @@ def test_a_good_image_that_finds_no_memory_is_not_damaged(monkeypatch: pytest.Mo
     monkeypatch.setattr(cv2, "imdecode", lambda *_: cv2.resize(np.zeros((9, 9), np.float32), (40_000, 400_000_000)))
     with pytest.raises(OutOfMemoryError, match="Insufficient memory"):
         decode_image(data)
+
+
+SCARCE = """
+import resource, sys
+from pathlib import Path
+import cv2
+from siad.contracts.errors import OutOfMemoryError
+from siad.vision.images import decode_image
+cv2.setNumThreads(1)
+images = [Path(name).read_bytes() for name in sys.argv[1:]]
+present = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+for image in images:
+    for more in (2, 6, 14, 22):
+        resource.setrlimit(resource.RLIMIT_AS, (present + more * 2**20, resource.RLIM_INFINITY))
+        try:
+            decode_image(image)
+        except OutOfMemoryError:
+            print("out of memory")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_an_image_that_does_not_fit_into_memory_is_not_damaged(tmp_path: Path) -> None:
+    names = []
+    for file_format in ("BMP", "PNG"):  # OpenCV raises for one, and gives no image for the other
+        names.append(str(tmp_path / file_format))
+        Path(names[-1]).write_bytes(write(Pillow.new("RGB", (2000, 2000)), file_format))  # 12 MB decoded
+    done = subprocess.run([sys.executable, "-c", SCARCE, *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines().count("out of memory") >= 4

@@ -1,0 +1,23 @@
+"""Images of captures, read from the store by the scorer."""
+
+from siad.contracts.errors import MissingError
+from siad.runtime.blobs.port import Blobs, get_verified
+from siad.vision.images import Image, decode_image
+from siad.vision.memory_errors import out_of_memory_named
+
+
+def fetch_image(blobs: Blobs, uri: str, image_id: str) -> Image:
+    """Read, verify and decode one image.
+
+    Raises:
+        MissingError: there is no such object, or its address is in another bucket.
+        CorruptError: its bytes are not those of ``image_id``.
+        ImageError: its bytes are not an image.
+        TransientError: the store is unavailable or denies access, or memory ran out.
+    """
+    try:
+        key = blobs.key_of(uri)
+    except ValueError as error:
+        raise MissingError(str(error)) from error
+    with out_of_memory_named(f"decoding {uri}"):
+        return decode_image(get_verified(blobs, key, sha256=image_id))
