@@ -11,6 +11,7 @@ from grpc_tools import protoc
 
 from docs.generator.table import code, sentence, table
 from siad.contracts import keys
+from siad.contracts.place import Place
 from siad.contracts.topics import IMAGE, LINE, PSEUDO_MASK, SEGMENTER, TEACHER, TOPICS, VERDICT, Topic
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -120,8 +121,10 @@ def store_keys() -> list[tuple[str, str]]:
     """
     found = []
     for name, value in vars(keys).items():
-        if inspect.isfunction(value) and value.__module__ == keys.__name__ and not name.startswith("_"):
-            given = {one: _Placeholder(one) for one in inspect.signature(value).parameters}
+        if inspect.isfunction(value) and name.endswith(("_key", "_prefix")):
+            given: dict[str, Any] = {one: _Placeholder(one) for one in inspect.signature(value).parameters}
+            if "place" in given:
+                given["place"] = Place(_Placeholder("line"), _Placeholder("product"))
             found.append((str(value(**given)), (inspect.getdoc(value) or "").partition("\n\n")[0]))
         elif name.endswith("_KEY"):
             found.append((value, "Written conditionally at every start, to check that the store keeps conditions"))
