@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -20,10 +19,10 @@ from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
 from services.inference.routes import InferenceDependencies, make_router
 from services.inference.settings import InferenceSettings
-from siad.audit.keeper import LedgerKeeper, LedgerPolicy
-from siad.contracts.codec import decode, encode, read_loosely
+from siad.contracts.codec import encode
 from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased, VerdictGiven
+from siad.contracts.partial_image import read_image
 from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -113,7 +112,6 @@ class _InferenceTasks:
             self.stage.tasks[name] = partial(table.follow, self.bus, self.stage.stop)
         self.stage.tasks["pointers"] = partial(self.pointers.run, self.stage.stop, every_s=self.settings.poll_s)
         self.stage.tasks["images"] = self._judge_stream
-        self.stage.tasks["books"] = self._keep_books
         desk = InferenceDependencies(
             lines=self.known_lines,
             models=self.models,
@@ -123,24 +121,6 @@ class _InferenceTasks:
             turns=asyncio.Semaphore(self.settings.direct_max),
         )
         self.stage.app.include_router(make_router(desk))
-
-    async def _keep_books(self) -> None:
-        """Count what came and what was answered, unless another replica does."""
-        keeper = LedgerKeeper(
-            self.bus,
-            self.store,
-            read_image=_read_image_of_then,
-            missing_after_s=self._missing_after_s,
-            policy=LedgerPolicy(write_every_s=self.settings.books_every_s),
-            clock=self.stage.clock,
-        )
-        await keeper.run(self.stage.stop)
-
-    def _missing_after_s(self, line: str) -> float:
-        settings = self.known_lines.present(line)
-        if settings is None or not settings.deadline_s:
-            return self.settings.missing_after_s
-        return settings.deadline_s + self.settings.missing_grace_s
 
     async def _judge_stream(self) -> None:
         """Judge the stream, once it is known what to judge by: before, every verdict would be UNKNOWN."""
@@ -195,7 +175,7 @@ class _InferenceTasks:
     async def _on_poison(self, record: Record, _: PoisonError) -> Sequence[Message]:
         """Answer for a buried capture, as far as it can be named at all."""
         clock, key = self.stage.clock, record.key.decode("utf-8", "replace")
-        event = _read_image(record, now=clock.now())
+        event = read_image(record.value, line=line_of(record.key), now=clock.now())
         if event is None:
             return []
         bind_event(event)
@@ -209,17 +189,3 @@ class _InferenceTasks:
     def _on_segmenter(self, _: str, event: SegmenterReleased | None) -> None:
         if event is not None:
             self.models.on_release(release_of_segmenter(event))
-
-
-def _read_image(record: Record, *, now: datetime) -> ImageStored | None:
-    """The capture that a record speaks of, as far as it can be named at all."""
-    try:
-        return decode(ImageStored, record.value)
-    except PoisonError:
-        said = read_loosely(ImageStored, record.value)
-        return handlers.capture_of(said, line=line_of(record.key), now=now)
-
-
-def _read_image_of_then(record: Record) -> ImageStored | None:
-    """The same, with the record's own time where it says none: it must not change from one reading to the next."""
-    return _read_image(record, now=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))

@@ -1,8 +1,7 @@
 """What inference does with each capture, whether it came through the image topic or was asked for over HTTP."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
 
 from services.inference.domain.judge import CaptureJudgement, UnknownReason, is_late, make_verdict
 from services.inference.ports import ImageSource, LinePredictors, LineSettings, MaskStore
@@ -51,27 +50,6 @@ def on_undecodable(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:
     now = clock.now()
     judgement = CaptureJudgement.unknown(UnknownReason.UNDECODABLE)
     return [make_verdict(event, judgement, mask_uri="", started_at=now, judged_at=now)]
-
-
-def capture_of(said: Mapping[str, Any], *, line: str, now: datetime) -> ImageStored | None:
-    """The capture that bytes speak of though they make no event; None where they don't say which.
-
-    Its line waits as for any other, so what a verdict can do without is made up.
-
-    Args:
-        said: field by field, what could be read.
-        line: that the record's key names; bytes of another kind may say anything at all.
-        now: stands in for times.
-    """
-    stand_ins: dict[str, Any] = {"captured_at": now, "received_at": now, "intent": Intent.UNSPECIFIED, "serial": ""}
-    fields = stand_ins | dict(said)
-    for name in ("size_bytes", "line_revision"):
-        fields[name] = max(fields.get(name, 1), 1)
-    try:
-        event = ImageStored(**fields)
-    except (TypeError, ValueError):  # a field is missing, or says nothing
-        return None
-    return event if event.line == line else None
 
 
 async def judge(

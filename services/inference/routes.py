@@ -16,7 +16,6 @@ from services.inference.adapters.verdicts import said
 from services.inference.domain.judge import CaptureJudgement
 from services.inference.handlers import judge
 from services.inference.settings import InferenceSettings
-from siad.audit.keeper import read_books
 from siad.contracts.events import LineChanged, Origin
 from siad.contracts.ids import SLUG, ImageId, image_id_of
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -81,22 +80,6 @@ def make_router(desk: InferenceDependencies) -> APIRouter:
                 }
                 for one in serving
             ],
-        }
-
-    @router.get("/v1/books", tags=["books"])
-    async def books() -> dict[str, Any]:
-        """By line: received = verdict + waiting + dead_letter, and who of the waiting is missing, by name.
-
-        As of the last snapshot, which any replica reads from the store; ``behind`` records were not in it yet.
-        """
-        snapshot = await read_books(desk.blobs)
-        if snapshot is None:
-            return {"as_of": None, "age_s": None, "behind": 0, "lines": []}
-        return {
-            "as_of": snapshot.as_of.isoformat(),
-            "age_s": round(max((desk.clock.now() - snapshot.as_of).total_seconds(), 0.0), 1),
-            "behind": snapshot.behind,
-            "lines": [asdict(report) for report in snapshot.reports()],
         }
 
     return router

@@ -1,5 +1,8 @@
 """Every knob of inference. One class, read once, in ``app.py``."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -10,6 +13,11 @@ class InferenceSettings(StageSettings):
     """Read from ``SIAD_INFERENCE_*``."""
 
     model_config = SettingsConfigDict(env_prefix="SIAD_INFERENCE_")
+    renamed: ClassVar[Mapping[str, str]] = {  # ingest keeps the capture ledger
+        "SIAD_INFERENCE_MISSING_AFTER_S": "SIAD_INGEST_MISSING_AFTER_S",
+        "SIAD_INFERENCE_MISSING_GRACE_S": "SIAD_INGEST_MISSING_GRACE_S",
+        "SIAD_INFERENCE_BOOKS_EVERY_S": "SIAD_INGEST_BOOKS_EVERY_S",
+    }
 
     http_port: int = Field(default=8404, ge=0, le=65535)
     max_in_flight: int = Field(default=32, ge=1)  # captures; past it the consumer pauses. Decoded images lie in memory
@@ -22,6 +30,3 @@ class InferenceSettings(StageSettings):
     direct_max: int = Field(default=4, ge=1)  # images asked for over HTTP at a time; more wait, their bodies unread
     body_timeout_s: float = Field(default=60.0, gt=0)  # for one body to come in; a sender that stalls blocks the others
     upload_max_bytes: int = Field(default=64 * 2**20, ge=1)  # of one image asked for over HTTP
-    missing_after_s: float = Field(default=60.0, gt=0)  # a capture without a verdict, where its line has no deadline
-    missing_grace_s: float = Field(default=10.0, ge=0)  # past a line's deadline: the books hear of verdicts later
-    books_every_s: float = Field(default=5.0, gt=0)  # how often the books are written; what is read since, repeats

@@ -10,12 +10,15 @@ import structlog
 from services.ingest.adapters.admission import AdmissionControl
 from services.ingest.adapters.image_validator import DecodingImageValidator
 from services.ingest.adapters.publisher import BusEventPublisher
-from services.ingest.adapters.store import LineRevisions, StoredCaptures
+from services.ingest.adapters.store import LineRevisions, StoredCaptures, StoredLedger
+from services.ingest.domain.lines import missing_after_s
 from services.ingest.reconcile import LineReconciler, NoLeases, RetentionReconciler
 from services.ingest.routes import STAGE, IngestDependencies, add_routes
 from services.ingest.settings import IngestSettings
+from siad.audit.keeper import LedgerKeeper, LedgerPolicy
+from siad.audit.reader import LETTERS
 from siad.contracts.events import LineChanged
-from siad.contracts.topics import IMAGE, LINE
+from siad.contracts.topics import IMAGE, LINE, VERDICT
 from siad.erasure.expiry_plan import RetentionPolicy
 from siad.erasure.expiry_store import InventoryStore
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -38,8 +41,9 @@ def main() -> None:
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: IngestSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Fill in the stage; on exit close threads and producer."""
+    topics = [LINE, IMAGE, VERDICT, LETTERS]  # the capture ledger reads the last two
     async with (
-        connect(stage, bus, blobs, topics=[LINE, IMAGE], store_threads=settings.store_threads) as store,
+        connect(stage, bus, blobs, topics=topics, store_threads=settings.store_threads) as store,
         bus.producer() as producer,
     ):
         pixels = DecodingImageValidator(threads=settings.decode_threads, pixels_max=settings.pixels_max)
@@ -59,12 +63,23 @@ async def assemble(stage: StageProcess, settings: IngestSettings, *, bus: Bus, b
                 queue_max=settings.queue_max,
                 wait_s=settings.queue_wait_s,
             ),
+            ledger=StoredLedger(store),
             clock=stage.clock,
         )
         add_routes(stage.app, desk)
         stage.health.checks["lines"] = works.check
         stage.tasks["topics"] = partial(table.follow, bus, stage.stop)
         stage.tasks["announce"] = partial(_announce_lines, stage, works, table, every_s=settings.announce_every_s)
+        keeper = LedgerKeeper(
+            bus,
+            store,
+            missing_after_s=lambda line: missing_after_s(
+                table.lookup(line), default_s=settings.missing_after_s, grace_s=settings.missing_grace_s
+            ),
+            policy=LedgerPolicy(write_every_s=settings.books_every_s),
+            clock=stage.clock,
+        )
+        stage.tasks["books"] = partial(keeper.run, stage.stop)
         policy = policy_of(settings)
         if not policy.is_off:
             stage.tasks["retention"] = partial(_retain, stage, store, policy, every_s=settings.retention_every_s)

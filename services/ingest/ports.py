@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from siad.audit.snapshot import LedgerReport
 from siad.contracts.documents import LineState
 from siad.contracts.events import ImageStored
 from siad.contracts.ids import CaptureId, ImageId
@@ -87,6 +88,14 @@ class ImageValidator(Protocol):
         Raises:
             ImageError: it is none.
         """
+        ...
+
+
+class LedgerSource(Protocol):
+    """The capture ledger in the store."""
+
+    async def read_report(self) -> LedgerReport | None:
+        """Report the last snapshot; None before the first one."""
         ...
 
 

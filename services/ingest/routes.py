@@ -13,20 +13,21 @@ from services.ingest import metrics
 from services.ingest.adapters.admission import AdmissionControl
 from services.ingest.adapters.body import declared_bytes, read_body
 from services.ingest.adapters.store import LineRevisions
-from services.ingest.adapters.wire import (
-    UPLOAD,
-    UPLOAD_ANSWERS,
-    ImageResponse,
-    LineRequest,
-    LineResponse,
-    LinesResponse,
-)
 from services.ingest.domain.lines import Preconditions, etag_of, is_fresh
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from services.ingest.domain.uploads import KEY_MAX, read_claim
 from services.ingest.handlers import AcceptedImage, Upload, on_line_delete, on_line_put, on_upload, unknown_line
-from services.ingest.ports import CaptureStore, EventPublisher, ImageValidator
+from services.ingest.ports import CaptureStore, EventPublisher, ImageValidator, LedgerSource
 from services.ingest.settings import IngestSettings
+from services.ingest.wire import (
+    UPLOAD,
+    UPLOAD_ANSWERS,
+    ImageResponse,
+    LedgerResponse,
+    LineRequest,
+    LineResponse,
+    LinesResponse,
+)
 from siad.contracts.documents import LineState
 from siad.contracts.errors import CorruptError, DeniedError, MissingError, TransientError
 from siad.contracts.events import LineChanged
@@ -68,6 +69,7 @@ class IngestDependencies:
     pixels: ImageValidator
     news: EventPublisher
     gate: AdmissionControl
+    ledger: LedgerSource
     clock: Clock
 
 
@@ -80,6 +82,7 @@ def add_routes(app: FastAPI, desk: IngestDependencies) -> None:
     app.include_router(_line_reads(desk))
     app.include_router(_line_changes(desk))
     app.include_router(_image_routes(desk))
+    app.include_router(_ledger_routes(desk))
 
 
 def _conditions(
@@ -183,6 +186,23 @@ def _image_routes(desk: IngestDependencies) -> APIRouter:
             size_bytes = declared_bytes(request, bytes_max=desk.settings.upload_max_bytes)
             async with desk.gate.hold(size_bytes):
                 return await _take_in(desk, line, request, idempotency_key)
+
+    return router
+
+
+def _ledger_routes(desk: IngestDependencies) -> APIRouter:
+    router = APIRouter(tags=["books"])
+
+    @router.get("/v1/books")
+    async def books() -> LedgerResponse:
+        """Capture ledger: for each line, received = verdict + waiting + dead_letter.
+
+        Captures that have waited too long are missing; the longest waiting are named. The counts are those of the last
+        snapshot, which every replica reads from the store; ``behind`` records were not in it yet.
+        """
+        async with _in_time(desk, "the capture ledger was not read"):
+            report = await desk.ledger.read_report()
+        return LedgerResponse.of(report, now=desk.clock.now())
 
     return router
 

@@ -30,6 +30,11 @@ class IngestSettings(StageSettings):
     clock_skew_s: float = Field(default=5.0, ge=0)  # how far a camera's clock may be ahead of ours
     announce_every_s: float = Field(default=10.0, gt=0)  # how often lines are held against what was announced
 
+    # capture ledger
+    missing_after_s: float = Field(default=60.0, gt=0)  # a capture without a verdict is missing; lines without deadline
+    missing_grace_s: float = Field(default=10.0, ge=0)  # added to a line's deadline: the ledger reads verdicts later
+    books_every_s: float = Field(default=5.0, gt=0)  # between two snapshots of the capture ledger
+
     # retention; 0 keeps for ever, so nothing goes unless somebody says so. Normals and training sets always stay
     images_days: int = Field(default=0, ge=0)  # bytes of captures, counted by the day they came, UTC
     masks_days: int = Field(default=0, ge=0)  # from when they were drawn

@@ -1,1 +1,1 @@
-"""Accounts for every capture: the capture ledger and the dead letters."""
+"""Accounts for every capture: the capture ledger, the dead letters and the verdicts."""

@@ -1,33 +1,35 @@
-"""Keeps the books: one process at a time reads images, verdicts and dead letters, and writes what they add up to.
+"""Keeps the capture ledger: one lease holder reads images, verdicts and dead letters and writes their totals.
 
-The snapshot is written before the offsets are committed, over the one that it grew from: whoever takes over reads
-again at most what came since, and the books drop what they know. Two keepers do no harm: the slower one's snapshot
-is refused, and with it its commit.
+The snapshot is written before the offsets are committed, by a conditional put over the one that it continues. The next
+lease holder therefore reads again at most the records since the last snapshot, and the ledger ignores repeats. Two
+holders at a time do no harm: the put of the slower one is refused, and its offsets are not committed.
+
+A ledger may hold a million captures, so it is folded, written and reported in threads, never in the event loop.
 """
 
 import asyncio
 import os
 import socket
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from siad.audit.ledger import CaptureLedger, LedgerSnapshot, place_name
-from siad.contracts.codec import decode
-from siad.contracts.errors import ConflictError, CorruptError, MissingError, PoisonError, TransientError
-from siad.contracts.events import DeadLetter, ImageStored, VerdictGiven
+from siad.audit.ledger import CaptureLedger, LineReport
+from siad.audit.reader import LETTERS, LedgerReader, ReaderLimits
+from siad.audit.snapshot import LedgerSnapshot, read_snapshot
+from siad.contracts.deletion import DeletionIndex
+from siad.contracts.errors import ConflictError, MissingError, TransientError
 from siad.contracts.ids import SLUG
 from siad.contracts.keys import books_key
-from siad.contracts.topics import IMAGE, VERDICT, dead_letter
+from siad.contracts.topics import IMAGE, VERDICT
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime import metrics
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import PutCondition
-from siad.runtime.bus.port import Bus, Commit, Consumer, Record, TopicPartition
+from siad.runtime.bus.port import Bus
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.store.leases import Lease, Leases
 
@@ -35,42 +37,28 @@ log = structlog.get_logger()
 
 GROUP: Final = "siad.books"
 LEASE: Final = "books"
-ReadImage = Callable[[Record], ImageStored | None]  # names a capture, or None; the same answer at every reading
-LETTERS: Final = dead_letter("inference")
 STATES: Final = ("received", "verdict", "waiting", "missing", "dead_letter", "normal", "stale")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerPolicy:
-    """How the books are kept."""
+    """How often the ledger is written, and how much is read at a time."""
 
-    write_every_s: float = 5.0  # a snapshot, where anything is new; longer where writing takes long
-    idle_write_s: float = 30.0  # and where nothing is, so that everybody sees that they are kept
-    lease_s: float = 30.0  # a keeper that died is replaced after so long
-    window_s: float = 7200.0  # how late after it was received a capture may be heard of for the first time
-    waiting_max: int = 50_000  # captures known by name; past it images are left unread until verdicts catch up
-    records_max: int = 500  # of one poll
-    poll_s: float = 0.5
-
-
-def read_image(record: Record) -> ImageStored | None:
-    """The capture of a record; None where it is no event."""
-    try:
-        return decode(ImageStored, record.value)
-    except PoisonError:
-        return None
+    write_every_s: float = 5.0  # between two snapshots while records come in; longer where writing takes long
+    idle_write_s: float = 30.0  # between two snapshots without records, so that readers see a recent one
+    lease_s: float = 30.0  # a lease holder that died is replaced after this time
+    limits: ReaderLimits = field(default_factory=ReaderLimits)
 
 
 class LedgerKeeper:
-    """One candidate for keeping the books.
+    """Keeps the capture ledger while this process holds the lease.
 
     Args:
-        bus: where the events are.
-        blobs: where the snapshot is.
-        missing_after_s: how long a capture of a line may wait before it is called missing.
-        read_image: reads an image's event, or what of it inference answers for.
-        policy: see there.
-        clock: time.
+        bus: with the three topics.
+        blobs: with the snapshot and the lease.
+        missing_after_s: seconds after which a waiting capture of a line is reported as missing.
+        policy: intervals and limits.
+        clock: for the snapshot's time and the intervals.
     """
 
     def __init__(
@@ -79,18 +67,16 @@ class LedgerKeeper:
         blobs: AsyncBlobs,
         *,
         missing_after_s: Callable[[str], float],
-        read_image: ReadImage = read_image,
         policy: LedgerPolicy | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._bus, self._blobs, self._clock = bus, blobs, clock
         self._missing_after_s, self._policy = missing_after_s, policy or LedgerPolicy()
-        self._read_image = read_image
         self._leases = Leases(blobs.blobs, holder=f"{socket.gethostname()}-{os.getpid()}-{id(self):x}", clock=clock)
         self._deletions = AsyncDeletions(blobs, clock=clock)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep the books whenever nobody else does, until ``stop``."""
+        """Keep the ledger whenever the lease is free, until ``stop``."""
         while not stop.is_set():
             try:
                 async with self._hold() as lease:
@@ -98,7 +84,7 @@ class LedgerKeeper:
                         await self._keep(lease, stop)
             except (TransientError, ConflictError) as error:
                 log.warning("books_put_off", reason=str(error))
-            metrics.BOOKS.clear()  # whoever keeps them now tells them
+            metrics.BOOKS.clear()  # only the lease holder exports these gauges
             if not stop.is_set():
                 await _wait(stop, self._policy.lease_s / 3)
 
@@ -118,68 +104,56 @@ class LedgerKeeper:
     async def _release(self, lease: Lease) -> None:
         try:
             await self._blobs.run(self._leases.release, lease)
-        except TransientError as error:  # it ends by itself
+        except TransientError as error:  # it expires
             log.info("books_lease_left", reason=str(error))
 
     async def _keep(self, held: list[Lease], stop: asyncio.Event) -> None:
-        books, etag = await self._load()
+        ledger, etag = await self._load()
         topics = [IMAGE.name, VERDICT.name, LETTERS.name]
         async with self._bus.consumer(topics, group=GROUP, start="earliest") as consumer:
-            keeping = _LedgerReader(self._policy, books, consumer, etag=etag, read_image=self._read_image)
-            log.info("books_kept_here", lines=len(books.lines), waiting=books.waiting)
+            reader = LedgerReader(ledger, consumer, self._policy.limits)
+            log.info("books_kept_here", lines=len(ledger.lines), waiting=ledger.waiting)
             due_s = self._clock.monotonic()
             while not stop.is_set():
-                await keeping.read()
-                if self._clock.monotonic() < due_s + (0 if keeping.is_new else self._policy.idle_write_s):
+                await reader.read()
+                if self._clock.monotonic() < due_s + (0 if reader.has_changes else self._policy.idle_write_s):
                     continue
                 began_s = self._clock.monotonic()
-                await self._write(keeping)
+                etag = await self._write(reader, etag)
                 if not await self._renew(held):
                     return
                 spent_s = self._clock.monotonic() - began_s
                 due_s = self._clock.monotonic() + max(self._policy.write_every_s, 20 * spent_s)
-            if keeping.is_new:
-                await self._write(keeping)
+            if reader.has_changes:
+                await self._write(reader, etag)
 
     async def _load(self) -> tuple[CaptureLedger, str | None]:
+        """Read the last snapshot and its etag; an unreadable one is replaced by a new ledger."""
         try:
             blob = await self._blobs.get(books_key())
         except MissingError:
             return CaptureLedger(), None
-        snapshot = _read(blob.data)
-        return (CaptureLedger() if snapshot is None else snapshot.books), blob.etag  # unreadable ones are written over
+        snapshot = await asyncio.to_thread(read_snapshot, blob.data)
+        return (CaptureLedger() if snapshot is None else snapshot.ledger), blob.etag
 
-    async def _write(self, keeping: "_LedgerReader") -> None:
-        """Snapshot, then commit; then see what may be let go of."""
-        await keeping.look_behind()
-        await self._drop_forgotten(keeping.books)
-        snapshot = self._snapshot(keeping)
-        data = await self._blobs.run(snapshot.to_json)
-        keeping.etag = await self._blobs.put(
-            books_key(),
-            data,
-            content_type="application/json",
-            condition=PutCondition(keeping.etag),
+    async def _write(self, reader: LedgerReader, etag: str | None) -> str:
+        """Write a snapshot over the one that it continues, then commit; return the etag of the new one."""
+        await reader.measure_lag()
+        waiting = [line for line, account in reader.ledger.lines.items() if account.waiting and SLUG.fullmatch(line)]
+        deletions = {line: await self._deletions.known(line) for line in waiting}
+        snapshot = LedgerSnapshot(
+            ledger=reader.ledger,
+            as_of=self._clock.now(),
+            behind=reader.behind,
+            missing_after_s={line: self._missing_after_s(line) for line in reader.ledger.lines},
         )
-        for report in snapshot.reports():
+        data, reports = await asyncio.to_thread(_render, snapshot, deletions)
+        etag = await self._blobs.put(books_key(), data, content_type="application/json", condition=PutCondition(etag))
+        for report in reports:
             for state in STATES:
                 metrics.BOOKS.labels(report.line, state).set(getattr(report, state))
-        await keeping.commit(self._clock.now().timestamp())
-
-    def _snapshot(self, keeping: "_LedgerReader") -> LedgerSnapshot:
-        bounds = {line: self._missing_after_s(line) for line in keeping.books.lines}
-        return LedgerSnapshot(
-            books=keeping.books, as_of=self._clock.now(), behind=keeping.behind, missing_after_s=bounds
-        )
-
-    async def _drop_forgotten(self, books: CaptureLedger) -> None:
-        """Of who waits, some may have been forgotten: no verdict will ever come."""
-        for line, page in list(books.lines.items()):
-            if not page.waiting or not SLUG.fullmatch(line):
-                continue
-            forgotten = await self._deletions.known(line)
-            for name in [name for name in page.waiting if forgotten.covers(name, books.received_at(line, name))]:
-                books.on_forgotten(line, name)
+        await reader.commit(self._clock.now().timestamp())
+        return etag
 
     async def _renew(self, held: list[Lease]) -> bool:
         lease = await self._blobs.run(self._leases.renew, held.pop())
@@ -190,97 +164,14 @@ class LedgerKeeper:
         return True
 
 
-async def read_books(blobs: AsyncBlobs) -> LedgerSnapshot | None:
-    """The last snapshot; None where there is none yet, or none that can be read."""
-    try:
-        blob = await blobs.get(books_key())
-    except MissingError:
-        return None
-    return await blobs.run(_read, blob.data)
-
-
-def _read(data: bytes) -> LedgerSnapshot | None:
-    try:
-        return LedgerSnapshot.from_json(data)
-    except CorruptError as error:
-        log.error("books_unreadable", key=books_key(), reason=str(error), done="new ones are opened")
-        return None
-
-
-class _LedgerReader:
-    """The books, and how far the topics are read."""
-
-    def __init__(
-        self, policy: LedgerPolicy, books: CaptureLedger, consumer: Consumer, *, etag: str | None, read_image: ReadImage
-    ) -> None:
-        self.books, self.etag = books, etag
-        self.is_new = True  # the first snapshot is written at once
-        self.behind = 0
-        self._policy, self._consumer, self._read_image = policy, consumer, read_image
-        self._commits: dict[TopicPartition, Commit] = {}
-        self._folded: Counter[TopicPartition] = Counter()  # since the last commit
-        self._read_ms: dict[TopicPartition, int] = {}  # the broker's stamp of the last record
-        self._unread: dict[TopicPartition, int] = {}
-
-    async def read(self) -> None:
-        """Fold what comes in a moment."""
-        images = frozenset(place for place in self._consumer.assigned() if place.topic == IMAGE.name)
-        if self.books.waiting >= self._policy.waiting_max:
-            self._consumer.pause(images)
-        else:
-            self._consumer.resume(images)
-        for record in await self._consumer.poll(max_records=self._policy.records_max, timeout_s=self._policy.poll_s):
-            fold(self.books, record, read_image=self._read_image)
-            self._commits[record.topic_partition] = Commit(record.offset + 1)
-            self._folded[record.topic_partition] += 1
-            self._read_ms[record.topic_partition] = record.timestamp_ms
-            self.is_new = True
-
-    async def look_behind(self) -> None:
-        """See how many records are unread."""
-        lag = await self._consumer.lag()
-        self._unread = {place: max(count - self._folded[place], 0) for place, count in lag.items()}
-        self.behind = sum(self._unread.values())
-
-    async def commit(self, now_s: float) -> None:
-        """Commit what the snapshot holds, and let go of the settled that nobody can name for the first time."""
-        places = self._consumer.assigned()
-        await self._consumer.commit({place: commit for place, commit in self._commits.items() if place in places})
-        self._commits.clear()
-        self._folded.clear()
-        self.is_new = False
-        if all(place in self._read_ms for place, count in self._unread.items() if count):
-            read_s = [self._read_ms[place] / 1000 for place, count in self._unread.items() if count]
-            self.books.advance(min([now_s, *read_s]), window_s=self._policy.window_s)
-
-
-def fold(books: CaptureLedger, record: Record, *, read_image: ReadImage) -> None:
-    """Enter one record of the three topics."""
-    topic, partition = record.topic_partition
-    try:
-        if topic == VERDICT.name:
-            books.on_verdict(decode(VerdictGiven, record.value))
-        elif topic == LETTERS.name:
-            letter = decode(DeadLetter, record.value)
-            books.on_letter(letter, read_image(_first(letter)))
-        elif (event := read_image(record)) is not None:
-            books.on_image(event)
-        else:
-            name = place_name(topic, partition, record.offset)
-            books.on_unreadable(record.key, name, at_s=record.timestamp_ms / 1000)
-    except PoisonError as error:
-        log.error("books_record_left_out", topic=topic, offset=record.offset, reason=str(error))
-
-
-def _first(letter: DeadLetter) -> Record:
-    """A dead letter's record as it lay in its first topic, at about that time."""
-    return Record(
-        topic_partition=TopicPartition(letter.topic, letter.partition),
-        offset=letter.offset,
-        key=letter.key,
-        value=letter.payload,
-        timestamp_ms=int(letter.buried_at.timestamp() * 1000),
-    )
+def _render(snapshot: LedgerSnapshot, deletions: Mapping[str, DeletionIndex]) -> tuple[bytes, list[LineReport]]:
+    """Take erased captures out of the ledger, then write its document and its report."""
+    ledger = snapshot.ledger
+    for line, erased in deletions.items():
+        names = list(ledger.lines[line].waiting)
+        for name in [name for name in names if erased.covers(name, ledger.received_at(line, name))]:
+            ledger.on_erased(line, name)
+    return snapshot.to_json(), snapshot.reports()
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

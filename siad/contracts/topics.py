@@ -18,17 +18,18 @@ class Topic:
     feedback: bool = False  # leads back, on purpose; only a person's word and the shadow report may
 
 
+# Ingest keeps the capture ledger, so it views images, verdicts and the dead letters of inference.
 LINE: Final = Topic("siad.line.v1", "state", "ingest", ("ingest", "labeler", "trainer", "inference"))
-IMAGE: Final = Topic("siad.image.v1", "work", "ingest", ("labeler", "inference"))
+IMAGE: Final = Topic("siad.image.v1", "work", "ingest", ("labeler", "inference"), viewers=("ingest",))
 PSEUDO_MASK: Final = Topic("siad.pseudo-mask.v1", "work", "labeler", ("trainer",))
 TEACHER: Final = Topic("siad.teacher.v1", "state", "labeler", ("labeler", "trainer", "inference"))
 SEGMENTER: Final = Topic("siad.segmenter.v1", "state", "trainer", ("trainer", "inference"))
-VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("inference",))  # the books
+VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("ingest",))
 
 
 def dead_letter(stage: str) -> Topic:
     """Where a stage buries what it can never handle."""
-    viewers = ("inference",) if stage == "inference" else ()  # the books
+    viewers = ("ingest",) if stage == "inference" else ()  # the capture ledger
     return Topic(f"siad.{stage}.dead-letter.v1", "dead-letter", stage, (), viewers)
 
 

@@ -59,8 +59,8 @@ WEIGHTS: Final = Gauge(
 )
 BOOKS: Final = Gauge(
     "siad_books_captures",
-    "Captures by where they stand: received = verdict + waiting + dead_letter; missing are those that wait too long. "
-    "Told by the one process that keeps the books.",
+    "Captures by state: received = verdict + waiting + dead_letter; missing are waiting captures past their deadline. "
+    "Exported only by the ingest process that holds the capture ledger's lease.",
     ["line", "state"],
 )
 

@@ -2,7 +2,8 @@
 
 import ipaddress
 import os
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -13,6 +14,7 @@ class Settings(BaseSettings):
     """Frozen settings under one prefix; ``load`` also refuses names it does not know."""
 
     model_config = SettingsConfigDict(frozen=True, case_sensitive=False)
+    renamed: ClassVar[Mapping[str, str]] = {}  # former name in the environment -> the name to set instead
 
     @classmethod
     def load(cls) -> Self:
@@ -25,6 +27,11 @@ class Settings(BaseSettings):
         known = sorted(f"{prefix}{name}".upper() for name in cls.model_fields)
         # pydantic-settings takes unknown names in silence, so a typing error would leave the default in force
         unknown = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
+        if renamed := [f"{name} is now {cls.renamed[name.upper()]}" for name in unknown if name.upper() in cls.renamed]:
+            msg = (
+                f"settings were renamed, nothing was started: {', '.join(renamed)}. Set the new name and unset the old."
+            )
+            raise ValueError(msg)
         if unknown:
             msg = f"unknown settings {', '.join(unknown)}; {prefix}* knows {', '.join(known)}. Correct or unset them."
             raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""The books over a real bus and a real store: two keepers, one dead, one that lost its commit."""
+"""The capture ledger over a real bus and a real store: one keeper dies, another continues."""
 
 import asyncio
 import uuid
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from siad.audit.keeper import LETTERS, LedgerKeeper, LedgerPolicy, read_books
+from siad.audit.keeper import LedgerKeeper, LedgerPolicy
 from siad.audit.ledger import LineReport
+from siad.audit.reader import LETTERS, ReaderLimits
+from siad.audit.snapshot import read_report
 from siad.contracts.codec import encode
 from siad.contracts.topics import IMAGE, VERDICT
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -20,7 +22,8 @@ from tests.unit.audit.test_keeper import send
 from tests.unit.audit.test_ledger import image, letter, verdict
 
 EVER_S = 1e9  # the captures of these tests are years old by the clock
-QUICK = LedgerPolicy(write_every_s=0.05, idle_write_s=0.5, lease_s=2.0, poll_s=0.05, window_s=EVER_S)
+LIMITS = ReaderLimits(poll_s=0.05, window_s=EVER_S)
+QUICK = LedgerPolicy(write_every_s=0.05, idle_write_s=0.5, lease_s=2.0, limits=LIMITS)
 
 
 @pytest.fixture(params=BUSES)
@@ -38,8 +41,8 @@ def keeper(bus: Bus, store: AsyncBlobs) -> LedgerKeeper:
 
 
 async def page(store: AsyncBlobs, line: str) -> LineReport | None:
-    snapshot = await read_books(store)
-    return next((one for one in snapshot.reports() if one.line == line), None) if snapshot else None
+    report = await read_report(store)
+    return next((one for one in report.lines if one.line == line), None) if report else None
 
 
 async def until(store: AsyncBlobs, line: str, **wanted: int) -> LineReport:
@@ -59,7 +62,7 @@ async def test_a_keeper_that_dies_is_replaced_and_nothing_counts_twice(bus: Bus,
     await until(store, line, received=30, verdict=20, missing=10)
     stop = asyncio.Event()
     second = asyncio.create_task(keeper(bus, store).run(stop))
-    first.cancel()  # without a word beyond what leaving a group is
+    first.cancel()  # it leaves its group, and writes no snapshot
     await asyncio.wait([first])
     buried = replace(letter(), key=f"{line}/0".encode(), payload=encode(events[20]))
     await send(bus, *events[25:], *map(verdict, events[10:15]), *map(verdict, events[21:]), buried)

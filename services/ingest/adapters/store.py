@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from services.ingest.ports import StoredLine, ValidatedImage
+from siad.audit.snapshot import LedgerReport, read_report
 from siad.contracts import keys
 from siad.contracts.documents import LineState, read_receipt, write_line, write_receipt
 from siad.contracts.errors import ConflictError, MissingError, TransientError
@@ -66,6 +67,17 @@ class LineRevisions:
             return state
         msg = f"revisions {first} to {first + UNFINISHED_MAX - 1} of line {line!r} are all used by unfinished changes"
         raise TransientError(msg)
+
+
+class StoredLedger:
+    """The port ``LedgerSource``."""
+
+    def __init__(self, blobs: AsyncBlobs) -> None:
+        self._blobs = blobs
+
+    async def read_report(self) -> LedgerReport | None:
+        """Report the last snapshot; None before the first one."""
+        return await read_report(self._blobs)
 
 
 class StoredCaptures:

@@ -109,6 +109,19 @@ def end_line(held: LineState, *, now: datetime) -> LineState:
     return LineState(settings=_next(held.settings, held, now), is_gone=True)
 
 
+def missing_after_s(settings: LineChanged | None, *, default_s: float, grace_s: float) -> float:
+    """Seconds after which a capture without a verdict is missing.
+
+    Args:
+        settings: of its line; None where they are not known.
+        default_s: for lines without a deadline.
+        grace_s: added to a deadline, since the ledger reads a verdict later than the line does.
+    """
+    if settings is None or not settings.deadline_s:
+        return default_s
+    return settings.deadline_s + grace_s
+
+
 def _said(wish: LineChangeRequest) -> dict[str, Any]:
     return {field.name: value for field in fields(wish) if (value := getattr(wish, field.name)) is not None}
 

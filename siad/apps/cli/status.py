@@ -1,4 +1,4 @@
-"""`siad status`: how each stage stands, which weights serve each line, what its teacher promises, and the books."""
+"""`siad status`: the stages, the weights in service, the teachers and what they promise, and the capture ledger."""
 
 import json
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def status(
         stages = [ask(client, name, urls[name]) for name in ("ingest", "labeler", "trainer", "inference")]
         serving = weights_in_service(_metrics(client, urls["inference"]))
         teachers = ask_teachers(client, urls["labeler"])
-        books = ask_books(client, urls["inference"])
+        books = ask_books(client, urls["ingest"])
     if as_json:
         tables = {"stages": [asdict(s) for s in stages], "serving": [asdict(s) for s in serving]}
         print(json.dumps({"bus": urls["bus"], **tables, "teachers": teachers, "books": books}, indent=2))
@@ -97,7 +97,7 @@ def ask(client: httpx.Client, name: str, url: str) -> StageStatus:
 
 
 def ask_books(client: httpx.Client, url: str) -> dict[str, Any] | None:
-    """The books as inference has them; None where it doesn't tell."""
+    """Read the capture ledger from ingest; None where it does not answer."""
     return _ask(client, f"{url}/v1/books")
 
 
@@ -191,12 +191,12 @@ def _some(names: list[str]) -> list[str]:
 
 
 def print_books(books: dict[str, Any] | None, to: Console) -> None:
-    """By line, received = verdicts + waiting + dead letters; who is missing stands below, by name."""
+    """Print for each line received = verdicts + waiting + dead letters, then the missing captures."""
     if books is None or books["as_of"] is None:
-        to.print("no books: " + ("inference does not tell" if books is None else "none were written yet"))
+        to.print("capture ledger: " + ("ingest does not answer" if books is None else "not written yet"))
         return
     behind = f", {books['behind']} records behind" if books["behind"] else ""
-    table = Table(title=f"books ({books['age_s']:g} s old{behind})")
+    table = Table(title=f"capture ledger ({books['age_s']:g} s old{behind})")
     for column in ("line", "received", "= verdicts", "+ waiting", "+ dead letters", "missing", "normals", "stale"):
         table.add_column(column)
     for line in books["lines"]:

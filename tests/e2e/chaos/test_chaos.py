@@ -191,7 +191,7 @@ async def broken_masks(blobs: AsyncBlobs, masks: tuple[PseudoMaskCreated, ...]) 
 
 
 async def books_apart(site: Site, account: Account) -> list[str]:
-    """Where the books that inference keeps (/v1/books) do not come to agree with ours."""
+    """Where the capture ledger of ingest (/v1/books) does not come to agree with ours."""
     ours = {
         "received": len(account.received),
         "verdict": len({verdict.capture_id for verdict in account.verdicts}),
@@ -199,18 +199,16 @@ async def books_apart(site: Site, account: Account) -> list[str]:
         "dead_letter": len(account.buried - {verdict.capture_id for verdict in account.verdicts}),
     }
     theirs: dict[str, int] = {}
-    if (await site.plant["inference"].get("/v1/books")).status_code == 404:
-        return []
 
     async def agree() -> bool:
-        pages = (await site.plant["inference"].get("/v1/books")).json()["lines"]
+        pages = (await site.plant["ingest"].get("/v1/books")).json()["lines"]
         theirs.update({name: page[name] for page in pages for name in ours})
         return theirs == ours
 
     try:
-        await wait_for(agree, BOOKS_S, "the books of inference")
+        await wait_for(agree, BOOKS_S, "the capture ledger of ingest")
     except AssertionError:
-        return [f"inference's books say {theirs}, the topics say {ours}"]
+        return [f"ingest's capture ledger says {theirs}, the topics say {ours}"]
     return []
 
 

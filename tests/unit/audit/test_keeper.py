@@ -1,14 +1,21 @@
-"""Who keeps the books: over a bus and a store in memory, through crashes and takeovers."""
+"""Keeping the capture ledger over a bus and a store in memory, through crashes and takeovers."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from siad.audit.keeper import GROUP, LETTERS, LedgerKeeper, LedgerPolicy
-from siad.audit.ledger import LedgerSnapshot
+from siad.audit import keeper as keeper_module
+from siad.audit import reader
+from siad.audit import snapshot as snapshot_module
+from siad.audit.keeper import GROUP, LedgerKeeper, LedgerPolicy
+from siad.audit.ledger import CaptureLedger
+from siad.audit.reader import LETTERS, ReaderLimits
+from siad.audit.snapshot import LedgerSnapshot, read_report
 from siad.contracts.codec import encode
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.errors import MissingError
@@ -24,7 +31,8 @@ from siad.runtime.clock import SYSTEM_CLOCK
 from tests.unit.audit.test_ledger import image, letter, verdict
 
 EVER_S = 1e9  # the captures of these tests are years old by the clock
-QUICK = LedgerPolicy(write_every_s=0.0, idle_write_s=0.05, lease_s=1.0, poll_s=0.005, window_s=EVER_S)
+LIMITS = ReaderLimits(poll_s=0.005, window_s=EVER_S)
+QUICK = LedgerPolicy(write_every_s=0.0, idle_write_s=0.05, lease_s=1.0, limits=LIMITS)
 
 
 @pytest.fixture
@@ -76,7 +84,7 @@ async def test_what_three_topics_say_adds_up(bus: MemoryBus, blobs: MemoryBlobs)
     await send(bus, *(verdict(image(number)) for number in range(7)))
     await send(bus, replace(letter(), payload=encode(image(8))), letter(offset=99))
     await keep(bus, blobs, lambda: page(blobs) == (11, 7, 2, 2))
-    assert page(blobs) == (11, 7, 2, 2)  # ten and one that nobody can read; 7 and 9 are missing
+    assert page(blobs) == (11, 7, 2, 2)  # ten and an unreadable one; 7 and 9 are missing
 
 
 async def test_a_record_that_is_no_image_waits_for_its_burial(bus: MemoryBus, blobs: MemoryBlobs) -> None:
@@ -122,25 +130,25 @@ async def test_an_outage_of_the_broker_is_waited_out(bus: MemoryBus, blobs: Memo
 
 
 async def test_images_are_left_unread_while_too_many_wait(bus: MemoryBus, blobs: MemoryBlobs) -> None:
-    policy = replace(QUICK, waiting_max=5, records_max=5)
+    policy = replace(QUICK, limits=replace(LIMITS, waiting_max=5, records_max=5))
     await send(bus, *(image(number) for number in range(20)))
     await keep(bus, blobs, lambda: page(blobs)[0] >= 5, policy=policy)
     snapshot = LedgerSnapshot.from_json(blobs.get(books_key()).data)
-    assert snapshot.books.waiting <= 10
+    assert snapshot.ledger.waiting <= 10
     assert snapshot.behind >= 10
     await send(bus, *(verdict(image(number)) for number in range(20)))
     await keep(bus, blobs, lambda: page(blobs) == (20, 20, 0, 0), policy=policy)
     assert page(blobs) == (20, 20, 0, 0)
 
 
-async def test_books_that_nobody_can_read_are_opened_anew(bus: MemoryBus, blobs: MemoryBlobs) -> None:
+async def test_an_unreadable_ledger_is_replaced_by_a_new_one(bus: MemoryBus, blobs: MemoryBlobs) -> None:
     blobs.put(books_key(), b"torn")
     await send(bus, image(0))
     await keep(bus, blobs, lambda: blobs.get(books_key()).data != b"torn" and page(blobs)[0] == 1)
     assert page(blobs)[0] == 1
 
 
-async def test_a_forgotten_capture_is_not_missing(bus: MemoryBus, blobs: MemoryBlobs) -> None:
+async def test_an_erased_capture_is_not_missing(bus: MemoryBus, blobs: MemoryBlobs) -> None:
     await send(bus, image(0), image(1))
     record = CaptureDeletion.of(image(0), at=SYSTEM_CLOCK.now() + timedelta(0))
     blobs.put(deletion_key("l", record.capture_id), record.to_json())
@@ -149,9 +157,9 @@ async def test_a_forgotten_capture_is_not_missing(bus: MemoryBus, blobs: MemoryB
 
 
 async def test_a_capture_first_heard_of_after_the_window_is_stale(bus: MemoryBus, blobs: MemoryBlobs) -> None:
-    policy = replace(QUICK, window_s=60.0)
+    policy = replace(QUICK, limits=replace(LIMITS, window_s=60.0))
     await send(bus, image(0))
-    await keep(bus, blobs, lambda: page(blobs)[0] == 1 and snapshot(blobs).books.horizon_s > 0, policy=policy)
+    await keep(bus, blobs, lambda: page(blobs)[0] == 1 and snapshot(blobs).ledger.horizon_s > 0, policy=policy)
     await send(bus, image(1))
     await keep(bus, blobs, lambda: snapshot(blobs).reports()[0].stale == 1, policy=policy)
     assert page(blobs)[0] == 1
@@ -159,3 +167,34 @@ async def test_a_capture_first_heard_of_after_the_window_is_stale(bus: MemoryBus
 
 def snapshot(blobs: MemoryBlobs) -> LedgerSnapshot:
     return LedgerSnapshot.from_json(blobs.get(books_key()).data)
+
+
+async def test_the_ledger_is_folded_and_written_outside_the_event_loop(
+    bus: MemoryBus, blobs: MemoryBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger of a million captures takes seconds; ingest's uploads must not wait for it."""
+    threads: dict[str, set[int]] = {}
+
+    def noting(owner: Any, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return plain(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    await send(bus, image(0))
+    await keep(bus, blobs, lambda: page(blobs)[0] == 1)
+    noting(reader, "_fold_one")
+    noting(snapshot_module, "read_snapshot")
+    noting(keeper_module, "read_snapshot")
+    for name in ("to_document", "report", "advance"):
+        noting(CaptureLedger, name)
+    await send(bus, image(1))
+    await keep(bus, blobs, lambda: b'"received":2' in blobs.get(books_key()).data)
+    store = AsyncBlobs(blobs, workers=1)
+    assert await read_report(store) is not None
+    store.close()
+    assert set(threads) == {"_fold_one", "read_snapshot", "to_document", "report", "advance"}
+    assert threading.get_ident() not in set().union(*threads.values())

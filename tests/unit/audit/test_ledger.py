@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siad.audit.ledger import (
-    BUCKET_S,
-    BURIED_MAX,
-    NAMES_MAX,
-    CaptureLedger,
-    CapturesDocument,
-    LedgerSnapshot,
-    line_of_key,
-    place_name,
-)
+from siad.audit.ledger import BUCKET_S, BURIED_MAX, NAMES_MAX, CaptureLedger, CapturesDocument, line_of_key, place_name
+from siad.audit.snapshot import LedgerSnapshot
 from siad.contracts.errors import CorruptError
 from siad.contracts.events import DeadLetter, Decision, ImageStored, Intent, Origin, VerdictGiven, WeightsKind
 from siad.contracts.ids import CaptureId, ImageId
@@ -229,8 +221,8 @@ def test_the_oldest_of_very_many_dead_letters_stay_counted() -> None:
 def test_a_forgotten_capture_was_not_received() -> None:
     books = CaptureLedger()
     books.on_image(image(0))
-    books.on_forgotten("l", name(0))
-    books.on_forgotten("l", name(0))
+    books.on_erased("l", name(0))
+    books.on_erased("l", name(0))
     books.on_image(image(0))  # the bus remembers it
     assert counted(books)["l"] == (0, 0, 0, 0, 0)
 
@@ -246,7 +238,7 @@ def test_a_snapshot_reads_back_as_it_was() -> None:
         books.on_image(image(number, after_s=number * 100))
         if number % 2:
             books.on_verdict(verdict(image(number, after_s=number * 100)))
-    snapshot = LedgerSnapshot(books=books, as_of=NOON + timedelta(hours=1), behind=3, missing_after_s={"l": 60.0})
+    snapshot = LedgerSnapshot(ledger=books, as_of=NOON + timedelta(hours=1), behind=3, missing_after_s={"l": 60.0})
     assert LedgerSnapshot.from_json(snapshot.to_json()) == snapshot
 
 

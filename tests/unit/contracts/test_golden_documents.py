@@ -12,7 +12,7 @@ import pytest
 
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
-from siad.audit.ledger import LedgerSnapshot
+from siad.audit.snapshot import LedgerSnapshot
 from siad.contracts.dead_letters import LetterMark, LetterState
 from siad.contracts.deletion import CaptureDeletion, LineDeletion
 from siad.contracts.documents import (
@@ -211,14 +211,14 @@ def test_a_lease_is_read_as_before() -> None:
 
 def test_a_capture_ledger_is_read_as_before() -> None:
     snapshot = LedgerSnapshot.from_json(golden("capture_ledger"))
-    account = snapshot.books.lines["press-1"]
+    account = snapshot.ledger.lines["press-1"]
     assert (account.received, account.normal, list(account.waiting), list(account.buried)) == (
         2,
         1,
         ["ab" * 16],
         ["ef" * 16],
     )
-    assert (snapshot.as_of, snapshot.behind, snapshot.books.settled) == (NOON, 3, 1)
+    assert (snapshot.as_of, snapshot.behind, snapshot.ledger.settled) == (NOON, 3, 1)
     assert LedgerSnapshot.from_json(snapshot.to_json()) == snapshot
 
 

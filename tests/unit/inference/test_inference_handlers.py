@@ -1,9 +1,8 @@
 """What a capture is told: the reasons for UNKNOWN, and what a verdict carries."""
 
 import asyncio
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
-from services.inference.handlers import capture_of, on_image_stored, on_undecodable
+from services.inference.handlers import on_image_stored, on_undecodable
 from siad.contracts.codec import decode, encode
 from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import Decision, ImageStored, Intent, LineChanged, Origin, VerdictGiven, WeightsKind
@@ -208,30 +207,3 @@ def test_clocks_that_disagree_give_no_negative_wait() -> None:
 def test_every_verdict_survives_the_wire(world: World) -> None:
     (verdict,) = world.judge()
     assert decode(VerdictGiven, encode(verdict)) == verdict
-
-
-LOOSE = {field.name: getattr(EVENT, field.name) for field in fields(EVENT)}
-
-
-@pytest.mark.parametrize("spoilt", [{"size_bytes": 0}, {"line_revision": 0}, {"serial": ""}, {"size_bytes": -1}])
-def test_a_capture_that_is_named_is_answered_for_whatever_else_is_wrong(spoilt: dict[str, Any]) -> None:
-    event = capture_of(LOOSE | spoilt, line=EVENT.line, now=NOON)
-    assert event is not None
-    (verdict,) = on_undecodable(event, clock=FakeClock(NOON))
-    assert (verdict.capture_id, verdict.decision) == (EVENT.capture_id, Decision.UNKNOWN)
-
-
-@pytest.mark.parametrize("lost", ["captured_at", "received_at", "intent"])
-def test_a_capture_without_a_time_is_answered_for(lost: str) -> None:
-    said = {name: value for name, value in LOOSE.items() if name != lost}
-    assert capture_of(said, line=EVENT.line, now=NOON) is not None
-
-
-@pytest.mark.parametrize("spoilt", [{"capture_id": ""}, {"image_uri": ""}, {"image_id": "x"}, {"product": "Ä"}])
-def test_nobody_is_answered_where_nobody_is_named(spoilt: dict[str, Any]) -> None:
-    assert capture_of(LOOSE | spoilt, line=EVENT.line, now=NOON) is None
-    assert capture_of({}, line=EVENT.line, now=NOON) is None
-
-
-def test_bytes_of_another_kind_answer_for_no_line() -> None:
-    assert capture_of(LOOSE | {"size_bytes": 0}, line="another", now=NOON) is None

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from services.ingest.domain.captures import hold_against, identify, make_receipt
-from services.ingest.domain.lines import LineChangeRequest, Preconditions, change_line, end_line, etag_of, is_fulfilled
+from services.ingest.domain.lines import (
+    LineChangeRequest,
+    Preconditions,
+    change_line,
+    end_line,
+    etag_of,
+    is_fulfilled,
+    missing_after_s,
+)
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from services.ingest.domain.uploads import UploadClaim, read_claim
 from services.ingest.reconcile import LineStanding, plan
@@ -239,3 +247,9 @@ def test_what_is_not_told_as_it_stands_is_announced(
     state: LineState | None, told: int | None, is_checked: bool, is_due: bool
 ) -> None:
     assert bool(plan(LineStanding(state, told, is_checked))) == is_due
+
+
+def test_a_capture_is_missing_some_time_after_its_deadline() -> None:
+    assert missing_after_s(SETTINGS, default_s=60.0, grace_s=10.0) == 11.5
+    assert missing_after_s(replace(SETTINGS, deadline_s=0.0), default_s=60.0, grace_s=10.0) == 60.0
+    assert missing_after_s(None, default_s=60.0, grace_s=10.0) == 60.0

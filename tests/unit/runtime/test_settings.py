@@ -35,6 +35,13 @@ def test_an_unknown_name_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: 
         PaintSettings.load()
 
 
+def test_a_renamed_setting_stops_the_start_and_names_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PaintSettings, "renamed", {"SIAD_PAINT_LAYERS": "SIAD_PAINT_COATS"})
+    monkeypatch.setenv("siad_paint_layers", "3")
+    with pytest.raises(ValueError, match=r"siad_paint_layers is now SIAD_PAINT_COATS.*Set the new name"):
+        PaintSettings.load()
+
+
 def test_other_prefixes_are_not_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIAD_BUS_ANYTHING", "9")
     assert PaintSettings.load().coats == 2

@@ -1,4 +1,4 @@
-"""The books in `siad status`."""
+"""The capture ledger in `siad status`."""
 
 import io
 from typing import Any
@@ -46,9 +46,9 @@ def test_books_that_are_behind_say_so() -> None:
 
 
 @pytest.mark.parametrize(("status", "told"), [(500, False), (200, True)])
-def test_an_inference_that_does_not_tell_has_no_books(status: int, told: bool) -> None:
+def test_an_ingest_that_does_not_answer_has_no_ledger(status: int, told: bool) -> None:
     body: dict[str, Any] = {"as_of": None, "age_s": None, "behind": 0, "lines": []}
     with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(status, json=body))) as client:
-        books = ask_books(client, "http://inference")
+        books = ask_books(client, "http://ingest")
     assert (books is not None) == told
-    assert "no books" in printed(books)
+    assert ("not written yet" if told else "ingest does not answer") in printed(books)

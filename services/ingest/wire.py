@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.ingest.domain.lines import DEADLINE_S, FALSE_REJECT_BUDGET, SHARDS, LineChangeRequest
 from services.ingest.domain.uploads import SERIAL_MAX
+from siad.audit.snapshot import LedgerReport
 from siad.contracts.events import INPUT_PX_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
 from siad.contracts.methods import ASKABLE, DEFAULT
@@ -83,6 +84,42 @@ class LinesResponse(BaseModel):
     """All lines, by name."""
 
     lines: list[LineResponse]
+
+
+class LedgerLineResponse(BaseModel):
+    """Counts of one line in the capture ledger."""
+
+    line: str
+    received: int
+    verdict: int
+    waiting: int
+    missing: int
+    dead_letter: int
+    normal: int
+    stale: int
+    missing_after_s: float
+    missing_names: list[str]
+
+
+class LedgerResponse(BaseModel):
+    """Capture ledger at its last snapshot; ``as_of`` and ``age_s`` are null before the first one."""
+
+    as_of: datetime | None
+    age_s: float | None
+    behind: int
+    lines: list[LedgerLineResponse]
+
+    @classmethod
+    def of(cls, report: LedgerReport | None, *, now: datetime) -> Self:
+        """Describe the ledger's report."""
+        if report is None:
+            return cls(as_of=None, age_s=None, behind=0, lines=[])
+        return cls(
+            as_of=report.as_of,
+            age_s=round(max((now - report.as_of).total_seconds(), 0.0), 1),
+            behind=report.behind,
+            lines=[LedgerLineResponse(**asdict(line)) for line in report.lines],
+        )
 
 
 class ImageResponse(BaseModel):
