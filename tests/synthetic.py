@@ -69,7 +69,7 @@ def release(blobs: Blobs, made: Bundle, *, status: SegmenterStatus = SegmenterSt
     """Store a bundle and move its pointer."""
     registry, manifest = Registry(blobs), made.manifest
     registry.store(manifest, made.parts)
-    expected = registry.pointer(manifest.kind, manifest.line, manifest.product)
+    expected = registry.pointer(manifest.kind, manifest.place)
     return registry.point(manifest, expected=expected, released_at=datetime.now(UTC), status=status)
 
 

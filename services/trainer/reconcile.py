@@ -60,10 +60,7 @@ class SegmenterReconciler:
 
     async def names(self) -> list[str]:
         """List every line and product that has a teacher."""
-        return [
-            f"{UNIT}{Place(teacher.line, teacher.product)}"
-            for teacher in await self.releases.pointers(WeightsKind.TEACHER)
-        ]
+        return [f"{UNIT}{teacher.place}" for teacher in await self.releases.pointers(WeightsKind.TEACHER)]
 
     async def observe(self, name: str) -> SegmenterState:
         """Read the state of one line and product.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId, require_hex, require_slug, sha256_hex
 from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
+from siad.contracts.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,11 @@ class Manifest(JsonRecord):
         count = len(self.held_out_scores)
         spread = statistics.stdev(self.held_out_scores) if count > 1 else 0.0
         return max(spread, 1e-3 * abs(self.image_threshold), 1e-6)  # equal normals have none
+
+    @property
+    def place(self) -> Place:
+        """Line and product that the weights are for."""
+        return Place(self.line, self.product)
 
     def part(self, name: str) -> BundlePart:
         """Return the part called ``name``; KeyError where there is none."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.json_codec import SKIP, JsonRecord, JsonStyle
+from siad.contracts.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +28,8 @@ class Pointer(JsonRecord):
     status: SegmenterStatus  # a teacher is always SERVING
     history: tuple[str, ...]  # weights of earlier revisions, newest first
     etag: str = field(default="", metadata=SKIP)  # of the stored object; the next conditional put must match it
+
+    @property
+    def place(self) -> Place:
+        """Line and product of the weights."""
+        return Place(self.line, self.product)

@@ -85,7 +85,7 @@ def module_store_env(request: pytest.FixtureRequest) -> Mapping[str, str]:
 
 async def test_ten_normals_make_a_teacher_that_tells_defects(bench: Bench) -> None:
     weights = await bench.fit(10)
-    manifest = Registry(bench.blobs).manifest("line-1", "cell", weights)
+    manifest = Registry(bench.blobs).manifest(Place("line-1", "cell"), weights)
     assert len(manifest.normals) == 10
     good, bad = bench.capture(1), bench.capture(2, defect=True)
     drawn = {capture.serial: await bench.scorer.draw(capture, weights=weights) for capture in (good, bad)}
@@ -102,7 +102,7 @@ async def test_a_teacher_looks_at_what_its_line_wants_it_to_look_at(bench: Bench
     settings = FitSettings(false_reject_budget=0.2, region=left, input_px=128)
     captures = [bench.capture(3000 + seed) for seed in range(10)]
     weights = await bench.scorer.fit(Place("line-1", "cell"), normals=captures, settings=settings)
-    manifest = Registry(bench.blobs).manifest("line-1", "cell", weights)
+    manifest = Registry(bench.blobs).manifest(Place("line-1", "cell"), weights)
     assert FitSettings.of_manifest(manifest) == settings
     drawn = await bench.scorer.draw(bench.capture(7, defect=True), weights=weights)
     mask = decode_mask(bench.blobs.get(bench.blobs.key_of(drawn.mask_uri)).data)

@@ -58,7 +58,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_and_brings_a_candidate(
     assert report.resumed_from_epoch >= 1
     assert report.candidate.image_auroc > 0.9
     registry = Registry(s3_blobs)
-    manifest = registry.manifest("press-1", "lid", report.weights)
+    manifest = registry.manifest(Place("press-1", "lid"), report.weights)
     predictor = open_bundle(manifest, registry.parts(manifest))
     good, bad = predictor.predict([part_image(9001), part_image(9002, defect=True)])
     assert bad.score > good.score

@@ -26,7 +26,7 @@ class BundleLoader:
         """
         try:
             with out_of_memory_named(f"reading weights {weights[:12]}"):
-                manifest = self._registry.manifest(*place, weights)
+                manifest = self._registry.manifest(place, weights)
                 parts = self._registry.parts(manifest)
         except (CorruptError, MissingError) as error:
             msg = f"weights {weights[:12]} can't be read; publish them again, or release others: {error}"

@@ -40,7 +40,7 @@ def release_of_segmenter(event: SegmenterReleased) -> ReleasePointer:
 def release_of_pointer(pointer: Pointer) -> ReleasePointer:
     """What a pointer in the store says."""
     return ReleasePointer(
-        place=Place(pointer.line, pointer.product),
+        place=pointer.place,
         kind=pointer.kind,
         revision=pointer.revision,
         weights=pointer.weights,
@@ -97,9 +97,9 @@ class PointerPoller:
         for info in self._blobs.blobs.list(keys.weights_pointers_prefix(kind.value)):
             if self._seen.get(info.key) == info.etag:
                 continue
-            line, product = keys.place_of_weights_pointer(info.key)
+            place = keys.place_of_weights_pointer(info.key)
             try:
-                pointer = self._registry.pointer(kind, line, product)
+                pointer = self._registry.pointer(kind, place)
             except CorruptError as error:
                 log.error("pointer_refused", key=info.key, reason=str(error))
                 pointer = None

@@ -42,7 +42,7 @@ class KnownTeachers:
         if (event := self._table.lookup(str(Place(line, product)))) is not None:
             return event.weights
         try:
-            pointer = await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, line, product)
+            pointer = await self._blobs.run(self._registry.pointer, WeightsKind.TEACHER, Place(line, product))
         except CorruptError as error:
             msg = f"captures of {line}/{product} wait until the pointer to its teacher is repaired: {error}"
             raise TransientError(msg) from error
@@ -71,7 +71,7 @@ class ServingTeachers:
         if (cached := self._cache.get(event.weights)) is not None:
             return cached
         try:
-            manifest = await self._blobs.run(self._registry.manifest, event.line, event.product, event.weights)
+            manifest = await self._blobs.run(self._registry.manifest, Place(event.line, event.product), event.weights)
         except (CorruptError, MissingError) as error:
             log.error("teacher_unread", line=event.line, product=event.product, reason=str(error))
             return None

@@ -176,7 +176,7 @@ class ScorerReplica:
 
     def _load(self, place: Place, weights: WeightsId) -> Predictor:
         with out_of_memory_named(f"reading weights {weights[:12]}"):
-            manifest = self._registry.manifest(*place, weights)
+            manifest = self._registry.manifest(place, weights)
             log.info("weights_loaded", line=place.line, product=place.product, weights=weights)
             return open_bundle(manifest, self._registry.parts(manifest))
 

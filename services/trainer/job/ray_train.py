@@ -28,6 +28,7 @@ from services.trainer.job.candidate import (
 from services.trainer.job.members import StoredMembers
 from services.trainer.job.store import read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
+from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.models.segmenter import new_segmenter
@@ -143,5 +144,5 @@ def _serving(blobs: Blobs, spec: RunSpec) -> Predictor | None:
     if not spec.serving:
         return None
     registry = Registry(blobs)
-    manifest = registry.manifest(spec.line, spec.product, spec.serving)
+    manifest = registry.manifest(Place(spec.line, spec.product), spec.serving)
     return open_bundle(manifest, registry.parts(manifest))

@@ -1,4 +1,7 @@
-"""Leases: an expiry in a conditional put. They save double work and guard no truth: two holders do no harm."""
+"""Leases: work for one process at a time, by an expiry in a conditional put.
+
+They only save double work. Two holders at once do no harm: pointers and write-once records decide what counts.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,23 +13,23 @@ from siad.contracts.keys import lease_key
 from siad.runtime.blobs.port import Blob, Blobs, PutCondition
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
-LONG_AGO: Final = datetime.fromtimestamp(0, UTC)  # given back: free by everybody's clock
+EXPIRED_AT: Final = datetime.fromtimestamp(0, UTC)  # of a released lease: past by every process's clock
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to do some work until ``expires_at``."""
+    """Right to do some work until ``expires_at``."""
 
     name: str
     holder: str
     expires_at: datetime
     etag: str
-    ttl_s: float  # what it was taken for
+    ttl_s: float  # duration that it was acquired for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LeaseDocument(JsonRecord):
-    """A lease as it is stored."""
+    """Stored form of a lease."""
 
     JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 
@@ -35,12 +38,12 @@ class _LeaseDocument(JsonRecord):
 
 
 class Leases:
-    """Leases of one holder over one store.
+    """Leases of one holder in one store.
 
     Args:
         blobs: the store.
-        holder: who asks; unique to the process.
-        clock: the time of day; holders' clocks may differ by less than a lease's length.
+        holder: name of this process, unique among all.
+        clock: the time of day; clocks of holders may differ by less than the duration of a lease.
     """
 
     def __init__(self, blobs: Blobs, *, holder: str, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -49,42 +52,42 @@ class Leases:
         self._clock = clock
 
     def acquire(self, name: str, ttl_s: float) -> Lease | None:
-        """Take the lease if it is free, expired or ours already; None where somebody else holds it."""
+        """Acquire a lease that is free, expired or ours; None where another process holds it."""
         try:
             blob: Blob | None = self._blobs.get(lease_key(name))
         except MissingError:
             blob = None
-        if blob is not None and not self._takeable(blob):
+        if blob is not None and not self._is_free(blob):
             return None
         try:
-            return self._write(name, self._in(ttl_s), ttl_s=ttl_s, etag=blob.etag if blob else None)
+            return self._write(name, self._after(ttl_s), ttl_s=ttl_s, etag=blob.etag if blob else None)
         except ConflictError:
             return None
 
     def renew(self, lease: Lease, ttl_s: float | None = None) -> Lease | None:
-        """Hold on for another ``ttl_s`` seconds, or as long as it was taken for; None where somebody took it over."""
+        """Extend a lease by ``ttl_s``, or its first duration; None where another process took it."""
         ttl_s = lease.ttl_s if ttl_s is None else ttl_s
         try:
-            return self._write(lease.name, self._in(ttl_s), ttl_s=ttl_s, etag=lease.etag)
+            return self._write(lease.name, self._after(ttl_s), ttl_s=ttl_s, etag=lease.etag)
         except ConflictError:
             return None
 
     def release(self, lease: Lease) -> None:
-        """Give it back at once; harmless where it was lost."""
+        """Release a lease at once; no effect where it was lost."""
         try:
-            self._write(lease.name, LONG_AGO, ttl_s=0.0, etag=lease.etag)
+            self._write(lease.name, EXPIRED_AT, ttl_s=0.0, etag=lease.etag)
         except ConflictError:
             return
 
-    def _takeable(self, blob: Blob) -> bool:
+    def _is_free(self, blob: Blob) -> bool:
         try:
             found = _LeaseDocument.from_json(blob.data)
         except CorruptError:
             return True  # not a lease, so it has no holder
         return found.holder == self._holder or found.expires_at <= self._clock.now()
 
-    def _in(self, ttl_s: float) -> datetime:
-        return self._clock.now() + timedelta(seconds=ttl_s)
+    def _after(self, seconds: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=seconds)
 
     def _write(self, name: str, expires_at: datetime, *, ttl_s: float, etag: str | None) -> Lease:
         data = _LeaseDocument(holder=self._holder, expires_at=expires_at).to_json()

@@ -1,8 +1,8 @@
-"""Weights in the store: bundles of parts and manifest, and the pointers that say which of them serve.
+"""Registry of weights: bundles in the store, and the pointers that put them in service.
 
-A release is parts, verify, manifest, pointer, in this order, so that whatever dies in between leaves nothing that
-points at something missing; done again, it finds what is there and goes on. Truth is kept by the pointer's
-conditional put: of two racing releases one wins, and nothing is torn.
+A release stores the parts, verifies them, stores the manifest, then moves the pointer. In this order a crash never
+leaves a reference to something missing, and a repeat continues where the crash was. The conditional put of the pointer
+decides races: of two releases at once one wins, and the other changes nothing.
 """
 
 from collections.abc import Mapping
@@ -16,29 +16,30 @@ from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.ids import WeightsId, sha256_hex
 from siad.contracts.keys import manifest_key, part_key, weights_pointer_key, weights_pointers_prefix
 from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.port import Blob, Blobs, PutCondition, get_verified
 
 log = structlog.get_logger()
 
-HISTORY_MAX = 50  # earlier weights that a pointer remembers; what it names is never collected
+HISTORY_MAX = 50  # earlier weights that a pointer remembers, for rolling back
 
 
 class Registry:
-    """Bundles and pointers over one store. Stateless: safe to share between threads."""
+    """Bundles and pointers in one store. Stateless, so safe to share between threads."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
     def store(self, manifest: Manifest, parts: Mapping[str, bytes]) -> WeightsId:
-        """Put a bundle into the store, where nothing points at it yet.
+        """Store a bundle; no pointer moves.
 
         Args:
             manifest: describes the bundle; names every part.
             parts: bytes by part name.
 
         Raises:
-            CorruptError: a part is not what the manifest says; nothing that names it was written.
+            CorruptError: a part differs from its description; the manifest was not written.
         """
         for part in manifest.parts:
             data = parts.get(part.name)
@@ -48,50 +49,50 @@ class Registry:
                 raise CorruptError(msg)
             self._store_part(part.sha256, data)
         weights = manifest.weights
-        key = manifest_key(manifest.line, manifest.product, weights)
+        key = manifest_key(*manifest.place, weights)
         self._blobs.put(key, manifest.to_json(), content_type="application/json")
         return weights
 
-    def manifest(self, line: str, product: str, weights: str) -> Manifest:
-        """Read a manifest, held against the digest by which it is named.
+    def manifest(self, place: Place, weights: str) -> Manifest:
+        """Read a manifest and compare it with its digest.
 
         Raises:
             MissingError: there is none.
             CorruptError: the bytes are not those of ``weights``.
         """
-        return Manifest.from_json(get_verified(self._blobs, manifest_key(line, product, weights), sha256=weights))
+        return Manifest.from_json(get_verified(self._blobs, manifest_key(*place, weights), sha256=weights))
 
     def parts(self, manifest: Manifest) -> dict[str, bytes]:
-        """Read every part of a bundle, each held against its digest: bytes by part name.
+        """Read every part of a bundle, by name, and compare each with its digest.
 
         Raises:
-            MissingError: a part is not there.
-            CorruptError: a part is not what the manifest says.
+            MissingError: a part is missing.
+            CorruptError: a part differs from its description.
         """
         return {
             part.name: get_verified(self._blobs, part_key(part.sha256), sha256=part.sha256) for part in manifest.parts
         }
 
-    def pointer(self, kind: WeightsKind, line: str, product: str) -> Pointer | None:
-        """Where the pointer stands; None before the first release.
+    def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
+        """Read a pointer; None before the first release.
 
         Raises:
-            CorruptError: what lies there is no pointer, or another one's.
+            CorruptError: the object at its key is not this pointer.
         """
-        key = weights_pointer_key(kind.value, line, product)
+        key = weights_pointer_key(kind.value, *place)
         try:
             blob = self._blobs.get(key)
         except MissingError:
             return None
-        return _read_pointer(blob, key, where=self._blobs.uri(key))
+        return _read_pointer(blob, key, uri=self._blobs.uri(key))
 
     def pointers(self, kind: WeightsKind) -> list[Pointer]:
-        """Every pointer of one kind; one that can't be read is logged and left out, for the others' sake."""
+        """Read every pointer of one kind; log and omit unreadable ones."""
         found = []
         for info in self._blobs.list(weights_pointers_prefix(kind.value)):
             try:
                 blob = self._blobs.get(info.key)
-                found.append(_read_pointer(blob, info.key, where=self._blobs.uri(info.key)))
+                found.append(_read_pointer(blob, info.key, uri=self._blobs.uri(info.key)))
             except MissingError:
                 continue  # deleted since it was listed
             except CorruptError as error:
@@ -106,24 +107,24 @@ class Registry:
         released_at: datetime,
         status: SegmenterStatus = SegmenterStatus.SERVING,
     ) -> Pointer:
-        """Move the pointer of the manifest's kind, line and product to it. Rolling back is such a move too.
+        """Move the pointer of a manifest's kind and place to it; also to roll back.
 
         Args:
-            manifest: the weights; already stored.
-            expected: where the caller saw the pointer; None where it saw none.
-            released_at: the moment of the move, UTC.
-            status: SERVING, or WITHDRAWN to take a segmenter back.
+            manifest: describes stored weights.
+            expected: the pointer as the caller read it; None where there was none.
+            released_at: the time of the move, UTC.
+            status: SERVING, or WITHDRAWN to take a segmenter out of service.
 
         Raises:
-            ConflictError: somebody else moved it; nothing was changed.
-            MissingError: the manifest was never stored; nothing was changed.
+            ConflictError: another process moved it since; nothing was changed.
+            MissingError: the manifest is not stored; nothing was changed.
         """
-        at = weights_pointer_key(manifest.kind.value, manifest.line, manifest.product)
-        assert expected is None or at == weights_pointer_key(expected.kind.value, expected.line, expected.product)
+        pointer_key = weights_pointer_key(manifest.kind.value, *manifest.place)
+        assert expected is None or (expected.kind, expected.place) == (manifest.kind, manifest.place)
         weights = manifest.weights
-        key = manifest_key(manifest.line, manifest.product, weights)
+        key = manifest_key(*manifest.place, weights)
         if self._blobs.head(key) is None:
-            msg = f"{self._blobs.uri(key)} is not there, so nothing may point at it; store the bundle first"
+            msg = f"{self._blobs.uri(key)} does not exist; no pointer was moved. Store the bundle first"
             raise MissingError(msg)
         history = () if expected is None else (expected.weights, *expected.history)[:HISTORY_MAX]
         pointer = Pointer(
@@ -137,7 +138,7 @@ class Registry:
             history=history,
         )
         etag = self._blobs.put(
-            at,
+            pointer_key,
             pointer.to_json(),
             content_type="application/json",
             condition=PutCondition(expected.etag if expected else None),
@@ -145,10 +146,10 @@ class Registry:
         return replace(pointer, etag=etag)
 
     def _store_part(self, sha256: str, data: bytes) -> None:
-        """Write one file of a bundle unless it is there already; either way see that it is, whole."""
+        """Write one file of a bundle unless it is stored intact; verify it."""
         key = part_key(sha256)
-        there = self._blobs.head(key)
-        if there is not None and there.size_bytes == len(data):
+        stored = self._blobs.head(key)
+        if stored is not None and stored.size_bytes == len(data):
             try:
                 get_verified(self._blobs, key, sha256=sha256)
             except CorruptError as error:
@@ -159,16 +160,13 @@ class Registry:
         get_verified(self._blobs, key, sha256=sha256)
 
 
-def _read_pointer(blob: Blob, key: str, *, where: str) -> Pointer:
+def _read_pointer(blob: Blob, key: str, *, uri: str) -> Pointer:
     try:
         pointer = replace(Pointer.from_json(blob.data), etag=blob.etag)
     except CorruptError as error:
-        msg = f"{where} is not a pointer: {error}; the line keeps the weights that serve it"
+        msg = f"{uri} is not a pointer: {error}; the line keeps the weights that serve it"
         raise CorruptError(msg) from error
-    if weights_pointer_key(pointer.kind.value, pointer.line, pointer.product) != key:
-        msg = (
-            f"{where} is the {pointer.kind} pointer of {pointer.line}/{pointer.product}; "
-            "the line keeps the weights that serve it"
-        )
+    if weights_pointer_key(pointer.kind.value, *pointer.place) != key:
+        msg = f"{uri} is the {pointer.kind} pointer of {pointer.place}; the line keeps the weights that serve it"
         raise CorruptError(msg)
     return pointer

@@ -21,16 +21,16 @@ class ReleasePublisher:
         self._blobs, self._registry, self._producer = blobs, Registry(blobs.blobs), producer
 
     async def pointers(self, kind: WeightsKind) -> list[Pointer]:
-        """List the pointers to all weights of one kind; log and omit unreadable ones."""
+        """Read every pointer of one kind; log and omit unreadable ones."""
         return await self._blobs.run(self._registry.pointers, kind)
 
     async def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
-        """Return the pointer to weights of one kind; None before the first release.
+        """Read a pointer; None before the first release.
 
         Raises:
             CorruptError: the object at its key is not this pointer.
         """
-        return await self._blobs.run(self._registry.pointer, kind, place.line, place.product)
+        return await self._blobs.run(self._registry.pointer, kind, place)
 
     async def manifest(self, pointer: Pointer) -> Manifest:
         """Read the manifest of the weights that a pointer names.
@@ -38,7 +38,7 @@ class ReleasePublisher:
         Raises:
             MissingError, CorruptError: it can't be read.
         """
-        return await self._blobs.run(self._registry.manifest, pointer.line, pointer.product, pointer.weights)
+        return await self._blobs.run(self._registry.manifest, pointer.place, pointer.weights)
 
     async def point(self, place: Place, weights: str, *, expected: Pointer | None, at: datetime) -> Pointer:
         """Put stored weights in service.
@@ -47,18 +47,21 @@ class ReleasePublisher:
             ConflictError: another process moved the pointer since ``expected`` was read.
             MissingError, CorruptError: the manifest of the weights can't be read.
         """
-        manifest = await self._blobs.run(self._registry.manifest, place.line, place.product, weights)
+        manifest = await self._blobs.run(self._registry.manifest, place, weights)
         return await self._blobs.run(self._registry.point, manifest, expected=expected, released_at=at)
 
     async def announce(self, pointer: Pointer) -> None:
-        """Publish where a pointer stands, in the trace at hand; return once the broker has acknowledged it."""
+        """Publish a pointer, and return once the broker has acknowledged it.
+
+        The message carries the current trace, or begins one.
+        """
         span = trace.CURRENT.get() or trace.TraceSpan.root()
         await self._producer.publish([trace.stamped(release_message(pointer), span)])
 
 
 def release_message(pointer: Pointer) -> Message:
     """Build the event of a pointer, under the key of its place."""
-    key = str(Place(pointer.line, pointer.product))
+    key = str(pointer.place)
     if pointer.kind is WeightsKind.TEACHER:
         teacher = TeacherReleased(
             line=pointer.line,

@@ -11,6 +11,7 @@ from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.keys import manifest_key, part_key, weights_pointer_key
 from siad.contracts.manifest import Manifest, part_of
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob, BlobInfo, Blobs
@@ -18,6 +19,7 @@ from siad.runtime.store.registry import HISTORY_MAX, Registry
 from tests.manifests import make_manifest
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLACE = Place("line-1", "cap")
 PARTS = {"backbone": b"shared by all", "bank": b"of this line"}
 
 
@@ -46,13 +48,13 @@ def test_a_release_is_read_back_whole(blobs: Blobs) -> None:
     registry, manifest = Registry(blobs), manifest_of(PARTS)
     pointer = release(registry, manifest, None)
     assert (pointer.revision, pointer.weights, pointer.history) == (1, manifest.weights, ())
-    assert registry.pointer(WeightsKind.TEACHER, "line-1", "cap") == pointer
-    assert registry.manifest("line-1", "cap", pointer.weights) == manifest
+    assert registry.pointer(WeightsKind.TEACHER, PLACE) == pointer
+    assert registry.manifest(PLACE, pointer.weights) == manifest
     assert registry.parts(manifest) == PARTS
 
 
 def test_before_the_first_release_there_is_no_pointer(blobs: Blobs) -> None:
-    assert Registry(blobs).pointer(WeightsKind.TEACHER, "line-1", "cap") is None
+    assert Registry(blobs).pointer(WeightsKind.TEACHER, PLACE) is None
     assert Registry(blobs).pointers(WeightsKind.TEACHER) == []
 
 
@@ -77,7 +79,7 @@ def test_a_segmenter_can_be_withdrawn(blobs: Blobs) -> None:
 def test_nothing_may_point_at_weights_that_were_never_stored(blobs: Blobs) -> None:
     with pytest.raises(MissingError, match="store the bundle first"):
         Registry(blobs).point(manifest_of(PARTS), expected=None, released_at=NOW)
-    assert Registry(blobs).pointer(WeightsKind.TEACHER, "line-1", "cap") is None
+    assert Registry(blobs).pointer(WeightsKind.TEACHER, PLACE) is None
 
 
 def test_parts_that_are_not_the_manifests_are_refused(blobs: Blobs) -> None:
@@ -95,13 +97,13 @@ def test_a_tampered_part_or_manifest_is_not_loaded(blobs: Blobs) -> None:
         registry.parts(manifest)
     blobs.put(manifest_key("line-1", "cap", pointer.weights), replace(manifest, image_threshold=9.0).to_json())
     with pytest.raises(CorruptError, match="expected"):
-        registry.manifest("line-1", "cap", pointer.weights)
+        registry.manifest(PLACE, pointer.weights)
 
 
 def test_a_torn_pointer_is_named(blobs: Blobs) -> None:
     blobs.put(weights_pointer_key("teacher", "line-1", "cap"), b'{"kind": "teacher"}')
     with pytest.raises(CorruptError, match="is not a pointer"):
-        Registry(blobs).pointer(WeightsKind.TEACHER, "line-1", "cap")
+        Registry(blobs).pointer(WeightsKind.TEACHER, PLACE)
 
 
 def test_a_damaged_part_is_healed_by_the_next_release_that_holds_it(blobs: Blobs) -> None:
@@ -121,7 +123,7 @@ def test_a_pointer_of_another_line_is_not_followed(blobs: Blobs) -> None:
     with pytest.raises(
         CorruptError, match=r"is the teacher pointer of line-1/cap; the line keeps the weights that serve it"
     ):
-        registry.pointer(WeightsKind.TEACHER, "line-2", "cap")
+        registry.pointer(WeightsKind.TEACHER, Place("line-2", "cap"))
 
 
 def test_one_torn_pointer_hides_no_other(blobs: Blobs) -> None:
@@ -153,7 +155,7 @@ def test_who_saw_an_old_pointer_moves_nothing(blobs: Blobs) -> None:
     for expected in (None, first):
         with pytest.raises(ConflictError):
             registry.point(old, expected=expected, released_at=NOW)
-    assert registry.pointer(WeightsKind.TEACHER, "line-1", "cap") == second
+    assert registry.pointer(WeightsKind.TEACHER, PLACE) == second
 
 
 def test_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) -> None:
@@ -162,7 +164,7 @@ def test_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) -> Non
     for round_ in range(60 if isinstance(blobs, MemoryBlobs) else 8):
         racers = [manifest_of(PARTS, threshold=round_ + racer / 10) for racer in (1, 2)]
         if won:
-            racers.append(registry.manifest("line-1", "cap", won[0]))
+            racers.append(registry.manifest(PLACE, won[0]))
 
         def race(manifest: Manifest, seen: Pointer | None = seen) -> Pointer | None:
             try:
@@ -175,7 +177,7 @@ def test_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) -> Non
             winners = [pointer for pointer in pool.map(race, racers) if pointer is not None]
             watched.result()
         assert len(winners) == 1
-        seen = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
+        seen = registry.pointer(WeightsKind.TEACHER, PLACE)
         assert seen == winners[0]
         assert seen.revision == round_ + 1
         assert seen.history == tuple(reversed(won))[:HISTORY_MAX]
@@ -185,12 +187,12 @@ def test_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) -> Non
 
 def serving_whole(registry: Registry, round_: int) -> None:
     """Whoever looks meanwhile finds the old pointer or the new, and all that it names."""
-    pointer = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
+    pointer = registry.pointer(WeightsKind.TEACHER, PLACE)
     if pointer is None:
         assert round_ == 0
         return
     assert pointer.revision in {round_, round_ + 1}
-    assert registry.parts(registry.manifest("line-1", "cap", pointer.weights)) == PARTS
+    assert registry.parts(registry.manifest(PLACE, pointer.weights)) == PARTS
 
 
 class PowerCutError(Exception):
@@ -249,9 +251,9 @@ def test_a_crash_at_any_write_leaves_what_served_and_a_repeat_heals(
     registry = Registry(blobs)
     if blobs.head(manifest_key("line-1", "cap", new.weights)) is not None:
         assert registry.parts(new) == PARTS  # who finds a manifest finds what it names
-    serving = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
+    serving = registry.pointer(WeightsKind.TEACHER, PLACE)
     assert serving is not None
-    assert registry.parts(registry.manifest("line-1", "cap", serving.weights)) in (old_parts, PARTS)
+    assert registry.parts(registry.manifest(PLACE, serving.weights)) in (old_parts, PARTS)
     if serving.weights != new.weights:  # else the crash came after the last write, and only the event is missing
         healed = release(registry, new, serving)
         assert (healed.revision, healed.weights) == (2, new.weights)
@@ -271,8 +273,8 @@ def test_a_crash_in_the_first_release_of_all_points_at_nothing_that_is_missing(w
     with pytest.raises(PowerCutError):
         release(Registry(Mortal(blobs, write, dies_after)), manifest, None)
     registry = Registry(blobs)
-    pointer = registry.pointer(WeightsKind.TEACHER, "line-1", "cap")
+    pointer = registry.pointer(WeightsKind.TEACHER, PLACE)
     assert (pointer is not None) == (write == 3 and dies_after)
     if pointer is None:
         pointer = release(registry, manifest, None)
-    assert registry.parts(registry.manifest("line-1", "cap", pointer.weights)) == PARTS
+    assert registry.parts(registry.manifest(PLACE, pointer.weights)) == PARTS

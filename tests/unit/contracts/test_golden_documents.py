@@ -29,6 +29,7 @@ from siad.contracts.ids import CaptureId, ImageId
 from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import lease_key, weights_pointer_key
 from siad.contracts.manifest import BundlePart, Manifest
+from siad.contracts.place import Place
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.leases import Leases
 from siad.runtime.store.registry import Registry
@@ -194,7 +195,7 @@ def test_training_sets_keep_their_names() -> None:
 def test_a_weights_pointer_is_read_as_before() -> None:
     blobs = MemoryBlobs()
     etag = blobs.put(weights_pointer_key("segmenter", "press-1", "lid"), golden("weights_pointer"))
-    pointer = Registry(blobs).pointer(WeightsKind.SEGMENTER, "press-1", "lid")
+    pointer = Registry(blobs).pointer(WeightsKind.SEGMENTER, Place("press-1", "lid"))
     assert pointer is not None
     assert (pointer.revision, pointer.status, pointer.etag) == (2, SegmenterStatus.WITHDRAWN, etag)
     assert (pointer.released_at, pointer.history) == (NOON, (pointer.weights,))

@@ -23,6 +23,7 @@ from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
 from siad.contracts.ids import CaptureId, image_id_of
 from siad.contracts.manifest import part_of
+from siad.contracts.place import Place
 from siad.contracts.topics import LINE, VERDICT
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
@@ -66,7 +67,7 @@ def point(blobs: MemoryBlobs, kind: str, product: str, data: bytes, *, withdrawn
     registry = Registry(blobs)
     registry.store(manifest, {"a": data})
     status = SegmenterStatus.WITHDRAWN if withdrawn else SegmenterStatus.SERVING
-    expected = registry.pointer(manifest.kind, "line-1", product)
+    expected = registry.pointer(manifest.kind, Place("line-1", product))
     registry.point(manifest, expected=expected, released_at=NOON, status=status)
     return manifest.weights
 

@@ -31,6 +31,7 @@ from siad.contracts.errors import (
 )
 from siad.contracts.ids import sha256_hex
 from siad.contracts.manifest import part_of
+from siad.contracts.place import Place
 from siad.models.bundle import Bundle
 from siad.models.runner.port import DeviceError
 from siad.models.teachers.methods import fit_teacher
@@ -118,7 +119,7 @@ def test_a_fit_stores_its_weights() -> None:
     blobs = MemoryBlobs()
     response = fit_and_store(blobs, request(blobs), fits(BUNDLE))
     assert isinstance(response, FitResponse)
-    assert len(Registry(blobs).manifest("l", "p", response.weights).normals) == 10
+    assert len(Registry(blobs).manifest(Place("l", "p"), response.weights).normals) == 10
 
 
 @pytest.mark.parametrize("error", EXHAUSTED, ids=lambda error: type(error).__name__)

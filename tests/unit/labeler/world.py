@@ -242,12 +242,12 @@ class World:
         raise AssertionError(f"it goes round in circles: {done}")
 
     def pointer(self) -> Pointer | None:
-        return Registry(self.blobs).pointer(WeightsKind.TEACHER, LINE, PRODUCT)
+        return Registry(self.blobs).pointer(WeightsKind.TEACHER, Place(LINE, PRODUCT))
 
     def teacher(self) -> Manifest:
         pointer = self.pointer()
         assert pointer is not None
-        return Registry(self.blobs).manifest(LINE, PRODUCT, pointer.weights)
+        return Registry(self.blobs).manifest(Place(LINE, PRODUCT), pointer.weights)
 
     def release(self, manifest: Manifest) -> Pointer:
         """Somebody else has fitted and released."""

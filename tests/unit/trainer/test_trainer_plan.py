@@ -207,7 +207,7 @@ class World:
         return done
 
     def segmenter(self) -> Pointer | None:
-        return Registry(self.blobs).pointer(WeightsKind.SEGMENTER, LINE, PRODUCT)
+        return Registry(self.blobs).pointer(WeightsKind.SEGMENTER, Place(LINE, PRODUCT))
 
     async def state(self) -> SegmenterState:
         return await self.process().observe(UNIT)

@@ -10,6 +10,7 @@ from services.trainer.domain.training_set import MemberRole
 from services.trainer.job.store import read_training_set
 from siad.contracts.events import WeightsKind
 from siad.contracts.keys import manifest_key
+from siad.contracts.place import Place
 from siad.runtime.store.registry import Registry
 from tests.unit.trainer.test_trainer_plan import LINE, NOON, POLICIES, PRODUCT, UNIT, World, manifest_of
 from tests.unit.trainer.test_training_set import name
@@ -20,7 +21,7 @@ async def frozen(world: World, **said: Any) -> RunSpec:
     teacher = replace(manifest_of(WeightsKind.TEACHER), **said)
     world.blobs.put(manifest_key(LINE, PRODUCT, teacher.weights), teacher.to_json())
     registry = Registry(world.blobs)
-    registry.point(teacher, expected=registry.pointer(WeightsKind.TEACHER, LINE, PRODUCT), released_at=NOON)
+    registry.point(teacher, expected=registry.pointer(WeightsKind.TEACHER, Place(LINE, PRODUCT)), released_at=NOON)
     process = world.process()
     [action] = process.plan(await process.observe(UNIT), world.clock.now())
     await process.act(UNIT, action)

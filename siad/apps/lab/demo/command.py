@@ -29,6 +29,7 @@ from siad.apps.local.which_bus import BusKind
 from siad.contracts import keys
 from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent, WeightsKind
+from siad.contracts.place import Place
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.settings import StoreSettings
@@ -230,7 +231,7 @@ async def _is_taught(machine: Machine, blobs: Blobs, *, normals: int) -> bool:
     async with httpx.AsyncClient(timeout=10.0) as client:
         serving = (await client.get(f"{machine.url('inference')}/v1/weights")).json()["weights"]
     for one in serving:
-        manifest = await asyncio.to_thread(Registry(blobs).manifest, LINE, PRODUCT, one["weights"])
+        manifest = await asyncio.to_thread(Registry(blobs).manifest, Place(LINE, PRODUCT), one["weights"])
         if len(manifest.normals) >= normals:
             return True
     return False

@@ -10,6 +10,7 @@ from siad.apps.lab.demo.run import LINE, PRODUCT
 from siad.apps.lab.sheet import SheetRow, draw_sheet, encode_sheet, worst_first
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId
+from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.runtime.blobs.port import Blobs
@@ -66,5 +67,5 @@ def _row(said: _CellEntry, examiner: Predictor) -> SheetRow:
 
 def _open(blobs: Blobs, weights: str) -> Predictor:
     registry = Registry(blobs)
-    manifest = registry.manifest(LINE, PRODUCT, WeightsId(weights))
+    manifest = registry.manifest(Place(LINE, PRODUCT), WeightsId(weights))
     return open_bundle(manifest, registry.parts(manifest))
