@@ -17,7 +17,7 @@ from siad.contracts.errors import TransientError
 from siad.contracts.events import DeadLetter, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import PSEUDO_MASK, VERDICT, dead_letter
 from siad.runtime.bus.embedded.file import ConnectionOptions, open_file
-from siad.runtime.bus.embedded.log import commits_of, spans
+from siad.runtime.bus.embedded.log import commits_of, partition_ranges
 from siad.runtime.bus.port import Bus, Consumer
 from siad.runtime.bus.settings import EMBEDDED, path_of
 from tests.e2e.harness import wait_for
@@ -154,7 +154,7 @@ def lag_in_file(path: Path, group: str, topic: str) -> int:
     """The same, out of the embedded bus's file."""
     connection = open_file(ConnectionOptions(path, busy_s=10.0))
     commits = commits_of(connection, group)
-    found = spans(connection, [topic])
+    found = partition_ranges(connection, [topic])
     connection.close()
     return sum(span.next - (commits[place].offset if place in commits else 0) for place, span in found.items())
 

@@ -1,8 +1,8 @@
-"""The bus in memory: for tests, and for whoever wants the loop in one process. One event loop, no threads.
+"""The message bus in memory, for tests and one-process loops.
 
-It keeps Kafka's promises as far as the port makes them: order per partition, groups whose members share the places
-out, offsets that outlive their members, state topics read whole. ``down`` plays an outage; ``abandon`` plays a member
-that died without a word.
+It keeps the promises of the port: order per partition, groups whose members share the partitions, committed offsets
+that outlive their members, state topics read completely. ``down`` plays an outage; ``abandon`` plays a member that
+died. It belongs to one event loop and uses no threads.
 """
 
 import asyncio
@@ -18,42 +18,42 @@ from siad.contracts.errors import TransientError
 from siad.contracts.topics import Topic
 from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition, refuse_oversize
 
-Places = frozenset[TopicPartition]
-NOBODY: Places = frozenset()
+Partitions = frozenset[TopicPartition]
+NO_PARTITIONS: Partitions = frozenset()
 
 
 @dataclass(slots=True)
 class _Group:
-    """The members of one group, and how far it is."""
+    """Members and commits of one group."""
 
     commits: dict[TopicPartition, Commit] = field(default_factory=dict)
     members: list["MemoryConsumer"] = field(default_factory=list)
-    sharing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rebalancing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class MemoryBus:
-    """One broker; the process is its disk."""
+    """One broker; its records live in this process."""
 
     def __init__(self, *, partitions: int = 4) -> None:
         self.down = False
         self._partitions = partitions
         self._logs: dict[TopicPartition, list[Record]] = {}
         self._groups: dict[str, _Group] = {}
-        self._news = asyncio.Condition()
+        self._published = asyncio.Condition()
 
     async def create_topics(self, topics: Sequence[Topic]) -> None:
-        """Make the topics that are missing; leave those that stand."""
-        self._answer()
+        """Create the topics that are missing; existing ones are left unchanged."""
+        self._require_up()
         for topic in topics:
             for partition in range(1 if topic.kind == "state" else self._partitions):
                 self._logs.setdefault(TopicPartition(topic.name, partition), [])
-        for group in self._groups.values():  # some may have waited for these
+        for group in self._groups.values():  # members may have subscribed to these before
             if any(topic.name in member.topics for topic in topics for member in group.members):
-                await self._share_out(group)
+                await self._rebalance(group)
 
     async def probe(self) -> None:
-        """Return unless ``down``."""
-        self._answer()
+        """Raise TransientError while ``down``."""
+        self._require_up()
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator["MemoryProducer"]:
@@ -70,7 +70,7 @@ class MemoryBus:
         on_assign: OnAssign | None = None,
         on_revoke: OnRevoke | None = None,
     ) -> AsyncIterator["MemoryConsumer"]:
-        """Join ``group``; leaving shares its places out again."""
+        """Join ``group``; closing reassigns its partitions."""
         consumer = MemoryConsumer(self, frozenset(topics), group, start, on_assign, on_revoke)
         await self._join(consumer)
         try:
@@ -85,46 +85,46 @@ class MemoryBus:
 
     @asynccontextmanager
     async def tail(self, topic: str, *, last: int) -> AsyncIterator["MemoryLogReader"]:
-        """Open a reader of one work topic, ``last`` records before the end of each partition."""
+        """Open a reader of the end of one work topic."""
         yield MemoryLogReader(self, topic, last)
 
     async def abandon(self, consumer: "MemoryConsumer") -> None:
-        """Play a member that died: it is told nothing, and its places move to the others."""
+        """Play a member that died: its partitions move without ``on_revoke``."""
         consumer.is_gone = True
-        await self._share_out(self.group(consumer.group), leaving=consumer)
+        await self._rebalance(self.group(consumer.group), leaving=consumer)
 
     def records(self, topic: str) -> list[Record]:
-        """Everything in a topic, partition by partition; for tests."""
+        """All records of a topic, partition by partition; for tests."""
         return [record for topic_partition in self.topic_partitions([topic]) for record in self._logs[topic_partition]]
 
-    # what producers, consumers and readers need
+    # used by producers, consumers and readers
 
     def topic_partitions(self, topics: Sequence[str] | frozenset[str]) -> list[TopicPartition]:
         """The partitions of some topics, in order."""
         return sorted(topic_partition for topic_partition in self._logs if topic_partition.topic in topics)
 
     def group(self, name: str) -> _Group:
-        """A consumer group, made where it is new."""
+        """A consumer group, created on first use."""
         return self._groups.setdefault(name, _Group())
 
     def log(self, topic_partition: TopicPartition) -> list[Record]:
-        """One partition.
+        """Records of one partition.
 
         Raises:
-            TransientError: the broker is down, or there is no such topic (yet).
+            TransientError: the broker is down, or the topic does not exist yet.
         """
-        self._answer()
+        self._require_up()
         if topic_partition not in self._logs:
             msg = f"topic {topic_partition.topic} partition {topic_partition.partition} does not exist; create it first"
             raise TransientError(msg)
         return self._logs[topic_partition]
 
     async def append(self, message: Message) -> None:
-        """Put one message at the end of its key's partition."""
+        """Append one message to the partition of its key."""
         count = len(self.topic_partitions([message.topic]))
         topic_partition = TopicPartition(
             message.topic, (murmur2(message.key.encode()) & 0x7FFFFFFF) % max(count, 1)
-        )  # where Kafka has it
+        )  # the partition that Kafka would choose
         log = self.log(topic_partition)
         record = Record(
             topic_partition=topic_partition,
@@ -135,51 +135,51 @@ class MemoryBus:
             timestamp_ms=time.time_ns() // 1_000_000,
         )
         log.append(record)
-        async with self._news:
-            self._news.notify_all()
+        async with self._published:
+            self._published.notify_all()
 
-    async def wait_for_news(self, timeout_s: float) -> None:
-        """Return once something was published, or after ``timeout_s``."""
+    async def wait_for_publish(self, timeout_s: float) -> None:
+        """Return after the next publish, or after ``timeout_s``."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s), self._news:
-                await self._news.wait()
+            async with asyncio.timeout(timeout_s), self._published:
+                await self._published.wait()
 
-    def _answer(self) -> None:
+    def _require_up(self) -> None:
         if self.down:
-            msg = "broker in memory is down"
+            msg = "in-memory broker is down"
             raise TransientError(msg)
 
     async def _join(self, consumer: "MemoryConsumer") -> None:
-        self._answer()
+        self._require_up()
         group = self.group(consumer.group)
         group.members.append(consumer)
-        await self._share_out(group)
+        await self._rebalance(group)
 
     async def _leave(self, consumer: "MemoryConsumer") -> None:
         if consumer.is_gone:
             return
         consumer.is_gone = True
-        await self._share_out(self.group(consumer.group), leaving=consumer)
+        await self._rebalance(self.group(consumer.group), leaving=consumer)
 
-    async def _share_out(self, group: _Group, *, leaving: "MemoryConsumer | None" = None) -> None:
-        """Deal every place to one member: the members' turns go round.
+    async def _rebalance(self, group: _Group, *, leaving: "MemoryConsumer | None" = None) -> None:
+        """Assign every partition to one member, round robin.
 
-        As with Kafka, everybody gives back everything first, also what returns to it: then reading begins at the
-        group's commit, and nothing is paused.
+        As with Kafka, every member first gives up all its partitions, also those that return to it: reading then begins
+        at the group's commit, and no partition is paused.
         """
-        async with group.sharing:
+        async with group.rebalancing:
             if leaving is not None:
                 group.members.remove(leaving)
-                leaving.topic_partitions = NOBODY
+                leaving.topic_partitions = NO_PARTITIONS
             for member in list(group.members):
                 if member.topic_partitions and member.on_revoke is not None:
                     await member.on_revoke(member.topic_partitions)
-                member.forget()
+                member.clear()
             wanted: dict[int, set[TopicPartition]] = {id(member): set() for member in group.members}
             topics = frozenset(topic for member in group.members for topic in member.topics)
             for number, topic_partition in enumerate(self.topic_partitions(topics)):
-                takers = [member for member in group.members if topic_partition.topic in member.topics]
-                wanted[id(takers[number % len(takers)])].add(topic_partition)
+                candidates = [member for member in group.members if topic_partition.topic in member.topics]
+                wanted[id(candidates[number % len(candidates)])].add(topic_partition)
             for member in list(group.members):
                 if gained := frozenset(wanted[id(member)]):
                     if member.on_assign is not None:
@@ -188,13 +188,13 @@ class MemoryBus:
 
 
 class MemoryProducer:
-    """Sends to a ``MemoryBus``."""
+    """Publishes to a ``MemoryBus``."""
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send in order; a message that is too large stops all of them."""
+        """Send in order; one oversize message refuses the whole call."""
         for message in messages:
             refuse_oversize(message)
         for message in messages:
@@ -215,7 +215,7 @@ class MemoryConsumer:
     ) -> None:
         self.topics, self.group = topics, group
         self.on_assign, self.on_revoke = on_assign, on_revoke
-        self.topic_partitions: Places = NOBODY
+        self.topic_partitions: Partitions = NO_PARTITIONS
         self.is_gone = False
         self._bus, self._start = bus, start
         self._paused: set[TopicPartition] = set()
@@ -233,24 +233,24 @@ class MemoryConsumer:
                 records += batch
             left_s = end_s - time.monotonic()
             if records or left_s <= 0:
-                await asyncio.sleep(0)  # as a real one does: whoever else is ready gets a turn
+                await asyncio.sleep(0)  # yields to other tasks, as a real consumer does
                 return records
-            await self._bus.wait_for_news(left_s)
+            await self._bus.wait_for_publish(left_s)
 
-    def assigned(self) -> Places:
-        """The places that are this member's now."""
+    def assigned(self) -> Partitions:
+        """The partitions assigned to this member now."""
         return self.topic_partitions
 
-    def pause(self, topic_partitions: Places) -> None:
-        """Fetch nothing from these places until they are resumed."""
+    def pause(self, topic_partitions: Partitions) -> None:
+        """Fetch nothing from these partitions until they are resumed."""
         self._paused |= topic_partitions & self.topic_partitions
 
-    def resume(self, topic_partitions: Places) -> None:
-        """Fetch from these places again."""
+    def resume(self, topic_partitions: Partitions) -> None:
+        """Fetch from these partitions again."""
         self._paused -= topic_partitions
 
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
-        """Move the group's offsets; places that are another member's now are refused."""
+        """Move the group's offsets; partitions of other members are refused."""
         await self._bus.probe()
         if lost := commits.keys() - self.topic_partitions:
             msg = f"commit refused: {', '.join(map(str, sorted(lost)))} moved to another member"
@@ -258,12 +258,12 @@ class MemoryConsumer:
         self._bus.group(self.group).commits.update(commits)
 
     async def committed(self, topic_partition: TopicPartition) -> Commit | None:
-        """The group's last commit at ``place``."""
+        """The group's last commit of one partition."""
         await self._bus.probe()
         return self._bus.group(self.group).commits.get(topic_partition)
 
     async def lag(self) -> Mapping[TopicPartition, int]:
-        """Records behind the end that are not yet committed."""
+        """Uncommitted records up to the end, for each assigned partition."""
         commits = self._bus.group(self.group).commits
         return {
             topic_partition: len(self._bus.log(topic_partition))
@@ -271,9 +271,9 @@ class MemoryConsumer:
             for topic_partition in self.topic_partitions
         }
 
-    def forget(self) -> None:
-        """Give back every place: if they return, reading begins at the group's commit."""
-        self.topic_partitions = NOBODY
+    def clear(self) -> None:
+        """Give up all partitions; reading then begins at the commits."""
+        self.topic_partitions = NO_PARTITIONS
         self._paused.clear()
         self._positions.clear()
 
@@ -286,13 +286,13 @@ class MemoryConsumer:
 
 
 class MemoryStateReader:
-    """Reads one state topic of a ``MemoryBus`` whole."""
+    """Reads one state topic of a ``MemoryBus`` completely."""
 
     def __init__(self, bus: MemoryBus, topic_partition: TopicPartition) -> None:
-        self._bus, self._place, self._position = bus, topic_partition, 0
+        self._bus, self._partition, self._position = bus, topic_partition, 0
 
     async def snapshot(self) -> dict[str, Record]:
-        """The last record of each key that is not gone."""
+        """The last record of each key that is not deleted."""
         table: dict[str, Record] = {}
         for record in self._next():
             if record.value is None:
@@ -302,16 +302,16 @@ class MemoryStateReader:
         return table
 
     async def changes(self, *, timeout_s: float) -> list[Record]:
-        """What came since, in order; [] after ``timeout_s``."""
-        if news := self._next():
-            return news
-        await self._bus.wait_for_news(timeout_s)
+        """Records published since, in order; [] after ``timeout_s``."""
+        if records := self._next():
+            return records
+        await self._bus.wait_for_publish(timeout_s)
         return self._next()
 
     def _next(self) -> list[Record]:
-        log = self._bus.log(self._place)
-        news, self._position = log[self._position :], len(log)
-        return news
+        log = self._bus.log(self._partition)
+        records, self._position = log[self._position :], len(log)
+        return records
 
 
 class MemoryLogReader:
@@ -323,7 +323,7 @@ class MemoryLogReader:
         self.is_complete = False
 
     async def backlog(self) -> AsyncIterator[list[Record]]:
-        """Read to the end as it is now; one batch."""
+        """Read up to the present end; one batch."""
         places = self._bus.topic_partitions([self._topic]) or [TopicPartition(self._topic, 0)]
         lengths = {place: len(self._bus.log(place)) for place in places}
         self._positions = {place: max(0, length - self._last) for place, length in lengths.items()}
@@ -331,10 +331,10 @@ class MemoryLogReader:
         yield self._next()
 
     async def changes(self, *, timeout_s: float) -> list[Record]:
-        """Read what was published since; [] after ``timeout_s``."""
+        """Read records published since; [] after ``timeout_s``."""
         if records := self._next():
             return records
-        await self._bus.wait_for_news(timeout_s)
+        await self._bus.wait_for_publish(timeout_s)
         return self._next()
 
     def _next(self) -> list[Record]:

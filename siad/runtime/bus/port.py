@@ -1,6 +1,7 @@
-"""THE bus, as far as anybody here cares. Kafka and the memory fake both fit; one contract suite runs on both.
+"""Message-bus port, implemented by Kafka, the embedded SQLite bus and a fake.
 
-Every call may raise ``TransientError`` while the broker is away; whoever calls decides how long to wait.
+One contract suite runs on every adapter. Every call may raise ``TransientError`` while the broker is unavailable; the
+caller decides how long to wait.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -12,13 +13,13 @@ from siad.contracts.topics import Topic
 
 MESSAGE_BYTES_MAX = 65_536  # value of one message; events carry references, never pixels
 
-DEAD_LETTER_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # a dead letter holds a message whole, with place and reason
+DEAD_LETTER_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # a dead letter holds a whole message, its origin and the reason
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
 def bytes_max(topic: str) -> int:
-    """How long a value may be in ``topic``."""
+    """Longest allowed value of a message in ``topic``, in bytes."""
     return DEAD_LETTER_BYTES_MAX if ".dead-letter." in topic else MESSAGE_BYTES_MAX
 
 
@@ -31,7 +32,10 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message to send. ``value`` None is a tombstone: the key is gone from a state topic."""
+    """One message to send.
+
+    A ``value`` of None is a tombstone: it deletes the key from a state topic.
+    """
 
     topic: str
     key: str
@@ -41,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One message as it lies in the broker."""
+    """One message as the broker stores it."""
 
     topic_partition: TopicPartition
     offset: int
@@ -52,21 +56,24 @@ class Record:
 
 
 class Commit(NamedTuple):
-    """All records below ``offset`` are done; ``note`` travels with the commit (the crash count)."""
+    """A committed offset: all records below it are done.
+
+    ``note`` is the commit's metadata; the consumer keeps its crash marker there.
+    """
 
     offset: int
     note: str = ""
 
 
 class Producer(Protocol):
-    """Sends. Idempotent: the client's own retries neither repeat nor reorder."""
+    """Publishes messages; the client's own retries neither repeat nor reorder."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send in order; return only when every message is acknowledged by all in-sync replicas.
+        """Send in order, and wait until all in-sync replicas acknowledge.
 
         Raises:
-            ValueError: a value is over ``bytes_max`` of its topic; nothing was sent.
-            TransientError: not acknowledged in time; some may have been sent, so publish again.
+            ValueError: a value is longer than ``bytes_max`` of its topic; nothing was sent.
+            TransientError: not acknowledged in time; some messages may have been sent, so publish all again.
         """
         ...
 
@@ -76,63 +83,89 @@ OnAssign = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 
 
 class Consumer(Protocol):
-    """One member of a consumer group. Must be polled often, also while everything is paused."""
+    """One member of a consumer group.
+
+    It must be polled often, also while every partition is paused; otherwise the broker removes it from the group.
+    """
 
     async def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
-        """Fetch up to ``max_records`` of the places not paused, in order per place; [] after ``timeout_s``."""
+        """Fetch up to ``max_records``; [] after ``timeout_s``.
+
+        Records come from partitions that are not paused, in offset order per partition.
+        """
         ...
 
     def assigned(self) -> frozenset[TopicPartition]:
-        """The places that are this member's now."""
+        """The partitions assigned to this member now."""
         ...
 
     def pause(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Fetch nothing from these places until they are resumed; polling goes on. Unassigned ones are ignored."""
+        """Fetch nothing from these partitions until they are resumed.
+
+        Polling goes on. Partitions of other members are ignored.
+        """
         ...
 
     def resume(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Fetch from these places again. Unassigned ones are ignored."""
+        """Fetch from these partitions again; unassigned ones are ignored."""
         ...
 
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
-        """Move the group's offsets. Places lost to another member are refused by TransientError, harmlessly."""
+        """Move the group's offsets.
+
+        Raises:
+            TransientError: the broker did not accept, or a partition belongs to another member now. Nothing is lost:
+                uncommitted records are delivered again.
+        """
         ...
 
     async def committed(self, topic_partition: TopicPartition) -> Commit | None:
-        """The group's last commit at ``place``; None before the first."""
+        """The group's last commit of one partition; None before the first."""
         ...
 
     async def lag(self) -> Mapping[TopicPartition, int]:
-        """Records behind the end that are not yet committed, for each assigned place."""
+        """Uncommitted records up to the end, for each assigned partition."""
         ...
 
 
 class StateReader(Protocol):
-    """Reads one state topic whole, without a group."""
+    """Reads one state topic completely, without a group."""
 
     async def snapshot(self) -> dict[str, Record]:
-        """Read to the end as it is now: the last record of each key that is not gone. Call it once, first."""
+        """The last record of each live key, up to now.
+
+        Call it once, before ``changes``.
+        """
         ...
 
     async def changes(self, *, timeout_s: float) -> list[Record]:
-        """What came since, tombstones included (value None), in order; [] after ``timeout_s``."""
+        """Records published since, in order; [] after ``timeout_s``.
+
+        Tombstones (value None) are included.
+        """
         ...
 
 
 class LogReader(Protocol):
-    """Reads the end of one work topic, without a consumer group and without stored offsets."""
+    """Reads the end of one work topic, without a consumer group."""
 
     def backlog(self) -> AsyncIterator[list[Record]]:
-        """Read in batches to the end as it is now, in order per partition. Call it once, first."""
+        """Read in batches up to the present end, in order per partition.
+
+        Call it once, before ``changes``.
+        """
         ...
 
     async def changes(self, *, timeout_s: float) -> list[Record]:
-        """Read what was published since, in order per partition; [] after ``timeout_s``."""
+        """Read records published since, in order per partition; [] after ``timeout_s``."""
         ...
 
     @property
     def is_complete(self) -> bool:
-        """Whether the backlog begins at the oldest record of every partition; known with its last batch."""
+        """Whether the backlog began at the oldest record of every partition.
+
+        Valid after the last batch of the backlog.
+        """
         ...
 
 
@@ -140,15 +173,18 @@ class Bus(Protocol):
     """One broker."""
 
     async def create_topics(self, topics: Sequence[Topic]) -> None:
-        """Make the topics that are missing; leave those that stand. State topics: one partition, compacted."""
+        """Create the topics that are missing; existing topics are left unchanged.
+
+        State topics have one partition and are compacted.
+        """
         ...
 
     async def probe(self) -> None:
-        """Return if the broker answers; else raise TransientError."""
+        """Raise TransientError unless the broker answers."""
         ...
 
     def producer(self) -> AbstractAsyncContextManager[Producer]:
-        """Open a producer; leaving flushes what is under way."""
+        """Open a producer; closing it flushes messages in flight."""
         ...
 
     def consumer(
@@ -160,12 +196,18 @@ class Bus(Protocol):
         on_assign: OnAssign | None = None,
         on_revoke: OnRevoke | None = None,
     ) -> AbstractAsyncContextManager[Consumer]:
-        """Join ``group``; ``start`` is where it begins at a place it never committed.
+        """Join a consumer group.
 
-        ``on_revoke`` runs before places move to another member: the last chance to commit for them. Whenever a
-        member comes or goes, everybody's places are revoked and dealt anew, those that stay included: what was not
-        committed is delivered again, and nothing is paused any more.
-        Leaving gives the places back at once, without ``on_revoke``: commit before.
+        A rebalance revokes all partitions of every member and assigns them anew, also those that return to the same
+        member: uncommitted records are delivered again, and no partition is paused any more. Closing leaves the group
+        at once, without ``on_revoke``: commit before.
+
+        Args:
+            topics: to read.
+            group: its name.
+            start: where to begin in a partition that the group never committed.
+            on_assign: runs before records of newly assigned partitions are fetched.
+            on_revoke: runs before partitions move to another member; the last chance to commit for them.
         """
         ...
 
@@ -174,16 +216,20 @@ class Bus(Protocol):
         ...
 
     def tail(self, topic: str, *, last: int) -> AbstractAsyncContextManager[LogReader]:
-        """Open a reader of one work topic, ``last`` records before the end of each partition.
+        """Open a reader of the end of one work topic.
+
+        Args:
+            topic: to read.
+            last: how many records before the end of each partition to begin at.
 
         Raises:
-            TransientError: the topic does not exist yet, or the broker is away.
+            TransientError: the topic does not exist yet, or the broker is unavailable.
         """
         ...
 
 
 def refuse_oversize(message: Message) -> None:
-    """Raise ValueError where a value is over the bound that every adapter keeps."""
+    """Raise ValueError if a value is longer than its topic allows."""
     size, most = len(message.value or b""), bytes_max(message.topic)
     if size > most:
         msg = f"message for {message.topic} key {message.key!r} has {size} bytes, {most} are allowed; nothing was sent"

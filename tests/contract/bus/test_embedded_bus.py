@@ -54,7 +54,7 @@ async def main(bootstrap, group):
         while True:
             for record in await consumer.poll(max_records=5, timeout_s=0.2):
                 print(record.value.decode(), flush=True)
-                await consumer.commit({record.place: Commit(record.offset + 1)})
+                await consumer.commit({record.topic_partition: Commit(record.offset + 1)})
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -166,7 +166,7 @@ async def test_a_second_member_is_refused_by_name_and_let_in_once_the_first_has_
     bus = EmbeddedBus(quick_settings(f"embedded://{bus.path}").model_copy(update={"session_timeout_s": 0.3}))
     async with process(MEMBER, bus, "g") as member:
         await said(member, 1)
-        with pytest.raises(TransientError, match=rf"group g has its one member already, process {member.pid}, .*Kafka"):
+        with pytest.raises(TransientError, match=rf"group g already has a member, process {member.pid}, .*Kafka"):
             async with bus.consumer([WORK.name], group="g", start="earliest"):
                 pass
         async with bus.consumer([WORK.name], group="other", start="earliest") as consumer:
@@ -297,7 +297,7 @@ async def test_another_bus_in_its_place_ends_the_process(bus: EmbeddedBus) -> No
         for end in ("-wal", "-shm"):
             bus.path.with_name(bus.path.name + end).unlink(missing_ok=True)
         await EmbeddedBus(quick_settings(f"embedded://{bus.path}")).create_topics([WORK])
-        with pytest.raises(RuntimeError, match="was replaced by another one"):
+        with pytest.raises(RuntimeError, match="was replaced by another bus"):
             await consumer.poll(max_records=1, timeout_s=0.1)
 
 

@@ -1,11 +1,12 @@
-"""The bus in one file on one machine, where there is no Kafka: SQLite, any number of processes, no server.
+"""The message bus in one SQLite file, for one machine without Kafka.
 
-Work topics have as many partitions as on Kafka, and a key has the same; but a group has one member at a time, because
-there is nobody who could deal places out anew. A second one waits, and takes over at once when the first is gone,
-also by ``kill -9``: the kernel gives a dead process's lock back.
+Any number of processes share the file; there is no server. Work topics have as many partitions as on Kafka, and a key
+maps to the same one. A group has one member at a time, because no coordinator could rebalance partitions. A second
+member waits, and takes over at once when the first ends, also by ``kill -9``: the kernel releases the lock of a dead
+process.
 
-A message is acknowledged once it lies on disk. What the file holds and how far each group is change in transactions,
-so that neither is ever ahead of the other.
+A message is acknowledged once it is on disk. Records and committed offsets change in transactions, so neither is ever
+ahead of the other.
 """
 
 import asyncio
@@ -28,37 +29,39 @@ from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
 from siad.runtime.bus.port import OnAssign, OnRevoke
 from siad.runtime.bus.settings import BusSettings, path_of
 
-ASK_EVERY_S = 0.05  # whether the group's member has gone
+LOCK_RETRY_S = 0.05  # between two attempts to take a group's lock
 
 
 class EmbeddedBus:
-    """One file that all processes of a machine share."""
+    """One SQLite file that all processes of a machine share."""
 
     def __init__(self, settings: BusSettings) -> None:
         self._settings = settings
         self.path = path_of(settings.bootstrap)
-        self._lookout = ChangeWatcher(self.path)
+        self._watcher = ChangeWatcher(self.path)
 
     async def create_topics(self, topics: Sequence[Topic]) -> None:
-        """Make the file and the topics that are missing; leave those that stand.
+        """Create the file and the topics that are missing.
+
+        Existing topics are left unchanged.
 
         Raises:
-            RuntimeError: the file is no bus, or damaged, or a state topic stands there with several partitions.
+            RuntimeError: the file is not a bus, or damaged, or a state topic exists with several partitions.
         """
-        async with self._lane(create_file=True) as lane:
-            await lane.run(create, topics, self._settings.partitions)
+        async with self._thread(create_file=True) as thread:
+            await thread.run(create, topics, self._settings.partitions)
 
     async def probe(self) -> None:
-        """Return if the file is there and can be read."""
-        async with self._lane() as lane:
-            await lane.run(identity)
+        """Raise TransientError unless the file exists and can be read."""
+        async with self._thread() as thread:
+            await thread.run(identity)
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[EmbeddedProducer]:
-        """Open a producer; leaving waits for what is under way."""
-        # a publish may have to wait for the one before it, so each takes half of the time
-        opening = ConnectionOptions(self.path, busy_s=self._settings.publish_timeout_s / 2, sync="FULL")
-        producer = EmbeddedProducer(SqliteThread(opening), self._settings)
+        """Open a producer; closing it waits for messages in flight."""
+        # A publish may wait for the one before it, so each gets half of the time.
+        options = ConnectionOptions(self.path, busy_s=self._settings.publish_timeout_s / 2, sync="FULL")
+        producer = EmbeddedProducer(SqliteThread(options), self._settings)
         try:
             yield producer
         finally:
@@ -74,53 +77,55 @@ class EmbeddedBus:
         on_assign: OnAssign | None = None,
         on_revoke: OnRevoke | None = None,
     ) -> AsyncIterator[EmbeddedConsumer]:
-        """Be the one member of ``group``; waits for a while where there is one already.
+        """Become the only member of ``group``.
+
+        Waits up to the session timeout for another member to leave.
 
         Raises:
-            TransientError: there still is one; says which process it is.
+            TransientError: the group still has a member; the message names its process.
         """
         async with AsyncExitStack() as stack:
-            await self.probe()  # no group without a file
+            await self.probe()  # a group needs the file
             await stack.enter_async_context(self._membership(group))
-            lane = await stack.enter_async_context(self._lane())  # closed before the lock is given back
-            stack.enter_context(self._lookout.on_duty())
+            thread = await stack.enter_async_context(self._thread())  # closed before the lock is released
+            stack.enter_context(self._watcher.watching())
             consumer = EmbeddedConsumer(
-                lane, self._lookout, frozenset(topics), group=group, start=start, hooks=(on_assign, on_revoke)
+                thread, self._watcher, frozenset(topics), group=group, start=start, hooks=(on_assign, on_revoke)
             )
-            await consumer.deal()
+            await consumer.assign()
             yield consumer
 
     @asynccontextmanager
     async def state(self, topic: str) -> AsyncIterator[EmbeddedStateReader]:
         """Open a reader of one state topic."""
-        async with self._lane() as lane:
-            with self._lookout.on_duty():
-                yield EmbeddedStateReader(lane, self._lookout, topic)
+        async with self._thread() as thread:
+            with self._watcher.watching():
+                yield EmbeddedStateReader(thread, self._watcher, topic)
 
     @asynccontextmanager
     async def tail(self, topic: str, *, last: int) -> AsyncIterator[EmbeddedLogReader]:
-        """Open a reader of one work topic, ``last`` records before the end of each partition."""
-        async with self._lane() as lane:
-            with self._lookout.on_duty():
-                yield EmbeddedLogReader(lane, self._lookout, topic, last)
+        """Open a reader of the end of one work topic."""
+        async with self._thread() as thread:
+            with self._watcher.watching():
+                yield EmbeddedLogReader(thread, self._watcher, topic, last)
 
     @asynccontextmanager
-    async def _lane(self, *, create_file: bool = False) -> AsyncIterator[SqliteThread]:
-        lane = SqliteThread(ConnectionOptions(self.path, busy_s=self._settings.request_timeout_s, create=create_file))
+    async def _thread(self, *, create_file: bool = False) -> AsyncIterator[SqliteThread]:
+        thread = SqliteThread(ConnectionOptions(self.path, busy_s=self._settings.request_timeout_s, create=create_file))
         try:
-            yield lane
+            yield thread
         finally:
-            await lane.close()
+            await thread.close()
 
     @asynccontextmanager
     async def _membership(self, group: str) -> AsyncIterator[None]:
-        """Hold the group's lock, for as long as this process lives at most."""
+        """Hold the group's lock; the kernel releases it if this process dies."""
         folder = self.path.with_name(f"{self.path.name}-groups")
         try:
             folder.mkdir(exist_ok=True)
             file = os.open(folder / f"{quote(group, safe='')}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            msg = f"can't make the lock of group {group}: {error}; it is tried again. Mend the folder's owner or mode"
+            msg = f"can't create the lock file of group {group}: {error}; retrying. Correct the folder's owner or mode"
             raise TransientError(msg) from error
         try:
             await self._take(file, group)
@@ -137,11 +142,11 @@ class EmbeddedBus:
                 if time.monotonic() > give_up_s:
                     holder = os.pread(file, 20, 0).decode(errors="replace").strip() or "unknown"
                     msg = (
-                        f"group {group} has its one member already, process {holder}, and the embedded bus {self.path} "
-                        "allows no second; nothing was read. Stop one of the two; for several members, use Kafka"
+                        f"group {group} already has a member, process {holder}, and the embedded bus {self.path} "
+                        "allows only one; nothing was read. Stop one of the two processes, or use Kafka"
                     )
                     raise TransientError(msg) from error
-                await asyncio.sleep(ASK_EVERY_S)
+                await asyncio.sleep(LOCK_RETRY_S)
             else:
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"{os.getpid()}\n".encode(), 0)

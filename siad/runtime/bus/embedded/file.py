@@ -1,4 +1,4 @@
-"""The file of the embedded bus: its schema, how it is opened, and what goes wrong with it in plain words.
+"""The SQLite file of the embedded bus: schema, opening, errors in words.
 
 SQLite in WAL mode: readers and the one writer of the moment do not wait for each other, and what was committed is
 there after ``kill -9``. ``FULL`` also waits for the disk, so that a commit outlasts a power cut; ``NORMAL`` does not.
@@ -60,30 +60,30 @@ _TRANSIENT = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """How one connection is to be opened."""
+    """How to open one connection."""
 
     path: Path
-    busy_s: float  # how long it waits for others that write
+    busy_s: float  # how long to wait for another writer
     sync: Literal["NORMAL", "FULL"] = "NORMAL"
-    create: bool = False  # make the file where it is missing
+    create: bool = False  # create the file if it is missing
 
 
-def open_file(opening: ConnectionOptions) -> sqlite3.Connection:
+def open_file(options: ConnectionOptions) -> sqlite3.Connection:
     """Open a bus.
 
     Raises:
-        TransientError: the file is not there, or held by others for too long.
-        RuntimeError: it is not a bus, torn, or of a newer SIAD; nothing was changed.
+        TransientError: the file does not exist, or another process locked it for too long.
+        RuntimeError: it is not a bus, is damaged, or has another schema; nothing was changed.
     """
-    path = opening.path
-    with explained(path, "open"):
-        if opening.create:
-            _make(path, opening.busy_s)
-        connection = _connect(path, "rw", opening.busy_s)
+    path = options.path
+    with translated_errors(path, "open"):
+        if options.create:
+            _make(path, options.busy_s)
+        connection = _connect(path, "rw", options.busy_s)
         try:
             _check(connection, path)
-            connection.execute(f"PRAGMA synchronous = {opening.sync}")
-            connection.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")  # bytes; one long reader must not leave GBs
+            connection.execute(f"PRAGMA synchronous = {options.sync}")
+            connection.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")  # bytes; one long reader would leave GBs
         except BaseException:
             connection.close()
             raise
@@ -91,48 +91,51 @@ def open_file(opening: ConnectionOptions) -> sqlite3.Connection:
 
 
 def identity(connection: sqlite3.Connection) -> str:
-    """Which bus this is: a file that took another's place has another one."""
+    """The bus's id; a file that replaced another one has another id."""
     return str(connection.execute("SELECT id FROM about").fetchone()[0])
 
 
 def check_whole(path: Path) -> None:
-    """Read the file through, where there is one.
+    """Check the whole file, if it exists.
 
     Raises:
-        RuntimeError: it is torn; says what to do.
+        RuntimeError: it is damaged; the message says what to do.
     """
     if not path.exists():
         return
     connection = open_file(ConnectionOptions(path, busy_s=10.0))
-    with explained(path, "check"):
+    with translated_errors(path, "check"):
         try:
-            said = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+            found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
         finally:
             connection.close()
-    if said != ["ok"]:
-        raise RuntimeError(_torn(path, "; ".join(said)))
+    if found != ["ok"]:
+        raise RuntimeError(_damaged(path, "; ".join(found)))
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing; waits for its turn at the beginning, so that it never has to give up half way."""
+    """Run statements in one transaction.
+
+    It takes the write lock at the beginning, so it never fails half way for want of the lock.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
-            with suppress(sqlite3.Error):  # the disk may be full; SQLite rolls back with the next opening then
+            with suppress(sqlite3.Error):  # the disk may be full; SQLite then rolls back when the file is opened next
                 connection.execute("ROLLBACK")
 
 
 @contextmanager
-def explained(path: Path, what: str) -> Iterator[None]:
-    """Say in words what SQLite says in codes.
+def translated_errors(path: Path, what: str) -> Iterator[None]:
+    """Translate SQLite's error codes into our errors.
 
     Raises:
-        TransientError: it may work later.
-        RuntimeError: it can't, until a person has looked.
+        TransientError: a retry can help.
+        RuntimeError: no retry can help; a person must act.
     """
     try:
         yield
@@ -143,7 +146,7 @@ def explained(path: Path, what: str) -> Iterator[None]:
             msg = f"bus file {path} {_TRANSIENT[primary]} ({what}: {error})"
             raise TransientError(msg) from error
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise RuntimeError(_torn(path, str(error))) from error
+            raise RuntimeError(_damaged(path, str(error))) from error
         raise
 
 
@@ -152,18 +155,21 @@ def _connect(path: Path, mode: Literal["rw", "rwc"], busy_s: float) -> sqlite3.C
 
 
 def _make(path: Path, busy_s: float) -> None:
-    """Make the file where it is missing; one process at a time, because no other may look while WAL is switched on."""
+    """Create the file if it is missing, one process at a time.
+
+    No other process may open it while WAL is switched on.
+    """
     try:
         folder = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
-        msg = f"can't make bus file {path}: {error.strerror} ({path.parent}); make that folder, or mend the path"
+        msg = f"can't create bus file {path}: {error.strerror} ({path.parent}); create that folder, or correct the path"
         raise TransientError(msg) from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         connection = _connect(path, "rwc", busy_s)
         try:
             if not _tables(connection):
-                connection.execute("PRAGMA journal_mode = WAL")  # kept in the file
+                connection.execute("PRAGMA journal_mode = WAL")  # persistent in the file
                 with transaction(connection):
                     for statement in SCHEMA_SQL.split(";"):
                         connection.execute(statement)
@@ -176,17 +182,17 @@ def _make(path: Path, busy_s: float) -> None:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     tables = _tables(connection)
-    if not tables:  # somebody else is just making it
-        msg = f"bus file {path} is empty as yet; it is tried again"
+    if not tables:  # another process is creating it
+        msg = f"bus file {path} is still being created; retrying"
         raise TransientError(msg)
     if not {"about", "places", "records", "commits"} <= tables:
-        msg = f"{path} is a SQLite file, but not a bus of SIAD's; nothing was changed. Name another file"
+        msg = f"{path} is a SQLite file, but not a SIAD bus; nothing was changed. Name another file"
         raise RuntimeError(msg)
     (found,) = connection.execute("SELECT schema FROM about").fetchone()
     if found != SCHEMA:
         msg = (
-            f"bus file {path} has schema {found}, this SIAD reads {SCHEMA}; nothing was changed. Run the SIAD that "
-            "made it until nothing waits in it, then move the file away"
+            f"bus file {path} has schema {found}, this SIAD reads {SCHEMA}; nothing was changed. Run the SIAD "
+            "version that created it until all records are handled, then move the file away"
         )
         raise RuntimeError(msg)
 
@@ -195,8 +201,9 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def _torn(path: Path, said: str) -> str:
+def _damaged(path: Path, found: str) -> str:
     return (
-        f"bus file {path} is damaged or no bus at all ({said}); nothing was changed. Stop SIAD, move it away with its "
-        f"-wal and -shm, and start again: images, masks and weights lie in the store, only what waited here is lost"
+        f"bus file {path} is damaged or not a SIAD bus ({found}); nothing was changed. Stop SIAD, move the file away "
+        "with its -wal and -shm files, and start again: images, masks and weights are in the store; only records that "
+        "waited here are lost"
     )

@@ -1,6 +1,6 @@
-"""What is done inside the embedded bus's file: append, read, commit, forget. Plain SQL on one connection, no threads.
+"""SQL of the embedded bus: append, read, commit, expire; one connection.
 
-An offset is given once: ``places.next`` only grows, also when everything before it was forgotten.
+An offset is used once: ``places.next`` only grows, also when all earlier records have expired.
 """
 
 import json
@@ -16,45 +16,45 @@ from siad.runtime.bus.embedded.file import transaction
 from siad.runtime.bus.port import Commit, Headers, Message, Record, TopicPartition
 from siad.runtime.bus.settings import BusSettings
 
-COMPACT_AFTER_S = 60.0  # readers that follow a state topic see every value for so long, then only the last
-TOMBSTONES_FOR_S = 24 * 3600.0  # as Kafka: whoever follows has a day to see that a key is gone
-FORGET_AT_ONCE = 500  # records in one transaction, so that nobody waits for long
+COMPACT_AFTER_S = 60.0  # followers of a state topic get every value for so long, then only the last
+TOMBSTONES_FOR_S = 24 * 3600.0  # as on Kafka: followers have a day to read that a key is deleted
+EXPIRE_BATCH = 500  # records in one transaction, so that other writers wait only shortly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionRange:
-    """One place as it stands in the file."""
+    """One partition as the file has it."""
 
     id: int
     kind: str
-    oldest: int  # offset; below it everything was forgotten
-    next: int  # offset of the record that comes
+    oldest: int  # offset; all records below have expired
+    next: int  # offset of the next record
 
 
 def create(connection: sqlite3.Connection, topics: Iterable[Topic], partitions: int) -> None:
-    """Make the topics that are missing.
+    """Create the topics that are missing.
 
     Raises:
-        RuntimeError: a state topic stands there with several partitions.
+        RuntimeError: a state topic exists with several partitions.
     """
     with transaction(connection):
         for topic in topics:
-            standing = len(spans(connection, [topic.name]))
-            if standing > 1 and topic.kind == "state":
-                msg = f"topic {topic.name} has {standing} partitions, but a state topic is read from one"
+            count = len(partition_ranges(connection, [topic.name]))
+            if count > 1 and topic.kind == "state":
+                msg = f"topic {topic.name} has {count} partitions, but a state topic must have one"
                 raise RuntimeError(msg)
-            if not standing:
+            if not count:
                 connection.executemany(
                     "INSERT INTO places (topic, partition, kind) VALUES (?, ?, ?)",
                     [(topic.name, number, topic.kind) for number in range(1 if topic.kind == "state" else partitions)],
                 )
 
 
-def spans(connection: sqlite3.Connection, topics: Iterable[str]) -> dict[TopicPartition, PartitionRange]:
-    """The places of some topics, in order; a topic that is not there has none."""
+def partition_ranges(connection: sqlite3.Connection, topics: Iterable[str]) -> dict[TopicPartition, PartitionRange]:
+    """Partitions of some topics, in order; a missing topic has none."""
     names = sorted(topics)
     rows = connection.execute(
-        "SELECT topic, partition, id, kind, oldest, next FROM places "  # noqa: S608 - question marks alone
+        "SELECT topic, partition, id, kind, oldest, next FROM places "  # noqa: S608 - only question marks
         f"WHERE topic IN ({', '.join('?' * len(names))}) ORDER BY topic, partition",
         names,
     )
@@ -67,13 +67,17 @@ def spans(connection: sqlite3.Connection, topics: Iterable[str]) -> dict[TopicPa
 def append(
     connection: sqlite3.Connection, batches: Sequence[Sequence[Message]], *, now_ms: int
 ) -> list[TransientError | None]:
-    """Write all batches in one transaction; for each what keeps it out: a topic that is not there."""
+    """Write all batches in one transaction.
+
+    Returns:
+        For each batch None, or the error of a topic that does not exist; then nothing of that batch was written.
+    """
     with transaction(connection):
-        standing = spans(connection, {message.topic for batch in batches for message in batch})
+        ranges = partition_ranges(connection, {message.topic for batch in batches for message in batch})
         counts: dict[str, int] = {}
-        for topic_partition in standing:
+        for topic_partition in ranges:
             counts[topic_partition.topic] = counts.get(topic_partition.topic, 0) + 1
-        ends = {topic_partition: span.next for topic_partition, span in standing.items()}
+        ends = {topic_partition: range_.next for topic_partition, range_ in ranges.items()}
         refusals: list[TransientError | None] = []
         rows = []
         for batch in batches:
@@ -83,17 +87,17 @@ def append(
                 key = message.key.encode()
                 topic_partition = TopicPartition(
                     message.topic, (murmur2(key) & 0x7FFFFFFF) % counts[message.topic]
-                )  # where Kafka has it
+                )  # the partition that Kafka would choose
                 headers = _pack(message.headers)
-                rows.append((standing[topic_partition].id, ends[topic_partition], key, message.value, headers, now_ms))
+                rows.append((ranges[topic_partition].id, ends[topic_partition], key, message.value, headers, now_ms))
                 ends[topic_partition] += 1
         connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
         connection.executemany(
             "UPDATE places SET next = ? WHERE id = ?",
             [
-                (end, standing[topic_partition].id)
+                (end, ranges[topic_partition].id)
                 for topic_partition, end in ends.items()
-                if end != standing[topic_partition].next
+                if end != ranges[topic_partition].next
             ],
         )
     return refusals
@@ -102,7 +106,7 @@ def append(
 def read(
     connection: sqlite3.Connection, topic_partition: TopicPartition, place_id: int, *, offset: int, count: int
 ) -> list[Record]:
-    """At most ``count`` records of one place, from ``offset`` on."""
+    """At most ``count`` records of one partition, from ``offset`` on."""
     rows = connection.execute(
         "SELECT offset, key, value, headers, timestamp_ms FROM records "
         "WHERE place = ? AND offset >= ? ORDER BY offset LIMIT ?",
@@ -122,7 +126,7 @@ def read(
 
 
 def commits_of(connection: sqlite3.Connection, group: str) -> dict[TopicPartition, Commit]:
-    """How far a group is, at every place where it ever committed."""
+    """All commits of a group, by partition."""
     rows = connection.execute(
         "SELECT topic, partition, commits.offset, note FROM commits JOIN places ON places.id = place WHERE team = ?",
         (group,),
@@ -131,68 +135,69 @@ def commits_of(connection: sqlite3.Connection, group: str) -> dict[TopicPartitio
 
 
 def commit(connection: sqlite3.Connection, group: str, commits: Mapping[TopicPartition, Commit]) -> None:
-    """Move a group's offsets, all of them or none."""
+    """Move a group's offsets, in one transaction."""
     with transaction(connection):
-        standing = spans(connection, {topic_partition.topic for topic_partition in commits})
+        ranges = partition_ranges(connection, {topic_partition.topic for topic_partition in commits})
         connection.executemany(
             "INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)",
-            [
-                (group, standing[topic_partition].id, offset, note)
-                for topic_partition, (offset, note) in commits.items()
-            ],
+            [(group, ranges[topic_partition].id, offset, note) for topic_partition, (offset, note) in commits.items()],
         )
 
 
-def written(connection: sqlite3.Connection) -> tuple[int, int]:
-    """A number that changes with every record published and every topic made."""
+def publish_counters(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Two counters that change with every published record and new topic."""
     records, topic_partitions = connection.execute("SELECT coalesce(sum(next), 0), count(*) FROM places").fetchone()
     return int(records), int(topic_partitions)
 
 
 def sweep(connection: sqlite3.Connection, settings: BusSettings, *, now_ms: int) -> int:
-    """Forget what is too old; of state topics what a later record of its key replaces. How many records went."""
+    """Expire old records and compact state topics.
+
+    Returns:
+        How many records were deleted.
+    """
     names = [name for (name,) in connection.execute("SELECT DISTINCT topic FROM places")]
-    gone = 0
-    for span in spans(connection, names).values():
-        if span.kind == "state":
-            gone += _compact(connection, span, now_ms)
+    deleted = 0
+    for range_ in partition_ranges(connection, names).values():
+        if range_.kind == "state":
+            deleted += _compact(connection, range_, now_ms)
         else:
-            dead = span.kind == "dead-letter"
+            dead = range_.kind == "dead-letter"
             hours = settings.dead_letter_retention_h if dead else settings.work_retention_h
-            gone += _expire(connection, span, before_ms=now_ms - int(hours * 3_600_000))
-    return gone
+            deleted += _expire(connection, range_, before_ms=now_ms - int(hours * 3_600_000))
+    return deleted
 
 
-def _expire(connection: sqlite3.Connection, span: PartitionRange, *, before_ms: int) -> int:
-    """Forget from the oldest on, up to the first record that is young enough; order is kept."""
-    gone, went = 0, FORGET_AT_ONCE
-    while went == FORGET_AT_ONCE:
+def _expire(connection: sqlite3.Connection, range_: PartitionRange, *, before_ms: int) -> int:
+    """Delete old records from the beginning, in batches, and return their number."""
+    deleted, count = 0, EXPIRE_BATCH
+    while count == EXPIRE_BATCH:
         with transaction(connection):
             oldest = connection.execute(
                 "SELECT offset, timestamp_ms FROM records WHERE place = ? ORDER BY offset LIMIT ?",
-                (span.id, FORGET_AT_ONCE),
+                (range_.id, EXPIRE_BATCH),
             ).fetchall()
             is_old = [timestamp_ms < before_ms for _, timestamp_ms in oldest]
-            went = is_old.index(False) if False in is_old else len(is_old)
-            if went:
-                end = oldest[went - 1][0] + 1
-                connection.execute("DELETE FROM records WHERE place = ? AND offset < ?", (span.id, end))
-                connection.execute("UPDATE places SET oldest = ? WHERE id = ?", (end, span.id))
-        gone += went
-    return gone
+            count = is_old.index(False) if False in is_old else len(is_old)
+            if count:
+                end = oldest[count - 1][0] + 1
+                connection.execute("DELETE FROM records WHERE place = ? AND offset < ?", (range_.id, end))
+                connection.execute("UPDATE places SET oldest = ? WHERE id = ?", (end, range_.id))
+        deleted += count
+    return deleted
 
 
-def _compact(connection: sqlite3.Connection, span: PartitionRange, now_ms: int) -> int:
+def _compact(connection: sqlite3.Connection, range_: PartitionRange, now_ms: int) -> int:
     with transaction(connection):
         replaced = connection.execute(
             "DELETE FROM records WHERE place = ?1 AND timestamp_ms < ?2 "
             "AND offset NOT IN (SELECT max(offset) FROM records WHERE place = ?1 GROUP BY key)",
-            (span.id, now_ms - int(COMPACT_AFTER_S * 1000)),
+            (range_.id, now_ms - int(COMPACT_AFTER_S * 1000)),
         ).rowcount
         tombstones = connection.execute(
             "DELETE FROM records WHERE place = ?1 AND value IS NULL AND timestamp_ms < ?2 "
-            "AND offset IN (SELECT min(offset) FROM records WHERE place = ?1 GROUP BY key)",  # the first of its key
-            (span.id, now_ms - int(TOMBSTONES_FOR_S * 1000)),
+            "AND offset IN (SELECT min(offset) FROM records WHERE place = ?1 GROUP BY key)",  # its only record
+            (range_.id, now_ms - int(TOMBSTONES_FOR_S * 1000)),
         ).rowcount
     return int(replaced + tombstones)
 

@@ -1,11 +1,11 @@
-"""Reads the end of a work topic of the embedded bus, without a group."""
+"""Log reader of the embedded bus."""
 
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 
 from siad.contracts.errors import TransientError
-from siad.runtime.bus.embedded.log import read, spans
+from siad.runtime.bus.embedded.log import partition_ranges, read
 from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
 from siad.runtime.bus.port import Record, TopicPartition
 
@@ -13,7 +13,7 @@ BATCH_MAX = 500  # records of one partition in one batch
 
 
 class EmbeddedLogReader:
-    """Reads one work topic from ``last`` records before the end of each partition."""
+    """Reads one work topic from ``last`` records before each partition's end."""
 
     def __init__(self, thread: SqliteThread, watcher: ChangeWatcher, topic: str, last: int) -> None:
         self._thread, self._watcher, self._topic, self._last = thread, watcher, topic, last
@@ -21,13 +21,13 @@ class EmbeddedLogReader:
         self.is_complete = False
 
     async def backlog(self) -> AsyncIterator[list[Record]]:
-        """Read in batches to the end as it is now."""
+        """Read in batches up to the present end."""
         self._positions, ends, self.is_complete = await self._thread.run(_start_positions, self._topic, self._last)
         while any(self._positions[partition] < end for partition, end in ends.items()):
             yield await self._next()
 
     async def changes(self, *, timeout_s: float) -> list[Record]:
-        """Read what was published since; [] after ``timeout_s``."""
+        """Read records published since; [] after ``timeout_s``."""
         end_s = time.monotonic() + timeout_s
         while True:
             generation = self._watcher.generation
@@ -47,8 +47,8 @@ class EmbeddedLogReader:
 def _start_positions(
     connection: sqlite3.Connection, topic: str, last: int
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int], bool]:
-    """Offsets to start at, offsets of the ends, and whether the start is the oldest record everywhere."""
-    ranges = spans(connection, [topic])
+    """Start offsets, end offsets, and whether every start is the oldest record."""
+    ranges = partition_ranges(connection, [topic])
     if not ranges:
         msg = f"topic {topic} does not exist; create it first"
         raise TransientError(msg)
@@ -60,8 +60,8 @@ def _start_positions(
 def _read_from(
     connection: sqlite3.Connection, positions: dict[TopicPartition, int]
 ) -> tuple[list[Record], dict[TopicPartition, int]]:
-    """Records from some offsets on, and the oldest offset of each partition: older records have expired."""
-    ranges = spans(connection, {partition.topic for partition in positions})
+    """Records from given offsets on, and each partition's oldest offset."""
+    ranges = partition_ranges(connection, {partition.topic for partition in positions})
     records = [
         record
         for partition, offset in positions.items()

@@ -1,4 +1,7 @@
-"""Sends to the embedded bus: whoever publishes at the same time shares one transaction, and one wait for the disk."""
+"""Producer of the embedded bus.
+
+Concurrent publishes share one transaction, and one wait for the disk.
+"""
 
 import asyncio
 import time
@@ -15,27 +18,27 @@ from siad.runtime.bus.settings import BusSettings
 
 log = structlog.get_logger()
 
-SWEEP_EVERY_S = 60.0  # of every process that publishes; one that finds nothing takes a millisecond
+SWEEP_EVERY_S = 60.0  # in every process that publishes; one that finds nothing takes a millisecond
 
 
 class _PendingPublish(NamedTuple):
-    """One publish on its way."""
+    """One publish in flight."""
 
     messages: Sequence[Message]
     answer: "asyncio.Future[None]"
 
 
 class EmbeddedProducer:
-    """Every answer is final: what was refused is never written later."""
+    """Publishes to the file; a refused message is never written later."""
 
-    def __init__(self, lane: SqliteThread, settings: BusSettings) -> None:
-        self._lane, self._settings = lane, settings
+    def __init__(self, thread: SqliteThread, settings: BusSettings) -> None:
+        self._thread, self._settings = thread, settings
         self._waiting: list[_PendingPublish] = []
         self._writing: asyncio.Task[None] | None = None
         self._swept_at_s = float("-inf")
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send in order; return once all lie on disk."""
+        """Send in order, and wait until all are on disk."""
         for message in messages:
             refuse_oversize(message)
         if not messages:
@@ -47,43 +50,46 @@ class EmbeddedProducer:
         await answer
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for publishes in flight, and close."""
         while self._writing is not None:
             await asyncio.wait((self._writing,))
-        await self._lane.close()
+        await self._thread.close()
 
     async def _write(self) -> None:
-        """Write until nobody waits; what comes during one transaction goes together into the next."""
+        """Write until none is pending.
+
+        Publishes that arrive during one transaction share the next.
+        """
         try:
             while self._waiting:
-                together, self._waiting = self._waiting, []
-                together = [one for one in together if not one.answer.cancelled()]
-                await self._write_together(together)
+                batch, self._waiting = self._waiting, []
+                batch = [one for one in batch if not one.answer.cancelled()]
+                await self._write_together(batch)
             if time.monotonic() - self._swept_at_s > SWEEP_EVERY_S:
                 self._swept_at_s = time.monotonic()
                 await self._sweep()
         finally:
             self._writing = None
-            if self._waiting:  # they came while it swept
+            if self._waiting:  # published during the sweep
                 self._writing = asyncio.create_task(self._write())
 
-    async def _write_together(self, together: Sequence[_PendingPublish]) -> None:
-        batches = [one.messages for one in together]
-        writing = asyncio.create_task(self._lane.run(append, batches, now_ms=_now_ms()))
+    async def _write_together(self, batch: Sequence[_PendingPublish]) -> None:
+        batches = [one.messages for one in batch]
+        writing = asyncio.create_task(self._thread.run(append, batches, now_ms=_now_ms()))
         await asyncio.wait((writing,))
-        error = writing.exception()  # whatever it is, it is theirs whose messages were not written
-        refusals = writing.result() if error is None else [error] * len(together)
-        for one, refusal in zip(together, refusals, strict=True):
+        error = writing.exception()  # returned to the callers whose messages were not written
+        refusals = writing.result() if error is None else [error] * len(batch)
+        for one, refusal in zip(batch, refusals, strict=True):
             _answer(one, refusal)
 
     async def _sweep(self) -> None:
         try:
-            gone = await self._lane.run(sweep, self._settings, now_ms=_now_ms())
+            deleted = await self._thread.run(sweep, self._settings, now_ms=_now_ms())
         except (TransientError, RuntimeError) as error:
-            log.warning("bus_sweep_failed", reason=str(error))  # whoever publishes next is told
+            log.warning("bus_sweep_failed", reason=str(error))  # the next publish reports it to its caller
             return
-        if gone:
-            log.info("bus_swept", records=gone)
+        if deleted:
+            log.info("bus_swept", records=deleted)
 
 
 def _answer(waiting: _PendingPublish, error: BaseException | None) -> None:

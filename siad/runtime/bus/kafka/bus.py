@@ -1,7 +1,7 @@
-"""The bus on Apache Kafka, by aiokafka.
+"""The message bus on Apache Kafka, by aiokafka.
 
-Dynamic membership only: a static member that is scaled away strands its places. Offsets are committed by the caller
-alone. ``poll`` does not raise while the broker is away, it has nothing; what must be answered raises TransientError.
+Membership is dynamic only: partitions of a static member that is scaled away would stay unread. Only the caller commits
+offsets. While the broker is unavailable ``poll`` returns nothing; calls that need an answer raise TransientError.
 """
 
 import asyncio
@@ -29,35 +29,37 @@ class KafkaBus:
         self._settings = settings
 
     async def create_topics(self, topics: Sequence[Topic]) -> None:
-        """Make the topics that are missing, and wait until each has its leaders; leave those that stand.
+        """Create the topics that are missing, and wait for their leaders.
+
+        Existing topics are left unchanged.
 
         Raises:
-            RuntimeError: the broker refuses for good, or a state topic stands there with several partitions.
+            RuntimeError: the broker refuses permanently, or a state topic exists with several partitions.
         """
         settings = self._settings
         async with self._admin() as admin:
             answer = await answered(
-                admin.create_topics([describe(topic, settings) for topic in topics]), "make topics", settings
+                admin.create_topics([describe(topic, settings) for topic in topics]), "create topics", settings
             )
             for name, code, *_ in answer.topic_errors:
                 if code and not issubclass(kind := for_code(code), TopicAlreadyExistsError):
-                    raise explain(kind(), f"make topic {name}", settings)
+                    raise explain(kind(), f"create topic {name}", settings)
             try:
                 async with asyncio.timeout(settings.request_timeout_s):
                     while not await self._are_led(admin, topics):
                         await asyncio.sleep(0.1)
             except TimeoutError as error:
-                msg = f"topics made on {settings.bootstrap} have no leader after {settings.request_timeout_s:g} s"
+                msg = f"topics created on {settings.bootstrap} have no leader after {settings.request_timeout_s:g} s"
                 raise TransientError(msg) from error
 
     async def probe(self) -> None:
-        """Return if the broker answers."""
+        """Raise TransientError unless the broker answers."""
         async with self._admin() as admin:
             await answered(admin.list_topics(), "list topics", self._settings)
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[KafkaProducer]:
-        """Open a producer; leaving flushes what is under way."""
+        """Open a producer; closing it flushes messages in flight."""
         producer = KafkaProducer(self._settings)
         try:
             yield producer
@@ -74,17 +76,17 @@ class KafkaBus:
         on_assign: OnAssign | None = None,
         on_revoke: OnRevoke | None = None,
     ) -> AsyncIterator[KafkaConsumer]:
-        """Join ``group``; leaving gives the places back at once."""
+        """Join ``group``; closing leaves the group at once."""
         settings = self._settings
         client = AIOKafkaConsumer(
             **_reader_settings(settings),
             group_id=group,
-            auto_offset_reset=start,  # said by the caller, never a default
+            auto_offset_reset=start,  # chosen by the caller, never a default
             session_timeout_ms=_ms(settings.session_timeout_s),
             heartbeat_interval_ms=_ms(settings.session_timeout_s / 4),
-            # aiokafka would take the session's: too short for on_revoke to finish what is in hand
+            # aiokafka defaults to the session timeout: too short for on_revoke to finish records in flight
             rebalance_timeout_ms=_ms(settings.rebalance_timeout_s),
-            # a join is answered when the last member has come, so it must be waited for as long
+            # a join is answered when the last member has joined, so the request must wait as long
             request_timeout_ms=_ms(max(settings.request_timeout_s, settings.rebalance_timeout_s + 5)),
             max_poll_interval_ms=300_000,
         )
@@ -109,7 +111,7 @@ class KafkaBus:
 
     @asynccontextmanager
     async def tail(self, topic: str, *, last: int) -> AsyncIterator[KafkaLogReader]:
-        """Open a reader of one work topic, ``last`` records before the end of each partition."""
+        """Open a reader of the end of one work topic."""
         settings = self._settings
         async with self._admin() as admin:
             if topic not in await answered(admin.list_topics(), "list topics", settings):
@@ -140,14 +142,14 @@ class KafkaBus:
             await admin.close()
 
     async def _are_led(self, admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> bool:
-        """Whether every partition can be written to."""
+        """Whether every partition has a leader."""
         asked = admin.describe_topics([topic.name for topic in topics])
         found = {one["topic"]: one["partitions"] for one in await answered(asked, "describe topics", self._settings)}
         for topic in topics:
             if topic.kind == "state" and len(found.get(topic.name, ())) > 1:
                 msg = (
                     f"topic {topic.name} on {self._settings.bootstrap} has {len(found[topic.name])} partitions, but a "
-                    "state topic is read from one; delete it, and it is made anew"
+                    "state topic must have one; delete it, and SIAD creates it again"
                 )
                 raise RuntimeError(msg)
         return all(
@@ -157,7 +159,10 @@ class KafkaBus:
 
 
 def describe(topic: Topic, settings: BusSettings) -> NewTopic:
-    """How Kafka is to keep one topic: a state as its last word by key, work and dead letters for a time."""
+    """Kafka's configuration of one topic.
+
+    State topics are compacted; work and dead-letter topics have a retention time.
+    """
     configs = {"min.insync.replicas": str(settings.min_insync_replicas), "compression.type": "producer"}
     if topic.kind == "state":
         configs["cleanup.policy"] = "compact"

@@ -1,8 +1,8 @@
-"""Reads from Kafka: as one member of a group, or a state topic whole.
+"""Kafka consumers: group members, state-topic readers and log readers.
 
-aiokafka says too little of itself: its ``getmany`` waits out a whole rebalance whatever timeout it was given, it logs
-and swallows what a listener raises, and its background tasks can end, or stay outside the group, while it answers
-"nothing new" for ever. So ``poll`` looks at them, and ends the process where a restart is the only cure.
+aiokafka hides some failures: ``getmany`` waits for a whole rebalance whatever its timeout, exceptions of a listener are
+logged and dropped, and background tasks can end, or stay outside the group, while ``getmany`` returns nothing for ever.
+So ``poll`` checks those tasks, and ends the process when only a restart helps.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from siad.runtime.bus.settings import BusSettings
 
 
 class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Passes on what moves, and keeps what that raised: aiokafka would only log it."""
+    """Forwards rebalances, and keeps exceptions that aiokafka would only log."""
 
     def __init__(self, on_assign: OnAssign | None, on_revoke: OnRevoke | None) -> None:
         self._on_assign, self._on_revoke = on_assign, on_revoke
         self.failure: Exception | None = None
-        self.is_between = False  # what was this member's may be another's by now
+        self.is_between = False  # revoked and not yet assigned again: partitions may belong to another member
 
     async def on_partitions_assigned(self, assigned: frozenset[KafkaPartition]) -> None:
-        """These are this member's from now on."""
+        """Forward newly assigned partitions."""
         self.is_between = False
         await self._tell(self._on_assign, assigned)
 
     async def on_partitions_revoked(self, revoked: frozenset[KafkaPartition]) -> None:
-        """These are another's soon, and this hook is the last to commit for them."""
+        """Forward partitions before they move; the hook commits for them."""
         try:
             await self._tell(self._on_revoke, revoked)
         finally:
@@ -62,13 +62,15 @@ class KafkaConsumer:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._settings, self._listener, self._monotonic = client, settings, listener, monotonic
-        self._member_at_s = monotonic()  # when it was last seen to be one
+        self._member_at_s = monotonic()  # when membership was last confirmed
 
     async def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
-        """Fetch up to ``max_records``; [] after ``timeout_s``, while the broker is away, or while places move.
+        """Fetch up to ``max_records``; [] after ``timeout_s``.
+
+        Also [] while the broker is unavailable and during a rebalance.
 
         Raises:
-            RuntimeError: the client is dead, or stays outside its group though the broker answers.
+            RuntimeError: a client task ended, or the member stays outside its group although the broker answers.
         """
         if self._listener.failure is not None:
             raise self._listener.failure
@@ -76,27 +78,27 @@ class KafkaConsumer:
         return await _fetch(self._client, max_records, timeout_s, self._settings)
 
     def assigned(self) -> frozenset[TopicPartition]:
-        """The places that are this member's now."""
+        """The partitions assigned to this member now."""
         return frozenset(TopicPartition(tp.topic, tp.partition) for tp in self._client.assignment())
 
     def pause(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Fetch nothing from these places until they are resumed."""
+        """Fetch nothing from these partitions until they are resumed."""
         self._client.pause(
             *(KafkaPartition(*topic_partition) for topic_partition in topic_partitions & self.assigned())
         )
 
     def resume(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Fetch from these places again."""
+        """Fetch from these partitions again."""
         self._client.resume(
             *(KafkaPartition(*topic_partition) for topic_partition in topic_partitions & self.assigned())
         )
 
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
-        """Move the group's offsets; places that are another member's now are refused."""
+        """Move the group's offsets; partitions of other members are refused."""
         if not commits:
             return
-        # aiokafka shows the old assignment until the new one is there, and has the group's new generation before that:
-        # the broker would take a commit for what another member reads by then
+        # During a rebalance aiokafka still shows the old assignment while it already has the group's new generation:
+        # the broker would accept a commit for a partition that another member reads by then.
         mine = frozenset[TopicPartition]() if self._listener.is_between else self.assigned()
         if lost := commits.keys() - mine:
             msg = f"commit refused: {', '.join(map(str, sorted(lost)))} moved to another member"
@@ -107,11 +109,11 @@ class KafkaConsumer:
         await answered(self._client.commit(offsets), "commit", self._settings)
 
     async def committed(self, topic_partition: TopicPartition) -> Commit | None:
-        """The group's last commit at ``place``."""
+        """The group's last commit of one partition."""
         return (await self._committed([topic_partition])).get(topic_partition)
 
     async def lag(self) -> Mapping[TopicPartition, int]:
-        """Records behind the end that are not yet committed."""
+        """Uncommitted records up to the end, for each assigned partition."""
         if not (topic_partitions := sorted(self.assigned())):
             return {}
         tps = [KafkaPartition(*topic_partition) for topic_partition in topic_partitions]
@@ -130,7 +132,7 @@ class KafkaConsumer:
         }
 
     async def _committed(self, topic_partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Commit]:
-        """The client's own ``committed`` gives no metadata, so this asks its coordinator as it does."""
+        """Commits with their metadata, which the client's own ``committed`` omits."""
         asked = self._client._coordinator.fetch_committed_offsets(  # noqa: SLF001
             [KafkaPartition(*topic_partition) for topic_partition in topic_partitions]
         )
@@ -140,32 +142,32 @@ class KafkaConsumer:
         }
 
     async def _check_membership(self) -> None:
-        """A client can stay outside its group for ever after a broker restart (aiokafka#1154)."""
+        """End the process if this member stays outside its group (aiokafka#1154)."""
         now_s = self._monotonic()
         if not self._client._coordinator.need_rejoin(self._client._subscription.subscription):  # noqa: SLF001
             self._member_at_s = now_s
         elif (outside_s := now_s - self._member_at_s) > self._settings.rejoin_timeout_s:
-            self._member_at_s = now_s  # asked once in a while: the broker may be away
+            self._member_at_s = now_s  # checked again after the same time: the broker may be unavailable
             try:
                 await answered(self._client.topics(), "list topics", self._settings)
             except TransientError:
                 return
             msg = (
                 f"broker at {self._settings.bootstrap} answers, but this member has been outside its group for "
-                f"{outside_s:.0f} s and does not get in; ending the process, which a restart cures"
+                f"{outside_s:.0f} s and does not rejoin; this process ends, and a restart rejoins"
             )
             raise RuntimeError(msg)
 
 
 class KafkaStateReader:
-    """Reads one state topic whole, without a group."""
+    """Reads one state topic completely, without a group."""
 
     def __init__(self, client: AIOKafkaConsumer, topic: str, settings: BusSettings) -> None:
         self._client, self._topic, self._settings = client, topic, settings
-        self._table: dict[str, Record] = {}  # kept: a snapshot that was interrupted goes on where it was
+        self._table: dict[str, Record] = {}  # kept, so that an interrupted snapshot resumes
 
     async def snapshot(self) -> dict[str, Record]:
-        """The last record of each key that is not gone, up to the end as it is now."""
+        """The last record of each live key, up to now."""
         tp = KafkaPartition(self._topic, 0)
         ends = await answered(self._client.end_offsets([tp]), f"read the end of {self._topic}", self._settings)
         while await answered(self._client.position(tp), f"read {self._topic}", self._settings) < ends[tp]:
@@ -177,7 +179,7 @@ class KafkaStateReader:
         return self._table
 
     async def changes(self, *, timeout_s: float) -> list[Record]:
-        """What came since, in order; [] after ``timeout_s``."""
+        """Records published since, in order; [] after ``timeout_s``."""
         return await _fetch(self._client, 500, timeout_s, self._settings)
 
 
@@ -189,7 +191,7 @@ class KafkaLogReader:
         self.is_complete = False
 
     async def backlog(self) -> AsyncIterator[list[Record]]:
-        """Read in batches to the end as it is now."""
+        """Read in batches up to the present end."""
         tps = sorted(self._client.assignment())
         starts = await answered(self._client.beginning_offsets(tps), "read the beginnings", self._settings)
         ends = await answered(self._client.end_offsets(tps), "read the ends", self._settings)
@@ -200,7 +202,7 @@ class KafkaLogReader:
             yield await _fetch(self._client, 500, 0.2, self._settings)
 
     async def changes(self, *, timeout_s: float) -> list[Record]:
-        """Read what was published since; [] after ``timeout_s``."""
+        """Read records published since; [] after ``timeout_s``."""
         return await _fetch(self._client, 500, timeout_s, self._settings)
 
     async def _is_behind(self, ends: Mapping[KafkaPartition, int]) -> bool:
@@ -214,19 +216,19 @@ async def _fetch(client: AIOKafkaConsumer, max_records: int, timeout_s: float, s
     coordinator, state = client._coordinator, client._subscription  # noqa: SLF001
     for task in (client._fetcher.error_future, getattr(coordinator, "_coordination_task", None)):  # noqa: SLF001
         if task is not None and task.done():
-            msg = f"a task of aiokafka's ended by itself ({task!r}); ending the process, which a restart cures"
+            msg = f"a background task of aiokafka ended ({task!r}); this process ends, and a restart recovers"
             raise RuntimeError(msg)
     try:
         if state.reassignment_in_progress:
             coordinator.check_errors()
-            with state.fetch_context():  # counts as a poll: else the client would hold itself for idle, and not rejoin
+            with state.fetch_context():  # counts as a poll; an idle client would not rejoin
                 await asyncio.sleep(timeout_s)
             return []
         batches = await asyncio.wait_for(
             client.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records), timeout_s + 1.0
         )
     except TimeoutError:
-        return []  # a rebalance began in the middle of it
+        return []  # a rebalance began during the fetch
     except KafkaError as error:
         raise explain(error, "fetch", settings) from error
     return [

@@ -1,4 +1,4 @@
-"""Which of aiokafka's errors pass by themselves, and which never will."""
+"""Classifies aiokafka's errors: transient, or permanent."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -12,22 +12,22 @@ from siad.runtime.bus.settings import BusSettings
 
 T = TypeVar("T")
 
-# beside those that aiokafka itself calls retriable
+# In addition to those that aiokafka calls retriable.
 _PASSING = (
     errors.KafkaTimeoutError,
     errors.KafkaUnavailableError,
     errors.BrokerNotAvailableError,
     errors.ReplicaNotAvailableError,
-    errors.UnknownError,  # the broker's own trouble: it has no better word while it starts or stops
-    errors.CorruptRecordException,  # on the wire; the next fetch is another one
-    errors.InvalidReplicationFactorError,  # fewer brokers are up than copies are wanted
-    # the group moved on without us; what was not committed is repeated by whoever has the place now
+    errors.UnknownError,  # an error inside the broker, common while it starts or stops
+    errors.CorruptRecordException,  # damaged in transit; the next fetch reads it again
+    errors.InvalidReplicationFactorError,  # fewer brokers are up than the replication asks for
+    # The group rebalanced; uncommitted records are delivered again to the partition's new member.
     errors.CommitFailedError,
     errors.IllegalStateError,
     errors.IllegalGenerationError,
     errors.UnknownMemberIdError,
     errors.RebalanceInProgressError,
-    # the broker lost track of an idempotent producer; a new one starts a new sequence
+    # The broker lost the sequence of an idempotent producer; a new producer starts a new one.
     errors.OutOfOrderSequenceNumber,
     errors.UnknownProducerId,
     errors.InvalidProducerEpoch,
@@ -38,24 +38,32 @@ _PASSING = (
 
 
 def passes(error: KafkaError) -> bool:
-    """Whether trying again can help. The bare class is aiokafka's word for "unexpected"; it goes on after it."""
+    """Whether a retry can help.
+
+    aiokafka raises the bare ``KafkaError`` for unexpected replies, and recovers from them.
+    """
     return bool(error.retriable) or isinstance(error, _PASSING) or type(error) is KafkaError
 
 
 def explain(error: KafkaError, what: str, settings: BusSettings) -> Exception:
-    """TransientError for what passes; else a RuntimeError, which ends the process: no repeat will help."""
-    said = f"broker at {settings.bootstrap} could not {what}: {error!r}"
+    """Translate an error: TransientError, or RuntimeError if no retry can help.
+
+    A RuntimeError ends the process.
+    """
+    failure = f"broker at {settings.bootstrap} could not {what}: {error!r}"
     if passes(error):
-        return TransientError(said)
-    return RuntimeError(f"{said}; a repeat can't help, so this process ends. Check rights, versions and SIAD_BUS_*")
+        return TransientError(failure)
+    return RuntimeError(
+        f"{failure}; a retry can't help, so this process ends. Check access rights, versions and SIAD_BUS_*"
+    )
 
 
 async def answered(work: Awaitable[T], what: str, settings: BusSettings) -> T:
-    """Wait for an answer within the bound.
+    """Wait for the broker's answer, at most the request timeout.
 
     Raises:
-        TransientError: none came, or the broker says that it can't now.
-        RuntimeError: the broker refuses, and will go on to.
+        TransientError: no answer in time, or a transient error.
+        RuntimeError: the broker refuses permanently.
     """
     try:
         return await asyncio.wait_for(work, settings.request_timeout_s)

@@ -1,4 +1,4 @@
-"""Sends to Kafka: idempotent, acknowledged by all in-sync replicas."""
+"""Kafka producer: idempotent, acknowledged by all in-sync replicas."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,11 +22,18 @@ from siad.runtime.bus.settings import BusSettings
 log = structlog.get_logger()
 
 _REQUEST_BYTES_MAX = max(1_048_576, 2 * DEAD_LETTER_BYTES_MAX)
-_HARMLESS = (KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError)  # raised before anything went
+_HARMLESS = (
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)  # raised before sending
 
 
 class KafkaProducer:
-    """Connects with its first message. What fails in flight costs the client: its sequence has a hole then."""
+    """Publishes to Kafka; connects with its first message.
+
+    A failure in flight leaves a gap in the client's sequence numbers, so the client is then replaced.
+    """
 
     def __init__(self, settings: BusSettings) -> None:
         self._settings = settings
@@ -35,10 +42,10 @@ class KafkaProducer:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send in order; return only when every message is acknowledged.
+        """Send in order, and wait until every message is acknowledged.
 
-        While the broker is away the client holds on to what it was given and sends it later. So a repeat of the
-        same messages waits for those, instead of sending them twice.
+        While the broker is unavailable the client keeps messages and sends them later. So publishing the same messages
+        again waits for the first attempt instead of sending them twice.
         """
         for message in messages:
             refuse_oversize(message)
@@ -51,7 +58,8 @@ class KafkaProducer:
         try:
             await asyncio.wait_for(asyncio.shield(sending), self._settings.publish_timeout_s)
         except TimeoutError as error:
-            msg = f"broker at {self._settings.bootstrap} did not {what} in time; publish them again"
+            timeout_s = self._settings.publish_timeout_s
+            msg = f"broker at {self._settings.bootstrap} did not {what} in {timeout_s:g} s; publish them again"
             raise TransientError(msg) from error
         except MessageSizeTooLargeError as error:
             msg = f"broker refuses a message of {max(len(m.value or b'') for m in batch)} bytes: {error}"
@@ -60,7 +68,7 @@ class KafkaProducer:
             raise explain(error, what, self._settings) from error
 
     async def close(self) -> None:
-        """Flush within the time of one publish, and leave."""
+        """Flush, for at most the publish timeout, and close."""
         opening, self._opening = self._opening, None
         if opening is not None:
             if opening.done() and not opening.cancelled() and opening.exception() is None:
@@ -89,7 +97,7 @@ class KafkaProducer:
             raise
 
     async def _client(self) -> AIOKafkaProducer:
-        """The client that is in use; everybody who needs one waits for the same."""
+        """The client in use; concurrent callers share one connection attempt."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(self._forget_failure)
@@ -119,7 +127,7 @@ class KafkaProducer:
     def _forget_failure(self, opening: "asyncio.Task[AIOKafkaProducer]") -> None:
         _note_result(opening)
         if (opening.cancelled() or opening.exception() is not None) and self._opening is opening:
-            self._opening = None  # the next publish tries anew
+            self._opening = None  # the next publish connects again
 
     def _end(self, batch: tuple[Message, ...], sending: "asyncio.Task[None]") -> None:
         del self._under_way[batch]
@@ -132,11 +140,14 @@ class KafkaProducer:
 
 
 async def _shut(client: AIOKafkaProducer, patience_s: float) -> None:
-    """Flush and close; what is not acknowledged within ``patience_s`` is given up, and never sent later."""
+    """Flush and close.
+
+    Messages not acknowledged within ``patience_s`` fail, and are never sent later.
+    """
     stopping = asyncio.create_task(client.stop())
     _, late = await asyncio.wait({stopping}, timeout=patience_s)
     if late:
-        client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - else its flush waits for ever
+        client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - otherwise its flush waits for ever
         client._sender.sender_task.cancel()  # noqa: SLF001
         await client.client.close()
         await asyncio.wait({stopping}, timeout=patience_s)
@@ -144,6 +155,9 @@ async def _shut(client: AIOKafkaProducer, patience_s: float) -> None:
 
 
 def _note_result(done: "asyncio.Future[Any]") -> None:
-    """Whoever waited may have gone; without this an error that comes later is logged as never retrieved."""
+    """Mark a result as retrieved.
+
+    The caller may have been cancelled; asyncio would then log the error as never retrieved.
+    """
     if not done.cancelled():
         done.exception()

@@ -11,8 +11,24 @@ from pydantic import ValidationError
 from siad.contracts.errors import TransientError
 from siad.contracts.topics import Topic, dead_letter
 from siad.runtime.bus.embedded.bus import EmbeddedBus
-from siad.runtime.bus.embedded.file import SCHEMA, ConnectionOptions, check_whole, explained, open_file, transaction
-from siad.runtime.bus.embedded.log import append, commit, commits_of, create, read, spans, sweep, written
+from siad.runtime.bus.embedded.file import (
+    SCHEMA,
+    ConnectionOptions,
+    check_whole,
+    open_file,
+    transaction,
+    translated_errors,
+)
+from siad.runtime.bus.embedded.log import (
+    append,
+    commit,
+    commits_of,
+    create,
+    partition_ranges,
+    publish_counters,
+    read,
+    sweep,
+)
 from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Commit, Headers, Message, Record, TopicPartition
@@ -45,7 +61,9 @@ def put(
 
 def everything(connection: sqlite3.Connection, topic: str) -> list[Record]:
     topic_partition = TopicPartition(topic, 0)
-    return read(connection, topic_partition, spans(connection, [topic])[topic_partition].id, offset=0, count=-1)
+    return read(
+        connection, topic_partition, partition_ranges(connection, [topic])[topic_partition].id, offset=0, count=-1
+    )
 
 
 def settings(file: Path, **hours: float) -> BusSettings:
@@ -62,7 +80,7 @@ def test_work_is_forgotten_by_age_from_the_oldest_on_and_offsets_go_on(
     assert sweep(connection, settings(file, work_retention_h=3), now_ms=99 * HOUR_MS) == 4
     put(connection, WORK.name, ("k", b"new"), at_ms=99 * HOUR_MS)
     assert [record.offset for record in everything(connection, WORK.name)] == [10]
-    assert (spans(connection, [WORK.name])[TopicPartition(WORK.name, 0)].oldest) == 10
+    assert (partition_ranges(connection, [WORK.name])[TopicPartition(WORK.name, 0)].oldest) == 10
 
 
 def test_a_clock_that_was_set_back_makes_no_hole(connection: sqlite3.Connection, file: Path) -> None:
@@ -142,7 +160,7 @@ def test_in_one_transaction_a_missing_topic_keeps_only_its_own_batch_out(connect
 
 
 def test_a_failure_in_mid_transaction_leaves_everything_as_it_was(connection: sqlite3.Connection) -> None:
-    before = written(connection)
+    before = publish_counters(connection)
 
     def fail_half_way() -> None:
         with transaction(connection):
@@ -151,7 +169,7 @@ def test_a_failure_in_mid_transaction_leaves_everything_as_it_was(connection: sq
 
     with pytest.raises(ZeroDivisionError):
         fail_half_way()
-    assert written(connection) == before
+    assert publish_counters(connection) == before
     put(connection, WORK.name, ("k", b"x"), at_ms=0)
 
 
@@ -184,7 +202,7 @@ def test_somebody_elses_file_is_refused_and_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE photos (id INTEGER)")
     connection.close()
     before = theirs.read_bytes()
-    with pytest.raises(RuntimeError, match="not a bus of SIAD's; nothing was changed"):
+    with pytest.raises(RuntimeError, match="not a SIAD bus; nothing was changed"):
         open_file(ConnectionOptions(theirs, busy_s=0.2, create=True))
     assert theirs.read_bytes() == before
 
@@ -193,14 +211,14 @@ def test_a_file_that_is_not_there_is_made_only_by_who_makes_topics(file: Path) -
     with pytest.raises(TransientError, match="is not there or can't be opened"):
         open_file(ConnectionOptions(file, busy_s=0.2))
     assert not file.exists()
-    with pytest.raises(TransientError, match="make that folder, or mend the path"):
+    with pytest.raises(TransientError, match="create that folder, or correct the path"):
         open_file(ConnectionOptions(file.parent / "typing-error" / "bus.sqlite", busy_s=0.2, create=True))
 
 
 @pytest.mark.parametrize("size", [0, 50, 100, 4096, 5000, 20_000])
 def test_a_file_of_noise_is_refused_in_plain_words(file: Path, size: int) -> None:
     file.write_bytes(random.Random(7).randbytes(size))
-    with pytest.raises((RuntimeError, TransientError), match=r"damaged or no bus at all|empty as yet"):
+    with pytest.raises((RuntimeError, TransientError), match=r"damaged or not a SIAD bus|being created"):
         open_file(ConnectionOptions(file, busy_s=0.2))
 
 
@@ -212,7 +230,7 @@ def test_a_page_that_was_torn_is_found_before_anything_starts(connection: sqlite
     middle = len(torn) // 2 // 4096 * 4096
     torn[middle : middle + 4096] = b"\xff" * 4096
     file.write_bytes(torn)
-    with pytest.raises(RuntimeError, match=r"bus\.sqlite is damaged .*move it away with its -wal and -shm"):
+    with pytest.raises(RuntimeError, match=r"bus\.sqlite is damaged .*move the file away with its -wal and -shm"):
         check_whole(file)
 
 
@@ -224,7 +242,10 @@ def test_nothing_is_checked_where_nothing_is(file: Path) -> None:
 def test_a_file_held_for_too_long_is_tried_again_not_given_up(connection: sqlite3.Connection, file: Path) -> None:
     other = open_file(ConnectionOptions(file, busy_s=0.05))
     connection.execute("BEGIN IMMEDIATE")
-    with pytest.raises(TransientError, match="held by another process for too long"), explained(file, "publish"):
+    with (
+        pytest.raises(TransientError, match="held by another process for too long"),
+        translated_errors(file, "publish"),
+    ):
         put(other, WORK.name, ("k", b"x"), at_ms=0)
     connection.execute("ROLLBACK")
     put(other, WORK.name, ("k", b"x"), at_ms=0)
@@ -235,7 +256,10 @@ def test_a_full_disk_refuses_and_loses_nothing(connection: sqlite3.Connection, f
     put(connection, WORK.name, ("k", b"before"), at_ms=0)
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-    with pytest.raises(TransientError, match=r"the disk is full\. Nothing was written"), explained(file, "publish"):
+    with (
+        pytest.raises(TransientError, match=r"the disk is full\. Nothing was written"),
+        translated_errors(file, "publish"),
+    ):
         put(connection, WORK.name, *(("k", bytes(60_000)) for _ in range(5)), at_ms=0)
     connection.execute("PRAGMA max_page_count = 100000")
     put(connection, WORK.name, ("k", b"after"), at_ms=0)
@@ -252,5 +276,5 @@ def test_the_address_says_which_bus(file: Path) -> None:
 
 @pytest.mark.parametrize("address", ["embedded://bus.sqlite", "embedded://", "embedded:///srv/", "sqlite:///srv/bus"])
 def test_an_address_that_means_nothing_is_refused(address: str) -> None:
-    with pytest.raises(ValidationError, match=r"absolute path of a file|one scheme known"):
+    with pytest.raises(ValidationError, match=r"absolute path of a file|unknown scheme"):
         BusSettings(bootstrap=address)
