@@ -1,6 +1,6 @@
-"""Events to bytes and back. The only importer of generated code.
+"""Event codec: dataclasses to protobuf and back. The only importer of generated code.
 
-Dataclass and message must name the same fields; ``tests/architecture/test_codec.py`` says so.
+A dataclass and its message have the same fields; ``tests/architecture/test_codec.py`` checks it.
 """
 
 from contextlib import suppress
@@ -37,7 +37,7 @@ MESSAGES: dict[type[Any], type[Message]] = {
     events.VerdictGiven: events_pb2.VerdictGiven,
     events.DeadLetter: events_pb2.DeadLetter,
 }
-TYPES = {kind: get_type_hints(kind) for kind in MESSAGES}  # resolved once; decoding is on the hot path
+TYPES = {kind: get_type_hints(kind) for kind in MESSAGES}  # resolved once: every record is decoded
 
 
 def encode(event: Event) -> bytes:
@@ -49,7 +49,7 @@ def decode(kind: type[E], payload: bytes | None) -> E:
     """Read one event.
 
     Raises:
-        PoisonError: the bytes (or their absence) are not a ``kind`` that could be handled.
+        PoisonError: the bytes are not a valid ``kind``, or there are none (a tombstone).
     """
     if payload is None:
         reason = f"a tombstone where a {kind.__name__} was expected"
@@ -64,14 +64,14 @@ def decode(kind: type[E], payload: bytes | None) -> E:
 
 
 def read_loosely(kind: type[Any], payload: bytes | None) -> dict[str, Any]:
-    """What bytes that make no ``kind`` say all the same, field by field; {} where they say nothing."""
-    message, said = MESSAGES[kind](), {}
+    """Read what can be read of bytes that are no valid ``kind``, by field."""
+    message, found = MESSAGES[kind](), {}
     with suppress(DecodeError):
         message.ParseFromString(payload or b"")
         for field in fields(kind):
             with suppress(ValueError, OverflowError):
-                said[field.name] = _read(message, field.name, TYPES[kind][field.name])
-    return said
+                found[field.name] = _read(message, field.name, TYPES[kind][field.name])
+    return found
 
 
 def _to_message(event: Any) -> Message:
@@ -106,12 +106,12 @@ def _read(message: Message, name: str, hint: Any) -> Any:
         return _read_enum(message, name, hint, value)
     if getattr(hint, "__origin__", None) is tuple:
         item = hint.__args__[0]
-        return tuple(_from_message(item, one) if item in MESSAGES else one for one in value)
+        return tuple(_from_message(item, part) if item in MESSAGES else part for part in value)
     return value
 
 
 def _read_enum(message: Message, name: str, hint: type[StrEnum], number: int) -> StrEnum:
-    """A value that a newer writer knows and we don't reads as UNSPECIFIED."""
+    """Read an enum; a value of a newer writer becomes UNSPECIFIED."""
     known = _enum_of(message, name).values_by_number.get(number)
     if known is None:
         return hint("unspecified")
@@ -120,12 +120,12 @@ def _read_enum(message: Message, name: str, hint: type[StrEnum], number: int) ->
 
 def _enum_of(message: Message, name: str) -> Any:
     enum = message.DESCRIPTOR.fields_by_name[name].enum_type
-    assert enum is not None, f"{name} is no enum"
+    assert enum is not None, f"{name} is not an enum"
     return enum
 
 
 def _prefix(message: Message, name: str) -> str:
-    """``WeightsKind`` is spelled ``WEIGHTS_KIND_`` on the wire, as protobuf's style asks."""
+    """Prefix of an enum's values in protobuf, such as ``WEIGHTS_KIND_``."""
     return str(_enum_of(message, name).values_by_number[0].name).removesuffix("UNSPECIFIED")
 
 

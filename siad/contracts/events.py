@@ -1,7 +1,7 @@
-"""What the stages tell each other. Frozen values; no protobuf, no I/O.
+"""Events that the stages exchange, as frozen dataclasses; no protobuf, no I/O.
 
-A value that can be built is a value that can be handled: what is required is checked here, so bytes that decode to
-an empty message fail at the door. The units and ranges of every field stand in ``protos/siad/v1/events.proto``.
+Constructors check what is required, so that bytes that decode to an empty message are refused when they are read.
+``protos/siad/v1/events.proto`` documents the unit and range of every field.
 """
 
 import math
@@ -13,13 +13,13 @@ from enum import StrEnum
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex, require_slug
 from siad.contracts.region import require_region
 
-REGIONS_MAX = 64  # a mask; keeps every event under 64 KB
-POINTS_MAX = 128  # a region
-INPUT_PX_MIN, INPUT_PX_MAX = 64, 4096  # side of the square with the area that images are shown at
+REGIONS_MAX = 64  # per mask; keeps every event below 64 KB
+POINTS_MAX = 128  # per region
+INPUT_PX_MIN, INPUT_PX_MAX = 64, 4096  # side of the square with the area to which images are scaled
 
 
 class Intent(StrEnum):
-    """What the sender of an image knows of the part."""
+    """What the sender of an image knows about the part."""
 
     UNSPECIFIED = "unspecified"
     NORMAL = "normal"
@@ -35,7 +35,7 @@ class WeightsKind(StrEnum):
 
 
 class Decision(StrEnum):
-    """What a line is told of one capture."""
+    """Decision about one capture."""
 
     UNSPECIFIED = "unspecified"
     PASS = "pass"  # noqa: S105 - not a password
@@ -44,7 +44,7 @@ class Decision(StrEnum):
 
 
 class Origin(StrEnum):
-    """How a capture came to be judged."""
+    """How a capture reached inference."""
 
     UNSPECIFIED = "unspecified"
     STREAM = "stream"
@@ -52,7 +52,7 @@ class Origin(StrEnum):
 
 
 class SegmenterStatus(StrEnum):
-    """Where a segmenter stands."""
+    """Whether a segmenter is in service."""
 
     UNSPECIFIED = "unspecified"
     SERVING = "serving"
@@ -68,20 +68,20 @@ class Region:
     peak_score: float
 
     def __post_init__(self) -> None:
-        """Refuse an outline that is none."""
+        """Refuse points that form no outline."""
         count = len(self.points) / 2
         if not 3 <= count <= POINTS_MAX or count != int(count):
-            msg = f"a region of {count:g} points; 3 to {POINTS_MAX} are allowed"
+            msg = f"a region has {count:g} points; 3 to {POINTS_MAX} are allowed"
             raise ValueError(msg)
         if min(self.points) < 0:
-            msg = f"a region reaches to {min(self.points)} px; an image begins at 0"
+            msg = f"a region has a coordinate of {min(self.points)} px; coordinates begin at 0"
             raise ValueError(msg)
         _require_finite("peak_score", self.peak_score)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineChanged:
-    """The settings of a line as they now stand."""
+    """Present settings of a line."""
 
     line: str
     revision: int
@@ -91,11 +91,11 @@ class LineChanged:
     deadline_s: float  # 0: none
     changed_at: datetime
     method: str = ""  # of the teacher; empty: the default
-    region: tuple[float, ...] = ()  # what of the view counts, as ``siad.contracts.region`` has it; empty: all of it
-    input_px: int = 0  # side of the square with the area that images are shown at; 0: as the method has it
+    region: tuple[float, ...] = ()  # part of the view that counts, as in ``siad.contracts.region``; empty: all of it
+    input_px: int = 0  # side of the square with the area to which images are scaled; 0: as the method has it
 
     def __post_init__(self) -> None:
-        """Refuse settings that nobody could work by."""
+        """Refuse settings out of range."""
         _require_place(self.line, self.product)
         _require_revision("revision", self.revision)
         if not 0 < self.false_reject_budget < 1:
@@ -105,19 +105,19 @@ class LineChanged:
             msg = f"shards {self.shards} is not 1 to 64"
             raise ValueError(msg)
         if not (math.isfinite(self.deadline_s) and self.deadline_s >= 0):
-            msg = f"deadline_s {self.deadline_s:g} is not a number of seconds, 0 for none"
+            msg = f"deadline_s {self.deadline_s:g} is not a finite number of seconds of at least 0; 0 means no deadline"
             raise ValueError(msg)
         if self.method:
             require_slug("method", self.method)
         require_region(self.region)
         if self.input_px and not INPUT_PX_MIN <= self.input_px <= INPUT_PX_MAX:
-            msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, or 0 for the method's own"
+            msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, nor 0 for the method's own"
             raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageStored:
-    """The bytes of one capture lie in the store, ready to label and to judge."""
+    """One capture is stored, ready to be labelled and judged."""
 
     capture_id: CaptureId
     image_id: ImageId
@@ -132,7 +132,7 @@ class ImageStored:
     serial: str
 
     def __post_init__(self) -> None:
-        """Refuse an event that names no capture."""
+        """Refuse an event without a valid capture, line or image."""
         _require_capture(self.capture_id, self.image_id, self.image_uri)
         _require_place(self.line, self.product)
         _require_revision("line_revision", self.line_revision)
@@ -143,7 +143,7 @@ class ImageStored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PseudoMaskCreated:
-    """A teacher has drawn a mask for one capture."""
+    """A teacher drew a pseudo-mask for one capture."""
 
     capture_id: CaptureId
     image_id: ImageId
@@ -159,10 +159,10 @@ class PseudoMaskCreated:
     threshold: float
     defect_ratio: float  # 0..1, fraction of pixels
     regions: tuple[Region, ...]
-    confidence: float  # 0..1, how far the mask may be believed
+    confidence: float  # 0..1, weight of the mask in training
 
     def __post_init__(self) -> None:
-        """Refuse a mask that nobody could train on."""
+        """Refuse a mask that can't be trained on."""
         _require_capture(self.capture_id, self.image_id, self.image_uri)
         _require_place(self.line, self.product)
         _require_uri("mask_uri", self.mask_uri)
@@ -176,12 +176,12 @@ class PseudoMaskCreated:
         if not 0 <= self.confidence <= 1:
             msg = f"confidence {self.confidence:g} is not in [0, 1]"
             raise ValueError(msg)
-        _require_few(self.regions)
+        _require_regions(self.regions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherReleased:
-    """Which teacher a line and product have now."""
+    """Teacher that a line and product have now."""
 
     line: str
     product: str
@@ -190,13 +190,13 @@ class TeacherReleased:
     released_at: datetime
 
     def __post_init__(self) -> None:
-        """Refuse a release that names nothing."""
+        """Refuse a release without place, revision or weights."""
         _require_release(self.line, self.product, self.revision, self.weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmenterReleased:
-    """Which segmenter a line and product have now, or that it was withdrawn."""
+    """Segmenter that a line and product have now, or its withdrawal."""
 
     line: str
     product: str
@@ -206,13 +206,13 @@ class SegmenterReleased:
     status: SegmenterStatus
 
     def __post_init__(self) -> None:
-        """Refuse a release that names nothing."""
+        """Refuse a release without place, revision or weights."""
         _require_release(self.line, self.product, self.revision, self.weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictGiven:
-    """One capture judged, by which weights and why."""
+    """Verdict on one capture, with the weights and scores behind it."""
 
     capture_id: CaptureId
     image_id: ImageId
@@ -238,14 +238,14 @@ class VerdictGiven:
     score_s: float
 
     def __post_init__(self) -> None:
-        """Refuse a verdict that can't say what it is about, or why it knows nothing."""
+        """Refuse a verdict without capture, reason or weights."""
         _require_capture(self.capture_id, self.image_id, self.image_uri)
         _require_place(self.line, self.product)
         _require_finite("score", self.score)
         _require_finite("threshold", self.threshold)
-        _require_few(self.regions)
+        _require_regions(self.regions)
         if self.decision is Decision.UNKNOWN and not self.reason:
-            msg = f"verdict UNKNOWN of capture {self.capture_id} gives no reason"
+            msg = f"verdict UNKNOWN on capture {self.capture_id} has no reason"
             raise ValueError(msg)
         if self.decision in (Decision.PASS, Decision.REJECT):
             require_hex("weights", self.weights, 64)
@@ -253,7 +253,7 @@ class VerdictGiven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A message that can't be handled, whole, with place and reason."""
+    """Message that can't be handled: whole, with its position and the reason."""
 
     topic: str
     partition: int
@@ -265,7 +265,7 @@ class DeadLetter:
     buried_at: datetime
 
     def __post_init__(self) -> None:
-        """Refuse a letter without an address."""
+        """Refuse a letter without topic, kind or reason."""
         if not self.topic or not self.kind or not self.reason:
             msg = f"dead letter at {self.topic!r}/{self.partition}/{self.offset} lacks topic, kind or reason"
             raise ValueError(msg)
@@ -306,7 +306,7 @@ def _require_finite(name: str, value: float) -> None:
         raise ValueError(msg)
 
 
-def _require_few(regions: Sequence[Region]) -> None:
+def _require_regions(regions: Sequence[Region]) -> None:
     if len(regions) > REGIONS_MAX:
-        msg = f"{len(regions)} regions; at most {REGIONS_MAX} fit an event"
+        msg = f"{len(regions)} regions; an event holds at most {REGIONS_MAX}"
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""How a line wants its teacher fitted, and whether one was fitted so. Pure."""
+"""Settings of a line that a teacher is fitted by."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,22 +7,23 @@ from siad.contracts.events import LineChanged
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import AUTO, DEFAULT
 
-BUDGET: Final = "false_reject_budget"  # among a manifest's metrics
+# names among a manifest's metrics
+BUDGET: Final = "false_reject_budget"
 INPUT_PX: Final = "asked_input_px"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """What of a line's settings goes into a fit: a change in any of it asks for another teacher."""
+    """Settings that go into a fit; a change of any fits a new teacher."""
 
     false_reject_budget: float  # share of good parts that may be rejected, in (0, 1)
     method: str = DEFAULT
-    region: tuple[float, ...] = ()  # as ``siad.contracts.region`` has it; empty for the whole view
-    input_px: int = 0  # side of the square with the area that images are brought to; 0: as the method has it
+    region: tuple[float, ...] = ()  # as in ``siad.contracts.region``; empty for the whole view
+    input_px: int = 0  # side of the square with the area to which images are scaled; 0: the method's own
 
     @classmethod
     def of_line(cls, line: LineChanged) -> "FitSettings":
-        """What a line asks for."""
+        """Take the settings that a line asks for."""
         return cls(
             false_reject_budget=line.false_reject_budget,
             method=line.method or DEFAULT,
@@ -32,7 +33,7 @@ class FitSettings:
 
     @classmethod
     def of_manifest(cls, manifest: Manifest) -> "FitSettings | None":
-        """What a teacher was fitted by; None of one that was made before that was written down."""
+        """Take the settings a teacher was fitted by; None where its manifest lacks them."""
         metrics = dict(manifest.metrics)
         if BUDGET not in metrics:
             return None

@@ -1,4 +1,7 @@
-"""Identity: what makes a repeat harmless. Pure."""
+"""Identifiers of captures, images and weights; equal content has equal identifiers.
+
+A repeated upload gets the identifier of the first one, which makes the repeat harmless.
+"""
 
 import hashlib
 import re
@@ -14,12 +17,12 @@ _HEX = re.compile(r"[0-9a-f]+")
 
 
 def sha256_hex(data: bytes) -> str:
-    """SHA-256 of ``data``; hex, 64 characters."""
+    """Return the SHA-256 of ``data``; hex, 64 characters."""
     return hashlib.sha256(data).hexdigest()
 
 
 def image_id_of(data: bytes) -> ImageId:
-    """Name an image by its bytes."""
+    """Return the identifier of an image: the digest of its bytes."""
     return ImageId(sha256_hex(data))
 
 
@@ -31,9 +34,10 @@ def capture_id_of(
     serial: str | None = None,
     captured_at: datetime | None = None,
 ) -> CaptureId:
-    """Name one exposure: by the sender's key, else by serial and camera time, else by the bytes.
+    """Return the identifier of one exposure.
 
-    The three kinds of key are kept apart by a prefix, so a serial can't pass for somebody's key.
+    It is derived from the sender's idempotency key, else from serial number and camera time, else from the bytes. A
+    prefix keeps the three apart, so that a serial number can't equal a key.
 
     Raises:
         ValueError: ``captured_at`` has no zone.
@@ -48,17 +52,17 @@ def capture_id_of(
 
 
 def shard_of(capture_id: CaptureId, shards: int) -> int:
-    """Which of the line's shards a capture belongs to: 0 <= shard < ``shards``."""
+    """Return the shard of a capture: 0 <= shard < ``shards``."""
     return int(capture_id[:8], 16) % shards
 
 
 def record_key(line: str, capture_id: CaptureId, shards: int) -> str:
-    """The key of a work record: line/shard. One line's one shard stays in order."""
+    """Return the key of a work record, line/shard; each shard of a line stays in order."""
     return f"{line}/{shard_of(capture_id, shards)}"
 
 
 def require_slug(name: str, value: str) -> None:
-    """Raise ValueError unless ``value`` may name a line or a product."""
+    """Raise ValueError unless ``value`` is a valid name of a line or product."""
     if not SLUG.fullmatch(value):
         msg = f"{name} {value!r} is not a slug: use 1 to 63 of a-z, 0-9 and '-'"
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""The place of a model: one line and the product that it makes."""
+"""Place of a model: one line and the product that it makes."""
 
 from typing import NamedTuple, Self
 

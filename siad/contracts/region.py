@@ -1,7 +1,7 @@
-"""A region of interest as settings and manifests hold it: a polygon in shares of the view.
+"""Region of interest: a polygon in shares of the view, as settings and manifests hold it.
 
-The pixels are cut in ``siad.vision.region``; reading and checking a polygon needs no image library, so that decoding
-an event needs none either.
+``siad.vision.region`` turns it into pixels. Reading and checking it needs no image library, so that decoding an event
+needs none either.
 """
 
 import math
@@ -9,11 +9,11 @@ from typing import Final
 
 POLYGON_POINTS_MIN: Final = 3
 POLYGON_POINTS_MAX: Final = 64
-_AREA_MIN: Final = 1e-4  # of the view; less is a line
+_AREA_MIN: Final = 1e-4  # share of the view; a smaller polygon is taken for a line
 
 
 def parse_region(text: str) -> tuple[float, ...]:
-    """Read a region that a person wrote.
+    """Read a region from the text of a setting.
 
     Args:
         text: ``left,top,right,bottom`` for a box, or ``x,y x,y x,y ...``; empty for the whole view.
@@ -27,7 +27,10 @@ def parse_region(text: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(number) for number in text.replace(",", " ").split())
     except ValueError as error:
-        msg = f"region of interest {text!r}; write left,top,right,bottom or x,y x,y x,y in shares of the view"
+        msg = (
+            f"region of interest {text!r} is not a list of numbers; "
+            "write left,top,right,bottom or x,y x,y x,y in shares of the view"
+        )
         raise ValueError(msg) from error
     if len(numbers) == 4:
         left, top, right, bottom = numbers
@@ -37,7 +40,7 @@ def parse_region(text: str) -> tuple[float, ...]:
 
 
 def require_region(points: tuple[float, ...]) -> None:
-    """Raise ValueError unless the points are a polygon within the view, or none at all.
+    """Raise ValueError unless the points are empty or a polygon within the view.
 
     Args:
         points: x0, y0, x1, y1, ... in shares of the view's width and height, each 0 to 1; 3 to 64 points.
@@ -47,17 +50,17 @@ def require_region(points: tuple[float, ...]) -> None:
     count = len(points) / 2
     if count not in range(POLYGON_POINTS_MIN, POLYGON_POINTS_MAX + 1) or not all(0 <= value <= 1 for value in points):
         msg = (
-            f"a region of interest of {count:g} points, {_described(points)}; "
-            f"{POLYGON_POINTS_MIN} to {POLYGON_POINTS_MAX} points x, y in shares of the view, 0 to 1, are needed"
+            f"region of interest {_described(points)} has {count:g} points or leaves the view; "
+            f"{POLYGON_POINTS_MIN} to {POLYGON_POINTS_MAX} points x, y in shares of the view, each 0 to 1, are needed"
         )
         raise ValueError(msg)
     if abs(_signed_area(points)) < _AREA_MIN:
-        msg = f"a region of interest {_described(points)} has no area; its points lie on a line"
+        msg = f"region of interest {_described(points)} has no area: its points are on a line"
         raise ValueError(msg)
 
 
 def _signed_area(points: tuple[float, ...]) -> float:
-    """Signed area of a polygon in shares of the view (the shoelace formula)."""
+    """Return the signed area of a polygon, as a share of the view (shoelace formula)."""
     corners = list(zip(points[0::2], points[1::2], strict=True))
     following = [*corners[1:], corners[0]]
     return math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, following, strict=True)) / 2

@@ -1,21 +1,23 @@
-"""Every topic once: who writes it, who reads it."""
+"""Topics: their names, writers and readers."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-STAGES: Final = ("ingest", "labeler", "console", "trainer", "inference")  # left to right, never back
+STAGES: Final = ("ingest", "labeler", "console", "trainer", "inference")  # events flow from left to right
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic and the stages at its two ends."""
+    """One topic, its writer and its readers."""
 
     name: str
-    kind: Literal["work", "state", "dead-letter"]  # shared out to a group, read whole by everyone, or kept for people
+    kind: Literal[
+        "work", "state", "dead-letter"
+    ]  # shared among a group, read whole by each process, kept for operators
     writer: str
-    readers: tuple[str, ...]  # act on it; must stand to the right of the writer, or be the writer
-    viewers: tuple[str, ...] = ()  # only show it; may stand anywhere
-    feedback: bool = False  # leads back, on purpose; only a person's word and the shadow report may
+    readers: tuple[str, ...]  # stages that act on it: to the right of the writer, or the writer
+    viewers: tuple[str, ...] = ()  # stages that only display or count it
+    feedback: bool = False  # leads to the left; allowed for corrections by people and shadow reports
 
 
 # Ingest keeps the capture ledger, so it views images, verdicts and the dead letters of inference.
@@ -28,13 +30,13 @@ VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("ing
 
 
 def dead_letter(stage: str) -> Topic:
-    """Where a stage buries what it can never handle."""
+    """Return the topic of the records that a stage can never handle."""
     viewers = ("ingest",) if stage == "inference" else ()  # the capture ledger
     return Topic(f"siad.{stage}.dead-letter.v1", "dead-letter", stage, (), viewers)
 
 
 def retry(stage: str) -> Topic:
-    """What an operator sends again of a stage's dead letters, in its name, for that stage alone."""
+    """Return the topic of dead letters that an operator sends again to their stage."""
     return Topic(f"siad.{stage}.retry.v1", "work", stage, (stage,))
 
 

@@ -1,4 +1,4 @@
-"""Backoff with jitter: longer waits after each failure, spread so that clients do not retry in step."""
+"""Backoff with jitter: longer waits after each failure, not in step between clients."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ class Backoff:
     draw: Callable[[], float] = random.random  # uniform in [0, 1)
 
     def delay_s(self, attempt: int) -> float:
-        """Return the seconds to wait after failure number ``attempt``; the first is 0."""
+        """Return the seconds to wait after failure ``attempt``, counted from 0."""
         step = self.schedule_s[min(attempt, len(self.schedule_s) - 1)]
         return step * (1 - self.spread + 2 * self.spread * self.draw())
 

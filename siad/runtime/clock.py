@@ -1,4 +1,4 @@
-"""Time as a port: what waits or stamps is given a clock, so that tests need not wait."""
+"""Clock port: time and waiting as a dependency, so that tests need not wait."""
 
 import asyncio
 import time
@@ -7,34 +7,34 @@ from typing import Final, Protocol
 
 
 class Clock(Protocol):
-    """The time of day, a time that only grows, and a way to wait."""
+    """Time of day, monotonic time, and waiting."""
 
     def now(self) -> datetime:
-        """The time of day, UTC; may jump."""
+        """Return the time of day, UTC; it may jump."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow; for spans."""
+        """Return monotonic seconds, for durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for ``seconds``."""
         ...
 
 
 class SystemClock:
-    """The machine's own."""
+    """Clock of the machine."""
 
     def now(self) -> datetime:
-        """The time of day, UTC."""
+        """Return the time of day, UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
+        """Return monotonic seconds."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for ``seconds``."""
         await asyncio.sleep(seconds)
 
 

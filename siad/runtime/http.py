@@ -1,4 +1,4 @@
-"""HTTP, the same for every stage: health, metrics, traces, and errors as problems (RFC 9457)."""
+"""HTTP parts of every stage: health, metrics, traces, and problems (RFC 9457)."""
 
 import time
 from collections.abc import Mapping
@@ -18,29 +18,30 @@ from siad.runtime.health import Health
 
 RETRY_AFTER_S: Final = 5
 PROBLEM_TYPE: Final = "application/problem+json"
+TRACE_ID: Final = "siad.trace_id"  # key of an ASGI scope
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """Raise it from a route: the client gets it as it stands."""
+class Problem(Exception):  # noqa: N818 - the term of RFC 9457
+    """Error of a route that the client gets as it is."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
     ) -> None:
-        """Describe what is wrong.
+        """Describe the problem.
 
         Args:
             status: HTTP status.
             code: kebab-case name of this kind of problem; clients branch on it.
-            detail: what happened with the value, what was done about it, what to change.
-            headers: to send along.
-            more: further members of the problem.
+            detail: what happened with the value, what the stage did, what to change.
+            headers: headers of the response.
+            more: additional members of the problem.
         """
         super().__init__(detail)
         self.status, self.code, self.detail, self.headers, self.more = status, code, detail, headers, more
 
 
 PROBLEM: Final[dict[str, Any]] = {
-    "description": "Why not (RFC 9457): `type` names the kind of problem, `detail` says what to change",
+    "description": "Problem (RFC 9457): `type` names its kind, `detail` says what to change",
     "content": {
         PROBLEM_TYPE: {
             "schema": {
@@ -55,11 +56,14 @@ PROBLEM: Final[dict[str, Any]] = {
             }
         }
     },
-}  # of every route: FastAPI would describe its own 422 instead
+}  # of every route, in place of the 422 that FastAPI would describe
 
 
 def make_app(*, stage: str, health: Health) -> FastAPI:
-    """Build the app of a stage: ``/healthz``, ``/readyz``, ``/metrics``, problems and traces. Routes come on top."""
+    """Build the app of a stage, to which its routes are added.
+
+    It answers ``/healthz``, ``/readyz`` and ``/metrics``, writes errors as problems and continues traces.
+    """
     app = FastAPI(title=f"SIAD {stage}", docs_url="/docs", redoc_url=None, responses={"default": PROBLEM})
     app.add_middleware(TraceMiddleware, stage=stage)
     app.add_exception_handler(Problem, _on_problem)
@@ -70,14 +74,14 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> Response:
-        """Alive: the loop ticks, and nothing waits without a reason."""
+        """Liveness: the loop runs, and records wait only for a stated reason."""
         if (reason := health.dead()) is not None:
             return problem_response(503, "dead", f"{reason}; restart this process", paused=health.paused())
         return JSONResponse({"status": "alive", "stage": stage, "paused": health.paused()})
 
     @app.get("/readyz", tags=["health"])
     async def readyz() -> Response:
-        """Ready: every check of the stage holds."""
+        """Readiness: every check of the stage passes."""
         if missing := await health.missing():
             names = ", ".join(sorted(missing))
             return problem_response(503, "not-ready", f"waiting for {names}", missing=missing)
@@ -85,7 +89,7 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     async def metrics_text() -> Response:
-        """Prometheus text."""
+        """Metrics in the Prometheus text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
@@ -94,7 +98,7 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
 def problem_response(
     status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """A problem as an answer."""
+    """Build the response of a problem."""
     body = {"type": f"urn:siad:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
     return JSONResponse({**more, **body}, status_code=status, headers=headers, media_type=PROBLEM_TYPE)
 
@@ -110,40 +114,47 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
-    """Say where and what; the input itself is not sent back, it may be an image."""
+    """Name field and fault, without the input, which may be an image."""
     assert isinstance(error, RequestValidationError)
-    errors = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in error.errors()]
-    detail = "; ".join(f"{one['where']}: {one['what']}" for one in errors)
+    errors = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()]
+    detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in errors)
     return problem_response(422, "invalid-request", f"request refused: {detail}", errors=errors)
 
 
 async def _on_transient(_: Request, error: Exception) -> Response:
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    detail = f"{error}; nothing is lost, send the same request again in {RETRY_AFTER_S} s"
+    detail = f"{error}; no data was lost; repeat the same request in {RETRY_AFTER_S} s"
     return problem_response(503, "try-again", detail, headers=headers)
 
 
-async def _on_bug(_: Request, error: Exception) -> Response:
-    """The server logs it with its traceback; the client gets no more than its name."""
-    return problem_response(500, "bug", f"{type(error).__name__}: this is our fault; the log has the rest")
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """Name the class of an unexpected error; the server's log has the traceback."""
+    detail = (
+        f"internal error {type(error).__name__}; see the server log (trace {request.scope.get(TRACE_ID, 'unknown')})"
+    )
+    return problem_response(500, "bug", detail)
 
 
 class TraceMiddleware:
-    """Every request in its trace, timed by route. Pure ASGI, so bodies stream and contexts hold."""
+    """Continues the trace of each request, and times it by route.
+
+    Pure ASGI: bodies are streamed, and context variables reach the route.
+    """
 
     def __init__(self, app: ASGIApp, stage: str) -> None:
         self._app, self._stage = app, stage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = ((name.decode("latin-1"), value) for name, value in scope["headers"])
         span = trace.follow(headers)
-        status = "500"  # where nothing was answered
+        scope[TRACE_ID] = span.trace_id
+        status = "500"  # where the app raised before it answered
 
-        async def tell(message: Message) -> None:
+        async def send_traced(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
@@ -154,8 +165,8 @@ class TraceMiddleware:
         token = trace.CURRENT.set(span)
         try:
             with structlog.contextvars.bound_contextvars(traceparent=span.traceparent):
-                await self._app(scope, receive, tell)
+                await self._app(scope, receive, send_traced)
         finally:
             trace.CURRENT.reset(token)
-            route = getattr(scope.get("route"), "path", "unmatched")  # its template: ids are no labels
+            route = getattr(scope.get("route"), "path", "unmatched")  # the template: ids must not become labels
             metrics.HTTP_SECONDS.labels(self._stage, route, status).observe(time.monotonic() - began_s)

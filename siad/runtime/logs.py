@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line on stdout, ours and the libraries' alike.
+"""Logs of a process, libraries included: one JSON object per line on stdout.
 
-The event is a constant name, values are fields. What a task bound (``capture_id``, ``line``, ``traceparent``) stands on
-every line it writes.
+The event is a constant name, values are fields. Fields that a task bound (``capture_id``, ``line``, ``traceparent``)
+are part of every line that it writes.
 """
 
 import logging
@@ -11,14 +11,14 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-QUIET = ("aiokafka", "botocore", "boto3", "urllib3", "httpx", "httpcore", "asyncio")  # chatty below WARNING
+QUIET = ("aiokafka", "botocore", "boto3", "urllib3", "httpx", "httpcore", "asyncio")  # logged from WARNING on
 
-REPEATING = "aiokafka"  # while the broker is away it says the same ten times a second, from every connection
-REPEAT_S = 10.0  # the same is let through so often
+REPEATING = "aiokafka"  # while the broker is unavailable, every connection logs the same text ten times a second
+REPEAT_S = 10.0  # minimum time between equal texts
 
 
 def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send every log of this process to ``stream`` (stdout), from ``level`` on."""
+    """Write all logs of this process from ``level`` on to ``stream``, by default stdout."""
     stream = stream or sys.stdout
 
     def name_stage(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -55,22 +55,22 @@ def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = N
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a repeating library say the same thing once in ``REPEAT_S``, and how often it was said meanwhile."""
+    """Logs equal texts of a library once in ``REPEAT_S``, with the number left out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # logger, template -> when, and how often since
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}  # logger, template -> time logged, repeats since
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write it; what differs in its values alone is the same."""
+        """Whether to log a record; texts that differ only in their values are equal."""
         if not record.name.startswith(REPEATING):
             return True
-        what = record.name, str(record.msg)
-        said_s, times = self._said.get(what, (0.0, 0))
-        if record.created - said_s < REPEAT_S:
-            self._said[what] = said_s, times + 1
+        text = record.name, str(record.msg)
+        logged_s, repeats = self._last.get(text, (0.0, 0))
+        if record.created - logged_s < REPEAT_S:
+            self._last[text] = logged_s, repeats + 1
             return False
-        self._said[what] = record.created, 0
-        if times:
-            record.msg, record.args = f"{record.getMessage()} (said {times} times more since)", ()
+        self._last[text] = record.created, 0
+        if repeats:
+            record.msg, record.args = f"{record.getMessage()} (repeated {repeats} times since the last)", ()
         return True

@@ -1,8 +1,8 @@
-"""End this process when the Ray that it leans on is gone; nothing of Ray is imported here.
+"""Ends this process when its Ray node stops; does not import Ray.
 
-A driver whose head was killed does not learn of it: its next call waits for an answer, and goes on waiting when another
-head has taken the address, for that one knows nothing of it. What does tell is the socket of its own raylet, which lies
-in the folder of Ray's session and is never used twice.
+A driver is not notified when its head is killed: its next call waits for a response, even when a new head listens on
+the same address, since the new head does not know the call. The socket of the driver's own raylet shows the end
+reliably: it lies in the folder of the Ray session and is never reused.
 """
 
 import os
@@ -16,44 +16,44 @@ import structlog
 
 log = structlog.get_logger()
 
-LOOK_S: Final = 1.0
-MISSES_MAX: Final = 3  # a raylet that is busy may refuse one look
-EXIT_STATUS: Final = 1  # whoever watches this process starts it anew, on the Ray that is there then
+CHECK_EVERY_S: Final = 1.0
+MISSES_MAX: Final = 3  # a busy raylet may refuse one connection
+EXIT_STATUS: Final = 1  # the supervisor restarts this process, which connects to the Ray that runs then
 
 
 def end_with_ray(raylet_socket: str, *, on_gone: Callable[[], None] | None = None) -> threading.Thread:
-    """Watch a raylet from a thread of its own, and end this process once it is gone.
+    """Start a thread that ends this process once the raylet has stopped.
 
     Args:
-        raylet_socket: path of its socket: ``ray.init(...).address_info["raylet_socket_name"]``.
-        on_gone: what to do then, in place of ending the process.
+        raylet_socket: path of its socket, ``ray.init(...).address_info["raylet_socket_name"]``.
+        on_gone: called in place of ending the process.
 
     Returns:
-        The thread; it never keeps the process alive.
+        The thread, a daemon.
     """
-    watching = threading.Thread(target=_watch, args=(raylet_socket, on_gone or _leave), name="ray-gone", daemon=True)
-    watching.start()
-    return watching
+    thread = threading.Thread(target=_watch, args=(raylet_socket, on_gone or _exit), name="ray-gone", daemon=True)
+    thread.start()
+    return thread
 
 
 def listens(path: str) -> bool:
-    """Whether somebody accepts connections on a Unix socket."""
+    """Whether a process accepts connections on a Unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(LOOK_S)
+        probe.settimeout(CHECK_EVERY_S)
         return probe.connect_ex(path) == 0
 
 
 def _watch(raylet_socket: str, on_gone: Callable[[], None]) -> None:
     pause, misses = threading.Event(), 0
     while misses < MISSES_MAX:
-        pause.wait(LOOK_S)
+        pause.wait(CHECK_EVERY_S)
         misses = 0 if listens(raylet_socket) else misses + 1
-    log.error("ray_gone", raylet_socket=raylet_socket, looks=misses, looked_every_s=LOOK_S)
+    log.error("ray_gone", raylet_socket=raylet_socket, looks=misses, looked_every_s=CHECK_EVERY_S)
     on_gone()
 
 
-def _leave() -> None:
-    """End without asking Ray: its own clean-up would wait for the head that is gone."""
+def _exit() -> None:
+    """End without Ray's clean-up, which would wait for the stopped head."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(EXIT_STATUS)

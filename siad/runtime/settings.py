@@ -1,4 +1,4 @@
-"""Settings: the environment in, one frozen object out. Read once, in a stage's ``app.py``."""
+"""Settings: frozen objects, read once from the environment in ``app.py``."""
 
 import ipaddress
 import os
@@ -11,21 +11,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Frozen settings under one prefix; ``load`` also refuses names it does not know."""
+    """Frozen settings under one prefix; ``load`` refuses unknown names."""
 
     model_config = SettingsConfigDict(frozen=True, case_sensitive=False)
     renamed: ClassVar[Mapping[str, str]] = {}  # former name in the environment -> the name to set instead
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment once; stop the start on a missing, bad or unknown name.
+        """Read the environment; refuse missing, invalid or unknown names.
 
         Raises:
-            ValueError: says every name that is wrong, its value (secrets apart) and what is known.
+            ValueError: lists every wrong name, its value (except secrets), and the known names.
         """
         prefix = str(cls.model_config.get("env_prefix", "")).upper()
         known = sorted(f"{prefix}{name}".upper() for name in cls.model_fields)
-        # pydantic-settings takes unknown names in silence, so a typing error would leave the default in force
+        # pydantic-settings ignores unknown names, so a misspelt one would leave the default in force
         unknown = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
         if renamed := [f"{name} is now {cls.renamed[name.upper()]}" for name in unknown if name.upper() in cls.renamed]:
             msg = (
@@ -33,32 +33,35 @@ class Settings(BaseSettings):
             )
             raise ValueError(msg)
         if unknown:
-            msg = f"unknown settings {', '.join(unknown)}; {prefix}* knows {', '.join(known)}. Correct or unset them."
+            msg = (
+                f"unknown settings {', '.join(unknown)}, nothing was started. "
+                f"Correct or unset them; known: {', '.join(known)}"
+            )
             raise ValueError(msg)
         try:
             return cls()
         except ValidationError as error:
-            raise ValueError(_words(error, prefix, cls.model_fields)) from None  # pydantic's own words show secrets
+            raise ValueError(_describe(error, prefix, cls.model_fields)) from None  # pydantic's text shows secrets
 
 
 class StageSettings(Settings):
-    """What every stage can be told, under its own ``SIAD_<STAGE>_*``."""
+    """Settings of every stage, under its own prefix ``SIAD_<STAGE>_``."""
 
-    http_host: str = "127.0.0.1"  # where it listens
-    http_port: int = Field(default=8080, ge=0, le=65535)  # 0: any free port; each stage has a default of its own
-    allow_remote: bool = False  # there are no accounts yet, so listening beyond loopback must be said twice
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    drain_s: float = Field(default=10.0, gt=0)  # for what is in flight when the stage is told to stop
-    stuck_after_s: float = Field(default=120.0, gt=0)  # lag, not paused and no progress for so long is dead
-    poison_max: int = Field(default=20, ge=2)  # in a row: of one line, it is quarantined; of several, the stage stops
-    probe_every_s: float = Field(default=60.0, gt=0)  # how often one record of what is quarantined, or stops, is tried
+    http_host: str = "127.0.0.1"  # address that the HTTP server listens on
+    http_port: int = Field(default=8080, ge=0, le=65535)  # 0: any free port; each stage has its own default
+    allow_remote: bool = False  # must be true for an http_host beyond loopback, since there are no accounts yet
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"  # least severe level that is logged
+    drain_s: float = Field(default=10.0, gt=0)  # after the signal to stop, for what is in flight
+    stuck_after_s: float = Field(default=120.0, gt=0)  # with lag and without progress or pause; then liveness fails
+    poison_max: int = Field(default=20, ge=2)  # failures in a row: of one line quarantine it, of several stop the stage
+    probe_every_s: float = Field(default=60.0, gt=0)  # between trial records of a quarantined line or stopped stage
 
     @model_validator(mode="after")
     def _keep_to_loopback(self) -> Self:
         if not self.allow_remote and not is_loopback(self.http_host):
             msg = (
-                f"http_host {self.http_host!r} can be reached from other machines and there are no accounts; "
-                "set allow_remote=true if something in front of it keeps strangers out"
+                f"http_host {self.http_host!r} can be reached from other machines, and there are no accounts; "
+                "set allow_remote=true if a proxy or firewall in front of it controls access"
             )
             raise ValueError(msg)
         return self
@@ -71,10 +74,10 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False  # a name: nobody knows where it will point
+        return False  # a host name may resolve to any address
 
 
-def _words(error: ValidationError, prefix: str, fields: dict[str, FieldInfo]) -> str:
+def _describe(error: ValidationError, prefix: str, fields: dict[str, FieldInfo]) -> str:
     lines = []
     for problem in error.errors():
         if not problem["loc"]:

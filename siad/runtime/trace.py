@@ -1,4 +1,4 @@
-"""W3C trace context: one trace from camera to verdict, carried in the headers of every message.
+"""W3C trace context: one trace from camera to verdict, in message headers.
 
 Source: https://www.w3.org/TR/trace-context/, sections 3.2 and 4.
 """
@@ -18,7 +18,7 @@ _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 
 @dataclass(frozen=True, slots=True)
 class TraceSpan:
-    """One step of one trace."""
+    """One span of a trace."""
 
     trace_id: str  # hex, 32 characters, not all zero
     span_id: str  # hex, 16 characters, not all zero
@@ -26,24 +26,24 @@ class TraceSpan:
 
     @classmethod
     def root(cls) -> Self:
-        """Begin a trace."""
+        """Begin a new trace."""
         return cls(secrets.token_hex(16), secrets.token_hex(8))
 
     def child(self) -> "TraceSpan":
-        """The next step of the same trace."""
+        """Return a new span of the same trace."""
         return replace(self, span_id=secrets.token_hex(8))
 
     @property
     def traceparent(self) -> str:
-        """As it stands in a header."""
+        """Value of the ``traceparent`` header."""
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
-CURRENT: Final[ContextVar[TraceSpan | None]] = ContextVar("siad_span", default=None)  # of the task at hand
+CURRENT: Final[ContextVar[TraceSpan | None]] = ContextVar("siad_span", default=None)  # of the current task
 
 
 def parse(traceparent: str) -> TraceSpan | None:
-    """Read a header; None where it is none, as the standard asks: a bad one is dropped, never an error."""
+    """Read a ``traceparent`` header; None for an invalid one, which the standard ignores."""
     match = _FORM.fullmatch(traceparent.strip())
     if match is None:
         return None
@@ -54,7 +54,7 @@ def parse(traceparent: str) -> TraceSpan | None:
 
 
 def follow(headers: Iterable[tuple[str, bytes]]) -> TraceSpan:
-    """The next step of the trace that ``headers`` carry; a new trace where they carry none."""
+    """Return a new span of the trace in ``headers``, or of a new trace."""
     for name, value in headers:
         if name.lower() == HEADER and (span := parse(value.decode("ascii", "replace"))) is not None:
             return span.child()
@@ -62,12 +62,12 @@ def follow(headers: Iterable[tuple[str, bytes]]) -> TraceSpan:
 
 
 def headers_of(span: TraceSpan) -> Headers:
-    """What to send along."""
+    """Return the headers that carry a span."""
     return ((HEADER, span.traceparent.encode()),)
 
 
 def stamped(message: Message, span: TraceSpan) -> Message:
-    """The message with its trace; one that carries a trace already is left alone."""
+    """Return the message with a trace header; an existing one is kept."""
     if any(name.lower() == HEADER for name, _ in message.headers):
         return message
     return replace(message, headers=(*message.headers, *headers_of(span)))

@@ -1,4 +1,4 @@
-"""Where the store is."""
+"""Settings of the blob store."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -15,21 +15,23 @@ class StoreSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="SIAD_STORE_")
 
-    # no default: weights in the wrong bucket would serve the wrong plant
+    # name of the bucket; no default, since weights in the wrong bucket would serve the wrong plant
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    endpoint_url: str | None = None  # None: AWS
-    access_key: SecretStr | None = None  # None: what boto3 finds by itself (role, profile)
-    secret_key: SecretStr | None = None
-    region: str = "us-east-1"
-    create_bucket: bool = False  # make the bucket at the start where it is missing; for one machine
-    max_connections: int = Field(default=32, ge=1)  # to the store at once; at least the captures in flight
-    connect_timeout_s: float = Field(default=3.0, gt=0)
-    read_timeout_s: float = Field(default=10.0, gt=0)  # without a byte; a stalled answer counts as the store being away
-    part_bytes: int = Field(default=8 * 2**20, ge=5 * 2**20)  # objects over it go up in parts of it; S3 wants 5 MB
+    endpoint_url: str | None = None  # address of the store; unset: AWS
+    access_key: SecretStr | None = None  # unset, as the secret: the credentials that boto3 finds (role, profile)
+    secret_key: SecretStr | None = None  # belongs to the access key
+    region: str = "us-east-1"  # of the bucket
+    create_bucket: bool = False  # create a missing bucket at the start; for one machine
+    max_connections: int = Field(default=32, ge=1)  # concurrent connections; at least the captures in flight
+    connect_timeout_s: float = Field(default=3.0, gt=0)  # to open a connection; then the call is retried
+    read_timeout_s: float = Field(default=10.0, gt=0)  # between two bytes of an answer; then the call is retried
+    part_bytes: int = Field(
+        default=8 * 2**20, ge=5 * 2**20
+    )  # larger objects are uploaded in parts of this size; S3 requires 5 MB
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Self:
-        """What a stage with that environment would read."""
+        """Read the settings from an environment given as a mapping."""
         prefix = str(cls.model_config.get("env_prefix", ""))
         return cls.model_validate({name.removeprefix(prefix).lower(): value for name, value in env.items()})
 
@@ -38,10 +40,10 @@ class StoreSettings(Settings):
         if self.endpoint_url is not None:
             address = urlsplit(self.endpoint_url)
             if address.scheme not in {"http", "https"} or not address.hostname:
-                msg = f"endpoint_url {self.endpoint_url!r} is no address; write http://host:port or https://host"
+                msg = f"endpoint_url {self.endpoint_url!r} is not an address; write http://host:port or https://host"
                 raise ValueError(msg)
         if (self.access_key is None) != (self.secret_key is None):
             given, missing = ("access_key", "secret_key") if self.secret_key is None else ("secret_key", "access_key")
-            msg = f"{given} is set and {missing} is not; set both, or neither for what boto3 finds by itself"
+            msg = f"{given} is set and {missing} is not; set both, or neither to use the credentials that boto3 finds"
             raise ValueError(msg)
         return self

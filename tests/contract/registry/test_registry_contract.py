@@ -77,7 +77,7 @@ def test_a_segmenter_can_be_withdrawn(blobs: Blobs) -> None:
 
 
 def test_nothing_may_point_at_weights_that_were_never_stored(blobs: Blobs) -> None:
-    with pytest.raises(MissingError, match="store the bundle first"):
+    with pytest.raises(MissingError, match="Store the bundle first"):
         Registry(blobs).point(manifest_of(PARTS), expected=None, released_at=NOW)
     assert Registry(blobs).pointer(WeightsKind.TEACHER, PLACE) is None
 

@@ -14,7 +14,7 @@ from siad.contracts.events import POINTS_MAX, Region
         ((0, 0, 1, 0), "2 points"),
         ((0, 0, 1, 0, 1), "2.5 points"),
         ((0, 0) * (POINTS_MAX + 1), f"{POINTS_MAX + 1} points"),
-        ((0, 0, -1, 0, 1, 1), "reaches to -1 px"),
+        ((0, 0, -1, 0, 1, 1), "coordinate of -1 px"),
     ],
 )
 def test_points_that_can_not_lie_on_an_image_are_refused(points: tuple[int, ...], said: str) -> None:

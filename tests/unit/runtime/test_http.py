@@ -88,7 +88,7 @@ async def test_a_problem_reaches_the_client_as_it_stands(client: httpx.AsyncClie
 async def test_what_is_away_is_asked_for_again(client: httpx.AsyncClient) -> None:
     answer = await client.get("/coats/2")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert "bucket siad does not answer; nothing is lost" in answer.json()["detail"]
+    assert "bucket siad does not answer; no data was lost" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,12 @@ async def test_every_error_is_a_problem(client: httpx.AsyncClient, path: str, st
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.json()["type"] == f"urn:siad:problem:{code}"
+
+
+async def test_an_internal_error_names_the_trace_of_the_log(client: httpx.AsyncClient) -> None:
+    trace_id = "ab" * 16
+    answer = await client.get("/coats/4", headers={"traceparent": f"00-{trace_id}-{'cd' * 8}-01"})
+    assert answer.json()["detail"].endswith(f"see the server log (trace {trace_id})")
 
 
 async def test_an_invalid_request_is_told_where(client: httpx.AsyncClient) -> None:

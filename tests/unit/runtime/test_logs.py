@@ -76,8 +76,8 @@ def test_an_outage_fills_no_log_with_one_and_the_same() -> None:
     said = [one for tenth in range(250) if calm.filter(one := record(tenth / 10, node=tenth))]
     assert [one.getMessage() for one in said] == [
         "Unable to connect to node 0",
-        "Unable to connect to node 100 (said 99 times more since)",
-        "Unable to connect to node 200 (said 99 times more since)",
+        "Unable to connect to node 100 (repeated 99 times since the last)",
+        "Unable to connect to node 200 (repeated 99 times since the last)",
     ]
 
 

@@ -25,7 +25,7 @@ def raylet() -> Iterator[tuple[socket.socket, str]]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_gone, "LOOK_S", 0.005)
+    monkeypatch.setattr(ray_gone, "CHECK_EVERY_S", 0.005)
 
 
 def test_a_raylet_that_closes_its_socket_is_missed(raylet: tuple[socket.socket, str]) -> None:

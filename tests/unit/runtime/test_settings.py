@@ -31,7 +31,7 @@ def test_reads_the_environment_whatever_the_case(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", ["SIAD_PAINT_COATSS", "siad_paint_coatss"])
 def test_an_unknown_name_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "9")
-    with pytest.raises(ValueError, match=f"unknown settings {name}; SIAD_PAINT_.* knows .*SIAD_PAINT_COATS"):
+    with pytest.raises(ValueError, match=f"unknown settings {name}, nothing was started.*known: .*SIAD_PAINT_COATS"):
         PaintSettings.load()
 
 

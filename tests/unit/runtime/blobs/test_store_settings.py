@@ -51,7 +51,7 @@ def test_what_is_no_bucket_name_is_refused(env: pytest.MonkeyPatch, bucket: str)
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8333", "localhost:8333", "ftp://x", "http://"])
 def test_what_is_no_address_is_refused_with_an_example(env: pytest.MonkeyPatch, url: str) -> None:
-    with pytest.raises(ValueError, match=r"is no address; write http://host:port"):
+    with pytest.raises(ValueError, match=r"is not an address; write http://host:port"):
         load(env, SIAD_STORE_BUCKET="plant", SIAD_STORE_ENDPOINT_URL=url)
 
 
