@@ -1,1 +1,4 @@
-"""What the stages agree on: events, topics, keys, documents and errors; standard library only."""
+"""Contracts between stages: events, topics, keys, documents and errors.
+
+They import the standard library only; ``codec`` also imports protobuf.
+"""

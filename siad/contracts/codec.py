@@ -1,6 +1,7 @@
-"""Event codec: dataclasses to protobuf and back. The only importer of generated code.
+"""Event codec: dataclasses to protobuf and back.
 
-A dataclass and its message have the same fields; ``tests/architecture/test_codec.py`` checks it.
+No other module imports generated code. A dataclass and its message have the same fields, which
+``tests/architecture/test_codec.py`` checks.
 """
 
 from contextlib import suppress
@@ -64,7 +65,7 @@ def decode(kind: type[E], payload: bytes | None) -> E:
 
 
 def read_loosely(kind: type[Any], payload: bytes | None) -> dict[str, Any]:
-    """Read what can be read of bytes that are no valid ``kind``, by field."""
+    """Read, by field, what is readable of an invalid ``kind``."""
     message, found = MESSAGES[kind](), {}
     with suppress(DecodeError):
         message.ParseFromString(payload or b"")

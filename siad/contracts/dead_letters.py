@@ -1,4 +1,4 @@
-"""Marks of dead letters: what an operator did about one, sent it again or dropped it.
+"""Marks of dead letters that an operator sent again or dropped.
 
 A mark is stored under the stage and the topic, partition and offset where the record was first read: a record that was
 dead-lettered twice, because its stage crashed before the commit, is one letter. State SENDING is stored before the
@@ -19,7 +19,10 @@ _ID: Final = re.compile(r"([a-z]+)-(\d+)-(\d+)")
 
 @dataclass(frozen=True, slots=True, order=True)
 class LetterId:
-    """Name of one dead letter: its stage, and partition and offset in the stage's dead-letter topic."""
+    """Name of one dead letter: its stage and its position.
+
+    Partition and offset are those in the stage's dead-letter topic.
+    """
 
     stage: str
     partition: int
@@ -71,7 +74,7 @@ class LetterMark(JsonRecord):
 def mark_sending(
     mark: LetterMark | None, letter: LetterId, *, now: datetime, again: bool, is_mended: bool
 ) -> LetterMark:
-    """Return the mark for a letter that is about to be sent again.
+    """Mark a letter as about to be sent again.
 
     Args:
         mark: the present one.
@@ -101,7 +104,7 @@ def mark_sending(
 
 
 def mark_dropped(mark: LetterMark | None, letter: LetterId, *, now: datetime, because: str) -> LetterMark:
-    """Return the mark for a letter that is not needed any more.
+    """Mark a letter as not needed any more.
 
     Raises:
         ValueError: the letter is not open, or there is no reason.

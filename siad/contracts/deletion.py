@@ -44,9 +44,9 @@ class CaptureDeletion(JsonRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineDeletion(JsonRecord):
-    """Erasure of all captures of a line up to a moment, stored at ``deletions/<line>/_line.json``.
+    """Erasure of all captures of a line up to a moment.
 
-    Later captures belong to a new line of the same name.
+    It is stored at ``deletions/<line>/_line.json``. Later captures belong to a new line of the same name.
     """
 
     JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED

@@ -1,4 +1,4 @@
-"""JSON documents that ingest keeps in the store for every stage: receipts, normals, settings of lines.
+"""JSON documents in the store: receipts, normals and settings of lines.
 
 A receipt and a normal hold the image's event as it was first published; a revision of a line holds its settings. The
 other documents here are small records that one stage writes and another reads.
@@ -14,7 +14,10 @@ from siad.contracts.json_codec import FLATTEN, JsonRecord, JsonStyle, read_json,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineState(JsonRecord):
-    """One revision of a line: ``lines/<line>/<revision>.json`` and the pointer hold the same bytes."""
+    """One revision of a line.
+
+    ``lines/<line>/<revision>.json`` and the pointer hold the same bytes.
+    """
 
     JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
 
@@ -28,7 +31,10 @@ class LineState(JsonRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetMembers(JsonRecord):
-    """Captures and images of a frozen training set, for readers that must keep them and cannot read Parquet."""
+    """Captures and images of a frozen training set.
+
+    For expiry and erasure, which keep or find them without Parquet.
+    """
 
     JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 
@@ -56,7 +62,7 @@ class RunAttempt(JsonRecord):
 
 
 def write_receipt(event: ImageStored) -> bytes:
-    """Write the receipt of a capture, or the mark that it is normal."""
+    """Write a receipt, or the mark of a normal."""
     return write_json(event, JsonStyle.INDENTED)
 
 

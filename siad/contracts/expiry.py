@@ -1,4 +1,4 @@
-"""Expiry mark of a line: from which day on its images, masks and receipts are kept.
+"""Expiry mark of a line: the first days that are kept.
 
 Each line has one mark, which is advanced before the first object is deleted. A receipt older than the mark may
 therefore name bytes that no longer exist, and its date tells so. Days are UTC days of ``received_at``.
@@ -15,7 +15,10 @@ NEVER: Final = date.min
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry(JsonRecord):
-    """First day that is kept, by kind; older objects may be deleted, but for normals and members of training sets."""
+    """First day that is kept, by kind of object.
+
+    Older objects may be deleted, except normals and members of training sets.
+    """
 
     JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
 

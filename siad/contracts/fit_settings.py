@@ -14,7 +14,7 @@ INPUT_PX: Final = "asked_input_px"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """Settings that go into a fit; a change of any fits a new teacher."""
+    """Settings of a fit; a change of any fits a new teacher."""
 
     false_reject_budget: float  # share of good parts that may be rejected, in (0, 1)
     method: str = DEFAULT
@@ -33,7 +33,7 @@ class FitSettings:
 
     @classmethod
     def of_manifest(cls, manifest: Manifest) -> "FitSettings | None":
-        """Take the settings a teacher was fitted by; None where its manifest lacks them."""
+        """Take a teacher's settings; None where its manifest lacks them."""
         metrics = dict(manifest.metrics)
         if BUDGET not in metrics:
             return None

@@ -57,12 +57,12 @@ def shard_of(capture_id: CaptureId, shards: int) -> int:
 
 
 def record_key(line: str, capture_id: CaptureId, shards: int) -> str:
-    """Return the key of a work record, line/shard; each shard of a line stays in order."""
+    """Return the key of a work record, line/shard, within which order holds."""
     return f"{line}/{shard_of(capture_id, shards)}"
 
 
 def require_slug(name: str, value: str) -> None:
-    """Raise ValueError unless ``value`` is a valid name of a line or product."""
+    """Raise ValueError unless ``value`` can name a line or product."""
     if not SLUG.fullmatch(value):
         msg = f"{name} {value!r} is not a slug: use 1 to 63 of a-z, 0-9 and '-'"
         raise ValueError(msg)

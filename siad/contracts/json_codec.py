@@ -100,7 +100,7 @@ def read_json(kind: type[T], data: bytes) -> T:
 
 
 def to_plain(value: Any) -> Any:
-    """Convert a value to what ``json.dumps`` takes: str, int, float, bool, None, list and dict."""
+    """Convert a value to what ``json.dumps`` takes."""
     plain = value
     if isinstance(value, Enum):
         plain = value.value

@@ -15,27 +15,27 @@ _PARQUET: Final = ".parquet"
 
 
 def kind_of(key: str) -> str:
-    """Return the kind of an object: the first part of its key, such as ``images``."""
+    """Return the first part of a key, such as ``images``."""
     return key.partition("/")[0]
 
 
 def name_of(key: str) -> str:
-    """Return the last part of a key without ``.json``: the capture of a receipt, normal or deletion."""
+    """Return the last part of a key without ``.json``."""
     return key.rsplit("/", 1)[-1].removesuffix(".json")
 
 
 def image_key(line: str, received_at: datetime, image_id: str, extension: str) -> str:
-    """Bytes of an image as they were sent, under the UTC date at which they were first received."""
+    """Image as it was sent, under the UTC date of its receipt."""
     return f"images/{line}/{received_at.astimezone(UTC):%Y-%m-%d}/{image_id}.{extension}"
 
 
 def images_prefix(line: str) -> str:
-    """All images of a line, ordered by the day on which they were first received."""
+    """All images of a line, in the order of their days."""
     return f"images/{line}/"
 
 
 def day_of_image(key: str) -> date:
-    """Return the UTC day of an image's key; ValueError where it is another object's."""
+    """Return the UTC day of an image's key; ValueError for another key."""
     _, _, day, _ = key.split("/")
     return date.fromisoformat(day)
 
@@ -56,18 +56,18 @@ def normal_key(line: str, product: str, capture_id: str) -> str:
 
 
 def normals_prefix(line: str = "", product: str = "") -> str:
-    """All normals, those of a line, or those of a line and product."""
+    """All normals, of a line, or of a line and product."""
     return f"normals/{_under(line, product)}"
 
 
 def place_of_normal(key: str) -> Place | None:
-    """Return the line and product of a normal's key; None for another object below ``normals_prefix()``."""
+    """Return the place of a normal's key; None for another key."""
     parts = key.split("/")
     return Place(parts[1], parts[2]) if len(parts) == 4 else None
 
 
 def mask_key(line: str, capture_id: str, weights: str) -> str:
-    """Mask that some weights drew: uint8 [H, W], 0 good, 255 defect, at image size."""
+    """Mask: uint8 [H, W], 0 good, 255 defect, at image size."""
     return f"masks/{line}/{capture_id}/{weights}.png"
 
 
@@ -77,7 +77,7 @@ def masks_prefix(line: str, capture_id: str = "") -> str:
 
 
 def capture_of_mask(key: str) -> str:
-    """Return the capture id of a mask's key; ValueError where it is another object's."""
+    """Return the capture id of a mask's key; ValueError for another key."""
     _, _, capture_id, _ = key.split("/")
     return capture_id
 
@@ -103,22 +103,22 @@ def training_set_key(line: str, product: str, digest: str) -> str:
 
 
 def training_set_members_key(line: str, product: str, digest: str) -> str:
-    """Captures and images of a frozen training set, for readers that must keep them and cannot read Parquet."""
+    """Captures and images of a frozen training set, readable without Parquet."""
     return f"training-sets/{line}/{product}/{digest}{_MEMBERS}"
 
 
 def training_sets_prefix(line: str, product: str = "") -> str:
-    """All training sets of a line, or of a line and product, with the lists of their members."""
+    """All training sets and lists of members of a line or place."""
     return f"training-sets/{_under(line, product)}"
 
 
 def training_set_of(key: str) -> tuple[Place, str] | None:
-    """Return the place and digest of a training set's key; None for the list of its members."""
+    """Return place and digest of a training set; None for another key."""
     return (_place_of(key), _stem(key, _PARQUET)) if key.endswith(_PARQUET) else None
 
 
 def members_of(key: str) -> tuple[Place, str] | None:
-    """Return the place and digest of the key of a list of members; None for the set itself."""
+    """Return place and digest of a member list; None for another key."""
     return (_place_of(key), _stem(key, _MEMBERS)) if key.endswith(_MEMBERS) else None
 
 
@@ -138,7 +138,7 @@ def manifests_prefix(line: str) -> str:
 
 
 def checkpoints_prefix(run: str) -> str:
-    """Checkpoints of a run, which Ray Train writes through pyarrow's S3 file system."""
+    """Checkpoints of a run, written by Ray Train through pyarrow."""
     return f"checkpoints/{run}"
 
 
@@ -193,7 +193,7 @@ def line_pointers_prefix() -> str:
 
 
 def weights_pointer_key(kind: str, line: str, product: str) -> str:
-    """Weights of a kind (teacher, segmenter) that a line and product have now."""
+    """Weights of a kind (teacher, segmenter) that serve a line and product."""
     return f"{weights_pointers_prefix(kind)}{line}/{product}.json"
 
 
@@ -203,7 +203,7 @@ def weights_pointers_prefix(kind: str) -> str:
 
 
 def place_of_weights_pointer(key: str) -> Place:
-    """Return the line and product of a weights pointer's key; ValueError where it is another object's."""
+    """Return the place of a weights pointer's key; ValueError for another key."""
     _, _, line, name = key.split("/")
     return Place(line, name.removesuffix(".json"))
 
@@ -219,7 +219,7 @@ def backfill_key(line: str, product: str) -> str:
 
 
 def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
-    """Mark of a stage's dead letter, named by where its record was first read."""
+    """Mark of a stage's dead letter, by the position of its record."""
     return f"{letter_marks_prefix(stage)}{topic}-{partition}-{offset}.json"
 
 
@@ -234,13 +234,13 @@ def books_key() -> str:
 
 
 def deletion_key(line: str, capture_id: str) -> str:
-    """Write-once deletion record of a capture; it takes precedence over everything else that names the capture."""
+    """Write-once deletion record of a capture, which takes precedence over all others."""
     return f"{deletions_prefix(line)}{capture_id}.json"
 
 
 def line_deletion_key(line: str) -> str:
-    """Deletion record of all captures of a line up to a moment; no capture id begins with ``_``."""
-    return f"{deletions_prefix(line)}_line.json"
+    """Deletion record of all captures of a line up to a moment."""
+    return f"{deletions_prefix(line)}_line.json"  # no capture id begins with _
 
 
 def deletions_prefix(line: str) -> str:
@@ -249,7 +249,7 @@ def deletions_prefix(line: str) -> str:
 
 
 def expiry_key(line: str) -> str:
-    """First days that are kept of a line's images, masks and receipts; they only move forward."""
+    """First days of which a line's images, masks and receipts are kept."""
     return f"expiries/{line}.json"
 
 

@@ -1,4 +1,4 @@
-"""Manifest: what a bundle of weights consists of, and the thresholds by which it decides.
+"""Manifest: content and thresholds of a bundle of weights.
 
 Weights are named by the digest of their manifest, so equal manifests are equal weights. A manifest therefore holds no
 clock and no random name.
@@ -24,7 +24,7 @@ class BundlePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(JsonRecord):
-    """Description of one bundle of weights: its files, its input, and its thresholds.
+    """Description of one bundle: its files, its input, its thresholds.
 
     The optional fields at the end are written only where they are set: weights from before keep their names.
     """
@@ -65,7 +65,10 @@ class Manifest(JsonRecord):
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the held-out normals' scores, above 0: the unit of distances between scores."""
+        """Standard deviation of the held-out normals' scores, above 0.
+
+        The unit of distances between scores.
+        """
         count = len(self.held_out_scores)
         spread = statistics.stdev(self.held_out_scores) if count > 1 else 0.0
         return max(spread, 1e-3 * abs(self.image_threshold), 1e-6)  # equal normals have none

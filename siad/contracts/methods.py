@@ -1,6 +1,7 @@
-"""Names of the methods a teacher can be fitted by; ingest checks them without importing torch.
+"""Names of the methods that fit teachers.
 
-``siad.models.method_modules`` names the module of each, ``docs/models`` describes and compares them.
+Ingest checks them without importing torch. ``siad.models.method_modules`` names the module of each, ``docs/models``
+describes and compares them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Image events that do not decode: the capture that they name, where they name one. Pure."""
+"""Image events that do not decode, and the captures that they name."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,9 +10,10 @@ from siad.contracts.events import ImageStored, Intent
 
 
 def read_image(payload: bytes | None, *, line: str, now: datetime) -> ImageStored | None:
-    """Decode an image event, or complete one that does not decode; None where it names no capture of the line.
+    """Decode an image event, or complete one that does not decode.
 
-    Inference answers for such a capture and the capture ledger counts it, so both must name it alike.
+    The result is None where the event names no capture of the line. Inference answers for such a capture and the
+    capture ledger counts it, so both must name it alike.
 
     Args:
         payload: of a record.
@@ -26,7 +27,10 @@ def read_image(payload: bytes | None, *, line: str, now: datetime) -> ImageStore
 
 
 def complete_image(fields: Mapping[str, Any], *, line: str, now: datetime) -> ImageStored | None:
-    """Fill in what a verdict does not need; None where the capture, its image or its line are not named."""
+    """Fill in what a verdict does not need.
+
+    The result is None where capture, image or line are missing.
+    """
     defaults: dict[str, Any] = {"captured_at": now, "received_at": now, "intent": Intent.UNSPECIFIED, "serial": ""}
     complete = defaults | dict(fields)
     for name in ("size_bytes", "line_revision"):

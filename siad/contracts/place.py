@@ -4,7 +4,7 @@ from typing import NamedTuple, Self
 
 
 class Place(NamedTuple):
-    """One line and one product; models, thresholds and releases belong to a place."""
+    """One line and one product, to which models and thresholds belong."""
 
     line: str
     product: str

@@ -1,4 +1,4 @@
-"""Pointer: the weights of one kind that a line and product have now.
+"""Pointer to the weights in service for a line and product.
 
 Stages plan by pointers and move them by conditional put; ``siad.runtime.store.registry`` reads and writes them.
 """

@@ -1,4 +1,4 @@
-"""Region of interest: a polygon in shares of the view, as settings and manifests hold it.
+"""Region of interest: a polygon in shares of the view.
 
 ``siad.vision.region`` turns it into pixels. Reading and checking it needs no image library, so that decoding an event
 needs none either.
@@ -40,7 +40,7 @@ def parse_region(text: str) -> tuple[float, ...]:
 
 
 def require_region(points: tuple[float, ...]) -> None:
-    """Raise ValueError unless the points are empty or a polygon within the view.
+    """Raise ValueError for points that are no polygon within the view.
 
     Args:
         points: x0, y0, x1, y1, ... in shares of the view's width and height, each 0 to 1; 3 to 64 points.
@@ -60,7 +60,7 @@ def require_region(points: tuple[float, ...]) -> None:
 
 
 def _signed_area(points: tuple[float, ...]) -> float:
-    """Return the signed area of a polygon, as a share of the view (shoelace formula)."""
+    """Signed area of a polygon as a share of the view (shoelace)."""
     corners = list(zip(points[0::2], points[1::2], strict=True))
     following = [*corners[1:], corners[0]]
     return math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, following, strict=True)) / 2

@@ -36,7 +36,7 @@ def dead_letter(stage: str) -> Topic:
 
 
 def retry(stage: str) -> Topic:
-    """Return the topic of dead letters that an operator sends again to their stage."""
+    """Return the topic of dead letters that operators send again."""
     return Topic(f"siad.{stage}.retry.v1", "work", stage, (stage,))
 
 

@@ -1,4 +1,4 @@
-"""Backoff with jitter: longer waits after each failure, not in step between clients."""
+"""Backoff with jitter: longer waits, spread so that clients retry apart."""
 
 import random
 from collections.abc import Awaitable, Callable

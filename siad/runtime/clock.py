@@ -1,4 +1,4 @@
-"""Clock port: time and waiting as a dependency, so that tests need not wait."""
+"""Clock port: time and waiting that tests can control."""
 
 import asyncio
 import time

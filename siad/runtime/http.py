@@ -128,7 +128,7 @@ async def _on_transient(_: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    """Name the class of an unexpected error; the server's log has the traceback."""
+    """Name the class of an unexpected error, and its trace."""
     detail = (
         f"internal error {type(error).__name__}; see the server log (trace {request.scope.get(TRACE_ID, 'unknown')})"
     )

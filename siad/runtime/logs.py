@@ -1,4 +1,4 @@
-"""Logs of a process, libraries included: one JSON object per line on stdout.
+"""Logs of a process and its libraries, as JSON lines on stdout.
 
 The event is a constant name, values are fields. Fields that a task bound (``capture_id``, ``line``, ``traceparent``)
 are part of every line that it writes.
@@ -18,7 +18,7 @@ REPEAT_S = 10.0  # minimum time between equal texts
 
 
 def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Write all logs of this process from ``level`` on to ``stream``, by default stdout."""
+    """Write all logs from ``level`` on to ``stream``, by default stdout."""
     stream = stream or sys.stdout
 
     def name_stage(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -55,14 +55,14 @@ def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = N
 
 
 class RepeatFilter(logging.Filter):
-    """Logs equal texts of a library once in ``REPEAT_S``, with the number left out."""
+    """Logs equal texts once in ``REPEAT_S``, and counts the rest."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[str, str], tuple[float, int]] = {}  # logger, template -> time logged, repeats since
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log a record; texts that differ only in their values are equal."""
+        """Whether to log a record; values do not distinguish texts."""
         if not record.name.startswith(REPEATING):
             return True
         text = record.name, str(record.msg)

@@ -10,7 +10,7 @@ LOOPBACK_ENVIRONMENT: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def reach_loopback(address: str) -> None:
-    """Prepare this process for a Ray head on loopback, before Ray is imported.
+    """Prepare this process for a Ray head on loopback, before importing Ray.
 
     Args:
         address: ``host:port`` of the head; no effect for a host beyond loopback.

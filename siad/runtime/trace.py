@@ -43,7 +43,7 @@ CURRENT: Final[ContextVar[TraceSpan | None]] = ContextVar("siad_span", default=N
 
 
 def parse(traceparent: str) -> TraceSpan | None:
-    """Read a ``traceparent`` header; None for an invalid one, which the standard ignores."""
+    """Read a ``traceparent``; None for an invalid one, as the standard asks."""
     match = _FORM.fullmatch(traceparent.strip())
     if match is None:
         return None
@@ -54,7 +54,7 @@ def parse(traceparent: str) -> TraceSpan | None:
 
 
 def follow(headers: Iterable[tuple[str, bytes]]) -> TraceSpan:
-    """Return a new span of the trace in ``headers``, or of a new trace."""
+    """Return a new span, of the trace in ``headers`` if any."""
     for name, value in headers:
         if name.lower() == HEADER and (span := parse(value.decode("ascii", "replace"))) is not None:
             return span.child()

@@ -1,4 +1,4 @@
-"""The blob port for asyncio: the same calls, in threads of their own."""
+"""Blob port for asyncio: the same calls, in separate threads."""
 
 import asyncio
 import contextvars
@@ -28,7 +28,7 @@ class AsyncBlobs:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="store")
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a function that calls the store in a thread; its logs keep the trace."""
+        """Run a function in a thread; its logs keep the trace."""
         call = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
@@ -37,7 +37,7 @@ class AsyncBlobs:
         return self.blobs.uri(key)
 
     def key_of(self, uri: str) -> str:
-        """Return the key of an address in this bucket; ValueError for another bucket."""
+        """Return the key of an address in this bucket, else raise ValueError."""
         return self.blobs.key_of(uri)
 
     async def get(self, key: str) -> Blob:

@@ -90,7 +90,7 @@ class Blobs(Protocol):
         condition: PutCondition | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Write one object and return its etag; readers find all of it or none.
+        """Write one object and return its etag; readers never see a part.
 
         Args:
             key: name of the object.

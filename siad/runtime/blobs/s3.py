@@ -159,7 +159,7 @@ class S3Blobs:
         return _bare(done["ETag"])
 
     def _etag_if_ours(self, key: str, data: bytes) -> str | None:
-        """Return the etag of an object that holds the bytes that we sent.
+        """Return the etag of an object that holds the sent bytes.
 
         boto3 repeats a put whose acknowledgement was lost, and the store then refuses the repeat because of the first:
         that is no lost race. Equal bytes of another writer would pass as ours; contended objects name their writer.
@@ -195,7 +195,7 @@ _CREATE_LOCK: Final = threading.Lock()  # threads may share a client, but not th
 
 
 def _client(**options: Any) -> Any:
-    """Create a client: 0.2 s for the first of a process, 5 ms for others."""
+    """Create a client, in 0.2 s the first time, then 5 ms."""
     with _CREATE_LOCK:
         return _session().client("s3", **options)
 

@@ -1,4 +1,4 @@
-"""Leases: work for one process at a time, by an expiry in a conditional put.
+"""Leases: work for one process at a time, by conditional puts.
 
 They only save double work. Two holders at once do no harm: pointers and write-once records decide what counts.
 """
@@ -52,7 +52,7 @@ class Leases:
         self._clock = clock
 
     def acquire(self, name: str, ttl_s: float) -> Lease | None:
-        """Acquire a lease that is free, expired or ours; None where another process holds it."""
+        """Acquire a lease that is free, expired or ours; otherwise return None."""
         try:
             blob: Blob | None = self._blobs.get(lease_key(name))
         except MissingError:
@@ -65,7 +65,7 @@ class Leases:
             return None
 
     def renew(self, lease: Lease, ttl_s: float | None = None) -> Lease | None:
-        """Extend a lease by ``ttl_s``, or its first duration; None where another process took it."""
+        """Extend a lease by ``ttl_s`` or its first duration; None if lost."""
         ttl_s = lease.ttl_s if ttl_s is None else ttl_s
         try:
             return self._write(lease.name, self._after(ttl_s), ttl_s=ttl_s, etag=lease.etag)

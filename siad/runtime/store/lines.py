@@ -1,4 +1,4 @@
-"""Lines in the store: settings, normals and receipts, as ingest writes them and every stage reads them."""
+"""Reader of what ingest stores about lines: settings, normals and receipts."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ READ_AT_ONCE: Final = 64  # receipts
 
 
 class StoredLines:
-    """Reads lines; keeps the normals that it has read, since they are write-once."""
+    """Reads lines, and keeps the normals that it has read."""
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
@@ -31,7 +31,7 @@ class StoredLines:
         return [keys.name_of(info.key) for info in await self._blobs.list_all(keys.line_pointers_prefix())]
 
     async def pointer(self, line: str) -> tuple[LineState, str] | None:
-        """Read the present state of a line and the etag of its pointer; None for a line that never was.
+        """Read a line's state and its pointer's etag; None if unknown.
 
         Raises:
             CorruptError: the pointer can't be read.
@@ -43,7 +43,7 @@ class StoredLines:
         return read_line(blob.data), blob.etag
 
     async def settings(self, line: str) -> LineChanged | None:
-        """Read the present settings of a line; None where it was ended or never was.
+        """Read the settings of a line; None if ended or unknown.
 
         Raises:
             CorruptError: the pointer can't be read.
@@ -70,7 +70,7 @@ class StoredLines:
         return len(await self._blobs.list_all(keys.normals_prefix(*place)))
 
     async def normals(self, place: Place) -> list[ImageStored]:
-        """Read the captures labelled normal, by capture id; log and omit unreadable receipts."""
+        """Read the normals, by capture id; log and omit unreadable ones."""
         infos = await self._blobs.list_all(keys.normals_prefix(*place))
         known = self._normals.get(place, {})
         new = [info for info in infos if (info.key, info.etag) not in known]
@@ -96,7 +96,7 @@ class StoredLines:
         return sorted(chosen, key=lambda capture: (capture.received_at, capture.capture_id))[-newest:] if newest else []
 
     async def _receipts(self, infos: Sequence[BlobInfo]) -> list[ImageStored | None]:
-        """Read receipts, a batch at a time; None for those that were deleted or can't be read."""
+        """Read receipts in batches; None for a deleted or unreadable one."""
         found: list[ImageStored | None] = []
         for start in range(0, len(infos), READ_AT_ONCE):
             batch = infos[start : start + READ_AT_ONCE]

@@ -1,4 +1,4 @@
-"""Registry of weights: bundles in the store, and the pointers that put them in service.
+"""Registry of weights: bundles, and the pointers that select them.
 
 A release stores the parts, verifies them, stores the manifest, then moves the pointer. In this order a crash never
 leaves a reference to something missing, and a repeat continues where the crash was. The conditional put of the pointer
@@ -26,7 +26,7 @@ HISTORY_MAX = 50  # earlier weights that a pointer remembers, for rolling back
 
 
 class Registry:
-    """Bundles and pointers in one store. Stateless, so safe to share between threads."""
+    """Bundles and pointers in one store. Safe to share between threads."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -63,7 +63,7 @@ class Registry:
         return Manifest.from_json(get_verified(self._blobs, manifest_key(*place, weights), sha256=weights))
 
     def parts(self, manifest: Manifest) -> dict[str, bytes]:
-        """Read every part of a bundle, by name, and compare each with its digest.
+        """Read the parts of a bundle, by name, and compare their digests.
 
         Raises:
             MissingError: a part is missing.
@@ -107,7 +107,7 @@ class Registry:
         released_at: datetime,
         status: SegmenterStatus = SegmenterStatus.SERVING,
     ) -> Pointer:
-        """Move the pointer of a manifest's kind and place to it; also to roll back.
+        """Point a kind and place to stored weights; also to roll back.
 
         Args:
             manifest: describes stored weights.
@@ -146,7 +146,7 @@ class Registry:
         return replace(pointer, etag=etag)
 
     def _store_part(self, sha256: str, data: bytes) -> None:
-        """Write one file of a bundle unless it is stored intact; verify it."""
+        """Write and verify one file, unless it is stored intact."""
         key = part_key(sha256)
         stored = self._blobs.head(key)
         if stored is not None and stored.size_bytes == len(data):
