@@ -126,22 +126,17 @@ class _InferenceTasks:
         """Judge the stream, once it is known what to judge by: before, every verdict would be UNKNOWN."""
         if not await self.stage.unless_stopped(self._warm()):
             return
-        limits = Limits(
+        limits = Limits.of(
+            self.settings,
             max_in_flight=self.settings.max_in_flight,
             handler_timeout_s=self.settings.handler_timeout_s,
-            drain_s=self.settings.drain_s,
-            poison_max=self.settings.poison_max,
-            probe_every_s=self.settings.probe_every_s,
         )
         await consume(
             self.bus,
             with_retry({IMAGE.name: event_route(ImageStored, self._on_image, to=VERDICT)}, stage=NAME),
-            stage=NAME,
-            stop=self.stage.stop,
-            health=self.stage.health,
+            self.stage.context,
             limits=limits,
             on_poison=self._on_poison,
-            clock=self.stage.clock,
         )
 
     async def _warm(self) -> None:

@@ -73,17 +73,12 @@ class _LabelerTasks:
         await consume(
             self.bus,
             with_retry({IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK)}, stage=NAME),
-            stage=NAME,
-            stop=self.stage.stop,
-            health=self.stage.health,
-            limits=Limits(
+            self.stage.context,
+            limits=Limits.of(
+                self.settings,
                 max_in_flight=self.settings.max_in_flight,
                 handler_timeout_s=self.settings.handler_timeout_s,
-                drain_s=self.settings.drain_s,
-                poison_max=self.settings.poison_max,
-                probe_every_s=self.settings.probe_every_s,
             ),
-            clock=self.stage.clock,
         )
 
     async def follow_teachers(self) -> None:

@@ -65,7 +65,7 @@ class _TrainerTasks:
     async def take_in(self) -> None:
         """Write pseudo-masks to the ledger; commit offsets after the store's acknowledgement."""
         route = BatchRoute(
-            sift=_sift,
+            decode=_decode,
             on_batch=self._on_batch,
             records_max=self.settings.batch_max,
             wait_s=self.settings.batch_wait_s,
@@ -73,15 +73,8 @@ class _TrainerTasks:
         await consume(
             self.bus,
             with_retry({PSEUDO_MASK.name: route}, stage=NAME),
-            stage=NAME,
-            stop=self.stage.stop,
-            health=self.stage.health,
-            limits=Limits(
-                drain_s=self.settings.drain_s,
-                poison_max=self.settings.poison_max,
-                probe_every_s=self.settings.probe_every_s,
-            ),
-            clock=self.stage.clock,
+            self.stage.context,
+            limits=Limits.of(self.settings),
         )
 
     async def reconcile(self) -> None:
@@ -111,12 +104,12 @@ class _TrainerTasks:
 
     async def _on_batch(self, batch: Batch[PseudoMaskCreated]) -> list[Message]:
         messages = list(await handlers.on_pseudo_masks(batch, ledger=self.ledger, deletions=self.deletions))
-        for event in batch.items:
+        for event in batch.decoded:
             metrics.LEDGER_ROWS.labels(event.line).inc()
         return messages
 
 
-def _sift(record: Record) -> PseudoMaskCreated:
+def _decode(record: Record) -> PseudoMaskCreated:
     return decode(PseudoMaskCreated, record.value)
 
 

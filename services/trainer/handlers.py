@@ -19,7 +19,7 @@ async def on_pseudo_masks(
     were deleted since are left out, and the file keeps its name.
     """
     groups: dict[Place, list[tuple[int, PseudoMaskCreated]]] = {}
-    for record, event in zip(batch.records, batch.items, strict=True):
+    for record, event in zip(batch.records, batch.decoded, strict=True):
         groups.setdefault(Place(event.line, event.product), []).append((record.offset, event))
     for place, events in groups.items():
         deleted = await deletions.look(place.line)

@@ -1,6 +1,6 @@
 """Errors with a named outcome.
 
-Any other exception is a bug and ends the process. ``docs/architecture.md`` has the table of outcomes: one for each
+Any other exception is a bug and ends the process. ``siad.runtime.outcomes`` has the table of outcomes: one for each
 exception, wherever it is raised.
 """
 
@@ -48,3 +48,7 @@ class UnusableWeightsError(Exception):
 
 class GoldenError(UnusableWeightsError):
     """Weights that do not reproduce the scores stored with them."""
+
+
+class BusFailedError(RuntimeError):
+    """A bus that this process cannot use any more: the process ends and is restarted, and no record is blamed."""

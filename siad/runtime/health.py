@@ -1,7 +1,8 @@
-"""Alive and ready: what a stage says of itself. Liveness is progress, not an open port.
+"""Liveness and readiness of one stage.
 
-Alive: the loop ticks, and where there is lag, and nobody said why it pauses, something was done lately.
-Ready: every check that the stage brought along returns without an error.
+Alive: the event loop of the consumer goes round, and where records wait and no pause is reported, work was completed
+lately. An open port alone does not count. Ready: every check returns without an error, and no paused work reports a
+failure that an operator must clear.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,74 +12,82 @@ from siad.contracts.errors import TransientError
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.metrics import PAUSED
 
-Check = Callable[[], Awaitable[None]]  # returns, or raises TransientError saying what is missing
+Check = Callable[[], Awaitable[None]]  # returns, or raises TransientError that says what is missing
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why one activity waits."""
+
+    reason: str  # label of siad_paused_info
+    report: str = ""  # what readiness shows; empty where waiting does not make the stage unready
 
 
 @dataclass(slots=True, eq=False)
 class Health:
-    """What the loop reports and the probes ask."""
+    """What the consumer and the reconcilers report, and the probes read."""
 
     stage: str
     clock: Clock = SYSTEM_CLOCK
     stuck_after_s: float = 120.0
     checks: dict[str, Check] = field(default_factory=dict)  # name -> what must hold to be ready
-    _ticked_at: float | None = None  # None: there is no loop to tick (yet)
+    _ticked_at: float | None = None  # None: no consumer runs (yet)
     _progress_at: float = 0.0
     _lag: int = 0
-    _paused: dict[str, str] = field(default_factory=dict)  # who -> why
+    _pauses: dict[str, Pause] = field(default_factory=dict)  # activity -> why it waits
 
     def tick(self) -> None:
-        """The loop went round."""
+        """Record that the consumer's loop went round."""
         self._ticked_at = self.clock.monotonic()
 
     def advance(self) -> None:
-        """Something was done."""
+        """Record that work was completed."""
         self._progress_at = self.clock.monotonic()
 
     def lag(self, records: int) -> None:
-        """So many records wait. Waiting time counts from when the first of them came."""
+        """Record how many records wait; the time without progress counts from the first of them."""
         if self._lag == 0:
             self.advance()
         self._lag = records
 
-    def pause(self, who: str, why: str) -> None:
-        """``who`` waits for a stated reason, which is alive; say it again as often as you like."""
-        if (old := self._paused.get(who)) == why:
-            return
-        self._paused[who] = why
-        self._tell(old, why)
+    def pause(self, activity: str, reason: str, *, report: str = "") -> None:
+        """Record that ``activity`` waits for a stated reason, which counts as alive; may be repeated."""
+        old = self._pauses.get(activity)
+        self._pauses[activity] = Pause(reason, report)
+        if old is None or old.reason != reason:
+            self._export(None if old is None else old.reason, reason)
 
-    def go_on(self, who: str) -> None:
-        """``who`` no longer waits. The time without progress counts from here."""
-        if (old := self._paused.pop(who, None)) is not None:
+    def resume(self, activity: str) -> None:
+        """Record that ``activity`` no longer waits; the time without progress counts from here."""
+        if (old := self._pauses.pop(activity, None)) is not None:
             self.advance()
-            self._tell(old, None)
+            self._export(old.reason, None)
 
-    def dead(self) -> str | None:
-        """Why this process should be restarted; None while it is alive."""
+    def liveness_failure(self) -> str | None:
+        """Return why this process must be restarted; None while it is alive."""
         now = self.clock.monotonic()
         if self._ticked_at is not None and now - self._ticked_at > self.stuck_after_s:
-            return f"the loop has not gone round for {now - self._ticked_at:.0f} s"
-        if self._lag and not self._paused and now - self._progress_at > self.stuck_after_s:
-            return f"{self._lag} records wait and nothing was done for {now - self._progress_at:.0f} s"
+            return f"the consumer's loop has not gone round for {now - self._ticked_at:.0f} s"
+        if self._lag and not self._pauses and now - self._progress_at > self.stuck_after_s:
+            return f"{self._lag} records wait and no work was completed for {now - self._progress_at:.0f} s"
         return None
 
     def paused(self) -> dict[str, str]:
-        """Who waits, and why."""
-        return dict(self._paused)
+        """Return the reasons by activity."""
+        return {activity: pause.reason for activity, pause in self._pauses.items()}
 
-    async def missing(self) -> dict[str, str]:
-        """What is not ready, by check; empty where all is."""
+    async def readiness_failures(self) -> dict[str, str]:
+        """Return what is missing, by check or paused activity; empty while the stage is ready."""
         found = {}
         for name, check in list(self.checks.items()):
             try:
                 await check()
             except TransientError as error:
                 found[name] = str(error)
-        return found
+        return found | {activity: pause.report for activity, pause in self._pauses.items() if pause.report}
 
-    def _tell(self, old: str | None, new: str | None) -> None:
-        if old is not None and old not in self._paused.values():
+    def _export(self, old: str | None, new: str | None) -> None:
+        if old is not None and all(pause.reason != old for pause in self._pauses.values()):
             PAUSED.remove(self.stage, old)
         if new is not None:
             PAUSED.labels(self.stage, new).set(1)

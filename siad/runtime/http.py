@@ -75,14 +75,14 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
     @app.get("/healthz", tags=["health"])
     async def healthz() -> Response:
         """Liveness: the loop runs, and records wait only for a stated reason."""
-        if (reason := health.dead()) is not None:
+        if (reason := health.liveness_failure()) is not None:
             return problem_response(503, "dead", f"{reason}; restart this process", paused=health.paused())
         return JSONResponse({"status": "alive", "stage": stage, "paused": health.paused()})
 
     @app.get("/readyz", tags=["health"])
     async def readyz() -> Response:
-        """Readiness: every check of the stage passes."""
-        if missing := await health.missing():
+        """Readiness: every check of the stage passes, and no paused work needs an operator."""
+        if missing := await health.readiness_failures():
             names = ", ".join(sorted(missing))
             return problem_response(503, "not-ready", f"waiting for {names}", missing=missing)
         return JSONResponse({"status": "ready", "stage": stage})

@@ -1,7 +1,7 @@
-"""The metrics that every stage has. A stage's specials live in its own ``metrics.py``.
+"""Metrics that every stage has; those of one stage are in its own ``metrics.py``.
 
-Names end in their unit; labels have few values: stage, line, product, topic, partition, fate, kind. Ids and digests
-are no labels, save in ``siad_weights_info``, whose series go when the weights go.
+Names end in their unit. Labels have few values: stage, line, product, topic, partition, fate, kind. Ids and digests are
+never labels, except in ``siad_weights_info``, whose series are removed with the weights.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 RECEIVED: Final = Counter("siad_records_received_total", "Records fetched from a topic.", ["stage", "topic"])
 DONE: Final = Counter(
     "siad_records_done_total",
-    "Records whose results were acknowledged by the broker, buried ones included.",
+    "Records whose results, or dead letter, the broker acknowledged.",
     ["stage", "topic"],
 )
 FAILED: Final = Counter(
     "siad_records_failed_total",
-    "Failures in handling records, by fate: transient (will be tried again), poison, crash or quarantine (buried).",
+    "Failures in handling records, by fate: poison, crash and quarantine are dead-lettered; all others are retried.",
     ["stage", "topic", "fate"],
 )
 IN_FLIGHT: Final = Gauge("siad_records_in_flight", "Records in a handler now.", ["stage"])
 LAG: Final = Gauge(
-    "siad_lag_records", "Records behind the end of a partition, not yet committed.", ["stage", "topic", "partition"]
+    "siad_lag_records", "Records of a partition that are not yet committed.", ["stage", "topic", "partition"]
 )
 HANDLE_SECONDS: Final = Histogram(
-    "siad_handle_seconds", "From calling the handler to its answer.", ["stage", "topic"], buckets=SECONDS
+    "siad_handle_seconds", "From calling the handler to its return.", ["stage", "topic"], buckets=SECONDS
 )
 RECORD_SECONDS: Final = Histogram(
     "siad_record_seconds",
@@ -38,18 +38,18 @@ RECORD_SECONDS: Final = Histogram(
     buckets=SECONDS,
 )
 HTTP_SECONDS: Final = Histogram(
-    "siad_http_seconds", "From an HTTP request to its answer.", ["stage", "route", "status"], buckets=SECONDS
+    "siad_http_seconds", "From an HTTP request to its response.", ["stage", "route", "status"], buckets=SECONDS
 )
-ACTIONS: Final = Counter("siad_actions_total", "Actions that a reconciler did.", ["stage", "action"])
-PAUSED: Final = Gauge("siad_paused_info", "1 while the stage waits for a stated reason.", ["stage", "reason"])
+ACTIONS: Final = Counter("siad_actions_total", "Actions that a reconciler completed.", ["stage", "action"])
+PAUSED: Final = Gauge("siad_paused_info", "1 while work of the stage waits for this reason.", ["stage", "reason"])
 LINE_QUARANTINED: Final = Gauge(
     "siad_line_quarantined",
-    "1 while a line's records are buried unhandled, because too many in a row were poison.",
+    "1 while a line's records are dead-lettered unhandled, because too many in a row were poison.",
     ["stage", "line"],
 )
 STAGE_STOPPED: Final = Gauge(
     "siad_stage_stopped",
-    "1 while the stage stands still, because too many records of several lines in a row were poison.",
+    "1 while the poison breaker is open: too many records in a row, of several lines, were poison.",
     ["stage"],
 )
 WEIGHTS: Final = Gauge(

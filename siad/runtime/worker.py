@@ -24,6 +24,7 @@ from fastapi import FastAPI
 
 from siad.runtime.backoff import Backoff, until_available
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
+from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.http import make_app
 from siad.runtime.logs import configure_logs
@@ -54,6 +55,11 @@ class StageProcess:
         """Create the parts that every stage has."""
         self.health = Health(self.name, clock=self.clock, stuck_after_s=self.settings.stuck_after_s)
         self.app = make_app(stage=self.name, health=self.health)
+
+    @property
+    def context(self) -> StageContext:
+        """What the stage's consumer and reconcilers need."""
+        return StageContext(stage=self.name, health=self.health, stop=self.stop, clock=self.clock)
 
     async def unless_stopped(self, work: Coroutine[Any, Any, Any]) -> bool:
         """Wait for ``work``; cancel it and return False where ``stop`` is set first."""

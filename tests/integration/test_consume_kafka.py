@@ -12,6 +12,7 @@ from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Message, Record, TopicPartition
 from siad.runtime.consumer import Limits, consume
+from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.testing.world import text_of
 from tests.fixtures.kafka import BUSES, own_bus, quick_settings
@@ -46,9 +47,7 @@ class Run:
         await consume(
             self.bus,
             {self.source.name: self.handle},
-            stage=self.stage,
-            stop=stop,
-            health=Health(self.stage),
+            StageContext(stage=self.stage, stop=stop, health=Health(self.stage)),
             limits=Limits(max_in_flight=4, drain_s=2),
         )
 

@@ -14,6 +14,7 @@ from siad.contracts.topics import Topic
 from siad.runtime.bus.kafka.bus import KafkaBus
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.consumer import Limits, consume
+from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.testing.world import text_of
 
@@ -42,7 +43,12 @@ class Deploy:
         stop, health = asyncio.Event(), Health(STAGE, stuck_after_s=3.0)
         limits = Limits(max_in_flight=8, drain_s=2, probe_every_s=1.0)
         consuming = asyncio.create_task(
-            consume(self.bus, {IN.name: self.handle}, stage=STAGE, stop=stop, health=health, limits=limits)
+            consume(
+                self.bus,
+                {IN.name: self.handle},
+                StageContext(stage=STAGE, stop=stop, health=health),
+                limits=limits,
+            )
         )
         try:
             yield health
@@ -75,9 +81,9 @@ async def test_what_is_in_hand_waits_for_the_mended_deploy(kafka_bus: KafkaBus) 
         )
     async with deploy.member() as first:
         await until(lambda: bool(first.paused()))
-        assert "of several lines" in (await first.missing())["poison"]
+        assert "of several lines" in (await first.readiness_failures())["poison"]
         await asyncio.sleep(SESSION_S + 2)
-        assert first.dead() is None
+        assert first.liveness_failure() is None
         assert len(await deploy.texts(DEAD)) == 19
         async with deploy.member() as second:  # its places come from the first, with all that was in hand
             await until(lambda: bool(second.paused()))

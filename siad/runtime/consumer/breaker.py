@@ -1,143 +1,134 @@
-"""Says aloud what streaks of poison say: by log, metric and readiness. Decides nothing that ``streaks`` does not."""
+"""Poison breaker: acts on the failure counters and reports them by log, metric and readiness."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
-from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.errors import PoisonError
 from siad.contracts.topics import retry
 from siad.runtime import metrics
 from siad.runtime.bus.port import Record
-from siad.runtime.clock import Clock
 from siad.runtime.consumer.failure_counters import FailureCounters, line_of
-from siad.runtime.consumer.routes import Limits
-from siad.runtime.health import Health
+from siad.runtime.consumer.limits import Limits
+from siad.runtime.context import StageContext
+from siad.runtime.outcomes import BreakerOpenError
 
 log = structlog.get_logger()
 
 
-class BreakerOpenError(Exception):
-    """The stage stands still: this poison is neither buried nor committed, it waits in hand."""
-
-
 class PoisonBreaker:
-    """One process's watch over its poison.
+    """Quarantines lines, and stops the dead-lettering of a stage that can handle nothing.
 
-    What an operator sends again is on purpose: it is always tried, and counts for no streak.
+    Records of the retry topic were sent by an operator: they are always tried, and counted nowhere.
     """
 
-    def __init__(self, stage: str, limits: Limits, health: Health, clock: Clock) -> None:
-        self._stage, self._health, self._clock = stage, health, clock
-        self._streaks = FailureCounters(limits.poison_max, limits.probe_every_s)
-        self._retry = retry(stage).name
-        self._reason = ""  # why the stage stands still
-        self._reasons: dict[str, str] = {}  # why a line is in quarantine
-        health.checks["poison"] = self.check
-        metrics.STAGE_STOPPED.labels(stage).set(0)
+    def __init__(self, context: StageContext, limits: Limits) -> None:
+        self._stage, self._health, self._clock = context.stage, context.health, context.clock
+        self._counters = FailureCounters(limits.poison_max, limits.probe_every_s)
+        self._retry_topic = retry(context.stage).name
+        self._reasons: dict[str, str] = {}  # of the quarantine, by line
+        metrics.STAGE_STOPPED.labels(self._stage).set(0)
 
     @property
-    def is_up(self) -> bool:
-        """Whether the stage stands still."""
-        return self._streaks.is_stopped
+    def is_open(self) -> bool:
+        """Whether poison is held instead of dead-lettered."""
+        return self._counters.is_open
 
-    async def check(self) -> None:
-        """Readiness: raise while the stage stands still."""
-        if self.is_up:
-            raise TransientError(self._reason)
+    def take_trial(self) -> bool:
+        """Whether one record may be tried while the breaker is open; this takes the trial."""
+        return self._counters.take_trial(now_s=self._clock.monotonic())
 
-    def takes_turn(self) -> bool:
-        """Whether a stage that stands still may try one record now; asking takes the turn."""
-        return self._streaks.takes_turn(now_s=self._clock.monotonic())
-
-    def bars(self, record: Record) -> PoisonError | None:
-        """Why a record is to be buried unhandled; None where it is to be handled."""
+    def quarantine_error(self, record: Record) -> PoisonError | None:
+        """Return why a record is dead-lettered unhandled; None where it is to be handled."""
         line = line_of(record.key)
-        if self.is_up or record.topic_partition.topic == self._retry:
+        if self.is_open or record.topic_partition.topic == self._retry_topic:
             return None
-        if self._streaks.admits(line, now_s=self._clock.monotonic()):
+        if self._counters.may_handle(line, now_s=self._clock.monotonic()):
             return None
         msg = (
             f"line {line} is quarantined in {self._stage}, this record was not tried. {self._reasons.get(line, '')} "
-            f"Mend what sends it; with its first record that works the quarantine ends by itself. Then bring this one "
-            f"back with: siad dead-letters replay --stage {self._stage} --line {line} --kind quarantine"
+            "Repair the sender of the line; the quarantine ends with its first record that is handled. Then send this "
+            f"record again: siad dead-letters replay --stage {self._stage} --line {line} --kind quarantine"
         )
         return PoisonError(msg)
 
-    def give_back(self, records: Sequence[Record]) -> None:
-        """Nothing was learnt of these records: they will be tried again."""
-        self._streaks.give_back({line_of(record.key) for record in records}, now_s=self._clock.monotonic())
+    def uncount(self, records: Collection[Record]) -> None:
+        """Return the trials of records that gave no result; they will be tried again."""
+        self._counters.uncount({line_of(record.key) for record in records}, now_s=self._clock.monotonic())
 
-    def tell(self, tried: Sequence[Record], spoilt: Mapping[int, PoisonError], *, is_batch: bool) -> None:
-        """Take in what came of one parcel; return where its poison may be buried.
+    def count(self, tried: Sequence[Record], poison: Mapping[int, PoisonError], *, is_batch: bool) -> None:
+        """Count the results of one work item; return where its poison may be dead-lettered.
 
         Args:
-            tried: the records that were read, and handled if they could be.
-            spoilt: those of them that were poison, by offset.
-            is_batch: there is more in the parcel than one record.
+            tried: the records that were decoded, and handled where that succeeded.
+            poison: the errors of those that were poison, by offset.
+            is_batch: the work item holds more than one record.
 
         Raises:
-            HeldError: it may not. After one record the stage stands still from here on; after a batch nothing has
-                changed yet, ask again one by one.
+            BreakerOpenError: it may not. After a single record the breaker is open from here on; after a batch
+                nothing has changed, and its records are to be counted one at a time.
         """
-        bad = [record for record in tried if record.offset in spoilt]
-        worked = {line_of(record.key) for record in tried if record.offset not in spoilt}
-        counted = [line_of(record.key) for record in bad if record.topic_partition.topic != self._retry]
-        if bad and not worked and (self.is_up or self._streaks.would_stop(counted)):
+        bad = [record for record in tried if record.offset in poison]
+        handled = {line_of(record.key) for record in tried if record.offset not in poison}
+        counted = [line_of(record.key) for record in bad if record.topic_partition.topic != self._retry_topic]
+        if bad and not handled and (self.is_open or self._counters.would_open(counted)):
             if not is_batch:
-                self._stop(bad[0], spoilt[bad[0].offset])
+                self._open(bad[0], poison[bad[0].offset])
             raise BreakerOpenError
-        change = self._streaks.judge(spoilt=counted, worked=worked, now_s=self._clock.monotonic())
+        change = self._counters.count(poison=counted, handled=handled, now_s=self._clock.monotonic())
         for line in change.quarantined:
             last = next(record for record in reversed(bad) if line_of(record.key) == line)
-            self._quarantine(line, spoilt[last.offset])
+            self._quarantine(line, poison[last.offset])
         for line in change.lifted:
             self._lift(line)
-        if change.goes_on:
-            self._go_on()
+        if change.has_closed:
+            self._close()
 
-    def forget_lines(self) -> None:
-        """Partitions move: whose lines these are, and how they do, shows again by itself."""
-        for line in self._streaks.quarantined:
+    def reset_lines(self) -> None:
+        """Start anew with every line when partitions move: other processes count them from now on."""
+        for line in self._counters.quarantined:
             metrics.LINE_QUARANTINED.remove(self._stage, line)
             log.warning("quarantine_forgotten", line=line, reason="partitions moved")
-        self._streaks.forget_lines()
+        self._counters.reset_lines()
         self._reasons.clear()
 
-    def close(self) -> None:
-        """This process handles nothing any more."""
-        self.forget_lines()
+    def shut_down(self) -> None:
+        """Withdraw all reports: this process handles no more records."""
+        self.reset_lines()
         metrics.STAGE_STOPPED.labels(self._stage).set(0)
-        self._health.go_on("poison")
+        self._health.resume("poison")
 
-    def _stop(self, record: Record, error: PoisonError) -> None:
-        if not self.is_up:
-            self._streaks.stop(now_s=self._clock.monotonic())
-            self._reason = (
-                f"{self._streaks.poison_max} records in a row, of several lines, could not be handled, the last one: "
-                f"{error}. The stage holds what it has in hand and fetches nothing more; one record every "
-                f"{self._streaks.every_s:g} s is tried. Was it deployed lately? Go back, or mend it and restart it"
-            )
+    def _open(self, record: Record, error: PoisonError) -> None:
+        if not self.is_open:
+            self._counters.open(now_s=self._clock.monotonic())
             metrics.STAGE_STOPPED.labels(self._stage).set(1)
-            self._health.pause("poison", "poison")
+            report = (
+                f"{self._counters.poison_max} records in a row, of several lines, could not be handled, the last one: "
+                f"{error}. The stage dead-letters and fetches no more; it tries one record every "
+                f"{self._counters.trial_every_s:g} s and resumes with the first success. Check the latest deployment: "
+                "roll back, or fix and restart"
+            )
+            self._health.pause("poison", "poison", report=report)
         log.critical(
-            "stage_stands_still",
-            reason=self._reason,
-            tried=str(error),
+            "poison_breaker_open",
+            records=self._counters.poison_max,
+            reason=str(error),
             topic=record.topic_partition.topic,
             partition=record.topic_partition.partition,
             offset=record.offset,
+            retry_s=self._counters.trial_every_s,
         )
 
-    def _go_on(self) -> None:
+    def _close(self) -> None:
         metrics.STAGE_STOPPED.labels(self._stage).set(0)
-        self._health.go_on("poison")
-        log.warning("stage_goes_on", reason="a record was handled")
+        self._health.resume("poison")
+        log.warning("poison_breaker_closed", reason="a record was handled")
 
     def _quarantine(self, line: str, error: PoisonError) -> None:
-        count = self._streaks.poison_max
+        count = self._counters.poison_max
         self._reasons[line] = f"{count} of its records in a row could not be handled, the last one: {error}."
         metrics.LINE_QUARANTINED.labels(self._stage, line).set(1)
-        log.error("line_quarantined", line=line, records=count, reason=str(error), retry_s=self._streaks.every_s)
+        log.error("line_quarantined", line=line, records=count, reason=str(error), retry_s=self._counters.trial_every_s)
 
     def _lift(self, line: str) -> None:
         self._reasons.pop(line, None)

@@ -1,6 +1,6 @@
-"""Moves the group's offsets to what is done.
+"""Commits of one consumer: move the group's offsets to what is published.
 
-A refusal is harmless: what is not committed is repeated, here or elsewhere.
+A refused commit is harmless: what is not committed is repeated, by this member or by another.
 """
 
 import asyncio
@@ -8,96 +8,126 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import structlog
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import BusFailedError, TransientError
 from siad.runtime import metrics
 from siad.runtime.bus.port import Consumer, TopicPartition
-from siad.runtime.clock import Clock
+from siad.runtime.consumer.limits import Limits
 from siad.runtime.consumer.partition import PartitionState
-from siad.runtime.consumer.routes import Limits
-from siad.runtime.health import Health
+from siad.runtime.consumer.pauses import Pauses
+from siad.runtime.context import StageContext
+from siad.runtime.outcomes import WAITING, outcome_of
 
 log = structlog.get_logger()
 
-Probe = Callable[[], Awaitable[None]]  # asks the broker beside the consumer
+Probe = Callable[[], Awaitable[None]]  # checks the broker over another connection than the consumer's
 
 
 class Committer:
-    """One member's commits: gathered in time, never two at once, patient with the broker."""
+    """Gathers commits over time, sends one at a time, and retries what the broker refuses."""
 
-    def __init__(self, consumer: Consumer, stage: str, health: Health, limits: Limits, clock: Clock) -> None:
-        self._consumer, self._stage, self._health, self._limits, self._clock = consumer, stage, health, limits, clock
-        self._alone = asyncio.Lock()  # two at once could land in the wrong order
+    def __init__(self, consumer: Consumer, context: StageContext, limits: Limits, pauses: Pauses) -> None:
+        self.is_open = True  # False after a bug: nothing more may be committed
+        self._consumer, self._context, self._limits, self._pauses = consumer, context, limits, pauses
+        self._lock = asyncio.Lock()  # two commits at once could arrive in the wrong order
         self._failures = 0
-        self._due_s = clock.monotonic()
+        self._due_s = context.clock.monotonic()
 
-    def is_due(self, lanes: Iterable[PartitionState]) -> bool:
+    def is_due(self, partitions: Iterable[PartitionState]) -> bool:
         """Whether it is time, and there is something to commit."""
-        return self._clock.monotonic() >= self._due_s and any(lane.is_dirty for lane in lanes)
+        return self._context.clock.monotonic() >= self._due_s and any(partition.is_dirty for partition in partitions)
 
-    async def commit_dirty(self, lanes: Iterable[PartitionState]) -> None:
-        """Commit all that has something to commit, and settle when to do so next."""
-        if await self.commit([lane for lane in lanes if lane.is_dirty]):
+    async def commit_dirty(self, partitions: Iterable[PartitionState]) -> None:
+        """Commit every partition that has something to commit, and set the time of the next commit."""
+        if await self.commit([partition for partition in partitions if partition.is_dirty]):
             self._failures = 0
             wait_s = self._limits.commit_every_s
         else:
             wait_s = self._limits.backoff.delay_s(self._failures)
             self._failures += 1
-        self._due_s = self._clock.monotonic() + wait_s
+        self._due_s = self._context.clock.monotonic() + wait_s
 
-    async def commit(self, lanes: Collection[PartitionState], *, leaving: bool = False) -> bool:
-        """Commit the watermarks; False where the broker refused. Until it accepts, these lanes start nothing new."""
-        async with self._alone:
+    async def commit(self, partitions: Collection[PartitionState], *, is_final: bool = False) -> bool:
+        """Commit the watermarks; return False where the broker refused.
+
+        Until it accepts, these partitions start no new work.
+        """
+        async with self._lock:
             commits = {
-                lane.topic_partition: commit for lane in lanes if (commit := lane.commit(leaving=leaving)) is not None
+                partition.topic_partition: commit
+                for partition in partitions
+                if self.is_open and (commit := partition.next_commit(is_final=is_final)) is not None
             }
             if not commits:
                 return True
             try:
                 await self._consumer.commit(commits)
-            except TransientError as error:
+            except Exception as error:
+                if outcome_of(error) not in WAITING:
+                    raise
                 log.warning("commit_refused", reason=str(error), topic_partitions=len(commits))
-                for lane in lanes:
-                    lane.blocked.add("commit")
-                    self._health.pause(f"commit {lane.topic_partition}", "broker")
+                for partition in partitions:
+                    partition.blocked_by.add("commit")
+                    self._pauses.pause("commit", partition.topic_partition, error)
                 return False
-            for lane in lanes:
-                if lane.topic_partition in commits:
-                    lane.committed = commits[lane.topic_partition].offset
-                lane.blocked.discard("commit")
-                self._health.go_on(f"commit {lane.topic_partition}")
+            for partition in partitions:
+                if partition.topic_partition in commits:
+                    partition.committed = commits[partition.topic_partition].offset
+                partition.blocked_by.discard("commit")
+                self._pauses.resume("commit", partition.topic_partition)
             return True
 
-    async def say_goodbye(self, lanes: Collection[PartitionState]) -> None:
-        """Commit for the last time, within a bound, and take back the word that the process may have died."""
+    async def final_commit(self, partitions: Collection[PartitionState]) -> None:
+        """Commit on shutdown or when partitions move (time-boxed); clears the crash marker."""
         try:
             async with asyncio.timeout(self._limits.drain_s):
-                await self.commit(lanes, leaving=True)
+                await self.commit(partitions, is_final=True)
         except TimeoutError:
-            log.warning(
-                "commit_refused", reason=f"no answer in {self._limits.drain_s:g} s", topic_partitions=len(lanes)
-            )
+            reason = f"no answer in {self._limits.drain_s:g} s"
+            log.warning("commit_refused", reason=reason, topic_partitions=len(partitions))
+
+    async def withdraw_markers(self, partitions: Collection[PartitionState]) -> None:
+        """Withdraw the crash markers before the process ends for a reason that is no record's fault (time-boxed).
+
+        No offset moves. Where the broker refuses, the markers stay, and count one crash.
+        """
+        commits = {
+            partition.topic_partition: commit
+            for partition in partitions
+            if (commit := partition.without_crash()) is not None
+        }
+        try:
+            async with asyncio.timeout(self._limits.drain_s):
+                await self._consumer.commit(commits)
+        except (TransientError, BusFailedError, TimeoutError) as error:
+            log.warning("commit_refused", reason=str(error), topic_partitions=len(commits))
 
     async def measure_lag(self, topic_partitions: Collection[TopicPartition], probe: Probe) -> None:
-        """Tell how far we are behind.
+        """Report how many records wait.
 
-        Where the consumer can't say, somebody else asks the broker: if it answers there, it is the consumer that
-        sits stuck, and nothing excuses it.
+        Where the consumer cannot tell, the broker is probed over another connection: if it answers there, the
+        consumer is stuck, and the time without progress counts.
         """
         try:
             lag = await self._consumer.lag()
-        except TransientError as error:
+        except Exception as error:
+            if outcome_of(error) not in WAITING:
+                raise
             log.warning("lag_unknown", reason=str(error))
-            try:
-                await probe()
-            except TransientError:
-                self._health.pause("lag", "broker")
-            else:
-                self._health.go_on("lag")
-                self._health.lag(1)  # at least: nobody may be idle who can't know
+            await self._probe(probe)
             return
-        self._health.go_on("lag")
+        self._pauses.resume("lag", None)
         for topic_partition in lag.keys() & set(topic_partitions):
-            metrics.LAG.labels(self._stage, topic_partition.topic, str(topic_partition.partition)).set(
-                lag[topic_partition]
-            )
-        self._health.lag(sum(lag.values()))
+            gauge = metrics.LAG.labels(self._context.stage, topic_partition.topic, str(topic_partition.partition))
+            gauge.set(lag[topic_partition])
+        self._context.health.lag(sum(lag.values()))
+
+    async def _probe(self, probe: Probe) -> None:
+        try:
+            await probe()
+        except Exception as error:
+            if outcome_of(error) not in WAITING:
+                raise
+            self._pauses.pause("lag", None, error)
+        else:
+            self._pauses.resume("lag", None)
+            self._context.health.lag(1)  # at least: a consumer that cannot tell must not count as idle

@@ -1,9 +1,9 @@
-"""What poison in a row says: that one line went bad, or that the stage did. Pure: no I/O, no clock.
+"""Failure counters: consecutive poison by line and over all lines. Pure: no I/O, no clock.
 
-So many in a row from one line, and that line is quarantined: the others go on. So many in a row over several lines,
-and nothing that worked between them, and it is not the lines that are at fault: the stage must stop before it buries
-what is good. A line in quarantine has had its say: its records add nothing to the row of the stage, but another line
-that goes the same way without anything that worked in between makes two.
+So many poison records in a row from one line quarantine that line: its records are dead-lettered unhandled while the
+other lines go on. So many in a row from several lines, without a success between them, point at the stage instead of
+the lines: its breaker opens before healthy records are dead-lettered. Records of a quarantined line do not count
+toward the stage-wide limit; but a second line that reaches quarantine without a success in between does.
 """
 
 from collections import Counter
@@ -13,112 +13,112 @@ from typing import Final
 
 from siad.contracts.ids import SLUG
 
-UNNAMED: Final = "?"  # the line of all records whose key names none; no slug, so nobody's
-LINES_MAX: Final = 1000  # streaks kept: keys are a stranger's choice, and must not fill the memory
+UNNAMED: Final = "?"  # line of all records whose key names none; not a slug, so no real line
+LINES_MAX: Final = 1000  # lines counted: keys are the producer's choice and must not fill the memory
 
 
 def line_of(key: bytes) -> str:
-    """The line that a record's key says it is from: what stands before "/"."""
+    """Return the line that a record's key names before its "/"."""
     line = key.decode("utf-8", "replace").partition("/")[0]
     return line if SLUG.fullmatch(line) else UNNAMED
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerChange:
-    """What one answer has changed, by line."""
+    """What the results of one work item changed, by line."""
 
     quarantined: tuple[str, ...] = ()
     lifted: tuple[str, ...] = ()
-    goes_on: bool = False  # the stage, which stood still
+    has_closed: bool = False  # the breaker, which was open
 
 
 @dataclass(slots=True, eq=False)
 class FailureCounters:
-    """The poison of one stage's process, over all its partitions, since something last worked.
+    """Poison of one stage's process, over all its partitions, since the last success.
 
     Args:
-        poison_max: in a row; so many are too many.
-        every_s: so often one record of a quarantined line is tried, or one of a stage that stands still.
+        poison_max: limit of consecutive poison records.
+        trial_every_s: how often one record is tried of a quarantined line, or while the breaker is open.
     """
 
     poison_max: int
-    every_s: float
-    is_stopped: bool = False
-    _of_line: dict[str, int] = field(default_factory=dict)  # in a row from that line, the freshest last
-    _row: Counter[str] = field(default_factory=Counter)  # since anything worked, by line
-    _next_try_s: dict[str, float] = field(default_factory=dict)  # of the lines in quarantine
-    _next_turn_s: float = 0.0  # of the stage, while it stands still
+    trial_every_s: float
+    is_open: bool = False  # the breaker
+    _of_line: dict[str, int] = field(default_factory=dict)  # consecutive poison of that line, the latest last
+    _since_success: Counter[str] = field(default_factory=Counter)  # since a success of any line, by line
+    _line_trial_s: dict[str, float] = field(default_factory=dict)  # next trial, by quarantined line
+    _stage_trial_s: float = 0.0  # next trial while the breaker is open
 
     @property
     def quarantined(self) -> frozenset[str]:
         """The lines whose records are not handled."""
-        return frozenset(self._next_try_s)
+        return frozenset(self._line_trial_s)
 
-    def admits(self, line: str, *, now_s: float) -> bool:
-        """Whether a record of ``line`` is to be handled; asking takes the turn of a line in quarantine."""
-        if line not in self._next_try_s:
+    def may_handle(self, line: str, *, now_s: float) -> bool:
+        """Whether a record of ``line`` is to be handled; of a quarantined line this takes its trial."""
+        if line not in self._line_trial_s:
             return True
-        if now_s < self._next_try_s[line]:
+        if now_s < self._line_trial_s[line]:
             return False
-        self._next_try_s[line] = now_s + self.every_s
+        self._line_trial_s[line] = now_s + self.trial_every_s
         return True
 
-    def forget_lines(self) -> None:
-        """Begin anew with every line: its records may be another process's from now on."""
-        for kept in (self._of_line, self._row, self._next_try_s):
-            kept.clear()
+    def reset_lines(self) -> None:
+        """Start anew with every line: another process may read its records from now on."""
+        for counts in (self._of_line, self._since_success, self._line_trial_s):
+            counts.clear()
 
-    def give_back(self, lines: Collection[str], *, now_s: float) -> None:
-        """Nothing was learnt of these lines (the store was away, say): the turn is theirs again."""
-        for line in self._next_try_s.keys() & set(lines):
-            self._next_try_s[line] = now_s
+    def uncount(self, lines: Collection[str], *, now_s: float) -> None:
+        """Return the trials of lines whose records gave no result, for example since the store was unavailable."""
+        for line in self._line_trial_s.keys() & set(lines):
+            self._line_trial_s[line] = now_s
 
-    def would_stop(self, spoilt: Sequence[str]) -> bool:
-        """Whether so much more poison, by line, and nothing that worked beside it, is no line's fault any more."""
-        row = self._row + Counter(line for line in spoilt if line not in self._next_try_s)
-        fresh = sum(count for line, count in row.items() if line not in self._next_try_s)
+    def would_open(self, poison: Sequence[str]) -> bool:
+        """Whether this much more poison, by line and without a success, points at the stage instead of a line."""
+        row = self._since_success + Counter(line for line in poison if line not in self._line_trial_s)
+        fresh = sum(count for line, count in row.items() if line not in self._line_trial_s)
         return fresh >= self.poison_max and len(row) > 1
 
-    def stop(self, *, now_s: float) -> None:
-        """The stage stands still from here on."""
-        self.is_stopped = True
-        self._next_turn_s = now_s + self.every_s
+    def open(self, *, now_s: float) -> None:
+        """Open the breaker."""
+        self.is_open = True
+        self._stage_trial_s = now_s + self.trial_every_s
 
-    def takes_turn(self, *, now_s: float) -> bool:
-        """Whether a stage that stands still may try one record now; asking takes the turn."""
-        if now_s < self._next_turn_s:
+    def take_trial(self, *, now_s: float) -> bool:
+        """Whether one record may be tried while the breaker is open; this takes the trial."""
+        if now_s < self._stage_trial_s:
             return False
-        self._next_turn_s = now_s + self.every_s
+        self._stage_trial_s = now_s + self.trial_every_s
         return True
 
-    def judge(self, *, spoilt: Sequence[str], worked: Collection[str], now_s: float) -> BreakerChange:
-        """Take in what came of one parcel, by line; what worked counts as having come last.
+    def count(self, *, poison: Sequence[str], handled: Collection[str], now_s: float) -> BreakerChange:
+        """Count the results of one work item, by line; successes count as having come last.
 
         Args:
-            spoilt: the line of each record that was poison.
-            worked: the lines of which at least one record was handled.
+            poison: the line of each poison record.
+            handled: the lines of which at least one record was handled.
             now_s: monotonic.
         """
-        goes_on = bool(worked) and self.is_stopped
-        lifted = tuple(line for line in self._next_try_s if line in worked)
+        has_closed = bool(handled) and self.is_open
+        lifted = tuple(line for line in self._line_trial_s if line in handled)
         for line in lifted:
-            del self._next_try_s[line]
-        for line in spoilt:
-            if line not in self._next_try_s:
-                self._row[line] += 1
-                self._count(line)
-        if worked:
-            self.is_stopped = False
-            self._row.clear()
-            for line in worked:
+            del self._line_trial_s[line]
+        for line in poison:
+            if line not in self._line_trial_s:
+                self._since_success[line] += 1
+                self._count_line(line)
+        if handled:
+            self.is_open = False
+            self._since_success.clear()
+            for line in handled:
                 self._of_line.pop(line, None)
-        bad = tuple(line for line in dict.fromkeys(spoilt) if self._of_line.get(line, 0) >= self.poison_max)
+        bad = tuple(line for line in dict.fromkeys(poison) if self._of_line.get(line, 0) >= self.poison_max)
         for line in bad:
             del self._of_line[line]
-            self._next_try_s[line] = now_s + self.every_s
-        return BreakerChange(quarantined=bad, lifted=lifted, goes_on=goes_on)
+            self._line_trial_s[line] = now_s + self.trial_every_s
+        return BreakerChange(quarantined=bad, lifted=lifted, has_closed=has_closed)
 
-    def _count(self, line: str) -> None:
+    def _count_line(self, line: str) -> None:
         self._of_line[line] = self._of_line.pop(line, 0) + 1
         if len(self._of_line) > LINES_MAX:
             del self._of_line[next(iter(self._of_line))]

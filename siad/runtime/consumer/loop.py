@@ -1,400 +1,303 @@
-"""THE consume loop: fetch, handle, publish, then commit. No stage writes its own.
+"""Loop of one member of a consumer group: fetch, handle, publish, then commit.
 
-Order is the guarantee: results are published in offset order, all acknowledged, and only then is the offset below
-which all is done committed. A crash before the commit repeats records; nothing can lose them. Several records are
-handled at once within a bound. The loop polls whatever else it waits for: a member that does not poll is expelled.
+The order is the guarantee: results are published in offset order and acknowledged, and only then the offset below
+which everything is published is committed. A crash before the commit repeats records and loses none. Several records
+are handled at once within a bound. The loop keeps polling whatever it waits for, since a member that does not poll is
+expelled from its group.
+
+The loop owns the control flow. ``PartitionState`` and ``Scheduler`` are pure and return decisions, ``RecordHandling``
+handles one work item, ``Committer`` and ``Pauses`` talk to the broker and to the operator.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
-from siad.contracts.errors import TransientError
 from siad.runtime import metrics
-from siad.runtime.bus.port import Bus, Consumer, Message, Producer, Record, TopicPartition
-from siad.runtime.clock import SYSTEM_CLOCK, Clock
-from siad.runtime.consumer.breaker import BreakerOpenError, PoisonBreaker
-from siad.runtime.consumer.broker_wait import BrokerWait
+from siad.runtime.bus.port import Consumer, Producer, Record
+from siad.runtime.consumer.assignment import Assignment
+from siad.runtime.consumer.breaker import PoisonBreaker
 from siad.runtime.consumer.committer import Committer, Probe
-from siad.runtime.consumer.outcomes import Outcomes, SplitBatchError
-from siad.runtime.consumer.partition import PartitionState, WorkItem, WorkStatus
-from siad.runtime.consumer.routes import BatchRoute, Handler, Limits, OnPoison, as_routes
-from siad.runtime.health import Health
+from siad.runtime.consumer.handling import RecordHandling
+from siad.runtime.consumer.limits import Limits
+from siad.runtime.consumer.partition import PartitionState, WorkItem
+from siad.runtime.consumer.pauses import Pauses
+from siad.runtime.consumer.scheduler import Scheduler
+from siad.runtime.context import StageContext
+from siad.runtime.outcomes import WAITING, Outcome, outcome_of, rule_of
 
 log = structlog.get_logger()
 
 
-async def consume(
-    bus: Bus,
-    routes: Mapping[str, Handler | BatchRoute[Any]],
-    *,
-    stage: str,
-    stop: asyncio.Event,
-    health: Health,
-    limits: Limits | None = None,
-    on_poison: OnPoison | None = None,
-    clock: Clock = SYSTEM_CLOCK,
-) -> None:
-    """Read the topics of ``routes`` as a member of group ``siad.<stage>`` until ``stop``, then drain, commit, leave.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopParts:
+    """What the loop works with: one consumer, its producer, and the parts around them."""
 
-    Args:
-        bus: the broker; a group that never committed begins at the earliest record.
-        routes: for each topic what handles its records, one by one or in batches.
-        stage: whose group and whose dead letters.
-        stop: set it to end in good order.
-        health: is told of ticks, progress, pauses and lag.
-        limits: when to wait, pause and give up.
-        on_poison: says what to publish beside a dead letter (a line may wait for an answer).
-        clock: for spans, waits and stamps.
-
-    Raises:
-        Exception: whatever a handler raises that is neither ``TransientError`` nor ``PoisonError`` is a bug and
-            comes out here at once; nothing more is committed.
-    """
-    loop = Loop(routes, stage=stage, health=health, limits=limits or Limits(), on_poison=on_poison, clock=clock)
-    async with (
-        bus.producer() as producer,
-        bus.consumer(
-            list(routes), group=f"siad.{stage}", start="earliest", on_assign=loop.on_assign, on_revoke=loop.on_revoke
-        ) as consumer,
-    ):
-        await loop.run(consumer, producer, stop, probe=bus.probe)
+    consumer: Consumer
+    producer: Producer
+    probe: Probe
+    assignment: Assignment
+    breaker: PoisonBreaker
+    pauses: Pauses
+    committer: Committer
+    scheduler: Scheduler
+    handling: RecordHandling
+    fetch_max: int  # records of one poll
 
 
 class Loop:
-    """One member of one group: a lane for each partition it owns, and one bound over all handlers."""
+    """One member of one group, and the tasks of its partitions."""
 
-    def __init__(
-        self,
-        routes: Mapping[str, Handler | BatchRoute[Any]],
-        *,
-        stage: str,
-        health: Health,
-        limits: Limits,
-        on_poison: OnPoison | None,
-        clock: Clock,
-    ) -> None:
-        self._routes = as_routes(routes)
-        self._stage, self._health, self._limits, self._clock = stage, health, limits, clock
-        self._alarm, self._patience = PoisonBreaker(stage, limits, health, clock), BrokerWait(health, limits, clock)
-        self._fates = Outcomes(
-            stage=stage,
-            clock=clock,
-            timeout_s=limits.handler_timeout_s,
-            crashes_max=limits.crashes_max,
-            on_poison=on_poison,
-            alarm=self._alarm,
-        )
-        self._fetch_max = max(limits.max_in_flight, *(route.records_max for route in self._routes.values()))
-        self._lanes: dict[TopicPartition, PartitionState] = {}
-        self._paused: frozenset[TopicPartition] = frozenset()
-        self._running = 0  # handlers
-        self._is_alone = False  # the one that runs may end the process
+    def __init__(self, parts: LoopParts, context: StageContext, limits: Limits, group: asyncio.TaskGroup) -> None:
+        self.blames_record = False  # a handler raised a bug: the crash marker stays, and counts against its record
+        self._parts, self._context, self._limits, self._group = parts, context, limits, group
+        self._partitions = parts.assignment.partitions
+        self._tasks: defaultdict[PartitionState, set[asyncio.Task[None]]] = defaultdict(set)
+        self._background: dict[str, asyncio.Task[None]] = {}  # lag, commit
+        self._timers: set[asyncio.Task[None]] = set()  # wake the scheduler after a backoff
         self._poll_failures = 0
-        self._lag_due_s = clock.monotonic()
-        self._chores: dict[str, asyncio.Task[None]] = {}
-        self._may_commit = False  # not before there is a consumer, not after a bug
-        self._consumer: Consumer
-        self._producer: Producer
-        self._commits: Committer
-        self._group: asyncio.TaskGroup
+        self._lag_due_s = context.clock.monotonic()
+        parts.assignment.listener = self
 
-    async def run(self, consumer: Consumer, producer: Producer, stop: asyncio.Event, *, probe: Probe) -> None:
-        """Go round until ``stop``; a bug in any task comes out here."""
-        self._consumer, self._producer, self._probe = consumer, producer, probe
-        self._commits = Committer(consumer, self._stage, self._health, self._limits, self._clock)
-        self._may_commit = True
-        bug: BaseException | None = None
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                while not stop.is_set():
-                    await self._turn()
-                await self._leave()
-        except BaseExceptionGroup as failures:
-            bug = failures.exceptions[0]
-        finally:
-            self._may_commit = False  # whoever left in good order has committed; whoever did not must not
-            metrics.IN_FLIGHT.labels(self._stage).set(0)
-            self._alarm.close()
-        if bug is not None:
-            raise bug
+    async def run(self) -> None:
+        """Repeat the loop until the stage stops, then drain and commit."""
+        while not self._context.stop.is_set():
+            await self._turn()
+        await self._leave()
 
     async def _turn(self) -> None:
-        self._health.tick()
+        self._context.health.tick()
         self._dispatch()
-        self._steer()
+        self._update_pauses()
         for record in await self._poll():
             self._accept(record)
         self._dispatch()
         self._commit_when_due()
-        if self._clock.monotonic() >= self._lag_due_s:
-            self._lag_due_s = self._clock.monotonic() + self._limits.lag_every_s
-            self._chore("lag", lambda: self._commits.measure_lag(self._lanes.keys(), self._probe))
-        await asyncio.sleep(0)  # a poll that had records at once has let nobody else run
+        now_s = self._context.clock.monotonic()
+        if now_s >= self._lag_due_s:
+            self._lag_due_s = now_s + self._limits.lag_every_s
+            measure = partial(self._parts.committer.measure_lag, self._partitions.keys(), self._parts.probe)
+            self._start_background("lag", measure)
+        await asyncio.sleep(0)  # a poll that returned at once has not let other tasks run
 
     async def _poll(self) -> list[Record]:
         try:
-            records = await self._consumer.poll(max_records=self._fetch_max, timeout_s=self._limits.poll_s)
-        except TransientError as error:
+            records = await self._parts.consumer.poll(max_records=self._parts.fetch_max, timeout_s=self._limits.poll_s)
+        except Exception as error:
+            if outcome_of(error) not in WAITING:
+                raise
             delay_s = self._limits.backoff.delay_s(self._poll_failures)
             self._poll_failures += 1
-            self._health.pause("poll", "broker")
+            self._parts.pauses.pause("poll", None, error)
             log.warning("poll_failed", reason=str(error), retry_s=round(delay_s, 3), attempt=self._poll_failures)
-            await self._clock.sleep(delay_s)
+            await self._context.clock.sleep(delay_s)
             return []
         self._poll_failures = 0
-        self._health.go_on("poll")
+        self._parts.pauses.resume("poll", None)
         return records
 
     def _accept(self, record: Record) -> None:
-        lane = self._lanes.get(record.topic_partition)
-        if lane is None:
-            if record.topic_partition not in self._consumer.assigned():
-                return  # it moved away between the fetch and now; its new owner reads it
-            lane = self._lanes[record.topic_partition] = self._new_lane(record.topic_partition)
-        metrics.RECEIVED.labels(self._stage, record.topic_partition.topic).inc()
-        lane.accept(record, now_s=self._clock.monotonic())
-        if not lane.is_open and not lane.is_opening:
-            lane.is_opening = True
-            self._spawn(lane, self._open(lane))
+        partition = self._partitions.get(record.topic_partition)
+        if partition is None:
+            if record.topic_partition not in self._parts.consumer.assigned():
+                return  # it moved away since the fetch; its new owner reads it
+            partition = self._parts.assignment.add(record.topic_partition)
+        metrics.RECEIVED.labels(self._context.stage, record.topic_partition.topic).inc()
+        partition.accept(record, now_s=self._context.clock.monotonic())
+        if not partition.is_open and not partition.is_opening:
+            partition.is_opening = True
+            self._spawn(partition, self._open(partition))
 
-    async def _open(self, lane: PartitionState) -> None:
-        """Read the last owner's note, and leave one of our own before anything is handled."""
-        attempt = 0
-        while True:
-            try:
-                lane.open(await self._consumer.committed(lane.topic_partition))
-                break
-            except TransientError as error:
-                attempt = await self._patience.wait_out("open", lane, error, attempt)
-        if lane.is_careful:
+    async def _open(self, partition: PartitionState) -> None:
+        """Read the crash marker of the last owner, and commit this owner's before a record is handled."""
+        read = partial(self._parts.consumer.committed, partition.topic_partition)
+        partition.open(await self._parts.pauses.until_accepted("open", partition, read))
+        if partition.is_isolated:
             log.warning(
-                "careful",
-                topic=lane.topic_partition.topic,
-                partition=lane.topic_partition.partition,
-                offset=lane.watermark,
-                until=lane.careful_until,
-                strikes=lane.strikes,
+                "partition_isolated",
+                topic=partition.topic_partition.topic,
+                partition=partition.topic_partition.partition,
+                offset=partition.watermark,
+                until=partition.isolated_until,
+                crash_count=partition.crash_count,
             )
         else:
-            await self._commits.commit([lane])
-        self._patience.go_on(lane, "open")
+            await self._parts.committer.commit([partition])
         self._dispatch()
-
-    # handling
 
     def _dispatch(self) -> None:
-        """Start what may start; lanes take turns. A record that may end the process goes when nothing else goes.
+        """Start every work item that may start."""
+        while started := self._parts.scheduler.start(now_s=self._context.clock.monotonic()):
+            for partition, item in started:
+                self._spawn(partition, self._handle(partition, item))
+            self._report_running()
 
-        Else the death of the process would be laid to every record that was under way, and good ones be buried.
-        """
-        while self._running < self._limits.max_in_flight and not self._is_alone:
-            now_s = self._clock.monotonic()
-            ready = [lane for lane in self._lanes.values() if lane.is_ready(now_s=now_s)]
-            if self._alarm.is_up:
-                self._try_one(ready)
-                return
-            careful = [lane for lane in ready if lane.is_careful]
-            busy = self._running or any(lane.is_publishing for lane in self._lanes.values())
-            if not ready or (careful and busy):
-                return
-            for lane in careful[:1] or ready[: self._limits.max_in_flight - self._running]:
-                self._start(lane)
-
-    def _try_one(self, ready: Sequence[PartitionState]) -> None:
-        """While the stage stands still: one record in a while, of one lane after the other."""
-        innocent = [lane for lane in ready if lane.strikes < self._limits.crashes_max]  # no grave is dug now
-        if innocent and not self._running and self._alarm.takes_turn():
-            self._start(innocent[0])
-
-    def _start(self, lane: PartitionState) -> None:
-        self._lanes[lane.topic_partition] = self._lanes.pop(lane.topic_partition)  # to the end of the queue
-        parcel = lane.next_trial() if self._alarm.is_up else lane.next_parcel()
-        parcel.stand, parcel.started_s = WorkStatus.RUNNING, self._clock.monotonic()
-        self._is_alone = lane.is_careful
-        self._count(+1)
-        self._spawn(lane, self._work(lane, parcel))
-
-    async def _work(self, lane: PartitionState, parcel: WorkItem) -> None:
+    async def _handle(self, partition: PartitionState, item: WorkItem) -> None:
+        """Handle one work item, after committing the crash marker where it may end the process."""
         try:
-            if lane.is_careful:  # also what the others have done: else this death would be laid to them
-                await self._commits.commit([one for one in self._lanes.values() if one is lane or one.is_dirty])
-            parcel.messages = await self._fates.answer(lane, parcel)
-        except TransientError as error:
-            await self._put_back(lane, parcel, error)
-        except SplitBatchError:
-            lane.split(parcel)
-        except BreakerOpenError:
-            await self._hold(lane, parcel)
-        else:
-            parcel.stand = WorkStatus.DONE
-            if lane.works_again(started_s=parcel.started_s):
-                self._health.go_on(f"handle {lane.topic_partition}")
-            if not lane.is_publishing:
-                lane.is_publishing = True
-                self._spawn(lane, self._publish(lane))
+            if partition.is_isolated:
+                await self._commit_before_crash(partition)
+            await self._try(partition, item)
         finally:
-            self._is_alone = False  # whoever is alone is the only one to get here
-            self._count(-1)
+            self._parts.scheduler.finish()
+            self._report_running()
         self._dispatch()
 
-    async def _hold(self, lane: PartitionState, parcel: WorkItem) -> None:
-        lane.hold(parcel)
-        if lane.is_careful:
-            await self._commits.commit([lane])  # it came back alive: standing still must not count as dying
+    async def _try(self, partition: PartitionState, item: WorkItem) -> None:
+        """Handle one work item; what becomes of a failure is in the table of outcomes."""
+        try:
+            messages = await self._parts.handling.handle(partition, item)
+        except Exception as error:
+            match outcome_of(error):
+                case Outcome.RETRY | Outcome.PAUSE:
+                    await self._retry(partition, item, error)
+                case Outcome.ISOLATE:
+                    partition.isolate(item)
+                case Outcome.HOLD:
+                    partition.hold(item)
+                    await self._commit_after_survival(partition)
+                case outcome:
+                    self.blames_record = outcome is not Outcome.RESTART
+                    raise
+        else:
+            if partition.complete(item, messages):
+                self._parts.pauses.resume("handle", partition.topic_partition)
+            if not partition.is_publishing:
+                partition.is_publishing = True
+                self._spawn(partition, self._publish(partition))
 
-    async def _put_back(self, lane: PartitionState, parcel: WorkItem, error: TransientError) -> None:
-        delay_s = self._limits.backoff.delay_s(parcel.attempts)
-        lane.fail(parcel, now_s=self._clock.monotonic(), delay_s=delay_s)
-        metrics.FAILED.labels(self._stage, lane.topic_partition.topic, "transient").inc()
-        self._health.pause(f"handle {lane.topic_partition}", "transient")
+    async def _commit_before_crash(self, partition: PartitionState) -> None:
+        """Commit this partition's marker, and what the others have published: a crash is then counted here alone."""
+        dirty = [other for other in self._partitions.values() if other is partition or other.is_dirty]
+        await self._parts.committer.commit(dirty)
+
+    async def _commit_after_survival(self, partition: PartitionState) -> None:
+        """Clear the crash that an isolated partition's marker announced: the handler returned or raised."""
+        if partition.is_isolated:
+            await self._parts.committer.commit([partition])
+
+    async def _retry(self, partition: PartitionState, item: WorkItem, error: Exception) -> None:
+        delay_s = self._limits.backoff.delay_s(item.attempts)
+        partition.retry(item, now_s=self._context.clock.monotonic(), delay_s=delay_s)
+        topic_partition, fate = partition.topic_partition, rule_of(error).fate
+        metrics.FAILED.labels(self._context.stage, topic_partition.topic, fate).inc()
+        self._parts.pauses.pause("handle", topic_partition, error)
         log.warning(
             "record_put_back",
-            reason=str(error),
-            topic=lane.topic_partition.topic,
-            partition=lane.topic_partition.partition,
-            offset=parcel.first,
-            attempt=parcel.attempts,
+            fate=fate,
+            reason=str(error) or type(error).__name__,
+            topic=topic_partition.topic,
+            partition=topic_partition.partition,
+            offset=item.first,
+            attempt=item.attempts,
             retry_s=round(delay_s, 3),
         )
-        if lane.is_careful:
-            await self._commits.commit([lane])  # it came back alive: waiting must not count as dying
-        task = self._group.create_task(self._wake(delay_s))
-        lane.wakers.add(task)
-        task.add_done_callback(lane.wakers.discard)
+        await self._commit_after_survival(partition)
+        timer = self._group.create_task(self._dispatch_after(delay_s))
+        self._timers.add(timer)
+        timer.add_done_callback(self._timers.discard)
 
-    async def _wake(self, delay_s: float) -> None:
-        await self._clock.sleep(delay_s)
+    async def _dispatch_after(self, delay_s: float) -> None:
+        await self._context.clock.sleep(delay_s)
         self._dispatch()
 
-    async def _publish(self, lane: PartitionState) -> None:
-        """Publish what is done, from the head, until the head is not done."""
-        while run := lane.due():
-            await self._publish_run(lane, [message for parcel in run for message in parcel.messages])
-            lane.settle(run)
-            self._health.advance()
-            now_s = self._clock.monotonic()
-            for arrival in (arrival for parcel in run for arrival in parcel.arrivals):
-                metrics.DONE.labels(self._stage, lane.topic_partition.topic).inc()
-                metrics.RECORD_SECONDS.labels(self._stage, lane.topic_partition.topic).observe(now_s - arrival.at_s)
+    async def _publish(self, partition: PartitionState) -> None:
+        """Publish the items that are done, from the head, until the head is not done."""
+        topic = partition.topic_partition.topic
+        while items := partition.publishable():
+            if messages := [message for item in items for message in item.messages]:
+                # always the very same messages: the producer may still be sending those of the last attempt
+                send = partial(self._parts.producer.publish, messages)
+                await self._parts.pauses.until_accepted("publish", partition, send)
+            partition.mark_published(items)
+            self._context.health.advance()
+            now_s = self._context.clock.monotonic()
+            for fetched in (fetched for item in items for fetched in item.fetched):
+                metrics.DONE.labels(self._context.stage, topic).inc()
+                metrics.RECORD_SECONDS.labels(self._context.stage, topic).observe(now_s - fetched.fetched_at_s)
             self._commit_when_due()
-        lane.is_publishing = False
+        partition.is_publishing = False
         self._dispatch()
 
-    async def _publish_run(self, lane: PartitionState, messages: Sequence[Message]) -> None:
-        """Publish until acknowledged. Always the very same messages: the producer may still have them under way."""
-        attempt = 0
-        while messages:
-            try:
-                await self._producer.publish(messages)
-                break
-            except TransientError as error:
-                attempt = await self._patience.wait_out("publish", lane, error, attempt)
-        self._patience.go_on(lane, "publish")
+    async def release(self, partitions: Sequence[PartitionState]) -> None:
+        """Finish the work of partitions that move away within a bound, and commit what is published."""
+        self._parts.breaker.reset_lines()
+        if self._parts.committer.is_open:
+            await self._drain(partitions)
+            await self._parts.committer.final_commit(partitions)
 
-    # coming and going
-
-    async def on_assign(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Begin anew with these places: what was known of them may be another member's past."""
-        for topic_partition in topic_partitions:
-            if (old := self._lanes.pop(topic_partition, None)) is not None:
-                self._drop(old)
-            self._lanes[topic_partition] = self._new_lane(topic_partition)
-
-    async def on_revoke(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Finish what is in hand within a bound, commit what is done, forget the rest: its new owner repeats it."""
-        lanes = [self._lanes[topic_partition] for topic_partition in topic_partitions if topic_partition in self._lanes]
-        self._alarm.forget_lines()
-        if self._may_commit:
-            await self._drain(lanes)
-            if self._may_commit:  # still: what was drained may have held a bug
-                await self._commits.say_goodbye(lanes)
-        for lane in lanes:
-            if self._lanes.get(lane.topic_partition) is lane:
-                del self._lanes[lane.topic_partition]
-            self._drop(lane)
+    def drop(self, partition: PartitionState) -> None:
+        """Cancel the tasks of a partition, and withdraw its reports."""
+        for task in self._tasks.pop(partition, ()):
+            task.cancel()
+        self._parts.pauses.drop(partition.topic_partition)
+        metrics.forget_lag(self._context.stage, partition.topic_partition)
 
     async def _leave(self) -> None:
-        lanes = list(self._lanes.values())
-        self._consumer.pause(frozenset(self._lanes))
-        drained = asyncio.create_task(self._drain(lanes))
+        partitions = list(self._partitions.values())
+        self._parts.consumer.pause(frozenset(self._partitions))
+        drained = asyncio.create_task(self._drain(partitions))
         while not drained.done():
-            await self._poll()  # paused; only to stay a member
+            await self._poll()  # everything is paused; this keeps the membership
         await drained
-        for chore in self._chores.values():
-            chore.cancel()
-        await self._commits.say_goodbye([lane for lane in lanes if self._lanes.get(lane.topic_partition) is lane])
-        for lane in lanes:
-            self._drop(lane)
-        self._lanes.clear()
+        for task in (*self._background.values(), *self._timers):
+            task.cancel()
+        left = [partition for partition in partitions if self._partitions.get(partition.topic_partition) is partition]
+        await self._parts.committer.final_commit(left)
+        for partition in left:
+            self._parts.assignment.remove(partition)
 
-    async def _drain(self, lanes: Sequence[PartitionState]) -> None:
-        """Wait for what is in hand, start nothing new; after the bound what is left is cancelled."""
-        for lane in lanes:
-            lane.is_closing = True
+    async def _drain(self, partitions: Sequence[PartitionState]) -> None:
+        """Wait for the work in hand and start no new work; cancel what is not done within the bound."""
+        for partition in partitions:
+            partition.is_closing = True
         loop = asyncio.get_running_loop()
         end_s = loop.time() + self._limits.drain_s
-        while (tasks := {task for lane in lanes for task in lane.tasks}) and (left_s := end_s - loop.time()) > 0:
+        while (tasks := self._tasks_of(partitions)) and (left_s := end_s - loop.time()) > 0:
             await asyncio.wait(tasks, timeout=left_s)
         for task in tasks:
             task.cancel()
 
+    def _tasks_of(self, partitions: Sequence[PartitionState]) -> set[asyncio.Task[None]]:
+        return {task for partition in partitions for task in self._tasks.get(partition, ())}
+
     def _commit_when_due(self) -> None:
-        if self._commits.is_due(self._lanes.values()):
-            self._chore("commit", self._commit_dirty)
+        if self._parts.committer.is_due(self._partitions.values()):
+            self._start_background("commit", self._commit_dirty)
 
     async def _commit_dirty(self) -> None:
-        await self._commits.commit_dirty(self._lanes.values())
+        await self._parts.committer.commit_dirty(self._partitions.values())
         self._dispatch()
 
-    def _new_lane(self, topic_partition: TopicPartition) -> PartitionState:
-        route = self._routes[topic_partition.topic]
-        return PartitionState(topic_partition, route, bound=max(self._limits.max_in_flight, 2 * route.records_max))
+    def _update_pauses(self) -> None:
+        is_open = self._parts.breaker.is_open
+        pausing, resuming = self._parts.assignment.update_pauses(is_breaker_open=is_open)
+        if pausing:
+            self._parts.consumer.pause(pausing)
+        if resuming:
+            self._parts.consumer.resume(resuming)
 
-    def _drop(self, lane: PartitionState) -> None:
-        for task in lane.tasks | lane.wakers:
-            task.cancel()
-        self._paused -= {lane.topic_partition}
-        for what in ("open", "handle", "publish", "commit"):
-            self._health.go_on(f"{what} {lane.topic_partition}")
-        metrics.forget_lag(self._stage, lane.topic_partition)
-
-    def _steer(self) -> None:
-        """Fetch nothing for lanes that are full or failing; fetch again when they have room and work.
-
-        While the stage stands still a lane with nothing in hand may fetch: there must be something to try.
-        """
-        wanted = frozenset(
-            topic_partition
-            for topic_partition, lane in self._lanes.items()
-            if lane.is_held
-            or (self._alarm.is_up and lane.in_hand)
-            or lane.in_hand >= (lane.bound // 2 + 1 if topic_partition in self._paused else lane.bound)
-        )
-        if pausing := wanted - self._paused:
-            self._consumer.pause(pausing)
-        if resuming := self._paused - wanted:
-            self._consumer.resume(resuming)
-        self._paused = wanted
-
-    def _spawn(self, lane: PartitionState, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, partition: PartitionState, work: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(work)
-        lane.tasks.add(task)
-        task.add_done_callback(lane.tasks.discard)
-        task.add_done_callback(self._see)
+        tasks = self._tasks[partition]
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._close_commits)
 
-    def _see(self, task: asyncio.Task[None]) -> None:
-        """A bug: from here on nothing may be committed, whoever asks."""
+    def _start_background(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if (old := self._background.get(name)) is None or old.done():
+            task = self._background[name] = self._group.create_task(work())
+            task.add_done_callback(self._close_commits)
+
+    def _close_commits(self, task: asyncio.Task[None]) -> None:
+        """Commit nothing more once a task has raised: the process ends."""
         if not task.cancelled() and task.exception() is not None:
-            self._may_commit = False
+            self._parts.committer.is_open = False
 
-    def _chore(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if (old := self._chores.get(name)) is None or old.done():
-            task = self._chores[name] = self._group.create_task(work())
-            task.add_done_callback(self._see)
-
-    def _count(self, step: int) -> None:
-        self._running += step
-        metrics.IN_FLIGHT.labels(self._stage).set(self._running)
+    def _report_running(self) -> None:
+        metrics.IN_FLIGHT.labels(self._context.stage).set(self._parts.scheduler.running)

@@ -1,34 +1,30 @@
-"""One partition in the loop: what was fetched, what is in hand, and below which offset all is done. No I/O, no clock.
+"""State of one partition in the consumer: pure bookkeeping that returns decisions. No I/O, no clock, no tasks.
 
-Records wait in ``fetched``, are packed into parcels (of one record, or of a batch), and leave from the head: a parcel
-that is done waits until all before it are published.
+A fetched record waits in ``fetched``. ``start`` packs one record, or a batch, into a work item, which one call of the
+handler processes. Work items leave in offset order: one that is done waits until all before it are published. The
+watermark is the offset below which everything is published; only it is ever committed.
 """
 
-from asyncio import Task
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
-from siad.contracts.errors import PoisonError
 from siad.runtime.bus.port import Commit, Message, Record, TopicPartition
 from siad.runtime.consumer.crash_marker import CLEAN, CrashMarker
-from siad.runtime.consumer.routes import Batch, Route
+from siad.runtime.consumer.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedRecord:
-    """A record that was fetched, and what was read from it."""
+    """A record, and when it was fetched."""
 
     record: Record
-    at_s: float  # monotonic
-    item: Any
-    poison: PoisonError | None = None
+    fetched_at_s: float  # monotonic
 
 
 class WorkStatus(Enum):
-    """Where a parcel stands."""
+    """Progress of a work item."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -37,35 +33,29 @@ class WorkStatus(Enum):
 
 @dataclass(slots=True, eq=False)
 class WorkItem:
-    """Records that one call handles."""
+    """Records that one call of the handler processes: one record, or a batch."""
 
-    arrivals: tuple[FetchedRecord, ...]
-    stand: WorkStatus = WorkStatus.WAITING
-    attempts: int = 0
-    trials: int = 0  # while the stage stood still
+    fetched: tuple[FetchedRecord, ...]
+    status: WorkStatus = WorkStatus.WAITING
+    attempts: int = 0  # that failed
+    trials: int = 0  # attempts while the breaker was open
     started_s: float = 0.0
-    messages: Sequence[Message] = ()
+    messages: Sequence[Message] = ()  # to publish, once it is done
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records, by offset."""
+        return tuple(fetched.record for fetched in self.fetched)
 
     @property
     def first(self) -> int:
         """Offset of the first record."""
-        return self.arrivals[0].record.offset
+        return self.fetched[0].record.offset
 
     @property
     def last(self) -> int:
         """Offset of the last record."""
-        return self.arrivals[-1].record.offset
-
-    def batch(self, topic_partition: TopicPartition, *, without: Collection[int]) -> Batch[Any]:
-        """What the handler gets: all but some offsets."""
-        good = [arrival for arrival in self.arrivals if arrival.record.offset not in without]
-        return Batch(
-            topic_partition=topic_partition,
-            first=self.first,
-            last=self.last,
-            records=tuple(arrival.record for arrival in good),
-            items=tuple(arrival.item for arrival in good),
-        )
+        return self.fetched[-1].record.offset
 
 
 @dataclass(slots=True, eq=False)
@@ -74,163 +64,182 @@ class PartitionState:
 
     topic_partition: TopicPartition
     route: Route
-    bound: int  # records in hand, past which it is paused
+    capacity: int  # records in hand at which fetching pauses
     is_opening: bool = False
-    is_open: bool = False  # its note was read and its own note written
-    is_closing: bool = False  # nothing new is started
+    is_open: bool = False  # the last owner's marker was read and this owner's was committed
+    is_closing: bool = False  # no new work starts
     is_publishing: bool = False
-    watermark: int | None = None  # all below is done
+    watermark: int | None = None  # everything below is published
     committed: int | None = None
-    careful_until: int = 0
-    strikes: int = 0
+    isolated_until: int = 0
+    crash_count: int = 0
     fetched: deque[FetchedRecord] = field(default_factory=deque)
-    parcels: deque[WorkItem] = field(default_factory=deque)
-    tasks: set[Task[None]] = field(default_factory=set)
-    wakers: set[Task[None]] = field(default_factory=set)
-    blocked: set[str] = field(default_factory=set)  # publish, commit: what the broker refuses now
-    _resume_s: float = 0.0
-    _failed_s: float | None = None  # since when one try at a time feels out whether it works again
+    items: deque[WorkItem] = field(default_factory=deque)
+    blocked_by: set[str] = field(default_factory=set)  # "publish", "commit": what the broker refuses now
+    _retry_at_s: float = 0.0
+    _failed_at_s: float | None = None  # since then one item at a time is tried, until one succeeds
+
+    def open(self, commit: Commit | None) -> None:
+        """Begin at the first record fetched, with the marker of the last owner's commit."""
+        marker = CLEAN if commit is None else CrashMarker.parse(commit.note)
+        self.watermark = self.fetched[0].record.offset
+        self.crash_count = marker.crash_count
+        least = self.watermark + 1 if marker.crash_count else 0
+        until = max(marker.isolated_until, least)
+        self.isolated_until = until if until > self.watermark else 0
+        self.is_open = True
 
     def accept(self, record: Record, *, now_s: float) -> None:
-        """Take in a fetched record; read it, so that poison is known before it is packed."""
-        try:
-            arrival = FetchedRecord(record, now_s, self.route.sift(record))
-        except PoisonError as error:
-            arrival = FetchedRecord(record, now_s, None, error)
-        self.fetched.append(arrival)
+        """Add a fetched record."""
+        self.fetched.append(FetchedRecord(record, now_s))
 
-    def is_ready(self, *, now_s: float) -> bool:
-        """Whether a parcel may start now."""
-        if not self.is_open or self.is_closing or self.blocked or now_s < self._resume_s:
+    def can_start(self, *, now_s: float) -> bool:
+        """Whether a work item may start now."""
+        if not self.is_open or self.is_closing or self.blocked_by or now_s < self._retry_at_s:
             return False
-        if (self.is_careful or self._failed_s is not None) and self.is_running:
+        if (self.is_isolated or self._failed_at_s is not None) and self.is_running:
             return False
-        if any(parcel.stand is WorkStatus.WAITING for parcel in self.parcels):
+        if any(item.status is WorkStatus.WAITING for item in self.items):
             return True
-        if self.parcels and (self.is_careful or self.route.records_max > 1):
-            return False  # batches: the next one gathers while one is handled
+        if self.items and (self.is_isolated or self.route.records_max > 1):
+            return False  # of batches, the next one gathers while one is handled
         is_full = len(self.fetched) >= self._size
-        return bool(self.fetched) and (is_full or now_s - self.fetched[0].at_s >= self.route.wait_s)
+        return bool(self.fetched) and (is_full or now_s - self.fetched[0].fetched_at_s >= self.route.wait_s)
 
-    def next_parcel(self) -> WorkItem:
-        """What starts now, given that the lane is ready: what failed before, else what came first."""
-        for parcel in self.parcels:
-            if parcel.stand is WorkStatus.WAITING:
-                return parcel
-        return self._cut()
+    def start(self, *, now_s: float, is_trial: bool) -> WorkItem:
+        """Start the next work item of a partition that ``can_start``.
 
-    def next_trial(self) -> WorkItem:
-        """What is tried while the stage stands still, given that the lane is ready: what was tried least.
-
-        Else one bad record would be tried for ever while a good one waits behind it. But where one record at a time
-        goes, because one may end the process, none but the first may be blamed.
+        Args:
+            now_s: monotonic.
+            is_trial: the breaker is open, and one record is tried.
         """
-        waiting = [parcel for parcel in self.parcels if parcel.stand is WorkStatus.WAITING]
-        fewest = min(waiting, key=lambda parcel: parcel.trials, default=None)
-        may_cut = bool(self.fetched) and not (self.is_careful or self.route.records_max > 1)
-        return self._cut() if fewest is None or (fewest.trials and may_cut) else fewest
+        item = self._next_trial() if is_trial else self._next()
+        item.status, item.started_s = WorkStatus.RUNNING, now_s
+        return item
 
-    def hold(self, parcel: WorkItem) -> None:
-        """Keep a parcel in hand while the stage stands still."""
-        parcel.stand = WorkStatus.WAITING
-        parcel.trials += 1
+    def complete(self, item: WorkItem, messages: Sequence[Message]) -> bool:
+        """Keep an item's messages for publishing; return whether the partition works again after a failure.
 
-    def fail(self, parcel: WorkItem, *, now_s: float, delay_s: float) -> None:
-        """Put a parcel back for a later try; until one works, only one at a time is tried."""
-        parcel.stand = WorkStatus.WAITING
-        parcel.attempts += 1
-        self._resume_s = max(self._resume_s, now_s + delay_s)
-        self._failed_s = now_s
-
-    def works_again(self, *, started_s: float) -> bool:
-        """Whether a success that was started at ``started_s`` ends the feeling out; one begun before proves nothing."""
-        if self._failed_s is None or started_s <= self._failed_s:
+        A success that started before the failure proves nothing.
+        """
+        item.status, item.messages = WorkStatus.DONE, messages
+        if self._failed_at_s is None or item.started_s <= self._failed_at_s:
             return False
-        self._failed_s = None
+        self._failed_at_s = None
         return True
 
-    def _cut(self) -> WorkItem:
-        parcel = WorkItem(tuple(self.fetched.popleft() for _ in range(min(self._size, len(self.fetched)))))
-        self.parcels.append(parcel)
-        return parcel
+    def retry(self, item: WorkItem, *, now_s: float, delay_s: float) -> None:
+        """Put an item back for a later attempt; until one succeeds, one at a time is tried."""
+        item.status = WorkStatus.WAITING
+        item.attempts += 1
+        self._retry_at_s = max(self._retry_at_s, now_s + delay_s)
+        self._failed_at_s = now_s
 
-    def split(self, parcel: WorkItem) -> None:
-        """Take a batch apart: its records go back, and are handled one at a time."""
-        self.parcels.remove(parcel)
-        self.fetched.extendleft(reversed(parcel.arrivals))
-        self.careful_until = max(self.careful_until, parcel.last + 1)
+    def hold(self, item: WorkItem) -> None:
+        """Keep an item in hand while the breaker is open."""
+        item.status = WorkStatus.WAITING
+        item.trials += 1
 
-    def due(self) -> list[WorkItem]:
-        """The parcels at the head that are done: they may be published together, in this order."""
-        run = []
-        for parcel in self.parcels:
-            if parcel.stand is not WorkStatus.DONE:
+    def isolate(self, item: WorkItem) -> None:
+        """Take a batch apart: its records are handled one at a time."""
+        self.items.remove(item)
+        self.fetched.extendleft(reversed(item.fetched))
+        self.isolated_until = max(self.isolated_until, item.last + 1)
+
+    def publishable(self) -> list[WorkItem]:
+        """Return the items at the head that are done: they may be published together, in this order."""
+        found = []
+        for item in self.items:
+            if item.status is not WorkStatus.DONE:
                 break
-            run.append(parcel)
-        return run
+            found.append(item)
+        return found
 
-    def settle(self, run: Sequence[WorkItem]) -> None:
-        """What ``due`` gave is acknowledged: the watermark moves past it."""
-        for parcel in run:
-            if self.parcels[0] is not parcel:
+    def mark_published(self, items: Sequence[WorkItem]) -> None:
+        """Remove items that the broker has acknowledged, and move the watermark past them.
+
+        Raises:
+            RuntimeError: an item is not the first; the watermark would pass a record that was not handled.
+        """
+        for item in items:
+            if self.items[0] is not item:
                 msg = (
-                    f"published offset {parcel.first} of {self.topic_partition} before offset {self.parcels[0].first}; "
+                    f"published offset {item.first} of {self.topic_partition} before offset {self.items[0].first}; "
                     "the process ends before it commits past a record that was not handled"
                 )
                 raise RuntimeError(msg)
-            self.parcels.popleft()
-            self.watermark = parcel.last + 1
-        self.strikes = 0
-        if self.watermark is not None and self.watermark >= self.careful_until:
-            self.careful_until = 0
+            self.items.popleft()
+            self.watermark = item.last + 1
+        self.crash_count = 0
+        if self.watermark is not None and self.watermark >= self.isolated_until:
+            self.isolated_until = 0
 
-    def commit(self, *, leaving: bool) -> Commit | None:
-        """What to commit; None before anything was fetched.
+    def next_commit(self, *, is_final: bool) -> Commit | None:
+        """Return what to commit; None before a record was fetched.
 
-        The note accuses the record at the watermark in case the process ends now; not on a goodbye, and, where one
-        record goes at a time, not while none is in the handler: to wait for the store is not to die.
+        The marker counts a crash against the record at the watermark, in case the process ends now. It counts none in
+        the final commit, nor while an isolated partition runs no handler: a record that waits for a dependency does
+        not crash the process.
         """
         if self.watermark is None:
             return None
-        if leaving or (self.is_careful and not self.is_running):
-            return Commit(self.watermark, str(CrashMarker(self.careful_until, self.strikes)))
-        until = max(self.careful_until, self.watermark + self.bound)
-        return Commit(self.watermark, str(CrashMarker(until, self.strikes + 1)))
+        if is_final or (self.is_isolated and not self.is_running):
+            return Commit(self.watermark, str(CrashMarker(self.isolated_until, self.crash_count)))
+        until = max(self.isolated_until, self.watermark + self.capacity)
+        return Commit(self.watermark, str(CrashMarker(until, self.crash_count + 1)))
+
+    def without_crash(self) -> Commit | None:
+        """Return the last commit with a marker that counts no crash; None before the first commit."""
+        if self.committed is None:
+            return None
+        return Commit(self.committed, str(CrashMarker(self.isolated_until, self.crash_count)))
 
     @property
     def is_dirty(self) -> bool:
-        """There is something to commit."""
-        return self.watermark != self.committed or "commit" in self.blocked
+        """Whether there is something to commit."""
+        return self.watermark != self.committed or "commit" in self.blocked_by
 
     @property
-    def is_careful(self) -> bool:
-        """One record at a time, because one of these may end the process."""
-        return self.careful_until > 0
+    def is_isolated(self) -> bool:
+        """Whether one record at a time is handled, because one of them may end the process."""
+        return self.isolated_until > 0
 
     @property
     def is_running(self) -> bool:
-        """A handler is at work."""
-        return any(parcel.stand is WorkStatus.RUNNING for parcel in self.parcels)
+        """Whether a handler is running."""
+        return any(item.status is WorkStatus.RUNNING for item in self.items)
 
     @property
-    def _size(self) -> int:
-        return 1 if self.is_careful else self.route.records_max
-
-    @property
-    def is_held(self) -> bool:
-        """A failure was not yet followed by a success."""
-        return self._failed_s is not None or bool(self.blocked)
+    def is_failing(self) -> bool:
+        """Whether the last failure, of a handler or of the broker, was not followed by a success yet."""
+        return self._failed_at_s is not None or bool(self.blocked_by)
 
     @property
     def in_hand(self) -> int:
         """Records fetched and not yet published."""
-        return len(self.fetched) + sum(len(parcel.arrivals) for parcel in self.parcels)
+        return len(self.fetched) + sum(len(item.fetched) for item in self.items)
 
-    def open(self, commit: Commit | None) -> None:
-        """Begin at the first record fetched, warned by the last owner's note."""
-        note = CLEAN if commit is None else CrashMarker.parse(commit.note)
-        self.watermark = self.fetched[0].record.offset
-        self.strikes = note.strikes
-        until = max(note.careful_until, self.watermark + 1) if note.strikes else note.careful_until
-        self.careful_until = until if until > self.watermark else 0
-        self.is_open = True
+    @property
+    def _size(self) -> int:
+        return 1 if self.is_isolated else self.route.records_max
+
+    def _next(self) -> WorkItem:
+        """Return an item that failed before, otherwise the records that were fetched first."""
+        waiting = (item for item in self.items if item.status is WorkStatus.WAITING)
+        return next(waiting, None) or self._pack()
+
+    def _next_trial(self) -> WorkItem:
+        """Return the item that was tried least, so that a bad record does not keep a good one behind it from a trial.
+
+        Where records are isolated, or batches gather, only the first may be tried: a crash would be counted against
+        it.
+        """
+        waiting = [item for item in self.items if item.status is WorkStatus.WAITING]
+        fewest = min(waiting, key=lambda item: item.trials, default=None)
+        may_pack = bool(self.fetched) and not (self.is_isolated or self.route.records_max > 1)
+        return self._pack() if fewest is None or (fewest.trials and may_pack) else fewest
+
+    def _pack(self) -> WorkItem:
+        item = WorkItem(tuple(self.fetched.popleft() for _ in range(min(self._size, len(self.fetched)))))
+        self.items.append(item)
+        return item

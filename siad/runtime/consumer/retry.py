@@ -1,7 +1,8 @@
-"""The way back for a dead letter: a record of the stage's retry topic goes where its first topic's records go.
+"""Retry topic of a stage: dead letters that an operator sends again.
 
-So an operator can have only what that stage does with that topic done again, and nothing of another stage's. The
-record's own place is the retry topic's: what a handler names by places stays apart from what the first try named.
+A record of the retry topic goes to the handler of the topic it was first read from. So exactly one stage's work with
+exactly one topic is repeated, and no other stage sees it. The record's own partition and offset are those of the retry
+topic: objects that a handler names by partition and offset stay apart from those of the first attempt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,13 @@ from siad.contracts.topics import retry
 from siad.runtime.bus.port import Headers, Message, Record
 from siad.runtime.consumer.routes import Batch, BatchRoute, Handler, as_routes
 
-TOPIC_HEADER: Final = "siad-first-topic"  # where the record lay before it was buried for the first time
-PLACE_HEADER: Final = "siad-first-place"  # partition and offset there: for people
-LETTER_HEADER: Final = "siad-letter"  # the dead letter that was sent again
+TOPIC_HEADER: Final = "siad-first-topic"  # topic of the record before it was dead-lettered for the first time
+PLACE_HEADER: Final = "siad-first-place"  # its partition and offset there, for operators
+LETTER_HEADER: Final = "siad-letter"  # name of the dead letter that was sent again
 
 
 def with_retry(routes: Mapping[str, Handler | BatchRoute[Any]], *, stage: str) -> dict[str, Handler | BatchRoute[Any]]:
-    """The same routes, and the stage's retry topic: one record at a time, each to its first topic's handler."""
+    """Add the stage's retry topic to its routes: one record at a time, each to the handler of its first topic."""
     known = as_routes(routes)
 
     async def handle(record: Record) -> Sequence[Message]:
@@ -27,37 +28,42 @@ def with_retry(routes: Mapping[str, Handler | BatchRoute[Any]], *, stage: str) -
         if topic not in known:
             msg = (
                 f"retried record names {topic!r} in its header {TOPIC_HEADER}, which {stage} does not read; it reads "
-                f"{', '.join(sorted(known))}. Send it by: siad dead-letters replay"
+                f"{', '.join(sorted(known))}. Send it with: siad dead-letters replay"
             )
             raise PoisonError(msg)
-        route = known[topic]
-        offset, item = record.offset, route.sift(record)
+        route, offset = known[topic], record.offset
         return await route.on_batch(
-            Batch(topic_partition=record.topic_partition, first=offset, last=offset, records=(record,), items=(item,))
+            Batch(
+                topic_partition=record.topic_partition,
+                first=offset,
+                last=offset,
+                records=(record,),
+                decoded=(route.decode(record),),
+            )
         )
 
     return {**routes, retry(stage).name: handle}
 
 
 def first_topic(headers: Headers) -> str | None:
-    """The topic that a retried record was first read from; None where nobody said."""
+    """Return the topic that a retried record was first read from; None where no header names it."""
     return next((value.decode("utf-8", "replace") for name, value in headers if name == TOPIC_HEADER), None)
 
 
 def make_retry(letter: DeadLetter, headers: Headers, *, stage: str, name: str, payload: bytes | None = None) -> Message:
-    """What brings one dead letter back.
+    """Build the message that sends one dead letter again.
 
     Args:
-        letter: as it was buried.
-        headers: those it was buried with; of one that was retried before they say where it first lay.
-        stage: whose letter it is.
-        name: the letter's, for whoever reads the log.
-        payload: the bytes of a mended letter; None for those that were buried.
+        letter: the dead letter.
+        headers: its headers; of a letter that was retried before they name its first topic.
+        stage: the stage that dead-lettered it.
+        name: the letter's name, for the log.
+        payload: corrected bytes; None for those of the letter.
     """
     if first_topic(headers) is None:
-        topic_partition = f"{letter.partition}/{letter.offset}"
-        headers = (*headers, (TOPIC_HEADER, letter.topic.encode()), (PLACE_HEADER, topic_partition.encode()))
-    kept = tuple((name_, value) for name_, value in headers if name_ != LETTER_HEADER)
+        place = f"{letter.partition}/{letter.offset}"
+        headers = (*headers, (TOPIC_HEADER, letter.topic.encode()), (PLACE_HEADER, place.encode()))
+    kept = tuple((header, value) for header, value in headers if header != LETTER_HEADER)
     return Message(
         topic=retry(stage).name,
         key=letter.key.decode("utf-8", "replace"),

@@ -1,11 +1,11 @@
-"""A clock that jumps: whoever sleeps on it wakes at once, later by what was asked."""
+"""Fake clock: a sleep returns at once, and moves the time on by its length."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """Time moves only by ``sleep`` and ``advance``; ``slept`` keeps every wait, in order."""
+    """Clock whose time moves only by ``sleep`` and ``advance``; ``slept`` keeps every wait, in order."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = start
@@ -13,15 +13,15 @@ class FakeClock:
         self.slept: list[float] = []
 
     def now(self) -> datetime:
-        """The fake time of day, UTC."""
+        """Return the fake time of day, UTC."""
         return self._start + timedelta(seconds=self._elapsed_s)
 
     def monotonic(self) -> float:
-        """Fake seconds since the start."""
+        """Return the fake seconds since the start."""
         return self._elapsed_s
 
     async def sleep(self, seconds: float) -> None:
-        """Move the time on and let others run."""
+        """Move the time on, and let other tasks run."""
         self.slept.append(seconds)
         self._elapsed_s += seconds
         await asyncio.sleep(0)

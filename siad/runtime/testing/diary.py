@@ -1,9 +1,9 @@
-"""A bus that keeps a diary, and a process that can die at any step of it.
+"""A bus that keeps a diary, fails on demand, and a process that can be killed at any step.
 
-``DiaryBus`` wraps a ``MemoryBus``. Every publish and commit is a line of the diary, in the order they happened; a
-test's handler writes its own lines. Each line has two moments, before and after its effect; ``die_at`` picks the
-moment at which the process is killed: from there on nothing it tries has an effect, and its places move to others
-without a word.
+``DiaryBus`` wraps a ``MemoryBus``. Every publish and commit is a line of the diary, in the order in which it happened,
+and a test's handler writes lines of its own. Each line has two moments, before and after its effect. ``die_at`` picks
+the moment at which the process is killed: from there on nothing it tries has an effect, and its partitions move to
+other members. ``faults`` has the errors that each port raises, one a call.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,7 +16,16 @@ from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, T
 
 
 class Killed(BaseException):
-    """The process is dead: nothing may catch this and go on."""
+    """The process was killed; no code of the product may catch this and go on."""
+
+
+Faults = dict[str, list[BaseException]]  # port ("publish", "commit", "poll", "committed", ...) -> raised one a call
+
+
+def raise_fault(faults: Faults, port: str) -> None:
+    """Raise the next planted error of a port, where one is left."""
+    if errors := faults.get(port):
+        raise errors.pop(0)
 
 
 @dataclass(slots=True, eq=False)
@@ -25,24 +34,28 @@ class Diary:
 
     lines: list[str] = field(default_factory=list)
     die_at: int | None = None  # moment, counted from 0
+    faults: Faults = field(default_factory=dict)
+    on_poll: Callable[[], None] | None = None
     moments: int = 0
+    polls: int = 0
     is_dead: bool = False
+    has_ended: bool = False  # the process of this diary
 
     def moment(self) -> None:
-        """One more moment at which the process can die."""
+        """Pass a moment at which the process may be killed."""
         if self.is_dead or self.moments == self.die_at:
             self.is_dead = True
             raise Killed
         self.moments += 1
 
     def write(self, line: str) -> None:
-        """Something is about to happen."""
+        """Add the line of an effect that is about to happen."""
         self.moment()
         self.lines.append(line)
 
 
 class DiaryBus:
-    """One process's view of a bus."""
+    """One process's connection to a bus."""
 
     def __init__(self, bus: MemoryBus, diary: Diary, *, on_commit: Callable[[], None] | None = None) -> None:
         self._bus, self._diary, self._on_commit = bus, diary, on_commit
@@ -64,7 +77,7 @@ class DiaryBus:
         on_assign: OnAssign | None = None,
         on_revoke: OnRevoke | None = None,
     ) -> AsyncIterator["DiaryConsumer"]:
-        """Join a group; a dead process leaves it without a word."""
+        """Join a group; a killed process leaves it without a final commit."""
         joined = self._bus.consumer(topics, group=group, start=start, on_assign=on_assign, on_revoke=on_revoke)
         async with joined as consumer:
             try:
@@ -75,36 +88,49 @@ class DiaryBus:
 
 
 class DiaryProducer:
-    """Writes down what is published."""
+    """Writes a line for every publish."""
 
     def __init__(self, producer: MemoryProducer, diary: Diary) -> None:
         self._producer, self._diary = producer, diary
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send; one line for all."""
+        """Send; one line for all messages."""
+        raise_fault(self._diary.faults, "publish")
         self._diary.write(f"publish {' '.join(_name(message) for message in messages)}")
         await self._producer.publish(messages)
         self._diary.moment()
 
 
 class DiaryConsumer:
-    """Writes down what is committed."""
+    """Writes a line for every commit."""
 
     def __init__(self, consumer: MemoryConsumer, diary: Diary, on_commit: Callable[[], None] | None) -> None:
         self._consumer, self._diary, self._on_commit = consumer, diary, on_commit
         self.assigned, self.pause, self.resume = consumer.assigned, consumer.pause, consumer.resume
-        self.committed, self.lag = consumer.committed, consumer.lag
 
     async def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
-        """Fetch; too common for the diary."""
+        """Fetch; counted, but too frequent for a line."""
+        raise_fault(self._diary.faults, "poll")
+        self._diary.polls += 1
+        if self._diary.on_poll is not None:
+            self._diary.on_poll()
         return await self._consumer.poll(max_records=max_records, timeout_s=timeout_s)
+
+    async def committed(self, topic_partition: TopicPartition) -> Commit | None:
+        """Read the group's last commit."""
+        raise_fault(self._diary.faults, "committed")
+        return await self._consumer.committed(topic_partition)
+
+    async def lag(self) -> Mapping[TopicPartition, int]:
+        """Read the lag."""
+        raise_fault(self._diary.faults, "lag")
+        return await self._consumer.lag()
 
     async def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         """Commit; one line with the offsets."""
-        said = " ".join(
-            f"{topic_partition.partition}:{commit.offset}" for topic_partition, commit in sorted(commits.items())
-        )
-        self._diary.write(f"commit {said}")
+        raise_fault(self._diary.faults, "commit")
+        offsets = " ".join(f"{place.partition}:{commit.offset}" for place, commit in sorted(commits.items()))
+        self._diary.write(f"commit {offsets}")
         await self._consumer.commit(commits)
         self._diary.moment()
         if self._on_commit is not None:

@@ -1,22 +1,27 @@
-"""A tiny world for the loop: one broker in memory, and a stage that answers every record with its text in capitals.
+"""Test world of the consumer: a broker in memory, and a stage that answers each record with its text in capitals.
 
-Processes of that stage come and go, die at any moment of their diary, and meet what trouble a test plants.
+Processes of that stage start and stop, are killed at any moment of their diary, and meet the errors that a test plants.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from siad.contracts.codec import decode
 from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.events import DeadLetter
 from siad.contracts.topics import Topic, dead_letter
 from siad.runtime.backoff import Backoff
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message, Record, TopicPartition
 from siad.runtime.consumer import Batch, BatchRoute, Handler, Limits, OnPoison, consume, with_retry
+from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.testing.clock import FakeClock
-from siad.runtime.testing.diary import Diary, DiaryBus
+from siad.runtime.testing.diary import Diary, DiaryBus, Faults
+from siad.runtime.testing.waiting import until
 
 STAGE: Final = "inference"
 IN: Final = Topic("siad.in.v1", "work", "ingest", (STAGE,))
@@ -38,18 +43,20 @@ class World:
     bus: MemoryBus
     clock: FakeClock = field(default_factory=FakeClock)
     limits: Limits = QUICK
-    troubles: dict[str, list[BaseException]] = field(default_factory=dict)  # text -> raised by its handler, one a try
-    yields: dict[str, int] = field(default_factory=dict)  # text -> how often its handler lets others run
+    troubles: Faults = field(default_factory=dict)  # text -> raised by its handler, one an attempt
+    faults: Faults = field(default_factory=dict)  # port of the bus -> raised by it, one a call
+    yields: dict[str, int] = field(default_factory=dict)  # text -> how often its handler lets other tasks run
     on_poison: OnPoison | None = None
+    round_s: float = 0.0  # fake seconds that one round of the loop takes
     health: Health = field(init=False)
     diary: Diary = field(default_factory=Diary)  # of the last process
 
     def __post_init__(self) -> None:
-        """Give the stage a health to report to."""
+        """Create the health that the stage reports to."""
         self.health = Health(STAGE, clock=self.clock)
 
     async def send(self, *texts: str, key: str = "k") -> None:
-        """Put records into the topic that the stage reads."""
+        """Publish records to the topic that the stage reads."""
         async with self.bus.producer() as producer:
             await producer.publish([Message(topic=IN.name, key=key, value=text.encode()) for text in texts])
 
@@ -59,95 +66,116 @@ class World:
         self.diary.write(f"handle {text}")
         for _ in range(self.yields.get(text, 0)):
             await asyncio.sleep(0)
-        self._meet_trouble(text)
+        self._raise_trouble(text)
         self.diary.moment()
         return [Message(topic=OUT.name, key=record.key.decode(), value=text.upper().encode())]
 
     async def on_batch(self, batch: Batch[str]) -> Sequence[Message]:
         """Answer a batch."""
-        self.diary.write(f"handle {batch.first}-{batch.last} {' '.join(batch.items)}")
-        for text in batch.items:
-            self._meet_trouble(text)
+        self.diary.write(f"handle {batch.first}-{batch.last} {' '.join(batch.decoded)}")
+        for text in batch.decoded:
+            self._raise_trouble(text)
         self.diary.moment()
-        return [Message(topic=OUT.name, key="k", value=text.upper().encode()) for text in batch.items]
+        return [Message(topic=OUT.name, key="k", value=text.upper().encode()) for text in batch.decoded]
 
     def batches(self, *, records_max: int, wait_s: float = 0.0) -> BatchRoute[str]:
-        """The stage's batch route; text that begins with "bad" is poison."""
-        return BatchRoute(sift=sift, on_batch=self.on_batch, records_max=records_max, wait_s=wait_s)
+        """Return the stage's batch route; a text that begins with "bad" is poison."""
+        return BatchRoute(decode=decode_text, on_batch=self.on_batch, records_max=records_max, wait_s=wait_s)
 
     async def run(
         self,
         route: Handler | BatchRoute[Any] | None = None,
         *,
         die_at: int | None = None,
-        until: Callable[[], bool] | None = None,
+        done: Callable[[], bool] | None = None,
         stop: asyncio.Event | None = None,
     ) -> list[str]:
-        """One process: from its start until all is committed (or ``until``, or ``stop``), or to its death."""
-        diary = self.diary = Diary(die_at=die_at)
+        """Run one process until everything is committed (or ``done``, or ``stop``), or until it is killed."""
+        diary = self.diary = Diary(die_at=die_at, faults=self.faults, on_poll=self._pass_round)
         stop = stop or asyncio.Event()
-        until = until or self.is_done
+        done = done or self.is_done
 
-        def look() -> None:
-            if until():
+        def stop_when_done() -> None:
+            if done():
                 stop.set()
 
-        look()
-        async with asyncio.timeout(2):
+        stop_when_done()
+        async with asyncio.timeout(5):
             await consume(
-                DiaryBus(self.bus, diary, on_commit=look),
+                DiaryBus(self.bus, diary, on_commit=stop_when_done),
                 with_retry({IN.name: route or self.handle}, stage=STAGE),
-                stage=STAGE,
-                stop=stop,
-                health=self.health,
+                StageContext(stage=STAGE, stop=stop, health=self.health, clock=self.clock),
                 limits=self.limits,
                 on_poison=self.on_poison,
-                clock=self.clock,
             )
         return diary.lines
 
+    @asynccontextmanager
+    async def running(self, route: Handler | BatchRoute[Any] | None = None) -> AsyncIterator[None]:
+        """Run one process for as long as the context is open."""
+        stop, last = asyncio.Event(), self.diary
+        process = asyncio.create_task(self.run(route, stop=stop, done=lambda: False))
+        process.add_done_callback(lambda _: self._end_process())
+        await until(lambda: self.diary is not last)
+        try:
+            yield
+        finally:
+            stop.set()
+            await process
+
+    async def rounds(self, count: int = 5) -> None:
+        """Wait until the loop of the running process has gone round: what it would do at once, it has done."""
+        least = self.diary.polls + count
+        await until(lambda: self.diary.polls >= least or self.diary.has_ended)
+
+    def _end_process(self) -> None:
+        self.diary.has_ended = True
+
     def is_done(self) -> bool:
-        """Everything is committed."""
+        """Whether everything is committed."""
         commits = self.bus.group(f"siad.{STAGE}").commits
-        ends = {
-            topic_partition: len(self.bus.log(topic_partition))
-            for topic_partition in self.bus.topic_partitions([IN.name])
-        }
-        return all(
-            (commits[topic_partition].offset if topic_partition in commits else 0) == end
-            for topic_partition, end in ends.items()
-        )
+        places = self.bus.topic_partitions([IN.name])
+        return all((commits[place].offset if place in commits else 0) == len(self.bus.log(place)) for place in places)
 
     def answers(self) -> list[str]:
-        """What the stage has published, partition by partition."""
+        """Return what the stage has published, partition by partition."""
         return [text_of(record) for record in self.bus.records(OUT.name)]
 
     def dead_letters(self) -> list[Record]:
-        """What the stage has buried."""
+        """Return the stage's dead letters as records."""
         return self.bus.records(dead_letter(STAGE).name)
 
+    def letters(self) -> list[tuple[str, str]]:
+        """Return kind and text of the stage's dead letters."""
+        found = [decode(DeadLetter, record.value) for record in self.dead_letters()]
+        return [(letter.kind, letter.payload.decode()) for letter in found]
+
     def committed(self, partition: int = 0) -> tuple[int, str]:
-        """The group's offset and note."""
+        """Return the group's offset and crash marker."""
         return self.bus.group(f"siad.{STAGE}").commits.get(TopicPartition(IN.name, partition), (0, ""))
 
     def limit(self, **changes: Any) -> None:
         """Change the limits of the processes to come."""
         self.limits = replace(self.limits, **changes)
 
-    def _meet_trouble(self, text: str) -> None:
+    def _pass_round(self) -> None:
+        if self.round_s:
+            self.clock.advance(self.round_s)
+
+    def _raise_trouble(self, text: str) -> None:
         if self.troubles.get(text):
             raise self.troubles[text].pop(0)
 
 
 async def make_world(partitions: int = 1) -> World:
-    """A broker with the stage's topics."""
+    """Return a world whose broker has the stage's topics."""
     bus = MemoryBus(partitions=partitions)
     await bus.create_topics([IN, OUT, dead_letter(STAGE)])
     return World(bus)
 
 
-def sift(record: Record) -> str:
-    """Read one record of a batch."""
+def decode_text(record: Record) -> str:
+    """Decode one record of a batch."""
     text = text_of(record)
     if text.startswith("bad"):
         msg = f"{text!r} is no good"
@@ -156,10 +184,10 @@ def sift(record: Record) -> str:
 
 
 def text_of(record: Record) -> str:
-    """The text of a record."""
+    """Return the text of a record."""
     return (record.value or b"").decode()
 
 
 def away(times: int) -> list[BaseException]:
-    """Trouble that passes."""
+    """Return errors of a store that becomes available after so many attempts."""
     return [TransientError("store away") for _ in range(times)]

@@ -20,44 +20,44 @@ def health(clock: FakeClock) -> Health:
 
 def test_a_stage_without_a_loop_is_alive(health: Health, clock: FakeClock) -> None:
     clock.advance(1000)
-    assert health.dead() is None
+    assert health.liveness_failure() is None
 
 
 def test_a_loop_that_stops_ticking_is_dead(health: Health, clock: FakeClock) -> None:
     health.tick()
     clock.advance(60)
-    assert health.dead() is None
+    assert health.liveness_failure() is None
     clock.advance(1)
-    assert health.dead() == "the loop has not gone round for 61 s"
+    assert health.liveness_failure() == "the consumer's loop has not gone round for 61 s"
 
 
 def test_lag_without_progress_is_dead(health: Health, clock: FakeClock) -> None:
     clock.advance(500)  # long idle before the first record
     health.lag(3)
     clock.advance(59)
-    assert health.dead() is None
+    assert health.liveness_failure() is None
     clock.advance(2)
-    assert health.dead() == "3 records wait and nothing was done for 61 s"
+    assert health.liveness_failure() == "3 records wait and no work was completed for 61 s"
     health.advance()
-    assert health.dead() is None
+    assert health.liveness_failure() is None
 
 
 def test_no_lag_needs_no_progress(health: Health, clock: FakeClock) -> None:
     health.lag(3)
     health.lag(0)
     clock.advance(1000)
-    assert health.dead() is None
+    assert health.liveness_failure() is None
 
 
 def test_paused_for_a_stated_reason_is_alive(health: Health, clock: FakeClock) -> None:
     health.lag(3)
     health.pause("handle a/0", "transient")
     clock.advance(1000)
-    assert health.dead() is None
-    health.go_on("handle a/0")
-    assert health.dead() is None  # it has only just gone on
+    assert health.liveness_failure() is None
+    health.resume("handle a/0")
+    assert health.liveness_failure() is None  # it has only just gone on
     clock.advance(61)
-    assert health.dead() is not None
+    assert health.liveness_failure() is not None
 
 
 def paused(reason: str) -> float | None:
@@ -68,12 +68,12 @@ def paused(reason: str) -> float | None:
 def test_a_reason_is_told_while_anybody_has_it(health: Health) -> None:
     health.pause("publish a/0", "broker")
     health.pause("publish a/1", "broker")
-    health.go_on("publish a/0")
+    health.resume("publish a/0")
     assert paused("broker") == 1
     health.pause("publish a/1", "transient")
     assert (paused("broker"), paused("transient")) == (None, 1)
-    health.go_on("publish a/1")
-    health.go_on("publish a/1")
+    health.resume("publish a/1")
+    health.resume("publish a/1")
     assert paused("transient") is None
     assert health.paused() == {}
 
@@ -89,9 +89,9 @@ async def test_ready_is_when_every_check_holds(health: Health) -> None:
             raise TransientError(broken[0])
 
     health.checks.update(bus=fine, store=store)
-    assert await health.missing() == {"store": "bucket siad refused"}
+    assert await health.readiness_failures() == {"store": "bucket siad refused"}
     broken.clear()
-    assert await health.missing() == {}
+    assert await health.readiness_failures() == {}
 
 
 async def test_a_check_that_is_added_while_others_are_asked_disturbs_nobody(health: Health) -> None:
@@ -103,5 +103,5 @@ async def test_a_check_that_is_added_while_others_are_asked_disturbs_nobody(heal
         health.checks["store"] = away  # as a stage does that is still starting
 
     health.checks["bus"] = slow
-    assert await health.missing() == {}
-    assert await health.missing() == {"store": "the broker is away"}
+    assert await health.readiness_failures() == {}
+    assert await health.readiness_failures() == {"store": "the broker is away"}

@@ -58,7 +58,7 @@ async def test_alive_until_it_is_stuck(client: httpx.AsyncClient, health: Health
     health.clock.advance(61)
     answer = await client.get("/healthz")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    assert answer.json()["detail"] == "5 records wait and nothing was done for 61 s; restart this process"
+    assert answer.json()["detail"] == "5 records wait and no work was completed for 61 s; restart this process"
 
 
 async def test_ready_says_what_it_waits_for(client: httpx.AsyncClient, health: Health) -> None:

@@ -66,7 +66,7 @@ def batch(*events: PseudoMaskCreated, first: int = 10) -> Batch[PseudoMaskCreate
         for index, one in enumerate(events)
     ]
     return Batch(
-        topic_partition=PARTITION, first=first, last=first + len(events) - 1, records=tuple(records), items=events
+        topic_partition=PARTITION, first=first, last=first + len(events) - 1, records=tuple(records), decoded=events
     )
 
 

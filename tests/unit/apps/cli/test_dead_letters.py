@@ -22,7 +22,7 @@ from siad.contracts.topics import IMAGE, PSEUDO_MASK, dead_letter, retry
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus, MemoryProducer
 from siad.runtime.bus.port import Headers, Message, Record, TopicPartition
-from siad.runtime.consumer.outcomes import bury
+from siad.runtime.consumer.dead_letters import make_dead_letter
 from siad.runtime.testing.clock import FakeClock
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Plant:
         await self.bus.create_topics([dead_letter(stage)])
         error, kind = PoisonError(f"{payload[:8]!r} is no good"), lay.get("kind", "poison")
         async with self.bus.producer() as producer:
-            await producer.publish([bury(record, error, kind=kind, stage=stage, at=self.clock.now())])
+            await producer.publish([make_dead_letter(record, error, kind=kind, stage=stage, at=self.clock.now())])
 
     async def listed(self, **wanted: Any) -> list[Letter]:
         return [one for one in await self.letters.read() if LetterFilter(**wanted).matches(one)]

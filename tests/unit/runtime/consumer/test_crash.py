@@ -132,7 +132,7 @@ async def test_a_message_that_ends_the_process_three_times_running_is_buried(in_
     assert world.answers() == ["B", "C"]
     (letter,) = map(letter_of, world.dead_letters())
     assert (letter.kind, letter.offset, letter.payload) == ("crash", 0, b"a")
-    assert "ended 3 times running" in letter.reason
+    assert "ended 3 times in a row" in letter.reason
     assert world.committed()[0] == 3
 
 
@@ -235,7 +235,7 @@ async def test_leaving_in_good_order_accuses_nobody(world: World) -> None:
         stop = asyncio.Event()
         world.yields = {"a": 10**9}
         asyncio.get_running_loop().call_later(0.01, stop.set)
-        await world.run(stop=stop, until=lambda: False)
+        await world.run(stop=stop, done=lambda: False)
         assert world.committed() == (0, "")
     world.yields = {}
     await world.run()
@@ -243,7 +243,7 @@ async def test_leaving_in_good_order_accuses_nobody(world: World) -> None:
 
 
 def test_a_note_is_read_as_it_was_written() -> None:
-    note = CrashMarker(careful_until=40, strikes=2)
+    note = CrashMarker(isolated_until=40, crash_count=2)
     assert str(note) == "careful-until=40 strikes=2"
     assert CrashMarker.parse(str(note)) == note
     assert str(CLEAN) == ""

@@ -15,26 +15,26 @@ def play(story: str, *, poison_max: int = 3) -> tuple[FailureCounters, str]:
     Returns what was done: "A" buried, "q" not tried for its line is in quarantine, "|" the stage stood still there
     and held it, "a" handled.
     """
-    streaks, now_s, done = FailureCounters(poison_max, EVERY_S), 0.0, ""
+    counters, now_s, done = FailureCounters(poison_max, EVERY_S), 0.0, ""
     for letter in story:
         if letter == ".":
             now_s += EVERY_S
             continue
         line = letter.lower()
-        if streaks.is_stopped and not streaks.takes_turn(now_s=now_s):
+        if counters.is_open and not counters.take_trial(now_s=now_s):
             done += "-"
             continue
-        if not streaks.is_stopped and not streaks.admits(line, now_s=now_s):
+        if not counters.is_open and not counters.may_handle(line, now_s=now_s):
             done += "q"
             continue
-        spoilt = [line] if letter.isupper() else []
-        if spoilt and (streaks.is_stopped or streaks.would_stop(spoilt)):
-            streaks.stop(now_s=now_s)
+        poison = [line] if letter.isupper() else []
+        if poison and (counters.is_open or counters.would_open(poison)):
+            counters.open(now_s=now_s)
             done += "|"
             continue
-        streaks.judge(spoilt=spoilt, worked=set() if spoilt else {line}, now_s=now_s)
+        counters.count(poison=poison, handled=set() if poison else {line}, now_s=now_s)
         done += letter
-    return streaks, done
+    return counters, done
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def play(story: str, *, poison_max: int = 3) -> tuple[FailureCounters, str]:
         ("AaBbAaBb", "AaBbAaBb"),
     ],
 )
-def test_who_is_stopped_by_what(story: str, done: str) -> None:
+def test_who_is_open_by_what(story: str, done: str) -> None:
     assert play(story)[1] == done
 
 
@@ -94,44 +94,44 @@ def test_as_a_slow_reader_of_the_whole_past_would_have_it(seed: int) -> None:
 
 
 def test_what_worked_in_a_batch_came_last() -> None:
-    streaks = FailureCounters(3, EVERY_S)
-    streaks.judge(spoilt=["a"] * 9 + ["b"] * 9, worked={"a", "c"}, now_s=0)
-    assert streaks.quarantined == {"b"}  # nine of b and none that worked
-    assert not streaks.would_stop(["b", "a"])
+    counters = FailureCounters(3, EVERY_S)
+    counters.count(poison=["a"] * 9 + ["b"] * 9, handled={"a", "c"}, now_s=0)
+    assert counters.quarantined == {"b"}  # nine of b and none that worked
+    assert not counters.would_open(["b", "a"])
 
 
-def test_a_batch_would_stop_the_stage_before_anything_is_counted() -> None:
-    streaks = FailureCounters(3, EVERY_S)
-    assert streaks.would_stop(["a", "b", "a"])
-    assert not streaks.would_stop(["a", "a", "a"])
-    assert not streaks.would_stop(["a", "b"])
+def test_a_batch_would_open_the_stage_before_anything_is_counted() -> None:
+    counters = FailureCounters(3, EVERY_S)
+    assert counters.would_open(["a", "b", "a"])
+    assert not counters.would_open(["a", "a", "a"])
+    assert not counters.would_open(["a", "b"])
 
 
 def test_a_turn_that_taught_nothing_is_given_back() -> None:
-    streaks, _ = play("AAA")
-    assert streaks.admits("a", now_s=EVERY_S)
-    assert not streaks.admits("a", now_s=EVERY_S)
-    streaks.give_back({"a", "b"}, now_s=EVERY_S)
-    assert streaks.admits("a", now_s=EVERY_S)
+    counters, _ = play("AAA")
+    assert counters.may_handle("a", now_s=EVERY_S)
+    assert not counters.may_handle("a", now_s=EVERY_S)
+    counters.uncount({"a", "b"}, now_s=EVERY_S)
+    assert counters.may_handle("a", now_s=EVERY_S)
 
 
 def test_what_changed_is_told_once() -> None:
-    streaks, _ = play("AA")
-    assert streaks.judge(spoilt=["a"], worked=set(), now_s=0).quarantined == ("a",)
-    assert streaks.judge(spoilt=["a"], worked=set(), now_s=0).quarantined == ()
-    assert streaks.judge(spoilt=[], worked={"a"}, now_s=0).lifted == ("a",)
-    assert streaks.judge(spoilt=[], worked={"a"}, now_s=0).lifted == ()
-    streaks.stop(now_s=0)
-    assert streaks.judge(spoilt=[], worked={"a"}, now_s=0).goes_on
-    assert not streaks.judge(spoilt=[], worked={"a"}, now_s=0).goes_on
+    counters, _ = play("AA")
+    assert counters.count(poison=["a"], handled=set(), now_s=0).quarantined == ("a",)
+    assert counters.count(poison=["a"], handled=set(), now_s=0).quarantined == ()
+    assert counters.count(poison=[], handled={"a"}, now_s=0).lifted == ("a",)
+    assert counters.count(poison=[], handled={"a"}, now_s=0).lifted == ()
+    counters.open(now_s=0)
+    assert counters.count(poison=[], handled={"a"}, now_s=0).has_closed
+    assert not counters.count(poison=[], handled={"a"}, now_s=0).has_closed
 
 
 def test_endless_names_do_not_fill_the_memory() -> None:
-    streaks = FailureCounters(10**9, EVERY_S)
+    counters = FailureCounters(10**9, EVERY_S)
     for number in range(3 * LINES_MAX):
-        streaks.judge(spoilt=[f"line-{number}"], worked=set(), now_s=0)
-        streaks.judge(spoilt=[], worked={"calm"}, now_s=0)
-    assert len(streaks._of_line) == LINES_MAX
+        counters.count(poison=[f"line-{number}"], handled=set(), now_s=0)
+        counters.count(poison=[], handled={"calm"}, now_s=0)
+    assert len(counters._of_line) == LINES_MAX
 
 
 @pytest.mark.parametrize(

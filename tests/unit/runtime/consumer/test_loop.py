@@ -211,11 +211,21 @@ async def test_a_handler_that_takes_too_long_is_tried_again(world: World) -> Non
     assert calls == 2
 
 
-async def test_a_timeout_of_the_handlers_own_is_a_bug(world: World) -> None:
-    world.troubles = {"a": [TimeoutError("of its own")]}
+async def test_a_cancelled_task_that_a_handler_waits_for_is_no_reason_to_stop(world: World) -> None:
+    calls = 0
+
+    async def handle(record: Record) -> Sequence[Message]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            waited_for = asyncio.create_task(asyncio.sleep(3600))
+            waited_for.cancel()
+            await waited_for
+        return await world.handle(record)
+
     await world.send("a")
-    with pytest.raises(TimeoutError, match="of its own"):
-        await world.run()
+    await world.run(handle)
+    assert (calls, world.answers()) == (2, ["A"])
 
 
 async def test_a_broker_that_goes_away_is_waited_for(world: World) -> None:
@@ -252,7 +262,7 @@ async def test_one_partition_in_trouble_holds_up_no_other() -> None:
     assert {record.topic_partition.partition for record in world.bus.records(IN.name)} == {0, 1}
     world.troubles = {"x": away(10_000)}
     stop = asyncio.Event()
-    await world.run(stop=stop, until=lambda: "Y" in world.answers())
+    await world.run(stop=stop, done=lambda: "Y" in world.answers())
     assert world.answers() == ["Y"]
 
 
@@ -395,6 +405,6 @@ async def test_a_consumer_that_is_stuck_is_no_excuse_where_the_broker_answers(
             await asyncio.sleep(0.001)
         world.clock.advance(121)
         await asyncio.sleep(0.02)
-        assert (world.health.dead() is not None) is answers_others
+        assert (world.health.liveness_failure() is not None) is answers_others
         stop.set()
         await running

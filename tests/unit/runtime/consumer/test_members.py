@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from siad.runtime.bus.port import Message, Record, TopicPartition
 from siad.runtime.consumer import consume
+from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.testing.world import IN, OUT, QUICK, STAGE, World, make_world, text_of
 
@@ -18,11 +19,8 @@ async def member(world: World, stop: asyncio.Event, seen: list[str], *, pause_s:
     await consume(
         world.bus,
         {IN.name: handle},
-        stage=STAGE,
-        stop=stop,
-        health=Health(STAGE, clock=world.clock),
+        StageContext(stage=STAGE, stop=stop, health=Health(STAGE, clock=world.clock), clock=world.clock),
         limits=QUICK,
-        clock=world.clock,
     )
 
 
