@@ -41,7 +41,6 @@ from siad.contracts.ids import record_key
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.topics import PSEUDO_MASK
-from siad.runtime import trace
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -205,10 +204,9 @@ class TeacherReconciler:
 
     async def _publish(self, capture: ImageStored, events: Sequence[PseudoMaskCreated], shards: int) -> None:
         key = record_key(capture.line, capture.capture_id, shards)
-        span = trace.CURRENT.get() or trace.TraceSpan.root()
         try:
             messages = [Message(topic=PSEUDO_MASK.name, key=key, value=encode(event)) for event in events]
-            await self.producer.publish([trace.stamped(message, span.child()) for message in messages])
+            await self.producer.publish(messages)
         except ValueError as error:  # an event that the codec or the bus does not accept: it is over the size limit
             _log_left_out(capture, error)
         else:

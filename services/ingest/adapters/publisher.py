@@ -5,7 +5,6 @@ from siad.contracts.documents import LineState
 from siad.contracts.events import ImageStored
 from siad.contracts.ids import record_key
 from siad.contracts.topics import IMAGE, LINE
-from siad.runtime import trace
 from siad.runtime.bus.port import Message, Producer
 
 
@@ -26,5 +25,4 @@ class BusEventPublisher:
         await self._publish(Message(topic=IMAGE.name, key=key, value=encode(receipt)))
 
     async def _publish(self, message: Message) -> None:
-        span = trace.CURRENT.get() or trace.TraceSpan.root()
-        await self._producer.publish([trace.stamped(message, span)])
+        await self._producer.publish([message])

@@ -16,7 +16,9 @@ from aiokafka.partitioner import murmur2
 
 from siad.contracts.errors import TransientError
 from siad.contracts.topics import Topic
-from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition, refuse_oversize
+from siad.runtime.bus.memory_readers import MemoryLogReader, MemoryStateReader
+from siad.runtime.bus.outgoing import prepare
+from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition
 
 Partitions = frozenset[TopicPartition]
 NO_PARTITIONS: Partitions = frozenset()
@@ -79,12 +81,12 @@ class MemoryBus:
             await self._leave(consumer)
 
     @asynccontextmanager
-    async def state(self, topic: str) -> AsyncIterator["MemoryStateReader"]:
+    async def state(self, topic: str) -> AsyncIterator[MemoryStateReader]:
         """Open a reader of one state topic."""
         yield MemoryStateReader(self, TopicPartition(topic, 0))
 
     @asynccontextmanager
-    async def tail(self, topic: str, *, last: int) -> AsyncIterator["MemoryLogReader"]:
+    async def tail(self, topic: str, *, last: int) -> AsyncIterator[MemoryLogReader]:
         """Open a reader of the end of one work topic."""
         yield MemoryLogReader(self, topic, last)
 
@@ -195,9 +197,7 @@ class MemoryProducer:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send in order; one oversize message refuses the whole call."""
-        for message in messages:
-            refuse_oversize(message)
-        for message in messages:
+        for message in prepare(messages):
             await self._bus.append(message)
 
 
@@ -283,61 +283,3 @@ class MemoryConsumer:
             beginning = 0 if self._start == "earliest" else len(self._bus.log(topic_partition))
             self._positions[topic_partition] = beginning if commit is None else commit.offset
         return self._positions[topic_partition]
-
-
-class MemoryStateReader:
-    """Reads one state topic of a ``MemoryBus`` completely."""
-
-    def __init__(self, bus: MemoryBus, topic_partition: TopicPartition) -> None:
-        self._bus, self._partition, self._position = bus, topic_partition, 0
-
-    async def snapshot(self) -> dict[str, Record]:
-        """The last record of each key that is not deleted."""
-        table: dict[str, Record] = {}
-        for record in self._next():
-            if record.value is None:
-                table.pop(record.key.decode(), None)
-            else:
-                table[record.key.decode()] = record
-        return table
-
-    async def changes(self, *, timeout_s: float) -> list[Record]:
-        """Records published since, in order; [] after ``timeout_s``."""
-        if records := self._next():
-            return records
-        await self._bus.wait_for_publish(timeout_s)
-        return self._next()
-
-    def _next(self) -> list[Record]:
-        log = self._bus.log(self._partition)
-        records, self._position = log[self._position :], len(log)
-        return records
-
-
-class MemoryLogReader:
-    """Reads the end of one work topic of a ``MemoryBus``."""
-
-    def __init__(self, bus: MemoryBus, topic: str, last: int) -> None:
-        self._bus, self._topic, self._last = bus, topic, last
-        self._positions: dict[TopicPartition, int] = {}
-        self.is_complete = False
-
-    async def backlog(self) -> AsyncIterator[list[Record]]:
-        """Read up to the present end; one batch."""
-        places = self._bus.topic_partitions([self._topic]) or [TopicPartition(self._topic, 0)]
-        lengths = {place: len(self._bus.log(place)) for place in places}
-        self._positions = {place: max(0, length - self._last) for place, length in lengths.items()}
-        self.is_complete = not any(self._positions.values())
-        yield self._next()
-
-    async def changes(self, *, timeout_s: float) -> list[Record]:
-        """Read records published since; [] after ``timeout_s``."""
-        if records := self._next():
-            return records
-        await self._bus.wait_for_publish(timeout_s)
-        return self._next()
-
-    def _next(self) -> list[Record]:
-        records = [record for place, position in self._positions.items() for record in self._bus.log(place)[position:]]
-        self._positions |= {record.topic_partition: record.offset + 1 for record in records}
-        return records

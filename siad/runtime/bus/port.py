@@ -226,11 +226,3 @@ class Bus(Protocol):
             TransientError: the topic does not exist yet, or the broker is unavailable.
         """
         ...
-
-
-def refuse_oversize(message: Message) -> None:
-    """Raise ValueError if a value is longer than its topic allows."""
-    size, most = len(message.value or b""), bytes_max(message.topic)
-    if size > most:
-        msg = f"message for {message.topic} key {message.key!r} has {size} bytes, {most} are allowed; nothing was sent"
-        raise ValueError(msg)

@@ -8,7 +8,6 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.topics import SEGMENTER, TEACHER
-from siad.runtime import trace
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.store.registry import Registry
@@ -51,12 +50,8 @@ class ReleasePublisher:
         return await self._blobs.run(self._registry.point, manifest, expected=expected, released_at=at)
 
     async def announce(self, pointer: Pointer) -> None:
-        """Publish a pointer, and return once the broker has acknowledged it.
-
-        The message carries the current trace, or begins one.
-        """
-        span = trace.CURRENT.get() or trace.TraceSpan.root()
-        await self._producer.publish([trace.stamped(release_message(pointer), span)])
+        """Publish a pointer, and return once the broker has acknowledged it."""
+        await self._producer.publish([release_message(pointer)])
 
 
 def release_message(pointer: Pointer) -> Message:

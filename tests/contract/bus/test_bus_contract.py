@@ -9,6 +9,7 @@ import pytest
 
 from siad.contracts.errors import TransientError
 from siad.contracts.topics import LINE, TOPICS, Topic, dead_letter
+from siad.runtime import trace
 from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Bus, Commit, Consumer, Message, Record, TopicPartition
 
 PATIENCE_S = 40.0
@@ -236,6 +237,20 @@ async def test_a_commit_for_a_place_that_moved_is_refused(bus: Bus, topic: str, 
             await poll_until(lambda: len(second.assigned()) == 2, first, second)
             with pytest.raises(TransientError, match="moved to another member"):
                 await first.commit(dict.fromkeys(second.assigned(), Commit(0)))
+
+
+async def test_a_message_published_within_a_trace_carries_it(bus: Bus, topic: str, group: str) -> None:
+    span, other = trace.TraceSpan.root(), trace.headers_of(trace.TraceSpan.root())
+    token = trace.CURRENT.set(span)
+    try:
+        await publish(bus, [message(topic, "k", b"1"), message(topic, "k", b"2", traceparent=other[0][1])])
+    finally:
+        trace.CURRENT.reset(token)
+    await publish(bus, [message(topic, "k", b"3")])
+    async with bus.consumer([topic], group=group, start="earliest") as consumer:
+        records = await take(consumer, 3)
+    found = {record.value: record.headers for record in records}
+    assert found == {b"1": trace.headers_of(span), b"2": other, b"3": ()}
 
 
 async def test_messages_up_to_the_bound_pass_with_their_headers(bus: Bus, topic: str, group: str) -> None:

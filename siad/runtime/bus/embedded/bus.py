@@ -46,7 +46,7 @@ class EmbeddedBus:
         Existing topics are left unchanged.
 
         Raises:
-            RuntimeError: the file is not a bus, or damaged, or a state topic exists with several partitions.
+            BusFailedError: the file is not a bus, or damaged, or a state topic exists with several partitions.
         """
         async with self._thread(create_file=True) as thread:
             await thread.run(create, topics, self._settings.partitions)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import BusFailedError, TransientError
 
 SCHEMA = 1  # grows with every change that an older SIAD would misread
 
@@ -73,7 +73,7 @@ def open_file(options: ConnectionOptions) -> sqlite3.Connection:
 
     Raises:
         TransientError: the file does not exist, or another process locked it for too long.
-        RuntimeError: it is not a bus, is damaged, or has another schema; nothing was changed.
+        BusFailedError: it is not a bus, is damaged, or has another schema; nothing was changed.
     """
     path = options.path
     with translated_errors(path, "open"):
@@ -99,7 +99,7 @@ def check_whole(path: Path) -> None:
     """Check the whole file, if it exists.
 
     Raises:
-        RuntimeError: it is damaged; the message says what to do.
+        BusFailedError: it is damaged; the message says what to do.
     """
     if not path.exists():
         return
@@ -110,7 +110,7 @@ def check_whole(path: Path) -> None:
         finally:
             connection.close()
     if found != ["ok"]:
-        raise RuntimeError(_damaged(path, "; ".join(found)))
+        raise BusFailedError(_damaged(path, "; ".join(found)))
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def translated_errors(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         TransientError: a retry can help.
-        RuntimeError: no retry can help; a person must act.
+        BusFailedError: no retry can help; a person must act.
     """
     try:
         yield
@@ -146,7 +146,7 @@ def translated_errors(path: Path, what: str) -> Iterator[None]:
             msg = f"bus file {path} {_TRANSIENT[primary]} ({what}: {error})"
             raise TransientError(msg) from error
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise RuntimeError(_damaged(path, str(error))) from error
+            raise BusFailedError(_damaged(path, str(error))) from error
         raise
 
 
@@ -187,14 +187,14 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise TransientError(msg)
     if not {"about", "places", "records", "commits"} <= tables:
         msg = f"{path} is a SQLite file, but not a SIAD bus; nothing was changed. Name another file"
-        raise RuntimeError(msg)
+        raise BusFailedError(msg)
     (found,) = connection.execute("SELECT schema FROM about").fetchone()
     if found != SCHEMA:
         msg = (
             f"bus file {path} has schema {found}, this SIAD reads {SCHEMA}; nothing was changed. Run the SIAD "
             "version that created it until all records are handled, then move the file away"
         )
-        raise RuntimeError(msg)
+        raise BusFailedError(msg)
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

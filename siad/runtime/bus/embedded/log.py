@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiokafka.partitioner import murmur2
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import BusFailedError, TransientError
 from siad.contracts.topics import Topic
 from siad.runtime.bus.embedded.file import transaction
 from siad.runtime.bus.port import Commit, Headers, Message, Record, TopicPartition
@@ -35,14 +35,14 @@ def create(connection: sqlite3.Connection, topics: Iterable[Topic], partitions: 
     """Create the topics that are missing.
 
     Raises:
-        RuntimeError: a state topic exists with several partitions.
+        BusFailedError: a state topic exists with several partitions.
     """
     with transaction(connection):
         for topic in topics:
             count = len(partition_ranges(connection, [topic.name]))
             if count > 1 and topic.kind == "state":
                 msg = f"topic {topic.name} has {count} partitions, but a state topic must have one"
-                raise RuntimeError(msg)
+                raise BusFailedError(msg)
             if not count:
                 connection.executemany(
                     "INSERT INTO places (topic, partition, kind) VALUES (?, ?, ?)",

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import structlog
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import BusFailedError, TransientError
 from siad.runtime.bus.embedded.log import append, sweep
 from siad.runtime.bus.embedded.sqlite_thread import SqliteThread
-from siad.runtime.bus.port import Message, refuse_oversize
+from siad.runtime.bus.outgoing import prepare
+from siad.runtime.bus.port import Message
 from siad.runtime.bus.settings import BusSettings
 
 log = structlog.get_logger()
@@ -39,12 +40,10 @@ class EmbeddedProducer:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send in order, and wait until all are on disk."""
-        for message in messages:
-            refuse_oversize(message)
-        if not messages:
+        if not (prepared := prepare(messages)):
             return
         answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(_PendingPublish(tuple(messages), answer))
+        self._waiting.append(_PendingPublish(prepared, answer))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         await answer
@@ -85,7 +84,7 @@ class EmbeddedProducer:
     async def _sweep(self) -> None:
         try:
             deleted = await self._thread.run(sweep, self._settings, now_ms=_now_ms())
-        except (TransientError, RuntimeError) as error:
+        except (TransientError, BusFailedError) as error:
             log.warning("bus_sweep_failed", reason=str(error))  # the next publish reports it to its caller
             return
         if deleted:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import BusFailedError, TransientError
 from siad.runtime.bus.embedded.file import ConnectionOptions, identity, open_file, translated_errors
 from siad.runtime.bus.embedded.log import publish_counters
 
@@ -40,7 +40,7 @@ class SqliteThread:
 
         Raises:
             TransientError: the file is missing, locked or the disk is full; nothing was changed.
-            RuntimeError: the file is damaged, or was replaced by another bus.
+            BusFailedError: the file is damaged, or was replaced by another bus.
         """
 
         def call() -> R:
@@ -64,7 +64,7 @@ class SqliteThread:
             if self._identity not in (None, found := identity(connection)):
                 connection.close()
                 msg = f"bus file {path} was replaced by another bus; this process ends, and a restart opens the new one"
-                raise RuntimeError(msg)
+                raise BusFailedError(msg)
             self._connection, self._identity = connection, found
         return self._connection
 
@@ -127,7 +127,7 @@ class ChangeWatcher:
         while not stop.is_set():
             try:
                 is_changed = probe.has_changed()
-            except (sqlite3.Error, OSError, TransientError, RuntimeError):
+            except (sqlite3.Error, OSError, TransientError, BusFailedError):
                 is_changed = True  # the waiting reader gets the error from its own read
                 probe.close()
                 stop.wait(UNAVAILABLE_POLL_S)

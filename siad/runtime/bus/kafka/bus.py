@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import BusFailedError, TransientError
 from siad.contracts.topics import Topic
 from siad.runtime.bus.kafka.consumer import KafkaConsumer, KafkaLogReader, KafkaStateReader, RebalanceListener
 from siad.runtime.bus.kafka.errors import answered, explain
@@ -34,7 +34,7 @@ class KafkaBus:
         Existing topics are left unchanged.
 
         Raises:
-            RuntimeError: the broker refuses permanently, or a state topic exists with several partitions.
+            BusFailedError: a state topic exists with several partitions.
         """
         settings = self._settings
         async with self._admin() as admin:
@@ -151,7 +151,7 @@ class KafkaBus:
                     f"topic {topic.name} on {self._settings.bootstrap} has {len(found[topic.name])} partitions, but a "
                     "state topic must have one; delete it, and SIAD creates it again"
                 )
-                raise RuntimeError(msg)
+                raise BusFailedError(msg)
         return all(
             found.get(topic.name) and all(partition["leader"] >= 0 for partition in found[topic.name])
             for topic in topics

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import BusFailedError, TransientError
 from siad.runtime.bus.kafka.errors import answered, explain
 from siad.runtime.bus.port import Commit, OnAssign, OnRevoke, Record, TopicPartition
 from siad.runtime.bus.settings import BusSettings
@@ -70,7 +70,7 @@ class KafkaConsumer:
         Also [] while the broker is unavailable and during a rebalance.
 
         Raises:
-            RuntimeError: a client task ended, or the member stays outside its group although the broker answers.
+            BusFailedError: a client task ended, or the member stays outside its group although the broker answers.
         """
         if self._listener.failure is not None:
             raise self._listener.failure
@@ -156,7 +156,7 @@ class KafkaConsumer:
                 f"broker at {self._settings.bootstrap} answers, but this member has been outside its group for "
                 f"{outside_s:.0f} s and does not rejoin; this process ends, and a restart rejoins"
             )
-            raise RuntimeError(msg)
+            raise BusFailedError(msg)
 
 
 class KafkaStateReader:
@@ -217,7 +217,7 @@ async def _fetch(client: AIOKafkaConsumer, max_records: int, timeout_s: float, s
     for task in (client._fetcher.error_future, getattr(coordinator, "_coordination_task", None)):  # noqa: SLF001
         if task is not None and task.done():
             msg = f"a background task of aiokafka ended ({task!r}); this process ends, and a restart recovers"
-            raise RuntimeError(msg)
+            raise BusFailedError(msg)
     try:
         if state.reassignment_in_progress:
             coordinator.check_errors()

@@ -1,4 +1,4 @@
-"""Classifies aiokafka's errors: transient, or permanent."""
+"""Translation of aiokafka's errors: transient, or denied."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -7,7 +7,7 @@ from typing import TypeVar
 from aiokafka import errors
 from aiokafka.errors import KafkaError
 
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import DeniedError, TransientError
 from siad.runtime.bus.settings import BusSettings
 
 T = TypeVar("T")
@@ -45,17 +45,16 @@ def passes(error: KafkaError) -> bool:
     return bool(error.retriable) or isinstance(error, _PASSING) or type(error) is KafkaError
 
 
-def explain(error: KafkaError, what: str, settings: BusSettings) -> Exception:
-    """Translate an error: TransientError, or RuntimeError if no retry can help.
+def explain(error: KafkaError, what: str, settings: BusSettings) -> TransientError:
+    """Translate an error: TransientError if it passes by itself, otherwise DeniedError.
 
-    A RuntimeError ends the process.
+    Denial is the default, since it loses nothing: the work pauses, readiness shows the text, and the work resumes once
+    the rights or the settings are corrected.
     """
     failure = f"broker at {settings.bootstrap} could not {what}: {error!r}"
     if passes(error):
         return TransientError(failure)
-    return RuntimeError(
-        f"{failure}; a retry can't help, so this process ends. Check access rights, versions and SIAD_BUS_*"
-    )
+    return DeniedError(f"{failure}; check the access rights of this client, the broker's version and SIAD_BUS_*")
 
 
 async def answered(work: Awaitable[T], what: str, settings: BusSettings) -> T:
@@ -63,7 +62,7 @@ async def answered(work: Awaitable[T], what: str, settings: BusSettings) -> T:
 
     Raises:
         TransientError: no answer in time, or a transient error.
-        RuntimeError: the broker refuses permanently.
+        DeniedError: the broker denies access or rejects the request.
     """
     try:
         return await asyncio.wait_for(work, settings.request_timeout_s)

@@ -16,7 +16,8 @@ from aiokafka.errors import (
 
 from siad.contracts.errors import TransientError
 from siad.runtime.bus.kafka.errors import answered, explain
-from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, Message, refuse_oversize
+from siad.runtime.bus.outgoing import prepare
+from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, Message
 from siad.runtime.bus.settings import BusSettings
 
 log = structlog.get_logger()
@@ -47,9 +48,7 @@ class KafkaProducer:
         While the broker is unavailable the client keeps messages and sends them later. So publishing the same messages
         again waits for the first attempt instead of sending them twice.
         """
-        for message in messages:
-            refuse_oversize(message)
-        if not (batch := tuple(messages)):
+        if not (batch := prepare(messages)):
             return
         if (sending := self._under_way.get(batch)) is None:
             sending = self._under_way[batch] = asyncio.create_task(self._send(batch))
