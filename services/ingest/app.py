@@ -93,7 +93,7 @@ async def _announce_lines(
     stage: StageProcess, works: LineReconciler, table: StateTable[LineChanged], *, every_s: float
 ) -> None:
     if await stage.unless_stopped(table.wait_ready()):
-        await reconcile(works, stage=STAGE, leases=NoLeases(), stop=stage.stop, every_s=every_s, clock=stage.clock)
+        await reconcile(works, stage.context, NoLeases(), every_s=every_s)
 
 
 def policy_of(settings: IngestSettings) -> RetentionPolicy:
@@ -112,5 +112,4 @@ async def _retain(stage: StageProcess, store: AsyncBlobs, policy: RetentionPolic
     works = RetentionReconciler(
         LineRevisions(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=stage.clock
     )
-    leases = leases_of(stage, store)
-    await reconcile(works, stage=STAGE, leases=leases, stop=stage.stop, nudge=nudge, every_s=every_s, clock=stage.clock)
+    await reconcile(works, stage.context, leases_of(stage, store), nudge=nudge, every_s=every_s)

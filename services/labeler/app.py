@@ -101,12 +101,10 @@ class _LabelerTasks:
             )
             await reconcile(
                 reconciler,
-                stage=NAME,
-                leases=leases_of(self.stage, self.store),
-                stop=self.stage.stop,
+                self.stage.context,
+                leases_of(self.stage, self.store),
                 nudge=self.nudge,
                 every_s=self.settings.plan_every_s,
-                clock=self.stage.clock,
             )
 
     async def _on_image(self, event: ImageStored) -> list[PseudoMaskCreated]:

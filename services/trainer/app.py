@@ -94,12 +94,10 @@ class _TrainerTasks:
             )
             await reconcile(
                 works,
-                stage=NAME,
-                leases=leases_of(self.stage, self.store),
-                stop=self.stage.stop,
+                self.stage.context,
+                leases_of(self.stage, self.store),
                 nudge=nudge,
                 every_s=self.settings.plan_every_s,
-                clock=self.stage.clock,
             )
 
     async def _on_batch(self, batch: Batch[PseudoMaskCreated]) -> list[Message]:

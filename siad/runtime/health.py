@@ -31,6 +31,7 @@ class Health:
     clock: Clock = SYSTEM_CLOCK
     stuck_after_s: float = 120.0
     checks: dict[str, Check] = field(default_factory=dict)  # name -> what must hold to be ready
+    reports: dict[str, str] = field(default_factory=dict)  # activity -> failure that an operator must clear
     _ticked_at: float | None = None  # None: no consumer runs (yet)
     _progress_at: float = 0.0
     _lag: int = 0
@@ -84,7 +85,9 @@ class Health:
                 await check()
             except TransientError as error:
                 found[name] = str(error)
-        return found | {activity: pause.report for activity, pause in self._pauses.items() if pause.report}
+        return (
+            found | self.reports | {activity: pause.report for activity, pause in self._pauses.items() if pause.report}
+        )
 
     def _export(self, old: str | None, new: str | None) -> None:
         if old is not None and all(pause.reason != old for pause in self._pauses.values()):

@@ -7,9 +7,20 @@ from datetime import datetime
 
 import pytest
 
-from siad.contracts.errors import ConflictError, CorruptError, DeniedError, MissingError, TransientError
+from siad.contracts.errors import (
+    ConflictError,
+    CorruptError,
+    DeniedError,
+    MissingError,
+    OutOfMemoryError,
+    PoisonError,
+    TransientError,
+)
+from siad.runtime.context import StageContext
+from siad.runtime.health import Health
 from siad.runtime.reconcile import reconcile
 from siad.runtime.testing.clock import FakeClock
+from siad.runtime.testing.waiting import until, until_grown
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Fence:
     diary: list[str] = field(default_factory=list)
     troubles: dict[str, list[BaseException]] = field(default_factory=dict)
     slow: dict[str, asyncio.Event] = field(default_factory=dict)
+    health: Health = field(default_factory=lambda: Health("paint"))
 
     async def names(self) -> Sequence[str]:
         if self.troubles.get("names"):
@@ -74,7 +86,9 @@ class FakeLeases:
 
 async def run(fence: Fence, leases: FakeLeases, clock: FakeClock, nudge: asyncio.Event | None = None) -> None:
     async with asyncio.timeout(2):
-        await reconcile(fence, stage="paint", leases=leases, stop=fence.stop, clock=clock, nudge=nudge)
+        health = fence.health = Health("paint", clock=clock)
+        context = StageContext(stage="paint", health=health, stop=fence.stop, clock=clock)
+        await reconcile(fence, context, leases, nudge=nudge)
 
 
 @pytest.fixture
@@ -102,9 +116,9 @@ async def test_where_nothing_is_to_be_done_no_lease_is_taken(leases: FakeLeases,
 
 async def test_what_another_replica_has_is_left_to_it(leases: FakeLeases, clock: FakeClock) -> None:
     fence = Fence(asyncio.Event(), {"a": 1, "b": 1})
-    leases.held["a"] = "somebody else"
+    leases.held["a"] = "another replica"
     running = asyncio.create_task(run(fence, leases, clock))
-    await asyncio.sleep(0.05)
+    await until(lambda: leases.lines.count("acquire a") >= 3 and fence.diary != [])
     assert fence.diary == ["b 0"]
     leases.held.clear()
     await running
@@ -119,6 +133,11 @@ async def test_what_another_replica_has_is_left_to_it(leases: FakeLeases, clock:
         ConflictError("pointer moved"),
         CorruptError("no JSON"),
         MissingError("no manifest"),
+        PoisonError("not a line"),
+        OutOfMemoryError("12 GB wanted"),
+        OSError(28, "No space left on device"),
+        TimeoutError(),
+        MemoryError(),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -133,7 +152,8 @@ async def test_what_fails_in_passing_is_planned_anew(leases: FakeLeases, clock: 
 async def test_a_unit_that_takes_long_holds_up_no_other(leases: FakeLeases, clock: FakeClock) -> None:
     fence = Fence(asyncio.Event(), {"a": 1, "b": 1}, slow={"a": asyncio.Event()})
     running = asyncio.create_task(run(fence, leases, clock))
-    await asyncio.sleep(0.05)
+    await until(lambda: fence.diary != [] and "acquire a" in leases.lines)
+    await until_grown(lambda: len(clock.slept), by=100)  # twenty seconds: two rounds
     assert fence.diary == ["b 0"]
     assert leases.lines.count("acquire a") == 1  # and is not begun twice
     fence.slow["a"].set()
@@ -151,8 +171,7 @@ async def test_a_bug_comes_out(leases: FakeLeases, clock: FakeClock) -> None:
 async def test_a_stop_cancels_what_is_under_way_and_gives_the_lease_back(leases: FakeLeases, clock: FakeClock) -> None:
     fence = Fence(asyncio.Event(), {"a": 1}, slow={"a": asyncio.Event()})
     running = asyncio.create_task(run(fence, leases, clock))
-    await asyncio.sleep(0.05)
-    assert leases.held == {"a": "a"}
+    await until(lambda: leases.held == {"a": "a"})
     fence.stop.set()
     await running
     assert leases.held == {}
@@ -160,17 +179,30 @@ async def test_a_stop_cancels_what_is_under_way_and_gives_the_lease_back(leases:
 
 
 async def test_a_nudge_plans_at_once(leases: FakeLeases) -> None:
-    class SlowClock(FakeClock):
+    class StoppedClock(FakeClock):
         async def sleep(self, seconds: float) -> None:
-            await asyncio.sleep(0.002)  # the time stands still, so only a nudge can be the reason
+            self.slept.append(seconds)
+            await asyncio.sleep(0)  # the time does not move, so only a nudge can be the reason
 
-    nudge = asyncio.Event()
+    nudge, clock = asyncio.Event(), StoppedClock()
     fence = Fence(asyncio.Event(), {"a": 1}, coats={"a": 1})
-    running = asyncio.create_task(run(fence, leases, SlowClock(), nudge))
-    await asyncio.sleep(0.02)
+    running = asyncio.create_task(run(fence, leases, clock, nudge))
+    await until_grown(lambda: len(clock.slept), by=10)
     fence.wanted["a"] = 2
-    await asyncio.sleep(0.02)
+    await until_grown(lambda: len(clock.slept), by=10)
     assert fence.diary == []
     nudge.set()
     await running
     assert fence.diary == ["a 1"]
+
+
+async def test_denied_access_shows_in_readiness_until_it_is_back(leases: FakeLeases, clock: FakeClock) -> None:
+    troubles: list[BaseException] = [DeniedError("could not read s3://plant/lines: AccessDenied")] * 100_000
+    fence = Fence(asyncio.Event(), {"a": 1}, troubles={"a": troubles})
+    running = asyncio.create_task(run(fence, leases, clock))
+    await until(lambda: bool(fence.health.reports))
+    assert (await fence.health.readiness_failures())["Fence a"].startswith("access denied: could not read s3://plant")
+    troubles.clear()
+    await running
+    assert fence.diary == ["a 0"]
+    assert await fence.health.readiness_failures() == {}
