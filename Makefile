@@ -49,8 +49,12 @@ unit: $(STAMP)
 	@$(BIN)/pytest tests/unit -n 2 --dist worksteal --durations=10
 
 test: $(STAMP)
-	@echo "==> every test; Kafka (skipped without Java), store and Ray are started on free loopback ports and stopped again"
-	@$(BIN)/pytest tests --durations=15 -rs $(ARGS)
+	@echo "==> [1/3] unit and architecture tests, with the product's asserts stripped as python -O does"
+	@$(BIN)/python -m pytest -p tests.optimized tests/unit tests/architecture -n 2 --dist worksteal --timeout 120 $(ARGS)
+	@echo "==> [2/3] contract and integration tests; Kafka (skipped without Java), store and Ray run on free loopback ports"
+	@$(BIN)/pytest tests/contract tests/integration -n 2 --dist loadfile --durations=15 -rs $(ARGS)
+	@echo "==> [3/3] end-to-end tests: whole lines, processes killed at random"
+	@$(BIN)/pytest tests/e2e --durations=5 -rs $(ARGS)
 
 chaos: $(STAMP)
 	@SIAD_CHAOS=long $(BIN)/pytest tests/e2e/chaos -s $(ARGS)

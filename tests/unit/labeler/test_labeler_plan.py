@@ -21,10 +21,8 @@ from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import record_key
 from siad.contracts.keys import backfill_key, capture_key, line_pointer_key, manifest_key, weights_pointer_key
-from siad.contracts.topics import PSEUDO_MASK, TEACHER
+from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.bus.port import Message
-from siad.runtime.trace import follow
 from siad.vision.images import DECODER_VERSION
 from tests.unit.labeler.world import LINE, NOON, PLACE, PRODUCT, UNIT, Crash, World, capture, manifest_of
 
@@ -136,19 +134,6 @@ async def test_ten_normals_become_a_teacher_that_is_told_of_and_labels_what_came
     assert (told.revision, told.weights, told.released_at) == (1, pointer.weights, NOON)
     assert (mask.capture_id, mask.weights, mask.image_uri) == (early.capture_id, pointer.weights, early.image_uri)
     assert await world.settle() == []
-
-
-async def test_every_message_of_a_reconciler_carries_a_trace() -> None:
-    world = World()
-    world.add_normals(10)
-    world.add(capture(1, minutes=-30))
-    await world.settle()
-    assert {message.topic for message in world.producer.sent} == {TEACHER.name, PSEUDO_MASK.name}
-    assert all(traced(message) for message in world.producer.sent)
-
-
-def traced(message: Message) -> bool:
-    return any(name == "traceparent" for name, _ in message.headers) and bool(follow(message.headers))
 
 
 async def test_a_pseudo_mask_of_a_backfill_lies_on_the_shard_of_its_capture() -> None:

@@ -16,6 +16,7 @@ from siad.contracts.errors import (
     PoisonError,
     TransientError,
 )
+from siad.runtime import trace
 from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.reconcile import reconcile
@@ -41,6 +42,7 @@ class Fence:
     troubles: dict[str, list[BaseException]] = field(default_factory=dict)
     slow: dict[str, asyncio.Event] = field(default_factory=dict)
     health: Health = field(default_factory=lambda: Health("paint"))
+    spans: list[trace.TraceSpan | None] = field(default_factory=list)  # current during each action
 
     async def names(self) -> Sequence[str]:
         if self.troubles.get("names"):
@@ -59,6 +61,7 @@ class Fence:
             await self.slow[name].wait()
         if self.troubles.get(name):
             raise self.troubles[name].pop(0)
+        self.spans.append(trace.CURRENT.get())
         self.diary.append(f"{name} {action.coat}")
         self.coats[name] = action.coat + 1
         if self.coats == self.wanted:
@@ -206,3 +209,11 @@ async def test_denied_access_shows_in_readiness_until_it_is_back(leases: FakeLea
     await running
     assert fence.diary == ["a 0"]
     assert await fence.health.readiness_failures() == {}
+
+
+async def test_every_unit_acts_within_a_trace_of_its_own() -> None:
+    fence = Fence(asyncio.Event(), {"a": 1, "b": 1})
+    await run(fence, FakeLeases(), FakeClock())
+    spans = [span for span in fence.spans if span is not None]
+    assert len(spans) == 2
+    assert len({span.trace_id for span in spans}) == 2

@@ -62,11 +62,3 @@ async def test_a_release_carries_the_trace_at_hand(kind: WeightsKind, topic: Top
         trace.CURRENT.reset(token)
     (record,) = bus.records(topic.name)
     assert dict(record.headers)["traceparent"] == span.traceparent.encode()
-
-
-@pytest.mark.parametrize(("kind", "topic"), KINDS)
-async def test_a_release_without_a_trace_begins_one(kind: WeightsKind, topic: Topic) -> None:
-    bus = MemoryBus()
-    await released(kind, bus)
-    (record,) = bus.records(topic.name)
-    assert trace.parse(dict(record.headers)["traceparent"].decode()) is not None
