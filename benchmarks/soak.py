@@ -25,10 +25,10 @@ import httpx
 from benchmarks.soak_chart import write_chart
 from benchmarks.soak_judge import SETTLED_S, Flatness, Sample, judge_lag, judge_memory, passers_by
 from benchmarks.soak_processes import below, name_of, rss_mb
-from siad.apps.cli.status import ask
-from siad.apps.cli.up import run_machine, wait_ready
 from siad.apps.client import IngestClient
 from siad.apps.local.machine import Machine, locked
+from siad.apps.local.run import run_machine, wait_ready
+from siad.apps.local.stage_status import read_stage
 from tests.e2e.chaos.cameras import Cameras
 
 STAGES: Final = ("ingest", "labeler", "trainer", "inference")
@@ -54,7 +54,7 @@ class Soak:
     async def run(self, machine: Machine) -> None:
         """Teach, ramp, soak."""
         await wait_ready(machine, say)
-        async with IngestClient(machine.url("ingest"), patience_s=300) as client:
+        async with IngestClient(machine.url("ingest"), retry_for_s=300) as client:
             cameras = Cameras(client, "soak-1")
             await cameras.register()
             await cameras.send_normals(NORMALS)
@@ -146,7 +146,7 @@ def _table(what: str, unit: str, rows: Sequence[Flatness]) -> str:
 async def _lag(machine: Machine) -> dict[str, int]:
     def look() -> dict[str, int]:
         with httpx.Client(timeout=10.0) as client:
-            return {name: ask(client, name, machine.url(name)).lag for name in STAGES}
+            return {name: read_stage(client, name, machine.url(name)).lag for name in STAGES}
 
     return await asyncio.to_thread(look)
 
@@ -177,7 +177,7 @@ def main() -> int:
     data = soak.folder / "machine"
     no_training = {"SIAD_TRAINER_CAPTURES_MIN": "1000000"}
     with locked(data):
-        run_machine(Machine(data, extra=no_training), soak.run, say=say)
+        run_machine(Machine(data, extra=no_training), soak.run, notify=say)
     return 0 if soak.report() else 1
 
 

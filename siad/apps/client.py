@@ -1,7 +1,8 @@
-"""Talking to ingest: lines and images, patiently. What is away is asked again; what is refused is said."""
+"""HTTP client of ingest: lines and images, retried while ingest, store or broker is unavailable."""
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -15,43 +16,54 @@ from siad.contracts.events import Intent
 from siad.runtime.backoff import Backoff
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
-PATIENCE_S: Final = 60.0
-ANSWER_S: Final = 60.0  # for one answer; ingest itself gives up earlier
-_TRY_AGAIN: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+RETRY_FOR_S: Final = 60.0
+RESPONSE_S: Final = 60.0  # for one response; ingest itself gives up earlier
+_RETRIED: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 
 
 class ProblemError(Exception):
-    """Ingest said no, and would say so again."""
+    """A request that ingest refused, and would refuse again."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
         self.status, self.code = status, code
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureInfo:
+    """What the sender knows about one image."""
+
+    intent: Intent = Intent.INSPECT  # to inspect, or known to be normal
+    captured_at: datetime | None = None  # with a time zone; None: ingest takes the time of arrival
+    serial: str = ""  # of the part
+    idempotency_key: str | None = None  # one value per exposure; None: serial and time, or the bytes, identify it
+
+
 class IngestClient:
-    """One ingest, by its address. Safe to use for many requests at a time.
+    """Client of one ingest; safe for concurrent requests.
 
     Args:
-        url: where ingest listens.
-        patience_s: how long one request is tried again while ingest, store or broker is away; 0: tried once.
-        transport: for tests, or a way of one's own.
-        clock: to wait on.
+        url: address of ingest.
+        retry_for_s: how long one request is retried while ingest, store or broker is unavailable; 0: never.
+        transport: replaces the network, in tests.
+        clock: for the waits between attempts.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        patience_s: float = PATIENCE_S,
+        retry_for_s: float = RETRY_FOR_S,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=url, transport=transport, timeout=httpx.Timeout(ANSWER_S, connect=5.0))
-        self._patience_s, self._clock = patience_s, clock
+        timeout = httpx.Timeout(RESPONSE_S, connect=5.0)
+        self._http = httpx.AsyncClient(base_url=url, transport=transport, timeout=timeout)
+        self._retry_for_s, self._clock = retry_for_s, clock
         self._backoff = Backoff(schedule_s=(0.2, 0.5, 1.0, 2.0, 5.0))
 
     async def __aenter__(self) -> Self:
-        """Use it for as long as this lasts."""
+        """Keep connections open inside the block."""
         return self
 
     async def __aexit__(
@@ -61,114 +73,105 @@ class IngestClient:
         await self._http.aclose()
 
     async def put_line(self, line: str, settings: Mapping[str, Any], *, if_match: int | None = None) -> dict[str, Any]:
-        """Register a line or change it; what ``settings`` leaves out stays as it is.
+        """Register a line or change it; settings that are left out keep their values.
 
         Args:
-            line: its name.
-            settings: product, false_reject_budget, shards, deadline_s.
+            line: name of the line.
+            settings: product, false_reject_budget, shards, deadline_s, method, region, input_px.
             if_match: change only this revision.
 
         Raises:
-            ProblemError: refused; 412 where somebody else changed the line.
-            TransientError: ingest was away for too long; the same call again does no harm.
+            ProblemError: refused; 412 if the line is at another revision.
+            TransientError: ingest was unavailable for too long; repeating the call is safe.
         """
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
-        return _json(await self._ask("PUT", f"/v1/lines/{line}", json=dict(settings), headers=headers))
+        return _json(await self._request("PUT", f"/v1/lines/{line}", json=dict(settings), headers=headers))
 
     async def get_line(self, line: str) -> dict[str, Any]:
-        """One line as it stands; ProblemError 404 where there is none."""
-        return _json(await self._ask("GET", f"/v1/lines/{line}"))
+        """Read the settings of one line; ProblemError 404 if it does not exist."""
+        return _json(await self._request("GET", f"/v1/lines/{line}"))
 
     async def delete_line(self, line: str, *, if_match: int | None = None) -> None:
         """End a line."""
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
-        await self._ask("DELETE", f"/v1/lines/{line}", headers=headers)
+        await self._request("DELETE", f"/v1/lines/{line}", headers=headers)
 
     async def list_lines(self) -> list[dict[str, Any]]:
-        """Every line, by name."""
-        lines: list[dict[str, Any]] = _json(await self._ask("GET", "/v1/lines"))["lines"]
+        """Read the settings of every line, by name."""
+        lines: list[dict[str, Any]] = _json(await self._request("GET", "/v1/lines"))["lines"]
         return lines
 
-    async def send_image(
-        self,
-        image: Path | bytes,
-        *,
-        line: str,
-        intent: Intent = Intent.INSPECT,
-        captured_at: datetime | None = None,
-        serial: str = "",
-        idempotency_key: str | None = None,
-    ) -> dict[str, Any]:
-        """Hand over one image; it is sent again, as the same capture, until it is accepted.
+    async def send_image(self, image: Path | bytes, *, line: str, info: CaptureInfo | None = None) -> dict[str, Any]:
+        """Upload one image; retries send the same capture until ingest accepts it.
 
         Args:
             image: the file, or its bytes.
-            line: where it was taken.
-            intent: to be judged, or known to be good.
-            captured_at: when, with a zone; left out, the time of arrival counts.
-            serial: the part's own number.
-            idempotency_key: one value per exposure; left out, serial and time or the bytes name it.
+            line: name of the line.
+            info: what is known about the image; None: an image to inspect.
 
         Returns:
-            Ingest's answer; ``capture_id`` names the verdict to come.
+            Response of ingest; ``capture_id`` identifies the verdict to come.
 
         Raises:
             ProblemError: refused.
-            TransientError: ingest, store or broker was away for too long.
+            TransientError: ingest, store or broker was unavailable for too long.
             OSError: the file can't be read.
         """
+        info = info or CaptureInfo()
         data = image if isinstance(image, bytes) else await asyncio.to_thread(image.read_bytes)
-        params = {"intent": intent.value}
-        if captured_at is not None:
-            params["captured_at"] = captured_at.isoformat()
-        if serial:
-            params["serial"] = serial
+        params = {"intent": info.intent.value}
+        if info.captured_at is not None:
+            params["captured_at"] = info.captured_at.isoformat()
+        if info.serial:
+            params["serial"] = info.serial
         headers = {"Content-Type": "application/octet-stream"}
-        if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
-        return _json(await self._ask("POST", f"/v1/lines/{line}/images", params=params, headers=headers, content=data))
+        if info.idempotency_key is not None:
+            headers["Idempotency-Key"] = info.idempotency_key
+        path = f"/v1/lines/{line}/images"
+        return _json(await self._request("POST", path, params=params, headers=headers, content=data))
 
-    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        end_s, attempt = self._clock.monotonic() + self._patience_s, 0
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request until it succeeds, is refused, or the time is over."""
+        end_s, attempt = self._clock.monotonic() + self._retry_for_s, 0
         while True:
-            answer, trouble = await self._try(method, path, **more)
-            if answer is not None and not trouble:
-                return answer
-            delay_s = max(_retry_after_s(answer), self._backoff.delay_s(attempt))
+            response, reason = await self._attempt(method, path, **options)
+            if response is not None and not reason:
+                return response
+            delay_s = max(_retry_after_s(response), self._backoff.delay_s(attempt))
             if self._clock.monotonic() + delay_s > end_s:
-                waited = f"{method} {path} not done within {self._patience_s:g} s: " if self._patience_s else ""
-                msg = f"{waited}{trouble}; the same again does no harm"
+                prefix = f"{method} {path} not done within {self._retry_for_s:g} s: " if self._retry_for_s else ""
+                msg = f"{prefix}{reason}. Repeating the request is safe"
                 raise TransientError(msg)
             await self._clock.sleep(delay_s)
             attempt += 1
 
-    async def _try(self, method: str, path: str, **more: Any) -> tuple[httpx.Response | None, str]:
-        """One request: its answer, and what should be waited for; empty where the answer stands."""
+    async def _attempt(self, method: str, path: str, **options: Any) -> tuple[httpx.Response | None, str]:
+        """One request: its response, and the reason to retry; an empty reason if there is none."""
         try:
-            answer = await self._http.request(method, path, **more)
+            response = await self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            return None, f"{self._http.base_url} does not answer: {error!r}"
-        if answer.status_code in _TRY_AGAIN:
-            return answer, _problem_of(answer)[1]
-        if answer.is_error:
-            raise ProblemError(answer.status_code, *_problem_of(answer))
-        return answer, ""
+            return None, f"{self._http.base_url} does not respond: {error!r}"
+        if response.status_code in _RETRIED:
+            return response, _problem_of(response)[1]
+        if response.is_error:
+            raise ProblemError(response.status_code, *_problem_of(response))
+        return response, ""
 
 
-def _problem_of(answer: httpx.Response) -> tuple[str, str]:
-    """Code and detail of a problem; whoever stands between may answer something else."""
+def _problem_of(response: httpx.Response) -> tuple[str, str]:
+    """Code and detail of a problem; a proxy in between may send another body."""
     try:
-        raw = answer.json()
-        return str(raw["type"]).rpartition(":")[2], str(raw["detail"])
+        body = response.json()
+        return str(body["type"]).rpartition(":")[2], str(body["detail"])
     except (ValueError, KeyError, TypeError):
-        return "http-error", f"{answer.status_code} {answer.reason_phrase}: {answer.text[:200]}"
+        return "http-error", f"{response.status_code} {response.reason_phrase}: {response.text[:200]}"
 
 
-def _retry_after_s(answer: httpx.Response | None) -> float:
-    said = "" if answer is None else answer.headers.get("retry-after", "")
-    return float(said) if said.isdecimal() else 0.0
+def _retry_after_s(response: httpx.Response | None) -> float:
+    value = "" if response is None else response.headers.get("retry-after", "")
+    return float(value) if value.isdecimal() else 0.0
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    body: dict[str, Any] = answer.json()
+def _json(response: httpx.Response) -> dict[str, Any]:
+    body: dict[str, Any] = response.json()
     return body

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from siad.apps.local.child import free_ports
+from siad.apps.local.ports import free_ports
 from siad.apps.local.ray_node import RayNode
 from siad.apps.local.weed import WeedNode
 from siad.contracts.topics import TOPICS

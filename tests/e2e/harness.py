@@ -10,12 +10,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from siad.apps.local.child import die_with_parent, free_ports
+from siad.apps.local.ports import free_ports
+from siad.runtime.parent_death import end_with_parent
 
 READY_S = 120.0  # importing torch takes ten seconds on a busy machine
 STOP_S = 20.0
@@ -52,7 +54,7 @@ class StageProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call; siad.apps.local.child does the same
+                preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - one system call, takes no lock
             )
         self.starts += 1
 

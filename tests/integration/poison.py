@@ -22,7 +22,7 @@ from services.labeler.scorer_api import DRAW_FAILED, IMAGE_REFUSED
 from services.labeler.settings import LabelerSettings
 from services.trainer import app as trainer
 from services.trainer.settings import TrainerSettings
-from siad.apps.local.child import free_ports
+from siad.apps.local.ports import free_ports
 from siad.audit.dead_letters import read_whole
 from siad.contracts.codec import encode
 from siad.contracts.errors import CorruptError, MissingError

@@ -6,9 +6,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from siad.apps.lab.demo.cells import Cell
+from siad.apps.lab.demo.cells import LINE, PRODUCT, Cell
 from siad.apps.lab.demo.report import ModelVerdict
-from siad.apps.lab.demo.run import LINE, PRODUCT
 from siad.apps.lab.demo.sheet import write_sheet
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.registry import Registry

@@ -98,7 +98,7 @@ def test_too_few_normals_to_probe_are_told(tmp_path: Path) -> None:
     put(tmp_path / "1.png", part_image(1))
     done = CliRunner().invoke(app, ["evaluate", str(tmp_path), "--no-labels"])
     assert done.exit_code == 1
-    assert "holds 1 images; 6 good ones are needed" in " ".join(done.output.split())
+    assert "holds 1 images, 6 good ones are needed" in " ".join(done.output.split())
 
 
 def test_several_shots_make_an_object_by_shots(root: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_several_shots_make_an_object_by_shots(root: Path, tmp_path: Path) -> No
     ("more", "said"),
     [
         (["--shots", "99"], "holds 12 images"),
-        (["--shots", "many"], "--shots 'many'; write numbers"),
+        (["--shots", "many"], "--shots 'many' is invalid; write numbers"),
         (["--region", "1,2,3"], "region of interest of 1.5 points"),
         (["--method", "divination"], "no method 'divination'"),
     ],

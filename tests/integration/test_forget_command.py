@@ -1,4 +1,4 @@
-"""`siad forget` on the real store: shows, asks, deletes, and says what it can't reach."""
+"""`siad forget` on the real store: shows, asks, deletes, and reports what it can't delete."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def plain(result: Result) -> str:
     return " ".join(result.output.split())
 
 
-def test_a_capture_goes_once_somebody_agrees(siad: Siad, s3_blobs: S3Blobs) -> None:
+def test_a_capture_is_deleted_after_a_confirmation(siad: Siad, s3_blobs: S3Blobs) -> None:
     event = add(s3_blobs, 1)
     add(s3_blobs, 2)
     refused = siad("capture", event.capture_id, "--line", LINE, says="n\n")
@@ -38,7 +38,7 @@ def test_a_capture_goes_once_somebody_agrees(siad: Siad, s3_blobs: S3Blobs) -> N
     assert "for up to 2 days, dead letters for up to 90" in plain(done)
     again = siad("capture", event.capture_id, "--line", LINE)
     assert again.exit_code == 0
-    assert "forgotten before" in plain(again)
+    assert "deleted before" in plain(again)
 
 
 def test_weights_that_learned_from_it_are_named(siad: Siad, s3_blobs: S3Blobs) -> None:
@@ -48,9 +48,11 @@ def test_weights_that_learned_from_it_are_named(siad: Siad, s3_blobs: S3Blobs) -
     event = add(s3_blobs, 3, line=line, capture_id=made.manifest.normals[0], is_normal=True)
     done = siad("capture", event.capture_id, "--line", line, "--yes")
     assert done.exit_code == 0, done.output
-    assert f"teacher {pointer.weights[:12]} of {line}/{pointer.product}: learned from 1 of them" in plain(done)
+    assert f"teacher {pointer.weights[:12]} of {line}/{pointer.product}: learned from 1 of these captures" in plain(
+        done
+    )
     assert "and serve now" in plain(done)
-    assert "fits that teacher anew by itself" in plain(done)
+    assert "fits a new teacher without them" in plain(done)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_weights_that_learned_from_it_are_named(siad: Siad, s3_blobs: S3Blobs) -
         (("line", "never-was"), "there never was a line"),
     ],
 )
-def test_what_is_not_there_is_told_in_a_line(siad: Siad, s3_blobs: S3Blobs, words: tuple[str, ...], said: str) -> None:
+def test_an_unknown_capture_is_an_error(siad: Siad, s3_blobs: S3Blobs, words: tuple[str, ...], said: str) -> None:
     result = siad(*words)
     assert result.exit_code == 1
     assert said in plain(result)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from siad.apps.cli.line import line_app
 from siad.apps.cli.send import send
-from siad.apps.client import IngestClient
+from siad.apps.client import CaptureInfo, IngestClient
 from siad.apps.local.weed import WeedNode
 from siad.contracts.codec import decode
 from siad.contracts.documents import read_line, read_receipt
@@ -107,7 +107,8 @@ async def test_killed_in_mid_stream_it_loses_nothing_and_keeps_one_receipt_each(
     async def send(number: int) -> str:
         async with gate:
             intent = Intent.NORMAL if number % 5 == 0 else Intent.INSPECT
-            answer = await client.send_image(picture(number), line="killed", intent=intent, idempotency_key=f"{number}")
+            info = CaptureInfo(intent=intent, idempotency_key=f"{number}")
+            answer = await client.send_image(picture(number), line="killed", info=info)
             return str(answer["capture_id"])
 
     async def kill() -> None:

@@ -74,7 +74,7 @@ def test_jars_are_fetched_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_a_fetch_that_fails_says_what_maven_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = fake_maven(monkeypatch, tmp_path, "echo Could not resolve kafka_2.13; exit 1")
-    with pytest.raises(RuntimeError, match=r"Could not resolve kafka_2\.13\nMend that, or .* KAFKA_HOME"):
+    with pytest.raises(RuntimeError, match=r"Could not resolve kafka_2\.13\nFix that, or .* KAFKA_HOME"):
         find_jars(said.append)
     assert list((tmp_path / "siad").iterdir()) == []
 
@@ -82,7 +82,7 @@ def test_a_fetch_that_fails_says_what_maven_said(monkeypatch: pytest.MonkeyPatch
 def test_a_port_of_another_program_is_named(ready: KafkaNode, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
-        with pytest.raises(RuntimeError, match=f"port {port} is taken by another program"):
+        with pytest.raises(RuntimeError, match=f"port {port} is in use by another program"):
             KafkaNode(tmp_path / "other", port).start()
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.ports import FitRefusedError
-from siad.apps.local.child import free_ports
+from siad.apps.local.ports import free_ports
 from siad.apps.local.ray_node import RayNode
 from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import ImageStored, Intent

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from services.labeler.app import assemble
 from services.labeler.settings import LabelerSettings
-from siad.apps.local.child import free_ports
+from siad.apps.local.ports import free_ports
 from siad.contracts.codec import decode, encode
 from siad.contracts.events import DeadLetter, ImageStored, Intent, PseudoMaskCreated, TeacherReleased
 from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siad.apps.local.child import free_ports
+from siad.apps.local.ports import free_ports
 from siad.apps.local.processes import ProcessState, ProgramSpec, SupervisedProgram, send_signal
 
 SERVE = """

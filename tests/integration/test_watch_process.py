@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,11 +15,11 @@ import numpy as np
 import pytest
 
 from siad.apps.client import IngestClient
-from siad.apps.local.child import die_with_parent
 from siad.contracts.documents import read_receipt
 from siad.contracts.events import ImageStored
 from siad.contracts.ids import sha256_hex
 from siad.runtime.blobs.s3 import S3Blobs
+from siad.runtime.parent_death import end_with_parent
 from tests.e2e.harness import Plant, StageProcess, wait_for
 from tests.fixtures.store import settings_of
 
@@ -70,7 +71,7 @@ class Cam:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call; siad.apps.local.child does the same
+                preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - one system call, takes no lock
             )
         try:
             yield process
@@ -133,7 +134,7 @@ async def test_while_ingest_is_dead_images_wait_and_then_none_is_missing(
         (cam.folder / "broken.png").write_bytes(b"no image")
 
         async def has_told() -> bool:
-            return bool(cam.said("ingest takes nothing: "))
+            return bool(cam.said("ingest accepts no images: "))
 
         await wait_for(has_told, 30, "the watch to say that ingest is away", on_fail=cam.log.read_text)
         await asyncio.sleep(1.5)
@@ -143,8 +144,8 @@ async def test_while_ingest_is_dead_images_wait_and_then_none_is_missing(
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 20) == 0, cam.log.read_text()
     assert {receipt.serial for receipt in receipts(blobs)} == {f"SN{number:04d}" for number in range(25)}
-    assert (cam.said("ingest takes nothing: "), cam.said("ingest takes nothing: over, after")) == (2, 1)
-    assert cam.said("ended: 25 images handed over to line press-1") == 1
+    assert (cam.said("ingest accepts no images: "), cam.said("ingest accepts no images: resolved after")) == (2, 1)
+    assert cam.said("ended: 25 images sent to line press-1") == 1
     assert cam.said("broken.png") >= 1  # refused by now, or still waited for: told at the end in either case
 
 

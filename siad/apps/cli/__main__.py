@@ -7,49 +7,59 @@ import structlog
 import typer
 
 from siad.apps.cli.dead_letters import dead_letters_app
+from siad.apps.cli.demo import demo
+from siad.apps.cli.evaluate import evaluate
 from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
+from siad.apps.cli.library_log import silence_bus_client
 from siad.apps.cli.line import line_app
+from siad.apps.cli.routine import routine
 from siad.apps.cli.send import send
 from siad.apps.cli.status import status
 from siad.apps.cli.up import up
 from siad.apps.cli.verdicts import verdicts
-from siad.apps.edge.command import watch
-from siad.apps.lab.demo.command import demo
-from siad.apps.lab.evaluate.command import evaluate
-from siad.apps.lab.routine.command import routine
+from siad.apps.cli.watch import watch
+
+HELP = """Visual inspection that learns from the line it watches, without labels.
+
+A first look: `siad demo`. For your own images: `siad up` in one terminal; in another `siad line put`, then
+`siad send` and `siad verdicts`.
+"""
+RUN, LINES, ANSWERS, LAB = "Run", "Lines and images", "Results and operation", "Try methods on a folder"
 
 app = typer.Typer(
     name="siad",
-    help="Self-supervised visual inspection that teaches itself, for as long as the line runs.",
+    help=HELP,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # reflows the paragraphs of a command's help
 )
 
 
 @app.callback()
-def _log_beside_the_answer() -> None:
-    """Standard output is for what was asked; what libraries log on the way goes to standard error."""
+def _set_up_logs() -> None:
+    """Keep standard output for results; log events go to standard error."""
 
     def to_stderr(*_: Any) -> structlog.PrintLogger:
         return structlog.PrintLogger(sys.stderr)
 
     structlog.configure(logger_factory=to_stderr)
+    silence_bus_client()
 
 
-app.command()(up)
-app.command()(demo)
-app.command()(status)
-app.command()(send)
-app.command()(watch)
-app.command()(verdicts)
-app.command()(evaluate)
-app.command()(routine)
-app.command()(kafka)
-app.add_typer(line_app, name="line")
-app.add_typer(dead_letters_app, name="dead-letters")
-app.add_typer(forget_app, name="forget")
+app.command(rich_help_panel=RUN)(demo)
+app.command(rich_help_panel=RUN)(up)
+app.command(rich_help_panel=RUN)(kafka)
+app.add_typer(line_app, name="line", rich_help_panel=LINES)
+app.command(rich_help_panel=LINES)(send)
+app.command(rich_help_panel=LINES)(watch)
+app.command(rich_help_panel=ANSWERS)(verdicts)
+app.command(rich_help_panel=ANSWERS)(status)
+app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=ANSWERS)
+app.add_typer(forget_app, name="forget", rich_help_panel=ANSWERS)
+app.command(rich_help_panel=LAB)(evaluate)
+app.command(rich_help_panel=LAB)(routine)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""`siad dead-letters`: look at what could not be handled, send it again, or let it go."""
+"""`siad dead-letters`: list, show, resend and drop records that a stage could not handle."""
 
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,27 +12,59 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from siad.apps.cli import options
+from siad.apps.cli.failures import print_failure, reported_failures
+from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA
-from siad.apps.local.reach import reach, told_failures
 from siad.audit.dead_letters import STAGES, UNSEEN, Letter, LetterFilter, PlantDeadLetters, event_of
 from siad.contracts.dead_letters import LetterState
 
 T = TypeVar("T")
 console, errors = Console(), Console(stderr=True)
 ANY = frozenset(LetterState)
-EXCERPT_BYTES = 64  # of bytes that are no event
+EXCERPT_BYTES = 64  # shown of a payload that is not an event
 
 dead_letters_app = typer.Typer(
-    help="Look at what could not be handled, send it again, or let it go.", no_args_is_help=True
+    help="List, show, resend and drop records that a stage could not handle.", no_args_is_help=True
 )
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="As `siad dead-letters list` shows them.")]
-Stage = Annotated[str | None, typer.Option("--stage", help=f"Only of one stage: {', '.join(STAGES)}.")]
-Line = Annotated[str | None, typer.Option("--line", help="Only of one line.")]
-Kind = Annotated[str | None, typer.Option("--kind", help="Only of one kind: poison, crash, quarantine.")]
-Reason = Annotated[str, typer.Option("--reason-contains", help="Only those whose reason says so; case is ignored.")]
-Data = Annotated[Path, typer.Option("--data", help="The folder that `siad up` was started with.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ID_HELP = "As `siad dead-letters list` prints it."
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help=ID_HELP)]
+Stage = Annotated[str | None, typer.Option("--stage", help=f"Only of this stage: {', '.join(STAGES)}.")]
+Line = Annotated[str | None, typer.Option("--line", help="Only of this line.")]
+Kind = Annotated[str | None, typer.Option("--kind", help="Only of this kind: poison, crash or quarantine.")]
+Reason = Annotated[str, typer.Option("--reason-contains", help="Only those whose reason contains this; any case.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayRequest:
+    """Which letters to resend: by id, by line, or all of a stage."""
+
+    ids: Sequence[str]
+    stage: str | None
+    line: str | None
+    everything: bool
+    payload: Path | None
+
+    def read_payload(self) -> bytes | None:
+        """Check the options against each other; return the corrected bytes if a file was named.
+
+        Raises:
+            ValueError: the options contradict each other; says what to use instead.
+            OSError: the file can't be read.
+        """
+        if sum((bool(self.ids), self.line is not None, self.everything)) != 1:
+            msg = "nothing was sent: name the letters by ID, or by --line LINE, or by --all --stage STAGE"
+            raise ValueError(msg)
+        if self.everything and self.stage is None:
+            msg = f"nothing was sent: --all needs --stage, one of {', '.join(STAGES)}"
+            raise ValueError(msg)
+        if self.payload is None:
+            return None
+        if len(self.ids) != 1:
+            msg = "nothing was sent: --payload corrects one letter; name exactly one ID"
+            raise ValueError(msg)
+        return self.payload.read_bytes()
 
 
 @dead_letters_app.command("list")
@@ -40,44 +73,44 @@ def list_(
     line: Line = None,
     kind: Kind = None,
     reason_contains: Reason = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show so many at most, the newest.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="Also what was sent again or dropped.")] = False,
-    data: Data = DATA,
-    as_json: Json = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Print at most so many, the newest.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Include letters that were resent or dropped.")] = False,
+    data: options.Data = DATA,
+    as_json: options.Json = False,
 ) -> None:
-    """Show dead letters that nobody has seen to yet, the oldest first."""
+    """List open dead letters, oldest first."""
     states = ANY if everything else UNSEEN
     wanted = LetterFilter(stage=stage, line=line, kind=kind, reason_contains=reason_contains, states=states)
-    found = _do(data, lambda letters: _select(letters, wanted))
+    found = _run(data, lambda letters: _select(letters, wanted))
     if as_json:
         print(json.dumps([_summary(one) for one in found[-limit:]], indent=2))
         return
     if not found:
-        console.print("no dead letters" if everything else "no dead letters to see to (--all shows the others)")
+        console.print("no dead letters" if everything else "no open dead letters (--all includes the others)")
         return
     console.print(_table(found[-limit:], with_state=everything))
     if len(found) > limit:
-        console.print(f"{len(found) - limit} older ones are not shown; --limit {len(found)} shows all")
+        console.print(f"{len(found) - limit} older letters are not shown; --limit {len(found)} shows all")
 
 
 @dead_letters_app.command("show")
 def show(
-    letter: Annotated[str, typer.Argument(metavar="ID", help="As `siad dead-letters list` shows it.")],
-    payload: Annotated[Path | None, typer.Option("--payload", help="Write the buried bytes to this file.")] = None,
-    data: Data = DATA,
+    letter: Annotated[str, typer.Argument(metavar="ID", help=ID_HELP)],
+    payload: Annotated[Path | None, typer.Option("--payload", help="Write the record's bytes to this file.")] = None,
+    data: options.Data = DATA,
 ) -> None:
-    """Show one dead letter: where it lay, why it was buried, what it says."""
-    (one,) = _do(data, lambda letters: letters.find([letter]))
-    said = _summary(one) | {
+    """Show one dead letter as JSON: origin, reason and content."""
+    (one,) = _run(data, lambda letters: letters.find([letter]))
+    details = _summary(one) | {
         "headers": {name: value.decode("utf-8", "replace") for name, value in one.headers},
         "payload_bytes": len(one.letter.payload),
         "event": event_of(one),
     }
-    if said["event"] is None:
-        said["payload_begins"] = one.letter.payload[:EXCERPT_BYTES].hex()
-    print(json.dumps(said, indent=2))
+    if details["event"] is None:
+        details["payload_begins"] = one.letter.payload[:EXCERPT_BYTES].hex()
+    print(json.dumps(details, indent=2))
     if payload is not None:
-        with told_failures():
+        with reported_failures():
             payload.write_bytes(one.letter.payload)
         errors.print(f"{len(one.letter.payload)} bytes written to {escape(str(payload))}", highlight=False)
 
@@ -88,82 +121,68 @@ def replay(
     stage: Stage = None,
     line: Line = None,
     kind: Kind = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of --stage.")] = False,
-    payload: Annotated[Path | None, typer.Option("--payload", help="Send these bytes for one mended letter.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Also what was sent or dropped before.")] = False,
-    data: Data = DATA,
+    everything: Annotated[bool, typer.Option("--all", help="All letters of --stage.")] = False,
+    payload: Annotated[
+        Path | None, typer.Option("--payload", help="Send the bytes of this file instead, for one letter.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Include letters that were resent or dropped before.")] = False,
+    data: options.Data = DATA,
 ) -> None:
-    """Send dead letters to the stage that buried them, each once; exit 1 where one was refused."""
-    with told_failures():
-        mended = _require_replay(ids, stage=stage, line=line, everything=everything, payload=payload)
+    """Resend dead letters to the stage that could not handle them, each once.
+
+    Exit status 1 if a letter was not sent.
+    """
+    with reported_failures():
+        request = ReplayRequest(ids=ids or (), stage=stage, line=line, everything=everything, payload=payload)
+        corrected = request.read_payload()
     wanted = LetterFilter(stage=stage, line=line, kind=kind, states=ANY if again else UNSEEN)
 
     async def work(letters: PlantDeadLetters) -> tuple[int, list[str]]:
         chosen = await letters.find(ids) if ids else await _select(letters, wanted)
-        return len(chosen), await letters.replay(chosen, again=again, payload=mended)
+        return len(chosen), await letters.replay(chosen, again=again, payload=corrected)
 
-    count, refused = _do(data, work)
-    _tell("sent again", count, refused)
+    count, refused = _run(data, work)
+    _print_outcome("sent again", count, refused)
 
 
 @dead_letters_app.command("drop")
 def drop(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `siad dead-letters list` shows them.")],
-    because: Annotated[str, typer.Option("--because", help="Why nobody needs them; kept with the letter.")],
-    data: Data = DATA,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help=ID_HELP)],
+    because: Annotated[str, typer.Option("--because", help="Why they are not needed; stored with each letter.")],
+    data: options.Data = DATA,
 ) -> None:
-    """Let dead letters go: they are not listed any more, save with --all; exit 1 where one was refused."""
+    """Close dead letters without resending them; only list --all shows them afterwards.
+
+    Exit status 1 if a letter could not be closed.
+    """
 
     async def work(letters: PlantDeadLetters) -> tuple[int, list[str]]:
         chosen = await letters.find(ids)
         return len(chosen), await letters.drop(chosen, because=because)
 
-    count, refused = _do(data, work)
-    _tell("dropped", count, refused)
-
-
-def _require_replay(
-    ids: Sequence[str] | None, *, stage: str | None, line: str | None, everything: bool, payload: Path | None
-) -> bytes | None:
-    """Hold the options against each other; the bytes of the mended letter where there is one.
-
-    Raises:
-        ValueError: says what to say instead.
-        OSError: the file can't be read.
-    """
-    if sum((bool(ids), line is not None, everything)) != 1:
-        msg = "say which letters to send again: their IDs, or --line LINE, or --all --stage STAGE; nothing was sent"
-        raise ValueError(msg)
-    if everything and stage is None:
-        msg = f"--all needs --stage, one of {', '.join(STAGES)}; nothing was sent"
-        raise ValueError(msg)
-    if payload is None:
-        return None
-    if ids is None or len(ids) != 1:
-        msg = "--payload mends one letter: name its ID, and no other; nothing was sent"
-        raise ValueError(msg)
-    return payload.read_bytes()
+    count, refused = _run(data, work)
+    _print_outcome("dropped", count, refused)
 
 
 async def _select(letters: PlantDeadLetters, wanted: LetterFilter) -> list[Letter]:
     if wanted.stage not in (None, *STAGES):
-        msg = f"no stage {wanted.stage} has dead letters; these have: {', '.join(STAGES)}"
+        msg = f"stage {wanted.stage} has no dead letters; these have: {', '.join(STAGES)}"
         raise ValueError(msg)
     stages = STAGES if wanted.stage is None else (wanted.stage,)
     return [one for one in await letters.read(stages) if wanted.matches(one)]
 
 
-def _do(data: Path, work: Callable[[PlantDeadLetters], Coroutine[Any, Any, T]]) -> T:
-    """Have one thing done; what goes wrong is told in a line, and ends the command with 1."""
-    with told_failures():
-        reached = reach(data)
-        return asyncio.run(work(PlantDeadLetters(reached.bus, reached.blobs)))
+def _run(data: Path, work: Callable[[PlantDeadLetters], Coroutine[Any, Any, T]]) -> T:
+    """Do one piece of work on the dead letters of the plant."""
+    with reported_failures():
+        plant = connect(data)
+        return asyncio.run(work(PlantDeadLetters(plant.bus, plant.blobs)))
 
 
-def _tell(what: str, count: int, refused: Sequence[str]) -> None:
+def _print_outcome(outcome: str, count: int, refused: Sequence[str]) -> None:
     for reason in refused:
-        errors.print(f"[red]{escape(reason)}", highlight=False, soft_wrap=True)
-    console.print(f"{count - len(refused)} of {count} dead letters {what}", highlight=False)
+        print_failure(reason)
+    console.print(f"{count - len(refused)} of {count} dead letters {outcome}", highlight=False)
     if refused:
         raise typer.Exit(1)
 

@@ -1,6 +1,5 @@
-"""`siad forget`: delete what SIAD has of a capture, a part or a line, and say what it can't reach."""
+"""`siad forget`: delete stored data of a capture, a part or a line, and report what can't be deleted."""
 
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
@@ -12,8 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from siad.apps.cli import options
+from siad.apps.cli.failures import reported_failures
+from siad.apps.local.connection import bus_settings, connect
 from siad.apps.local.machine import DATA
-from siad.apps.local.reach import reach, reach_settings, told_failures
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import require_hex, require_slug
@@ -22,102 +23,122 @@ from siad.erasure.deletions import KNOWN_S
 from siad.erasure.line import erase_line, survey_line
 from siad.erasure.weights import AffectedWeights, who_learned
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.bus.settings import BusSettings
 
 console = Console()
 forget_app = typer.Typer(
     name="forget",
-    help="Delete a capture, all captures of a part, or all that a line sent; safe to run again where it was cut off.",
+    help="Delete stored data of a capture, a part or a line.",
     no_args_is_help=True,
 )
 
-SETTLE_S: Final = KNOWN_S + 1  # until every stage knows; what it made meanwhile goes in a second look
-LOOKS_MAX: Final = 3
-STAMP_S: Final = 1.1  # the store stamps by the second: nothing that goes may bear the stamp of the record
+SETTLE_S: Final = KNOWN_S + 1  # until every stage has read the deletion; then data written meanwhile is deleted too
+CHECKS_MAX: Final = 3
+TIMESTAMP_S: Final = 1.1  # the store's timestamps are whole seconds: deleted objects must be older than the record
+CAPTURES_SHOWN: Final = 3
 
-Data = Annotated[Path, typer.Option("--data", help="The folder that `siad up` was started with.")]
-Line = Annotated[str, typer.Option("--line", help="The line that sent it.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+Line = Annotated[str, typer.Option("--line", help="The line that sent the data.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Delete without asking.")]
 
 
 @forget_app.command("capture")
-def capture(capture_id: str, line: Line, yes: Yes = False, data: Data = DATA) -> None:
-    """Forget one capture: its image, masks, corrections, ledger rows and receipt."""
-    with told_failures():
+def capture(
+    capture_id: Annotated[str, typer.Argument(metavar="CAPTURE", help="Its id: 32 hex digits.")],
+    line: Line,
+    yes: Yes = False,
+    data: options.Data = DATA,
+) -> None:
+    """Delete one capture: image, masks, corrections, ledger rows and receipt."""
+    with reported_failures():
         require_hex("capture", capture_id, 32)
         _forget(data, line, lambda blobs, now: find_capture(blobs, line, capture_id, now=now), yes=yes)
 
 
 @forget_app.command("serial")
-def serial(number: str, line: Line, yes: Yes = False, data: Data = DATA) -> None:
-    """Forget every capture of the part with this serial."""
-    with told_failures():
+def serial(
+    number: Annotated[str, typer.Argument(metavar="SERIAL", help="Serial of the part, as it was sent.")],
+    line: Line,
+    yes: Yes = False,
+    data: options.Data = DATA,
+) -> None:
+    """Delete every capture of the part with this serial."""
+    with reported_failures():
         _forget(data, line, lambda blobs, now: find_serial(blobs, line, number, now=now), yes=yes)
 
 
 @forget_app.command("line")
-def line(name: str, yes: Yes = False, data: Data = DATA) -> None:
-    """Forget all that a line sent. The line has to be ended before: siad line delete."""
-    with told_failures():
+def line(
+    name: Annotated[str, typer.Argument(metavar="LINE", help="Name of the line.")],
+    yes: Yes = False,
+    data: options.Data = DATA,
+) -> None:
+    """Delete everything that a line sent. End the line first: siad line delete LINE."""
+    with reported_failures():
         require_slug("line", name)
-        blobs = reach(data).blobs
+        blobs = connect(data).blobs
         remains = survey_line(blobs, name)
-        learned = who_learned(blobs, name, None)
+        affected = who_learned(blobs, name, None)
         table = Table("", "objects", title=f"to be deleted of line {name}")
         for kind, count in remains.objects:
             table.add_row(kind, str(count))
         console.print(table)
-        _agree(yes)
-        time.sleep(STAMP_S)
+        _confirm(yes)
+        time.sleep(TIMESTAMP_S)
         erase_line(blobs, remains, now=_now())
-        _settle(lambda: _again(blobs, name))
-        _say_unreached(learned, data, line=name)
+        _repeat_until_clean(lambda: _erase_line_again(blobs, name))
+        _print_unreached(affected, data, line=name)
         console.print(
-            "Its settings and its weights stay: give a line that is set up anew another name.", soft_wrap=True
+            "Settings and weights of the line stay. Give a new line another name, or it continues with them.",
+            soft_wrap=True,
         )
 
 
 def _forget(data: Path, line: str, find: Callable[[Blobs, datetime], list[CaptureDeletion]], *, yes: bool) -> None:
     require_slug("line", line)
-    blobs = reach(data).blobs
+    blobs = connect(data).blobs
     deletions = find(blobs, _now())
     if not deletions:
-        msg = f"the store has no such capture of line {line!r} (any more); nothing was deleted. Look at line and name"
+        msg = (
+            f"line {line!r} has no such capture in the store (or no longer); nothing was deleted. Check the line and "
+            "the capture id or serial"
+        )
         raise LookupError(msg)
     remains = survey(blobs, line, deletions)
-    learned = who_learned(blobs, line, {one.capture_id for one in deletions})
+    affected = who_learned(blobs, line, {one.capture_id for one in deletions})
     if remains.is_empty:
-        console.print("nothing is left of it: it was forgotten before")
+        console.print("nothing left to delete: it was deleted before")
     else:
         console.print(_table(remains))
-        _agree(yes)
+        _confirm(yes)
         erase(blobs, remains)
-        _settle(lambda: _look_again(blobs, line, deletions))
-    _say_unreached(learned, data, line=line)
+        _repeat_until_clean(lambda: _erase_again(blobs, line, deletions))
+    _print_unreached(affected, data, line=line)
 
 
-def _look_again(blobs: Blobs, line: str, deletions: Sequence[CaptureDeletion]) -> bool:
+def _erase_again(blobs: Blobs, line: str, deletions: Sequence[CaptureDeletion]) -> bool:
+    """Delete what was written meanwhile; whether there was nothing."""
     remains = survey(blobs, line, deletions)
     if not remains.is_empty:
         erase(blobs, remains)
     return remains.is_empty
 
 
-def _again(blobs: Blobs, line: str) -> bool:
+def _erase_line_again(blobs: Blobs, line: str) -> bool:
+    """Delete what was written meanwhile; whether there was nothing."""
     remains = survey_line(blobs, line)
-    if left := sum(count for _, count in remains.objects):
+    is_clean = not sum(count for _, count in remains.objects)
+    if not is_clean:
         erase_line(blobs, remains, now=_now())
-    return not left
+    return is_clean
 
 
-def _settle(is_clean: Callable[[], bool]) -> None:
-    """Some stage may have been at it: wait until all of them know, and look again."""
-    for _ in range(LOOKS_MAX):
-        console.print(f"deleted; looking again in {SETTLE_S:g} s, for what a stage was at")
+def _repeat_until_clean(is_clean: Callable[[], bool]) -> None:
+    """Wait until every stage has read the deletion, then check whether one wrote data meanwhile."""
+    for _ in range(CHECKS_MAX):
+        console.print(f"deleted; checking again in {SETTLE_S:g} s for data that a stage was writing")
         time.sleep(SETTLE_S)
         if is_clean():
             return
-    console.print("[yellow]something still writes of it; run this again in a minute")
+    console.print("[yellow]a stage still writes data of it; run this command again in a minute")
 
 
 def _table(remains: CaptureRemains) -> Table:
@@ -128,8 +149,8 @@ def _table(remains: CaptureRemains) -> Table:
         "images": len(remains.images),
         "masks": len(remains.masks),
         "corrections": len(remains.corrections),
-        "words that one is normal": len(remains.normals),
-        "rows of the ledger": sum(rows for _, rows in remains.ledger),
+        "markers of normal captures": len(remains.normals),
+        "ledger rows": sum(rows for _, rows in remains.ledger),
         "receipts": len(remains.receipts),
     }
     for kind, count in counts.items():
@@ -139,55 +160,50 @@ def _table(remains: CaptureRemains) -> Table:
     return table
 
 
-def _say_unreached(learned: Sequence[AffectedWeights], data: Path, *, line: str) -> None:
-    """Be honest about what is left."""
-    hours = _retention(data)
-    console.print("\nNot reached:")
+def _print_unreached(affected: Sequence[AffectedWeights], data: Path, *, line: str) -> None:
+    """List copies that this command can't delete, and weights that learned from the data."""
+    bus = bus_settings(data)
+    days, dead_letter_days = bus.work_retention_h / 24, bus.dead_letter_retention_h / 24
+    console.print("\nNot deleted:")
     console.print(
-        f"- the bus: events name it (no pixels) for up to {hours[0]:g} days, dead letters for up to {hours[1]:g}; the "
-        "stages pass over them",
+        f"- on the bus: events with its id (no pixels) for up to {days:g} days, dead letters for up to "
+        f"{dead_letter_days:g}; the stages skip them",
         soft_wrap=True,
     )
-    console.print("- backups and versions of the store, and whatever read SIAD's verdicts", soft_wrap=True)
-    for one in learned:
-        what = "bank and golden inputs" if one.kind is WeightsKind.TEACHER else "parameters and golden inputs"
+    console.print(
+        "- backups and object versions of the store, and copies in systems that read verdicts", soft_wrap=True
+    )
+    for one in affected:
+        content = "bank and golden inputs" if one.kind is WeightsKind.TEACHER else "parameters and golden inputs"
         count = "perhaps some" if one.captures is None else str(one.captures)
         serving = ", and serve now" if one.is_serving else ""
         console.print(
-            f"- {one.kind.value} {one.weights[:12]} of {line}/{one.product}: learned from {count} of them ({what})"
-            f"{serving}",
+            f"- {one.kind.value} {one.weights[:12]} of {line}/{one.product}: learned from {count} of these captures "
+            f"({content}){serving}",
             soft_wrap=True,
         )
-    if any(one.is_serving and one.kind is WeightsKind.TEACHER for one in learned):
+    if any(one.is_serving and one.kind is WeightsKind.TEACHER for one in affected):
         console.print(
-            "  The labeler fits that teacher anew by itself while 10 normals are left; else send more: siad send "
+            "  The labeler fits a new teacher without them if 10 normals are left; else send more: siad send "
             "--intent normal",
             soft_wrap=True,
         )
-    if any(one.is_serving and one.kind is WeightsKind.SEGMENTER for one in learned):
+    if any(one.is_serving and one.kind is WeightsKind.SEGMENTER for one in affected):
         console.print(
-            "  The next training leaves them out of its set, and its segmenter takes over if it is as good.",
-            soft_wrap=True,
+            "  The next training excludes them; its segmenter replaces this one if it is as good.", soft_wrap=True
         )
 
 
-def _retention(data: Path) -> tuple[float, float]:
-    """Days that events and dead letters are kept, as this machine's settings have it."""
-    said = reach_settings(data, env=os.environ)
-    bus = {name.removeprefix("SIAD_BUS_").lower(): value for name, value in said.items() if "SIAD_BUS_" in name}
-    settings = BusSettings.model_validate(bus)
-    return settings.work_retention_h / 24, settings.dead_letter_retention_h / 24
-
-
-def _agree(yes: bool) -> None:
-    if not yes and not typer.confirm("Delete this for good?"):
+def _confirm(yes: bool) -> None:
+    if not yes and not typer.confirm("Delete this permanently?"):
         console.print("nothing was deleted")
         raise typer.Exit(1)
 
 
 def _first(names: Collection[str]) -> str:
-    shown = sorted(names)[:3]
-    return escape(", ".join(shown)) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shown = sorted(names)[:CAPTURES_SHOWN]
+    more = len(names) - len(shown)
+    return escape(", ".join(shown)) + (f" and {more} more" if more else "")
 
 
 def _now() -> datetime:

@@ -1,138 +1,124 @@
-"""`siad line`: register lines, change them, look at them."""
+"""`siad line`: register, change, show and end production lines."""
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from siad.apps.client import IngestClient, ProblemError
-from siad.apps.local.machine import DATA, read_state
-from siad.contracts.errors import TransientError
+from siad.apps.cli import options
+from siad.apps.cli.failures import reported_failures
+from siad.apps.client import IngestClient
+from siad.apps.local.machine import DATA
 from siad.contracts.methods import ASKABLE, DEFAULT
 from siad.contracts.region import parse_region
 
 T = TypeVar("T")
-console, errors = Console(), Console(stderr=True)
+console = Console()
 
-line_app = typer.Typer(help="Register production lines, change them, look at them.", no_args_is_help=True)
+line_app = typer.Typer(help="Register, change, show and end production lines.", no_args_is_help=True)
 
 LineName = Annotated[str, typer.Argument(metavar="LINE", help="Its name: a-z, 0-9 and '-', at most 63 characters.")]
-Url = Annotated[str | None, typer.Option("--url", help="Where ingest listens; else that of the `siad up` on --data.")]
-Data = Annotated[Path, typer.Option("--data", help="The folder that `siad up` was started with.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Revision = Annotated[int | None, typer.Option("--if-revision", help="Do it only if the line is at this revision.")]
+Revision = Annotated[int | None, typer.Option("--if-revision", help="Only if the line is at this revision.")]
 
 
 @line_app.command("put")
 def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     line: LineName,
-    product: Annotated[str | None, typer.Option(help="What it makes now; needed for a new line.")] = None,
+    product: Annotated[str | None, typer.Option(help="What the line makes now; required for a new line.")] = None,
     false_reject_budget: Annotated[
-        float | None, typer.Option(help="Share of good parts that may be rejected (new line: 0.01).")
+        float | None, typer.Option(help="Fraction of good parts that may be rejected (new line: 0.01).")
     ] = None,
-    shards: Annotated[int | None, typer.Option(help="Keys its captures are spread over; may only grow.")] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(help="Number of keys that captures are spread over, for parallel consumers; may only grow."),
+    ] = None,
     deadline_s: Annotated[
-        float | None, typer.Option("--deadline-s", help="Seconds after which a verdict is of no use; 0: none.")
+        float | None, typer.Option("--deadline-s", help="Seconds after which a verdict is useless; 0: no deadline.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help=f"Of its teacher: {', '.join(ASKABLE)}; a change fits a new one.")
+        str | None, typer.Option(help=f"Method of the teacher: {', '.join(ASKABLE)}. A change fits a new teacher.")
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(help="What of the view counts: left,top,right,bottom or x,y x,y x,y in shares of it; '': all."),
+        typer.Option(
+            help="Part of the image to inspect, in fractions of its size: left,top,right,bottom or x,y x,y x,y ...; "
+            "'': all of it. A change fits a new teacher."
+        ),
     ] = None,
     input_px: Annotated[
-        int | None, typer.Option("--input-px", help="Side of the square images are shown at; 0: the method's own.")
+        int | None,
+        typer.Option(
+            "--input-px", help="Images are scaled to the area of a square of this side; 0: set by the method."
+        ),
     ] = None,
     if_revision: Revision = None,
-    url: Url = None,
-    data: Data = DATA,
-    as_json: Json = False,
+    url: options.Url = None,
+    data: options.Data = DATA,
+    as_json: options.Json = False,
 ) -> None:
-    """Register a line, or change it; what is not said stays as it is."""
-    said = {
+    """Register a line, or change it; options that are left out keep their values."""
+    given = {
         "product": product,
         "false_reject_budget": false_reject_budget,
         "shards": shards,
         "deadline_s": deadline_s,
         "method": method,
-        "region": None if region is None else _region(region),
+        "region": None if region is None else _parse_region(region),
         "input_px": input_px,
     }
-    settings = {name: value for name, value in said.items() if value is not None}
-    answer = ask(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
-    _show([answer], as_json=answer if as_json else None)
+    settings = {name: value for name, value in given.items() if value is not None}
+    response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
+    _print([response], as_json=response if as_json else None)
 
 
 @line_app.command("get")
-def get(line: LineName, url: Url = None, data: Data = DATA, as_json: Json = False) -> None:
+def get(line: LineName, url: options.Url = None, data: options.Data = DATA, as_json: options.Json = False) -> None:
     """Show one line."""
-    answer = ask(url, data, lambda client: client.get_line(line))
-    _show([answer], as_json=answer if as_json else None)
+    response = _run(url, data, lambda client: client.get_line(line))
+    _print([response], as_json=response if as_json else None)
 
 
 @line_app.command("list")
-def list_(url: Url = None, data: Data = DATA, as_json: Json = False) -> None:
+def list_(url: options.Url = None, data: options.Data = DATA, as_json: options.Json = False) -> None:
     """Show every line."""
-    lines = ask(url, data, lambda client: client.list_lines())
+    lines = _run(url, data, lambda client: client.list_lines())
     if not lines and not as_json:
         console.print("no lines yet; register one: siad line put LINE --product PRODUCT")
         return
-    _show(lines, as_json={"lines": lines} if as_json else None)
+    _print(lines, as_json={"lines": lines} if as_json else None)
 
 
 @line_app.command("delete")
-def delete(line: LineName, if_revision: Revision = None, url: Url = None, data: Data = DATA) -> None:
-    """End a line: its images are taken no more. What it sent stays stored."""
-    ask(url, data, lambda client: client.delete_line(line, if_match=if_revision))
-    console.print(f"line {line} is gone; what it sent stays stored")
+def delete(line: LineName, if_revision: Revision = None, url: options.Url = None, data: options.Data = DATA) -> None:
+    """End a line: ingest refuses its images from now on; stored data stays."""
+    _run(url, data, lambda client: client.delete_line(line, if_match=if_revision))
+    console.print(f"line {line} ended; its stored data stays (siad forget line {line} deletes it)", highlight=False)
 
 
-def _region(text: str) -> list[float]:
+def _parse_region(text: str) -> list[float]:
     try:
         return list(parse_region(text))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--region") from error
 
 
-def ask(url: str | None, data: Path, work: Callable[[IngestClient], Coroutine[Any, Any, T]]) -> T:
-    """Have one thing done by ingest; what goes wrong is told in a line, and ends the command with 1."""
+def _run(url: str | None, data: Path, work: Callable[[IngestClient], Coroutine[Any, Any, T]]) -> T:
+    """Send one request to ingest."""
 
     async def run(address: str) -> T:
         async with IngestClient(address) as client:
             return await work(client)
 
-    with told_errors():
-        return asyncio.run(run(address_of(url, data)))
+    with reported_failures():
+        return asyncio.run(run(options.ingest_address(url, data)))
 
 
-def address_of(url: str | None, data: Path) -> str:
-    """Where ingest listens.
-
-    Raises:
-        FileNotFoundError: nobody said, and nothing runs on ``data``.
-    """
-    return url or read_state(data)["ingest"]
-
-
-@contextmanager
-def told_errors() -> Iterator[None]:
-    """Tell what went wrong without a traceback; the command ends with 1."""
-    try:
-        yield
-    except (ProblemError, TransientError, FileNotFoundError) as error:
-        errors.print(f"[red]{escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-
-
-def _show(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
+def _print(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
     if as_json is not None:
         print(json.dumps(as_json, indent=2))
         return
@@ -145,7 +131,7 @@ def _show(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
             one["product"],
             str(one["revision"]),
             f"{one['false_reject_budget']:.2%}",
-            _teacher(one),
+            _describe_teacher(one),
             str(one["shards"]),
             f"{one['deadline_s']:g} s" if one["deadline_s"] else "none",
             one["changed_at"],
@@ -153,11 +139,11 @@ def _show(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
     console.print(table)
 
 
-def _teacher(line: dict[str, Any]) -> str:
-    """Its method, and what else was asked of it."""
-    asked = [line.get("method") or DEFAULT]
+def _describe_teacher(line: dict[str, Any]) -> str:
+    """Method of the teacher, with input size and region where they are set."""
+    parts = [line.get("method") or DEFAULT]
     if line.get("input_px"):
-        asked.append(f"at {line['input_px']} px")
+        parts.append(f"at {line['input_px']} px")
     if line.get("region"):
-        asked.append(f"on a region of {len(line['region']) // 2} points")
-    return ", ".join(asked)
+        parts.append(f"on a region of {len(line['region']) // 2} points")
+    return ", ".join(parts)

@@ -8,15 +8,16 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from siad.apps.cli import options
+from siad.apps.cli.failures import reported_failures
+from siad.apps.local.connection import connect_bus
 from siad.apps.local.machine import DATA
-from siad.apps.local.reach import reach_bus, told_failures
 from siad.audit.verdicts import VerdictLog
 from siad.contracts.events import Decision, Region, VerdictGiven
 from siad.contracts.ids import require_slug
@@ -33,7 +34,7 @@ def verdicts(
     line: Annotated[str | None, typer.Option("--line", help="Only verdicts of this line.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Then print each new verdict, until Ctrl-C.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, help="How many past verdicts to print, the newest.")] = 20,
-    data: Annotated[Path, typer.Option("--data", help="The folder that `siad up` was started with.")] = DATA,
+    data: options.Data = DATA,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, with all fields.")] = False,
 ) -> None:
     """Print the newest verdicts, newest last.
@@ -44,10 +45,10 @@ def verdicts(
     threshold, kind of weights, weights, regions (left,top,right,bottom in pixels; several by ;), mask, reason.
     """
     show = _print_json if as_json else _print_text if console.is_terminal else _print_fields
-    with told_failures():
+    with reported_failures():
         if line is not None:
             require_slug("--line", line)
-        log = VerdictLog(reach_bus(data))
+        log = VerdictLog(connect_bus(data))
         if console.is_terminal and not as_json:
             console.print(
                 "  ".join(f"{name:{width}}" for name, width in COLUMNS), style="bold", highlight=False, soft_wrap=True
@@ -128,7 +129,7 @@ def _print_text(verdict: VerdictGiven) -> None:
 
 
 def describe_regions(regions: tuple[Region, ...]) -> str:
-    """Describe how many regions there are, and the boxes of the first few."""
+    """Number of regions, and the bounding boxes of the first few."""
     boxes = []
     for region in regions[:REGIONS_SHOWN]:
         left, top, right, bottom = box_of(region)

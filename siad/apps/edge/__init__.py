@@ -1,1 +1,1 @@
-"""`siad watch`: a folder as a camera. Every image that is put there is handed to ingest, once."""
+"""The edge agent `siad watch`: uploads every image of a folder to ingest, once."""

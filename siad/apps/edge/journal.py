@@ -1,7 +1,8 @@
-"""What was handed over, over restarts: one small SQLite file for each watched folder, on this machine's own disk.
+"""Journal of a watched folder: which files ingest accepted or refused, kept over restarts.
 
-Not in the folder itself: SQLite's locks can't be trusted on network shares, and a camera's folder may be read-only. A
-journal that is lost costs time, not truth: the same files get the same keys, and ingest knows them.
+One small SQLite file for each folder, on a local disk rather than in the folder: SQLite's locks are unreliable on
+network shares, and a camera's folder may be read-only. Losing a journal costs time but duplicates no capture: the same
+files get the same keys, and ingest recognises them.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ from typing import Final, Self
 from siad.apps.edge.plan import FileStamp, FileState, JournalEntry
 from siad.contracts.ids import sha256_hex
 
-KEEP_S: Final = 30 * 86_400.0  # a file that is gone is remembered for so long
+KEEP_S: Final = 30 * 86_400.0  # an entry outlives its file by so long
 BUSY_S: Final = 10.0  # another watch of the same folder writes for milliseconds
 _COLUMNS: Final = "size_bytes, mtime_ns, sha256, state, capture_id, code, detail"
 _SCHEMA: Final = """
@@ -32,95 +33,96 @@ class Journal:
     """The journal of one folder and line.
 
     Args:
-        place: the file; made where there is none.
-        line: where the images go; another line's rows are left alone.
+        path: the file; created if it does not exist.
+        line: the line that the images go to; rows of other lines are left unchanged.
 
     Raises:
-        sqlite3.Error: the file is no journal, or can't be written.
+        sqlite3.Error: the file is not a journal, or can't be written.
     """
 
-    def __init__(self, place: Path, line: str) -> None:
-        place.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, line: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._line = line
-        self._base = sqlite3.connect(place, isolation_level=None, timeout=BUSY_S)
-        self._base.execute("PRAGMA journal_mode=WAL")  # a reader (--refused) does not wait for the writer
-        self._base.execute("PRAGMA synchronous=NORMAL")  # after a power cut the last rows may be missing: see above
-        self._base.execute(_SCHEMA)
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
+        self._connection.execute("PRAGMA journal_mode=WAL")  # a reader (--refused) does not block the writer
+        # a power failure may lose the last rows, which costs time only
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute(_SCHEMA)
 
     def __enter__(self) -> Self:
-        """Use it for as long as this lasts."""
+        """Keep the file open inside the block."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
-        self._base.close()
+        self._connection.close()
 
-    def known(self) -> dict[str, JournalEntry]:
-        """All of the line's files, by path."""
-        rows = self._base.execute(f"SELECT path, {_COLUMNS} FROM files WHERE line = ?", (self._line,))  # noqa: S608
-        return {os.fsdecode(path): _known(row) for path, *row in rows}
+    def entries(self) -> dict[str, JournalEntry]:
+        """All entries of the line, by path."""
+        rows = self._connection.execute(f"SELECT path, {_COLUMNS} FROM files WHERE line = ?", (self._line,))  # noqa: S608
+        return {os.fsdecode(path): _entry(row) for path, *row in rows}
 
-    def note(self, path: str, known: JournalEntry, *, now_s: float) -> None:
-        """Write down what became of one file at ``now_s`` (Unix time); a crash of this process can't undo it."""
-        row = (self._line, os.fsencode(path), *known.stamp, known.sha256, known.state.value)
-        more = (known.capture_id, known.code, known.detail, now_s)
-        self._base.execute("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row + more)
+    def record(self, path: str, entry: JournalEntry, *, now_s: float) -> None:
+        """Write the entry of one file at ``now_s`` (Unix time); a crash of this process does not lose it."""
+        row = (self._line, os.fsencode(path), *entry.stamp, entry.sha256, entry.state.value)
+        outcome = (entry.capture_id, entry.code, entry.detail, now_s)
+        self._connection.execute("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row + outcome)
 
-    def forget(self, there: Iterable[str], *, before_s: float) -> list[str]:
-        """Drop what was noted before ``before_s`` (Unix time) and is not ``there`` any more; the paths dropped."""
+    def prune(self, present: Iterable[str], *, before_s: float) -> list[str]:
+        """Remove entries older than ``before_s`` (Unix time) whose files are not ``present``; returns their paths."""
         query = "SELECT path FROM files WHERE line = ? AND noted_s < ?"
-        old = {os.fsdecode(path) for (path,) in self._base.execute(query, (self._line, before_s))}
-        gone = sorted(old.difference(there))
-        rows = [(self._line, os.fsencode(path)) for path in gone]
-        self._base.execute("BEGIN")
-        self._base.executemany("DELETE FROM files WHERE line = ? AND path = ?", rows)
-        self._base.execute("COMMIT")
-        return gone
+        old = {os.fsdecode(path) for (path,) in self._connection.execute(query, (self._line, before_s))}
+        absent = sorted(old.difference(present))
+        rows = [(self._line, os.fsencode(path)) for path in absent]
+        self._connection.execute("BEGIN")
+        self._connection.executemany("DELETE FROM files WHERE line = ? AND path = ?", rows)
+        self._connection.execute("COMMIT")
+        return absent
 
 
-def place_of(data: Path, folder: Path) -> Path:
-    """Where the journal of a folder lies: under the data folder, named for the folder."""
+def journal_path(data: Path, folder: Path) -> Path:
+    """Path of a folder's journal: under the data folder, named after the watched folder."""
     name = re.sub(r"[^A-Za-z0-9-]+", "-", folder.name).strip("-")[:40] or "folder"
     return data / "watch" / f"{name}-{sha256_hex(os.fsencode(folder))[:12]}.sqlite"
 
 
-def refused(place: Path) -> dict[str, dict[str, JournalEntry]]:
-    """What every line refused, by line and path; nothing where there is no journal.
+def read_refused(path: Path) -> dict[str, dict[str, JournalEntry]]:
+    """Refused files of every line, by line and path; empty if the journal does not exist.
 
     Raises:
-        sqlite3.Error: the file is no journal.
+        sqlite3.Error: the file is not a journal.
     """
-    if not place.exists():
+    if not path.exists():
         return {}
-    base = sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
     try:
         query = f"SELECT line, path, {_COLUMNS} FROM files WHERE state = ? ORDER BY line, path"  # noqa: S608
         found: dict[str, dict[str, JournalEntry]] = {}
-        for line, path, *row in base.execute(query, (FileState.REFUSED.value,)):
-            found.setdefault(line, {})[os.fsdecode(path)] = _known(row)
+        for line, file, *row in connection.execute(query, (FileState.REFUSED.value,)):
+            found.setdefault(line, {})[os.fsdecode(file)] = _entry(row)
         return found
     finally:
-        base.close()
+        connection.close()
 
 
 @contextmanager
-def held(place: Path, line: str) -> Iterator[None]:
-    """Be the only watch of a folder for a line.
+def locked(path: Path, line: str) -> Iterator[None]:
+    """Lock a folder's journal for one line, so that one watch runs on it.
 
     Raises:
-        BlockingIOError: another one is at it.
+        BlockingIOError: another watch holds the lock.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_suffix(f".{line}.lock").open("w") as lock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(f".{line}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            msg = f"another `siad watch` hands this folder to line {line!r} already; stop it first, or leave it to it"
+            msg = f"another `siad watch` already sends this folder to line {line!r}; nothing was sent. Stop it first"
             raise BlockingIOError(msg) from error
         yield
 
 
-def _known(row: list[object]) -> JournalEntry:
+def _entry(row: list[object]) -> JournalEntry:
     size_bytes, mtime_ns, sha256, state, capture_id, code, detail = row
     return JournalEntry(
         stamp=FileStamp(int(str(size_bytes)), int(str(mtime_ns))),

@@ -1,4 +1,4 @@
-"""What the name of a file says: an image or not, a part's serial, when it was taken. Pure."""
+"""What a file name says: image or not, serial of the part, time of exposure. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -6,35 +6,36 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
 from typing import Final
 
-from siad.apps.cli.send import SUFFIXES
+from siad.apps.uploads import SUFFIXES
 
 _TEMPORARY: Final = frozenset(
     {".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", ".lock", ".writing"}
 )
-_NO_SUFFIX = re.compile(r"\.\d*")  # "img.0001" is counted, not typed
+_NO_SUFFIX = re.compile(r"\.\d*")  # "img.0001" has a number, not a file type
 _DIGITS = re.compile(r"\d{14,20}")
+_DAY_CHARS: Final = 15  # a text shorter than this holds a day without a time
 
 
 class FileKind(Enum):
-    """What a name lets one expect."""
+    """Kind of a file by its name."""
 
     IMAGE = "image"
-    UNNAMED = "unnamed"  # no extension: its content decides
-    TEMPORARY = "temporary"  # somebody is still at work on it, or it is hidden
+    UNNAMED = "unnamed"  # no extension: the content decides
+    TEMPORARY = "temporary"  # hidden, or a program still writes it
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class NameLabel:
-    """What a name says of its image."""
+    """What a name says about its image."""
 
     serial: str = ""
-    captured_at: datetime | None = None  # with a zone
-    trouble: str = ""  # what could not be read from the name; empty where all could
+    captured_at: datetime | None = None  # with a time zone
+    problem: str = ""  # what could not be read from the name; empty if all could
 
 
 def kind_of(name: str) -> FileKind:
-    """Judge a file by its name, without its folders."""
+    """Classify a file by its name, without its folders."""
     if name[0] in ".~" or name[-1] == "~":
         return FileKind.TEMPORARY
     dot = name.rfind(".")
@@ -47,15 +48,15 @@ def kind_of(name: str) -> FileKind:
 
 
 class SerialPattern:
-    """Reads serial and time from names.
+    """Reads serial and time from file names.
 
     Args:
-        pattern: a regular expression, searched for in the path below the folder; its group ``serial`` is the part's own
-            number, its group ``captured_at``, where it has one, the time.
-        zone: of times that name none; None: this machine's.
+        pattern: a regular expression, searched for in the path below the folder; its group ``serial`` is the serial of
+            the part, its optional group ``captured_at`` the time.
+        zone: time zone of times without one; None: that of this machine.
 
     Raises:
-        ValueError: it is no regular expression, or has no group ``serial``.
+        ValueError: it is not a regular expression, or has no group ``serial``.
     """
 
     def __init__(self, pattern: str, *, zone: tzinfo | None = None) -> None:
@@ -63,35 +64,38 @@ class SerialPattern:
             self._pattern = re.compile(pattern)
         except re.error as error:
             msg = (
-                f"{pattern!r} is no regular expression: {error}; nothing was handed over. Write it as Python's re does"
+                f"--serial-from-name {pattern!r} is not a regular expression: {error}; nothing was sent. Write it in "
+                "the syntax of Python's re"
             )
             raise ValueError(msg) from error
         if "serial" not in self._pattern.groupindex:
-            msg = f"{pattern!r} has no group 'serial'; nothing was done. Write for example '(?P<serial>[A-Z0-9]+)_'"
+            msg = (
+                f"--serial-from-name {pattern!r} has no group 'serial'; nothing was sent. Write for example "
+                "'(?P<serial>[A-Z0-9]+)_'"
+            )
             raise ValueError(msg)
         self._zone = zone
 
     def read(self, path: str) -> NameLabel:
-        """What one path says; a name that doesn't match says nothing, and that it doesn't."""
+        """Read one path; if it does not match, the label is empty and says so."""
         found = self._pattern.search(path)
         if found is None or not found["serial"]:
-            return NameLabel(trouble="its name does not match --serial-from-name: handed over without a serial")
-        said = found.groupdict().get("captured_at")
-        if not said:
+            return NameLabel(problem="its name does not match --serial-from-name: sent without a serial")
+        text = found.groupdict().get("captured_at")
+        if not text:
             return NameLabel(serial=found["serial"])
-        moment = read_time(said, zone=self._zone)
+        moment = read_time(text, zone=self._zone)
         if moment is None:
-            trouble = f"{said!r} in its name is no time: the file's own time counts"
-            return NameLabel(serial=found["serial"], trouble=trouble)
+            return NameLabel(serial=found["serial"], problem=f"{text!r} in its name is not a time: sent with file time")
         return NameLabel(serial=found["serial"], captured_at=moment)
 
 
 def read_time(text: str, *, zone: tzinfo | None = None) -> datetime | None:
-    """A time as names have it: ISO 8601, or its digits from year to second with anything between; None: no time.
+    """Read a time in ISO 8601, or as digits from year to second with any separators; None if it is neither.
 
     Args:
         text: for example 2026-05-04T12:00:00+02:00, 20260504_120000 or 2026-05-04_12-00-00.250.
-        zone: of a time that names none; None: this machine's.
+        zone: time zone of a time without one; None: that of this machine.
     """
     moment = _read_iso(text) or _read_digits(re.sub(r"\D", "", text))
     if moment is None or moment.tzinfo is not None:
@@ -100,7 +104,7 @@ def read_time(text: str, *, zone: tzinfo | None = None) -> datetime | None:
 
 
 def time_of(mtime_ns: int) -> datetime | None:
-    """When a file was written last, in UTC; None where its file system says what can't be."""
+    """Time of a file's last write in UTC; None if the file system reports an impossible one."""
     seconds, rest_ns = divmod(mtime_ns, 10**9)
     try:
         return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest_ns // 1000)
@@ -109,7 +113,7 @@ def time_of(mtime_ns: int) -> datetime | None:
 
 
 def _read_iso(text: str) -> datetime | None:
-    if len(text) < 15:  # a day alone is no time of an exposure
+    if len(text) < _DAY_CHARS:
         return None
     try:
         return datetime.fromisoformat(text)

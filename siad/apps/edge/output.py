@@ -1,4 +1,4 @@
-"""What `siad watch` tells whoever looks at it: a line for each image, fewer when they come fast."""
+"""Output of `siad watch`: one line for each image, fewer when they arrive fast."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,92 +10,92 @@ from rich.markup import escape
 from siad.apps.edge.plan import JournalEntry
 from siad.runtime.clock import Clock
 
-LINES_MAX: Final = 10  # about single files in one second; the others are counted
+LINES_MAX: Final = 10  # about single files in one second; further ones are counted
 NAMES_MAX: Final = 20  # listed at the end
 
 
-def shown(path: str) -> str:
-    """A path as a terminal can show it: names need be neither UTF-8 nor printable."""
+def printable(path: str) -> str:
+    """A path for a terminal: names may be neither UTF-8 nor printable."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in path)
 
 
 def images(count: int) -> str:
-    """So many images."""
+    """`1 image`, `2 images`."""
     return "1 image" if count == 1 else f"{count} images"
 
 
 class WatchOutput:
-    """Tells what happens, each trouble once.
+    """Prints events of the watch, and each problem once.
 
     Args:
-        console: where to.
-        clock: for the time at the head of each line.
+        console: to print on.
+        clock: for the time at the beginning of each line.
     """
 
     def __init__(self, console: Console, *, clock: Clock) -> None:
         self._console, self._clock = console, clock
-        self._second, self._lines, self._unsaid = -1, 0, 0
-        self._told: set[tuple[str, str]] = set()
-        self._troubles: dict[str, datetime] = {}  # what is away -> since when
+        self._second, self._lines, self._uncounted = -1, 0, 0
+        self._reported: set[tuple[str, str]] = set()
+        self._problems: dict[str, datetime] = {}  # problem -> since when
 
     def line(self, text: str, *, style: str = "") -> None:
-        """One line, with the time."""
+        """Print one line with the time."""
         now = f"{self._clock.now().astimezone():%H:%M:%S}"
         self._console.print(f"{now}  {text}", style=style or None, markup=False, highlight=False, soft_wrap=True)
 
-    def file(self, path: str, what: str, *, style: str = "") -> None:
-        """Something about one file; when there is much to tell, only how much."""
+    def file(self, path: str, text: str, *, style: str = "") -> None:
+        """Report one file; after ``LINES_MAX`` in one second, only count it."""
         if int(self._clock.monotonic()) != self._second:
             self.flush()
             self._second, self._lines = int(self._clock.monotonic()), 0
         if self._lines < LINES_MAX or style:
             self._lines += 1
-            self.line(f"{shown(path)}  {what}", style=style)
+            self.line(f"{printable(path)}  {text}", style=style)
         else:
-            self._unsaid += 1
+            self._uncounted += 1
 
     def flush(self) -> None:
-        """Tell how many files were not told of."""
-        if self._unsaid:
-            self.line(f"... and {self._unsaid} more")
-            self._unsaid = 0
+        """Print how many files were only counted."""
+        if self._uncounted:
+            self.line(f"... and {self._uncounted} more")
+            self._uncounted = 0
 
-    def once(self, path: str, what: str) -> None:
-        """Something about one file that need not be told again."""
-        if (path, what) not in self._told:
-            self._told.add((path, what))
-            self.file(path, what)
+    def once(self, path: str, text: str) -> None:
+        """Report one file; a repeat of the same text is skipped."""
+        if (path, text) not in self._reported:
+            self._reported.add((path, text))
+            self.file(path, text)
 
-    def trouble(self, what: str, detail: str) -> None:
-        """Something is away; told when it begins."""
-        if what not in self._troubles:
-            self._troubles[what] = self._clock.now()
+    def problem(self, name: str, detail: str) -> None:
+        """Report a problem when it begins."""
+        if name not in self._problems:
+            self._problems[name] = self._clock.now()
             self.flush()
-            self.line(f"{what}: {detail}", style="yellow")
+            self.line(f"{name}: {detail}", style="yellow")
 
-    def over(self, what: str, *, waiting: int) -> None:
-        """What was away is back; told where it was told that it was away."""
-        since = self._troubles.pop(what, None)
+    def resolved(self, name: str, *, waiting: int) -> None:
+        """Report the end of a problem, if its beginning was reported."""
+        since = self._problems.pop(name, None)
         if since is not None:
             seconds = (self._clock.now() - since).total_seconds()
-            self.line(f"{what}: over, after {seconds:.0f} s; {images(waiting)} waiting", style="green")
+            self.line(f"{name}: resolved after {seconds:.0f} s; {images(waiting)} waiting", style="green")
 
     def refused(self, found: Mapping[str, JournalEntry]) -> None:
-        """List what was refused, and why."""
-        self._listed(
-            "refused, and left in place; tried again once changed (also by `touch`):",
-            {path: f"{known.code}: {known.detail}" for path, known in found.items()},
+        """List refused files and why."""
+        self._list(
+            "refused; they stay in place and are sent again once changed (also by `touch`):",
+            {path: f"{entry.code}: {entry.detail}" for path, entry in found.items()},
         )
 
-    def left(self, found: Mapping[str, str]) -> None:
-        """List what could not be handed over, and why."""
-        self._listed("not handed over; found again when the watch is started again:", found)
+    def unsent(self, found: Mapping[str, str]) -> None:
+        """List files that were not sent and why."""
+        self._list("not sent; the next start of the watch finds them again:", found)
 
-    def _listed(self, title: str, found: Mapping[str, str]) -> None:
+    def _list(self, title: str, found: Mapping[str, str]) -> None:
         if not found:
             return
         self._console.print(f"[red]{images(len(found))} {title}", highlight=False, soft_wrap=True)
         for path, why in list(found.items())[:NAMES_MAX]:
-            self._console.print(f"  {escape(shown(path))}  {escape(why)}", highlight=False, soft_wrap=True)
+            self._console.print(f"  {escape(printable(path))}  {escape(why)}", highlight=False, soft_wrap=True)
         if len(found) > NAMES_MAX:
             self._console.print(f"  ... and {len(found) - NAMES_MAX} more", highlight=False)

@@ -1,316 +1,242 @@
-"""The watch: look at the folder again and again, hand over what is new and whole, write down what became of it."""
+"""The watch: poll the folder, send what is new and complete, record each outcome in the journal."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
-from siad.apps.edge.folder import ChangedError, FolderListing
-from siad.apps.edge.handover import FileHandover, FileOutcome, HandoverAnswer, ImageReceiver
-from siad.apps.edge.journal import KEEP_S, Journal
-from siad.apps.edge.names import NameLabel, SerialPattern, time_of
-from siad.apps.edge.output import WatchOutput
+from siad.apps.edge.folder import FolderListing
+from siad.apps.edge.journal import KEEP_S
+from siad.apps.edge.mover import FileMover
+from siad.apps.edge.names import NameLabel, time_of
+from siad.apps.edge.output import printable
 from siad.apps.edge.plan import (
-    PATIENCE,
+    INCOMPLETE_FACTOR,
     FileDecision,
     FileInspection,
-    FileStamp,
     FileState,
     JournalEntry,
-    PassPlan,
     UnsettledFile,
-    judge,
+    decide,
     key_of,
     plan,
 )
+from siad.apps.edge.ports import WatchCounts, WatchOptions, WatchPorts
+from siad.apps.edge.upload import FileUpload, UploadOutcome, UploadResponse
 from siad.runtime.backoff import Backoff
-from siad.runtime.clock import Clock
 
 BATCH: Final = 500  # files between two listings
-SHARE: Final = 0.1  # of the time, at most, goes into listings; so a folder of 100,000 files takes a tenth of one core
-REST_MAX_S: Final = 30.0  # and it is still listed this often
-PATIENCE_ONCE_S: Final = 60.0  # without any progress; then --once gives up
-ATTEMPTS_ONCE: Final = 4  # at one file; then --once gives it up
-MOVE_AGAIN_S: Final = 5.0
-FORGET_EVERY_S: Final = 86_400.0
-INGEST: Final = "ingest takes nothing"
-FOLDER: Final = "the folder is away"
-
-
-class FolderPort(Protocol):
-    """The folder, or a fake of it."""
-
-    def scan(self) -> FolderListing:
-        """List it; OSError where it is away."""
-        ...
-
-    def look(self, path: str) -> FileInspection:
-        """Read one file; OSError where that can't be."""
-        ...
-
-    def move(self, path: str, stamp: FileStamp) -> object:
-        """Move one file out of it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchOptions:
-    """How to watch."""
-
-    name: str  # the folder, in full; part of every key
-    settle_s: float = 1.0
-    parallel: int = 4
-    is_new: bool = False  # each writing of a file is an exposure, though its bytes are the same
-    is_once: bool = False
-    is_moving: bool = False
-    serials: SerialPattern | None = None
-
-
-@dataclass(slots=True)
-class WatchCounts:
-    """What was done since the start."""
-
-    handed: int = 0
-    repeats: int = 0  # of those, that ingest had already
-    left: dict[str, str] = field(default_factory=dict)  # path -> why
+LISTING_RATIO: Final = 0.1  # of the time is spent on listings at most; 100,000 files take a tenth of one core
+REST_MAX_S: Final = 30.0  # between two listings, however slow they are
+ONCE_TIMEOUT_S: Final = 60.0  # with --once: without progress for so long, the watch gives up
+ONCE_ATTEMPTS: Final = 4  # with --once: attempts at one file
+PRUNE_EVERY_S: Final = 86_400.0
+INGEST: Final = "ingest accepts no images"
+FOLDER: Final = "the folder is unavailable"
 
 
 class FolderWatch:
     """Watches one folder for one line.
 
     Args:
-        folder: what is watched.
-        journal: what was done before; nobody else writes it.
-        hand_over: where images go.
-        say: who is told.
-        ways: how.
-        clock: to wait on.
+        ports: folder, journal, upload, output and clock.
+        options: how to watch.
     """
 
-    def __init__(
-        self,
-        folder: FolderPort,
-        journal: Journal,
-        hand_over: ImageReceiver,
-        *,
-        say: WatchOutput,
-        ways: WatchOptions,
-        clock: Clock,
-    ) -> None:
-        self._folder, self._journal, self._hand_over = folder, journal, hand_over
-        self._say, self._ways, self._clock = say, ways, clock
-        self._known = journal.known()
-        self._waiting: dict[str, UnsettledFile] = {}
+    def __init__(self, ports: WatchPorts, options: WatchOptions) -> None:
+        self._folder, self._journal, self._upload = ports.folder, ports.journal, ports.upload
+        self._output, self._clock, self._options = ports.output, ports.clock, options
+        self._entries = ports.journal.entries()
+        self._unsettled: dict[str, UnsettledFile] = {}
         self._listing = FolderListing()
-        self._only: frozenset[str] | None = None  # with --once: what was there at first
+        self._only: frozenset[str] | None = None  # with --once: the files of the first listing
         self._backoff = Backoff(schedule_s=(0.5, 1.0, 2.0, 5.0, 10.0))
-        self._is_there = True  # the folder, when it was listed last
-        self._is_away = False  # the last hand-over found that ingest takes nothing
-        self._failures = 0  # passes in a row that ended so
-        self._moves_from_s = self._forget_from_s = 0.0
-        self._progress_s = clock.monotonic()
-        self.tally = WatchCounts()
+        self._is_listed = True  # whether the last listing succeeded
+        self._is_unavailable = False  # whether the last upload found that ingest accepts no images
+        self._failures = 0  # consecutive passes that ended so
+        self._prune_from_s = 0.0
+        self._progress_s = self._clock.monotonic()
+        self.counts = WatchCounts()
+        self._mover = FileMover(ports, self.counts, is_enabled=options.is_moving)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Watch until ``stop``; with ``is_once`` until all that was there at first is done, or nothing moves on."""
+        """Watch until ``stop``; with ``is_once`` until the first listing is done, or there is no more progress."""
         while not stop.is_set():
             rest_s = await self.step(stop)
-            if self._ways.is_once and self._is_done():
+            if self._options.is_once and self._is_done():
                 return
             await self._rest(rest_s, stop)
 
     async def step(self, stop: asyncio.Event) -> float:
-        """Look once, and do what is due; how long to rest then, in seconds."""
+        """List the folder once and do what is due; returns how long to rest, in seconds."""
         began_s = self._clock.monotonic()
         listing = await self._list()
         cost_s = self._clock.monotonic() - began_s
-        self._is_there = listing is not None
+        self._is_listed = listing is not None
         more = await self._pass(listing, stop) if listing is not None else 0
-        self._say.flush()
+        self._output.flush()
         return 0.0 if more else self._rest_s(cost_s)
 
     def refused(self) -> dict[str, JournalEntry]:
-        """What lies there refused, by path."""
-        there = self._listing.files
+        """Refused files that are still in the folder, by path."""
+        files = self._listing.files
         return {
-            path: known
-            for path, known in sorted(self._known.items())
-            if known.state is FileState.REFUSED and there.get(path) == known.stamp
+            path: entry
+            for path, entry in sorted(self._entries.items())
+            if entry.state is FileState.REFUSED and files.get(path) == entry.stamp
         }
 
-    def left(self) -> dict[str, str]:
-        """What is not handed over, and why."""
-        waits = {path: wait.why or "its turn has not come yet" for path, wait in sorted(self._waiting.items())}
-        return waits | self.tally.left
+    def unsent(self) -> dict[str, str]:
+        """Files that were not sent, or sent but not moved, and why."""
+        waiting = {path: file.why or "not its turn yet" for path, file in sorted(self._unsettled.items())}
+        return waiting | self.counts.unmoved
 
     async def _list(self) -> FolderListing | None:
         try:
             listing = await asyncio.to_thread(self._folder.scan)
         except OSError as error:
-            self._say.trouble(FOLDER, f"{error.strerror}: {self._ways.name}; it is looked for again and again")
+            self._output.problem(FOLDER, f"{error.strerror}: {self._options.name}; retrying until it is back")
             return None
-        if self._only is None and self._ways.is_once:
+        if self._only is None and self._options.is_once:
             self._only = frozenset(listing.files)
         if self._only is not None:
             listing.files = {path: stamp for path, stamp in listing.files.items() if path in self._only}
         self._listing = listing
-        self._say.over(FOLDER, waiting=len(self._waiting))
-        for path, why in listing.aside.items():
-            self._say.once(path, f"left alone: {why}")
-        self._forget()
+        self._output.resolved(FOLDER, waiting=len(self._unsettled))
+        for path, why in listing.ignored.items():
+            self._output.once(path, f"ignored: {why}")
+        self._prune()
         return listing
 
-    def _forget(self) -> None:
-        """Keep the journal as small as the folder, give or take a month."""
+    def _prune(self) -> None:
+        """Remove journal entries of files that were removed a month ago."""
         now_s = self._clock.monotonic()
-        if now_s >= self._forget_from_s and self._listing.files:
-            self._forget_from_s = now_s + FORGET_EVERY_S
+        if now_s >= self._prune_from_s and self._listing.files:
+            self._prune_from_s = now_s + PRUNE_EVERY_S
             before_s = self._clock.now().timestamp() - KEEP_S
-            for path in self._journal.forget(self._listing.files, before_s=before_s):
-                self._known.pop(path, None)
+            for path in self._journal.prune(self._listing.files, before_s=before_s):
+                self._entries.pop(path, None)
 
     async def _pass(self, listing: FolderListing, stop: asyncio.Event) -> int:
-        """Do what is due; how many files are left for the next pass without a rest."""
-        now_s = self._clock.monotonic()
-        todo = plan(listing.files, self._known, self._waiting, now_s=now_s)
-        self._waiting = todo.waiting
-        await self._move_all(todo, stop)
+        """Do what is due; returns how many files are left for the next pass without a rest."""
+        todo = plan(listing.files, self._entries, self._unsettled, now_s=self._clock.monotonic())
+        self._unsettled = todo.unsettled
+        await self._mover.move_all(todo.accepted, self._entries, stop)
         batch = todo.due[:BATCH]
-        workers = 1 if self._is_away else min(self._ways.parallel, len(batch))  # one asks whether ingest is back
-        self._is_away, turns = False, iter(batch)
+        workers = 1 if self._is_unavailable else min(self._options.parallel, len(batch))  # one probes an outage
+        self._is_unavailable, paths = False, iter(batch)
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
-                group.create_task(self._work(turns, stop))
-        self._failures = self._failures + 1 if self._is_away else 0
-        return 0 if self._is_away else len(todo.due) - len(batch)
+                group.create_task(self._work(paths, stop))
+        self._failures = self._failures + 1 if self._is_unavailable else 0
+        return 0 if self._is_unavailable else len(todo.due) - len(batch)
 
-    async def _work(self, turns: Iterator[str], stop: asyncio.Event) -> None:
-        """Take one file after the other, until ingest is away: then the oldest is the first again."""
-        for path in turns:
+    async def _work(self, paths: Iterator[str], stop: asyncio.Event) -> None:
+        """Process files in order; stop at an outage, so that the next pass begins with the oldest again."""
+        for path in paths:
             if stop.is_set():
                 return
-            await self._one(path)
-            if self._is_away:
+            await self._process(path)
+            if self._is_unavailable:
                 return
 
-    async def _one(self, path: str) -> None:
-        wait, now_s = self._waiting[path], self._clock.monotonic()
+    async def _process(self, path: str) -> None:
+        """Inspect one file and send it if it is complete."""
+        file, now_s = self._unsettled[path], self._clock.monotonic()
         try:
-            look = await asyncio.to_thread(self._folder.look, path)
+            found = await asyncio.to_thread(self._folder.inspect, path)
         except FileNotFoundError:
-            del self._waiting[path]
+            del self._unsettled[path]
             return
         except OSError as error:
-            self._put_off(path, wait, f"can't be read: {error.strerror}")
+            self._postpone(path, file, f"can't be read: {error.strerror}")
             return
-        call, wait = judge(look, wait, now_s=now_s, settle_s=self._ways.settle_s, rests_always=self._ways.is_new)
-        self._waiting[path] = wait
-        if call is FileDecision.ASIDE:
-            self._note(path, JournalEntry(stamp=look.stamp, sha256=look.sha256, state=FileState.ASIDE))
-            self._say.once(path, "left alone: not an image by its content")
-        elif call is FileDecision.HAND_OVER:
-            held = self._known.get(path)
-            if held and held.state is FileState.HANDED and held.sha256 == look.sha256 and not self._ways.is_new:
-                self._note(path, replace(held, stamp=look.stamp))  # written again as it was: the same image
+        is_new = self._options.is_new
+        decision, file = decide(found, file, now_s=now_s, settle_s=self._options.settle_s, always_rest=is_new)
+        self._unsettled[path] = file
+        if decision is FileDecision.IGNORE:
+            self._record(path, JournalEntry(stamp=found.stamp, sha256=found.sha256, state=FileState.ASIDE))
+            self._output.once(path, "ignored: not an image by its content")
+        elif decision is FileDecision.SEND:
+            entry = self._entries.get(path)
+            if entry and entry.state is FileState.HANDED and entry.sha256 == found.sha256 and not is_new:
+                self._record(path, replace(entry, stamp=found.stamp))  # written again with the same bytes
             else:
-                await self._hand(path, look, wait)
+                await self._send(path, found, file)
 
-    async def _hand(self, path: str, look: FileInspection, wait: UnsettledFile) -> None:
-        label = self._ways.serials.read(path) if self._ways.serials else NameLabel()
-        if label.trouble:
-            self._say.once(path, label.trouble)
-        written_ns = look.stamp.mtime_ns if self._ways.is_new else None
-        parcel = FileHandover(
-            data=look.data,
-            key=key_of(self._ways.name, path, look.sha256, written_ns=written_ns),
+    async def _send(self, path: str, found: FileInspection, file: UnsettledFile) -> None:
+        label = self._options.serials.read(path) if self._options.serials else NameLabel()
+        if label.problem:
+            self._output.once(path, label.problem)
+        written_ns = found.stamp.mtime_ns if self._options.is_new else None
+        upload = FileUpload(
+            data=found.data,
+            key=key_of(self._options.name, path, found.sha256, written_ns=written_ns),
             serial=label.serial,
-            captured_at=label.captured_at or time_of(look.stamp.mtime_ns),
+            captured_at=label.captured_at or time_of(found.stamp.mtime_ns),
             is_time_guessed=label.captured_at is None,
         )
-        answer = await self._hand_over(parcel)
-        if answer.fate is FileOutcome.AWAY:
-            self._is_away = True
-            self._waiting[path] = replace(wait, why=f"{INGEST}: {answer.detail}")
-            self._say.trouble(INGEST, f"{answer.detail}; all wait, and nothing is lost")
+        response = await self._upload(upload)
+        if response.outcome is UploadOutcome.UNAVAILABLE:
+            self._is_unavailable = True
+            self._unsettled[path] = replace(file, why=f"{INGEST}: {response.detail}")
+            self._output.problem(INGEST, f"{response.detail}; images wait, and are sent once it does")
             return
-        self._say.over(INGEST, waiting=len(self._waiting))
-        if answer.fate is FileOutcome.LATER:
-            self._put_off(path, wait, answer.detail)
+        self._output.resolved(INGEST, waiting=len(self._unsettled))
+        if response.outcome is UploadOutcome.RETRY:
+            self._postpone(path, file, response.detail)
         else:
-            self._settle(path, look, answer, serial=label.serial)
+            self._settle(path, found, response, serial=label.serial)
 
-    def _settle(self, path: str, look: FileInspection, answer: HandoverAnswer, *, serial: str) -> None:
-        """Write down and tell what ingest said of one file."""
-        is_handed = answer.fate is FileOutcome.HANDED
-        known = JournalEntry(
-            stamp=look.stamp,
-            sha256=look.sha256,
-            state=FileState.HANDED if is_handed else FileState.REFUSED,
-            capture_id=answer.capture_id,
-            code=answer.code if not is_handed else "",
-            detail=answer.detail if not is_handed else "",
+    def _settle(self, path: str, found: FileInspection, response: UploadResponse, *, serial: str) -> None:
+        """Record and print the outcome of one file."""
+        is_accepted = response.outcome is UploadOutcome.ACCEPTED
+        entry = JournalEntry(
+            stamp=found.stamp,
+            sha256=found.sha256,
+            state=FileState.HANDED if is_accepted else FileState.REFUSED,
+            capture_id=response.capture_id,
+            code=response.code if not is_accepted else "",
+            detail=response.detail if not is_accepted else "",
         )
-        self._note(path, known)
-        if not is_handed:
-            self._say.file(path, f"refused: {answer.detail.removeprefix('image refused: ')}", style="red")
+        self._record(path, entry)
+        if not is_accepted:
+            self._output.file(path, f"refused: {response.detail.removeprefix('image refused: ')}", style="red")
             return
-        self.tally.handed += 1
-        self.tally.repeats += answer.is_repeat
-        named = f", serial {serial}" if serial else ""
-        before = "; ingest had it already" if answer.is_repeat else ""
-        self._say.file(path, f"handed over as {answer.capture_id[:12]}{named}{before}")
+        self.counts.accepted += 1
+        self.counts.repeats += response.is_repeat
+        with_serial = f", serial {printable(serial)}" if serial else ""
+        repeat = "; ingest had it already" if response.is_repeat else ""
+        self._output.file(path, f"sent as capture {response.capture_id[:12]}{with_serial}{repeat}")
 
-    def _note(self, path: str, known: JournalEntry) -> None:
-        self._journal.note(path, known, now_s=self._clock.now().timestamp())
-        self._known[path] = known
-        self._waiting.pop(path, None)
+    def _record(self, path: str, entry: JournalEntry) -> None:
+        self._journal.record(path, entry, now_s=self._clock.now().timestamp())
+        self._entries[path] = entry
+        self._unsettled.pop(path, None)
         self._progress_s = self._clock.monotonic()
 
-    def _put_off(self, path: str, wait: UnsettledFile, why: str) -> None:
-        """Try one file again later, and others meanwhile."""
-        delay_s = self._backoff.delay_s(wait.attempts)
+    def _postpone(self, path: str, file: UnsettledFile, why: str) -> None:
+        """Retry one file later, and process others meanwhile."""
+        delay_s = self._backoff.delay_s(file.attempts)
         again_s = self._clock.monotonic() + delay_s
-        self._waiting[path] = replace(wait, attempts=wait.attempts + 1, look_at_s=again_s, why=why)
-        if wait.attempts:  # the first time it may be a writer that locks what it writes
-            self._say.once(path, f"waits: {why}")
-
-    async def _move_all(self, todo: PassPlan, stop: asyncio.Event) -> None:
-        if not self._ways.is_moving or self._clock.monotonic() < self._moves_from_s:
-            return
-        for path in todo.finish:
-            if stop.is_set():
-                return
-            self.tally.left.pop(path, None)
-            try:
-                await asyncio.to_thread(self._folder.move, path, self._known[path].stamp)
-            except (FileNotFoundError, ChangedError):
-                continue
-            except OSError as error:
-                why = f"handed over, but can't be moved: {error.strerror or error}"
-                self.tally.left[path] = why
-                self._say.once(path, why)
-                self._moves_from_s = self._clock.monotonic() + MOVE_AGAIN_S
-                return
+        self._unsettled[path] = replace(file, attempts=file.attempts + 1, inspect_at_s=again_s, why=why)
+        if file.attempts:  # the first failure may come from a writer that locks its file
+            self._output.once(path, f"waits: {why}")
 
     def _is_done(self) -> bool:
         """Whether --once may end."""
-        now_s, settle_s = self._clock.monotonic(), self._ways.settle_s
-        moved_on_s = max([self._progress_s, *(wait.since_s for wait in self._waiting.values())])
-        if now_s - moved_on_s >= max(PATIENCE_ONCE_S, 2 * PATIENCE * settle_s):
+        now_s, settle_s = self._clock.monotonic(), self._options.settle_s
+        progress_s = max([self._progress_s, *(file.since_s for file in self._unsettled.values())])
+        if now_s - progress_s >= max(ONCE_TIMEOUT_S, 2 * INCOMPLETE_FACTOR * settle_s):
             return True
-        is_stuck = all(wait.attempts >= ATTEMPTS_ONCE for wait in self._waiting.values())
-        return self._is_there and is_stuck and (not self._unmoved() or bool(self.tally.left))
-
-    def _unmoved(self) -> Mapping[str, str]:
-        """What is handed over and still to be moved."""
-        if not self._ways.is_moving:
-            return {}
-        return {p: "" for p, stamp in self._listing.files.items() if _is_handed(self._known.get(p), stamp)}
+        is_given_up = all(file.attempts >= ONCE_ATTEMPTS for file in self._unsettled.values())
+        is_moved = not self._mover.has_work(self._listing.files, self._entries) or bool(self.counts.unmoved)
+        return self._is_listed and is_given_up and is_moved
 
     def _rest_s(self, cost_s: float) -> float:
-        """Longer where a listing costs more, and while ingest is away."""
-        poll_s = min(max(self._ways.settle_s / 2, 0.2), 1.0)
-        rest_s = max(poll_s, min(cost_s * (1 / SHARE - 1), REST_MAX_S))
+        """Longer if a listing is slow, and while ingest is unavailable."""
+        poll_s = min(max(self._options.settle_s / 2, 0.2), 1.0)
+        rest_s = max(poll_s, min(cost_s * (1 / LISTING_RATIO - 1), REST_MAX_S))
         return max(rest_s, self._backoff.delay_s(self._failures - 1)) if self._failures else rest_s
 
     async def _rest(self, seconds: float, stop: asyncio.Event) -> None:
@@ -321,7 +247,3 @@ class FolderWatch:
         finally:
             sleep.cancel()
             halt.cancel()
-
-
-def _is_handed(known: JournalEntry | None, stamp: FileStamp) -> bool:
-    return known is not None and known.state is FileState.HANDED and known.stamp == stamp

@@ -1,1 +1,1 @@
-"""Evaluation on folders of images, and the demo."""
+"""The lab: measure methods on folders of images, and the demo of the whole loop."""

@@ -1,7 +1,7 @@
 """The contact sheet: what a model saw, image by image, worst first, to be looked at. Draws with OpenCV; pure.
 
-A row of cells: the image | its score map, one colour scale for all | the mask's outline, the truth's beside it, and a
-tint over what is ignored | what was said, and what is true.
+A row of cells: the image | its score map, one colour scale for all | outlines of the mask and of the true defect, and
+a tint over ignored pixels | score, threshold and label.
 
 Shape suffixes: H, W = size of an image, C = channels; the sheet is [H, W, 3] RGB.
 """
@@ -22,72 +22,72 @@ CELL_PX: Final = 300  # side of a cell
 TEXT_PX: Final = 500  # width of the last column
 GAP_PX: Final = 12
 _PAPER, _INK, _DIM = (250, 250, 248), (30, 32, 36), (120, 124, 130)
-_MASK, _TRUTH = (255, 80, 60), (40, 200, 90)  # outlines: what was marked, what is wrong
-_IGNORED: Final = (60, 150, 255)  # a tint: far from both outlines, and neither grey nor brown as parts are
-_TINT: Final = 0.6  # of it over the image; under half it is lost on dark parts
+_MASK, _TRUTH = (255, 80, 60), (40, 200, 90)  # outlines: marked pixels, defective pixels
+_IGNORED: Final = (60, 150, 255)  # a tint unlike both outlines and unlike grey or brown parts
+_TINT: Final = 0.6  # its opacity; below one half it is invisible on dark parts
 _RIGHT, _WRONG = (30, 140, 70), (200, 50, 40)
 _FONT: Final = cv2.FONT_HERSHEY_DUPLEX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetRow:
-    """One image, what was said of it, and what is true."""
+    """One image with score map, mask and label."""
 
     name: str
     image_HWC: Image
     map_HW: NDArray[np.float32]  # smoothed raw scores
-    mask_HW: NDArray[np.uint8]  # what was marked: 0 good, 255 defect
-    truth_HW: NDArray[np.uint8] | None  # what is wrong; None where nobody drew it
-    is_defect: bool  # what is true of the image
+    mask_HW: NDArray[np.uint8]  # marked pixels: 0 good, 255 defect
+    truth_HW: NDArray[np.uint8] | None  # defective pixels; None without a mask
+    is_defect: bool  # label of the image
     score: float
-    threshold: float  # of the image; a defective one scores at or over it
-    ignored_HW: NDArray[np.bool_] | None = None  # where its views differ, so that nothing is learnt; None of one view
+    threshold: float  # of the image; a score at or over it is a reject
+    ignored_HW: NDArray[np.bool_] | None = None  # pixels where views differ, excluded from training; None with one view
 
     @property
     def has_ignored(self) -> bool:
-        """Whether there is anything to tint."""
+        """Whether there are pixels to tint."""
         return self.ignored_HW is not None and bool(self.ignored_HW.any())
 
     @property
     def verdict(self) -> str:
-        """What came of it, in a word."""
+        """Verdict and label in one word."""
         return verdict_of(self)
 
 
 class SheetEntry(Protocol):
-    """What a model said of one image, and what is true: enough to choose whether to show it."""
+    """Score and label of one image, for the choice of rows."""
 
     @property
     def is_defect(self) -> bool:
-        """What is true of the image."""
+        """Label of the image."""
         ...
 
     @property
     def score(self) -> float:
-        """Raw; what all are chosen from has one unit."""
+        """Raw score; the same unit for all entries."""
         ...
 
     @property
     def threshold(self) -> float:
-        """A defective image scores at or over it."""
+        """An image with a score at or over it is rejected."""
         ...
 
 
 S = TypeVar("S", bound=SheetEntry)
 
 
-def verdict_of(said: SheetEntry) -> str:
-    """What came of an image, in a word."""
-    is_marked = said.score >= said.threshold
-    if said.is_defect:
+def verdict_of(entry: SheetEntry) -> str:
+    """Verdict and label in one word."""
+    is_marked = entry.score >= entry.threshold
+    if entry.is_defect:
         return "found" if is_marked else "MISSED"
     return "FALSE REJECT" if is_marked else "passed"
 
 
 def worst_first(rows: Sequence[S], *, count: int = ROWS_MAX, seed: int = 0) -> list[S]:
-    """Choose what to look at: misses and false rejects, the clearest first and in turn, then others drawn by seed.
+    """Choose rows: misses and false rejects in turn, clearest first, then others drawn by seed.
 
-    Errors take at most three quarters of the sheet where there are others to show beside them.
+    Errors take at most three quarters of the sheet if there are other images.
     """
     by_verdict: dict[str, list[S]] = {"MISSED": [], "FALSE REJECT": [], "found": [], "passed": []}
     for row in rows:
@@ -107,7 +107,7 @@ def draw_sheet(rows: Sequence[SheetRow], *, title: str = "") -> NDArray[np.uint8
 
     Args:
         rows: at least one.
-        title: stands above them.
+        title: above the rows.
 
     Returns:
         uint8 [H, W, 3] RGB, 1,448 px wide.
@@ -116,7 +116,7 @@ def draw_sheet(rows: Sequence[SheetRow], *, title: str = "") -> NDArray[np.uint8
         ValueError: no row.
     """
     if not rows:
-        msg = "a contact sheet of no images; nothing was drawn"
+        msg = "a contact sheet needs at least one image; nothing was drawn"
         raise ValueError(msg)
     scale = _scale(rows)
     drawn = [_row(row, scale) for row in rows]
@@ -126,17 +126,17 @@ def draw_sheet(rows: Sequence[SheetRow], *, title: str = "") -> NDArray[np.uint8
 
 
 def draw_cells(row: SheetRow, *, side_px: int = CELL_PX) -> list[NDArray[np.uint8]]:
-    """One row without its words: image, map in its own range of colours, and outlines (over a tint).
+    """Draw one row without text: image, map with its own colour scale, outlines over the tint.
 
     Returns:
-        uint8 [h, w, 3] RGB each, as the image is shaped; the longer side is ``side_px``.
+        uint8 [h, w, 3] RGB each, with the image's aspect ratio; the longer side is ``side_px``.
     """
     pixels = _as_rgb(row.image_HWC)
     return [_fitted(pixels, side_px), _fitted(_coloured(row.map_HW, _scale([row])), side_px), _outlined(row, side_px)]
 
 
 def encode_sheet(sheet_HWC: NDArray[np.uint8]) -> bytes:
-    """A sheet as PNG."""
+    """Encode a sheet as PNG."""
     done, data = cv2.imencode(".png", cv2.cvtColor(sheet_HWC, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])
     assert done, f"no PNG of {sheet_HWC.shape}"
     return bytes(data)
@@ -148,7 +148,7 @@ def _in_turn(misses: Sequence[S], false: Sequence[S]) -> list[list[S]]:
 
 
 def _scale(rows: Sequence[SheetRow]) -> tuple[float, float]:
-    """Lowest and highest score of the colours: the whole range of what good images show, and over the threshold."""
+    """Score range of the colour scale: from good images up to defects over the threshold."""
     low = min(float(np.quantile(row.map_HW, 0.02)) for row in rows)
     threshold = float(np.median([row.threshold for row in rows]))
     high = max(threshold, float(np.quantile([row.score for row in rows], 0.75)))
@@ -175,7 +175,7 @@ def _coloured(map_HW: NDArray[np.float32], scale: tuple[float, float]) -> NDArra
 
 
 def _fitted(picture_HWC: NDArray[np.uint8], side_px: int = CELL_PX) -> NDArray[np.uint8]:
-    """The picture with its longer side at ``side_px``, aspect kept."""
+    """Resize a picture to a longer side of ``side_px``; the aspect ratio stays."""
     height, width = picture_HWC.shape[:2]
     ratio = side_px / max(height, width)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
@@ -184,7 +184,7 @@ def _fitted(picture_HWC: NDArray[np.uint8], side_px: int = CELL_PX) -> NDArray[n
 
 
 def _framed(picture_hwC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A fitted picture in the middle of a cell."""
+    """Centre a fitted picture in a cell."""
     height, width = picture_hwC.shape[:2]
     cell = np.full((CELL_PX, CELL_PX, 3), _PAPER, np.uint8)
     top, left = (CELL_PX - height) // 2, (CELL_PX - width) // 2
@@ -193,7 +193,7 @@ def _framed(picture_hwC: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _outlined(row: SheetRow, side_px: int = CELL_PX) -> NDArray[np.uint8]:
-    """Outlines are drawn at the size they are shown at, so that they are as wide on a large image as on a small one."""
+    """Outline the masks at display size, so that lines are equally wide on small and large images."""
     picture = np.ascontiguousarray(_fitted(_as_rgb(row.image_HWC), side_px))
     if row.ignored_HW is not None and row.has_ignored:
         share_hw = _shares(row.ignored_HW, picture)
@@ -207,7 +207,7 @@ def _outlined(row: SheetRow, side_px: int = CELL_PX) -> NDArray[np.uint8]:
 
 
 def _shares(mask_HW: NDArray[np.bool_], picture_hwC: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How much of each pixel of a picture is marked, 0 to 1."""
+    """Marked fraction of each pixel of a picture, 0 to 1."""
     height, width = picture_hwC.shape[:2]
     small = cv2.resize(mask_HW.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32)
@@ -226,12 +226,12 @@ def _text(row: SheetRow) -> NDArray[np.uint8]:
     is_right = row.verdict in ("found", "passed")
     _write(cell, row.verdict, (10, 60), size=1.1, colour=_RIGHT if is_right else _WRONG)
     _write(cell, _short(row.name), (10, 110), size=0.65)
-    _write(cell, f"score {_told(row.score)}", (10, 155), size=0.65)
-    _write(cell, f"threshold {_told(row.threshold)}", (10, 185), size=0.65)
-    _write(cell, f"truth: {'defective' if row.is_defect else 'good'}", (10, 230), size=0.65)
+    _write(cell, f"score {_format(row.score)}", (10, 155), size=0.65)
+    _write(cell, f"threshold {_format(row.threshold)}", (10, 185), size=0.65)
+    _write(cell, f"label: {'defective' if row.is_defect else 'good'}", (10, 230), size=0.65)
     ratio = np.count_nonzero(row.mask_HW) / row.mask_HW.size
-    truth = "" if row.truth_HW is None else f", {np.count_nonzero(row.truth_HW) / row.truth_HW.size:.2%} is wrong"
-    _write(cell, f"marked {ratio:.2%} of the view{truth}", (10, 260), size=0.55, colour=_DIM)
+    truth = "" if row.truth_HW is None else f", {np.count_nonzero(row.truth_HW) / row.truth_HW.size:.2%} defective"
+    _write(cell, f"marked {ratio:.2%} of the image{truth}", (10, 260), size=0.55, colour=_DIM)
     if row.has_ignored and row.ignored_HW is not None:
         _write(cell, f"ignored {np.mean(row.ignored_HW):.2%}: views differ", (10, 285), size=0.55, colour=_DIM)
     return cell
@@ -240,14 +240,14 @@ def _text(row: SheetRow) -> NDArray[np.uint8]:
 def _head(title: str, width: int, scale: tuple[float, float], *, has_ignored: bool) -> NDArray[np.uint8]:
     head = np.full((110, width, 3), _PAPER, np.uint8)
     _write(head, title, (GAP_PX, 40), size=0.9)
-    names = ("image", f"score {_told(scale[0])} to {_told(scale[1])}", "")
+    names = ("image", f"score {_format(scale[0])} to {_format(scale[1])}", "")
     for index, name in enumerate(names):
         _write(head, name, (GAP_PX + index * (CELL_PX + GAP_PX), 92), size=0.55, colour=_DIM)
     left = GAP_PX + 2 * (CELL_PX + GAP_PX)
     _write(head, "marked", (left, 92), size=0.55, colour=_MASK)
-    _write(head, "truth", (left + 90, 92), size=0.55, colour=_TRUTH)
+    _write(head, "defective", (left + 90, 92), size=0.55, colour=_TRUTH)
     if has_ignored:
-        _write(head, "ignored: views differ", (left + 160, 92), size=0.55, colour=_IGNORED)
+        _write(head, "ignored: views differ", (left + 200, 92), size=0.55, colour=_IGNORED)
     return head
 
 
@@ -259,7 +259,7 @@ def _write(
     size: float,
     colour: tuple[int, int, int] = _INK,
 ) -> None:
-    plain = text.encode("ascii", "replace").decode()  # OpenCV's letters are ASCII
+    plain = text.encode("ascii", "replace").decode()  # OpenCV draws ASCII only
     cv2.putText(canvas, plain, at, _FONT, size, colour, 1, cv2.LINE_AA)
 
 
@@ -267,5 +267,5 @@ def _short(name: str, most: int = 40) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 2]}...{name[-(most // 2 - 1) :]}"
 
 
-def _told(score: float) -> str:
+def _format(score: float) -> str:
     return f"{score:.3g}" if math.isfinite(score) else "-"

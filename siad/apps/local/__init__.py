@@ -1,1 +1,1 @@
-"""Broker, store, Ray and stages on one machine, started, watched and stopped."""
+"""The single-machine supervisor: broker, store, Ray and all stages on one machine."""

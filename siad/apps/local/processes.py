@@ -1,4 +1,4 @@
-"""Programs that run beside this one: started, watched, restarted when they fall, stopped in order."""
+"""Supervised Python programs: started, restarted after an exit with back-off, stopped in order."""
 
 import asyncio
 import os
@@ -9,19 +9,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import httpx
 
-from siad.apps.local.child import die_with_parent
+from siad.runtime.parent_death import end_with_parent
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)  # the last repeats
-CALM_S = 60.0  # up for so long, a program's earlier falls are forgotten
-STOP_S = 20.0  # a stage drains what it has in hand; past that it is killed
+STABLE_S = 60.0  # a program that ran for so long starts again with the first back-off
+STOP_S = 20.0  # for a stage to drain its in-flight work; after that it is killed
+POLL_READY_S, POLL_STARTING_S = 2.0, 0.3
 
 
 class ProcessState(StrEnum):
-    """Where a program stands."""
+    """State of a supervised program."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -32,7 +34,7 @@ class ProcessState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSpec:
-    """What to start, and how to know that it can do its work."""
+    """What to start, and where to read its readiness."""
 
     name: str
     args: tuple[str, ...]
@@ -43,7 +45,7 @@ class ProgramSpec:
 
 @dataclass(slots=True)
 class SupervisedProgram:
-    """One program that is kept running until it is told to stop."""
+    """One program, kept running until ``stop``."""
 
     program: ProgramSpec
     state: ProcessState = ProcessState.WAITING
@@ -54,28 +56,28 @@ class SupervisedProgram:
     _process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> None:
-        """Start, wait, start again; return once stopped."""
-        falls = 0
+        """Start the program and restart it after each exit; return once stopped."""
+        exits = 0
         while not self._stopping.is_set():
             self.state = ProcessState.STARTING
             started = time.monotonic()
             self._process = await _start(self.program)
             self.pid = self._process.pid
-            watcher = asyncio.create_task(self._watch())
+            watcher = asyncio.create_task(self._watch_readiness())
             self.last_exit = await self._process.wait()
             watcher.cancel()
             self.pid = None
             if self._stopping.is_set():
                 break
-            falls = 0 if time.monotonic() - started > CALM_S else falls
+            exits = 0 if time.monotonic() - started > STABLE_S else exits
             self.state = ProcessState.RESTARTING
             self.restarts += 1
-            await self._pause(BACKOFF_S[min(falls, len(BACKOFF_S) - 1)])
-            falls += 1
+            await self._pause(BACKOFF_S[min(exits, len(BACKOFF_S) - 1)])
+            exits += 1
         self.state = ProcessState.STOPPED
 
     async def stop(self) -> None:
-        """Ask it to end; kill it where it does not."""
+        """Send SIGTERM, then SIGKILL after ``STOP_S``."""
         self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
@@ -87,13 +89,13 @@ class SupervisedProgram:
             send_signal(process, signal.SIGKILL)
             await process.wait()
 
-    async def _watch(self) -> None:
-        """Ask for readiness until it is there, and go on asking, so that the status is true."""
+    async def _watch_readiness(self) -> None:
+        """Poll readiness for as long as the process runs, so that ``state`` stays current."""
         async with httpx.AsyncClient(timeout=2.0) as client:
             while True:
-                ready = await _answers(client, self.program.ready_url)
+                ready = await _is_ready(client, self.program.ready_url)
                 self.state = ProcessState.READY if ready else ProcessState.STARTING
-                await asyncio.sleep(2.0 if ready else 0.3)
+                await asyncio.sleep(POLL_READY_S if ready else POLL_STARTING_S)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -112,22 +114,22 @@ async def _start(program: ProgramSpec) -> asyncio.subprocess.Process:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is ours to pass on, in order
-            preexec_fn=die_with_parent,
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops its children in order
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
 
 
 def send_signal(process: asyncio.subprocess.Process, number: int) -> None:
-    """Send a signal; harmless to a program that has ended.
+    """Send a signal; does nothing if the process has ended.
 
-    Not by ``process.send_signal``, which first asks whether it has ended, and so takes the exit status away from
+    ``process.send_signal`` would first poll whether the process has ended, and so take its exit status away from
     asyncio, which then reports 255.
     """
     with suppress(ProcessLookupError):
         os.kill(process.pid, number)
 
 
-async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
     try:
         return (await client.get(url)).is_success
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""Start, stop and kill one Ray head on this machine, by Ray's own command line: nothing of Ray is imported here."""
+"""One Ray head on this machine, started by Ray's own command line; Ray is not imported here."""
 
 import os
 import shutil
@@ -8,15 +8,16 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from siad.apps.local.child import ServerProcess, accepts, free_ports
+from siad.apps.local.ports import free_ports, is_listening
+from siad.apps.local.server_process import ServerProcess
 from siad.runtime.ray_address import LOOPBACK_ENVIRONMENT
 
 READY_S = 90.0  # on a busy machine; 7 s on an idle one
-# Ray gives up after 30 s, however busy the machine, and where another program was quicker on one of its ports
+# Ray gives up after 30 s, also on a busy machine, and when another program takes one of its ports first
 TRIES = 3
-OBJECT_STORE_BYTES = 200 * 2**20  # references flow through Ray, pixels do not
-# Ray would wait 30 s for other nodes to take over what runs here; there are none
-_AT_ONCE = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+OBJECT_STORE_BYTES = 200 * 2**20  # only references pass through Ray, no images
+# Ray would wait 30 s for other nodes to take over its tasks; there are none
+_NO_DRAIN = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
 _PORTS = (
     "port",
     "ray-client-server-port",
@@ -30,46 +31,46 @@ _PORTS = (
 
 
 class RayNode:
-    """One head with this machine's resources.
+    """One Ray head with this machine's resources.
 
     Args:
-        data: folder of its log. What Ray keeps while it runs lies in a short temporary folder: the path of a Unix
-            socket may have 107 characters.
-        cpus: logical CPUs that it shares out; a scorer takes half of one, a training worker one.
+        data: folder of its log. Ray's session files are in a temporary folder with a short path, because the path of a
+            Unix socket is limited to 107 characters.
+        cpus: logical CPUs that Ray allocates; a scorer takes half of one, a training worker one.
     """
 
     def __init__(self, data: Path, *, cpus: int = 2) -> None:
         self._data, self._cpus = data, cpus
-        self._child = ServerProcess("Ray", data / "ray.log")
+        self._process = ServerProcess("Ray", data / "ray.log")
         self._port: int | None = None
         self._scratch: Path | None = None
 
     @property
     def address(self) -> str:
-        """What RAY_ADDRESS wants; known once it was started."""
+        """Value for RAY_ADDRESS; known after the start."""
         assert self._port is not None, "not started yet"
         return f"127.0.0.1:{self._port}"
 
     def environment(self) -> dict[str, str]:
-        """What a program on this machine needs to find it."""
+        """Variables with which a program on this machine connects to the head."""
         return {"RAY_ADDRESS": self.address, **LOOPBACK_ENVIRONMENT}
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs."""
-        return self._child.alive
+        """Whether the process runs."""
+        return self._process.alive
 
     def start(self) -> None:
-        """Start it and wait until it answers; again after it fell, at the same address, with nothing in it.
+        """Start the head and wait until it is ready; after an exit, at the same address, without its former tasks.
 
         Raises:
-            RuntimeError: there is no `ray`, or it did not come up; says why.
+            RuntimeError: `ray` is not installed, or the head did not become ready; says why.
         """
         for tries_left in reversed(range(TRIES)):
             self._clear()
-            self._child.start(self._arguments(), env={**LOOPBACK_ENVIRONMENT, **_AT_ONCE})
+            self._process.start(self._arguments(), env={**LOOPBACK_ENVIRONMENT, **_NO_DRAIN})
             try:
-                self._child.wait_until(self._answers, timeout_s=READY_S)
+                self._process.wait_until(self._is_ready, timeout_s=READY_S)
             except RuntimeError:
                 if not tries_left:
                     raise
@@ -77,19 +78,19 @@ class RayNode:
                 return
 
     def stop(self) -> None:
-        """Stop it and all that runs in it."""
-        self._child.stop()
+        """Stop the head and every process of it."""
+        self._process.stop()
         self._clear()
 
     def kill(self) -> None:
-        """End it with -9, and all that runs in it."""
-        self._child.kill()
+        """Kill the head and every process of it with SIGKILL."""
+        self._process.kill()
         self._clear()
 
     def _arguments(self) -> list[str]:
-        """What to start: on new ports, but for the head's, and in a new folder."""
+        """Command line with new ports, except for a known port of the head, and a new temporary folder."""
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
-        if self._port is not None and not accepts(self._port):
+        if self._port is not None and not is_listening(self._port):
             ports["port"] = self._port
         self._port = ports["port"]
         self._scratch = Path(tempfile.mkdtemp(prefix="siad-ray-"))
@@ -107,11 +108,13 @@ class RayNode:
             *(f"--{name}={port}" for name, port in ports.items()),
         ]
 
-    def _answers(self) -> bool:
-        return self._port is not None and accepts(self._port) and "Ray runtime started" in self._child.log.read_text()
+    def _is_ready(self) -> bool:
+        if self._port is None or not is_listening(self._port):
+            return False
+        return "Ray runtime started" in self._process.log.read_text()
 
     def _clear(self) -> None:
-        """End what the last head left running, which all names its folder, and remove the folder."""
+        """Kill processes that the last head left, found by the name of its folder, and remove the folder."""
         if self._scratch is None:
             return
         for pid in _processes_naming(str(self._scratch)):
@@ -122,26 +125,29 @@ class RayNode:
 
 
 def find_ray() -> str:
-    """The program, beside this Python, else from PATH.
+    """Path of the `ray` program: beside this Python, else on PATH.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: it is not installed.
     """
     beside = Path(sys.executable).with_name("ray")
     found = str(beside) if beside.exists() else shutil.which("ray")
     if found is None:
-        msg = "no `ray` beside this Python nor on PATH: pip install 'ray[serve,train]', or set RAY_ADDRESS to your own"
+        msg = (
+            "`ray` is neither beside this Python nor on PATH; no Ray was started. Install it with "
+            "pip install 'ray[serve,train]', or set RAY_ADDRESS to your own"
+        )
         raise RuntimeError(msg)
     return found
 
 
-def _processes_naming(word: str) -> list[int]:
-    """Processes that have ``word`` on their command line or in their environment; ours, no others."""
+def _processes_naming(text: str) -> list[int]:
+    """Other processes of this user with ``text`` on their command line or in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError):
-            if word.encode() in (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes():
+            if text.encode() in (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes():
                 found.append(int(entry.name))
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from siad.apps.client import IngestClient
+from siad.apps.client import CaptureInfo, IngestClient
 from siad.contracts.events import Intent
 from tests.synthetic import PRODUCT, part_image, png
 
@@ -39,7 +39,8 @@ class Cameras:
         """Send good parts, known to be good."""
         for one in range(number):
             data = png(part_image(10_000 + one))
-            await self.client.send_image(data, line=self.line, intent=Intent.NORMAL, idempotency_key=f"normal-{one}")
+            info = CaptureInfo(intent=Intent.NORMAL, idempotency_key=f"normal-{one}")
+            await self.client.send_image(data, line=self.line, info=info)
 
     async def trickle(self, *, per_s: float, until: Callable[[], bool]) -> None:
         """Send part after part to be judged."""
@@ -68,7 +69,8 @@ class Cameras:
     async def _send(self, exposed_s: float) -> None:
         number = next(self._numbers)
         data = self._parts[number % PARTS]
-        answer = await self.client.send_image(data, line=self.line, idempotency_key=f"inspect-{number}")
+        info = CaptureInfo(idempotency_key=f"inspect-{number}")
+        answer = await self.client.send_image(data, line=self.line, info=info)
         self.inspected.add(answer["capture_id"])
         self.accepted_s.append(time.monotonic())
         self.seconds.append(self.accepted_s[-1] - exposed_s)

@@ -60,7 +60,7 @@ async def test_no_kill_loses_doubles_or_stops_anything(tmp_path: Path, caplog: p
     async with Site(tmp_path, trains=SCALE.trains).running() as site:
         bus = KafkaBus(quick_settings(site.bootstrap))
         url = site.plant["ingest"].url
-        async with IngestClient(url, patience_s=PATIENCE_S) as client, watching(bus, group="watch") as watch:
+        async with IngestClient(url, retry_for_s=PATIENCE_S) as client, watching(bus, group="watch") as watch:
             cameras = Cameras(client, "press-1")
             await teach(site, cameras)
             early = frozenset(cameras.inspected)

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from siad.apps.cli.line import line_app
-from siad.apps.cli.send import find_images, send_all
-from siad.apps.client import IngestClient, ProblemError
+from siad.apps.client import CaptureInfo, IngestClient, ProblemError
+from siad.apps.uploads import UploadOptions, find_images, send_all
 from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent
 from siad.contracts.topics import IMAGE
@@ -43,7 +43,7 @@ def flaky(stage: StageProcess) -> Flaky:
 
 @pytest.fixture
 async def ingest(flaky: Flaky, clock: FakeClock) -> AsyncIterator[IngestClient]:
-    async with IngestClient("http://ingest", transport=flaky, clock=clock, patience_s=30) as client:
+    async with IngestClient("http://ingest", transport=flaky, clock=clock, retry_for_s=30) as client:
         await client.put_line("press-1", {"product": "lid"})
         yield client
 
@@ -66,7 +66,8 @@ async def test_a_refusal_is_raised_at_once_in_ingests_words(ingest: IngestClient
 
 async def test_an_image_is_sent_with_all_that_is_known(ingest: IngestClient, png: bytes) -> None:
     at = datetime(2025, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC)
-    answer = await ingest.send_image(png, line="press-1", intent=Intent.NORMAL, captured_at=at, serial="7")
+    info = CaptureInfo(intent=Intent.NORMAL, captured_at=at, serial="7")
+    answer = await ingest.send_image(png, line="press-1", info=info)
     assert (answer["intent"], answer["serial"]) == ("normal", "7")
     assert datetime.fromisoformat(answer["captured_at"]) == at
 
@@ -104,7 +105,7 @@ async def test_files_are_sent_and_what_is_refused_is_told(ingest: IngestClient, 
     done: list[None] = []
     paths = find_images([tmp_path])
     assert [path.name for path in paths] == ["a.PNG", "b.png", "c.png"]
-    sent = await send_all(ingest, paths, line="press-1", intent=Intent.INSPECT, tell=lambda: done.append(None))
+    sent = await send_all(ingest, paths, UploadOptions(line="press-1"), on_done=lambda: done.append(None))
     assert len(done) == 3
     assert {Path(one["file"]).name for one in sent.accepted} == {"a.PNG", "b.png"}
     assert [one["code"] for one in sent.refused] == ["not-an-image"]
@@ -116,7 +117,7 @@ async def test_files_sent_again_are_repeats_unless_they_are_called_new(
     path = tmp_path / "part.png"
     path.write_bytes(png)
     said = [
-        (await send_all(ingest, [path], line="press-1", intent=Intent.INSPECT, is_new=new)).accepted[0]["is_repeat"]
+        (await send_all(ingest, [path], UploadOptions(line="press-1", is_new=new))).accepted[0]["is_repeat"]
         for new in (False, False, True, True)
     ]
     assert said == [False, True, False, False]

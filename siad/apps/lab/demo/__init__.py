@@ -1,1 +1,1 @@
-"""`siad demo`: the whole loop on real solar cells, and a report of what happened."""
+"""The demo: the whole loop on images of solar cells, and a report of what happened."""

@@ -1,7 +1,7 @@
-"""The cells that the demo streams: electroluminescence images of solar cells, from the package ``elpv-dataset``.
+"""Images of the demo: electroluminescence images of solar cells, from the package ``elpv-dataset``.
 
-Buerhop-Lutz et al. 2018, Deitsch et al. 2019; CC BY-NC-SA 4.0. 300x300 px, each with the probability of a defect as
-experts saw it (0, 1/3, 2/3, 1) and a cell type.
+Buerhop-Lutz et al. 2018, Deitsch et al. 2019; CC BY-NC-SA 4.0. 300x300 px, each with a cell type and the probability of
+a defect according to experts (0, 1/3, 2/3, 1).
 """
 
 import importlib.util
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-NORMAL, DEFECTIVE = 0.0, 1.0  # the two labels on which the experts were sure
+LINE, PRODUCT = "solar-mono", "mono-cell"  # that the cells are sent to
+NORMAL, DEFECTIVE = 0.0, 1.0  # the two labels of which the experts were certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +19,17 @@ class Cell:
     """One image of the set."""
 
     path: Path
-    probability: float  # of a defect, by the experts
+    probability: float  # of a defect, according to the experts
 
     @property
     def serial(self) -> str:
-        """The part's own number: the name of its file."""
+        """Serial of the part: the name of its file."""
         return self.path.stem
 
 
 @dataclass(frozen=True, slots=True)
 class DemoShift:
-    """What one demo sends: normals to learn from, then the stream."""
+    """Cells of one demo: normals to fit the teacher on, then the stream."""
 
     normals: tuple[Cell, ...]
     stream: tuple[Cell, ...]
@@ -40,31 +41,31 @@ def find_cells(folder: Path | None = None) -> list[Cell]:
     Raises:
         FileNotFoundError: the package is not installed.
     """
-    data = folder or _installed()
+    data = folder or _package_data()
     with (data / "labels.csv").open() as table:
         rows = [line.split() for line in table if line.strip()]
     return [Cell(data / path, float(probability)) for path, probability, kind in rows if kind == "mono"]
 
 
 def draw_shift(cells: Sequence[Cell], *, normals: int, stream: int, seed: int) -> DemoShift:
-    """Choose the normals among the surely good cells; mix the rest into a stream, the same for the same seed.
+    """Draw normals among the certainly good cells, and a stream from the rest; the same for the same seed.
 
     Raises:
-        ValueError: there are not that many cells.
+        ValueError: there are too few cells.
     """
     rng = random.Random(seed)  # noqa: S311 - a shuffle, no secret
     good = [cell for cell in cells if cell.probability == NORMAL]
-    taught = rng.sample(good, normals)
-    rest = [cell for cell in cells if cell not in set(taught)]
+    drawn = rng.sample(good, normals)
+    rest = [cell for cell in cells if cell not in set(drawn)]
     if stream > len(rest):
-        msg = f"{stream} cells asked for, {len(rest)} are left after {normals} normals"
+        msg = f"{stream} cells requested, but {len(rest)} are left after {normals} normals; nothing was started"
         raise ValueError(msg)
-    return DemoShift(tuple(taught), tuple(rng.sample(rest, stream)))
+    return DemoShift(tuple(drawn), tuple(rng.sample(rest, stream)))
 
 
-def _installed() -> Path:
+def _package_data() -> Path:
     spec = importlib.util.find_spec("elpv_dataset")
     if spec is None or spec.origin is None:
-        msg = "the package elpv-dataset is not installed; the demo streams its images: pip install 'siad[demo]'"
+        msg = "the demo's images, the package elpv-dataset, are not installed; install them: pip install 'siad[demo]'"
         raise FileNotFoundError(msg)
     return Path(spec.origin).parent / "data"

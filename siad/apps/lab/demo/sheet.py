@@ -1,12 +1,11 @@
-"""The demo's contact sheet: cells on which the experts were sure and the model that judges now was not right."""
+"""Contact sheet of the demo: cells with certain labels, those that the final model got wrong first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from siad.apps.lab.demo.cells import DEFECTIVE, NORMAL, Cell
+from siad.apps.lab.demo.cells import DEFECTIVE, LINE, NORMAL, PRODUCT, Cell
 from siad.apps.lab.demo.report import ModelVerdict
-from siad.apps.lab.demo.run import LINE, PRODUCT
 from siad.apps.lab.sheet import SheetRow, draw_sheet, encode_sheet, worst_first
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId
@@ -20,48 +19,49 @@ from siad.vision.images import decode_image
 
 @dataclass(frozen=True, slots=True)
 class _CellEntry:
-    """What was said of one cell, as the sheet chooses by it."""
+    """Score of one cell, for the choice of rows."""
 
     cell: Cell
-    is_defect: bool  # by the experts
+    is_defect: bool  # according to the experts
     score: float
     threshold: float
 
 
-def write_sheet(path: Path, blobs: Blobs, judged: Mapping[str, tuple[Cell, ModelVerdict]], *, weights: str) -> bool:
-    """Draw what some weights said of cells that they had not seen; says whether there was any.
+def write_sheet(path: Path, blobs: Blobs, verdicts: Mapping[str, tuple[Cell, ModelVerdict]], *, weights: str) -> bool:
+    """Draw verdicts of some weights on cells that they were not fitted on; False if there are none.
 
     Args:
         path: of the PNG.
-        blobs: where the weights lie.
-        judged: by capture; opinions of other weights and cells of which the experts were unsure are left out.
-        weights: whose opinions.
+        blobs: store of the weights.
+        verdicts: by capture; verdicts of other weights and cells with uncertain labels are left out.
+        weights: the weights.
     """
-    sure = [(cell, said) for cell, said in judged.values() if cell.probability in (NORMAL, DEFECTIVE)]
-    own = [(cell, said) for cell, said in sure if said.weights == weights]
+    certain = [(cell, verdict) for cell, verdict in verdicts.values() if cell.probability in (NORMAL, DEFECTIVE)]
+    own = [(cell, verdict) for cell, verdict in certain if verdict.weights == weights]
     if not own:
         return False
-    examiner = _open(blobs, weights)
-    threshold = examiner.manifest.image_threshold
-    chosen = worst_first([_CellEntry(cell, cell.probability == DEFECTIVE, said.score, threshold) for cell, said in own])
-    kind = "segmenter" if examiner.manifest.kind is WeightsKind.SEGMENTER else "teacher"
-    title = f"{LINE}: the {kind} on cells that it has not seen"
-    path.write_bytes(encode_sheet(draw_sheet([_row(one, examiner) for one in chosen], title=title)))
+    predictor = _open(blobs, weights)
+    threshold = predictor.manifest.image_threshold
+    entries = [_CellEntry(cell, cell.probability == DEFECTIVE, verdict.score, threshold) for cell, verdict in own]
+    kind = "segmenter" if predictor.manifest.kind is WeightsKind.SEGMENTER else "teacher"
+    title = f"{LINE}: the {kind} on cells that it was not fitted on"
+    rows = [_row(entry, predictor) for entry in worst_first(entries)]
+    path.write_bytes(encode_sheet(draw_sheet(rows, title=title)))
     return True
 
 
-def _row(said: _CellEntry, examiner: Predictor) -> SheetRow:
-    image_HWC = decode_image(said.cell.path.read_bytes())
-    [map_HW] = examiner.maps([image_HWC])
+def _row(entry: _CellEntry, predictor: Predictor) -> SheetRow:
+    image_HWC = decode_image(entry.cell.path.read_bytes())
+    [map_HW] = predictor.maps([image_HWC])
     return SheetRow(
-        name=said.cell.serial,
+        name=entry.cell.serial,
         image_HWC=image_HWC,
         map_HW=map_HW,
-        mask_HW=examiner.decide(map_HW).mask_HW,
+        mask_HW=predictor.decide(map_HW).mask_HW,
         truth_HW=None,  # the set has labels, but no masks
-        is_defect=said.is_defect,
+        is_defect=entry.is_defect,
         score=float(map_HW.max()),
-        threshold=said.threshold,
+        threshold=entry.threshold,
     )
 
 

@@ -1,1 +1,1 @@
-"""`siad evaluate`: a folder of labelled images in, what a way of fitting is worth out."""
+"""Evaluation of teacher methods on a folder of labelled images."""

@@ -1,7 +1,8 @@
-"""Curves, bars and dots as SVG, drawn by hand: a report must open anywhere, for years, without a network. Pure text.
+"""Curves, histograms and strip plots as SVG text. Pure.
 
-Colours come from ``siad.apps.lab.evaluate.style``; here every shape has a CSS class, ``k0`` for all images and ``k1``
-and on for each kind.
+Written by hand, without a plotting library: a report must open in any browser, for years, without a network. Colours
+are in ``siad.apps.lab.evaluate.style``; each shape has a CSS class, ``k0`` for all images and ``k1``, ``k2``, ... for
+each class of defects.
 """
 
 import math
@@ -26,32 +27,32 @@ class Curve:
     """One line of a plot."""
 
     name: str
-    ink: str  # its class on the page
+    ink: str  # its CSS class
     points: Points  # in the order of x
-    figure: float | None = None  # what the plot is about, told in the legend; 0..1
-    mark: tuple[float, float] | None = None  # where the detector's own threshold lies on it
+    figure: float | None = None  # shown in the legend; 0..1
+    mark: tuple[float, float] | None = None  # position of the detector's own threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreGroup:
-    """Scores that belong together."""
+    """Scores of one group of images."""
 
     name: str
-    ink: str  # its class on the page
+    ink: str  # its CSS class
     scores: Sequence[float]  # raw, at least one
 
 
 def draw_curves(
-    title: str, axes: tuple[str, str], curves: Sequence[Curve], *, ticks: Sequence[float] = _SHARES, sums: str = ""
+    title: str, axes: tuple[str, str], curves: Sequence[Curve], *, ticks: Sequence[float] = _SHARES, caption: str = ""
 ) -> str:
-    """Lines over 0 to the last tick by 0 to 1, with a legend below.
+    """Draw lines in a frame from 0 to the last tick by 0 to 1, with a legend below.
 
     Args:
         title: above it.
-        axes: what runs along x and y.
-        curves: at least one; the first is drawn thickest, and under the others.
-        ticks: of the x axis, from 0; points behind the last are cut.
-        sums: what the curves' figures are, for the legend.
+        axes: labels of x and y.
+        curves: at least one; the first is drawn thickest, below the others.
+        ticks: of the x axis, from 0; points beyond the last are cut off.
+        caption: meaning of the curves' figures.
     """
     end = ticks[-1]
     drawn = []
@@ -70,11 +71,11 @@ def draw_curves(
     entries = [_entry(curve.ink, curve.name, "" if curve.figure is None else f"{curve.figure:.3f}") for curve in curves]
     if any(curve.mark is not None for curve in curves):
         entries.append("<li><b class=round></b>at its own threshold</li>")
-    return _plot(title, sums, _frame(title, axes, across, up, "".join(drawn)), entries)
+    return _plot(title, caption, _frame(title, axes, across, up, "".join(drawn)), entries)
 
 
 def draw_histogram(title: str, groups: Sequence[ScoreGroup], *, threshold: float) -> str:
-    """How often scores occur, group over group, with a line at the threshold.
+    """Draw histograms of scores over each other, with a line at the threshold.
 
     Args:
         title: above it.
@@ -99,16 +100,16 @@ def draw_histogram(title: str, groups: Sequence[ScoreGroup], *, threshold: float
 
 
 def draw_strips(title: str, groups: Sequence[ScoreGroup], *, threshold: float) -> str:
-    """Every image a dot at its score, a row for each group as in the legend, with a line at the threshold.
+    """Draw each image as a dot at its score, one row for each group, with a line at the threshold.
 
     Args:
         title: above it.
-        groups: at least one, from the top.
+        groups: at least one, from top to bottom.
         threshold: raw score.
     """
     low, high = _range(groups, threshold)
     rows = len(groups)
-    rng = np.random.default_rng(0)  # dots of one score would hide each other
+    rng = np.random.default_rng(0)  # jitter: equal scores would hide each other
     drawn = []
     for row, group in enumerate(groups):
         middle = 1 - (row + 0.5) / rows
@@ -117,12 +118,12 @@ def draw_strips(title: str, groups: Sequence[ScoreGroup], *, threshold: float) -
             drawn.append(f'<circle class="speck {group.ink}" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
     inside = "".join(drawn) + _threshold(threshold, low, high)
     up = [(_y(1 - row / rows), "") for row in range(1, rows)]  # between the rows
-    axes = ("image score", "one dot an image")
+    axes = ("image score", "one dot per image")
     return _plot(title, "", _frame(title, axes, _score_ticks(low, high), up, inside), _counted(groups))
 
 
 def swatch(ink: str) -> str:
-    """A sample of a colour, to stand before a name."""
+    """Sample of a colour, for a legend."""
     return f'<i class="{ink}"></i>'
 
 
@@ -130,13 +131,13 @@ def _counted(groups: Sequence[ScoreGroup]) -> list[str]:
     return [_entry(group.ink, group.name, str(len(group.scores))) for group in groups]
 
 
-def _entry(ink: str, name: str, told: str) -> str:
-    return f'<li class="{ink}">{swatch(ink)}{escape(name)} <small>{told}</small></li>'
+def _entry(ink: str, name: str, note: str) -> str:
+    return f'<li class="{ink}">{swatch(ink)}{escape(name)} <small>{note}</small></li>'
 
 
-def _plot(title: str, sums: str, drawn: str, entries: Sequence[str]) -> str:
-    told = f" <small>{escape(sums)}</small>" if sums else ""
-    return f'<section class="plot"><h3>{escape(title)}{told}</h3>{drawn}<ul>{"".join(entries)}</ul></section>'
+def _plot(title: str, caption: str, drawn: str, entries: Sequence[str]) -> str:
+    note = f" <small>{escape(caption)}</small>" if caption else ""
+    return f'<section class="plot"><h3>{escape(title)}{note}</h3>{drawn}<ul>{"".join(entries)}</ul></section>'
 
 
 def _frame(
@@ -149,12 +150,13 @@ def _frame(
     left, right, top, bottom = _LEFT, WIDTH - _RIGHT, _TOP, HEIGHT - _BOTTOM
     grid = "".join(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>' for x, _ in across)
     grid += "".join(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>' for y, _ in up)
-    told = "".join(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{name}</text>' for x, name in across)
-    told += "".join(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{name}</text>' for y, name in up)
+    labels = "".join(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{name}</text>' for x, name in across)
+    labels += "".join(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{name}</text>' for y, name in up)
     middle = (top + bottom) / 2
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" class="frame"/>{grid}{inside}{told}'
+        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" class="frame"/>{grid}{inside}'
+        f"{labels}"
         f'<text x="{(left + right) / 2}" y="{HEIGHT - 8}" text-anchor="middle" class="axis">{escape(axes[0])}</text>'
         f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle" class="axis">{escape(axes[1])}'
         "</text></svg>"

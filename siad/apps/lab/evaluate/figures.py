@@ -1,4 +1,4 @@
-"""What a detector said of labelled images, as figures: of all images, and class by class. Pure."""
+"""Figures of a detector on labelled images: of all images, and by class. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,23 @@ from siad.vision.scores import false_reject_rate, image_auroc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredImage:
-    """What a detector said of one image, and what is true of it."""
+    """Score map of one image, and its label."""
 
     name: str
     kind: str
     is_defect: bool
     map_HW: NDArray[np.float32]  # smoothed raw scores
-    mask_HW: NDArray[np.uint8] | None  # 0 good, 255 defect; None where nobody drew one
+    mask_HW: NDArray[np.uint8] | None  # 0 good, 255 defect; None if it has no mask
 
     @property
     def score(self) -> float:
-        """The image's: its map's highest."""
+        """Score of the image: the maximum of its map."""
         return float(self.map_HW.max())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationFigures:
-    """All 0..1, or None where the set can't say: no good or no defective image, no mask; and the pixels' curves."""
+    """Figures from 0 to 1; None if the set lacks the images or masks for it."""
 
     image_auroc: float | None
     image_ap: float | None
@@ -43,29 +43,29 @@ class EvaluationFigures:
     aupro_30: float | None
     aupro_05: float | None
     pixel_iou: float | None  # at the detector's own threshold
-    false_rejects: float | None  # share of good images over the threshold
-    misses: float | None  # share of defective images under it
-    pixel_curves: PixelCurves | None = field(default=None, compare=False, repr=False)  # to be drawn
+    false_rejects: float | None  # fraction of good images at or over the threshold
+    misses: float | None  # fraction of defective images under it
+    pixel_curves: PixelCurves | None = field(default=None, compare=False, repr=False)  # for plots
 
     def to_json(self) -> dict[str, Any]:
-        """By name, without the curves."""
+        """Figures by name, without the curves."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "pixel_curves"}
 
 
-def figures_of(answers: Sequence[ScoredImage], *, image_threshold: float, pixel_threshold: float) -> EvaluationFigures:
-    """Sum up what was said of some images.
+def figures_of(images: Sequence[ScoredImage], *, image_threshold: float, pixel_threshold: float) -> EvaluationFigures:
+    """Compute the figures of some images.
 
     Args:
-        answers: good and defective ones; a defective image without a mask counts for the image figures alone.
-        image_threshold: raw score; a defective image scores at or over it.
-        pixel_threshold: raw score at which pixels are marked.
+        images: good and defective ones; a defective image without a mask counts only for the image figures.
+        image_threshold: raw score; an image at or over it is rejected.
+        pixel_threshold: raw score; a pixel at or over it is marked.
     """
-    scores = [answer.score for answer in answers]
-    bad = [answer.is_defect for answer in answers]
+    scores = [image.score for image in images]
+    bad = [image.is_defect for image in images]
     good_scores = [score for score, is_bad in zip(scores, bad, strict=True) if not is_bad]
     bad_scores = [score for score, is_bad in zip(scores, bad, strict=True) if is_bad]
     has_both = bool(good_scores and bad_scores)
-    found, curves = _pixels(answers, pixel_threshold) or (None, None)
+    found, curves = _pixels(images, pixel_threshold) or (None, None)
     return EvaluationFigures(
         image_auroc=image_auroc(scores, bad) if has_both else None,
         image_ap=float(average_precision_score(bad, scores)) if has_both else None,
@@ -83,13 +83,13 @@ def figures_of(answers: Sequence[ScoredImage], *, image_threshold: float, pixel_
 
 
 def figures_by_kind(
-    answers: Sequence[ScoredImage], *, image_threshold: float, pixel_threshold: float
+    images: Sequence[ScoredImage], *, image_threshold: float, pixel_threshold: float
 ) -> dict[str, EvaluationFigures]:
-    """The same for each defect class, against all good images."""
-    kinds = sorted({answer.kind for answer in answers if answer.is_defect})
+    """Figures of each defect class against all good images."""
+    kinds = sorted({image.kind for image in images if image.is_defect})
     return {
         kind: figures_of(
-            [answer for answer in answers if not answer.is_defect or answer.kind == kind],
+            [image for image in images if not image.is_defect or image.kind == kind],
             image_threshold=image_threshold,
             pixel_threshold=pixel_threshold,
         )
@@ -97,31 +97,31 @@ def figures_by_kind(
     }
 
 
-def shrink(answer: ScoredImage, *, side_px: int) -> ScoredImage:
-    """Bring a map and its mask to an area of ``side_px`` squared; a pixel is defective where half of it is.
+def shrink(image: ScoredImage, *, side_px: int) -> ScoredImage:
+    """Resize map and mask to an area of ``side_px`` squared; a pixel is defective if half of it is.
 
-    A defect that no pixel is half of keeps the pixel that it covers most, so that none gets lost.
+    A defect that covers half of no pixel keeps the pixel that it covers most, so that no defect is lost.
     """
-    height, width = answer.map_HW.shape
+    height, width = image.map_HW.shape
     ratio = side_px / math.sqrt(height * width)
     if ratio >= 1:
-        return answer
+        return image
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    map_hw = np.asarray(cv2.resize(answer.map_HW, size, interpolation=cv2.INTER_AREA), np.float32)
-    mask_hw = answer.mask_HW
+    map_hw = np.asarray(cv2.resize(image.map_HW, size, interpolation=cv2.INTER_AREA), np.float32)
+    mask_hw = image.mask_HW
     if mask_hw is not None:
         cover = cv2.resize((mask_hw > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
         mask_hw = np.where((cover >= 0.5) | ((cover > 0) & (cover >= cover.max())), 255, 0).astype(np.uint8)
-    return ScoredImage(name=answer.name, kind=answer.kind, is_defect=answer.is_defect, map_HW=map_hw, mask_HW=mask_hw)
+    return ScoredImage(name=image.name, kind=image.kind, is_defect=image.is_defect, map_HW=map_hw, mask_HW=mask_hw)
 
 
 def mean_of(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """The mean of each figure over several runs; None where any of them has none."""
+    """Mean of each figure over several runs; None if one of them has none."""
     return {name: _over(figures, name, np.mean) for name in figures[0]}
 
 
 def spread_of(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """The standard deviation of each figure over several runs; None of one run."""
+    """Standard deviation of each figure over several runs; None for a single run."""
     if len(figures) < 2:
         return dict.fromkeys(figures[0])
     return {name: _over(figures, name, lambda values: np.std(values, ddof=1)) for name in figures[0]}
@@ -132,11 +132,11 @@ def _over(figures: Sequence[Mapping[str, float | None]], name: str, fold: Any) -
     return None if any(value is None for value in values) else float(fold(values))
 
 
-def _pixels(answers: Sequence[ScoredImage], threshold: float) -> tuple[PixelFigures, PixelCurves] | None:
-    drawn = [(answer.map_HW, answer.mask_HW) for answer in answers if answer.mask_HW is not None]
-    if not any(mask_HW.any() for _, mask_HW in drawn):
+def _pixels(images: Sequence[ScoredImage], threshold: float) -> tuple[PixelFigures, PixelCurves] | None:
+    labelled = [(image.map_HW, image.mask_HW) for image in images if image.mask_HW is not None]
+    if not any(mask_HW.any() for _, mask_HW in labelled):
         return None
-    maps, masks = [map_HW for map_HW, _ in drawn], [mask_HW for _, mask_HW in drawn]
+    maps, masks = [map_HW for map_HW, _ in labelled], [mask_HW for _, mask_HW in labelled]
     return pixel_figures_and_curves(maps, masks, threshold=threshold)
 
 

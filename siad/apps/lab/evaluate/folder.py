@@ -1,6 +1,6 @@
 """A folder of images in MVTec AD's layout: ``train/good``, ``test/<class>``, ``ground_truth/<class>``.
 
-Source: Bergmann et al. 2021, The MVTec Anomaly Detection Dataset, IJCV 129; the layout that most sets are published in.
+Source: Bergmann et al. 2021, The MVTec Anomaly Detection Dataset, IJCV 129; most sets are published in this layout.
 """
 
 from collections.abc import Sequence
@@ -19,31 +19,31 @@ SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", "
 
 
 class FolderError(ValueError):
-    """The folder does not hold what it must; the message says what and where."""
+    """A folder without the required content; the message says what is missing and where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledSample:
-    """One image to test by."""
+    """One test image with its class."""
 
     path: Path
-    kind: str  # the class, ``good`` where nothing is wrong
-    mask_path: Path | None  # None where there is none
+    kind: str  # the class; ``good`` without a defect
+    mask_path: Path | None  # None if it has no mask
 
     @property
     def is_defect(self) -> bool:
-        """Whether something is wrong with it."""
+        """Whether it has a defect."""
         return self.kind != GOOD
 
     @property
     def name(self) -> str:
-        """Class and file, for people."""
+        """Class and file name."""
         return f"{self.kind}/{self.path.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFolder:
-    """What a folder holds, in the order of its names; nothing is decoded yet."""
+    """Content of a folder, sorted by name; images are not decoded yet."""
 
     path: Path
     normals: tuple[Path, ...]
@@ -51,7 +51,7 @@ class ImageFolder:
 
     @property
     def name(self) -> str:
-        """The folder's own."""
+        """Name of the folder."""
         return self.path.resolve().name
 
     @property
@@ -61,18 +61,24 @@ class ImageFolder:
 
 
 def read_folder(path: Path) -> ImageFolder:
-    """Look a folder through.
+    """List the images of a folder.
 
     Raises:
-        FolderError: there is no ``train/good`` or ``test``, or nothing in it.
+        FolderError: ``train/good`` or ``test`` is missing or has no images.
     """
     for needed in (path, path / "train" / GOOD, path / "test"):
         if not needed.is_dir():
-            msg = f"{needed} is no folder; a set has train/good, test/<class> and, for masks, ground_truth/<class>"
+            msg = (
+                f"{needed} is not a folder; nothing was evaluated. A set has train/good, test/<class> and, for masks, "
+                "ground_truth/<class>"
+            )
             raise FolderError(msg)
     normals = tuple(_images(path / "train" / GOOD))
     if not normals:
-        msg = f"{path / 'train' / GOOD} holds no image ({', '.join(sorted(SUFFIXES))}); a teacher is fitted on these"
+        msg = (
+            f"{path / 'train' / GOOD} has no images ({', '.join(sorted(SUFFIXES))}); nothing was evaluated. A teacher "
+            "is fitted on them"
+        )
         raise FolderError(msg)
     kinds = sorted(folder for folder in (path / "test").iterdir() if folder.is_dir())
     samples = [
@@ -81,16 +87,19 @@ def read_folder(path: Path) -> ImageFolder:
         for image in _images(folder)
     ]
     if not samples:
-        msg = f"{path / 'test'} holds no folder with images; put them into test/good and test/<class of defect>"
+        msg = (
+            f"{path / 'test'} has no folders with images; nothing was evaluated. Put test images into test/good and "
+            "test/<class of defect>"
+        )
         raise FolderError(msg)
     return ImageFolder(path=path, normals=normals, samples=tuple(samples))
 
 
 def read_images(paths: Sequence[Path]) -> tuple[list[Image], list[Path], list[str]]:
-    """Decode images; what can't be is left out and said.
+    """Decode images, and leave out those that can't be decoded.
 
     Returns:
-        Images, their paths, and a line of text for each that was left out.
+        Images, their paths, and one line of text for each that was left out.
     """
     images, read, left_out = [], [], []
     for path in paths:
@@ -104,14 +113,17 @@ def read_images(paths: Sequence[Path]) -> tuple[list[Image], list[Path], list[st
 
 
 def read_mask(sample: LabelledSample, size_px: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """The mask of one sample: uint8 [H, W], 0 good, 255 defect; zeros of a good one, None where nobody drew any.
+    """Read the mask of one sample.
 
     Args:
-        sample: whose.
-        size_px: height and width of its image; a mask of another size is brought to it, pixel by pixel.
+        sample: the sample.
+        size_px: height and width of its image; a mask of another size is resized by nearest neighbour.
+
+    Returns:
+        uint8 [H, W], 0 good, 255 defect; zeros for a good sample, None for a defective one without a mask.
 
     Raises:
-        FolderError: the mask can't be read.
+        FolderError: the mask can't be decoded.
     """
     if not sample.is_defect:
         return np.zeros(size_px, np.uint8)
@@ -120,7 +132,7 @@ def read_mask(sample: LabelledSample, size_px: tuple[int, int]) -> NDArray[np.ui
     try:
         mask_HW = decode_image(sample.mask_path.read_bytes())[:, :, 0]
     except (ImageError, OSError) as error:
-        msg = f"mask {sample.mask_path} of {sample.name} can't be read: {error}; mend it, or take it away"
+        msg = f"mask {sample.mask_path} of {sample.name} can't be read: {error}; repair or remove it"
         raise FolderError(msg) from error
     binary_HW = np.where(mask_HW > 0, 255, 0).astype(np.uint8)
     if binary_HW.shape != size_px:
@@ -133,7 +145,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _mask_of(root: Path, kind: str, image: Path) -> Path | None:
-    """``<stem>_mask`` or the same stem, of any kind of image."""
+    """``<stem>_mask`` or the same stem, with any image extension."""
     if kind == GOOD:
         return None
     folder = root / "ground_truth" / kind

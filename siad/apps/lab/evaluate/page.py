@@ -1,4 +1,4 @@
-"""The report that people look at: one HTML page that holds everything, curves and pictures too."""
+"""The report as one self-contained HTML page: tables, curves and pictures."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -29,35 +29,35 @@ FIGURES = (
 )
 PICTURE_PX = 420  # longer side; three fill the page's width
 _BETTER_LOW = ("false_rejects", "misses")
-_CELLS = ("the image", "its score map", "what was marked, and what is wrong")
+_CELLS = ("the image", "its score map", "outlines of marked and defective pixels")
 
 
 def make_page(
-    title: str, reports: Mapping[str, Mapping[str, Any]], drawn: PlottedRun, rows: Sequence[SheetRow], *, made_at: str
+    title: str, reports: Mapping[str, Mapping[str, Any]], run: PlottedRun, rows: Sequence[SheetRow], *, origin: str
 ) -> str:
     """Write the page.
 
     Args:
-        title: of the set and the method.
-        reports: by shots, what ``--json`` gives; the first is of the run that is drawn.
-        drawn: one run, for the curves.
-        rows: of the same run, in the order to be shown.
-        made_at: date and machine, for people.
+        title: names of the set and the method.
+        reports: by number of normals, as ``--json`` prints them; the first belongs to ``run``.
+        run: for the curves.
+        rows: of the same run, in their order on the page.
+        origin: date and machine.
     """
-    inks = {kind: ink_of(index) for index, kind in enumerate(drawn.by_kind)}
+    inks = {kind: ink_of(index) for index, kind in enumerate(run.by_kind)}
     tables = "".join(_table(label, report, inks) for label, report in reports.items())
     pictures = "".join(_picture(row) for row in rows)
-    tint = '<li class="tint"><i></i>ignored: its views differ, nothing is learnt there</li>'
+    tint = '<li class="tint"><i></i>ignored: its views differ, not used for training</li>'
     first = f"{next(iter(reports))} normals, the first draw"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{style_of(len(inks))}</style></head><body>'
-        f"<h1>{escape(title)}</h1><p>{escape(made_at)}</p>{tables}"
+        f"<h1>{escape(title)}</h1><p>{escape(origin)}</p>{tables}"
         f"<h2>Curves <small>{escape(first)}; a class: its defective images against all good ones</small></h2>"
-        f'<div class="plots">{"".join(plots_of(drawn))}</div>'
+        f'<div class="plots">{"".join(plots_of(run))}</div>'
         f"<h2>Images, the worst first <small>{escape(first)}</small></h2>"
-        '<ul class="legend"><li>The image; its score map, bright where it is odd; outlines of</li>'
-        '<li class="marked"><i></i>what was marked</li><li class="truth"><i></i>what is wrong</li>'
+        '<ul class="legend"><li>The image; its score map, bright where it is unusual; outlines of</li>'
+        '<li class="marked"><i></i>pixels marked as defective</li><li class="truth"><i></i>defective pixels</li>'
         f"{tint if any(row.has_ignored for row in rows) else ''}</ul>{pictures}</body></html>\n"
     )
 
@@ -68,13 +68,13 @@ def _table(label: str, report: Mapping[str, Any], inks: Mapping[str, str]) -> st
     lines += [_line(kind, figures, {}, inks[kind]) for kind, figures in report["classes"].items()]
     draws = "one draw" if report["seeds"] == 1 else f"mean of {report['seeds']} draws"
     times = (
-        f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images a second, {report['memory_mb']:.0f} MB of "
-        f"memory at most, weights of {report['weights_mb']:.1f} MB; {draws} of normals"
+        f"fit {report['fit_s']:.1f} s, {report['images_per_s']:.1f} images per second, peak memory "
+        f"{report['memory_mb']:.0f} MB, weights {report['weights_mb']:.1f} MB; {draws} of normals"
     )
-    told = "".join(f"<p>{escape(one)}</p>" for one in (report["promise"], *report["doubts"]) if one)
+    notes = "".join(f"<p>{escape(one)}</p>" for one in (report["promise"], *report["doubts"]) if one)
     return (
         f'<h2>{escape(label)} normals</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table>'
-        f"</div><p>{escape(times)}</p>{told}"
+        f"</div><p>{escape(times)}</p>{notes}"
     )
 
 
@@ -85,25 +85,25 @@ def _line(name: str, figures: Mapping[str, Any], spread: Mapping[str, Any], ink:
 
 
 def _cell(key: str, value: float | None, spread: float | None) -> str:
-    """A figure over a bar as long as it is; red, where less is better."""
+    """A figure over a bar of its length; red if a lower figure is better."""
     if value is None:
         return "<td>&ndash;</td>"
     kind = "less" if key in _BETTER_LOW else "more"
-    told = "" if spread is None else f" <small>&plusmn;{spread:.3f}</small>"
-    return f'<td class="{kind}" style="--v:{value:.3f}">{value:.3f}{told}</td>'
+    deviation = "" if spread is None else f" <small>&plusmn;{spread:.3f}</small>"
+    return f'<td class="{kind}" style="--v:{value:.3f}">{value:.3f}{deviation}</td>'
 
 
 def _picture(row: SheetRow) -> str:
     is_right = row.verdict in ("found", "passed")
-    said = (
+    caption = (
         f'<b class="{"right" if is_right else "wrong"}">{row.verdict}</b> {escape(row.name)} <small>score '
         f"{row.score:.3g}, threshold {row.threshold:.3g}</small>"
     )
     cells = "".join(
-        f'<img alt="{escape(row.name)}: {what}" src="data:image/jpeg;base64,{_jpeg(picture_HWC)}">'
-        for what, picture_HWC in zip(_CELLS, draw_cells(row, side_px=PICTURE_PX), strict=True)
+        f'<img alt="{escape(row.name)}: {content}" src="data:image/jpeg;base64,{_jpeg(picture_HWC)}">'
+        for content, picture_HWC in zip(_CELLS, draw_cells(row, side_px=PICTURE_PX), strict=True)
     )
-    return f'<figure><figcaption>{said}</figcaption><div class="cells">{cells}</div></figure>'
+    return f'<figure><figcaption>{caption}</figcaption><div class="cells">{cells}</div></figure>'
 
 
 def _jpeg(picture_HWC: NDArray[np.uint8]) -> str:

@@ -1,4 +1,4 @@
-"""Which curves a run has: of all its images, and of each kind of defect against all good ones. Pure."""
+"""Curves of a run: of all images, and of each defect class against all good ones. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,77 +12,77 @@ from siad.apps.lab.evaluate.figures import EvaluationFigures, ScoredImage
 from siad.apps.lab.evaluate.style import ALL_INK, BAD_INK, GOOD_INK, ink_of
 from siad.vision.pixel_scores import FPR_LIMITS
 
-_FEW = (0.0, 0.1, 0.2, FPR_LIMITS[0])  # of the good pixels; who marks more of them is of no use
+_FEW = (0.0, 0.1, 0.2, FPR_LIMITS[0])  # of the good pixels; a detector that marks more is useless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlottedRun:
-    """One run, as far as its curves are drawn."""
+    """One run, for its curves."""
 
-    answers: Sequence[ScoredImage]
-    whole: EvaluationFigures
+    images: Sequence[ScoredImage]
+    figures: EvaluationFigures
     by_kind: Mapping[str, EvaluationFigures]  # in the order of their colours
     threshold: float  # of images, raw score
 
 
 @dataclass(frozen=True, slots=True)
 class _CurveGroup:
-    """Answers that a curve is drawn of."""
+    """Images of one curve."""
 
     name: str
     ink: str
-    answers: Sequence[ScoredImage]
+    images: Sequence[ScoredImage]
     figures: EvaluationFigures
 
 
-def plots_of(drawn: PlottedRun) -> list[str]:
-    """Every plot that the set allows: without good or defective images, or without masks, there are fewer."""
-    good = [answer.score for answer in drawn.answers if not answer.is_defect]
-    bad = [answer.score for answer in drawn.answers if answer.is_defect]
+def plots_of(run: PlottedRun) -> list[str]:
+    """Draw every plot that the set allows; without good or defective images, or masks, there are fewer."""
+    good = [image.score for image in run.images if not image.is_defect]
+    bad = [image.score for image in run.images if image.is_defect]
     named = (ScoreGroup(name="good", ink=GOOD_INK, scores=good), ScoreGroup(name="defective", ink=BAD_INK, scores=bad))
-    plots = [draw_histogram("Scores", [one for one in named if one.scores], threshold=drawn.threshold)]
-    parts = _parts(drawn)
+    plots = [draw_histogram("Scores", [one for one in named if one.scores], threshold=run.threshold)]
+    parts = _parts(run)
     if len(parts) > 1:
         kinds = [
-            ScoreGroup(name=part.name, ink=part.ink, scores=[one.score for one in part.answers if one.is_defect])
+            ScoreGroup(name=part.name, ink=part.ink, scores=[one.score for one in part.images if one.is_defect])
             for part in parts[1:]
         ]
         groups = [one for one in (named[0], *kinds) if one.scores]
-        plots.append(draw_strips("Scores by class", groups, threshold=drawn.threshold))
+        plots.append(draw_strips("Scores by class", groups, threshold=run.threshold))
     if good and bad:
-        plots += _image_plots(parts, drawn.threshold)
-    if drawn.whole.pixel_curves is not None:
+        plots += _image_plots(parts, run.threshold)
+    if run.figures.pixel_curves is not None:
         plots += _pixel_plots(parts)
     return plots
 
 
-def _parts(drawn: PlottedRun) -> list[_CurveGroup]:
-    """All, then each kind; of one kind all are the same."""
-    parts = [_CurveGroup("all", ALL_INK, drawn.answers, drawn.whole)]
-    if len(drawn.by_kind) > 1:
-        for index, (kind, figures) in enumerate(drawn.by_kind.items()):
-            answers = [answer for answer in drawn.answers if not answer.is_defect or answer.kind == kind]
-            parts.append(_CurveGroup(kind, ink_of(index), answers, figures))
+def _parts(run: PlottedRun) -> list[_CurveGroup]:
+    """All images, then each class; with a single class both are the same."""
+    parts = [_CurveGroup("all", ALL_INK, run.images, run.figures)]
+    if len(run.by_kind) > 1:
+        for index, (kind, figures) in enumerate(run.by_kind.items()):
+            images = [image for image in run.images if not image.is_defect or image.kind == kind]
+            parts.append(_CurveGroup(kind, ink_of(index), images, figures))
     return parts
 
 
 def _image_plots(parts: Sequence[_CurveGroup], threshold: float) -> list[str]:
     roc, trade = [], []
     for part in parts:
-        truth, scores = [answer.is_defect for answer in part.answers], [answer.score for answer in part.answers]
+        truth, scores = [image.is_defect for image in part.images], [image.score for image in part.images]
         false, true, _ = roc_curve(truth, scores)
         precision, recall, _ = precision_recall_curve(truth, scores)
-        found = sum(answer.is_defect and answer.score >= threshold for answer in part.answers)
-        rejected = sum(answer.score >= threshold for answer in part.answers)
+        found = sum(image.is_defect and image.score >= threshold for image in part.images)
+        rejected = sum(image.score >= threshold for image in part.images)
         bad = sum(truth)
         at_roc = ((rejected - found) / (len(truth) - bad), found / bad)
-        at_trade = (found / bad, found / rejected) if rejected else None  # nothing marked has no precision
+        at_trade = (found / bad, found / rejected) if rejected else None  # without rejects, precision is undefined
         figures = part.figures
         roc.append(_curve(part, _pairs(false, true), figures.image_auroc, at_roc))
         trade.append(_curve(part, _pairs(recall, precision)[::-1], figures.image_ap, at_trade))
     return [
-        draw_curves("Images: ROC", ("good ones rejected", "defective ones found"), roc, sums="area"),
-        draw_curves("Images: precision and recall", ("recall", "precision"), trade, sums="average precision"),
+        draw_curves("Images: ROC", ("good ones rejected", "defective ones found"), roc, caption="area"),
+        draw_curves("Images: precision and recall", ("recall", "precision"), trade, caption="average precision"),
     ]
 
 
@@ -90,7 +90,7 @@ def _pixel_plots(parts: Sequence[_CurveGroup]) -> list[str]:
     trade, overlap = [], []
     for part in parts:
         curves = part.figures.pixel_curves
-        if curves is None:  # nobody drew a mask of this kind
+        if curves is None:  # this class has no masks
             continue
         points = _pairs(curves.recall_N, curves.precision_N)
         trade.append(_curve(part, points, part.figures.pixel_ap))
@@ -98,8 +98,8 @@ def _pixel_plots(parts: Sequence[_CurveGroup]) -> list[str]:
         overlap.append(_curve(part, overlaps, part.figures.aupro_30))
     axes = ("good pixels marked", "mean overlap of a region")
     return [
-        draw_curves("Pixels: precision and recall", ("recall", "precision"), trade, sums="average precision"),
-        draw_curves("Pixels: per-region overlap", axes, overlap, ticks=_FEW, sums="area up to 0.3"),
+        draw_curves("Pixels: precision and recall", ("recall", "precision"), trade, caption="average precision"),
+        draw_curves("Pixels: per-region overlap", axes, overlap, ticks=_FEW, caption="area up to 0.3"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Fit on a few normals, judge the test images, sum up: for every number of shots and every seed."""
+"""One evaluation: fit a teacher on a few normals, score the test images, compute figures."""
 
 import resource
 import time
@@ -31,8 +31,7 @@ from siad.vision.outliers import say_doubts
 from siad.vision.promise import promise_of
 
 NORMALS_MIN = 2
-Say = Callable[[str], None]
-Tick = Callable[[], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,61 +39,72 @@ class EvaluationSettings:
     """How to evaluate."""
 
     method: str
-    budget: float  # share of good parts that may be rejected
+    budget: float  # fraction of good parts that may be rejected
     seeds: int
-    pixels_px: int | None  # side that maps and masks are brought to; None: as large as the images are
-    input_px: int = 0  # side of the square with the area that images are shown at; 0: as the method has it
+    pixels_px: int | None  # side of the square with the area that maps and masks are resized to; None: image size
+    input_px: int = 0  # side of the square with the area that images are scaled to; 0: set by the method
     region: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedImages:
-    """One detector's answers to all test images, and how long it took."""
+class Progress:
+    """Callbacks of an evaluation."""
 
-    answers: list[ScoredImage]
-    examiner: Predictor
+    notify: Notify = lambda _: None  # one line of text
+    tick: Callable[[], None] = lambda: None  # after each test image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredSamples:
+    """Scores of one detector for all test images, and its speed."""
+
+    images: list[ScoredImage]
+    predictor: Predictor
     fit_s: float
     images_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRun:
-    """One seed of one number of shots."""
+    """Result for one number of normals and one seed."""
 
     shots: int
     seed: int
     figures: EvaluationFigures
     by_kind: dict[str, EvaluationFigures]
-    judged: JudgedImages
+    scored: ScoredSamples
 
 
 def draw_normals(folder: ImageFolder, *, shots: int | None, seed: int) -> list[Path]:
-    """Which normals a teacher is fitted on, by seed; all of them where ``shots`` is None.
+    """Draw the normals that a teacher is fitted on; all of them if ``shots`` is None.
 
     Raises:
-        FolderError: there are fewer.
+        FolderError: the folder has fewer.
     """
     if shots is None:
         return list(folder.normals)
     if not NORMALS_MIN <= shots <= len(folder.normals):
         msg = (
             f"--shots {shots}: {folder.path / 'train' / 'good'} holds {len(folder.normals)} images, and a teacher "
-            f"needs {NORMALS_MIN}; ask for {NORMALS_MIN} to {len(folder.normals)}, or all"
+            f"needs {NORMALS_MIN}; nothing was fitted. Use {NORMALS_MIN} to {len(folder.normals)}, or all"
         )
         raise FolderError(msg)
     order = np.random.default_rng(seed).permutation(len(folder.normals))[:shots]
     return [folder.normals[index] for index in sorted(order.tolist())]
 
 
-def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, say: Say) -> tuple[Predictor, float]:
-    """Fit a teacher as the labeler does, through a bundle and its golden check; and say how many seconds it took.
+def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, notify: Notify) -> tuple[Predictor, float]:
+    """Fit a teacher as the labeler does, through a bundle and its golden check.
+
+    Returns:
+        The teacher, and how many seconds the fit took.
 
     Raises:
         FolderError: too few of the normals can be read, or no teacher can be fitted on them.
     """
     images, read, left_out = read_images(paths)
     for line in left_out:
-        say(line)
+        notify(line)
     began_s = time.perf_counter()
     try:
         bundle = fit_teacher(
@@ -114,58 +124,65 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, say: 
     return open_bundle(bundle.manifest, bundle.parts), fit_s
 
 
-def judge(
-    examiner: Predictor, samples: Sequence[LabelledSample], *, fit_s: float, pixels_px: int | None, say: Say, tick: Tick
-) -> JudgedImages:
-    """Have a detector judge samples, one at a time; those that can't be read are left out and said."""
-    answers, spent_s = [], 0.0
+def score_samples(
+    predictor: Predictor,
+    samples: Sequence[LabelledSample],
+    *,
+    fit_s: float,
+    pixels_px: int | None,
+    progress: Progress | None = None,
+) -> ScoredSamples:
+    """Score samples one at a time; those that can't be decoded are left out and reported."""
+    progress = progress or Progress()
+    scored, spent_s = [], 0.0
     for sample in samples:
         images, _, left_out = read_images([sample.path])
         for line in left_out:
-            say(line)
+            progress.notify(line)
         if images:
             began_s = time.perf_counter()
-            [map_HW] = examiner.maps(images)
+            [map_HW] = predictor.maps(images)
             spent_s += time.perf_counter() - began_s
             mask_HW = read_mask(sample, (map_HW.shape[0], map_HW.shape[1]))
-            answer = ScoredImage(
+            image = ScoredImage(
                 name=sample.name, kind=sample.kind, is_defect=sample.is_defect, map_HW=map_HW, mask_HW=mask_HW
             )
-            answers.append(answer if pixels_px is None else shrink(answer, side_px=pixels_px))
-        tick()
-    return JudgedImages(answers=answers, examiner=examiner, fit_s=fit_s, images_per_s=len(answers) / max(spent_s, 1e-9))
+            scored.append(image if pixels_px is None else shrink(image, side_px=pixels_px))
+        progress.tick()
+    images_per_s = len(scored) / max(spent_s, 1e-9)
+    return ScoredSamples(images=scored, predictor=predictor, fit_s=fit_s, images_per_s=images_per_s)
 
 
 def evaluate(
-    folder: ImageFolder, settings: EvaluationSettings, *, shots: int | None, seed: int, say: Say, tick: Tick
+    folder: ImageFolder, settings: EvaluationSettings, *, shots: int | None, seed: int, progress: Progress
 ) -> EvaluationRun:
-    """Fit once and judge everything."""
+    """Fit one teacher and score all test images."""
     paths = draw_normals(folder, shots=shots, seed=seed)
-    examiner, fit_s = fit(paths, settings, name="evaluate", say=say)
-    judged = judge(examiner, folder.samples, fit_s=fit_s, pixels_px=settings.pixels_px, say=say, tick=tick)
-    return sum_up(judged, shots=len(paths), seed=seed)
+    predictor, fit_s = fit(paths, settings, name="evaluate", notify=progress.notify)
+    scored = score_samples(predictor, folder.samples, fit_s=fit_s, pixels_px=settings.pixels_px, progress=progress)
+    return sum_up(scored, shots=len(paths), seed=seed)
 
 
-def sum_up(judged: JudgedImages, *, shots: int, seed: int) -> EvaluationRun:
-    """Figures of what was judged, by the detector's own thresholds."""
-    manifest = judged.examiner.manifest
-    cuts = {"image_threshold": manifest.image_threshold, "pixel_threshold": manifest.pixel_threshold}
+def sum_up(scored: ScoredSamples, *, shots: int, seed: int) -> EvaluationRun:
+    """Compute figures at the detector's own thresholds."""
+    manifest = scored.predictor.manifest
+    thresholds = {"image_threshold": manifest.image_threshold, "pixel_threshold": manifest.pixel_threshold}
     return EvaluationRun(
         shots=shots,
         seed=seed,
-        figures=figures_of(judged.answers, **cuts),
-        by_kind=figures_by_kind(judged.answers, **cuts),
-        judged=judged,
+        figures=figures_of(scored.images, **thresholds),
+        by_kind=figures_by_kind(scored.images, **thresholds),
+        scored=scored,
     )
 
 
 def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
-    """One number of shots, as the mean over its seeds: what ``--json`` prints."""
+    """Mean over the seeds of one number of normals: what ``--json`` prints."""
     flat = [
-        run.figures.to_json() | {"images_per_s": run.judged.images_per_s, "fit_s": run.judged.fit_s} for run in runs
+        run.figures.to_json() | {"images_per_s": run.scored.images_per_s, "fit_s": run.scored.fit_s} for run in runs
     ]
     by_kind = [{kind: figures.to_json() for kind, figures in run.by_kind.items()} for run in runs]
-    first = runs[0].judged.examiner.manifest
+    first = runs[0].scored.predictor.manifest
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         **mean_of(flat),
@@ -181,56 +198,56 @@ def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
 
 
 def _doubts(runs: Sequence[EvaluationRun]) -> list[str]:
-    """What to look at among the normals of every draw; what is said of several stands once, and of which."""
+    """Normals to check, of every draw; equal texts are merged, with their seeds."""
     seeds: dict[str, list[str]] = {}
     for run in runs:
-        manifest = run.judged.examiner.manifest
-        if told := say_doubts(manifest.left_out, manifest.doubted):
-            seeds.setdefault(told, []).append(str(run.seed))
+        manifest = run.scored.predictor.manifest
+        if text := say_doubts(manifest.left_out, manifest.doubted):
+            seeds.setdefault(text, []).append(str(run.seed))
     if len(runs) == 1:
         return list(seeds)
-    return [f"seed{'s' if len(of) > 1 else ''} {', '.join(of)}: {told}" for told, of in seeds.items()]
+    return [f"seed{'s' if len(of) > 1 else ''} {', '.join(of)}: {text}" for text, of in seeds.items()]
 
 
 @dataclass(frozen=True, slots=True)
 class _SheetEntry:
-    """One answer, as the sheet chooses by it."""
+    """One scored image, for the choice of rows."""
 
-    answer: ScoredImage
+    image: ScoredImage
     is_defect: bool
     score: float
     threshold: float
 
 
-def worst_rows(judged: JudgedImages, samples: Sequence[LabelledSample]) -> list[SheetRow]:
-    """What to look at, worst first; only these images are read once more."""
+def worst_rows(scored: ScoredSamples, samples: Sequence[LabelledSample]) -> list[SheetRow]:
+    """Rows of a contact sheet, worst first; only their images are decoded again."""
     by_name = {sample.name: sample for sample in samples}
-    threshold = judged.examiner.manifest.image_threshold
-    said = [_SheetEntry(answer, answer.is_defect, answer.score, threshold) for answer in judged.answers]
+    threshold = scored.predictor.manifest.image_threshold
+    entries = [_SheetEntry(image, image.is_defect, image.score, threshold) for image in scored.images]
     rows = []
-    for one in worst_first(said):
-        images, _, _ = read_images([by_name[one.answer.name].path])
-        rows += [_row(one.answer, image_HWC, judged.examiner) for image_HWC in images]
+    for entry in worst_first(entries):
+        images, _, _ = read_images([by_name[entry.image.name].path])
+        rows += [_row(entry.image, image_HWC, scored.predictor) for image_HWC in images]
     return rows
 
 
-def _row(answer: ScoredImage, image_HWC: Image, examiner: Predictor) -> SheetRow:
+def _row(scored: ScoredImage, image_HWC: Image, predictor: Predictor) -> SheetRow:
     return SheetRow(
-        name=answer.name,
+        name=scored.name,
         image_HWC=image_HWC,
-        map_HW=answer.map_HW,
-        mask_HW=examiner.decide(answer.map_HW).mask_HW,
-        truth_HW=answer.mask_HW if answer.is_defect else None,
-        is_defect=answer.is_defect,
-        score=answer.score,
-        threshold=examiner.manifest.image_threshold,
-        ignored_HW=_ignored(answer, image_HWC, examiner) if examiner.has_views else None,
+        map_HW=scored.map_HW,
+        mask_HW=predictor.decide(scored.map_HW).mask_HW,
+        truth_HW=scored.mask_HW if scored.is_defect else None,
+        is_defect=scored.is_defect,
+        score=scored.score,
+        threshold=predictor.manifest.image_threshold,
+        ignored_HW=_ignored(scored, image_HWC, predictor) if predictor.has_views else None,
     )
 
 
-def _ignored(answer: ScoredImage, image_HWC: Image, examiner: Predictor) -> NDArray[np.bool_]:
-    """Where a pseudo-mask would say that nobody knows, at the size that the answer's map was brought to."""
-    [views] = examiner.views([image_HWC])
-    height, width = answer.map_HW.shape
+def _ignored(scored: ScoredImage, image_HWC: Image, predictor: Predictor) -> NDArray[np.bool_]:
+    """Pixels that a pseudo-mask marks as unknown, at the size of the map."""
+    [views] = predictor.views([image_HWC])
+    height, width = scored.map_HW.shape
     small = [np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA), np.float32) for one in views]
-    return np.asarray(examiner.decide(answer.map_HW, views=small).pseudo_mask_HW == IGNORE)
+    return np.asarray(predictor.decide(scored.map_HW, views=small).pseudo_mask_HW == IGNORE)

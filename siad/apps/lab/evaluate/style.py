@@ -1,11 +1,11 @@
-"""How the page looks, by day and by night. Pure text."""
+"""Style sheet of the report page, for light and dark mode. Pure."""
 
 from typing import Final
 
 GOOD_INK: Final = "good"
 ALL_INK: Final = "k0"
 BAD_INK: Final = "bad"
-# Told apart by who sees no red or no green too, and as line on either paper: by day, by night.
+# Distinct also with red-green colour blindness; for light and for dark background.
 _INKS: Final = (
     ("#2667d8", "#6ea0ff"),  # blue
     ("#d9650b", "#ff9a4d"),  # orange
@@ -58,19 +58,19 @@ _NIGHT: Final = (
 
 
 def ink_of(index: int) -> str:
-    """The class of the ``index``-th kind of defect, from 0."""
+    """CSS class of the ``index``-th class of defects, from 0."""
     return f"k{index + 1}"
 
 
 def style_of(kinds: int) -> str:
-    """The style sheet of a page that tells ``kinds`` kinds of defects apart; past the eighth, lines are dashed."""
+    """Style sheet for ``kinds`` classes of defects; lines after the eighth are dashed."""
     day, night, lone = [], [], []
     for index in range(kinds):
         by_day, by_night = _INKS[index % len(_INKS)]
         is_dashed = ";--s:dashed;--d:5 3" if index >= len(_INKS) else ""
         day.append(f".{ink_of(index)}{{--c:{by_day}{is_dashed}}}")
         night.append(f".{ink_of(index)}{{--c:{by_night}}}")
-    for ink in (ALL_INK, *(ink_of(index) for index in range(kinds))):  # who points at one sees it alone, in every plot
+    for ink in (ALL_INK, *(ink_of(index) for index in range(kinds))):  # hovering over one dims the others in every plot
         specks = "" if ink == ALL_INK else ",.speck"
         lone.append(f".plots:has(.{ink}:hover) :is(.line,.dot,li{specks}):not(.{ink},.good){{opacity:.15}}")
     return (

@@ -1,1 +1,1 @@
-"""`siad routine`: the paper's own routine on a folder of images, in one process without broker or store."""
+"""The paper's routine on a folder: teacher, pseudo-masks, segmenter, both tested on unseen images."""

@@ -1,12 +1,12 @@
-"""A line in memory: the stages' own functions, one after the other, without broker, store or Ray.
+"""The stages' own functions in memory, one after the other, without broker, store or Ray.
 
-labeler: fit a teacher on the normals, draw pseudo-masks; trainer: freeze a training set, train on it, examine the
-candidate on what was held out, judge it. What each of them decides by is what the stages decide by; only the minima of
-a training set are lower where a few images are all that there is.
+Labeler: fit a teacher on the normals, draw pseudo-masks. Trainer: freeze a training set, train on it, score the
+candidate on held-out members, judge it. All decisions are those of the stages; only the minima of a training set are
+lower for a few images.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -42,21 +42,19 @@ from siad.vision.images import Image
 LINE: Final = "routine"
 FEW: Final = FreezePolicy(normals_min=2, defects_min=2, held_out_defects_min=1, held_out_goods_min=2)
 WHOLE: Final = FreezePolicy()
-_START: Final = datetime(2026, 1, 1, tzinfo=UTC)  # clocks decide nothing here, and a repeat must give the same weights
-_STEPS_MIN: Final = 150  # of training: a few images make short epochs, and fifteen of those teach nothing
+_START: Final = datetime(2026, 1, 1, tzinfo=UTC)  # no clock: a repeat must give the same weights
+_STEPS_MIN: Final = 150  # of training; with few images, fifteen epochs would be too few steps
 _NAMINGS_MAX: Final = 200
-_TRAIN_S: Final = 600.0  # epochs end the training, so that a slow machine gives the same weights
-
-Say = Callable[[str], None]
+_TRAIN_S: Final = 600.0  # epochs end the training first, so that a slow machine gives the same weights
 
 
 class CannotLearnError(ValueError):
-    """The pseudo-masks are too few to learn from."""
+    """Pseudo-masks that make no training set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledImage:
-    """What the teacher said of one image."""
+class PseudoLabel:
+    """Score and pseudo-mask of one image, by the teacher."""
 
     sample: LabelledSample
     score: float
@@ -67,19 +65,19 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedSegmenter:
-    """A segmenter, and what became of it."""
+    """A segmenter, its training set, and the decision of the trainer's judge."""
 
-    examiner: Predictor
-    chosen: TrainingSet
+    predictor: Predictor
+    training_set: TrainingSet
     judgement: CandidateJudgement
     epochs: int
     train_s: float
 
 
-def label(teacher: Predictor, samples: Sequence[LabelledSample]) -> list[LabelledImage]:
-    """Draw the pseudo-masks of what came online; an image that can't be read gets none."""
+def label(teacher: Predictor, samples: Sequence[LabelledSample]) -> list[PseudoLabel]:
+    """Draw pseudo-masks; an image that can't be decoded gets none."""
     return [
-        LabelledImage(
+        PseudoLabel(
             sample=sample,
             score=finding.score,
             defect_ratio=finding.defect_ratio,
@@ -93,21 +91,21 @@ def label(teacher: Predictor, samples: Sequence[LabelledSample]) -> list[Labelle
 
 @dataclass(frozen=True, slots=True)
 class _MemoryCaptures:
-    """Normals and labelled images under capture ids, as ledger and line keep them."""
+    """Normals and labelled images under capture ids, as in the ledger and the store."""
 
     samples: Mapping[str, LabelledSample]
-    masks: Mapping[str, NDArray[np.uint8]]  # of the labelled
+    masks: Mapping[str, NDArray[np.uint8]]  # of labelled images
     normals: tuple[NormalCapture, ...]
     rows: tuple[LedgerRow, ...]
 
     def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
-        """What the job would fetch from the store."""
+        """Read members, as the training job does from the store."""
         for member in members:
             mask_hw = None if member.role is MemberRole.NORMAL else self.masks[member.capture_id]
             yield member, (self.pixels(member.capture_id), mask_hw)
 
     def pixels(self, capture_id: str) -> Image:
-        """The image, decoded."""
+        """Decode the image of one capture."""
         [image_HWC], _, _ = read_images([self.samples[capture_id].path])
         return image_HWC
 
@@ -115,7 +113,7 @@ class _MemoryCaptures:
 def learn(
     teacher: Predictor,
     normals: Sequence[LabelledSample],
-    labelled: Sequence[LabelledImage],
+    labels: Sequence[PseudoLabel],
     *,
     policy: FreezePolicy,
     seed: int,
@@ -123,37 +121,19 @@ def learn(
     """Train a segmenter on pseudo-masks and judge it, as the trainer does.
 
     Raises:
-        CannotLearnError: no training set can be frozen of these.
+        CannotLearnError: the images make no training set.
     """
-    captures, chosen = _freeze(teacher, normals, labelled, policy=policy, seed=seed)
-    settings = TrainerSettings()
-    trained = chosen.count(MemberRole.NORMAL, MemberUse.TRAIN) + chosen.count(MemberRole.GOOD, MemberUse.TRAIN)
-    steps = math.ceil((trained + chosen.count(MemberRole.DEFECT, MemberUse.TRAIN)) / TrainingRecipe().batch)
-    epochs = max(settings.epochs, math.ceil(_STEPS_MIN / steps))
-    spec = RunSpec(
-        run=f"{LINE}.{LINE}.000001",
-        line=LINE,
-        product=LINE,
-        training_set=chosen.digest,
-        teacher=teacher.manifest.weights,
-        serving="",
-        ledger_until_at=_START,
-        false_reject_budget=dict(teacher.manifest.metrics)[BUDGET],
-        input_px=settings.size.side_px(teacher.manifest.input_px),
-        epochs=epochs,
-        train_s=_TRAIN_S,
-        frozen_at=_START,
-    )
-    training = SegmenterTraining(
-        new_segmenter(seed=seed), TrainingRecipe(epochs=epochs, train_s=_TRAIN_S, seed=seed), torch.device("cpu")
-    )
-    examples = examples_of(chosen, captures.look, input_px=spec.input_px)
+    captures, training_set = _freeze(teacher, normals, labels, policy=policy, seed=seed)
+    spec = _spec(teacher, training_set)
+    recipe = TrainingRecipe(epochs=spec.epochs, train_s=_TRAIN_S, seed=seed)
+    training = SegmenterTraining(new_segmenter(seed=seed), recipe, torch.device("cpu"))
+    examples = examples_of(training_set, captures.look, input_px=spec.input_px)
     while not training.is_done:
         training.run_epoch(examples)
     scorer = scorer_of(training.segmenter, input_px=spec.input_px)
-    scored = score_held_out(chosen, captures.look, {"candidate": scorer}, input_px=spec.input_px)["candidate"]
-    golden = next(member.capture_id for member in chosen.members if member.role is MemberRole.NORMAL)
-    bundle, figures = make_candidate(training.segmenter, spec, scored, normal=captures.pixels(golden))
+    scores = score_held_out(training_set, captures.look, {"candidate": scorer}, input_px=spec.input_px)
+    golden = next(member.capture_id for member in training_set.members if member.role is MemberRole.NORMAL)
+    bundle, figures = make_candidate(training.segmenter, spec, scores["candidate"], normal=captures.pixels(golden))
     report = RunReport(
         run=spec.run,
         weights=bundle.manifest.weights,
@@ -165,48 +145,69 @@ def learn(
         device="cpu",
     )
     return TrainedSegmenter(
-        examiner=open_bundle(bundle.manifest, bundle.parts),
-        chosen=chosen,
+        predictor=open_bundle(bundle.manifest, bundle.parts),
+        training_set=training_set,
         judgement=judge(spec, report, policy=JudgePolicy(), now=_START),
         epochs=training.epoch,
         train_s=training.seconds,
     )
 
 
+def _spec(teacher: Predictor, training_set: TrainingSet) -> RunSpec:
+    """The training run, as the trainer would record it."""
+    settings = TrainerSettings()
+    goods = sum(training_set.count(role, MemberUse.TRAIN) for role in (MemberRole.NORMAL, MemberRole.GOOD))
+    steps = math.ceil((goods + training_set.count(MemberRole.DEFECT, MemberUse.TRAIN)) / TrainingRecipe().batch)
+    return RunSpec(
+        run=f"{LINE}.{LINE}.000001",
+        line=LINE,
+        product=LINE,
+        training_set=training_set.digest,
+        teacher=teacher.manifest.weights,
+        serving="",
+        ledger_until_at=_START,
+        false_reject_budget=dict(teacher.manifest.metrics)[BUDGET],
+        input_px=settings.size.side_px(teacher.manifest.input_px),
+        epochs=max(settings.epochs, math.ceil(_STEPS_MIN / steps)),
+        train_s=_TRAIN_S,
+        frozen_at=_START,
+    )
+
+
 def _freeze(
     teacher: Predictor,
     normals: Sequence[LabelledSample],
-    labelled: Sequence[LabelledImage],
+    labels: Sequence[PseudoLabel],
     *,
     policy: FreezePolicy,
     seed: int,
 ) -> tuple[_MemoryCaptures, TrainingSet]:
-    """Name the captures and freeze a training set.
+    """Assign capture ids and freeze a training set.
 
-    A capture's name decides what it is for. Of a few it may put none on one side; then they are named anew, for here
-    no name means anything.
+    A capture's id decides whether it is held out. With few captures all may fall on one side; then other ids are
+    assigned, because ids have no other meaning here.
     """
     reason = ""
     for naming in range(_NAMINGS_MAX):
-        captures = _name(teacher, normals, labelled, salt=f"{seed}/{naming}")
+        captures = _name(teacher, normals, labels, salt=f"{seed}/{naming}")
         chosen = freeze(captures.rows, captures.normals, teachers=[teacher.manifest.weights], policy=policy)
         if isinstance(chosen, TrainingSet):
             return captures, chosen
         assert isinstance(chosen, TooFewCaptures)
         reason = chosen.reason
-    marked = sum(one.score >= teacher.manifest.image_threshold for one in labelled)
+    marked = sum(one.score >= teacher.manifest.image_threshold for one in labels)
     msg = (
-        f"of {len(labelled)} images online the teacher marked {marked}, and that makes no training set: {reason}; no "
-        "segmenter was trained. Show more images online (--online), or more normals (--shots)"
+        f"no segmenter was trained: of {len(labels)} images online the teacher marked {marked}, which makes no "
+        f"training set: {reason}. Use more images online (--online) or more normals (--shots)"
     )
     raise CannotLearnError(msg)
 
 
 def _name(
-    teacher: Predictor, normals: Sequence[LabelledSample], labelled: Sequence[LabelledImage], *, salt: str
+    teacher: Predictor, normals: Sequence[LabelledSample], labels: Sequence[PseudoLabel], *, salt: str
 ) -> _MemoryCaptures:
     known = {_capture_id(salt, sample): sample for sample in normals}
-    seen = {_capture_id(salt, one.sample): one for one in labelled}
+    seen = {_capture_id(salt, one.sample): one for one in labels}
     return _MemoryCaptures(
         samples=known | {name: one.sample for name, one in seen.items()},
         masks={name: one.mask_HW for name, one in seen.items()},

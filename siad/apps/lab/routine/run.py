@@ -1,89 +1,143 @@
-"""The routine, step by step: fit, label, train, and both judged by images that neither has seen."""
+"""The routine step by step: fit, label, train, and test both models on unseen images."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.labeler.domain.fitting import STEPS
 from services.trainer.domain.training_set import FreezePolicy, MemberRole
-from siad.apps.lab.evaluate.folder import LabelledSample
-from siad.apps.lab.evaluate.run import EvaluationRun, EvaluationSettings, fit, judge, report_of, sum_up
-from siad.apps.lab.routine.line import LabelledImage, label, learn
-from siad.apps.lab.routine.split import RoutineShift
+from siad.apps.lab.evaluate.folder import GOOD, ImageFolder, LabelledSample
+from siad.apps.lab.evaluate.run import (
+    EvaluationRun,
+    EvaluationSettings,
+    Notify,
+    fit,
+    report_of,
+    score_samples,
+    sum_up,
+    worst_rows,
+)
+from siad.apps.lab.routine.line import FEW, WHOLE, PseudoLabel, label, learn
+from siad.apps.lab.routine.split import ImagePool, RoutineShift, draw_few, draw_whole
+from siad.apps.lab.sheet import SheetRow
 from siad.vision.outliers import say_doubts
 
-Say = Callable[[str], None]
+FEW_NAME, WHOLE_NAME = "few", "whole"
+POLICIES = {FEW_NAME: FEW, WHOLE_NAME: WHOLE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutineRequest:
+    """How many images of each role."""
+
+    shots: int
+    online: int
+    test: int
+    whole: bool  # also run with the whole set
+    seed: int
+
+    def draw(self, folder: ImageFolder) -> dict[str, RoutineShift[LabelledSample]]:
+        """Draw the images of each run, by name of the run.
+
+        Raises:
+            TooFewError: the folder has too few images.
+        """
+        pool = ImagePool(
+            normals=[LabelledSample(path=path, kind=GOOD, mask_path=None) for path in folder.normals],
+            goods=[sample for sample in folder.samples if not sample.is_defect],
+            defects=[sample for sample in folder.samples if sample.is_defect],
+        )
+        shifts = {FEW_NAME: draw_few(pool, shots=self.shots, online=self.online, defects=self.test, seed=self.seed)}
+        if self.whole:
+            shifts[WHOLE_NAME] = draw_whole(pool, normals_max=STEPS[-1], seed=self.seed)
+        return shifts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutineResult:
-    """What one shift came to."""
+    """Outcome of one run."""
 
     shift: RoutineShift[LabelledSample]
     teacher: EvaluationRun
     segmenter: EvaluationRun
-    told: dict[str, Any]  # what was done, in numbers
+    steps: dict[str, Any]  # figures of each step
 
     def to_json(self) -> dict[str, Any]:
-        """Both detectors' figures under the keys of ``siad evaluate``, and what was done."""
-        return {"teacher": report_of([self.teacher]), "segmenter": report_of([self.segmenter]), "steps": self.told}
+        """Figures of both models under the keys of ``siad evaluate``, and of each step."""
+        return {"teacher": report_of([self.teacher]), "segmenter": report_of([self.segmenter]), "steps": self.steps}
+
+    def worst_rows(self) -> list[SheetRow]:
+        """Rows of the segmenter's contact sheet: it is the model that would serve."""
+        return worst_rows(self.segmenter.scored, self.shift.test)
 
 
-def go_through(
-    shift: RoutineShift[LabelledSample], settings: EvaluationSettings, *, policy: FreezePolicy, seed: int, say: Say
+def report_of_all(results: Mapping[str, RoutineResult]) -> dict[str, Any]:
+    """Reports of all runs by name; the figures of the few-shot run are repeated at the top."""
+    parts = {name: result.to_json() for name, result in results.items()}
+    return {"teacher": parts[FEW_NAME]["teacher"], "segmenter": parts[FEW_NAME]["segmenter"], **parts}
+
+
+def run_routine(
+    shift: RoutineShift[LabelledSample],
+    settings: EvaluationSettings,
+    *,
+    policy: FreezePolicy,
+    seed: int,
+    notify: Notify,
 ) -> RoutineResult:
-    """Run one shift.
+    """Run the routine once.
 
     Args:
-        shift: which images are for what.
-        settings: how the teacher is fitted, and at which size pixel figures are taken.
+        shift: images by role.
+        settings: how the teacher is fitted, and the size of pixel figures.
         policy: what a training set needs.
         seed: of names, weights and views.
-        say: told after each step.
+        notify: called after each step.
 
     Raises:
         FolderError: the normals can't be read, or no teacher can be fitted on them.
-        CannotLearnError: the teacher's marks make no training set.
+        CannotLearnError: the pseudo-masks make no training set.
     """
-    teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", say=say)
+    teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", notify=notify)
     left_out, doubted = list(teacher.manifest.left_out), list(teacher.manifest.doubted)
     doubts = say_doubts(left_out, doubted)
-    say(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
+    notify(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
     began_s = time.perf_counter()
-    labelled = label(teacher, shift.online)
-    told: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "doubted": doubted, "fit_s": fit_s}
-    told |= _marks(labelled, teacher.manifest.image_threshold) | {"label_s": time.perf_counter() - began_s}
-    say(
-        f"{told['online']} images online, {told['online_defects']} of them defective: the teacher marked "
-        f"{told['marked']}, {told['marked_defects']} of them defective"
+    labels = label(teacher, shift.online)
+    steps: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "doubted": doubted, "fit_s": fit_s}
+    steps |= _count_marks(labels, teacher.manifest.image_threshold) | {"label_s": time.perf_counter() - began_s}
+    notify(
+        f"{steps['online']} images online, {steps['online_defects']} of them defective: the teacher marked "
+        f"{steps['marked']}, {steps['marked_defects']} of them defective"
     )
-    learnt = learn(teacher, shift.normals, labelled, policy=policy, seed=seed)
-    held_out = sum(member.use.value != "train" for member in learnt.chosen.members)
-    told |= {
-        "members": len(learnt.chosen.members),
+    segmenter = learn(teacher, shift.normals, labels, policy=policy, seed=seed)
+    held_out = sum(member.use.value != "train" for member in segmenter.training_set.members)
+    steps |= {
+        "members": len(segmenter.training_set.members),
         "held_out": held_out,
-        "defects": learnt.chosen.count(MemberRole.DEFECT),
-        "epochs": learnt.epochs,
-        "train_s": learnt.train_s,
-        "judgement": learnt.judgement.outcome.value,
-        "reason": learnt.judgement.reason,
+        "defects": segmenter.training_set.count(MemberRole.DEFECT),
+        "epochs": segmenter.epochs,
+        "train_s": segmenter.train_s,
+        "judgement": segmenter.judgement.outcome.value,
+        "reason": segmenter.judgement.reason,
     }
-    trained = told["members"] - held_out
-    say(f"segmenter trained on {trained} of them and the normals in {learnt.train_s:.1f} s, {held_out} held out")
-    say(f"the trainer's judge: {learnt.judgement.outcome.value}: {learnt.judgement.reason}")
+    trained = steps["members"] - held_out
+    notify(f"segmenter trained on {trained} of them and the normals in {segmenter.train_s:.1f} s, {held_out} held out")
+    notify(f"decision of the trainer: {segmenter.judgement.outcome.value}: {segmenter.judgement.reason}")
     runs = []
-    for examiner, seconds in ((teacher, fit_s), (learnt.examiner, learnt.train_s)):
-        judged = judge(examiner, shift.test, fit_s=seconds, pixels_px=settings.pixels_px, say=say, tick=lambda: None)
-        runs.append(sum_up(judged, shots=len(shift.normals), seed=seed))
-    say(f"both judged by {len(shift.test)} images that neither has seen")
-    return RoutineResult(shift=shift, teacher=runs[0], segmenter=runs[1], told=told)
+    for predictor, seconds in ((teacher, fit_s), (segmenter.predictor, segmenter.train_s)):
+        scored = score_samples(predictor, shift.test, fit_s=seconds, pixels_px=settings.pixels_px)
+        runs.append(sum_up(scored, shots=len(shift.normals), seed=seed))
+    notify(f"both tested on {len(shift.test)} images that neither was fitted on")
+    return RoutineResult(shift=shift, teacher=runs[0], segmenter=runs[1], steps=steps)
 
 
-def _marks(labelled: list[LabelledImage], threshold: float) -> dict[str, int]:
-    marked = [one for one in labelled if one.score >= threshold]
+def _count_marks(labels: list[PseudoLabel], threshold: float) -> dict[str, int]:
+    marked = [one for one in labels if one.score >= threshold]
     return {
-        "online": len(labelled),
-        "online_defects": sum(one.sample.is_defect for one in labelled),
+        "online": len(labels),
+        "online_defects": sum(one.sample.is_defect for one in labels),
         "marked": len(marked),
         "marked_defects": sum(one.sample.is_defect for one in marked),
     }

@@ -1,4 +1,4 @@
-"""Which images a line is shown, in which role: the paper's routine, few-shot and whole. Pure."""
+"""Split of a folder into the roles of the paper's routine, few-shot and whole. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,41 +6,41 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-Shown = TypeVar("Shown")  # whatever names an image
+Sample = TypeVar("Sample")
 
-DEFECTS_MIN = 2  # shown to the line, and again to test by
+DEFECTS_MIN = 2  # online, and again for the test
 
 
 class TooFewError(ValueError):
-    """The folder has not the images that the routine needs."""
+    """A folder with fewer images than the routine needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePool(Generic[Shown]):
-    """What there is to draw from."""
+class ImagePool(Generic[Sample]):
+    """Images to draw from."""
 
-    normals: Sequence[Shown]  # known to be good
-    goods: Sequence[Shown]  # good as well, but only the test knows
-    defects: Sequence[Shown]
+    normals: Sequence[Sample]  # known to be good
+    goods: Sequence[Sample]  # good too, but labelled only for the test
+    defects: Sequence[Sample]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutineShift(Generic[Shown]):
-    """What a line is shown. No image has two roles."""
+class RoutineShift(Generic[Sample]):
+    """Images of one run, by role. No image has two roles."""
 
-    normals: tuple[Shown, ...]  # to fit the teacher on
-    online: tuple[Shown, ...]  # good and defective ones, mixed, that nobody has labelled
-    test: tuple[Shown, ...]  # seen by neither teacher nor segmenter before
+    normals: tuple[Sample, ...]  # the teacher is fitted on them
+    online: tuple[Sample, ...]  # good and defective ones, mixed, without labels
+    test: tuple[Sample, ...]  # neither model was fitted on them
 
 
-def draw_few(pool: ImagePool[Shown], *, shots: int, online: int, defects: int, seed: int) -> RoutineShift[Shown]:
-    """Draw a few: ``shots`` normals, ``online`` images as mixed as the folder is, ``defects`` to test by.
+def draw_few(pool: ImagePool[Sample], *, shots: int, online: int, defects: int, seed: int) -> RoutineShift[Sample]:
+    """Draw a few-shot split: ``shots`` normals, ``online`` images, ``defects`` for the test.
 
     Args:
-        pool: what there is.
+        pool: images of the folder.
         shots: normals to fit on.
-        online: images without a label; good and defective in the share that the folder has of both.
-        defects: defective images of the test; to them comes every good image that was not shown.
+        online: images without labels, with the folder's ratio of good and defective ones.
+        defects: defective images of the test; every good image that is not online is added.
         seed: of the draw.
 
     Raises:
@@ -60,16 +60,16 @@ def draw_few(pool: ImagePool[Shown], *, shots: int, online: int, defects: int, s
     )
 
 
-def draw_whole(pool: ImagePool[Shown], *, normals_max: int, seed: int) -> RoutineShift[Shown]:
-    """Draw everything: all normals, half of the rest online, the other half to test by.
+def draw_whole(pool: ImagePool[Sample], *, normals_max: int, seed: int) -> RoutineShift[Sample]:
+    """Draw the whole folder: all normals, one half of the rest online, the other for the test.
 
     Args:
-        pool: what there is.
-        normals_max: that a teacher is fitted on; the labeler takes no more either.
+        pool: images of the folder.
+        normals_max: normals that a teacher is fitted on at most, as in the labeler.
         seed: of the draw.
 
     Raises:
-        TooFewError: there is nothing to halve.
+        TooFewError: the folder has too few images to halve.
     """
     _require("normals in train/good", len(pool.normals), 2)
     _require("good images in test/good", len(pool.goods), 2)
@@ -84,8 +84,8 @@ def draw_whole(pool: ImagePool[Shown], *, normals_max: int, seed: int) -> Routin
     )
 
 
-def _share_of_defects(pool: ImagePool[Shown], online: int) -> int:
-    """How many of ``online`` images are defective: as in the folder, some of either kind, and a good one is kept."""
+def _share_of_defects(pool: ImagePool[Sample], online: int) -> int:
+    """Number of defective ``online`` images: the folder's ratio, with both kinds online and one good for the test."""
     goods = len(pool.goods)
     _require("images to show online (--online)", online, DEFECTS_MIN + 1)
     _require("good images in test/good", goods, 2)
@@ -95,9 +95,9 @@ def _share_of_defects(pool: ImagePool[Shown], online: int) -> int:
 
 def _require(what: str, found: int, least: int) -> None:
     if found < least:
-        msg = f"{found} {what}, {least} needed; nothing was drawn. Give a larger folder or ask for fewer"
+        msg = f"{found} {what}, {least} needed; nothing was fitted. Use a larger folder or request fewer"
         raise TooFewError(msg)
 
 
-def _shuffled(things: Sequence[Shown], rng: np.random.Generator) -> list[Shown]:
+def _shuffled(things: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
     return [things[index] for index in rng.permutation(len(things))]

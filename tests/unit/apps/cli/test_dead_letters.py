@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from siad.apps.cli.__main__ import app
-from siad.apps.local.reach import PlantConnection
+from siad.apps.local.connection import PlantConnection
 from siad.audit.dead_letters import Letter, LetterFilter, PlantDeadLetters, event_of
 from siad.contracts.codec import encode
 from siad.contracts.dead_letters import LetterState
@@ -229,12 +229,12 @@ async def test_an_id_that_is_not_there_is_told(plant: Plant) -> None:
 def siad(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run one command on the plant, in a loop of its own."""
 
-    def reach(_: Path) -> PlantConnection:
+    def connect(_: Path) -> PlantConnection:
         bus = MemoryBus(partitions=3)
         bus._logs = plant.bus._logs
         return PlantConnection(bus, plant.blobs)
 
-    monkeypatch.setattr("siad.apps.cli.dead_letters.reach", reach)
+    monkeypatch.setattr("siad.apps.cli.dead_letters.connect", connect)
     monkeypatch.setattr(
         "siad.apps.cli.dead_letters.console.width", 200
     )  # as wide as a table needs, whoever runs the test
@@ -256,7 +256,7 @@ def test_list_shows_what_is_open_and_all_the_rest_too(plant: Plant, siad: Any) -
     assert [one["id"] for one in json.loads(siad("list", "--json").stdout)] == ids[1:]
     states = [(one["id"], one["state"], one["because"]) for one in json.loads(siad("list", "--all", "--json").stdout)]
     assert states == [(ids[0], "dropped", "a test"), (ids[1], "open", "")]
-    assert "1 older ones are not shown" in siad("list", "--all", "--limit", "1").stdout
+    assert "1 older letters are not shown" in siad("list", "--all", "--limit", "1").stdout
 
 
 def test_show_tells_all_and_saves_the_bytes(plant: Plant, siad: Any, tmp_path: Path) -> None:
@@ -292,11 +292,11 @@ def test_replay_sends_what_is_chosen_and_ends_with_1_where_one_is_refused(plant:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ((), "say which letters"),
-        (("inference-0-0", "--line", "cell-1"), "say which letters"),
+        ((), "name the letters by ID"),
+        (("inference-0-0", "--line", "cell-1"), "name the letters by ID"),
         (("--all",), "--all needs --stage"),
-        (("--all", "--stage", "ingest"), "no stage ingest has dead letters"),
-        (("--line", "cell-1", "--payload", "file"), "mends one letter"),
+        (("--all", "--stage", "ingest"), "stage ingest has no dead letters"),
+        (("--line", "cell-1", "--payload", "file"), "corrects one letter"),
         (("inference-0-0", "--payload", "/no/such/file"), "No such file"),
         (("17",), "is not the ID of a dead letter"),
     ],

@@ -1,8 +1,8 @@
-"""What `siad status` reads out of a stage's metrics."""
+"""Status of a stage, read from its probe and metrics."""
 
 import httpx
 
-from siad.apps.cli.status import ask, by_label, total, weights_in_service
+from siad.apps.local.stage_status import by_label, read_stage, serving_weights, total
 
 METRICS = """\
 # TYPE siad_records_received_total counter
@@ -26,7 +26,7 @@ def test_failures_are_told_by_fate() -> None:
 
 
 def test_weights_in_service_are_named_with_their_line() -> None:
-    (serving,) = weights_in_service(METRICS)
+    (serving,) = serving_weights(METRICS)
     assert (serving.line, serving.product, serving.kind, serving.weights) == ("l", "p", "teacher", "abc")
 
 
@@ -35,9 +35,9 @@ def test_a_stage_that_does_not_answer_is_not_ready() -> None:
         raise httpx.ConnectError("refused", request=request)
 
     with httpx.Client(transport=httpx.MockTransport(refuse)) as client:
-        stage = ask(client, "ingest", "http://127.0.0.1:1")
+        stage = read_stage(client, "ingest", "http://127.0.0.1:1")
     assert not stage.ready
-    assert "does not answer" in stage.missing
+    assert "does not respond" in stage.missing
 
 
 def test_a_stage_says_what_keeps_it_from_being_ready() -> None:
@@ -47,5 +47,5 @@ def test_a_stage_says_what_keeps_it_from_being_ready() -> None:
         return httpx.Response(200, text=METRICS)
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as client:
-        stage = ask(client, "inference", "http://127.0.0.1:1")
+        stage = read_stage(client, "inference", "http://127.0.0.1:1")
     assert (stage.ready, stage.missing, stage.received) == (False, "broker away", 15)

@@ -7,7 +7,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from siad.apps.cli.status import ask_books, print_books
+from siad.apps.cli.status import print_ledger
+from siad.apps.local.stage_status import read_ledger
 
 LINE = {
     "line": "cam-1", "received": 12, "verdict": 4, "waiting": 7, "missing": 6, "dead_letter": 1, "normal": 10,
@@ -15,13 +16,13 @@ LINE = {
 }  # fmt: skip
 
 
-def printed(books: dict[str, Any] | None) -> str:
+def printed(ledger: dict[str, Any] | None) -> str:
     out = io.StringIO()
-    print_books(books, Console(file=out, width=200))
+    print_ledger(ledger, Console(file=out, width=200))
     return out.getvalue()
 
 
-def test_the_sum_stands_in_a_row_and_the_missing_below_by_name() -> None:
+def test_counts_are_in_a_row_and_missing_captures_below_by_id() -> None:
     said = printed({"as_of": "2026-01-01T12:00:00+00:00", "age_s": 3.2, "behind": 0, "lines": [LINE]})
     row = next(line for line in said.splitlines() if "cam-1" in line)
     assert [word.strip() for word in row.strip("\u2502| ").split("\u2502")] == [
@@ -40,15 +41,15 @@ def test_the_sum_stands_in_a_row_and_the_missing_below_by_name() -> None:
     assert "and 1 more" in said
 
 
-def test_books_that_are_behind_say_so() -> None:
+def test_a_ledger_that_is_behind_says_so() -> None:
     said = printed({"as_of": "2026-01-01T12:00:00+00:00", "age_s": 40.0, "behind": 17, "lines": []})
     assert "40 s old, 17 records behind" in said
 
 
-@pytest.mark.parametrize(("status", "told"), [(500, False), (200, True)])
-def test_an_ingest_that_does_not_answer_has_no_ledger(status: int, told: bool) -> None:
+@pytest.mark.parametrize(("status", "is_there"), [(500, False), (200, True)])
+def test_a_ledger_that_is_unavailable_or_empty_is_reported(status: int, is_there: bool) -> None:
     body: dict[str, Any] = {"as_of": None, "age_s": None, "behind": 0, "lines": []}
     with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(status, json=body))) as client:
-        books = ask_books(client, "http://ingest")
-    assert (books is not None) == told
-    assert ("not written yet" if told else "ingest does not answer") in printed(books)
+        ledger = read_ledger(client, "http://stage")
+    assert (ledger is not None) == is_there
+    assert ("not written yet" if is_there else "unavailable") in printed(ledger)

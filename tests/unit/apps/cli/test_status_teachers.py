@@ -7,7 +7,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from siad.apps.cli.status import ask_teachers, print_teachers
+from siad.apps.cli.status import print_teachers
+from siad.apps.local.stage_status import read_teachers
 
 TEACHER: dict[str, Any] = {
     "line": "cam-1", "product": "cap", "weights": "abcdef0123456789", "method": "feature-memory", "normals": 12,
@@ -40,12 +41,12 @@ def test_a_teacher_without_a_promise_or_doubts_is_a_row_alone() -> None:
 
 
 @pytest.mark.parametrize(("status", "told"), [(503, False), (404, False), (200, True)])
-def test_a_labeler_that_does_not_tell_is_said_so(status: int, told: bool) -> None:
+def test_an_unavailable_labeler_is_reported(status: int, told: bool) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/v1/teachers"
         return httpx.Response(status, json={"teachers": [TEACHER]})
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as client:
-        teachers = ask_teachers(client, "http://labeler")
+        teachers = read_teachers(client, "http://labeler")
     assert teachers == ([TEACHER] if told else None)
-    assert ("the labeler does not tell" in printed(teachers)) != told
+    assert ("the labeler did not respond" in printed(teachers)) != told

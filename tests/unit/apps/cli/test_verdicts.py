@@ -40,7 +40,7 @@ def siad(monkeypatch: pytest.MonkeyPatch) -> Siad:
     """Run the command on a broker in memory that holds three verdicts."""
     bus = MemoryBus(partitions=3)
     asyncio.run(_publish(bus, verdict(1, 0.5), REJECT, UNKNOWN))
-    monkeypatch.setattr("siad.apps.cli.verdicts.reach_bus", lambda _: bus)
+    monkeypatch.setattr("siad.apps.cli.verdicts.connect_bus", lambda _: bus)
 
     def run(*args: str) -> Result:
         return CliRunner().invoke(app, ["verdicts", *args])

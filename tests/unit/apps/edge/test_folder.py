@@ -47,7 +47,7 @@ def test_images_are_listed_and_all_else_is_named_or_passed_over(root: Path) -> N
     os.mkfifo(root / "pipe.png")
     listing = WatchedFolder(root).scan()
     assert listing.files == {"a.png": stamp}
-    assert sorted(listing.aside) == ["link.png", "notes.txt", "nowhere.png", "pipe.png"]
+    assert sorted(listing.ignored) == ["link.png", "notes.txt", "nowhere.png", "pipe.png"]
 
 
 def test_folders_belong_to_it_only_if_asked_for_and_links_to_folders_never(root: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_folders_belong_to_it_only_if_asked_for_and_links_to_folders_never(root:
     assert WatchedFolder(root).scan().files == {}
     found = WatchedFolder(root, is_recursive=True).scan()
     assert list(found.files) == ["shift-1/a.png"]
-    assert list(found.aside) == ["loop"]
+    assert list(found.ignored) == ["loop"]
 
 
 def test_the_folder_that_files_move_to_is_not_watched_itself(root: Path) -> None:
@@ -81,31 +81,31 @@ def test_a_folder_that_is_away_is_an_error_and_one_below_it_is_not(root: Path, m
     monkeypatch.setattr(os, "scandir", closed)
     listing = WatchedFolder(root, is_recursive=True).scan()
     assert list(listing.files) == ["a.png"]
-    assert "Permission denied" in listing.aside["closed/"]
+    assert "Permission denied" in listing.ignored["closed/"]
     with pytest.raises(FileNotFoundError):
         WatchedFolder(root / "none").scan()
 
 
 def test_reading_tells_stamp_digest_and_end(root: Path) -> None:
     stamp = put(root / "a.png")
-    look = WatchedFolder(root).look("a.png")
+    look = WatchedFolder(root).inspect("a.png")
     assert (look.stamp, look.end, look.data) == (stamp, Completeness.PROVEN, IMAGE)
     put(root / "b.png", IMAGE[:-1])
-    assert WatchedFolder(root).look("b.png").end is Completeness.MISSING
+    assert WatchedFolder(root).inspect("b.png").end is Completeness.MISSING
 
 
 def test_a_link_put_in_a_files_place_is_not_followed(root: Path, tmp_path: Path) -> None:
     put(tmp_path / "secret.png")
     (root / "a.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(OSError, match="symbolic links"):
-        WatchedFolder(root).look("a.png")
+        WatchedFolder(root).inspect("a.png")
 
 
 def test_a_file_too_large_for_memory_is_not_read(root: Path) -> None:
     with (root / "huge.tif").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(OSError, match="too many for one image"):
-        WatchedFolder(root).look("huge.tif")
+        WatchedFolder(root).inspect("huge.tif")
 
 
 def test_files_with_one_name_are_all_kept(root: Path, out: Path) -> None:
@@ -121,10 +121,10 @@ def test_folders_are_kept_where_files_move_to(root: Path, out: Path) -> None:
     assert WatchedFolder(root, is_recursive=True, move_to=out).move("shift-1/a.png", stamp) == out / "shift-1" / "a.png"
 
 
-def test_an_image_that_was_never_handed_over_is_not_moved(root: Path, out: Path) -> None:
+def test_an_image_that_was_never_sent_is_not_moved(root: Path, out: Path) -> None:
     stamp = put(root / "a.png")
     put(root / "a.png", picture(2))
-    with pytest.raises(ChangedError, match="counts as a new image"):
+    with pytest.raises(ChangedError, match="sent as a new image"):
         WatchedFolder(root, move_to=out).move("a.png", stamp)
     assert (root / "a.png").read_bytes() == picture(2)
     assert list(out.iterdir()) == []

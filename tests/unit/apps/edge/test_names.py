@@ -60,22 +60,22 @@ def test_what_is_no_time_is_none(text: str) -> None:
 def test_a_pattern_reads_serial_and_time() -> None:
     pattern = SerialPattern(r"(?P<serial>SN\d+)_(?P<captured_at>[\d-]+)", zone=CEST)
     label = pattern.read("shift-1/SN42_20260504-120000.png")
-    assert (label.serial, label.captured_at, label.trouble) == ("SN42", NOON, "")
+    assert (label.serial, label.captured_at, label.problem) == ("SN42", NOON, "")
 
 
 def test_a_name_that_does_not_match_says_so_and_nothing_else() -> None:
     label = SerialPattern(r"(?P<serial>SN\d+)_(?P<captured_at>\d+)?").read("test.png")
     assert (label.serial, label.captured_at) == ("", None)
-    assert "without a serial" in label.trouble
+    assert "without a serial" in label.problem
 
 
 def test_a_time_that_is_none_leaves_the_serial() -> None:
     label = SerialPattern(r"(?P<serial>SN\d+)_(?P<captured_at>\w+)").read("SN1_noon.png")
     assert (label.serial, label.captured_at) == ("SN1", None)
-    assert "'noon'" in label.trouble
+    assert "'noon'" in label.problem
 
 
-@pytest.mark.parametrize(("pattern", "said"), [("(", "no regular expression"), (r"SN\d+", "no group 'serial'")])
+@pytest.mark.parametrize(("pattern", "said"), [("(", "not a regular expression"), (r"SN\d+", "no group 'serial'")])
 def test_a_pattern_that_can_not_work_is_refused_at_once(pattern: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         SerialPattern(pattern)

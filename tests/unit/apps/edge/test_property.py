@@ -67,7 +67,7 @@ class Writers:
         self.world.folder.put(name, data)
 
     async def finish(self) -> None:
-        """All is written to its end, all that was away is back, nobody is killed any more."""
+        """Complete every file, end every outage and kill no more."""
         for name, data in list(self.halves.items()):
             self.put(name, data)
         world = self.world
@@ -85,14 +85,14 @@ def test_every_image_that_stays_is_exactly_one_capture(acts: list[tuple[str, str
             await writers.act(*act)
         await writers.finish()
         world.end()
-        captures = Counter((parcel.serial, parcel.data) for parcel in world.ingest.captures.values())
+        captures = Counter((upload.serial, upload.data) for upload in world.ingest.captures.values())
         assert all(count == 1 for count in captures.values())
         assert captures.keys() <= writers.whole
         assert {(name, data) for name, (data, _) in world.folder.files.items()} <= captures.keys()
         moved = {(path.rpartition("@")[0], data) for path, data in world.folder.moved.items()}
         assert moved <= captures.keys()
         assert not (is_moving and world.folder.files)
-        assert world.watch.left() == {}
+        assert world.watch.unsent() == {}
 
     with folder_in_memory() as folder:
         asyncio.run(live(folder / "journal.sqlite"))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from siad.apps.edge.handover import FileOutcome, HandoverAnswer
 from siad.apps.edge.plan import FileState
-from siad.apps.edge.run import PATIENCE_ONCE_S
+from siad.apps.edge.run import ONCE_TIMEOUT_S
+from siad.apps.edge.upload import UploadOutcome, UploadResponse
 from tests.unit.apps.edge.watched import World, picture
 
 WorldOf = Callable[..., World]
@@ -75,9 +75,9 @@ async def test_captured_at_is_the_files_time_or_that_of_its_name(world_of: World
     written = world.clock.now()
     world.folder.put("a.png", picture(1))
     await world.step()
-    (parcel,) = world.ingest.captures.values()
-    assert parcel.captured_at == written
-    assert parcel.is_time_guessed
+    (upload,) = world.ingest.captures.values()
+    assert upload.captured_at == written
+    assert upload.is_time_guessed
 
 
 async def test_an_outage_is_told_once_and_loses_nothing(world_of: WorldOf) -> None:
@@ -92,7 +92,7 @@ async def test_an_outage_is_told_once_and_loses_nothing(world_of: WorldOf) -> No
     await world.step(2)
     assert world.ingest.order == [f"{number}.png" for number in range(5)]
     said = world.text.getvalue()
-    assert (said.count("does not answer"), said.count("over, after")) == (1, 1)
+    assert (said.count("does not answer"), said.count("resolved after")) == (1, 1)
 
 
 async def test_a_folder_that_goes_away_and_comes_back_is_told_once(world_of: WorldOf) -> None:
@@ -106,12 +106,14 @@ async def test_a_folder_that_goes_away_and_comes_back_is_told_once(world_of: Wor
     await world.step(2)
     assert world.ingest.order == ["a.png", "b.png"]
     said = world.text.getvalue()
-    assert (said.count("No such file"), said.count("over, after")) == (1, 1)
+    assert (said.count("No such file"), said.count("resolved after")) == (1, 1)
 
 
 async def test_what_is_refused_is_asked_once_until_it_changes(world_of: WorldOf) -> None:
     world = world_of()
-    world.ingest.troubles = [HandoverAnswer(fate=FileOutcome.REFUSED, code="capture-differs", detail="other bytes")]
+    world.ingest.problems = [
+        UploadResponse(outcome=UploadOutcome.REFUSED, code="capture-differs", detail="other bytes")
+    ]
     world.folder.put("a.png", picture(1))
     await world.settle()
     assert world.ingest.order == []
@@ -124,7 +126,7 @@ async def test_what_is_refused_is_asked_once_until_it_changes(world_of: WorldOf)
 
 async def test_one_file_in_trouble_is_tried_again_and_holds_up_nobody(world_of: WorldOf) -> None:
     world = world_of(parallel=1)
-    world.ingest.troubles = [HandoverAnswer(fate=FileOutcome.LATER, code="bug", detail="our fault")]
+    world.ingest.problems = [UploadResponse(outcome=UploadOutcome.RETRY, code="bug", detail="our fault")]
     world.folder.put("odd.png", picture(1))
     world.folder.locked.add("locked.png")
     world.folder.put("locked.png", picture(2))
@@ -132,10 +134,10 @@ async def test_one_file_in_trouble_is_tried_again_and_holds_up_nobody(world_of: 
     await world.step()
     await world.settle()
     assert world.ingest.order == ["fine.png", "odd.png"]
-    assert world.watch.left() == {"locked.png": "can't be read: Permission denied"}
+    assert world.watch.unsent() == {"locked.png": "can't be read: Permission denied"}
     world.folder.locked.clear()
     await world.settle()
-    assert world.watch.left() == {}
+    assert world.watch.unsent() == {}
 
 
 async def test_killed_between_hand_over_and_journal_it_makes_no_second_capture(world_of: WorldOf) -> None:
@@ -145,7 +147,7 @@ async def test_killed_between_hand_over_and_journal_it_makes_no_second_capture(w
     await world.step(3)
     assert world.ingest.order == ["a.png", "a.png"]
     assert len(world.ingest.captures) == 1
-    assert world.watch.tally.repeats == 1
+    assert world.watch.counts.repeats == 1
 
 
 async def test_what_is_handed_over_is_moved_also_after_a_restart(world_of: WorldOf) -> None:
@@ -177,7 +179,7 @@ async def test_a_file_without_name_or_content_of_an_image_is_left_alone(world_of
     await world.settle()
     assert world.ingest.order == ["frame"]
     assert world.text.getvalue().count("not an image by its content") == 1
-    assert world.watch.left() == {}
+    assert world.watch.unsent() == {}
 
 
 async def test_once_ends_when_what_was_there_is_done(world_of: WorldOf) -> None:
@@ -189,7 +191,7 @@ async def test_once_ends_when_what_was_there_is_done(world_of: WorldOf) -> None:
     world.folder.put("late.png", picture(7))
     await world.watch.run(world.stop)
     assert sorted(world.ingest.order) == ["0.png", "1.png", "2.png"]
-    assert (list(world.watch.refused()), world.watch.left()) == (["cut.png"], {})
+    assert (list(world.watch.refused()), world.watch.unsent()) == (["cut.png"], {})
     assert set(world.folder.files) == {"late.png", "cut.png"}
 
 
@@ -198,8 +200,8 @@ async def test_once_gives_up_when_nothing_moves_on(world_of: WorldOf) -> None:
     world.ingest.is_away = True
     world.folder.put("a.png", picture(1))
     await world.watch.run(world.stop)
-    assert PATIENCE_ONCE_S <= world.clock.monotonic() < PATIENCE_ONCE_S + 20
-    assert world.watch.left() == {"a.png": "ingest takes nothing: http://ingest does not answer"}
+    assert ONCE_TIMEOUT_S <= world.clock.monotonic() < ONCE_TIMEOUT_S + 20
+    assert world.watch.unsent() == {"a.png": "ingest accepts no images: http://ingest does not answer"}
 
 
 async def test_once_gives_up_a_file_that_can_not_be_read(world_of: WorldOf) -> None:
@@ -208,7 +210,7 @@ async def test_once_gives_up_a_file_that_can_not_be_read(world_of: WorldOf) -> N
     world.folder.locked.add("a.png")
     await world.watch.run(world.stop)
     assert world.clock.monotonic() < 20
-    assert world.watch.left() == {"a.png": "can't be read: Permission denied"}
+    assert world.watch.unsent() == {"a.png": "can't be read: Permission denied"}
 
 
 async def test_many_files_are_told_in_few_lines(world_of: WorldOf) -> None:
@@ -226,7 +228,7 @@ async def test_names_that_no_terminal_can_show_are_told_all_the_same(world_of: W
     world = world_of()
     world.folder.put("\udcff\n[red].png", picture(1))
     await world.step()
-    assert "\\udcff\\n[red].png  handed over" in world.text.getvalue()
+    assert "\\udcff\\n[red].png  sent as capture" in world.text.getvalue()
 
 
 async def test_the_journal_forgets_what_is_long_gone(world_of: WorldOf) -> None:
@@ -237,7 +239,7 @@ async def test_the_journal_forgets_what_is_long_gone(world_of: WorldOf) -> None:
     del world.folder.files["gone.png"]
     world.clock.advance(31 * 86_400)
     await world.step()
-    known = world.journal.known()
+    known = world.journal.entries()
     assert list(known) == ["here.png"]
     assert known["here.png"].state is FileState.HANDED
 
@@ -251,4 +253,4 @@ async def test_a_lost_journal_costs_time_and_no_capture(world_of: WorldOf, tmp_p
     again.end()
     again.start()
     await again.step()
-    assert (len(world.ingest.captures), again.watch.tally.repeats) == (1, 1)
+    assert (len(world.ingest.captures), again.watch.counts.repeats) == (1, 1)

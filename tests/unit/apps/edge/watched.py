@@ -11,12 +11,13 @@ import numpy as np
 from rich.console import Console
 
 from siad.apps.edge.folder import ChangedError, FolderListing
-from siad.apps.edge.handover import FileHandover, FileOutcome, HandoverAnswer
 from siad.apps.edge.journal import Journal
 from siad.apps.edge.names import SerialPattern
 from siad.apps.edge.output import WatchOutput
-from siad.apps.edge.plan import FileInspection, FileStamp, end_of
-from siad.apps.edge.run import FolderWatch, WatchOptions
+from siad.apps.edge.plan import FileInspection, FileStamp, completeness_of
+from siad.apps.edge.ports import WatchOptions, WatchPorts
+from siad.apps.edge.run import FolderWatch
+from siad.apps.edge.upload import FileUpload, UploadOutcome, UploadResponse
 from siad.contracts.ids import sha256_hex
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.headers import ImageError, read_header
@@ -31,7 +32,7 @@ def picture(number: int, suffix: str = ".png") -> bytes:
 
 
 class KilledError(Exception):
-    """The watch's process, by somebody."""
+    """The process of the watch was killed."""
 
 
 @dataclass
@@ -52,14 +53,14 @@ class FakeFolder:
             raise FileNotFoundError(2, "No such file or directory")
         return FolderListing(files={path: FileStamp(len(data), ns) for path, (data, ns) in self.files.items()})
 
-    def look(self, path: str) -> FileInspection:
+    def inspect(self, path: str) -> FileInspection:
         self.looks.append(path)
         if path in self.locked:
             raise PermissionError(13, "Permission denied")
         if path not in self.files:
             raise FileNotFoundError(2, "No such file or directory")
         data, ns = self.files[path]
-        end = end_of(data, is_named="." in path)
+        end = completeness_of(data, is_named="." in path)
         return FileInspection(stamp=FileStamp(len(data), ns), sha256=sha256_hex(data), end=end, data=data)
 
     def move(self, path: str, stamp: FileStamp) -> None:
@@ -72,58 +73,61 @@ class FakeFolder:
 
 @dataclass
 class FakeIngest:
-    """Takes what is whole, names captures by key, and may be away, or see its sender die after it has taken."""
+    """Accepts complete images, one capture for each key; may be unavailable, or kill its sender after accepting."""
 
-    captures: dict[str, FileHandover] = field(default_factory=dict)
+    captures: dict[str, FileUpload] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)  # serials as they came
     is_away: bool = False
     kills: int = 0
     is_killed_before: bool = False  # it has taken the image
-    troubles: list[HandoverAnswer] = field(default_factory=list)  # answered first
+    problems: list[UploadResponse] = field(default_factory=list)  # answered first
 
-    async def __call__(self, parcel: FileHandover) -> HandoverAnswer:
+    async def __call__(self, upload: FileUpload) -> UploadResponse:
         await asyncio.sleep(0)
         if self.is_away:
-            return HandoverAnswer(fate=FileOutcome.AWAY, detail="http://ingest does not answer")
-        if self.troubles:
-            return self.troubles.pop(0)
+            return UploadResponse(outcome=UploadOutcome.UNAVAILABLE, detail="http://ingest does not answer")
+        if self.problems:
+            return self.problems.pop(0)
         if self.kills and self.is_killed_before:
             self.kills -= 1
             raise KilledError
         try:
-            read_header(parcel.data)
+            read_header(upload.data)
         except ImageError as error:
-            return HandoverAnswer(fate=FileOutcome.REFUSED, code=error.reason, detail=str(error))
-        is_repeat = parcel.key in self.captures
+            return UploadResponse(outcome=UploadOutcome.REFUSED, code=error.reason, detail=str(error))
+        is_repeat = upload.key in self.captures
         if not is_repeat:
-            self.captures[parcel.key] = parcel
-        self.order.append(parcel.serial)
+            self.captures[upload.key] = upload
+        self.order.append(upload.serial)
         if self.kills:
             self.kills -= 1
             raise KilledError
-        return HandoverAnswer(fate=FileOutcome.HANDED, capture_id=parcel.key, is_repeat=is_repeat)
+        return UploadResponse(outcome=UploadOutcome.ACCEPTED, capture_id=upload.key, is_repeat=is_repeat)
 
 
 class World:
-    """One watch that can be killed and started again. Serials are names, so that tests see what came."""
+    """One watch that can be killed and restarted. Serials are file names, so that tests can compare them."""
 
-    def __init__(self, journal: Path, **ways: object) -> None:
+    def __init__(self, journal: Path, **options: object) -> None:
         self.clock = FakeClock()
         self.folder, self.ingest, self.text = FakeFolder(self.clock), FakeIngest(), io.StringIO()
-        self._ways = WatchOptions(**{"name": "/cam", "serials": SerialPattern("(?P<serial>.+)"), **ways})  # type: ignore[arg-type]
+        self._options = WatchOptions(**{"name": "/cam", "serials": SerialPattern("(?P<serial>.+)"), **options})  # type: ignore[arg-type]
         self._place, self.stop = journal, asyncio.Event()
         self.start()
 
     def start(self) -> None:
         self.journal = Journal(self._place, "press-1")
-        say = WatchOutput(Console(file=self.text, width=400), clock=self.clock)
-        self.watch = FolderWatch(self.folder, self.journal, self.ingest, say=say, ways=self._ways, clock=self.clock)
+        output = WatchOutput(Console(file=self.text, width=400), clock=self.clock)
+        ports = WatchPorts(
+            folder=self.folder, journal=self.journal, upload=self.ingest, output=output, clock=self.clock
+        )
+        self.watch = FolderWatch(ports, self._options)
 
     def end(self) -> None:
         self.journal.__exit__()
 
     async def step(self, count: int = 1, *, seconds: float = 0.5) -> None:
-        """Look so often, with a rest after each; whoever is killed is started again."""
+        """Run some passes with a rest after each; restart a killed watch."""
         for _ in range(count):
             try:
                 await self.watch.step(self.stop)
@@ -133,5 +137,5 @@ class World:
             self.clock.advance(seconds)
 
     async def settle(self) -> None:
-        """Give all that is there the time that it needs."""
+        """Run enough passes for every file."""
         await self.step(30)

@@ -32,5 +32,5 @@ def test_the_same_seed_sends_the_same_cells(folder: Path) -> None:
 
 
 def test_more_cells_than_there_are_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="99 cells asked for, 25 are left"):
+    with pytest.raises(ValueError, match="99 cells requested, but 25 are left"):
         draw_shift(find_cells(folder), normals=5, stream=99, seed=0)

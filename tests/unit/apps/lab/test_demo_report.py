@@ -1,16 +1,31 @@
-"""The demo's report against events made by hand."""
+"""The demo's report on hand-written events."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from siad.apps.lab.demo.report import DemoObservations, ModelVerdict, count_swaps, make_report
+from siad.apps.lab.demo.report import (
+    DemoObservations,
+    Measurements,
+    ModelVerdict,
+    count_swaps,
+    make_report,
+    problems_of,
+)
 from siad.contracts.events import WeightsKind
 from tests.unit.apps.cli.events import SEGMENTER, capture, mask, verdict
 
 
-def report_of(seen: DemoObservations, fitted_on: set[str] | None = None) -> dict[str, object]:
-    return make_report(
-        seen, bus="memory", asked={}, fitted_on=fitted_on or set(), longest_swap_pause_ms=0.0, seconds={}
+def report_of(
+    observations: DemoObservations,
+    fitted_on: frozenset[str] = frozenset(),
+    direct: Mapping[str, ModelVerdict] | None = None,
+) -> dict[str, Any]:
+    measured = Measurements(
+        bus="memory", direct=direct or {}, fitted_on=fitted_on, longest_swap_pause_ms=0.0, seconds={}
     )
+    return make_report(observations, measured)
 
 
 def test_a_capture_without_a_verdict_is_lost() -> None:
@@ -35,17 +50,15 @@ def test_quality_rests_on_captures_that_no_model_was_fitted_on() -> None:
         sent={capture(1): 0.0, capture(2): 1.0, capture(3): 1.0},
         pseudo_masks=[mask(1, 0.5), mask(2, 2.0), mask(3, 0.1)],
     )
-    teacher = report_of(seen, fitted_on={capture(3)})["teacher"]
-    assert isinstance(teacher, dict)
+    teacher = report_of(seen, fitted_on=frozenset({capture(3)}))["teacher"]
     assert teacher["image_auroc"] == 1.0
     assert teacher["captures"] == 2
-    assert report_of(seen)["teacher"]["image_auroc"] == pytest.approx(0.5)  # type: ignore[index]
+    assert report_of(seen)["teacher"]["image_auroc"] == pytest.approx(0.5)
 
 
 def test_unsure_labels_are_left_out_of_the_figures() -> None:
     seen = DemoObservations(sent={capture(1): 0.0, capture(2): 1 / 3}, pseudo_masks=[mask(1, 2.0), mask(2, 2.0)])
     teacher = report_of(seen)["teacher"]
-    assert isinstance(teacher, dict)
     assert (teacher["image_auroc"], teacher["false_reject_rate"], teacher["captures"]) == (None, 1.0, 1)
 
 
@@ -56,7 +69,7 @@ def test_both_models_are_held_against_the_same_captures() -> None:
         pseudo_masks=[mask(n, 0.5) for n in range(1, 5)],
     )
     report = report_of(seen)
-    assert report["teacher"]["captures"] == report["segmenter"]["captures"] == 2  # type: ignore[index]
+    assert report["teacher"]["captures"] == report["segmenter"]["captures"] == 2
 
 
 def test_what_the_segmenter_says_when_asked_counts_where_it_did_not_judge_live() -> None:
@@ -65,10 +78,22 @@ def test_what_the_segmenter_says_when_asked_counts_where_it_did_not_judge_live()
         verdicts=[verdict(1, 0.0, kind=WeightsKind.SEGMENTER)],
         pseudo_masks=[mask(1, 0.5), mask(2, 0.6)],
     )
-    asked: dict[str, ModelVerdict] = {
+    direct: dict[str, ModelVerdict] = {
         capture(n): ModelVerdict(score=9.0, is_defect=True, weights=SEGMENTER) for n in (1, 2)
     }
-    report = make_report(seen, bus="memory", asked=asked, fitted_on=set(), longest_swap_pause_ms=0.0, seconds={})
+    report = report_of(seen, direct=direct)
     assert report["segmenter"]["captures"] == 2
     assert report["segmenter"]["image_auroc"] == 1.0
     assert report["segmenter"]["false_reject_rate"] == 0.0
+
+
+def test_what_went_wrong_is_listed() -> None:
+    lost = report_of(DemoObservations(sent={capture(1): 0.0}, dead_letters=2))
+    problems = problems_of(lost)
+    assert [problem.split()[0] for problem in problems] == ["1", "1", "2", "no"]
+    swapped = DemoObservations(
+        sent={capture(1): 0.0, capture(2): 0.0},
+        verdicts=[verdict(1, 0.1), verdict(2, 0.1, kind=WeightsKind.SEGMENTER)],
+        pseudo_masks=[mask(1, 0.1), mask(2, 0.1)],
+    )
+    assert problems_of(report_of(swapped)) == []

@@ -5,8 +5,8 @@ import io
 import pyarrow as pa
 from pyarrow import parquet
 
-from siad.apps.lab.demo.command import training_captures
-from siad.apps.lab.demo.run import LINE, PRODUCT
+from siad.apps.lab.demo.cells import LINE, PRODUCT
+from siad.apps.lab.demo.measure import training_captures
 from siad.runtime.blobs.memory import MemoryBlobs
 
 

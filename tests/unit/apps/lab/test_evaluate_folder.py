@@ -70,9 +70,9 @@ def test_images_that_can_not_be_read_are_left_out_and_named(root: Path) -> None:
 @pytest.mark.parametrize(
     ("taken", "said"),
     [
-        ("train/good", "train/good is no folder"),
-        ("test", "test is no folder"),
-        (".", "is no folder; a set has train/good"),
+        ("train/good", "train/good is not a folder"),
+        ("test", "test is not a folder"),
+        (".", "is not a folder; nothing was evaluated. A set has train/good"),
     ],
 )
 def test_what_is_missing_is_named(root: Path, taken: str, said: str) -> None:
@@ -84,10 +84,10 @@ def test_what_is_missing_is_named(root: Path, taken: str, said: str) -> None:
 def test_folders_without_images_are_named(root: Path) -> None:
     for path in (root / "train/good").iterdir():
         path.unlink()
-    with pytest.raises(FolderError, match="train/good holds no image"):
+    with pytest.raises(FolderError, match="train/good has no images"):
         read_folder(root)
     picture(root / "train/good/a.png")
     for path in (root / "test").glob("*/*"):
         path.unlink()
-    with pytest.raises(FolderError, match="test holds no folder with images"):
+    with pytest.raises(FolderError, match="test has no folders with images"):
         read_folder(root)

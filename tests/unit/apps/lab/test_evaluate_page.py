@@ -33,7 +33,7 @@ def answer(kind: str, score: float, *, masked: bool = True) -> ScoredImage:
 
 def drawn(*answers: ScoredImage) -> PlottedRun:
     return PlottedRun(
-        answers=answers, whole=figures_of(answers, **CUTS), by_kind=figures_by_kind(answers, **CUTS), threshold=1.0
+        images=answers, figures=figures_of(answers, **CUTS), by_kind=figures_by_kind(answers, **CUTS), threshold=1.0
     )
 
 
@@ -51,10 +51,16 @@ def points(plot: str, ink: str) -> list[tuple[float, float]]:
 
 
 def page_of(seen: PlottedRun, rows: list[SheetRow] | None = None) -> str:
-    report = seen.whole.to_json() | {"fit_s": 1.0, "images_per_s": 2.0, "memory_mb": 3.0, "weights_mb": 4.0, "seeds": 1}
+    report = seen.figures.to_json() | {
+        "fit_s": 1.0,
+        "images_per_s": 2.0,
+        "memory_mb": 3.0,
+        "weights_mb": 4.0,
+        "seeds": 1,
+    }
     classes = {kind: figures.to_json() for kind, figures in seen.by_kind.items()}
     report |= {"spread": {}, "classes": classes, "promise": "", "doubts": []}
-    return make_page("a set", {"10": report}, seen, rows or [], made_at="today")
+    return make_page("a set", {"10": report}, seen, rows or [], origin="today")
 
 
 @pytest.mark.parametrize(

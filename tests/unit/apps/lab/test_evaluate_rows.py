@@ -11,7 +11,7 @@ from torch import Tensor
 
 from siad.apps.lab.evaluate.figures import ScoredImage
 from siad.apps.lab.evaluate.folder import LabelledSample
-from siad.apps.lab.evaluate.run import EvaluationRun, JudgedImages, judge, report_of, sum_up, worst_rows
+from siad.apps.lab.evaluate.run import EvaluationRun, ScoredSamples, report_of, score_samples, sum_up, worst_rows
 from siad.apps.lab.sheet import SheetRow
 from siad.models.predictor import Predictor
 from siad.models.runner.torch import TorchRunner
@@ -49,8 +49,8 @@ def sample(tmp_path: Path) -> LabelledSample:
 
 def row_of(detector: Brightness, sample: LabelledSample, *, pixels_px: int | None) -> SheetRow:
     predictor = Predictor(MANIFEST, TorchRunner(detector))
-    judged = judge(predictor, [sample], fit_s=1.0, pixels_px=pixels_px, say=print, tick=lambda: None)
-    [row] = worst_rows(judged, [sample])
+    scored = score_samples(predictor, [sample], fit_s=1.0, pixels_px=pixels_px)
+    [row] = worst_rows(scored, [sample])
     return row
 
 
@@ -74,7 +74,7 @@ def run_of(seed: int, *, left_out: tuple[str, ...] = (), doubted: tuple[str, ...
     predictor = Predictor(replace(MANIFEST, left_out=left_out, doubted=doubted), TorchRunner(Brightness()))
     map_HW = np.ones((2, 2), np.float32)
     answer = ScoredImage(name="good/1", kind="good", is_defect=False, map_HW=map_HW, mask_HW=None)
-    return sum_up(JudgedImages(answers=[answer], examiner=predictor, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)
+    return sum_up(ScoredSamples(images=[answer], predictor=predictor, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)
 
 
 def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:

@@ -113,5 +113,5 @@ def test_comes_back_from_png_as_it_was() -> None:
 
 
 def test_a_sheet_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="of no images"):
+    with pytest.raises(ValueError, match="at least one image"):
         draw_sheet([])

@@ -1,4 +1,4 @@
-"""`siad up` starts fallen nodes again, and does so beside all else."""
+"""`siad up` restarts nodes that ended, without blocking the event loop."""
 
 import asyncio
 import threading
@@ -10,14 +10,14 @@ from typing import cast
 
 import pytest
 
-from siad.apps.cli import up
+from siad.apps.local import run
 from siad.apps.local.machine import STAGE_PORTS, Machine
 from siad.apps.local.processes import SupervisedProgram
 
 
 @dataclass
-class FallenNode:
-    """A node that lies, and comes up after so many failures, each taking its time."""
+class EndedNode:
+    """A node whose process has ended, and starts after some failures; each start takes a while."""
 
     failures: int = 0
     takes_s: float = 0.0
@@ -51,15 +51,15 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(up, "REVIVE_S", 0.001)
-    monkeypatch.setattr(up, "RETRY_S", 0.002)
+    monkeypatch.setattr(run, "CHECK_NODES_S", 0.001)
+    monkeypatch.setattr(run, "RETRY_NODES_S", 0.002)
 
 
-async def keep_until_up(node: FallenNode, said: list[str]) -> int:
+async def keep_until_up(node: EndedNode, notes: list[str]) -> int:
     """Turns of the event loop until the node is up."""
     machine, turns = Machine(Path(), nodes={"ray": node}), 0
     with ThreadPoolExecutor(1, "nodes") as thread:
-        keeping = asyncio.create_task(up.keep_nodes(machine, said.append, thread))
+        keeping = asyncio.create_task(run.keep_nodes(machine, notes.append, thread))
         async with asyncio.timeout(5):
             while not node.alive and not keeping.done():
                 await asyncio.sleep(0.005)
@@ -68,27 +68,25 @@ async def keep_until_up(node: FallenNode, said: list[str]) -> int:
     return turns
 
 
-async def test_a_node_that_takes_its_time_holds_nobody_up() -> None:
-    node = FallenNode(takes_s=0.2)
-    said: list[str] = []
-    turns = await keep_until_up(node, said)
+async def test_a_slow_restart_does_not_block_the_loop() -> None:
+    node = EndedNode(takes_s=0.2)
+    notes: list[str] = []
+    turns = await keep_until_up(node, notes)
     assert node.starts == ["nodes_0"]
-    assert said == ["ray fell; starting it again"]
+    assert notes == ["ray ended unexpectedly; starting it again"]
     assert turns > 10
 
 
-async def test_a_node_that_does_not_come_up_is_told_and_tried_again() -> None:
-    node = FallenNode(failures=2)
-    said: list[str] = []
-    await keep_until_up(node, said)
+async def test_a_failed_restart_is_reported_and_retried() -> None:
+    node = EndedNode(failures=2)
+    notes: list[str] = []
+    await keep_until_up(node, notes)
     assert len(node.starts) == 3
-    assert sum("ended with 1" in line and "trying again" in line for line in said) == 2
+    assert sum("ended with 1" in line and "trying again" in line for line in notes) == 2
 
 
-def test_a_node_that_is_being_started_when_all_is_stopped_is_stopped_too(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    node = FallenNode(takes_s=0.3)
+def test_a_node_in_its_restart_is_stopped_with_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    node = EndedNode(takes_s=0.3)
     machine = Machine(
         tmp_path, nodes={"ray": node}, stages={name: cast("SupervisedProgram", Stage()) for name in STAGE_PORTS}
     )
@@ -99,6 +97,6 @@ def test_a_node_that_is_being_started_when_all_is_stopped_is_stopped_too(
         while not node.starts:
             await asyncio.sleep(0.005)
 
-    up.run_machine(machine, work, say=lambda _: None)
+    run.run_machine(machine, work, notify=lambda _: None)
     assert node.starts
     assert not node.alive

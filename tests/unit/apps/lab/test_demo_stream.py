@@ -10,7 +10,7 @@ import pytest
 from siad.apps.client import ProblemError
 from siad.apps.lab.demo.cells import Cell
 from siad.apps.lab.demo.report import DemoObservations
-from siad.apps.lab.demo.run import StreamPace, stream, teach
+from siad.apps.lab.demo.stream import StreamPace, send_normals, stream
 from siad.contracts.events import Intent, WeightsKind
 from tests.unit.apps.cli.events import verdict
 
@@ -29,7 +29,7 @@ async def run(pace: StreamPace, *, segmenter_after: int | None = None, cells: li
         if segmenter_after is not None and len(seen.sent) >= segmenter_after:
             seen.verdicts.append(verdict(len(seen.verdicts), 0.0, kind=WeightsKind.SEGMENTER))
 
-    await stream(cells, pace=pace, send=accept, seen=seen, tell=tell)
+    await stream(cells, pace=pace, send=accept, observations=seen, on_progress=tell)
     return seen
 
 
@@ -56,12 +56,12 @@ async def test_the_stream_slows_down_while_it_waits_for_the_swap() -> None:
     assert await seconds(slow) > 0.35  # 40 cells at 100 a second; it never runs ahead of its pace
 
 
-async def test_a_teacher_that_does_not_come_is_told() -> None:
+async def test_a_missing_teacher_is_an_error() -> None:
     async def never() -> bool:
         return False
 
-    with pytest.raises(TimeoutError, match=r"fitted on 3 normals was in service after 0\.05 s"):
-        await teach(CELLS[:3], send=accept, is_taught=never, timeout_s=0.05)
+    with pytest.raises(TimeoutError, match=r"fitted on 3 normals served after 0\.05 s"):
+        await send_normals(CELLS[:3], send=accept, is_fitted=never, timeout_s=0.05)
 
 
 async def test_normals_are_sent_as_such() -> None:
@@ -69,7 +69,7 @@ async def test_normals_are_sent_as_such() -> None:
         await asyncio.sleep(0)
         return True
 
-    captures = await teach(CELLS[:2], send=accept, is_taught=at_once)
+    captures = await send_normals(CELLS[:2], send=accept, is_fitted=at_once)
     assert captures == ["normal-cell0", "normal-cell1"]
 
 
@@ -78,4 +78,4 @@ async def test_a_refused_cell_ends_the_stream_with_its_own_error() -> None:
         raise ProblemError(422, "not-an-image", f"{cell.serial} refused")
 
     with pytest.raises(ProblemError, match=r"cell\d+ refused"):
-        await stream(CELLS, pace=FAST, send=refuse, seen=DemoObservations(), tell=lambda *_: None)
+        await stream(CELLS, pace=FAST, send=refuse, observations=DemoObservations(), on_progress=lambda *_: None)

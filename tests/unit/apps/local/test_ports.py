@@ -1,4 +1,4 @@
-"""Free ports: all different, free, and never those that the kernel hands out by itself."""
+"""Free ports: all different, free, and outside the range that the kernel assigns from."""
 
 import socket
 from contextlib import ExitStack
@@ -6,25 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from siad.apps.local import child
-from siad.apps.local.child import free_ports
+from siad.apps.local import ports
+from siad.apps.local.ports import free_ports
 
 KERNELS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def test_they_differ_and_are_free() -> None:
-    ports = free_ports(40)
-    assert len(set(ports)) == 40
+    found = free_ports(40)
+    assert len(set(found)) == 40
     with ExitStack() as held:
-        for port in ports:
+        for port in found:
             held.enter_context(socket.create_server(("127.0.0.1", port)))
 
 
-@pytest.mark.skipif(not KERNELS.exists(), reason="this system does not say which ports it hands out")
+@pytest.mark.skipif(not KERNELS.exists(), reason="this system does not publish its range of ephemeral ports")
 def test_none_is_one_that_the_kernel_hands_out() -> None:
     low, high = map(int, KERNELS.read_text().split())
-    if low <= child.FIRST_PORT:
-        pytest.skip("this machine hands out all that we would choose from")
+    if low <= ports.FIRST_PORT:
+        pytest.skip("the kernel assigns from the whole range on this machine")
     assert [port for port in free_ports(40) if low <= port <= high] == []
 
 
@@ -38,6 +38,6 @@ def test_where_the_range_is_used_up_the_kernel_chooses(monkeypatch: pytest.Monke
 def test_more_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr(child, "_candidates", lambda _: iter([port]))
-        with pytest.raises(OSError, match="no 2 free ports"):
+        monkeypatch.setattr(ports, "_candidates", lambda _: iter([port]))
+        with pytest.raises(OSError, match="fewer than 2 ports are free"):
             free_ports(2)

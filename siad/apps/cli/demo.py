@@ -1,0 +1,95 @@
+"""`siad demo`: the whole loop on images of solar cells, with a report of what happened."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from siad.apps.cli import options
+from siad.apps.cli.failures import print_failure, reported_failures
+from siad.apps.cli.library_log import log_libraries_to
+from siad.apps.lab.demo.cells import draw_shift, find_cells
+from siad.apps.lab.demo.output import DemoOutput
+from siad.apps.lab.demo.report import problems_of
+from siad.apps.lab.demo.session import NORMALS, STAGE_SETTINGS, DemoRun, require_own_servers
+from siad.apps.lab.demo.stream import StreamPace
+from siad.apps.local.bus_choice import BusKind
+from siad.apps.local.machine import Machine, locked
+from siad.apps.local.run import run_machine
+
+DATA = Path("var/demo")
+REPORT, LOG = "report.json", "demo.log"
+INTERRUPTED = 130  # exit status of a command that Ctrl-C ended
+
+console, progress = Console(), Console(stderr=True)
+
+
+def demo(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder for the demo's data; an earlier demo in it is removed.")
+    ] = DATA,
+    rate: Annotated[float, typer.Option(min=0.5, max=50.0, help="Cells sent per second.")] = 4.0,
+    cells: Annotated[int, typer.Option(min=300, help="Cells sent at most.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed for the choice and order of cells.")] = 7,
+    bus: options.Bus = BusKind.AUTO,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Run the whole loop on this machine with images of solar cells; about five minutes.
+
+    Fits a teacher on 20 normal cells, streams others, trains a segmenter, swaps it in, and compares both models with
+    experts' labels. Exit status 1 if a capture was lost or no segmenter took over.
+    """
+    output = DemoOutput(progress)
+    with reported_failures():
+        require_own_servers(os.environ)
+        run = DemoRun(
+            draw_shift(find_cells(), normals=NORMALS, stream=cells, seed=seed), StreamPace(per_s=rate), output
+        )
+        with locked(data):
+            for name in ("kafka", "embedded", "store", "ray", "logs"):
+                shutil.rmtree(data / name, ignore_errors=True)
+            log_libraries_to(data / LOG)
+            run_machine(Machine(data.resolve(), STAGE_SETTINGS, bus), run, notify=output.notify)
+    if run.result is None:
+        raise typer.Exit(INTERRUPTED)
+    report = run.result.report
+    (data / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        console.print(_table(report))
+    output.notify(f"report: {data / REPORT}; logs: {data / 'logs'} and {data / LOG}")
+    if problems := problems_of(report):
+        print_failure(f"the demo failed: {'; '.join(problems)}. The logs give the reason")
+        raise typer.Exit(1)
+
+
+def _table(report: dict[str, Any]) -> Table:
+    table = Table(title="SIAD demo", show_header=False)
+    swap = f"{report['swaps']}, longest pause {report['longest_swap_pause_ms']:.1f} ms"
+    times = report["seconds_to_verdict"]
+    rows = {
+        "bus": report["bus"],
+        "cells streamed": report["images_sent"],
+        "verdicts / pseudo-masks": f"{report['verdicts']} / {report['pseudo_masks']}",
+        "lost / duplicated / dead letters": f"{report['lost']} / {report['duplicated']} / {report['dead_letters']}",
+        "swaps while the stream ran": swap,
+        "seconds to a verdict": ", ".join(f"{name} {seconds:g}" for name, seconds in times.items()),
+        "judged by": ", ".join(f"{kind} {count}" for kind, count in report["judged_by"].items()),
+        "seconds by phase": ", ".join(f"{phase} {seconds:g}" for phase, seconds in report["seconds"].items()),
+    }
+    for model in ("teacher", "segmenter"):
+        figures = report[model]
+        if figures["image_auroc"] is not None:
+            rows[f"{model} {figures['weights'][:12]}"] = (
+                f"image AUROC {figures['image_auroc']:.3f}, finds {figures['detection_rate']:.0%} of certain defects, "
+                f"rejects {figures['false_reject_rate']:.1%} of good cells ({figures['captures']} unseen cells)"
+            )
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table

@@ -1,0 +1,38 @@
+"""Failures of a command: one line on standard error, without a traceback, and exit status 1."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from siad.apps.client import ProblemError
+from siad.contracts.errors import ConflictError, CorruptError, MissingError, TransientError
+
+
+@contextmanager
+def reported_failures() -> Iterator[None]:
+    """Print an expected failure and end the command with 1; other exceptions are bugs and keep their traceback."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):  # RuntimeErrors by class, but how a command ends itself
+        raise
+    except (
+        ProblemError,
+        TransientError,
+        MissingError,
+        ConflictError,
+        CorruptError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+    ) as error:
+        print_failure(str(error))
+        raise typer.Exit(1) from error
+
+
+def print_failure(text: str) -> None:
+    """Print a failure on standard error."""
+    Console(stderr=True).print(f"[red]{escape(text)}", highlight=False, soft_wrap=True)

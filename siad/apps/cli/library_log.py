@@ -1,0 +1,26 @@
+"""Log messages of libraries: in a log file or discarded, never between the output of a command."""
+
+import logging
+from pathlib import Path
+
+import structlog
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def log_libraries_to(path: Path) -> None:
+    """Write warnings of libraries and SIAD's own log events to a new file, for the rest of the process."""
+    file = path.open("w", buffering=1)
+    handler = logging.StreamHandler(file)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setLevel(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    logging.captureWarnings(capture=True)
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file))
+
+
+def silence_bus_client() -> None:
+    """Keep messages of the Kafka client off the terminal: a command reports an unavailable broker itself, once."""
+    client = logging.getLogger("aiokafka")
+    if not client.handlers:
+        client.addHandler(logging.NullHandler())

@@ -1,0 +1,128 @@
+"""One run of the edge agent: check the line, watch until a signal, sum up."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from siad.apps.client import IngestClient, ProblemError
+from siad.apps.edge.folder import WatchedFolder
+from siad.apps.edge.journal import Journal, read_refused
+from siad.apps.edge.output import WatchOutput, images
+from siad.apps.edge.plan import JournalEntry
+from siad.apps.edge.ports import WatchOptions, WatchPorts
+from siad.apps.edge.run import FolderWatch
+from siad.apps.edge.upload import IngestUploader
+from siad.contracts.errors import TransientError
+from siad.contracts.events import Intent
+from siad.runtime.clock import SYSTEM_CLOCK
+
+GRACE_S: Final = 5.0  # for uploads in progress after a stop signal; an aborted upload is repeated by the next start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchJob:
+    """What to watch, and where to send it."""
+
+    folder: WatchedFolder
+    line: str
+    intent: Intent
+    url: str
+    options: WatchOptions
+
+
+async def run_watch(job: WatchJob, journal: Journal, console: Console) -> int:
+    """Watch until a signal, or with ``is_once`` until done.
+
+    Returns:
+        The exit status: 1 if ``is_once`` left files unsent or refused, else 0.
+
+    Raises:
+        ProblemError: the line does not exist.
+    """
+    output = WatchOutput(console, clock=SYSTEM_CLOCK)
+    async with IngestClient(job.url, retry_for_s=0) as client:
+        await _require_line(client, job.line)
+        uploader = IngestUploader(client, line=job.line, intent=job.intent)
+        ports = WatchPorts(folder=job.folder, journal=journal, upload=uploader, output=output, clock=SYSTEM_CLOCK)
+        watch = FolderWatch(ports, job.options)
+        end = "ends when all files are sent" if job.options.is_once else "Ctrl-C ends it"
+        output.line(f"watching {job.folder.root}, sending to line {job.line} at {job.url}; {end}")
+        with _stop_on_signals() as stop:
+            try:
+                await watch.run(stop)
+            except asyncio.CancelledError:
+                output.line("aborted during an upload; the next start repeats it")
+    return _sum_up(watch, output, job)
+
+
+def unchanged_refused(journal: Path, root: Path) -> list[tuple[str, str, JournalEntry]]:
+    """Refused files that are still in the folder, unchanged: path, line and entry."""
+    return [
+        (path, line, entry)
+        for line, files in read_refused(journal).items()
+        for path, entry in files.items()
+        if _has_stamp(root / path, entry.stamp)
+    ]
+
+
+def _sum_up(watch: FolderWatch, output: WatchOutput, job: WatchJob) -> int:
+    counts, refused, unsent = watch.counts, watch.refused(), watch.unsent()
+    output.flush()
+    again = f" ({counts.repeats} of them it had already)" if counts.repeats else ""
+    output.line(
+        f"ended: {images(counts.accepted)} sent to line {job.line}{again}, {len(refused)} refused, "
+        f"{len(unsent)} not sent"
+    )
+    output.refused(refused)
+    output.unsent(unsent)
+    return 1 if job.options.is_once and (refused or unsent) else 0
+
+
+async def _require_line(client: IngestClient, line: str) -> None:
+    """End at once if the line does not exist; while ingest is unavailable, the watch starts and waits for it."""
+    try:
+        await client.get_line(line)
+    except ProblemError as error:
+        hint = f". Register it first: siad line put {line} --product PRODUCT" if error.code == "unknown-line" else ""
+        raise ProblemError(error.status, error.code, f"{error}{hint}") from error
+    except TransientError:
+        return
+
+
+def _has_stamp(place: Path, stamp: tuple[int, int]) -> bool:
+    try:
+        found = place.lstat()
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns) == stamp
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[asyncio.Event]:
+    """An event set by the first signal; the second signal, or ``GRACE_S``, aborts what is in progress."""
+    stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+        loop.call_later(GRACE_S, task.cancel)
+
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
+        yield stop
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

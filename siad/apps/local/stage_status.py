@@ -1,0 +1,110 @@
+"""Status of the stages of one machine, read from their HTTP probes, metrics and APIs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+STAGES = ("ingest", "labeler", "trainer", "inference")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStatus:
+    """One stage, as its probe and metrics report it."""
+
+    stage: str
+    url: str
+    ready: bool
+    missing: str  # what it waits for; empty if it is ready
+    received: int
+    done: int
+    failed: dict[str, int]  # by outcome
+    in_flight: int
+    lag: int  # records not yet committed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineWeights:
+    """The weights that judge images of one line and product."""
+
+    line: str
+    product: str
+    kind: str
+    weights: str
+
+
+def read_stage(client: httpx.Client, name: str, url: str) -> StageStatus:
+    """Read probe and metrics of one stage; a stage that does not respond is not ready."""
+    try:
+        response = client.get(f"{url}/readyz")
+    except httpx.HTTPError as error:
+        return StageStatus(
+            stage=name, url=url, ready=False, missing=f"does not respond: {error}",
+            received=0, done=0, failed={}, in_flight=0, lag=0,
+        )  # fmt: skip
+    metrics = read_metrics(client, url)
+    return StageStatus(
+        stage=name,
+        url=url,
+        ready=response.is_success,
+        missing="" if response.is_success else response.text,
+        received=int(total(metrics, "siad_records_received_total")),
+        done=int(total(metrics, "siad_records_done_total")),
+        failed={fate: int(count) for fate, count in by_label(metrics, "siad_records_failed_total", "fate").items()},
+        in_flight=int(total(metrics, "siad_records_in_flight")),
+        lag=int(total(metrics, "siad_lag_records")),
+    )
+
+
+def read_metrics(client: httpx.Client, url: str) -> str:
+    """Metrics of a stage in Prometheus's text format; empty if it does not respond."""
+    try:
+        return client.get(f"{url}/metrics").text
+    except httpx.HTTPError:
+        return ""
+
+
+def read_ledger(client: httpx.Client, url: str) -> dict[str, Any] | None:
+    """Read the capture ledger from ingest; None if it does not respond."""
+    return _read_json(client, f"{url}/v1/books")
+
+
+def read_teachers(client: httpx.Client, url: str) -> list[dict[str, Any]] | None:
+    """Teachers that the labeler serves; None if it does not respond."""
+    body = _read_json(client, f"{url}/v1/teachers")
+    return None if body is None else list(body["teachers"])
+
+
+def _read_json(client: httpx.Client, url: str) -> dict[str, Any] | None:
+    try:
+        response = client.get(url)
+    except httpx.HTTPError:
+        return None
+    return dict(response.json()) if response.is_success else None
+
+
+def total(metrics: str, name: str) -> float:
+    """Sum of all series of one metric; 0 if there is none."""
+    return float(sum(sample.value for sample in _samples(metrics, name)))
+
+
+def by_label(metrics: str, name: str, label: str) -> dict[str, float]:
+    """Sums of one metric by the values of one label."""
+    sums: dict[str, float] = {}
+    for sample in _samples(metrics, name):
+        sums[sample.labels[label]] = sums.get(sample.labels[label], 0.0) + sample.value
+    return sums
+
+
+def serving_weights(metrics: str) -> list[LineWeights]:
+    """Weights that inference serves, from its metrics."""
+    return [
+        LineWeights(**{key: sample.labels[key] for key in ("line", "product", "kind", "weights")})
+        for sample in _samples(metrics, "siad_weights_info")
+    ]
+
+
+def _samples(metrics: str, name: str) -> list[Any]:
+    families = text_string_to_metric_families(metrics)
+    return [sample for family in families for sample in family.samples if sample.name == name]
