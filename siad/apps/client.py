@@ -1,4 +1,7 @@
-"""HTTP client of ingest: lines and images, retried while ingest, store or broker is unavailable."""
+"""HTTP client of ingest, with retries.
+
+Requests are retried while ingest, store or broker is unavailable.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -73,7 +76,9 @@ class IngestClient:
         await self._http.aclose()
 
     async def put_line(self, line: str, settings: Mapping[str, Any], *, if_match: int | None = None) -> dict[str, Any]:
-        """Register a line or change it; settings that are left out keep their values.
+        """Register a line or change it.
+
+        Settings that are left out keep their values.
 
         Args:
             line: name of the line.
@@ -88,7 +93,10 @@ class IngestClient:
         return _json(await self._request("PUT", f"/v1/lines/{line}", json=dict(settings), headers=headers))
 
     async def get_line(self, line: str) -> dict[str, Any]:
-        """Read the settings of one line; ProblemError 404 if it does not exist."""
+        """Read the settings of one line.
+
+        ProblemError 404 if it does not exist.
+        """
         return _json(await self._request("GET", f"/v1/lines/{line}"))
 
     async def delete_line(self, line: str, *, if_match: int | None = None) -> None:
@@ -131,7 +139,7 @@ class IngestClient:
         return _json(await self._request("POST", path, params=params, headers=headers, content=data))
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Send a request until it succeeds, is refused, or the time is over."""
+        """Send a request until it succeeds, is refused or times out."""
         end_s, attempt = self._clock.monotonic() + self._retry_for_s, 0
         while True:
             response, reason = await self._attempt(method, path, **options)
@@ -146,7 +154,10 @@ class IngestClient:
             attempt += 1
 
     async def _attempt(self, method: str, path: str, **options: Any) -> tuple[httpx.Response | None, str]:
-        """One request: its response, and the reason to retry; an empty reason if there is none."""
+        """One request: its response, and the reason to retry.
+
+        An empty reason if there is none.
+        """
         try:
             response = await self._http.request(method, path, **options)
         except httpx.TransportError as error:
@@ -159,7 +170,10 @@ class IngestClient:
 
 
 def _problem_of(response: httpx.Response) -> tuple[str, str]:
-    """Code and detail of a problem; a proxy in between may send another body."""
+    """Code and detail of a problem.
+
+    A proxy in between may send another body.
+    """
     try:
         body = response.json()
         return str(body["type"]).rpartition(":")[2], str(body["detail"])

@@ -32,7 +32,7 @@ class UploadResult:
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
-    """List the given files, and the images below the given folders sorted by name."""
+    """List the given files, and the images below given folders."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Verdicts of a plant, newest last, and new ones as they are published.
+"""Verdicts of a plant: the newest, and new ones as published.
 
 Read without a consumer group: the reader stores no offset, takes no partition from a stage and leaves nothing behind.
 """
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Newest:
-    """The newest verdicts of one line, or of all lines, among those added."""
+    """The newest verdicts, of one line or all, among those added."""
 
     limit: int
     line: str | None
@@ -49,7 +49,9 @@ class VerdictLog:
     async def read(
         self, *, limit: int, line: str | None = None, follow: bool = False
     ) -> AsyncGenerator[VerdictGiven, None]:
-        """Read the newest ``limit`` verdicts, oldest first; with ``follow`` also every later one, without end.
+        """Read the newest ``limit`` verdicts, oldest first.
+
+        With ``follow`` also every later one, without end.
 
         Args:
             limit: verdicts of the past.
@@ -88,7 +90,10 @@ class VerdictLog:
 
 
 def _decode(records: Iterable[Record], line: str | None) -> list[VerdictGiven]:
-    """Decode the verdicts of one line; a record that cannot be decoded is logged and skipped."""
+    """Decode the verdicts of one line.
+
+    A record that cannot be decoded is logged and skipped.
+    """
     verdicts = []
     for record in records:
         try:

@@ -93,7 +93,7 @@ class StageProcess:
             return await http.get(path)
 
     def kill(self) -> None:
-        """End it with -9, as a power cut would: no word to anybody."""
+        """End it with -9, as a power cut would: without a goodbye."""
         assert self._process is not None
         assert self.alive, f"{self.name} was to be killed and has ended by itself; its log ends:\n{self.tail()}"
         self._process.send_signal(signal.SIGKILL)

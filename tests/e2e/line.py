@@ -1,4 +1,4 @@
-"""A line as one sees it from outside: a camera in front of ingest, and whoever reads what comes out of the loop."""
+"""A line as one sees it from outside: a camera in front of ingest, and a reader of what comes out of the loop."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""`siad kafka` as somebody at a terminal has it."""
+"""`siad kafka` as a user at a terminal runs it."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ def is_running(pid: int) -> bool:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         return False
-    return stat.rsplit(")", 1)[1].split()[0] != "Z"  # one that nobody has waited for is over too
+    return stat.rsplit(")", 1)[1].split()[0] != "Z"  # a zombie has ended too
 
 
 async def test_it_carries_on_with_its_data_and_takes_its_node_along(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ async def test_it_carries_on_with_its_data_and_takes_its_node_along(tmp_path: Pa
         assert not is_running(pid)
 
     with kafka_command(tmp_path) as (command, again, pid):
-        assert again == bootstrap  # whoever knows its address finds it
+        assert again == bootstrap  # clients find it at the same address
         async with KafkaBus(quick_settings(again)).state(STATE.name) as reader:
             assert {key: record.value for key, record in (await reader.snapshot()).items()} == {"k": b"kept"}
         os.kill(command.pid, signal.SIGKILL)

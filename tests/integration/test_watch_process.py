@@ -149,7 +149,7 @@ async def test_while_ingest_is_dead_images_wait_and_then_none_is_missing(
     assert cam.said("broken.png") >= 1  # refused by now, or still waited for: told at the end in either case
 
 
-async def test_a_line_that_nobody_knows_is_told_at_once(ingest: StageProcess, cam: Cam) -> None:
+async def test_an_unknown_line_is_reported_at_once(ingest: StageProcess, cam: Cam) -> None:
     async with IngestClient(ingest.url) as client:
         await client.delete_line(LINE)
     with cam.watch() as process:

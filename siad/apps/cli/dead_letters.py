@@ -1,4 +1,4 @@
-"""`siad dead-letters`: list, show, resend and drop records that a stage could not handle."""
+"""`siad dead-letters`: list, show, resend and drop unhandled records."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ Reason = Annotated[str, typer.Option("--reason-contains", help="Only those whose
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRequest:
-    """Which letters to resend: by id, by line, or all of a stage."""
+    """Which letters to resend: by id, line or stage."""
 
     ids: Sequence[str]
     stage: str | None
@@ -47,7 +47,9 @@ class ReplayRequest:
     payload: Path | None
 
     def read_payload(self) -> bytes | None:
-        """Check the options against each other; return the corrected bytes if a file was named.
+        """Check the options against each other.
+
+        Return the corrected bytes if a file was named.
 
         Raises:
             ValueError: the options contradict each other; says what to use instead.
@@ -128,7 +130,7 @@ def replay(
     again: Annotated[bool, typer.Option("--again", help="Include letters that were resent or dropped before.")] = False,
     data: options.Data = DATA,
 ) -> None:
-    """Resend dead letters to the stage that could not handle them, each once.
+    """Resend dead letters to their stage, each once.
 
     Exit status 1 if a letter was not sent.
     """

@@ -1,4 +1,4 @@
-"""`siad demo`: the whole loop on images of solar cells, with a report of what happened."""
+"""`siad demo`: the whole loop on images of solar cells."""
 
 import json
 import os
@@ -39,7 +39,9 @@ def demo(
     bus: options.Bus = BusKind.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Run the whole loop on this machine with images of solar cells; about five minutes.
+    """Run the whole loop on this machine with images of solar cells.
+
+    About five minutes.
 
     Fits a teacher on 20 normal cells, streams others, trains a segmenter, swaps it in, and compares both models with
     experts' labels. Exit status 1 if a capture was lost or no segmenter took over.

@@ -74,7 +74,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "var/evaluate/sheet.png"
     ),
 ) -> None:
-    """Fit teachers on a few normals of a folder, and measure them on its test images."""
+    """Fit teachers on normals of a folder, test them on the rest."""
     with reported_failures():
         request = _Request(
             method=method,

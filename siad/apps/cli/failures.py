@@ -1,4 +1,4 @@
-"""Failures of a command: one line on standard error, without a traceback, and exit status 1."""
+"""Failures of a command: one line on standard error, exit status 1."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,10 @@ from siad.contracts.errors import ConflictError, CorruptError, MissingError, Tra
 
 @contextmanager
 def reported_failures() -> Iterator[None]:
-    """Print an expected failure and end the command with 1; other exceptions are bugs and keep their traceback."""
+    """Print an expected failure and end the command with 1.
+
+    Other exceptions are bugs and keep their traceback.
+    """
     try:
         yield
     except (typer.Exit, typer.Abort):  # RuntimeErrors by class, but how a command ends itself

@@ -1,4 +1,4 @@
-"""`siad forget`: delete stored data of a capture, a part or a line, and report what can't be deleted."""
+"""`siad forget`: delete stored data of a capture, a part or a line."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -71,7 +71,10 @@ def line(
     yes: Yes = False,
     data: options.Data = DATA,
 ) -> None:
-    """Delete everything that a line sent. End the line first: siad line delete LINE."""
+    """Delete everything that a line sent.
+
+    End the line first: siad line delete LINE.
+    """
     with reported_failures():
         require_slug("line", name)
         blobs = connect(data).blobs
@@ -132,7 +135,10 @@ def _erase_line_again(blobs: Blobs, line: str) -> bool:
 
 
 def _repeat_until_clean(is_clean: Callable[[], bool]) -> None:
-    """Wait until every stage has read the deletion, then check whether one wrote data meanwhile."""
+    """Check again for data written meanwhile.
+
+    Every stage must have read the deletion first.
+    """
     for _ in range(CHECKS_MAX):
         console.print(f"deleted; checking again in {SETTLE_S:g} s for data that a stage was writing")
         time.sleep(SETTLE_S)
@@ -161,7 +167,7 @@ def _table(remains: CaptureRemains) -> Table:
 
 
 def _print_unreached(affected: Sequence[AffectedWeights], data: Path, *, line: str) -> None:
-    """List copies that this command can't delete, and weights that learned from the data."""
+    """List copies and weights that this command can't delete."""
     bus = bus_settings(data)
     days, dead_letter_days = bus.work_retention_h / 24, bus.dead_letter_retention_h / 24
     console.print("\nNot deleted:")

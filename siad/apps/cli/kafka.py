@@ -24,7 +24,9 @@ def kafka(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print address and process id as JSON.")] = False,
 ) -> None:
-    """Start one Kafka node (KRaft) on this machine, without SIAD; Ctrl-C stops it.
+    """Start one Kafka node (KRaft) on this machine, without SIAD.
+
+    Ctrl-C stops it.
 
     Needs Java 17 or later, and Maven for the first start. Prints the address for clients.
     """

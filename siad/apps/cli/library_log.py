@@ -1,4 +1,7 @@
-"""Log messages of libraries: in a log file or discarded, never between the output of a command."""
+"""Log messages of libraries: in a file, or discarded.
+
+They never mix with the output of a command.
+"""
 
 import logging
 from pathlib import Path
@@ -9,7 +12,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def log_libraries_to(path: Path) -> None:
-    """Write warnings of libraries and SIAD's own log events to a new file, for the rest of the process."""
+    """Write warnings and log events to a new file from now on."""
     file = path.open("w", buffering=1)
     handler = logging.StreamHandler(file)
     handler.setFormatter(logging.Formatter(_FORMAT))
@@ -20,7 +23,10 @@ def log_libraries_to(path: Path) -> None:
 
 
 def silence_bus_client() -> None:
-    """Keep messages of the Kafka client off the terminal: a command reports an unavailable broker itself, once."""
+    """Keep messages of the Kafka client off the terminal.
+
+    A command reports an unavailable broker itself, once.
+    """
     client = logging.getLogger("aiokafka")
     if not client.handlers:
         client.addHandler(logging.NullHandler())

@@ -61,7 +61,10 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     data: options.Data = DATA,
     as_json: options.Json = False,
 ) -> None:
-    """Register a line, or change it; options that are left out keep their values."""
+    """Register a line, or change it.
+
+    Options that are left out keep their values.
+    """
     given = {
         "product": product,
         "false_reject_budget": false_reject_budget,
@@ -95,7 +98,10 @@ def list_(url: options.Url = None, data: options.Data = DATA, as_json: options.J
 
 @line_app.command("delete")
 def delete(line: LineName, if_revision: Revision = None, url: options.Url = None, data: options.Data = DATA) -> None:
-    """End a line: ingest refuses its images from now on; stored data stays."""
+    """End a line: ingest refuses its images from now on.
+
+    Stored data stays.
+    """
     _run(url, data, lambda client: client.delete_line(line, if_match=if_revision))
     console.print(f"line {line} ended; its stored data stays (siad forget line {line} deletes it)", highlight=False)
 
@@ -140,7 +146,7 @@ def _print(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
 
 
 def _describe_teacher(line: dict[str, Any]) -> str:
-    """Method of the teacher, with input size and region where they are set."""
+    """Method of the teacher, with input size and region if set."""
     parts = [line.get("method") or DEFAULT]
     if line.get("input_px"):
         parts.append(f"at {line['input_px']} px")

@@ -1,4 +1,4 @@
-"""`siad routine`: the paper's routine on a folder, which shows in minutes what the whole loop achieves on it."""
+"""`siad routine`: the paper's routine on a folder, in minutes."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "var/routine/sheet.png"
     ),
 ) -> None:
-    """Fit a teacher on few normals, train a segmenter on its pseudo-masks, and test both.
+    """Fit a teacher, train a segmenter on its pseudo-masks, test both.
 
     Runs first with few images, then with the whole set.
     """

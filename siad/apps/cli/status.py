@@ -1,4 +1,4 @@
-"""`siad status`: readiness of the stages, weights in service, teachers and the capture ledger."""
+"""`siad status`: stages, weights in service, teachers and capture ledger."""
 
 import json
 from collections.abc import Mapping
@@ -97,7 +97,7 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
 
 
 def _with_serials(captures: list[str], serials: Mapping[str, str]) -> list[str]:
-    """Captures with the serials of their parts where known: a part is found by its serial."""
+    """Add the serials of parts to captures where known."""
     return [f"{serials[capture]} (capture {capture})" if capture in serials else capture for capture in captures]
 
 
@@ -108,7 +108,10 @@ def _first(names: list[str]) -> list[str]:
 
 
 def print_ledger(ledger: dict[str, Any] | None, to: Console) -> None:
-    """Print received = verdicts + waiting + dead letters by line; below, missing captures by id."""
+    """Print received = verdicts + waiting + dead letters by line.
+
+    Below, missing captures by id.
+    """
     if ledger is None:
         to.print("capture ledger: unavailable (ingest did not respond)")
         return

@@ -26,7 +26,9 @@ def up(
     ] = DATA,
     bus: options.Bus = BusKind.AUTO,
 ) -> None:
-    """Start broker, store, Ray and all stages on this machine; Ctrl-C stops them.
+    """Start broker, store, Ray and all stages on this machine.
+
+    Ctrl-C stops them.
 
     To use servers of your own, set SIAD_BUS_BOOTSTRAP, SIAD_STORE_BUCKET or RAY_ADDRESS; they are never stopped.
     """

@@ -54,7 +54,7 @@ def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     url: options.Url = None,
     data: options.Data = DATA,
 ) -> None:
-    """Watch a folder like a camera: send each image once, as soon as it is complete.
+    """Watch a folder and send each image once, when complete.
 
     A journal under --data records what was sent, so a restart repeats nothing. While ingest is unavailable, images wait
     in the folder.
@@ -92,7 +92,10 @@ def _require_other(move_to: Path, root: Path) -> Path:
 
 
 def _print_refused(journal_file: Path, root: Path) -> int:
-    """Print refused files as path, line, code and detail, separated by tabs; 1 if there are any."""
+    """Print refused files as path, line, code and detail, separated by tabs.
+
+    Returns 1 if there are any.
+    """
     found = unchanged_refused(journal_file, root)
     for path, line, entry in found:
         print(printable(path), line, entry.code, entry.detail, sep="\t")

@@ -1,1 +1,1 @@
-"""The edge agent `siad watch`: uploads every image of a folder to ingest, once."""
+"""The edge agent `siad watch`: uploads images of a folder, each once."""

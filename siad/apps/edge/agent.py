@@ -1,4 +1,4 @@
-"""One run of the edge agent: check the line, watch until a signal, sum up."""
+"""One run of the edge agent: check, watch, sum up."""
 
 import asyncio
 import signal
@@ -63,7 +63,7 @@ async def run_watch(job: WatchJob, journal: Journal, console: Console) -> int:
 
 
 def unchanged_refused(journal: Path, root: Path) -> list[tuple[str, str, JournalEntry]]:
-    """Refused files that are still in the folder, unchanged: path, line and entry."""
+    """Path, line and entry of refused files that have not changed."""
     return [
         (path, line, entry)
         for line, files in read_refused(journal).items()
@@ -86,7 +86,10 @@ def _sum_up(watch: FolderWatch, output: WatchOutput, job: WatchJob) -> int:
 
 
 async def _require_line(client: IngestClient, line: str) -> None:
-    """End at once if the line does not exist; while ingest is unavailable, the watch starts and waits for it."""
+    """End at once if the line does not exist.
+
+    While ingest is unavailable, the watch starts and waits for it.
+    """
     try:
         await client.get_line(line)
     except ProblemError as error:
@@ -106,7 +109,10 @@ def _has_stamp(place: Path, stamp: tuple[int, int]) -> bool:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[asyncio.Event]:
-    """An event set by the first signal; the second signal, or ``GRACE_S``, aborts what is in progress."""
+    """An event set by the first signal.
+
+    The second signal, or ``GRACE_S``, aborts what is in progress.
+    """
     stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 

@@ -1,4 +1,4 @@
-"""The watched folder: list it, inspect a file, move a file out of it.
+"""The watched folder: listing, inspecting and moving files.
 
 It is polled, not watched through the kernel: inotify does not report what another machine writes to a network share,
 its event queue overflows silently, and files written before the start or while the share was unavailable must be found
@@ -125,7 +125,9 @@ class WatchedFolder:
         return FileInspection(stamp=stamp, sha256=sha256_hex(data), end=end, data=data)
 
     def move(self, path: str, stamp: FileStamp) -> Path:
-        """Move one file to ``move_to``, under its own name or, if that is taken, with a number.
+        """Move one file to ``move_to``.
+
+        If its name is taken there, a number is added.
 
         Args:
             path: the file.
@@ -157,7 +159,10 @@ class WatchedFolder:
 
     @staticmethod
     def _keep_or_restore(source: Path, target: Path, stamp: FileStamp) -> Path:
-        """Move the file back if a program replaced it between the check and the move: that image was never sent."""
+        """Move a file back if a program replaced it meanwhile.
+
+        An image written between the check and the move was never sent.
+        """
         try:
             _require_unchanged(target, stamp)
         except ChangedError:
@@ -174,7 +179,7 @@ def _require_unchanged(place: Path, stamp: FileStamp) -> None:
 
 
 def _reserve(wanted: Path) -> Path:
-    """Create an empty file under an unused name, so that no file is ever overwritten."""
+    """Create an empty file under an unused name; never overwrite one."""
     wanted.parent.mkdir(parents=True, exist_ok=True)
     number, place = 0, wanted
     while True:
@@ -188,7 +193,10 @@ def _reserve(wanted: Path) -> Path:
 
 
 def _copy_across(source: Path, target: Path, stamp: FileStamp) -> None:
-    """Move to another file system: the source is removed only after a complete copy is on disk."""
+    """Move a file to another file system.
+
+    The source is removed only after a complete copy is on disk.
+    """
     part = target.with_name(f".{target.name}.part")
     try:
         shutil.copy2(source, part)

@@ -1,4 +1,4 @@
-"""Journal of a watched folder: which files ingest accepted or refused, kept over restarts.
+"""Journal of a watched folder: accepted and refused files, across restarts.
 
 One small SQLite file for each folder, on a local disk rather than in the folder: SQLite's locks are unreliable on
 network shares, and a camera's folder may be read-only. Losing a journal costs time but duplicates no capture: the same
@@ -63,13 +63,19 @@ class Journal:
         return {os.fsdecode(path): _entry(row) for path, *row in rows}
 
     def record(self, path: str, entry: JournalEntry, *, now_s: float) -> None:
-        """Write the entry of one file at ``now_s`` (Unix time); a crash of this process does not lose it."""
+        """Write the entry of one file at ``now_s`` (Unix time).
+
+        A crash of this process does not lose it.
+        """
         row = (self._line, os.fsencode(path), *entry.stamp, entry.sha256, entry.state.value)
         outcome = (entry.capture_id, entry.code, entry.detail, now_s)
         self._connection.execute("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row + outcome)
 
     def prune(self, present: Iterable[str], *, before_s: float) -> list[str]:
-        """Remove entries older than ``before_s`` (Unix time) whose files are not ``present``; returns their paths."""
+        """Remove entries older than ``before_s`` (Unix time) whose files are not ``present``.
+
+        Returns their paths.
+        """
         query = "SELECT path FROM files WHERE line = ? AND noted_s < ?"
         old = {os.fsdecode(path) for (path,) in self._connection.execute(query, (self._line, before_s))}
         absent = sorted(old.difference(present))
@@ -81,13 +87,15 @@ class Journal:
 
 
 def journal_path(data: Path, folder: Path) -> Path:
-    """Path of a folder's journal: under the data folder, named after the watched folder."""
+    """Path of a folder's journal, below the data folder."""
     name = re.sub(r"[^A-Za-z0-9-]+", "-", folder.name).strip("-")[:40] or "folder"
     return data / "watch" / f"{name}-{sha256_hex(os.fsencode(folder))[:12]}.sqlite"
 
 
 def read_refused(path: Path) -> dict[str, dict[str, JournalEntry]]:
-    """Refused files of every line, by line and path; empty if the journal does not exist.
+    """Refused files of every line, by line and path.
+
+    Empty if the journal does not exist.
 
     Raises:
         sqlite3.Error: the file is not a journal.
@@ -107,7 +115,7 @@ def read_refused(path: Path) -> dict[str, dict[str, JournalEntry]]:
 
 @contextmanager
 def locked(path: Path, line: str) -> Iterator[None]:
-    """Lock a folder's journal for one line, so that one watch runs on it.
+    """Lock a folder's journal for one watch of one line.
 
     Raises:
         BlockingIOError: another watch holds the lock.

@@ -1,4 +1,7 @@
-"""Moves accepted files out of the watched folder; after a failure, with a pause."""
+"""Moves accepted files out of the watched folder.
+
+After a failure, with a pause.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -25,7 +28,10 @@ class FileMover:
         self._not_before_s = 0.0
 
     async def move_all(self, paths: Sequence[str], entries: Mapping[str, JournalEntry], stop: asyncio.Event) -> None:
-        """Move accepted files, until one fails: a full or absent target would fail for all."""
+        """Move accepted files until one fails.
+
+        A full or absent target would fail for all.
+        """
         if not self._is_enabled or self._ports.clock.monotonic() < self._not_before_s:
             return
         for path in paths:

@@ -1,4 +1,4 @@
-"""What a file name says: image or not, serial of the part, time of exposure. Pure."""
+"""File type, serial and time from a file name. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -77,7 +77,10 @@ class SerialPattern:
         self._zone = zone
 
     def read(self, path: str) -> NameLabel:
-        """Read one path; if it does not match, the label is empty and says so."""
+        """Read one path.
+
+        If it does not match, the label is empty and says so.
+        """
         found = self._pattern.search(path)
         if found is None or not found["serial"]:
             return NameLabel(problem="its name does not match --serial-from-name: sent without a serial")
@@ -91,7 +94,9 @@ class SerialPattern:
 
 
 def read_time(text: str, *, zone: tzinfo | None = None) -> datetime | None:
-    """Read a time in ISO 8601, or as digits from year to second with any separators; None if it is neither.
+    """Read a time in ISO 8601 or as digits.
+
+    Digits run from year to second, with any separators. None if the text is neither.
 
     Args:
         text: for example 2026-05-04T12:00:00+02:00, 20260504_120000 or 2026-05-04_12-00-00.250.
@@ -104,7 +109,10 @@ def read_time(text: str, *, zone: tzinfo | None = None) -> datetime | None:
 
 
 def time_of(mtime_ns: int) -> datetime | None:
-    """Time of a file's last write in UTC; None if the file system reports an impossible one."""
+    """Time of a file's last write in UTC.
+
+    None if the file system reports an impossible one.
+    """
     seconds, rest_ns = divmod(mtime_ns, 10**9)
     try:
         return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest_ns // 1000)

@@ -1,4 +1,4 @@
-"""Output of `siad watch`: one line for each image, fewer when they arrive fast."""
+"""Output of `siad watch`: at most some lines per second."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What to do with each file of a watched folder: listing and journal in, actions out. Pure.
+"""Decisions about the files of a watched folder. Pure.
 
 A file's *stamp* (size and time of its last change) shows cheaply that it changed; its *bytes* identify the image.
 The Idempotency-Key consists of path and bytes alone. So a file that is sent twice stays one capture: after a crash
@@ -66,7 +66,10 @@ class FileInspection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsettledFile:
-    """A listed file without a journal entry; times are seconds of a monotonic clock."""
+    """A listed file without a journal entry.
+
+    Times are seconds of a monotonic clock.
+    """
 
     stamp: FileStamp
     since_s: float  # when it last changed, as far as was seen

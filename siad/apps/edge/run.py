@@ -1,4 +1,4 @@
-"""The watch: poll the folder, send what is new and complete, record each outcome in the journal."""
+"""The watch: poll the folder, send complete images, record outcomes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -60,7 +60,10 @@ class FolderWatch:
         self._mover = FileMover(ports, self.counts, is_enabled=options.is_moving)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Watch until ``stop``; with ``is_once`` until the first listing is done, or there is no more progress."""
+        """Watch until ``stop``.
+
+        With ``is_once`` until the first listing is done, or there is no more progress.
+        """
         while not stop.is_set():
             rest_s = await self.step(stop)
             if self._options.is_once and self._is_done():
@@ -68,7 +71,10 @@ class FolderWatch:
             await self._rest(rest_s, stop)
 
     async def step(self, stop: asyncio.Event) -> float:
-        """List the folder once and do what is due; returns how long to rest, in seconds."""
+        """List the folder once and do what is due.
+
+        Returns how long to rest, in seconds.
+        """
         began_s = self._clock.monotonic()
         listing = await self._list()
         cost_s = self._clock.monotonic() - began_s
@@ -118,7 +124,10 @@ class FolderWatch:
                 self._entries.pop(path, None)
 
     async def _pass(self, listing: FolderListing, stop: asyncio.Event) -> int:
-        """Do what is due; returns how many files are left for the next pass without a rest."""
+        """Do what is due.
+
+        Returns how many files are left for the next pass without a rest.
+        """
         todo = plan(listing.files, self._entries, self._unsettled, now_s=self._clock.monotonic())
         self._unsettled = todo.unsettled
         await self._mover.move_all(todo.accepted, self._entries, stop)
@@ -132,7 +141,10 @@ class FolderWatch:
         return 0 if self._is_unavailable else len(todo.due) - len(batch)
 
     async def _work(self, paths: Iterator[str], stop: asyncio.Event) -> None:
-        """Process files in order; stop at an outage, so that the next pass begins with the oldest again."""
+        """Process files in order.
+
+        Stop at an outage, so that the next pass begins with the oldest again.
+        """
         for path in paths:
             if stop.is_set():
                 return

@@ -1,4 +1,4 @@
-"""Upload of one image to ingest: each response mapped to what follows for the file."""
+"""Upload of one image, and what follows from the response."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,7 +53,10 @@ class FileUpload:
 
 
 class UploadPort(Protocol):
-    """Sends one image; a repeat with the same key creates no second capture."""
+    """Sends one image.
+
+    A repeat with the same key creates no second capture.
+    """
 
     async def __call__(self, upload: FileUpload) -> UploadResponse:
         """Send it; failures are responses too."""
@@ -73,7 +76,10 @@ class IngestUploader:
         self._client, self._line, self._intent = client, line, intent
 
     async def __call__(self, upload: FileUpload) -> UploadResponse:
-        """Send the image; if ingest refuses a guessed time, send it without the time."""
+        """Send the image.
+
+        If ingest refuses a guessed time, send it without the time.
+        """
         response = await self._send(upload, upload.captured_at)
         if response.code in _TIME_CODES and upload.is_time_guessed:
             response = await self._send(upload, None)

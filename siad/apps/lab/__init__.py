@@ -1,1 +1,1 @@
-"""The lab: measure methods on folders of images, and the demo of the whole loop."""
+"""The lab: evaluation of methods on folders, and the demo."""

@@ -1,4 +1,4 @@
-"""The contact sheet: what a model saw, image by image, worst first, to be looked at. Draws with OpenCV; pure.
+"""Contact sheet of a model's results, worst errors first. Pure.
 
 A row of cells: the image | its score map, one colour scale for all | outlines of the mask and of the true defect, and
 a tint over ignored pixels | score, threshold and label.
@@ -85,7 +85,7 @@ def verdict_of(entry: SheetEntry) -> str:
 
 
 def worst_first(rows: Sequence[S], *, count: int = ROWS_MAX, seed: int = 0) -> list[S]:
-    """Choose rows: misses and false rejects in turn, clearest first, then others drawn by seed.
+    """Choose rows: errors in turn, clearest first, then others by seed.
 
     Errors take at most three quarters of the sheet if there are other images.
     """
@@ -126,7 +126,7 @@ def draw_sheet(rows: Sequence[SheetRow], *, title: str = "") -> NDArray[np.uint8
 
 
 def draw_cells(row: SheetRow, *, side_px: int = CELL_PX) -> list[NDArray[np.uint8]]:
-    """Draw one row without text: image, map with its own colour scale, outlines over the tint.
+    """Draw one row without text: image, map, outlines over the tint.
 
     Returns:
         uint8 [h, w, 3] RGB each, with the image's aspect ratio; the longer side is ``side_px``.
@@ -148,7 +148,10 @@ def _in_turn(misses: Sequence[S], false: Sequence[S]) -> list[list[S]]:
 
 
 def _scale(rows: Sequence[SheetRow]) -> tuple[float, float]:
-    """Score range of the colour scale: from good images up to defects over the threshold."""
+    """Score range of the colour scale.
+
+    It reaches from good images to defects over the threshold.
+    """
     low = min(float(np.quantile(row.map_HW, 0.02)) for row in rows)
     threshold = float(np.median([row.threshold for row in rows]))
     high = max(threshold, float(np.quantile([row.score for row in rows], 0.75)))
@@ -175,7 +178,10 @@ def _coloured(map_HW: NDArray[np.float32], scale: tuple[float, float]) -> NDArra
 
 
 def _fitted(picture_HWC: NDArray[np.uint8], side_px: int = CELL_PX) -> NDArray[np.uint8]:
-    """Resize a picture to a longer side of ``side_px``; the aspect ratio stays."""
+    """Resize a picture to a longer side of ``side_px``.
+
+    The aspect ratio stays.
+    """
     height, width = picture_HWC.shape[:2]
     ratio = side_px / max(height, width)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
@@ -193,7 +199,10 @@ def _framed(picture_hwC: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _outlined(row: SheetRow, side_px: int = CELL_PX) -> NDArray[np.uint8]:
-    """Outline the masks at display size, so that lines are equally wide on small and large images."""
+    """Outline the masks at display size.
+
+    Lines are equally wide on small and large images.
+    """
     picture = np.ascontiguousarray(_fitted(_as_rgb(row.image_HWC), side_px))
     if row.ignored_HW is not None and row.has_ignored:
         share_hw = _shares(row.ignored_HW, picture)

@@ -1,4 +1,4 @@
-"""Choice of the bus for `siad up` and `siad demo`: yours by address, Apache Kafka, or the embedded bus."""
+"""Choice of the bus: yours, Apache Kafka or the embedded bus."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,9 @@ class BusChoice:
 def choose_bus(
     requested: BusKind, data: Path, env: Mapping[str, str], *, why_no_kafka: Callable[[], str | None]
 ) -> BusChoice:
-    """Choose a bus; a data folder keeps the bus of its first start.
+    """Choose a bus.
+
+    A data folder keeps the bus of its first start.
 
     Args:
         requested: the option ``--bus``.
@@ -68,7 +70,10 @@ def choose_bus(
 
 
 def why_no_kafka_here(notify: Callable[[str], None]) -> str | None:
-    """Why Kafka is unavailable on this machine, after trying to download it; None if it is available."""
+    """Why Kafka is unavailable on this machine, after trying to download it.
+
+    None if it is available.
+    """
     if reason := why_unavailable():
         return reason
     try:
@@ -79,7 +84,10 @@ def why_no_kafka_here(notify: Callable[[str], None]) -> str | None:
 
 
 def last_bus(data: Path) -> BusKind | None:
-    """The bus that last ran on the folder; None for a new folder."""
+    """The bus that last ran on the folder.
+
+    None for a new folder.
+    """
     kinds = [kind for kind in (BusKind.KAFKA, BusKind.EMBEDDED) if (data / kind).exists()]
     marks = {kind: _mark(data, kind) for kind in kinds}
     return max(kinds, key=lambda kind: marks[kind].stat().st_mtime_ns if marks[kind].exists() else 0, default=None)

@@ -1,4 +1,4 @@
-"""Addresses of the broker and the store, for commands that read them directly.
+"""Addresses of broker and store, for commands that read them directly.
 
 `siad up` writes them to ``reach.json`` in its data folder, readable only by its owner because the file holds the
 store's keys. Elsewhere the environment gives them, by the same names that the stages read.
@@ -29,14 +29,14 @@ BUS_ADDRESS, BUCKET = "SIAD_BUS_BOOTSTRAP", "SIAD_STORE_BUCKET"
 
 @dataclass(frozen=True, slots=True)
 class PlantConnection:
-    """The broker (connects on first use) and the store (already reached) of one plant."""
+    """Broker (connects on first use) and store (reached) of a plant."""
 
     bus: Bus
     blobs: Blobs
 
 
 def connect(data: Path, *, env: Mapping[str, str] = os.environ) -> PlantConnection:
-    """Open the broker and the store of the `siad up` on ``data``, or those of the environment.
+    """Open broker and store of the `siad up` or the environment.
 
     Raises:
         FileNotFoundError: `siad up` does not run on ``data``, and the environment does not name both.
@@ -53,7 +53,9 @@ def connect(data: Path, *, env: Mapping[str, str] = os.environ) -> PlantConnecti
 
 
 def connect_bus(data: Path, *, env: Mapping[str, str] = os.environ) -> Bus:
-    """Open the broker alone: that of SIAD_BUS_BOOTSTRAP, else of the `siad up` on ``data``.
+    """Open the broker alone.
+
+    The one of SIAD_BUS_BOOTSTRAP, else of the `siad up` on ``data``.
 
     Raises:
         FileNotFoundError: SIAD_BUS_BOOTSTRAP is not set, and `siad up` does not run on ``data``.
@@ -71,7 +73,9 @@ def bus_settings(data: Path, *, env: Mapping[str, str] = os.environ) -> BusSetti
 
 
 def connection_settings(data: Path, *, env: Mapping[str, str]) -> dict[str, str]:
-    """Choose the ``SIAD_BUS_*`` and ``SIAD_STORE_*`` settings: the environment's if it names both, else the file's.
+    """Choose the settings of broker and store.
+
+    Those of the environment if it names both, else those of the file.
 
     The two sources are never mixed: dead letters of one plant must not be looked up in the store of another.
 
@@ -94,7 +98,7 @@ def connection_settings(data: Path, *, env: Mapping[str, str]) -> dict[str, str]
 
 
 def write_connection(data: Path, env: Mapping[str, str]) -> None:
-    """Write the settings of broker and store to ``data``, readable only by this user.
+    """Write the connection settings to ``data``, readable only by this user.
 
     Args:
         data: the machine's data folder.

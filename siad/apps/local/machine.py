@@ -1,4 +1,4 @@
-"""One machine with broker, store, Ray and all stages, started and stopped in order.
+"""One machine with broker, store, Ray and all stages.
 
 Servers whose address the environment gives (SIAD_BUS_BOOTSTRAP, SIAD_STORE_BUCKET, RAY_ADDRESS) are used as they are
 and never stopped. The others are started here, on loopback, with their data in one folder, so that a second start
@@ -42,7 +42,10 @@ class ServerNode(Protocol):
         ...
 
     def start(self) -> None:
-        """Start it and wait until it is ready; after an exit, on the same ports and data."""
+        """Start it and wait until it is ready.
+
+        A restart keeps its ports and data.
+        """
         ...
 
     def stop(self) -> None:
@@ -88,7 +91,7 @@ class Machine:
             notify(f"Ray: one head at {ray.address}")
 
     def prepare_stages(self) -> None:
-        """Choose ports and settings of the stages, and write all addresses to the data folder."""
+        """Choose ports and settings of the stages; write all addresses."""
         self.ports = {name: free_port(preferred) for name, preferred in STAGE_PORTS.items()}
         for name in ("ingest", "labeler", "trainer", "inference"):
             self.env[f"SIAD_{name.upper()}_HTTP_PORT"] = str(self.ports[name])

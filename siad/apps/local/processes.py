@@ -1,4 +1,4 @@
-"""Supervised Python programs: started, restarted after an exit with back-off, stopped in order."""
+"""Supervised Python programs: started, restarted with back-off, stopped."""
 
 import asyncio
 import os
@@ -90,7 +90,7 @@ class SupervisedProgram:
             await process.wait()
 
     async def _watch_readiness(self) -> None:
-        """Poll readiness for as long as the process runs, so that ``state`` stays current."""
+        """Poll readiness and keep ``state`` current while the process runs."""
         async with httpx.AsyncClient(timeout=2.0) as client:
             while True:
                 ready = await _is_ready(client, self.program.ready_url)

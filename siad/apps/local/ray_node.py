@@ -1,4 +1,7 @@
-"""One Ray head on this machine, started by Ray's own command line; Ray is not imported here."""
+"""One Ray head on this machine, started by Ray's own command line.
+
+Ray is not imported here.
+"""
 
 import os
 import shutil
@@ -61,7 +64,9 @@ class RayNode:
         return self._process.alive
 
     def start(self) -> None:
-        """Start the head and wait until it is ready; after an exit, at the same address, without its former tasks.
+        """Start the head and wait until it is ready.
+
+        A restart keeps its address, but not its tasks.
 
         Raises:
             RuntimeError: `ray` is not installed, or the head did not become ready; says why.
@@ -88,7 +93,10 @@ class RayNode:
         self._clear()
 
     def _arguments(self) -> list[str]:
-        """Command line with new ports, except for a known port of the head, and a new temporary folder."""
+        """Command line with new ports and a new temporary folder.
+
+        A known port of the head is kept.
+        """
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         if self._port is not None and not is_listening(self._port):
             ports["port"] = self._port
@@ -114,7 +122,10 @@ class RayNode:
         return "Ray runtime started" in self._process.log.read_text()
 
     def _clear(self) -> None:
-        """Kill processes that the last head left, found by the name of its folder, and remove the folder."""
+        """Kill processes that the last head left, and its folder.
+
+        They are found by the name of the folder.
+        """
         if self._scratch is None:
             return
         for pid in _processes_naming(str(self._scratch)):
@@ -142,7 +153,7 @@ def find_ray() -> str:
 
 
 def _processes_naming(text: str) -> list[int]:
-    """Other processes of this user with ``text`` on their command line or in their environment."""
+    """Other processes with ``text`` on their command line or in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

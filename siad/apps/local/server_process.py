@@ -1,4 +1,7 @@
-"""Third-party servers as child processes: they log to a file and end with their parent."""
+"""Third-party servers as child processes that log to a file.
+
+They end with their parent.
+"""
 
 import os
 import signal
@@ -38,7 +41,9 @@ class ServerProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self, args: Sequence[str], *, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> None:
-        """Start the process with a new log file; the log of the previous start is kept with the suffix ``.1``.
+        """Start the process with a new log file.
+
+        The log of the previous start is kept with the suffix ``.1``.
 
         Args:
             args: the program and its arguments.
@@ -89,7 +94,10 @@ class ServerProcess:
             time.sleep(0.1)
 
     def stop(self, *, within_s: float = STOP_S) -> None:
-        """Send SIGTERM, then SIGKILL after ``within_s``; does nothing if the server does not run."""
+        """Send SIGTERM, then SIGKILL after ``within_s``.
+
+        Does nothing if the server does not run.
+        """
         if self._process is None or not self.alive:
             return
         self._process.terminate()

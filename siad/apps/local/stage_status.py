@@ -1,4 +1,4 @@
-"""Status of the stages of one machine, read from their HTTP probes, metrics and APIs."""
+"""Status of the stages, from their probes, metrics and APIs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +35,10 @@ class LineWeights:
 
 
 def read_stage(client: httpx.Client, name: str, url: str) -> StageStatus:
-    """Read probe and metrics of one stage; a stage that does not respond is not ready."""
+    """Read probe and metrics of one stage.
+
+    A stage that does not respond is not ready.
+    """
     try:
         response = client.get(f"{url}/readyz")
     except httpx.HTTPError as error:
@@ -58,7 +61,10 @@ def read_stage(client: httpx.Client, name: str, url: str) -> StageStatus:
 
 
 def read_metrics(client: httpx.Client, url: str) -> str:
-    """Metrics of a stage in Prometheus's text format; empty if it does not respond."""
+    """Metrics of a stage in Prometheus's text format.
+
+    Empty if it does not respond.
+    """
     try:
         return client.get(f"{url}/metrics").text
     except httpx.HTTPError:

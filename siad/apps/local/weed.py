@@ -1,4 +1,4 @@
-"""One SeaweedFS node: an S3 store on loopback, with its data in one folder."""
+"""One SeaweedFS node: an S3 store on loopback."""
 
 import json
 import secrets
@@ -65,7 +65,9 @@ class WeedNode:
         }
 
     def start(self) -> None:
-        """Start the node and wait until it is ready; after an exit, on the same ports and data.
+        """Start the node and wait until it is ready.
+
+        A restart keeps its ports and data.
 
         Raises:
             RuntimeError: `weed` is not installed, or the node did not become ready; says why.
@@ -85,7 +87,10 @@ class WeedNode:
             raise
 
     def stop(self) -> None:
-        """Stop in order; weed closes its files at once, but sometimes does not exit, and is then killed."""
+        """Stop in order.
+
+        Weed closes its files at once, but sometimes does not exit, and is then killed.
+        """
         self._process.stop(within_s=STOP_S)
         self._remove_sockets()
 
@@ -95,13 +100,16 @@ class WeedNode:
         self._remove_sockets()
 
     def _remove_sockets(self) -> None:
-        """Remove the sockets that weed creates in /tmp, one for each port, and leaves there."""
+        """Remove the sockets that weed leaves in /tmp."""
         for port in self._ports.values():
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - weed's choice
                 left.unlink(missing_ok=True)
 
     def _is_ready(self) -> bool:
-        """Whether an object of an earlier start can be read; the ports accept connections seconds before that."""
+        """Whether an object of an earlier start can be read.
+
+        The ports accept connections seconds before that.
+        """
         if not all(is_listening(self._ports[name]) for name in ("filer", "volume", "s3")):
             return False
         probe = S3Blobs(StoreSettings.of(self.environment(READY_BUCKET)))
@@ -122,7 +130,10 @@ class WeedNode:
         return keys
 
     def _load_ports(self) -> dict[str, int]:
-        """Ports of this folder's store; new ones if another program uses one of them."""
+        """Ports of this folder's store.
+
+        New ones if another program uses one of them.
+        """
         path = self.data / "ports.json"
         if path.exists():
             kept: dict[str, int] = json.loads(path.read_text())
@@ -135,7 +146,10 @@ class WeedNode:
 
 
 def _admin_ports() -> dict[str, int]:
-    """Two ports 10000 apart: weed's worker dials the first + 10000, whatever its flags say, and retries without end."""
+    """Two ports 10000 apart.
+
+    Weed's worker dials the first + 10000, whatever its flags say, and retries without end.
+    """
     while True:
         (port,) = free_ports(1)
         if port + 10000 <= 65535 and not is_listening(port + 10000):

@@ -27,7 +27,7 @@ NO_TRAINING = {"captures_min": "1000000"}
 
 
 class Node(Protocol):
-    """A server of somebody else's."""
+    """A third-party server."""
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -44,7 +44,7 @@ class Node(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fall:
-    """A process that ended though nobody hit it."""
+    """A process that ended without being killed by the schedule."""
 
     name: str
     code: int | None

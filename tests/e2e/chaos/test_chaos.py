@@ -90,7 +90,7 @@ def tell(text: str) -> None:
 
 
 async def teach(site: Site, cameras: Cameras) -> None:
-    """Register the line and have a teacher fitted, while captures come that nobody can judge yet."""
+    """Register the line and have a teacher fitted, while captures arrive before any weights serve."""
     teaching = asyncio.Event()
     await cameras.register()
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""Topics read whole, from their first record to the last, by nobody's group: what is there and not what was seen."""
+"""Read topics completely, from their first record to the last, without a consumer group."""
 
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ E = TypeVar("E", bound=Event)
 
 
 async def read_whole(bootstrap: str, topic: str, kind: type[E]) -> tuple[E, ...]:
-    """All events of a topic, partition by partition, each in order; a topic that nobody made has none."""
+    """All events of a topic, partition by partition, each in order; a missing topic has none."""
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await reader.start()
     try:

@@ -1,4 +1,4 @@
-"""The schedule of the chaos test: a pure function of its seed that spares nobody."""
+"""The schedule of the chaos test: a pure function of its seed that includes every target."""
 
 from collections import Counter
 

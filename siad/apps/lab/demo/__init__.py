@@ -1,1 +1,1 @@
-"""The demo: the whole loop on images of solar cells, and a report of what happened."""
+"""The demo: the whole loop on images of solar cells."""

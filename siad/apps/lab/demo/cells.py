@@ -1,4 +1,6 @@
-"""Images of the demo: electroluminescence images of solar cells, from the package ``elpv-dataset``.
+"""Images of the demo: solar cells from the package ``elpv-dataset``.
+
+Electroluminescence images.
 
 Buerhop-Lutz et al. 2018, Deitsch et al. 2019; CC BY-NC-SA 4.0. 300x300 px, each with a cell type and the probability of
 a defect according to experts (0, 1/3, 2/3, 1).
@@ -29,7 +31,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class DemoShift:
-    """Cells of one demo: normals to fit the teacher on, then the stream."""
+    """Cells of one demo: normals for the teacher, then the stream."""
 
     normals: tuple[Cell, ...]
     stream: tuple[Cell, ...]
@@ -48,7 +50,9 @@ def find_cells(folder: Path | None = None) -> list[Cell]:
 
 
 def draw_shift(cells: Sequence[Cell], *, normals: int, stream: int, seed: int) -> DemoShift:
-    """Draw normals among the certainly good cells, and a stream from the rest; the same for the same seed.
+    """Draw normals among certainly good cells, and a stream.
+
+    The same seed draws the same cells.
 
     Raises:
         ValueError: there are too few cells.

@@ -1,4 +1,7 @@
-"""Measure both models after the stream, on cells that neither was fitted on. Blocking: runs in a worker thread."""
+"""Comparison of both models on unseen cells.
+
+Blocking: it runs in a worker thread after the stream.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -69,7 +72,7 @@ class Measurement:
         return DemoResult(report=report, sheet=self._draw(report, cells, measured))
 
     def _ask_segmenter(self, cells: Mapping[str, Cell], fitted_on: frozenset[str]) -> dict[str, ModelVerdict]:
-        """Have the segmenter judge the unseen cells that the teacher judged live (origin DIRECT)."""
+        """Have the segmenter judge unseen cells that the teacher judged live."""
         live = {v.capture_id for v in self.observations.verdicts if v.weights_kind is WeightsKind.SEGMENTER}
         if not live:
             return {}
@@ -110,7 +113,7 @@ class Measurement:
 
 
 def training_captures(blobs: Blobs) -> set[str]:
-    """Members of every training set: captures that a segmenter was trained on, or held out from it."""
+    """Members of every training set, held-out ones included."""
     from pyarrow import parquet
 
     captures: set[str] = set()

@@ -1,4 +1,4 @@
-"""Observe the demo: every verdict, pseudo-mask and dead letter as it is published."""
+"""Observation of the demo: verdicts, pseudo-masks and dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -55,7 +55,10 @@ async def observe_then_measure(
 
 @asynccontextmanager
 async def observing(bus: Bus, observations: DemoObservations) -> AsyncIterator[None]:
-    """Collect observations inside the block; an observer that fails ends the block with its error."""
+    """Collect observations inside the block.
+
+    An observer that fails ends the block with its error.
+    """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_observe(bus, topic, observations)) for topic in OBSERVED]
         try:
@@ -66,7 +69,10 @@ async def observing(bus: Bus, observations: DemoObservations) -> AsyncIterator[N
 
 
 async def _observe(bus: Bus, topic: str, observations: DemoObservations) -> None:
-    """Read one topic from its beginning, without a consumer group: groups need heartbeats and rebalances."""
+    """Read one topic from its beginning, without a consumer group.
+
+    A group would need heartbeats and rebalances.
+    """
     async with bus.tail(topic, last=ALL) as reader:
         async for records in reader.backlog():
             for record in records:
@@ -95,7 +101,10 @@ def add_record(record: Record, observations: DemoObservations) -> None:
 
 
 async def wait_complete(observations: DemoObservations, *, timeout_s: float) -> bool:
-    """Wait until every sent capture has a verdict and a pseudo-mask; False after ``timeout_s``."""
+    """Wait until every sent capture has a verdict and a pseudo-mask.
+
+    False after ``timeout_s``.
+    """
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             while observations.sent.keys() - observations.judged() or observations.sent.keys() - observations.masked():

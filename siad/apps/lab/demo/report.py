@@ -64,7 +64,7 @@ def count_duplicates(ids: Iterable[tuple[str, ...]]) -> int:
 
 
 def count_swaps(verdicts: Sequence[VerdictGiven]) -> int:
-    """Number of weights that took over while the stream ran: all that judged, except the first.
+    """Number of weights that took over while the stream ran.
 
     Captures are judged concurrently, so around a swap old and new weights may alternate in the order of judging; that
     is one swap.
@@ -94,7 +94,7 @@ def segmenter_verdicts(verdicts: Iterable[VerdictGiven]) -> dict[str, ModelVerdi
 
 
 def quality_of(verdicts: Mapping[str, ModelVerdict], truth: Mapping[str, float]) -> ModelQuality:
-    """Compare one model's verdicts with the labels of which the experts were certain."""
+    """Compare one model's verdicts with the experts' certain labels."""
     good = [verdicts[c] for c, probability in truth.items() if probability == NORMAL and c in verdicts]
     bad = [verdicts[c] for c, probability in truth.items() if probability == DEFECTIVE and c in verdicts]
     weights = Counter(verdict.weights for verdict in (*good, *bad)).most_common(1)
@@ -137,7 +137,10 @@ def make_report(observations: DemoObservations, measured: Measurements) -> dict[
 
 
 def problems_of(report: Mapping[str, Any]) -> list[str]:
-    """What went wrong in a demo, one sentence each; empty if it passed."""
+    """What went wrong in a demo, one sentence each.
+
+    Empty if it passed.
+    """
     counts = {
         "lost": "captures have no verdict",
         "lost_pseudo_masks": "captures have no pseudo-mask",

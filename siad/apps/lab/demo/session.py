@@ -1,4 +1,4 @@
-"""One demo on a running machine: fit, stream, wait for the swap, drain, measure."""
+"""One demo on a running machine: fit, stream, drain, measure."""
 
 import asyncio
 import os
@@ -111,7 +111,9 @@ class DemoRun:
 
 
 def require_own_servers(env: Mapping[str, str]) -> None:
-    """Refuse servers of the user: the demo counts everything in broker and store, so it starts empty ones.
+    """Refuse a broker or store of the user.
+
+    The demo counts everything in broker and store, so it starts empty ones.
 
     Raises:
         ValueError: the environment names a broker or a store.

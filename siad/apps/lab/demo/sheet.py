@@ -1,4 +1,4 @@
-"""Contact sheet of the demo: cells with certain labels, those that the final model got wrong first."""
+"""Contact sheet of the demo, worst errors first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,9 @@ class _CellEntry:
 
 
 def write_sheet(path: Path, blobs: Blobs, verdicts: Mapping[str, tuple[Cell, ModelVerdict]], *, weights: str) -> bool:
-    """Draw verdicts of some weights on cells that they were not fitted on; False if there are none.
+    """Draw verdicts of some weights on unseen cells.
+
+    False if there are none.
 
     Args:
         path: of the PNG.

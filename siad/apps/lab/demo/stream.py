@@ -1,4 +1,4 @@
-"""Send the demo's cells: the normals, then the stream until the segmenter has judged enough."""
+"""Sending of the demo's cells: normals, then the stream."""
 
 import asyncio
 import time
@@ -26,7 +26,10 @@ class StreamPace:
 
 
 class Sender(Protocol):
-    """Sends one image to ingest; returns the capture id once ingest has accepted it."""
+    """Sends one image to ingest.
+
+    Returns the capture id once ingest has accepted it.
+    """
 
     async def __call__(self, cell: Cell, intent: Intent) -> str:
         """Send one cell."""
@@ -50,7 +53,9 @@ class PhaseTimes:
 async def send_normals(
     cells: Sequence[Cell], *, send: Sender, is_fitted: Callable[[], Awaitable[bool]], timeout_s: float = 180.0
 ) -> list[str]:
-    """Send the normals; return their capture ids once a teacher fitted on all of them serves.
+    """Send the normals.
+
+    Return their capture ids once a teacher fitted on all of them serves.
 
     Raises:
         TimeoutError: no such teacher was served in time.
@@ -77,7 +82,7 @@ async def stream(
     observations: DemoObservations,
     on_progress: Callable[[DemoObservations, int], None],
 ) -> None:
-    """Send cells at a steady rate until the segmenter has taken over and judged enough of them.
+    """Send cells at a steady rate until the segmenter judged enough.
 
     Raises:
         TransientError: ingest was unavailable for longer than the sender retries.

@@ -45,7 +45,9 @@ class ScoreGroup:
 def draw_curves(
     title: str, axes: tuple[str, str], curves: Sequence[Curve], *, ticks: Sequence[float] = _SHARES, caption: str = ""
 ) -> str:
-    """Draw lines in a frame from 0 to the last tick by 0 to 1, with a legend below.
+    """Draw lines in a frame, with a legend.
+
+    The frame spans 0 to the last tick by 0 to 1.
 
     Args:
         title: above it.
@@ -75,7 +77,7 @@ def draw_curves(
 
 
 def draw_histogram(title: str, groups: Sequence[ScoreGroup], *, threshold: float) -> str:
-    """Draw histograms of scores over each other, with a line at the threshold.
+    """Draw overlaid histograms of scores, with a line at the threshold.
 
     Args:
         title: above it.
@@ -100,7 +102,9 @@ def draw_histogram(title: str, groups: Sequence[ScoreGroup], *, threshold: float
 
 
 def draw_strips(title: str, groups: Sequence[ScoreGroup], *, threshold: float) -> str:
-    """Draw each image as a dot at its score, one row for each group, with a line at the threshold.
+    """Draw each image as a dot, in one row for each group.
+
+    A line marks the threshold.
 
     Args:
         title: above it.

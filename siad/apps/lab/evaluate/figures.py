@@ -1,4 +1,4 @@
-"""Figures of a detector on labelled images: of all images, and by class. Pure."""
+"""Figures of a detector on labelled images. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,10 @@ class ScoredImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationFigures:
-    """Figures from 0 to 1; None if the set lacks the images or masks for it."""
+    """Figures from 0 to 1.
+
+    None if the set lacks the images or masks for it.
+    """
 
     image_auroc: float | None
     image_ap: float | None
@@ -98,7 +101,9 @@ def figures_by_kind(
 
 
 def shrink(image: ScoredImage, *, side_px: int) -> ScoredImage:
-    """Resize map and mask to an area of ``side_px`` squared; a pixel is defective if half of it is.
+    """Resize map and mask to an area of ``side_px`` squared.
+
+    A pixel is defective if half of it is.
 
     A defect that covers half of no pixel keeps the pixel that it covers most, so that no defect is lost.
     """
@@ -116,12 +121,18 @@ def shrink(image: ScoredImage, *, side_px: int) -> ScoredImage:
 
 
 def mean_of(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Mean of each figure over several runs; None if one of them has none."""
+    """Mean of each figure over several runs.
+
+    None if one of them has none.
+    """
     return {name: _over(figures, name, np.mean) for name in figures[0]}
 
 
 def spread_of(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Standard deviation of each figure over several runs; None for a single run."""
+    """Standard deviation of each figure over several runs.
+
+    None for a single run.
+    """
     if len(figures) < 2:
         return dict.fromkeys(figures[0])
     return {name: _over(figures, name, lambda values: np.std(values, ddof=1)) for name in figures[0]}

@@ -19,7 +19,10 @@ SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", "
 
 
 class FolderError(ValueError):
-    """A folder without the required content; the message says what is missing and where."""
+    """A folder without the required content.
+
+    The message says what is missing and where.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

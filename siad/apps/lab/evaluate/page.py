@@ -85,7 +85,10 @@ def _line(name: str, figures: Mapping[str, Any], spread: Mapping[str, Any], ink:
 
 
 def _cell(key: str, value: float | None, spread: float | None) -> str:
-    """A figure over a bar of its length; red if a lower figure is better."""
+    """A figure over a bar of its length.
+
+    The bar is red if a lower figure is better.
+    """
     if value is None:
         return "<td>&ndash;</td>"
     kind = "less" if key in _BETTER_LOW else "more"

@@ -1,4 +1,4 @@
-"""Curves of a run: of all images, and of each defect class against all good ones. Pure."""
+"""Curves of a run, overall and by defect class. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,10 @@ class _CurveGroup:
 
 
 def plots_of(run: PlottedRun) -> list[str]:
-    """Draw every plot that the set allows; without good or defective images, or masks, there are fewer."""
+    """Draw every plot that the set allows.
+
+    Without good or defective images, or masks, there are fewer.
+    """
     good = [image.score for image in run.images if not image.is_defect]
     bad = [image.score for image in run.images if image.is_defect]
     named = (ScoreGroup(name="good", ink=GOOD_INK, scores=good), ScoreGroup(name="defective", ink=BAD_INK, scores=bad))
@@ -57,7 +60,10 @@ def plots_of(run: PlottedRun) -> list[str]:
 
 
 def _parts(run: PlottedRun) -> list[_CurveGroup]:
-    """All images, then each class; with a single class both are the same."""
+    """All images, then each class.
+
+    With a single class both are the same.
+    """
     parts = [_CurveGroup("all", ALL_INK, run.images, run.figures)]
     if len(run.by_kind) > 1:
         for index, (kind, figures) in enumerate(run.by_kind.items()):

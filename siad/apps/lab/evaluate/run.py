@@ -1,4 +1,4 @@
-"""One evaluation: fit a teacher on a few normals, score the test images, compute figures."""
+"""One evaluation: fit a teacher, score test images, compute figures."""
 
 import resource
 import time
@@ -76,7 +76,9 @@ class EvaluationRun:
 
 
 def draw_normals(folder: ImageFolder, *, shots: int | None, seed: int) -> list[Path]:
-    """Draw the normals that a teacher is fitted on; all of them if ``shots`` is None.
+    """Draw the normals that a teacher is fitted on.
+
+    All of them if ``shots`` is None.
 
     Raises:
         FolderError: the folder has fewer.
@@ -94,7 +96,7 @@ def draw_normals(folder: ImageFolder, *, shots: int | None, seed: int) -> list[P
 
 
 def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, notify: Notify) -> tuple[Predictor, float]:
-    """Fit a teacher as the labeler does, through a bundle and its golden check.
+    """Fit a teacher as the labeler does, with a golden check.
 
     Returns:
         The teacher, and how many seconds the fit took.
@@ -132,7 +134,10 @@ def score_samples(
     pixels_px: int | None,
     progress: Progress | None = None,
 ) -> ScoredSamples:
-    """Score samples one at a time; those that can't be decoded are left out and reported."""
+    """Score samples one at a time.
+
+    Those that can't be decoded are left out and reported.
+    """
     progress = progress or Progress()
     scored, spent_s = [], 0.0
     for sample in samples:
@@ -198,7 +203,10 @@ def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
 
 
 def _doubts(runs: Sequence[EvaluationRun]) -> list[str]:
-    """Normals to check, of every draw; equal texts are merged, with their seeds."""
+    """Normals to check, of every draw.
+
+    Equal texts are merged, with their seeds.
+    """
     seeds: dict[str, list[str]] = {}
     for run in runs:
         manifest = run.scored.predictor.manifest
@@ -220,7 +228,10 @@ class _SheetEntry:
 
 
 def worst_rows(scored: ScoredSamples, samples: Sequence[LabelledSample]) -> list[SheetRow]:
-    """Rows of a contact sheet, worst first; only their images are decoded again."""
+    """Rows of a contact sheet, worst first.
+
+    Only their images are decoded again.
+    """
     by_name = {sample.name: sample for sample in samples}
     threshold = scored.predictor.manifest.image_threshold
     entries = [_SheetEntry(image, image.is_defect, image.score, threshold) for image in scored.images]
@@ -246,7 +257,7 @@ def _row(scored: ScoredImage, image_HWC: Image, predictor: Predictor) -> SheetRo
 
 
 def _ignored(scored: ScoredImage, image_HWC: Image, predictor: Predictor) -> NDArray[np.bool_]:
-    """Pixels that a pseudo-mask marks as unknown, at the size of the map."""
+    """Pixels that a pseudo-mask marks as unknown, at map size."""
     [views] = predictor.views([image_HWC])
     height, width = scored.map_HW.shape
     small = [np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA), np.float32) for one in views]

@@ -1,4 +1,7 @@
-"""A series of evaluations: every number of normals, every seed; with report, contact sheet and page."""
+"""A series of evaluations: every number of normals, every seed.
+
+With report, contact sheet and page.
+"""
 
 import os
 import platform
@@ -91,7 +94,9 @@ def run_series(
     notify: Notify,
     show_progress: ShowProgress,
 ) -> EvaluationSeries:
-    """Evaluate every number of normals with every seed; all normals can be drawn in one way only.
+    """Evaluate every number of normals with every seed.
+
+    All normals can be drawn in one way only.
 
     Raises:
         FolderError: the folder has fewer normals, or no teacher can be fitted on them.
@@ -121,7 +126,7 @@ def _draws(numbers: Sequence[Shots], seeds: int) -> Iterator[tuple[Shots, int]]:
 
 
 def _without_lone_normal(shots: Sequence[Shots], notify: Notify) -> list[Shots]:
-    """Leave out 1 if other numbers are given too, so that they are still evaluated."""
+    """Leave out a lone normal if other numbers are given."""
     several = [number for number in shots if number != 1]
     if several and len(several) < len(shots):
         notify("1 normal: no teacher; nothing is left to hold out, so a threshold would be a guess. Left out")

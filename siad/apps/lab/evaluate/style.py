@@ -63,7 +63,10 @@ def ink_of(index: int) -> str:
 
 
 def style_of(kinds: int) -> str:
-    """Style sheet for ``kinds`` classes of defects; lines after the eighth are dashed."""
+    """Style sheet for ``kinds`` classes of defects.
+
+    Lines after the eighth are dashed.
+    """
     day, night, lone = [], [], []
     for index in range(kinds):
         by_day, by_night = _INKS[index % len(_INKS)]

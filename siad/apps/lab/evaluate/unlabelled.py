@@ -1,4 +1,4 @@
-"""Rank methods by synthetic defects on the normals of a folder, without labels."""
+"""Ranking of methods by synthetic defects, without labels."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +31,9 @@ class RankSettings:
 
 
 def parse_methods(text: str) -> tuple[FittingMethod, ...]:
-    """Read names of methods, separated by commas; the default and ``auto`` are those that the labeler considers.
+    """Read names of methods, separated by commas.
+
+    The default and ``auto`` are those that the labeler considers.
 
     Raises:
         ValueError: a method does not exist.

@@ -1,1 +1,1 @@
-"""The paper's routine on a folder: teacher, pseudo-masks, segmenter, both tested on unseen images."""
+"""The paper's routine on a folder: teacher, pseudo-masks, segmenter, test."""

@@ -1,4 +1,4 @@
-"""The stages' own functions in memory, one after the other, without broker, store or Ray.
+"""The stages' own functions in memory, without broker, store or Ray.
 
 Labeler: fit a teacher on the normals, draw pseudo-masks. Trainer: freeze a training set, train on it, score the
 candidate on held-out members, judge it. All decisions are those of the stages; only the minima of a training set are
@@ -91,7 +91,7 @@ def label(teacher: Predictor, samples: Sequence[LabelledSample]) -> list[PseudoL
 
 @dataclass(frozen=True, slots=True)
 class _MemoryCaptures:
-    """Normals and labelled images under capture ids, as in the ledger and the store."""
+    """Normals and labelled images by capture id."""
 
     samples: Mapping[str, LabelledSample]
     masks: Mapping[str, NDArray[np.uint8]]  # of labelled images

@@ -1,4 +1,4 @@
-"""The routine step by step: fit, label, train, and test both models on unseen images."""
+"""The routine step by step: fit, label, train, test."""
 
 import time
 from collections.abc import Mapping
@@ -64,16 +64,25 @@ class RoutineResult:
     steps: dict[str, Any]  # figures of each step
 
     def to_json(self) -> dict[str, Any]:
-        """Figures of both models under the keys of ``siad evaluate``, and of each step."""
+        """Figures of both models and of each step.
+
+        Keys are those of ``siad evaluate``.
+        """
         return {"teacher": report_of([self.teacher]), "segmenter": report_of([self.segmenter]), "steps": self.steps}
 
     def worst_rows(self) -> list[SheetRow]:
-        """Rows of the segmenter's contact sheet: it is the model that would serve."""
+        """Rows of the segmenter's contact sheet.
+
+        It is the model that would serve.
+        """
         return worst_rows(self.segmenter.scored, self.shift.test)
 
 
 def report_of_all(results: Mapping[str, RoutineResult]) -> dict[str, Any]:
-    """Reports of all runs by name; the figures of the few-shot run are repeated at the top."""
+    """Reports of all runs by name.
+
+    The figures of the few-shot run are repeated at the top.
+    """
     parts = {name: result.to_json() for name, result in results.items()}
     return {"teacher": parts[FEW_NAME]["teacher"], "segmenter": parts[FEW_NAME]["segmenter"], **parts}
 

@@ -1,4 +1,4 @@
-"""Split of a folder into the roles of the paper's routine, few-shot and whole. Pure."""
+"""Split of a folder into the roles of the routine. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ def draw_few(pool: ImagePool[Sample], *, shots: int, online: int, defects: int, 
 
 
 def draw_whole(pool: ImagePool[Sample], *, normals_max: int, seed: int) -> RoutineShift[Sample]:
-    """Draw the whole folder: all normals, one half of the rest online, the other for the test.
+    """Draw the whole folder: all normals, half online, half test.
 
     Args:
         pool: images of the folder.
@@ -85,7 +85,10 @@ def draw_whole(pool: ImagePool[Sample], *, normals_max: int, seed: int) -> Routi
 
 
 def _share_of_defects(pool: ImagePool[Sample], online: int) -> int:
-    """Number of defective ``online`` images: the folder's ratio, with both kinds online and one good for the test."""
+    """Number of defective ``online`` images.
+
+    The folder's ratio, with both kinds online and one good image for the test.
+    """
     goods = len(pool.goods)
     _require("images to show online (--online)", online, DEFECTS_MIN + 1)
     _require("good images in test/good", goods, 2)

@@ -1,1 +1,1 @@
-"""One Apache Kafka node on this machine, for `siad up`, `siad kafka` and the tests."""
+"""One Apache Kafka node on this machine."""

@@ -1,4 +1,4 @@
-"""Apache Kafka's jars: from KAFKA_HOME, or downloaded once by Maven with the pom beside this file."""
+"""Apache Kafka's jars: from KAFKA_HOME, or downloaded once by Maven."""
 
 import os
 import shutil
@@ -35,7 +35,9 @@ def why_unavailable() -> str | None:
 
 
 def find_jars(notify: Callable[[str], None]) -> Path:
-    """Folder of Kafka's jars; downloaded by Maven if neither KAFKA_HOME nor the cache has them.
+    """Folder of Kafka's jars.
+
+    Downloaded by Maven if neither KAFKA_HOME nor the cache has them.
 
     Raises:
         RuntimeError: Maven could not download them; includes its output.

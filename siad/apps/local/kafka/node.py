@@ -1,4 +1,4 @@
-"""One Apache Kafka node: KRaft, loopback only, with its data in one folder."""
+"""One Apache Kafka node: KRaft, loopback only, one data folder."""
 
 import fcntl
 import subprocess
@@ -48,7 +48,9 @@ class KafkaNode:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the node and wait until it is ready; after an exit, on the same ports and data.
+        """Start the node and wait until it is ready.
+
+        A restart keeps its ports and data.
 
         Raises:
             RuntimeError: Java or the jars are missing, the folder or the port is in use, or the node did not become
@@ -80,7 +82,10 @@ class KafkaNode:
 
     @contextmanager
     def _lock_data(self) -> Iterator[int]:
-        """Lock the folder; the node inherits the lock and holds it for as long as it runs."""
+        """Lock the folder.
+
+        The node inherits the lock and holds it for as long as it runs.
+        """
         with (self._data / "lock").open("w") as lock:
             end_s = time.monotonic() + STOP_S  # a node whose parent was killed may be ending
             while True:
@@ -95,7 +100,10 @@ class KafkaNode:
             yield lock.fileno()
 
     def _choose_ports(self) -> tuple[int, int]:
-        """Client and controller port: the requested or kept ones, so that clients find a restarted node."""
+        """Client and controller port: the requested or kept ones.
+
+        So clients find a restarted node at its address.
+        """
         if self._requested_port is not None and is_listening(self._requested_port):
             msg = f"port {self._requested_port} is in use by another program; stop it, or choose another port"
             raise RuntimeError(msg)
@@ -148,5 +156,8 @@ def render_settings(*, port: int, controller: int, log_dir: Path) -> Mapping[str
 
 
 def _java(jars: Path, heap: str, *args: str) -> list[str]:
-    """Command line for a small, fast start: the C1 compiler alone halves the CPU time of a start."""
+    """Command line for a small, fast start.
+
+    The C1 compiler alone halves the CPU time of a start.
+    """
     return ["java", heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", *args]

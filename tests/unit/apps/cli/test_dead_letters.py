@@ -137,7 +137,7 @@ async def test_of_a_letter_that_was_sent_before_the_first_topic_is_kept(plant: P
     assert record.headers == (*told[:2], ("siad-letter", str(one.id).encode()))
 
 
-async def test_a_letter_is_sent_once_unless_somebody_insists(plant: Plant) -> None:
+async def test_a_letter_is_sent_once_unless_again_is_given(plant: Plant) -> None:
     await plant.bury(b"a")
     await plant.letters.replay(await plant.listed())
     letters = await plant.letters.read()
@@ -154,11 +154,11 @@ async def test_two_who_send_at_once_send_once(plant: Plant) -> None:
     letters = await plant.listed()
     assert await plant.letters.replay(letters) == []
     (refused,) = await plant.letters.replay(letters)  # as it was read before
-    assert "taken by somebody else" in refused
+    assert "was just taken by" in refused
     assert len(plant.sent()) == 1
 
 
-async def test_whoever_dies_while_sending_loses_no_letter(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_while_sending_loses_no_letter(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     class Away(MemoryProducer):
         async def publish(self, messages: Sequence[Message]) -> None:
             raise TransientError("broker away")
@@ -235,9 +235,7 @@ def siad(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> Any:
         return PlantConnection(bus, plant.blobs)
 
     monkeypatch.setattr("siad.apps.cli.dead_letters.connect", connect)
-    monkeypatch.setattr(
-        "siad.apps.cli.dead_letters.console.width", 200
-    )  # as wide as a table needs, whoever runs the test
+    monkeypatch.setattr("siad.apps.cli.dead_letters.console.width", 200)  # wide enough for a table
 
     def run(*args: str) -> Result:
         return CliRunner().invoke(app, ["dead-letters", *args])

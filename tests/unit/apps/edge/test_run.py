@@ -56,7 +56,7 @@ async def test_a_file_written_again_as_it_was_is_the_same_unless_each_writing_co
         assert len(world.ingest.captures) == count
 
 
-async def test_a_file_still_being_written_waits_and_holds_up_nobody(world_of: WorldOf) -> None:
+async def test_a_file_still_being_written_waits_and_blocks_no_other_file(world_of: WorldOf) -> None:
     world = world_of()
     data = picture(1, ".bmp")
     world.folder.put("slow.bmp", data[:100])
@@ -118,13 +118,13 @@ async def test_what_is_refused_is_asked_once_until_it_changes(world_of: WorldOf)
     await world.settle()
     assert world.ingest.order == []
     assert world.watch.refused()["a.png"].code == "capture-differs"
-    world.folder.put("a.png", picture(1))  # touched: somebody thinks that it goes now
+    world.folder.put("a.png", picture(1))  # touched: try again
     await world.step(2)
     assert world.ingest.order == ["a.png"]
     assert world.watch.refused() == {}
 
 
-async def test_one_file_in_trouble_is_tried_again_and_holds_up_nobody(world_of: WorldOf) -> None:
+async def test_one_file_in_trouble_is_tried_again_and_blocks_no_other_file(world_of: WorldOf) -> None:
     world = world_of(parallel=1)
     world.ingest.problems = [UploadResponse(outcome=UploadOutcome.RETRY, code="bug", detail="our fault")]
     world.folder.put("odd.png", picture(1))

@@ -12,7 +12,8 @@ from siad.apps.lab.demo.observe import observe_then_measure, wait_complete
 from siad.apps.lab.demo.report import DemoObservations
 from siad.contracts.codec import encode
 from siad.contracts.topics import PSEUDO_MASK, TOPICS, VERDICT
-from siad.runtime.bus.memory import MemoryBus, MemoryLogReader
+from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.bus.memory_readers import MemoryLogReader
 from siad.runtime.bus.port import Message
 from tests.unit.apps.cli.events import capture, mask, verdict
 

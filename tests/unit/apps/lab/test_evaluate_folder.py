@@ -48,7 +48,7 @@ def test_a_mask_is_brought_to_its_image_and_to_two_values(root: Path) -> None:
     assert [sorted(set(np.unique(mask_HW))) for mask_HW in masks if mask_HW is not None] == [[255], [255], [0]]
 
 
-def test_a_defect_that_nobody_drew_has_no_mask(root: Path) -> None:
+def test_a_defect_without_a_mask_file_has_no_mask(root: Path) -> None:
     (root / "ground_truth/crack/000_mask.png").unlink()
     assert read_mask(read_folder(root).samples[0], (8, 8)) is None
 

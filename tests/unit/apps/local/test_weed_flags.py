@@ -20,7 +20,7 @@ def test_every_server_it_has_is_given_a_port_or_turned_off() -> None:
     assert {"-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false"} <= set(FLAGS)
 
 
-def test_it_tells_nobody_and_asks_everybody_for_keys() -> None:
+def test_telemetry_is_off_and_every_client_needs_keys() -> None:
     assert {"-master.telemetry=false", "-s3.config=/data/s3.json", "-s3.autoCreateBucket=false"} <= set(FLAGS)
     identities = render_identities({"access": "a", "secret": "s"})["identities"]
     assert isinstance(identities, list)
