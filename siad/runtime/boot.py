@@ -1,4 +1,4 @@
-"""Boot of a stage on its bus and its store, the same for every stage.
+"""Boot of every stage on its bus and its store.
 
 A stage's ``main`` calls ``boot``; its ``assemble`` calls ``connect`` first, and ``leases_of`` where it reconciles.
 """
@@ -26,7 +26,7 @@ from siad.runtime.worker import StageProcess, run_stage
 
 
 class AssembleOn(Protocol):
-    """Fill in a stage over a bus and a store, and close its adapters on exit."""
+    """Fill in a stage; close its adapters on exit."""
 
     def __call__(self, stage: StageProcess, /, *, bus: Bus, blobs: Blobs) -> AbstractAsyncContextManager[None]:
         """Return the context within which the stage runs."""
@@ -34,7 +34,9 @@ class AssembleOn(Protocol):
 
 
 def boot(name: str, settings: StageSettings, assemble: AssembleOn) -> None:
-    """Run a stage on the bus and the store that the environment names, until a signal or a bug.
+    """Run a stage on the bus and store of the environment.
+
+    It runs until a signal or a bug.
 
     Neither is contacted before the HTTP server answers: a store that is unavailable at the start is reported by
     readiness and retried.
@@ -54,7 +56,9 @@ def boot(name: str, settings: StageSettings, assemble: AssembleOn) -> None:
 async def connect(
     stage: StageProcess, bus: Bus, blobs: Blobs, *, topics: Sequence[Topic], store_threads: int = 16
 ) -> AsyncIterator[AsyncBlobs]:
-    """Connect a stage to its bus and store: health checks, topics, and the store for asyncio, closed on exit.
+    """Connect a stage to its bus and store.
+
+    Adds health checks and topics, yields the store for asyncio, and closes it on exit.
 
     Args:
         stage: gets the checks ``bus`` and ``store`` and the preparation ``topics``.

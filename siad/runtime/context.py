@@ -1,4 +1,4 @@
-"""What every long-running part of a stage shares: its name, its health, its stop and its clock."""
+"""Context of one stage: its name, health, stop and clock."""
 
 import asyncio
 from dataclasses import dataclass, field

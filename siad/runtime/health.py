@@ -46,20 +46,29 @@ class Health:
         self._progress_at = self.clock.monotonic()
 
     def lag(self, records: int) -> None:
-        """Record how many records wait; the time without progress counts from the first of them."""
+        """Record how many records wait.
+
+        The time without progress counts from the first of them.
+        """
         if self._lag == 0:
             self.advance()
         self._lag = records
 
     def pause(self, activity: str, reason: str, *, report: str = "") -> None:
-        """Record that ``activity`` waits for a stated reason, which counts as alive; may be repeated."""
+        """Record that ``activity`` waits for a stated reason.
+
+        Waiting counts as alive. May be repeated.
+        """
         old = self._pauses.get(activity)
         self._pauses[activity] = Pause(reason, report)
         if old is None or old.reason != reason:
             self._export(None if old is None else old.reason, reason)
 
     def resume(self, activity: str) -> None:
-        """Record that ``activity`` no longer waits; the time without progress counts from here."""
+        """Record that ``activity`` no longer waits.
+
+        The time without progress counts from here.
+        """
         if (old := self._pauses.pop(activity, None)) is not None:
             self.advance()
             self._export(old.reason, None)
@@ -78,7 +87,10 @@ class Health:
         return {activity: pause.reason for activity, pause in self._pauses.items()}
 
     async def readiness_failures(self) -> dict[str, str]:
-        """Return what is missing, by check or paused activity; empty while the stage is ready."""
+        """Return what is missing, by check or paused activity.
+
+        Empty while the stage is ready.
+        """
         found = {}
         for name, check in list(self.checks.items()):
             try:

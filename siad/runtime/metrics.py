@@ -1,4 +1,6 @@
-"""Metrics that every stage has; those of one stage are in its own ``metrics.py``.
+"""Metrics that every stage has.
+
+Those of one stage are in its own ``metrics.py``.
 
 Names end in their unit. Labels have few values: stage, line, product, topic, partition, fate, kind. Ids and digests are
 never labels, except in ``siad_weights_info``, whose series are removed with the weights.
@@ -66,25 +68,31 @@ BOOKS: Final = Gauge(
 
 
 def forget_lag(stage: str, place: TopicPartition) -> None:
-    """Drop the lag of a partition that moved away: its new owner tells it."""
-    with contextlib.suppress(KeyError):  # it was never told
+    """Remove the lag of a partition that moved away.
+
+    Its new owner exports it.
+    """
+    with contextlib.suppress(KeyError):  # it was never measured
         LAG.remove(stage, place.topic, str(place.partition))
 
 
 class WeightsInService:
-    """Keeps ``siad_weights_info`` to what serves now: the old series goes when the new one comes."""
+    """Series of ``siad_weights_info`` for the weights in service.
+
+    The old series of a place is removed when the new one is set.
+    """
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._serving: dict[tuple[str, str], tuple[str, str]] = {}
 
     def put(self, line: str, product: str, *, kind: str, weights: str) -> None:
-        """Say what serves ``line`` and ``product`` from now on."""
+        """Set the weights that serve a place from now on."""
         self.drop(line, product)
         self._serving[line, product] = kind, weights
         WEIGHTS.labels(self._stage, line, product, kind, weights).set(1)
 
     def drop(self, line: str, product: str) -> None:
-        """Say that nothing serves them any more."""
+        """Remove the series of a place that no weights serve."""
         if (old := self._serving.pop((line, product), None)) is not None:
             WEIGHTS.remove(self._stage, line, product, *old)

@@ -1,4 +1,6 @@
-"""Table of outcomes: what the system does on every exception, wherever it is raised.
+"""Table of outcomes: what happens on every exception.
+
+It holds wherever the exception is raised.
 
 The consumer asks it for a record, the reconciler for a unit of work, HTTP for a request. ``docs/outcomes.md`` shows the
 same table for operators; ``tests/unit/runtime/test_outcomes.py`` keeps the two equal, and
@@ -26,15 +28,21 @@ from siad.contracts.errors import (
 
 
 class SplitBatchError(Exception):
-    """A batch holds poison at an unknown offset: its records are handled one at a time."""
+    """A batch holds poison at an unknown offset.
+
+    Its records are handled one at a time.
+    """
 
 
 class BreakerOpenError(Exception):
-    """The poison breaker of the stage is open: the record stays in hand and is neither dead-lettered nor committed."""
+    """The poison breaker of the stage is open.
+
+    The record stays in hand and is neither dead-lettered nor committed.
+    """
 
 
 class Outcome(Enum):
-    """What becomes of the work at hand, with its fate in metrics and logs."""
+    """What becomes of the work at hand."""
 
     RETRY = "retry"  # the same work again after a backoff; nothing is skipped
     PAUSE = "pause and report"  # as RETRY, and readiness shows the error: an operator must act
@@ -51,7 +59,7 @@ WAITING: Final = frozenset({Outcome.RETRY, Outcome.PAUSE})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Outcome of one kind of exception, its label in metrics, and the reason."""
+    """Outcome of one kind of exception, with label and reason."""
 
     error: type[BaseException]
     outcome: Outcome
@@ -157,7 +165,10 @@ def outcome_of(error: BaseException) -> Outcome:
 
 
 def report_of(error: BaseException) -> str:
-    """Return the sentence that readiness shows for an error whose outcome is PAUSE; empty for all others."""
+    """Return what readiness shows for an error that pauses work.
+
+    Empty for all others.
+    """
     rule = rule_of(error)
     if rule.outcome is not Outcome.PAUSE:
         return ""

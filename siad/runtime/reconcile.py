@@ -113,7 +113,9 @@ async def reconcile(
 
 
 def _waiting_rule(error: Exception) -> Rule | None:
-    """Return the rule of an error that puts a unit off; None for one that ends the process.
+    """Return the rule of an error that puts a unit off.
+
+    None for one that ends the process.
 
     A unit has no dead letter, so poison waits for an operator too.
     """
@@ -132,7 +134,7 @@ class _Units(Generic[S, A]):
         self._retry_s: dict[str, float] = {}
 
     async def start_all(self, group: asyncio.TaskGroup) -> None:
-        """Start a task for every unit that is neither running nor backing off."""
+        """Start every unit that is neither running nor backing off."""
         try:
             names = await self._reconciler.names()
         except Exception as error:
@@ -192,7 +194,10 @@ class _Units(Generic[S, A]):
             self._clear(name)
 
     def _report(self, name: str, error: Exception, rule: Rule) -> None:
-        """Show in readiness what concerns the whole stage; the failure of one unit stays in the log."""
+        """Show in readiness what concerns the whole stage.
+
+        The failure of one unit stays in the log.
+        """
         if rule.fate in STAGE_WIDE:
             self._context.health.reports[self._activity(name)] = report_of(error)
 

@@ -1,7 +1,10 @@
-"""A state topic as a local table: read whole before the stage is ready, then followed for as long as it runs.
+"""A state topic as a local table.
 
-Only a higher revision is applied, so late or repeated news does no harm. A tombstone removes its key. While the broker
-is away the table stays as it is; afterwards the topic is read whole again, so nothing that came meanwhile is missed.
+It is read whole before the stage is ready, then followed for as long as the stage runs.
+
+Only a higher revision is applied, so late or repeated events do no harm. A tombstone removes its key. While the broker
+is unavailable the table keeps its values; afterwards the topic is read whole again, so no change is missed. Denied
+access makes the stage unready, since its values may be out of date.
 """
 
 import asyncio
@@ -11,19 +14,21 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from siad.contracts.codec import decode
-from siad.contracts.errors import PoisonError, TransientError
+from siad.contracts.errors import DeniedError, PoisonError, TransientError
 from siad.contracts.topics import Topic
 from siad.runtime import metrics
 from siad.runtime.backoff import Backoff
 from siad.runtime.bus.port import Bus, Record, StateReader
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
+from siad.runtime.outcomes import report_of
 
 log = structlog.get_logger()
 
-POLL_S = 0.5  # one look for changes waits so long at most; a stop is noticed as late
+BACKOFF = Backoff()  # while the broker is unavailable
+POLL_S = 0.5  # longest wait for changes; a stop is noticed as late
 
 
-class Revisioned(Protocol):
+class RevisionedValue(Protocol):
     """A value with a revision that only grows."""
 
     @property
@@ -32,8 +37,8 @@ class Revisioned(Protocol):
         ...
 
 
-V = TypeVar("V", bound=Revisioned)
-OnChange = Callable[[str, V | None], None]  # key, and the new value; None: gone
+V = TypeVar("V", bound=RevisionedValue)
+OnChange = Callable[[str, V | None], None]  # key and new value; None where the key was removed
 
 
 class StateTable(Generic[V]):
@@ -47,40 +52,47 @@ class StateTable(Generic[V]):
         stage: str,
         on_change: OnChange[V] | None = None,
         clock: Clock = SYSTEM_CLOCK,
-        backoff: Backoff | None = None,
     ) -> None:
         """Describe the table; ``follow`` fills it.
 
         Args:
             topic: a state topic.
-            kind: the event it holds.
+            kind: its event type.
             stage: for logs and metrics.
-            on_change: told of every change applied, the first reading included; must not block.
-            clock: to wait on.
-            backoff: how long to wait while the broker is away.
+            on_change: called with every change applied, those of the first reading included; must not block.
+            clock: for waits.
         """
         self._topic, self._kind, self._stage = topic, kind, stage
-        self._on_change, self._clock, self._backoff = on_change, clock, backoff or Backoff()
+        self._on_change, self._clock = on_change, clock
         self._values: dict[str, V] = {}
-        self._changed = asyncio.Event()  # replaced at each change; whoever waits holds the old one
+        self._changed = asyncio.Event()  # replaced at each change; tasks wait on the old one
         self._is_ready = False
+        self._denied = ""  # why the topic cannot be read now
 
     def lookup(self, key: str) -> V | None:
-        """The value of ``key`` as far as is known; None where there is none."""
+        """Return the last value of ``key`` that was read.
+
+        None where there is none.
+        """
         return self._values.get(key)
 
     def values(self) -> Mapping[str, V]:
-        """All values by key; a copy."""
+        """Return a copy of all values by key."""
         return dict(self._values)
 
     async def check(self) -> None:
-        """For the ready probe: raise TransientError until the topic was read whole."""
+        """Raise TransientError until the topic was read whole, and while access to it is denied."""
+        if self._denied:
+            raise DeniedError(self._denied)
         if not self._is_ready:
-            msg = f"{self._topic.name} was not yet read to its end"
+            msg = f"{self._topic.name} has not been read to its end yet"
             raise TransientError(msg)
 
     async def wait(self, key: str, *, revision: int = 1, timeout_s: float) -> V | None:
-        """The value of ``key`` once it has at least ``revision``; None if that takes longer than ``timeout_s``."""
+        """Wait for the value of ``key`` at ``revision`` or higher.
+
+        None if that takes longer than ``timeout_s``.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 while (value := self._values.get(key)) is None or value.revision < revision:
@@ -95,17 +107,21 @@ class StateTable(Generic[V]):
             await self._changed.wait()
 
     async def follow(self, bus: Bus, stop: asyncio.Event) -> None:
-        """Read the topic whole, then its changes, until ``stop``. Run it as a task of the stage."""
+        """Read the topic whole, then its changes, until ``stop``.
+
+        Run it as a task of the stage.
+        """
         attempt = 0
         while not stop.is_set():
             try:
                 async with bus.state(self._topic.name) as reader:
                     self._replace(await reader.snapshot())
-                    attempt = 0
+                    attempt, self._denied = 0, ""
                     await self._follow(reader, stop)
             except TransientError as error:
-                delay_s = self._backoff.delay_s(attempt)
+                delay_s = BACKOFF.delay_s(attempt)
                 attempt += 1
+                self._denied = report_of(error)
                 log.warning("state_away", topic=self._topic.name, reason=str(error), retry_s=round(delay_s, 3))
                 await self._clock.sleep(delay_s)
 
@@ -120,7 +136,7 @@ class StateTable(Generic[V]):
         for key, record in records.items():
             self._apply(key, record)
         self._is_ready = True
-        self._tell_waiting()
+        self._wake_waiting()
 
     def _apply(self, key: str, record: Record) -> None:
         if record.value is None:
@@ -128,25 +144,25 @@ class StateTable(Generic[V]):
             return
         try:
             value = decode(self._kind, record.value)
-        except PoisonError as error:  # every reader of the topic meets it, so nobody buries it; the old value stands
+        except PoisonError as error:  # all readers get it, so none dead-letters it; the old value stays
             metrics.FAILED.labels(self._stage, self._topic.name, "poison").inc()
             log.error("state_refused", topic=self._topic.name, key=key, offset=record.offset, reason=str(error))
             return
         held = self._values.get(key)
         if held is None or value.revision > held.revision:
             self._values[key] = value
-            self._tell(key, value)
+            self._report(key, value)
 
     def _remove(self, key: str) -> None:
         if self._values.pop(key, None) is not None:
-            self._tell(key, None)
+            self._report(key, None)
 
-    def _tell(self, key: str, value: V | None) -> None:
+    def _report(self, key: str, value: V | None) -> None:
         log.info("state_changed", topic=self._topic.name, key=key, revision=value.revision if value else None)
         if self._on_change is not None:
             self._on_change(key, value)
-        self._tell_waiting()
+        self._wake_waiting()
 
-    def _tell_waiting(self) -> None:
+    def _wake_waiting(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,4 +1,6 @@
-"""Process of one stage: an HTTP server and background tasks in one event loop.
+"""Process of one stage: HTTP server and background tasks.
+
+Both run in one event loop.
 
 Start: adapters are opened, the HTTP server answers, the preparations run (bucket, topics), then the tasks start.
 A preparation that needs an unavailable store or broker is retried; readiness names what is missing meanwhile.
@@ -62,7 +64,10 @@ class StageProcess:
         return StageContext(stage=self.name, health=self.health, stop=self.stop, clock=self.clock)
 
     async def unless_stopped(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Wait for ``work``; cancel it and return False where ``stop`` is set first."""
+        """Wait for ``work``.
+
+        Cancel it and return False where ``stop`` is set first.
+        """
         working, stopping = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
         try:
             await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -78,7 +83,7 @@ Assemble = Callable[[StageProcess], AbstractAsyncContextManager[None]]
 
 
 def run_stage(name: str, settings: StageSettings, assemble: Assemble) -> None:
-    """Run a stage until a signal or a bug, then end the process.
+    """Run a stage until a signal or bug; end the process.
 
     Args:
         name: one of ``siad.contracts.topics.STAGES``.
@@ -128,7 +133,10 @@ async def serve(stage: StageProcess, assemble: Assemble, *, on_end: Callable[[in
 
 
 async def prepare(stage: StageProcess) -> None:
-    """Run the stage's preparations side by side; repeat each until its dependency is available."""
+    """Run the stage's preparations side by side.
+
+    Repeat each until its dependency is available.
+    """
     await asyncio.gather(
         *(
             until_available(work, what=name, clock=stage.clock, backoff=PREPARE_BACKOFF)
@@ -167,7 +175,10 @@ async def _run_task(stage: StageProcess, name: str, work: Background, prepared: 
 
 
 async def _drain(stage: StageProcess, running: list[asyncio.Task[None]]) -> None:
-    """Wait for the tasks; cancel those that are not done after twice the drain bound."""
+    """Wait for the tasks.
+
+    Cancel those that are not done after twice the drain bound.
+    """
     log.info("stage_draining", seconds=stage.settings.drain_s)
     _, late = await asyncio.wait(running, timeout=2 * stage.settings.drain_s)
     for task in late:
@@ -176,7 +187,10 @@ async def _drain(stage: StageProcess, running: list[asyncio.Task[None]]) -> None
 
 
 def _listen(stage: StageProcess) -> socket.socket:
-    """Bind the HTTP port before anything starts, so that a port in use is reported with its remedy."""
+    """Bind the HTTP port before anything starts.
+
+    So a port in use is reported with its remedy.
+    """
     settings = stage.settings
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -215,7 +229,10 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def _signals(stage: StageProcess) -> Iterator[None]:
-    """Stop the stage on the first signal; end the process at once on the second."""
+    """Stop the stage on the first signal.
+
+    End the process at once on the second.
+    """
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals) -> None:
@@ -241,7 +258,10 @@ def _exit_later(status: int) -> None:
 
 
 def _exit(status: int) -> None:
-    """End the process without joining threads: one that hangs in a call must not keep it alive."""
+    """End the process without joining threads.
+
+    One that hangs in a call must not keep it alive.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

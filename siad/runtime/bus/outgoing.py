@@ -1,4 +1,4 @@
-"""Messages on their way out: the one place that every producer passes them through.
+"""Check and stamp of outgoing messages, for every producer.
 
 A message published within a trace carries it, so no stage has to remember that.
 """

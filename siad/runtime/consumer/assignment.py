@@ -1,4 +1,6 @@
-"""Partitions that are assigned to this member of the group, kept by the bus's rebalance hooks.
+"""Partitions that are assigned to this member of the group.
+
+The bus's rebalance hooks keep them.
 
 The hooks may run before the loop does, while the member joins: then nothing is in hand, and there is no listener.
 """
@@ -25,7 +27,7 @@ class RebalanceListener(Protocol):
 
 
 class Assignment:
-    """The partitions of one member, by the order in which they take turns."""
+    """Partitions of one member, in the order of their turns."""
 
     def __init__(self, routes: Mapping[str, Route], limits: Limits) -> None:
         self.partitions: dict[TopicPartition, PartitionState] = {}
@@ -41,7 +43,10 @@ class Assignment:
             self.add(topic_partition)
 
     async def on_revoke(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Finish work in hand within a bound and commit it; the next owner repeats the rest."""
+        """Finish work in hand within a bound and commit it.
+
+        The next owner repeats the rest.
+        """
         found = (self.partitions.get(topic_partition) for topic_partition in topic_partitions)
         partitions = [partition for partition in found if partition is not None]
         if self.listener is not None:

@@ -1,4 +1,7 @@
-"""Poison breaker: acts on the failure counters and reports them by log, metric and readiness."""
+"""Poison breaker: acts on the failure counters.
+
+It reports by log, metric and readiness.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -17,7 +20,7 @@ log = structlog.get_logger()
 
 
 class PoisonBreaker:
-    """Quarantines lines, and stops the dead-lettering of a stage that can handle nothing.
+    """Quarantines lines, and holds the poison of a failing stage.
 
     Records of the retry topic were sent by an operator: they are always tried, and counted nowhere.
     """
@@ -35,11 +38,17 @@ class PoisonBreaker:
         return self._counters.is_open
 
     def take_trial(self) -> bool:
-        """Whether one record may be tried while the breaker is open; this takes the trial."""
+        """Whether one record may be tried while the breaker is open.
+
+        This takes the trial.
+        """
         return self._counters.take_trial(now_s=self._clock.monotonic())
 
     def quarantine_error(self, record: Record) -> PoisonError | None:
-        """Return why a record is dead-lettered unhandled; None where it is to be handled."""
+        """Return why a record is dead-lettered unhandled.
+
+        None where it is to be handled.
+        """
         line = line_of(record.key)
         if self.is_open or record.topic_partition.topic == self._retry_topic:
             return None
@@ -53,11 +62,16 @@ class PoisonBreaker:
         return PoisonError(msg)
 
     def uncount(self, records: Collection[Record]) -> None:
-        """Return the trials of records that gave no result; they will be tried again."""
+        """Return the trials of records that gave no result.
+
+        They will be tried again.
+        """
         self._counters.uncount({line_of(record.key) for record in records}, now_s=self._clock.monotonic())
 
     def count(self, tried: Sequence[Record], poison: Mapping[int, PoisonError], *, is_batch: bool) -> None:
-        """Count the results of one work item; return where its poison may be dead-lettered.
+        """Count the results of one work item.
+
+        Return where its poison may be dead-lettered.
 
         Args:
             tried: the records that were decoded, and handled where that succeeded.
@@ -85,7 +99,10 @@ class PoisonBreaker:
             self._close()
 
     def reset_lines(self) -> None:
-        """Start anew with every line when partitions move: other processes count them from now on."""
+        """Start anew with every line when partitions move.
+
+        Other processes count them from now on.
+        """
         for line in self._counters.quarantined:
             metrics.LINE_QUARANTINED.remove(self._stage, line)
             log.warning("quarantine_forgotten", line=line, reason="partitions moved")

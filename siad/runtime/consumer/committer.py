@@ -23,7 +23,7 @@ Probe = Callable[[], Awaitable[None]]  # checks the broker over another connecti
 
 
 class Committer:
-    """Gathers commits over time, sends one at a time, and retries what the broker refuses."""
+    """Gathers commits over time, and sends one at a time."""
 
     def __init__(self, consumer: Consumer, context: StageContext, limits: Limits, pauses: Pauses) -> None:
         self.is_open = True  # False after a bug: nothing more may be committed
@@ -37,7 +37,7 @@ class Committer:
         return self._context.clock.monotonic() >= self._due_s and any(partition.is_dirty for partition in partitions)
 
     async def commit_dirty(self, partitions: Iterable[PartitionState]) -> None:
-        """Commit every partition that has something to commit, and set the time of the next commit."""
+        """Commit every dirty partition, and set the time of the next commit."""
         if await self.commit([partition for partition in partitions if partition.is_dirty]):
             self._failures = 0
             wait_s = self._limits.commit_every_s
@@ -86,7 +86,9 @@ class Committer:
             log.warning("commit_refused", reason=reason, topic_partitions=len(partitions))
 
     async def withdraw_markers(self, partitions: Collection[PartitionState]) -> None:
-        """Withdraw the crash markers before the process ends for a reason that is no record's fault (time-boxed).
+        """Withdraw the crash markers before the process ends (time-boxed).
+
+        The reason of the end is no record's fault.
 
         No offset moves. Where the broker refuses, the markers stay, and count one crash.
         """

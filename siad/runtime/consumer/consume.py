@@ -1,4 +1,7 @@
-"""Consumer of every stage: joins the group, runs the loop, and ends it in good order or at once after a bug."""
+"""Consumer of every stage: joins the group and runs the loop.
+
+It ends in good order, or at once after a bug.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -26,7 +29,9 @@ async def consume(
     limits: Limits | None = None,
     on_poison: OnPoison | None = None,
 ) -> None:
-    """Read the topics of ``routes`` as a member of group ``siad.<stage>`` until the stage stops; then drain and commit.
+    """Consume the topics of ``routes`` until the stage stops.
+
+    The process is a member of group ``siad.<stage>``. At the end it drains and commits.
 
     Args:
         bus: the broker; a group without commits begins at the earliest record.
@@ -68,7 +73,10 @@ async def consume(
 
 
 async def _run_loop(parts: LoopParts, context: StageContext, limits: Limits) -> None:
-    """Run the loop in a task group of its own; raise the first error of any task."""
+    """Run the loop in a task group of its own.
+
+    Raise the first error of any task.
+    """
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:

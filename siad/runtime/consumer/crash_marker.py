@@ -1,4 +1,6 @@
-"""Crash marker: what travels with every commit, to find the record that ends the process. Pure.
+"""Crash marker of a commit: finds the record that ends the process.
+
+Pure.
 
 A process that is killed cannot report it afterwards. So every commit states beforehand: "if you read this, the process
 that had completed everything below the offset ended without a final commit". The final commit clears the marker.

@@ -1,4 +1,7 @@
-"""Dead letter of one record: the record whole, with its place, the kind of failure and the reason."""
+"""Dead letter of one record.
+
+It holds the record whole, with its place, the kind of failure and the reason.
+"""
 
 from datetime import datetime
 from typing import Final, Literal

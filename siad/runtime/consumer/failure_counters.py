@@ -1,4 +1,6 @@
-"""Failure counters: consecutive poison by line and over all lines. Pure: no I/O, no clock.
+"""Failure counters: consecutive poison by line and over all lines.
+
+Pure: no I/O, no clock.
 
 So many poison records in a row from one line quarantine that line: its records are dead-lettered unhandled while the
 other lines go on. So many in a row from several lines, without a success between them, point at the stage instead of
@@ -34,7 +36,7 @@ class BreakerChange:
 
 @dataclass(slots=True, eq=False)
 class FailureCounters:
-    """Poison of one stage's process, over all its partitions, since the last success.
+    """Poison of one process since the last success, over all partitions.
 
     Args:
         poison_max: limit of consecutive poison records.
@@ -55,7 +57,10 @@ class FailureCounters:
         return frozenset(self._line_trial_s)
 
     def may_handle(self, line: str, *, now_s: float) -> bool:
-        """Whether a record of ``line`` is to be handled; of a quarantined line this takes its trial."""
+        """Whether a record of ``line`` is to be handled.
+
+        Of a quarantined line this takes its trial.
+        """
         if line not in self._line_trial_s:
             return True
         if now_s < self._line_trial_s[line]:
@@ -64,17 +69,26 @@ class FailureCounters:
         return True
 
     def reset_lines(self) -> None:
-        """Start anew with every line: another process may read its records from now on."""
+        """Start anew with every line.
+
+        Another process may read its records from now on.
+        """
         for counts in (self._of_line, self._since_success, self._line_trial_s):
             counts.clear()
 
     def uncount(self, lines: Collection[str], *, now_s: float) -> None:
-        """Return the trials of lines whose records gave no result, for example since the store was unavailable."""
+        """Return the trials of lines whose records gave no result.
+
+        For example, the store was unavailable.
+        """
         for line in self._line_trial_s.keys() & set(lines):
             self._line_trial_s[line] = now_s
 
     def would_open(self, poison: Sequence[str]) -> bool:
-        """Whether this much more poison, by line and without a success, points at the stage instead of a line."""
+        """Whether more poison points at the stage instead of a line.
+
+        ``poison`` is the line of each record; there was no success beside it.
+        """
         row = self._since_success + Counter(line for line in poison if line not in self._line_trial_s)
         fresh = sum(count for line, count in row.items() if line not in self._line_trial_s)
         return fresh >= self.poison_max and len(row) > 1
@@ -85,14 +99,19 @@ class FailureCounters:
         self._stage_trial_s = now_s + self.trial_every_s
 
     def take_trial(self, *, now_s: float) -> bool:
-        """Whether one record may be tried while the breaker is open; this takes the trial."""
+        """Whether one record may be tried while the breaker is open.
+
+        This takes the trial.
+        """
         if now_s < self._stage_trial_s:
             return False
         self._stage_trial_s = now_s + self.trial_every_s
         return True
 
     def count(self, *, poison: Sequence[str], handled: Collection[str], now_s: float) -> BreakerChange:
-        """Count the results of one work item, by line; successes count as having come last.
+        """Count the results of one work item, by line.
+
+        Successes count as having come last.
 
         Args:
             poison: the line of each poison record.

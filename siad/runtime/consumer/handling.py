@@ -81,7 +81,10 @@ class RecordHandling:
     async def _try(
         self, route: Route, item: WorkItem, tried: Sequence[Record]
     ) -> tuple[dict[int, PoisonError], Sequence[Message]]:
-        """Decode and handle; return the poison by offset, and what the handler answers for the others."""
+        """Decode and handle.
+
+        Return the poison by offset, and what the handler answers for the others.
+        """
         poison: dict[int, PoisonError] = {}
         decoded: list[tuple[Record, Any]] = []
         for record in tried:
@@ -106,7 +109,10 @@ class RecordHandling:
             return {item.first: error}, ()
 
     def _count(self, tried: Sequence[Record], poison: Mapping[int, PoisonError], *, is_batch: bool) -> None:
-        """Ask the breaker whether the poison may be dead-lettered; a batch that may not is split and asked again."""
+        """Ask the breaker whether the poison may be dead-lettered.
+
+        A batch that may not is split and asked again.
+        """
         try:
             self._breaker.count(tried, poison, is_batch=is_batch)
         except BreakerOpenError as error:

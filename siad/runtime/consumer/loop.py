@@ -1,4 +1,4 @@
-"""Loop of one member of a consumer group: fetch, handle, publish, then commit.
+"""Consume loop: fetch, handle, publish, then commit.
 
 The order is the guarantee: results are published in offset order and acknowledged, and only then the offset below
 which everything is published is committed. A crash before the commit repeats records and loses none. Several records
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopParts:
-    """What the loop works with: one consumer, its producer, and the parts around them."""
+    """Parts that the loop works with."""
 
     consumer: Consumer
     producer: Producer
@@ -114,7 +114,10 @@ class Loop:
             self._spawn(partition, self._open(partition))
 
     async def _open(self, partition: PartitionState) -> None:
-        """Read the crash marker of the last owner, and commit this owner's before a record is handled."""
+        """Replace the crash marker of the last owner by this owner's.
+
+        No record is handled before.
+        """
         read = partial(self._parts.consumer.committed, partition.topic_partition)
         partition.open(await self._parts.pauses.until_accepted("open", partition, read))
         if partition.is_isolated:
@@ -138,7 +141,10 @@ class Loop:
             self._report_running()
 
     async def _handle(self, partition: PartitionState, item: WorkItem) -> None:
-        """Handle one work item, after committing the crash marker where it may end the process."""
+        """Handle one work item.
+
+        Where it may end the process, the crash marker is committed before.
+        """
         try:
             if partition.is_isolated:
                 await self._commit_before_crash(partition)
@@ -149,7 +155,10 @@ class Loop:
         self._dispatch()
 
     async def _try(self, partition: PartitionState, item: WorkItem) -> None:
-        """Handle one work item; what becomes of a failure is in the table of outcomes."""
+        """Handle one work item.
+
+        What becomes of a failure is in the table of outcomes.
+        """
         try:
             messages = await self._parts.handling.handle(partition, item)
         except Exception as error:
@@ -172,12 +181,18 @@ class Loop:
                 self._spawn(partition, self._publish(partition))
 
     async def _commit_before_crash(self, partition: PartitionState) -> None:
-        """Commit this partition's marker, and what the others have published: a crash is then counted here alone."""
+        """Commit this partition's marker, and what the others have published.
+
+        A crash is then counted here alone.
+        """
         dirty = [other for other in self._partitions.values() if other is partition or other.is_dirty]
         await self._parts.committer.commit(dirty)
 
     async def _commit_after_survival(self, partition: PartitionState) -> None:
-        """Clear the crash that an isolated partition's marker announced: the handler returned or raised."""
+        """Clear the crash that an isolated partition's marker counts.
+
+        The handler returned or raised.
+        """
         if partition.is_isolated:
             await self._parts.committer.commit([partition])
 
@@ -207,7 +222,7 @@ class Loop:
         self._dispatch()
 
     async def _publish(self, partition: PartitionState) -> None:
-        """Publish the items that are done, from the head, until the head is not done."""
+        """Publish the items that are done, from the head on."""
         topic = partition.topic_partition.topic
         while items := partition.publishable():
             if messages := [message for item in items for message in item.messages]:
@@ -225,7 +240,10 @@ class Loop:
         self._dispatch()
 
     async def release(self, partitions: Sequence[PartitionState]) -> None:
-        """Finish the work of partitions that move away within a bound, and commit what is published."""
+        """Finish the work of partitions that move away, and commit it.
+
+        What is not finished within the bound is cancelled; the next owner repeats it.
+        """
         self._parts.breaker.reset_lines()
         if self._parts.committer.is_open:
             await self._drain(partitions)
@@ -253,7 +271,10 @@ class Loop:
             self._parts.assignment.remove(partition)
 
     async def _drain(self, partitions: Sequence[PartitionState]) -> None:
-        """Wait for the work in hand and start no new work; cancel what is not done within the bound."""
+        """Wait for the work in hand and start no new work.
+
+        Cancel what is not done within the bound.
+        """
         for partition in partitions:
             partition.is_closing = True
         loop = asyncio.get_running_loop()

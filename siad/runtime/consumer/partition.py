@@ -1,4 +1,6 @@
-"""State of one partition in the consumer: pure bookkeeping that returns decisions. No I/O, no clock, no tasks.
+"""State of one partition: pure bookkeeping that returns decisions.
+
+It has no I/O, no clock and no tasks.
 
 A fetched record waits in ``fetched``. ``start`` packs one record, or a batch, into a work item, which one call of the
 handler processes. Work items leave in offset order: one that is done waits until all before it are published. The
@@ -33,7 +35,7 @@ class WorkStatus(Enum):
 
 @dataclass(slots=True, eq=False)
 class WorkItem:
-    """Records that one call of the handler processes: one record, or a batch."""
+    """Records of one call of the handler: one, or a batch."""
 
     fetched: tuple[FetchedRecord, ...]
     status: WorkStatus = WorkStatus.WAITING
@@ -80,7 +82,10 @@ class PartitionState:
     _failed_at_s: float | None = None  # since then one item at a time is tried, until one succeeds
 
     def open(self, commit: Commit | None) -> None:
-        """Begin at the first record fetched, with the marker of the last owner's commit."""
+        """Begin at the first record fetched.
+
+        The marker of the last owner's commit tells whether to isolate records.
+        """
         marker = CLEAN if commit is None else CrashMarker.parse(commit.note)
         self.watermark = self.fetched[0].record.offset
         self.crash_count = marker.crash_count
@@ -118,7 +123,9 @@ class PartitionState:
         return item
 
     def complete(self, item: WorkItem, messages: Sequence[Message]) -> bool:
-        """Keep an item's messages for publishing; return whether the partition works again after a failure.
+        """Keep an item's messages for publishing.
+
+        Return whether the partition works again after a failure.
 
         A success that started before the failure proves nothing.
         """
@@ -129,7 +136,10 @@ class PartitionState:
         return True
 
     def retry(self, item: WorkItem, *, now_s: float, delay_s: float) -> None:
-        """Put an item back for a later attempt; until one succeeds, one at a time is tried."""
+        """Put an item back for a later attempt.
+
+        Until one succeeds, one at a time is tried.
+        """
         item.status = WorkStatus.WAITING
         item.attempts += 1
         self._retry_at_s = max(self._retry_at_s, now_s + delay_s)
@@ -147,7 +157,10 @@ class PartitionState:
         self.isolated_until = max(self.isolated_until, item.last + 1)
 
     def publishable(self) -> list[WorkItem]:
-        """Return the items at the head that are done: they may be published together, in this order."""
+        """Return the items at the head that are done.
+
+        They may be published together, in this order.
+        """
         found = []
         for item in self.items:
             if item.status is not WorkStatus.DONE:
@@ -156,7 +169,7 @@ class PartitionState:
         return found
 
     def mark_published(self, items: Sequence[WorkItem]) -> None:
-        """Remove items that the broker has acknowledged, and move the watermark past them.
+        """Remove acknowledged items, and move the watermark past them.
 
         Raises:
             RuntimeError: an item is not the first; the watermark would pass a record that was not handled.
@@ -189,7 +202,10 @@ class PartitionState:
         return Commit(self.watermark, str(CrashMarker(until, self.crash_count + 1)))
 
     def without_crash(self) -> Commit | None:
-        """Return the last commit with a marker that counts no crash; None before the first commit."""
+        """Return the last commit with a marker that counts no crash.
+
+        None before the first commit.
+        """
         if self.committed is None:
             return None
         return Commit(self.committed, str(CrashMarker(self.isolated_until, self.crash_count)))
@@ -201,7 +217,10 @@ class PartitionState:
 
     @property
     def is_isolated(self) -> bool:
-        """Whether one record at a time is handled, because one of them may end the process."""
+        """Whether one record at a time is handled.
+
+        One of them may end the process.
+        """
         return self.isolated_until > 0
 
     @property
@@ -211,7 +230,10 @@ class PartitionState:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last failure, of a handler or of the broker, was not followed by a success yet."""
+        """Whether the last failure was not followed by a success yet.
+
+        Failures of a handler and of the broker count.
+        """
         return self._failed_at_s is not None or bool(self.blocked_by)
 
     @property
@@ -224,12 +246,14 @@ class PartitionState:
         return 1 if self.is_isolated else self.route.records_max
 
     def _next(self) -> WorkItem:
-        """Return an item that failed before, otherwise the records that were fetched first."""
+        """Return an item that failed, otherwise the oldest fetched records."""
         waiting = (item for item in self.items if item.status is WorkStatus.WAITING)
         return next(waiting, None) or self._pack()
 
     def _next_trial(self) -> WorkItem:
-        """Return the item that was tried least, so that a bad record does not keep a good one behind it from a trial.
+        """Return the item that was tried least.
+
+        Otherwise a bad record would keep a good one behind it from a trial.
 
         Where records are isolated, or batches gather, only the first may be tried: a crash would be counted against
         it.

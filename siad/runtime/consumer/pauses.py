@@ -1,4 +1,7 @@
-"""Pauses of a partition: reported by log, metric and readiness, and waited out where the broker is the cause."""
+"""Pauses of a partition: reported by log, metric and readiness.
+
+Where the broker is the cause they are waited out here.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -25,7 +28,10 @@ class Pauses:
         self._health, self._clock, self._limits = context.health, context.clock, limits
 
     def pause(self, activity: str, topic_partition: TopicPartition | None, error: Exception) -> None:
-        """Report that an activity waits; ``topic_partition`` None for what concerns all of them."""
+        """Report that an activity waits.
+
+        ``topic_partition`` None for what concerns all of them.
+        """
         rule = rule_of(error)
         is_broker = activity != "handle" and rule.outcome is Outcome.RETRY
         self._health.pause(
@@ -42,7 +48,10 @@ class Pauses:
             self.resume(activity, topic_partition)
 
     async def until_accepted(self, activity: str, partition: PartitionState, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a call to the broker until it succeeds; meanwhile the partition starts no new work."""
+        """Repeat a call to the broker until it succeeds.
+
+        Meanwhile the partition starts no new work.
+        """
         attempt, place = 0, partition.topic_partition
         while True:
             try:

@@ -20,7 +20,10 @@ LETTER_HEADER: Final = "siad-letter"  # name of the dead letter that was sent ag
 
 
 def with_retry(routes: Mapping[str, Handler | BatchRoute[Any]], *, stage: str) -> dict[str, Handler | BatchRoute[Any]]:
-    """Add the stage's retry topic to its routes: one record at a time, each to the handler of its first topic."""
+    """Add the stage's retry topic to its routes.
+
+    One record at a time, each to the handler of its first topic.
+    """
     known = as_routes(routes)
 
     async def handle(record: Record) -> Sequence[Message]:
@@ -46,7 +49,10 @@ def with_retry(routes: Mapping[str, Handler | BatchRoute[Any]], *, stage: str) -
 
 
 def first_topic(headers: Headers) -> str | None:
-    """Return the topic that a retried record was first read from; None where no header names it."""
+    """Return the first topic of a retried record.
+
+    None where no header names it.
+    """
     return next((value.decode("utf-8", "replace") for name, value in headers if name == TOPIC_HEADER), None)
 
 

@@ -1,4 +1,7 @@
-"""Routes of a stage: which handler processes the records of each topic, one by one or in batches."""
+"""Routes of a stage: the handler of each topic.
+
+It gets records one by one, or in batches.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +23,10 @@ OnPoison = Callable[[Record, PoisonError], Awaitable[Sequence[Message]]]  # what
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(Generic[T]):
-    """Records of one partition, handled by one call; poison among them was taken out."""
+    """Records of one partition, handled by one call.
+
+    Poison among them was taken out.
+    """
 
     topic_partition: TopicPartition
     first: int  # offset of the first record, a dead-lettered one included
@@ -31,7 +37,10 @@ class Batch(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRoute(Generic[T]):
-    """Route of a topic whose records are handled in batches; a repeat may cut the batches elsewhere."""
+    """Route of a topic whose records are handled in batches.
+
+    A repeat may cut the batches elsewhere.
+    """
 
     decode: Callable[[Record], T]  # decodes one record; PoisonError dead-letters it alone
     on_batch: Callable[[Batch[T]], Awaitable[Sequence[Message]]]
@@ -40,7 +49,10 @@ class BatchRoute(Generic[T]):
 
 
 class Route(Protocol):
-    """Route of one topic as the loop reads it: batches, of one record or more."""
+    """Route of one topic as the loop reads it.
+
+    A batch has one record or more.
+    """
 
     @property
     def records_max(self) -> int:
@@ -81,7 +93,9 @@ class SingleRoute:
 
 
 def event_route(kind: type[E], handler: Callable[[E], Awaitable[Sequence[Event]]], *, to: Topic | None) -> Handler:
-    """Make a handler of records from a handler of events: decode, handle, encode under the record's own key.
+    """Make a handler of records from a handler of events.
+
+    It decodes the record, and encodes the answers under the record's own key.
 
     The log lines of the handler carry the event's line and capture.
 
@@ -117,11 +131,11 @@ def key_of(record: Record) -> str:
 
 
 def bind_event(event: Any) -> None:
-    """Add the event's line and capture to the log lines of this task."""
+    """Add the event's line and capture to this task's log lines."""
     named = {name: getattr(event, name) for name in ("line", "capture_id") if hasattr(event, name)}
     structlog.contextvars.bind_contextvars(**named)
 
 
 def as_routes(routes: Mapping[str, "Handler | BatchRoute[Any]"]) -> dict[str, Route]:
-    """Return handlers of single records and batch routes in the form that the loop reads."""
+    """Return all routes in the form that the loop reads."""
     return {topic: route if isinstance(route, BatchRoute) else SingleRoute(route) for topic, route in routes.items()}

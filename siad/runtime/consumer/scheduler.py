@@ -1,4 +1,6 @@
-"""Scheduler of the consumer: which partition starts work now. Pure: no I/O, no clock.
+"""Scheduler of the consumer: which partition starts work now.
+
+Pure: no I/O, no clock.
 
 Partitions take turns under one bound on concurrent handlers. An isolated record, which may end the process, runs when
 nothing else runs; otherwise a crash would be attributed to every in-flight record, and healthy ones would be

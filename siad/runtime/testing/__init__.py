@@ -1,1 +1,4 @@
-"""Fakes and tools for tests; shipped, so that a plant can test its own glue."""
+"""Fakes and tools for tests.
+
+They are shipped, so that an operator's own adapters can be tested with them.
+"""

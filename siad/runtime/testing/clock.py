@@ -1,11 +1,17 @@
-"""Fake clock: a sleep returns at once, and moves the time on by its length."""
+"""Fake clock.
+
+A sleep returns at once, and moves the time on by its length.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """Clock whose time moves only by ``sleep`` and ``advance``; ``slept`` keeps every wait, in order."""
+    """Clock whose time moves only by ``sleep`` and ``advance``.
+
+    ``slept`` keeps every wait, in order.
+    """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = start

@@ -1,4 +1,6 @@
-"""A bus that keeps a diary, fails on demand, and a process that can be killed at any step.
+"""A bus that keeps a diary and fails on demand.
+
+A process on it can be killed at any step.
 
 ``DiaryBus`` wraps a ``MemoryBus``. Every publish and commit is a line of the diary, in the order in which it happened,
 and a test's handler writes lines of its own. Each line has two moments, before and after its effect. ``die_at`` picks
@@ -15,8 +17,11 @@ from siad.runtime.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
 from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition
 
 
-class Killed(BaseException):
-    """The process was killed; no code of the product may catch this and go on."""
+class ProcessKilled(BaseException):
+    """The process was killed.
+
+    No code of the product may catch this and go on.
+    """
 
 
 Faults = dict[str, list[BaseException]]  # port ("publish", "commit", "poll", "committed", ...) -> raised one a call
@@ -45,7 +50,7 @@ class Diary:
         """Pass a moment at which the process may be killed."""
         if self.is_dead or self.moments == self.die_at:
             self.is_dead = True
-            raise Killed
+            raise ProcessKilled
         self.moments += 1
 
     def write(self, line: str) -> None:

@@ -1,4 +1,6 @@
-"""Test world of the consumer: a broker in memory, and a stage that answers each record with its text in capitals.
+"""Test world of the consumer: one stage on a broker in memory.
+
+The stage answers each record with its text in capitals.
 
 Processes of that stage start and stop, are killed at any moment of their diary, and meet the errors that a test plants.
 """
@@ -79,7 +81,10 @@ class World:
         return [Message(topic=OUT.name, key="k", value=text.upper().encode()) for text in batch.decoded]
 
     def batches(self, *, records_max: int, wait_s: float = 0.0) -> BatchRoute[str]:
-        """Return the stage's batch route; a text that begins with "bad" is poison."""
+        """Return the stage's batch route.
+
+        A text that begins with "bad" is poison.
+        """
         return BatchRoute(decode=decode_text, on_batch=self.on_batch, records_max=records_max, wait_s=wait_s)
 
     async def run(
@@ -90,7 +95,10 @@ class World:
         done: Callable[[], bool] | None = None,
         stop: asyncio.Event | None = None,
     ) -> list[str]:
-        """Run one process until everything is committed (or ``done``, or ``stop``), or until it is killed."""
+        """Run one process until everything is committed.
+
+        It ends earlier with ``done``, ``stop`` or ``die_at``.
+        """
         diary = self.diary = Diary(die_at=die_at, faults=self.faults, on_poll=self._pass_round)
         stop = stop or asyncio.Event()
         done = done or self.is_done
@@ -124,7 +132,10 @@ class World:
             await process
 
     async def rounds(self, count: int = 5) -> None:
-        """Wait until the loop of the running process has gone round: what it would do at once, it has done."""
+        """Wait until the running loop has gone round so many times.
+
+        What it would do at once, it has done by then.
+        """
         least = self.diary.polls + count
         await until(lambda: self.diary.polls >= least or self.diary.has_ended)
 

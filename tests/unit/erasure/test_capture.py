@@ -26,7 +26,7 @@ from siad.erasure.line import erase_line, survey_line
 from siad.erasure.rows import count_rows, without_rows
 from siad.erasure.weights import members_of
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.testing.diary import Killed
+from siad.runtime.testing.diary import ProcessKilled
 
 NOW = datetime.now(UTC)
 LINE = "cam-1"
@@ -56,7 +56,7 @@ class Mortal(MemoryBlobs):
     def change(self) -> None:
         self.lives -= 1
         if self.lives < 0:
-            raise Killed
+            raise ProcessKilled
 
 
 def name(number: int) -> CaptureId:
@@ -239,7 +239,7 @@ def dies_after(changes: int, blobs: Mortal, find: Find) -> bool:
     blobs.lives = changes
     try:
         forget(blobs, find)
-    except Killed:
+    except ProcessKilled:
         return False
     finally:
         blobs.lives = 10**9
@@ -298,7 +298,7 @@ def test_a_line_cut_off_anywhere_is_finished_and_its_record_came_first(lives: in
     blobs.lives = lives
     try:
         erase_line(blobs, survey_line(blobs, LINE), now=NOW)
-    except Killed:
+    except ProcessKilled:
         assert lives == 0 or blobs.head(keys.line_deletion_key(LINE)) is not None
     blobs.lives = 10**9
     erase_line(blobs, survey_line(blobs, LINE), now=NOW)
@@ -309,7 +309,7 @@ def test_a_line_made_anew_keeps_its_own_when_the_old_ones_deletion_is_finished()
     blobs = plant()
     end(blobs)
     blobs.lives = 5
-    with pytest.raises(Killed):
+    with pytest.raises(ProcessKilled):
         erase_line(blobs, survey_line(blobs, LINE), now=NOW)
     blobs.lives = 10**9
     end(blobs, is_gone=False)

@@ -36,7 +36,7 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.testing.clock import FakeClock
-from siad.runtime.testing.diary import Killed
+from siad.runtime.testing.diary import ProcessKilled
 
 NOW = datetime.now(UTC)
 LINE = "l"
@@ -59,7 +59,7 @@ class Mortal(MemoryBlobs):
     def live(self) -> None:
         self.lives -= 1
         if self.lives < 0:
-            raise Killed
+            raise ProcessKilled
 
 
 def add(blobs: MemoryBlobs, number: int, *, days: float = 0, is_normal: bool = False) -> ImageStored:
@@ -178,7 +178,7 @@ def test_cut_off_anywhere_no_image_is_gone_without_a_word_and_the_next_round_fin
     events = [add(blobs, number, days=20 + 5 * number, is_normal=number == 5) for number in range(8)]
     for lives in deaths:
         blobs.lives = lives
-        with suppress(Killed):
+        with suppress(ProcessKilled):
             asyncio.run(retain(blobs))
         blobs.lives = 10**9
         mark = blobs.head(keys.expiry_key(LINE))

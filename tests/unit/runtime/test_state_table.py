@@ -9,14 +9,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from siad.contracts.codec import encode
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import DeniedError, TransientError
 from siad.contracts.events import LineChanged
 from siad.contracts.topics import LINE
 from siad.runtime import state_table as state
 from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.bus.memory_readers import MemoryStateReader
 from siad.runtime.bus.port import Message
 from siad.runtime.state_table import StateTable
 from siad.runtime.testing.clock import FakeClock
+from siad.runtime.testing.waiting import until
 
 Table = StateTable[LineChanged]
 Running = tuple[MemoryBus, Table, list[tuple[str, int | None]]]
@@ -53,7 +55,7 @@ async def following(bus: MemoryBus, table: Table) -> AsyncIterator[None]:
         yield
     finally:
         stop.set()
-        await publish(bus, "nobody", None)  # wakes the reader
+        await publish(bus, "unused", None)  # wakes the reader
         await task
 
 
@@ -76,7 +78,7 @@ async def running(monkeypatch: pytest.MonkeyPatch) -> Running:
 async def test_is_not_ready_before_the_topic_was_read_whole(running: Running) -> None:
     bus, table, told = running
     await say(bus, line("l1", 1), line("l2", 1), line("l1", 2))
-    with pytest.raises(TransientError, match=r"siad\.line\.v1 was not yet read to its end"):
+    with pytest.raises(TransientError, match=r"siad\.line\.v1 has not been read to its end yet"):
         await table.check()
     async with following(bus, table):
         await table.check()
@@ -111,7 +113,8 @@ async def test_waits_for_a_revision_that_a_message_names(running: Running) -> No
     async with following(bus, table):
         await say(bus, line("l1", 1))
         waiting = asyncio.create_task(table.wait("l1", revision=2, timeout_s=1))
-        await asyncio.sleep(0.02)
+        await say(bus, line("l2", 1))
+        assert await table.wait("l2", timeout_s=1)  # so everything before it was applied
         assert not waiting.done()
         await say(bus, line("l1", 2))
         found = await waiting
@@ -122,11 +125,13 @@ async def test_waits_for_a_revision_that_a_message_names(running: Running) -> No
 
 async def test_an_outage_leaves_the_table_and_is_caught_up_with(running: Running) -> None:
     bus, table, told = running
+    clock = table._clock
+    assert isinstance(clock, FakeClock)
     async with following(bus, table):
         await say(bus, line("l1", 1), line("gone", 1))
         await table.wait("gone", timeout_s=1)
         bus.down = True
-        await asyncio.sleep(0.03)
+        await until(lambda: bool(clock.slept))  # the table has noticed it
         assert table.lookup("l1") is not None
         bus.down = False
         await publish(bus, "gone", None)
@@ -134,6 +139,38 @@ async def test_an_outage_leaves_the_table_and_is_caught_up_with(running: Running
         assert await table.wait("l1", revision=2, timeout_s=1)
         assert table.lookup("gone") is None
         assert told.count(("l1", 1)) == 1  # reading it whole again told nothing twice
+
+
+async def test_denied_access_makes_the_table_unready_until_it_is_back(running: Running) -> None:
+    _, table, _ = running
+    denials = [DeniedError("topic siad.line.v1: not authorized")] * 3
+
+    class DeniedBus(MemoryBus):
+        @asynccontextmanager
+        async def state(self, topic: str) -> AsyncIterator[MemoryStateReader]:
+            if denials:
+                with pytest.raises(TransientError):
+                    await table.check()
+                raise denials.pop()
+            async with super().state(topic) as reader:
+                yield reader
+
+    reports: list[str] = []
+
+    class WatchedClock(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            with pytest.raises(DeniedError) as caught:
+                await table.check()
+            reports.append(str(caught.value))
+            await super().sleep(seconds)
+
+    table._clock = WatchedClock()
+    denied = DeniedBus()
+    await denied.create_topics([LINE])
+    async with following(denied, table):
+        await table.check()
+    assert len(reports) == 3
+    assert reports[0].startswith("access denied: topic siad.line.v1: not authorized")
 
 
 async def test_bytes_that_are_no_event_leave_the_old_value(running: Running) -> None:

@@ -7,7 +7,7 @@ import pytest
 from siad.contracts.codec import decode
 from siad.contracts.errors import PoisonError
 from siad.contracts.events import DeadLetter
-from siad.runtime.testing.diary import Killed
+from siad.runtime.testing.diary import ProcessKilled
 from siad.runtime.testing.world import World, away, make_world
 
 
@@ -89,7 +89,7 @@ async def test_a_crash_at_any_moment_loses_no_batch() -> None:
         route = world.batches(records_max=2)
         try:
             await world.run(route, die_at=moment)
-        except Killed:
+        except ProcessKilled:
             await world.run(route)
         else:
             assert moment > 10

@@ -16,7 +16,7 @@ from siad.runtime.bus.memory import MemoryProducer
 from siad.runtime.bus.port import Message, Record
 from siad.runtime.clock import SYSTEM_CLOCK
 from siad.runtime.consumer.crash_marker import CLEAN, CrashMarker
-from siad.runtime.testing.diary import Killed
+from siad.runtime.testing.diary import ProcessKilled
 from siad.runtime.testing.world import IN, OUT, World, away, make_world, text_of
 
 
@@ -52,7 +52,7 @@ async def run_to_the_end(world: World, *, restarts_max: int = 60) -> int:
     for deaths in range(restarts_max):
         try:
             await world.run()
-        except (ZeroDivisionError, Killed):
+        except (ZeroDivisionError, ProcessKilled):
             continue
         return deaths
     msg = f"not done after {restarts_max} restarts"
@@ -70,7 +70,7 @@ async def test_a_crash_at_any_moment_loses_nothing(in_flight: int, poisoned: boo
             world.troubles = {"b": [PoisonError("torn")] * 9}
         try:
             await world.run(die_at=moment)
-        except Killed:
+        except ProcessKilled:
             await world.run()
             assert_nothing_lost(world)
             assert world.committed()[0] == 3
@@ -88,7 +88,7 @@ async def test_dying_twice_at_any_two_moments_loses_nothing() -> None:
             for moment in (first, second):
                 try:
                     await world.run(die_at=moment)
-                except Killed:
+                except ProcessKilled:
                     continue
             if not world.is_done():
                 await world.run()
@@ -205,7 +205,7 @@ async def test_two_deaths_are_forgiven(world: World) -> None:
 
 
 async def test_waiting_for_the_store_is_not_dying(world: World) -> None:
-    """Killed again and again while the store is away: the message is good, and stays."""
+    """ProcessKilled again and again while the store is away: the message is good, and stays."""
     await world.send("a", "b")
     for _ in range(4):
         world.troubles = {"a": away(10_000)}
@@ -220,7 +220,7 @@ async def test_waiting_for_the_store_is_not_dying(world: World) -> None:
                 world.diary.is_dead = True
 
         world.clock.sleep = die_waiting  # type: ignore[method-assign]
-        with pytest.raises(Killed):
+        with pytest.raises(ProcessKilled):
             await world.run()
     world.troubles = {}
     await world.run()
@@ -287,7 +287,7 @@ def test_whatever_happens_nothing_is_lost(
         for moment in [*deaths, *[None] * 20]:
             try:
                 await world.run(route, die_at=moment)
-            except (Killed, ZeroDivisionError):
+            except (ProcessKilled, ZeroDivisionError):
                 continue
             if world.is_done():
                 break

@@ -11,7 +11,7 @@ from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Message, Record
 from siad.runtime.consumer import Batch, BatchRoute
 from siad.runtime.outcomes import RULES, WAITING, BreakerOpenError, Outcome, Rule, SplitBatchError, report_of
-from siad.runtime.testing.diary import Faults, Killed, raise_fault
+from siad.runtime.testing.diary import Faults, ProcessKilled, raise_fault
 from siad.runtime.testing.waiting import until
 from siad.runtime.testing.world import IN, OUT, STAGE, World, away, make_world, text_of
 
@@ -164,7 +164,7 @@ async def test_denied_access_dead_letters_nothing_however_often_the_process_is_k
 
     world.clock.sleep = sleep_until_killed  # type: ignore[method-assign]
     for _ in range(12):
-        with pytest.raises(Killed):
+        with pytest.raises(ProcessKilled):
             await world.run(stage.route())
     assert (world.letters(), world.committed()[0]) == ([], 0)
     assert "strikes=1" in world.committed()[1]  # of the first kill alone; waiting adds none
