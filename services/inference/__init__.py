@@ -1,1 +1,1 @@
-"""inference: the event of an image -> its verdict. Weights are swapped underneath without a pause."""
+"""inference: image events -> verdicts. Weights are replaced without a pause in service."""

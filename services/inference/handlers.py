@@ -1,50 +1,67 @@
-"""What inference does with each capture, whether it came through the image topic or was asked for over HTTP."""
+"""Handlers of inference: captures of the stream, direct requests, and dead letters."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from dataclasses import dataclass
+from functools import partial
 
-from services.inference.domain.judge import CaptureJudgement, UnknownReason, is_late, make_verdict
-from services.inference.ports import ImageSource, LinePredictors, LineSettings, MaskStore
-from siad.contracts.events import ImageStored, Intent, LineChanged, VerdictGiven
+import structlog
+
+from services.inference.domain.judge import CaptureJudgement, JudgementRequest, UnknownReason, is_late, make_verdict
+from services.inference.ports import ErasedCaptures, ImageSource, LinePredictors, LineSettings, MaskStore
+from siad.contracts.events import ImageStored, Intent, VerdictGiven
+from siad.contracts.place import Place
 from siad.runtime.clock import Clock
 from siad.vision.images import Image
 
+log = structlog.get_logger()
 
-async def on_image_stored(
-    event: ImageStored,
-    *,
-    lines: LineSettings,
-    images: ImageSource,
-    examiner: LinePredictors,
-    masks: MaskStore,
-    clock: Clock,
-) -> list[VerdictGiven]:
-    """Judge one capture, unless it is known to be good.
 
-    Safe to repeat: the verdict is named by its capture and readers take the first; the mask's key holds the capture
-    and the weights, so a redelivered event overwrites the same bytes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDependencies:
+    """Ports of the stream's handler."""
+
+    lines: LineSettings
+    images: ImageSource
+    predictors: LinePredictors
+    masks: MaskStore
+    erased: ErasedCaptures
+    clock: Clock
+
+
+async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
+    """Judge one capture, unless it is labelled normal or erased.
+
+    Safe to repeat: readers take the first verdict of a capture, and the mask's key holds capture and weights, so a
+    redelivered event overwrites the same bytes.
     """
     if event.intent is Intent.NORMAL:
         return []
-    started_at = clock.now()
-    settings = await lines.settings(event.line, event.line_revision)
+    verdicts = await ports.erased.unless_erased(event, partial(_give_verdict, event, ports))
+    for verdict in verdicts:
+        log.info("judged", decision=verdict.decision.value, reason=verdict.reason, weights=verdict.weights[:12])
+    return verdicts
+
+
+async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
+    started_at = ports.clock.now()
+    settings = await ports.lines.settings(event.line, event.line_revision)
     judgement = await judge(
-        lambda: images.fetch(event),
-        product=event.product,
-        received_at=event.received_at,
-        settings=settings,
-        examiner=examiner,
-        clock=clock,
+        JudgementRequest(product=event.product, received_at=event.received_at, settings=settings),
+        fetch=lambda: ports.images.fetch(event),
+        predictors=ports.predictors,
+        clock=ports.clock,
     )
     mask_uri = ""
     if judgement.mask_HW is not None:
-        weights = judgement.weights
-        mask_uri = await masks.store(judgement.mask_HW, line=event.line, capture_id=event.capture_id, weights=weights)
-    return [make_verdict(event, judgement, mask_uri=mask_uri, started_at=started_at, judged_at=clock.now())]
+        mask_uri = await ports.masks.store(
+            judgement.mask_HW, line=event.line, capture_id=event.capture_id, weights=judgement.weights
+        )
+    judged_at = ports.clock.now()
+    return [make_verdict(event, judgement, mask_uri=mask_uri, started_at=started_at, judged_at=judged_at)]
 
 
-def on_undecodable(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:
-    """Answer for a capture that was buried: its line waits for a word, and it must not be PASS."""
+def on_dead_letter(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:
+    """Answer UNKNOWN for a dead-lettered capture: its line waits for a verdict, which must not be PASS."""
     if event.intent is Intent.NORMAL:
         return []
     now = clock.now()
@@ -53,37 +70,34 @@ def on_undecodable(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:
 
 
 async def judge(
-    fetch: Callable[[], Awaitable[Image]],
+    request: JudgementRequest,
     *,
-    product: str,
-    received_at: datetime,
-    settings: LineChanged,
-    examiner: LinePredictors,
+    fetch: Callable[[], Awaitable[Image]],
+    predictors: LinePredictors,
     clock: Clock,
 ) -> CaptureJudgement:
-    """Judge one image by what judges its line and product now.
+    """Judge one image by the weights in service on its line and product.
 
-    A judgement that comes after the deadline is UNKNOWN like one that never came: the part has moved on.
+    A judgement after the deadline is UNKNOWN: the part has moved on.
 
     Args:
-        fetch: gives the image; called only where somebody can look at it in time.
-        product: what the line made when the image was taken.
-        received_at: what the deadline counts from.
-        settings: the line's, at the revision that the capture names.
-        examiner: the models.
+        request: product, deadline and settings.
+        fetch: reads the image; called only where it can be judged in time.
+        predictors: the weights.
         clock: time.
     """
-    line, deadline_s = settings.line, settings.deadline_s
-    if is_late(clock.now(), received_at=received_at, deadline_s=deadline_s):
+    settings, received_at = request.settings, request.received_at
+    place = Place(settings.line, request.product)
+    if is_late(clock.now(), received_at=received_at, deadline_s=settings.deadline_s):
         return CaptureJudgement.unknown(UnknownReason.LATE)
-    if (reason := await examiner.prepare(line, product)) is not None:
+    if (reason := await predictors.prepare(place)) is not None:
         return CaptureJudgement.unknown(reason)
-    began = clock.monotonic()
+    began_s = clock.monotonic()
     image = await fetch()
-    fetch_s = clock.monotonic() - began
-    examined = await examiner.predict(image, line=line, product=product)
-    if examined is None:  # withdrawn meanwhile
+    fetch_s = clock.monotonic() - began_s
+    prediction = await predictors.predict(image, place)
+    if prediction is None:  # withdrawn meanwhile
         return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS, fetch_s=fetch_s)
-    if is_late(clock.now(), received_at=received_at, deadline_s=deadline_s):
-        return CaptureJudgement.unknown(UnknownReason.LATE, fetch_s=fetch_s, score_s=examined.score_s)
-    return CaptureJudgement.of(examined, fetch_s=fetch_s)
+    if is_late(clock.now(), received_at=received_at, deadline_s=settings.deadline_s):
+        return CaptureJudgement.unknown(UnknownReason.LATE, fetch_s=fetch_s, score_s=prediction.score_s)
+    return CaptureJudgement.of(prediction, fetch_s=fetch_s)

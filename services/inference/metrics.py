@@ -1,4 +1,4 @@
-"""Every metric of inference that not every stage has."""
+"""Metrics that only inference has."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from siad.runtime.metrics import SECONDS
 
 VERDICTS: Final = Counter(
     "siad_inference_verdicts_total",
-    "Verdicts that the broker has acknowledged: pass, reject, or why unknown.",
+    "Verdicts acknowledged by the broker. decision: pass, reject, or the reason for UNKNOWN.",
     ["line", "decision"],
 )
 VERDICT_SECONDS: Final = Histogram(
@@ -19,19 +19,19 @@ VERDICT_SECONDS: Final = Histogram(
 )
 DIRECT: Final = Counter(
     "siad_inference_direct_total",
-    "Images judged over HTTP, outside the stream: pass, reject, or why unknown.",
+    "Images judged by direct requests, outside the stream. decision: pass, reject, or the reason for UNKNOWN.",
     ["line", "decision"],
 )
 BATCH_IMAGES: Final = Histogram("siad_inference_batch_images", "Images scored together.", buckets=(1, 2, 4, 8, 16, 32))
 BATCH_SECONDS: Final = Histogram(
-    "siad_inference_batch_seconds", "From the start of a batch in the scoring thread to its findings.", buckets=SECONDS
+    "siad_inference_batch_seconds", "From the start of a batch in the scoring thread to its results.", buckets=SECONDS
 )
 SWAPS: Final = Counter(
-    "siad_inference_swaps_total", "Weights that took over from others, by the kind that came.", ["line", "kind"]
+    "siad_inference_swaps_total", "Weights replaced by other weights, by the kind of the new ones.", ["line", "kind"]
 )
 SWAP_PAUSE_SECONDS: Final = Histogram(
     "siad_inference_swap_pause_seconds",
-    "From holding the batches up for a swap to letting them go on.",
+    "From holding up the batches for a swap to releasing them.",
     buckets=(0.000_01, 0.000_03, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
 )
 SWAP_PAUSE_LONGEST_SECONDS: Final = Gauge(
@@ -39,7 +39,7 @@ SWAP_PAUSE_LONGEST_SECONDS: Final = Gauge(
 )
 LOAD_SECONDS: Final = Histogram(
     "siad_inference_load_seconds",
-    "From asking the store for weights to their golden check passed, beside what serves.",
+    "From requesting weights from the store to passing their golden check, while others serve.",
     ["kind"],
     buckets=SECONDS,
 )

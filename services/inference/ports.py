@@ -1,8 +1,9 @@
-"""What the handlers need of the world.
+"""Ports of inference. Every call may raise ``TransientError``.
 
-Shape suffixes: H = image height, W = image width. Every call may raise ``TransientError``.
+Shape suffixes: H = image height, W = image width.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,30 +12,55 @@ from numpy.typing import NDArray
 
 from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
-from siad.contracts.events import ImageStored, LineChanged
+from siad.contracts.events import ImageStored, LineChanged, VerdictGiven
+from siad.contracts.place import Place
 from siad.vision.images import Image
 
 
 class LineSettings(Protocol):
-    """The settings of lines, every revision of them."""
+    """Settings of lines, at any revision."""
 
     async def settings(self, line: str, revision: int) -> LineChanged:
-        """The settings that an event names.
+        """Return the settings that an event names.
 
         Raises:
-            PoisonError: there are none of that revision.
+            PoisonError: there is no such revision.
         """
         ...
 
 
+class PresentLines(Protocol):
+    """Settings of lines at present."""
+
+    async def check(self) -> None:
+        """Raise TransientError until the present settings are read."""
+        ...
+
+    def present(self, line: str) -> LineChanged | None:
+        """Return the present settings; None where there is no such line."""
+        ...
+
+
 class ImageSource(Protocol):
-    """Where the images lie."""
+    """Images of captures."""
 
     async def fetch(self, event: ImageStored) -> Image:
         """Read, verify and decode the image of a capture.
 
         Raises:
-            PoisonError: it is missing, its bytes are not those of ``image_id``, or they are no image.
+            PoisonError: it is missing, differs from its digest, or does not decode.
+        """
+        ...
+
+
+class ImageDecoder(Protocol):
+    """Decodes images outside the event loop."""
+
+    async def decode(self, data: bytes) -> Image:
+        """Decode one image.
+
+        Raises:
+            ImageError: the bytes are no image.
         """
         ...
 
@@ -45,14 +71,14 @@ class ServingWeights:
 
     release: ReleasePointer
     previous: str | None  # weights that served before
-    is_loaded: bool  # in memory; otherwise they are loaded when the line next asks
+    is_loaded: bool  # in memory; otherwise they are loaded for the line's next capture
     swaps: int  # since the process started
 
 
 class LinePredictors(Protocol):
-    """The weights of all lines."""
+    """Weights of all lines."""
 
-    async def prepare(self, line: str, product: str) -> UnknownReason | None:
+    async def prepare(self, place: Place) -> UnknownReason | None:
         """Load the weights that judge here, if they are not in memory; the reason for UNKNOWN where none can.
 
         Raises:
@@ -60,7 +86,7 @@ class LinePredictors(Protocol):
         """
         ...
 
-    async def predict(self, image: Image, *, line: str, product: str) -> Prediction | None:
+    async def predict(self, image: Image, place: Place) -> Prediction | None:
         """Judge one image by the weights in service here; None where there are none."""
         ...
 
@@ -74,13 +100,23 @@ class WeightsReporter(Protocol):
         ...
 
     def serving(self) -> list[ServingWeights]:
-        """The weights in service, by line and product."""
+        """List the weights in service, by line and product."""
         ...
 
 
 class MaskStore(Protocol):
-    """Where the masks lie."""
+    """Masks of rejected captures."""
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
         """Write a mask and return its address; a repeat overwrites the same bytes."""
+        ...
+
+
+class ErasedCaptures(Protocol):
+    """Captures that are erased on request."""
+
+    async def unless_erased(
+        self, event: ImageStored, handle: Callable[[], Awaitable[list[VerdictGiven]]]
+    ) -> list[VerdictGiven]:
+        """Call ``handle``, unless the capture is erased: then return no events."""
         ...

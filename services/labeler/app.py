@@ -111,7 +111,7 @@ class _LabelerTasks:
         if event.intent is Intent.NORMAL:
             self.nudge.set()
         handle = partial(handlers.on_image_stored, event, teachers=self.known_teachers, scorer=self.scorer)
-        events = await self.deletions.unless_forgotten(event, handle)
+        events = await self.deletions.unless_erased(event, handle)
         if not events and event.intent is Intent.INSPECT:
             metrics.SKIPPED.labels(event.line).inc()
         for mask in events:

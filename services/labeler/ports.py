@@ -191,7 +191,7 @@ class DeletionGuard(Protocol):
         """Read the deletions of a line."""
         ...
 
-    async def unless_forgotten(
+    async def unless_erased(
         self, event: ImageStored, handle: Callable[[], Awaitable[list[PseudoMaskCreated]]]
     ) -> list[PseudoMaskCreated]:
         """Handle a capture; return [] without effect where it is deleted."""

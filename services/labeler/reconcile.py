@@ -192,7 +192,7 @@ class TeacherReconciler:
     ) -> None:
         for capture in queue:
             try:
-                events = await self.deletions.unless_forgotten(capture, partial(self._label, capture, pointer))
+                events = await self.deletions.unless_erased(capture, partial(self._label, capture, pointer))
             except (PoisonError, ScorerBugError) as error:  # the stream dead-letters the record of such a capture
                 _log_left_out(capture, error)
             else:

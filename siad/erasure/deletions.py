@@ -78,7 +78,7 @@ class AsyncDeletions:
         """What is forgotten of a line, now."""
         return await self._ask(self._deletions.look, line)
 
-    async def unless_forgotten(self, event: ImageStored, handle: Callable[[], Awaitable[list[T]]]) -> list[T]:
+    async def unless_erased(self, event: ImageStored, handle: Callable[[], Awaitable[list[T]]]) -> list[T]:
         """Handle a capture that may have been forgotten since its event was published: then it is done, without effect.
 
         Raises:

@@ -1,1 +1,1 @@
-"""The ports of inference made real."""
+"""Adapters of inference: its ports implemented on the store, the bus and the models."""

@@ -1,7 +1,7 @@
-"""Small dynamic batches: captures that wait at the same time are scored together, in one thread beside the loop.
+"""Dynamic batches: items that wait at the same time are processed together, in a thread beside the event loop.
 
-The event loop must stay free: Kafka's heartbeats run on it. While one batch is scored the next one gathers by itself,
-so only a lone image on an idle machine waits for company, and only a few milliseconds.
+The event loop must stay free, because Kafka's heartbeats run on it. While a batch runs, the next one gathers, so only a
+single item on an idle machine waits for more, and only for some milliseconds.
 """
 
 import asyncio
@@ -20,94 +20,102 @@ R = TypeVar("R")
 @dataclass(slots=True, eq=False)
 class _PendingItem(Generic[I, R]):
     item: I
-    answer: "asyncio.Future[R]"
+    result: "asyncio.Future[R]"
     since: float  # loop time
 
 
 class Batcher(Generic[K, I, R]):
-    """Gathers items by key and runs them together; keys take turns by who has waited longest."""
+    """Gathers items by key; the key whose first item has waited longest is processed next.
+
+    Args:
+        work: called in the executor, one batch at a time; returns one result for each item, in order.
+        executor: of one thread.
+        batch_max: items in a batch.
+        batch_wait_s: how long an incomplete batch waits for more items.
+    """
 
     def __init__(
         self, work: Callable[[K, Sequence[I]], Sequence[R]], *, executor: Executor, batch_max: int, batch_wait_s: float
     ) -> None:
-        self._work = work  # called in the executor, one batch at a time; gives one result for each item, in order
+        self._work = work
         self._executor = executor
         self._batch_max = batch_max
         self._batch_wait_s = batch_wait_s
-        self._waiting: dict[K, deque[_PendingItem[I, R]]] = {}
-        self._came = asyncio.Event()
-        self._busy = asyncio.Lock()  # held while a batch runs; fair, so nobody waits for more than the present one
+        self._pending: dict[K, deque[_PendingItem[I, R]]] = {}
+        self._arrived = asyncio.Event()
+        self._busy = asyncio.Lock()  # held while a batch runs; fair, so a waiter waits for one batch at most
 
     async def submit(self, key: K, item: I) -> R:
-        """Have one item worked on, with whatever company it finds; raises what its batch raised."""
+        """Process one item with others of its key; raises what its batch raised."""
         loop = asyncio.get_running_loop()
-        waiting = _PendingItem[I, R](item, loop.create_future(), loop.time())
-        self._waiting.setdefault(key, deque()).append(waiting)
-        self._came.set()
-        return await waiting.answer
+        pending = _PendingItem[I, R](item, loop.create_future(), loop.time())
+        self._pending.setdefault(key, deque()).append(pending)
+        self._arrived.set()
+        return await pending.result
 
     @asynccontextmanager
     async def between_batches(self) -> AsyncIterator[None]:
-        """Hold the work up: no batch runs inside. Keep it short."""
+        """Hold up the batches: none runs inside the context. Keep it short."""
         async with self._busy:
             yield
 
     async def run(self) -> None:
-        """Work until cancelled; whoever waits then is cancelled too."""
+        """Process batches until cancelled; then pending items are cancelled too."""
         try:
             while True:
                 await self._gather()
                 async with self._busy:
-                    await self._work_off_one_batch()
+                    await self._process_batch()
         finally:
-            for queue in self._waiting.values():
-                for waiting in queue:
-                    waiting.answer.cancel()
+            for queue in self._pending.values():
+                for pending in queue:
+                    pending.result.cancel()
 
     async def _gather(self) -> None:
-        """Return once a batch is worth starting: it is full, or its first item has waited long enough."""
+        """Return once a batch is full, or its first item has waited long enough."""
         loop = asyncio.get_running_loop()
-        while not self._waiting:
-            self._came.clear()
-            await self._came.wait()
-        due = min(queue[0].since for queue in self._waiting.values()) + self._batch_wait_s
-        while max(map(len, self._waiting.values())) < self._batch_max and (left := due - loop.time()) > 0:
-            self._came.clear()
+        while not self._pending:
+            self._arrived.clear()
+            await self._arrived.wait()
+        due = min(queue[0].since for queue in self._pending.values()) + self._batch_wait_s
+        while max(map(len, self._pending.values())) < self._batch_max and (left := due - loop.time()) > 0:
+            self._arrived.clear()
             try:
                 async with asyncio.timeout(left):
-                    await self._came.wait()
+                    await self._arrived.wait()
             except TimeoutError:
                 return
 
-    async def _work_off_one_batch(self) -> None:
-        key = min(self._waiting, key=lambda key: self._waiting[key][0].since)
+    async def _process_batch(self) -> None:
+        key = min(self._pending, key=lambda key: self._pending[key][0].since)
         batch = self._take(key)
         if not batch:
             return
         loop = asyncio.get_running_loop()
-        done = loop.run_in_executor(self._executor, self._work, key, [waiting.item for waiting in batch])
+        done = loop.run_in_executor(self._executor, self._work, key, [pending.item for pending in batch])
         try:
             await asyncio.wait([done])
         except asyncio.CancelledError:
-            for waiting in batch:
-                waiting.answer.cancel()
+            for pending in batch:
+                pending.result.cancel()
             raise
-        asking = [(n, waiting.answer) for n, waiting in enumerate(batch) if not waiting.answer.done()]
-        if (error := done.exception()) is not None:  # a bug or a fate: whoever waits for an answer meets it there
-            for _, answer in asking:
-                answer.set_exception(error)
+        waiting = [(n, pending.result) for n, pending in enumerate(batch) if not pending.result.done()]
+        if (error := done.exception()) is not None:  # every caller of ``submit`` handles it
+            for _, result in waiting:
+                result.set_exception(error)
             return
         results = done.result()
-        assert len(results) == len(batch), f"{len(results)} answers to {len(batch)} items"
-        for n, answer in asking:
-            answer.set_result(results[n])
+        assert len(results) == len(batch), f"{len(results)} results for {len(batch)} items"
+        for n, result in waiting:
+            result.set_result(results[n])
 
     def _take(self, key: K) -> list[_PendingItem[I, R]]:
-        queue = self._waiting[key]
+        """Take the next batch of a key, without items whose caller was cancelled."""
+        queue = self._pending[key]
         batch: list[_PendingItem[I, R]] = []
         while queue and len(batch) < self._batch_max:
-            if not (waiting := queue.popleft()).answer.done():  # else its asker has gone
-                batch.append(waiting)
+            if not (pending := queue.popleft()).result.done():
+                batch.append(pending)
         if not queue:
-            del self._waiting[key]
+            del self._pending[key]
         return batch

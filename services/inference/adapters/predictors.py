@@ -1,4 +1,4 @@
-"""The weights in service on every line: loaded beside those that serve, checked, swapped between two batches.
+"""Weights in service on every line: loaded and checked while others serve, swapped between two batches.
 
 The event loop takes requests and releases, one thread scores batches, and one thread loads weights. The weights in
 service are one entry in ``_serving``, which the event loop changes while no batch runs.
@@ -83,7 +83,7 @@ class HotSwapPredictors:
         return self._longest_pause_s
 
     def on_release(self, release: ReleasePointer) -> None:
-        """Take note of a release; an older revision changes nothing."""
+        """Record a release; an older revision changes nothing."""
         if not self._releases.apply(release):
             return
         self._loader.failures.clear_superseded(release)
@@ -92,13 +92,12 @@ class HotSwapPredictors:
             del self._previous[release.place]
         self._plan_at(release.place, self._clock.monotonic())
 
-    async def prepare(self, line: str, product: str) -> UnknownReason | None:
+    async def prepare(self, place: Place) -> UnknownReason | None:
         """Load the weights that judge here, if they are not in memory; the reason for UNKNOWN where none can.
 
         Raises:
             TransientError: the weights can't be loaded now; they will be tried again.
         """
-        place = Place(line, product)
         if self._is_answered(place):
             return None
         if place not in self._serving and not self._releases.candidates(place):
@@ -112,14 +111,14 @@ class HotSwapPredictors:
             raise TransientError(msg)
         return UnknownReason.WEIGHTS_UNAVAILABLE if self._releases.candidates(place) else UnknownReason.NO_WEIGHTS
 
-    async def predict(self, image: Image, *, line: str, product: str) -> Prediction | None:
+    async def predict(self, image: Image, place: Place) -> Prediction | None:
         """Judge one image by the weights in service when its batch starts; None where there are none.
 
         Raises:
             TransientError: out of memory, or the weights left memory and can't be loaded back.
         """
         began_s = self._clock.monotonic()
-        answer = await self._batcher.submit(Place(line, product), image)
+        answer = await self._batcher.submit(place, image)
         if answer is None:
             return None
         release, threshold, finding = answer
@@ -136,12 +135,12 @@ class HotSwapPredictors:
         """Load the released weights of the first lines and products; the others are loaded on first use."""
         for place in list(self._releases.places())[:places_max]:
             try:
-                await self.prepare(place.line, place.product)
+                await self.prepare(place)
             except TransientError:
                 continue  # logged by the loader, and tried again
 
     def serving(self) -> list[ServingWeights]:
-        """The weights in service, by line and product."""
+        """List the weights in service, by line and product."""
         loaded = set(self._slots.loaded())
         return [
             ServingWeights(
@@ -165,7 +164,7 @@ class HotSwapPredictors:
         return [(release, predictor.manifest.image_threshold, finding) for finding in findings]
 
     def _predictor_of(self, release: ReleasePointer) -> Predictor:
-        """The model of a release, in memory unless it made room for another a moment ago.
+        """Return the model of a release, in memory unless it made room for another a moment ago.
 
         Whatever fails, the capture is retried; ``prepare`` then loads the weights and records what the failure means.
         """
@@ -202,7 +201,7 @@ class HotSwapPredictors:
         """Bring one line and product up to date, unless it is out of use and memory is scarce."""
         serving, loaded = self._serving.get(place), self._slots.loaded()
         if (serving is None and len(loaded) >= self._models_max) or (serving and serving.weights not in loaded):
-            return  # loaded when its line next asks
+            return  # loaded for the line's next capture
         async with self._loading:
             await self._bring_up(place)
 

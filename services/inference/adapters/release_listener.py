@@ -1,7 +1,8 @@
-"""Where the pointers stand: told by the state topics, and read from the store should an event have gone missing."""
+"""Release pointers: announced on the state topics, and read from the store in case an event is missed."""
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -16,18 +17,35 @@ from siad.runtime.store.registry import Registry
 
 log = structlog.get_logger()
 
-KINDS = (WeightsKind.TEACHER, WeightsKind.SEGMENTER)
-Learn = Callable[[ReleasePointer], None]
+KINDS: Final = (WeightsKind.TEACHER, WeightsKind.SEGMENTER)
+OnRelease = Callable[[ReleasePointer], None]
+
+
+class ReleaseListener:
+    """Passes released teachers and segmenters on, from their events."""
+
+    def __init__(self, on_release: OnRelease) -> None:
+        self._on_release = on_release
+
+    def on_teacher(self, _: str, event: TeacherReleased | None) -> None:
+        """Pass on a teacher's event; a tombstone changes nothing, since the pointer decides."""
+        if event is not None:
+            self._on_release(release_of_teacher(event))
+
+    def on_segmenter(self, _: str, event: SegmenterReleased | None) -> None:
+        """Pass on a segmenter's event."""
+        if event is not None:
+            self._on_release(release_of_segmenter(event))
 
 
 def release_of_teacher(event: TeacherReleased) -> ReleasePointer:
-    """What a teacher's event says."""
+    """Read the pointer in a teacher's event."""
     place = Place(event.line, event.product)
     return ReleasePointer(place=place, kind=WeightsKind.TEACHER, revision=event.revision, weights=event.weights)
 
 
 def release_of_segmenter(event: SegmenterReleased) -> ReleasePointer:
-    """What a segmenter's event says; a status that we don't know yet is not one to serve by."""
+    """Read the pointer in a segmenter's event; a status that this version does not know counts as withdrawn."""
     return ReleasePointer(
         place=Place(event.line, event.product),
         kind=WeightsKind.SEGMENTER,
@@ -38,7 +56,7 @@ def release_of_segmenter(event: SegmenterReleased) -> ReleasePointer:
 
 
 def release_of_pointer(pointer: Pointer) -> ReleasePointer:
-    """What a pointer in the store says."""
+    """Read a pointer of the store."""
     return ReleasePointer(
         place=pointer.place,
         kind=pointer.kind,
@@ -49,41 +67,41 @@ def release_of_pointer(pointer: Pointer) -> ReleasePointer:
 
 
 class PointerPoller:
-    """Reads the pointers that have moved since the last look; a quiet look is two listings."""
+    """Reads the pointers that moved since the last poll; a poll without a change costs two listings."""
 
-    def __init__(self, blobs: AsyncBlobs, learn: Learn) -> None:
+    def __init__(self, blobs: AsyncBlobs, on_release: OnRelease) -> None:
         self._blobs = blobs
         self._registry = Registry(blobs.blobs)
-        self._learn = learn
-        self._seen: dict[str, str] = {}  # key -> etag
-        self._read = asyncio.Event()
+        self._on_release = on_release
+        self._etags: dict[str, str] = {}  # by key
+        self._is_read = asyncio.Event()
 
     async def wait_read(self) -> None:
         """Return once every pointer was read."""
-        await self._read.wait()
+        await self._is_read.wait()
 
     async def check(self) -> None:
-        """For the ready probe: raise TransientError until every pointer was read once."""
-        if not self._read.is_set():
-            msg = "the pointers in the store were not read yet"
+        """Readiness: raise TransientError until every pointer was read once."""
+        if not self._is_read.is_set():
+            msg = "the release pointers are not read from the store yet"
             raise TransientError(msg)
 
-    async def look(self) -> None:
-        """Look once.
+    async def poll(self) -> None:
+        """Read the pointers once.
 
         Raises:
-            TransientError: the store is away; what was known stays.
+            TransientError: the store is unavailable; known releases stay.
         """
         for kind in KINDS:
             for release in await self._blobs.run(self._moved, kind):
-                self._learn(release)
-        self._read.set()
+                self._on_release(release)
+        self._is_read.set()
 
     async def run(self, stop: asyncio.Event, *, every_s: float) -> None:
-        """Look again and again until ``stop``."""
+        """Poll until ``stop``."""
         while not stop.is_set():
             try:
-                await self.look()
+                await self.poll()
             except TransientError as error:
                 log.warning("pointers_not_read", reason=str(error), retry_s=every_s)
             try:
@@ -93,9 +111,10 @@ class PointerPoller:
                 continue
 
     def _moved(self, kind: WeightsKind) -> list[ReleasePointer]:
+        """Read the pointers whose etag changed; log and omit unreadable ones."""
         found = []
         for info in self._blobs.blobs.list(keys.weights_pointers_prefix(kind.value)):
-            if self._seen.get(info.key) == info.etag:
+            if self._etags.get(info.key) == info.etag:
                 continue
             place = keys.place_of_weights_pointer(info.key)
             try:
@@ -103,7 +122,7 @@ class PointerPoller:
             except CorruptError as error:
                 log.error("pointer_refused", key=info.key, reason=str(error))
                 pointer = None
-            self._seen[info.key] = info.etag
+            self._etags[info.key] = info.etag
             if pointer is not None:
                 found.append(release_of_pointer(pointer))
         return found

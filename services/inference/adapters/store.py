@@ -1,4 +1,4 @@
-"""Images and masks, as they lie in the store.
+"""Images and masks in the store.
 
 Shape suffixes: H = image height, W = image width.
 """
@@ -16,18 +16,22 @@ from siad.vision.masks import encode_mask
 
 
 class StoredImages:
-    """Reads, verifies and decodes, in the store's threads: decoding takes as long as fetching."""
+    """The ports ``ImageSource`` and ``ImageDecoder``, in the store's threads: decoding takes as long as reading."""
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
 
     async def fetch(self, event: ImageStored) -> Image:
-        """The image of one capture.
+        """Read, verify and decode the image of a capture.
 
         Raises:
-            PoisonError: it is missing, not what its digest says, or no image.
+            PoisonError: it is missing, differs from its digest, or does not decode.
         """
         return await self._blobs.run(self._fetch, event)
+
+    async def decode(self, data: bytes) -> Image:
+        """Decode one image; ImageError where the bytes are none."""
+        return await self._blobs.run(decode_image, data)
 
     def _fetch(self, event: ImageStored) -> Image:
         try:
@@ -39,13 +43,13 @@ class StoredImages:
 
 
 class StoredMasks:
-    """Writes masks."""
+    """The port ``MaskStore``."""
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
-        """Write one mask, give its address."""
+        """Write a mask and return its address; a repeat overwrites the same bytes."""
         key = keys.mask_key(line, capture_id, weights)
         await self._blobs.run(self._store, key, mask_HW)
         return self._blobs.uri(key)

@@ -1,1 +1,1 @@
-"""Pure decisions of inference: which weights judge, what a verdict says."""
+"""Pure decisions of inference: which weights judge, and what a verdict contains."""

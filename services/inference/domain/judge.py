@@ -1,4 +1,4 @@
-"""What a verdict says. Pure: values in, values out.
+"""Judgements and verdicts. Pure.
 
 Shape suffixes: H = image height, W = image width.
 """
@@ -12,22 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.inference.domain.releases import ReleasePointer
-from siad.contracts.events import Decision, ImageStored, Origin, Region, VerdictGiven, WeightsKind
+from siad.contracts.events import Decision, ImageStored, LineChanged, Origin, Region, VerdictGiven, WeightsKind
 from siad.vision.decide import Finding
 
 
 class UnknownReason(StrEnum):
-    """Why a capture has no judgement."""
+    """Why a capture is UNKNOWN."""
 
     NO_WEIGHTS = "no-weights"  # none were released for the line and product
     WEIGHTS_UNAVAILABLE = "weights-unavailable"  # released, but they can't be loaded; retried without an operator
-    LATE = "late"
-    UNDECODABLE = "undecodable"
+    LATE = "late"  # past the line's deadline
+    UNDECODABLE = "undecodable"  # dead-lettered: the event or the image can't be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgementRequest:
+    """What a judgement depends on beside the image."""
+
+    product: str  # that the line made when the image was taken
+    received_at: datetime  # the deadline counts from here
+    settings: LineChanged  # of the line, at the revision that the capture names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One image, examined by one model."""
+    """One image, scored by one model."""
 
     finding: Finding
     release: ReleasePointer
@@ -37,14 +46,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureJudgement:
-    """What is said of one capture, however it came in."""
+    """Decision about one capture, of the stream or of a direct request."""
 
     decision: Decision
     reason: str = ""
     score: float = 0.0
     threshold: float = 0.0
     regions: tuple[Region, ...] = ()
-    mask_HW: NDArray[np.uint8] | None = None  # only where there is a defect
+    mask_HW: NDArray[np.uint8] | None = None  # only of a defect
     weights: str = ""
     weights_kind: WeightsKind = WeightsKind.UNSPECIFIED
     fetch_s: float = 0.0
@@ -52,40 +61,45 @@ class CaptureJudgement:
 
     @classmethod
     def unknown(cls, reason: UnknownReason, *, fetch_s: float = 0.0, score_s: float = 0.0) -> Self:
-        """Say that nothing is known, and why."""
+        """Decide UNKNOWN for a reason."""
         return cls(decision=Decision.UNKNOWN, reason=reason.value, fetch_s=fetch_s, score_s=score_s)
 
     @classmethod
-    def of(cls, examined: Prediction, *, fetch_s: float) -> Self:
-        """Say what the model found."""
-        finding = examined.finding
+    def of(cls, prediction: Prediction, *, fetch_s: float) -> Self:
+        """Decide as the model found."""
+        finding = prediction.finding
         return cls(
             decision=Decision.REJECT if finding.is_defect else Decision.PASS,
             score=finding.score,
-            threshold=examined.threshold,
+            threshold=prediction.threshold,
             regions=finding.regions if finding.is_defect else (),
             mask_HW=finding.mask_HW if finding.is_defect else None,
-            weights=examined.release.weights,
-            weights_kind=examined.release.kind,
+            weights=prediction.release.weights,
+            weights_kind=prediction.release.kind,
             fetch_s=fetch_s,
-            score_s=examined.score_s,
+            score_s=prediction.score_s,
         )
 
 
+def label_of(decision: Decision, reason: str) -> str:
+    """Metric label of a verdict: pass, reject, or the reason for UNKNOWN."""
+    return reason if decision is Decision.UNKNOWN else decision.value
+
+
 def is_late(now: datetime, *, received_at: datetime, deadline_s: float) -> bool:
-    """Whether a verdict made ``now`` is of no use any more; ``deadline_s`` 0 means it always is."""
+    """Whether a verdict given ``now`` misses the deadline; ``deadline_s`` 0 means that there is none."""
     return deadline_s > 0 and (now - received_at).total_seconds() > deadline_s
 
 
 def wait_s(event: ImageStored, started_at: datetime) -> float:
-    """Seconds from the capture's acceptance to the start of handling; clocks of two machines may disagree."""
+    """Seconds from the capture's acceptance to the start of handling; at least 0, since clocks of machines differ."""
     return max((started_at - event.received_at).total_seconds(), 0.0)
 
 
 def make_verdict(
     event: ImageStored, judgement: CaptureJudgement, *, mask_uri: str, started_at: datetime, judged_at: datetime
 ) -> VerdictGiven:
-    """Write the verdict of a capture that came through the image topic."""
+    """Build the verdict of a capture of the stream."""
     return VerdictGiven(
         capture_id=event.capture_id,
         image_id=event.image_id,

@@ -12,8 +12,14 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.methods import REMOVED, TEACHERS
 from siad.models.runner.port import Runner
 
-RUNNERS: Final = ("siad.models.runner.torch",)  # modules with can_run and make_runner, in order of preference
+RUNNERS: Final = ("siad.models.runner.torch",)  # modules; the port lists their functions; preferred first
 CHOOSE: Final = f"fit another teacher: siad line put LINE --method NAME, NAME one of {', '.join(TEACHERS)}"
+
+
+def limit_threads(count: int) -> None:
+    """Bound the CPU threads of every later run in this process; without a bound a runner uses every core."""
+    for name in RUNNERS:
+        importlib.import_module(name).limit_threads(count)
 
 
 def open_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:

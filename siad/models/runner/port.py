@@ -1,7 +1,7 @@
 """Runner port: one network behind one call, on NumPy arrays.
 
 Everything that judges images (``Predictor``, the golden check, tiling, ``Slots``) knows this port and no framework. An
-adapter is a module with ``can_run`` and ``make_runner``, named once in ``siad.models.runner.open``.
+adapter is a module with ``can_run``, ``make_runner`` and ``limit_threads``, named once in ``siad.models.runner.open``.
 
 Failures have three outcomes. Memory that runs out is ``OutOfMemoryError``: the work is retried. A device that fails is
 ``DeviceError``: the process ends and is restarted. Any other exception during ``make_runner`` or the golden check makes

@@ -66,6 +66,11 @@ class TorchRunner:
         return torch.device("cpu") if parameter is None else parameter.device
 
 
+def limit_threads(count: int) -> None:
+    """Bound the CPU threads of every later run in this process."""
+    torch.set_num_threads(count)
+
+
 def can_run(manifest: Manifest) -> bool:
     """Whether this code has the network of a bundle."""
     return manifest.method in METHODS

@@ -16,7 +16,7 @@ from services.inference.adapters.release_listener import PointerPoller
 from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
 from services.inference.domain.releases import ReleasePointer
-from services.inference.handlers import on_undecodable
+from services.inference.handlers import on_dead_letter
 from siad.contracts.codec import encode
 from siad.contracts.documents import LineState, write_line
 from siad.contracts.errors import PoisonError, TransientError
@@ -81,16 +81,16 @@ async def test_a_look_at_the_pointers_tells_what_moved_and_reads_nothing_else(
         await poll.check()
     first = point(blobs, "teacher", "cell", b"1")
     point(blobs, "segmenter", "cell", b"2", withdrawn=True)
-    await poll.look()
+    await poll.poll()
     await poll.check()
     assert [(r.kind.value, r.revision, r.withdrawn) for r in told] == [("teacher", 1, False), ("segmenter", 1, True)]
     assert (told[0].weights, told[0].place) == (first, ("line-1", "cell"))
     told.clear()
     blobs.gets.clear()
-    await poll.look()
+    await poll.poll()
     assert (told, blobs.gets) == ([], [])
     second = point(blobs, "teacher", "cell", b"3")
-    await poll.look()
+    await poll.poll()
     assert [(r.weights, r.revision) for r in told] == [(second, 2)]
 
 
@@ -98,7 +98,7 @@ async def test_a_damaged_pointer_hides_no_other(blobs: CountedBlobs, store: Asyn
     told: list[ReleasePointer] = []
     point(blobs, "teacher", "b", b"1")
     blobs.put("pointers/teacher/line-1/a.json", b"{}")
-    await PointerPoller(store, told.append).look()
+    await PointerPoller(store, told.append).poll()
     assert [release.place.product for release in told] == ["b"]
 
 
@@ -226,7 +226,7 @@ async def test_only_acknowledged_verdicts_are_counted(blobs: CountedBlobs) -> No
 
     bus = MemoryBus()
     await bus.create_topics([VERDICT])
-    (verdict,) = on_undecodable(event(blobs, b"x"), clock=FakeClock(NOON))
+    (verdict,) = on_dead_letter(event(blobs, b"x"), clock=FakeClock(NOON))
     message = Message(topic=VERDICT.name, key="line-1/0", value=encode(verdict))
     before = counted()
     async with CountingBus(bus, FakeClock(NOON)).producer() as producer:

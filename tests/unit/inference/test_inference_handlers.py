@@ -1,6 +1,7 @@
 """What a capture is told: the reasons for UNKNOWN, and what a verdict carries."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
-from services.inference.handlers import on_image_stored, on_undecodable
+from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from siad.contracts.codec import decode, encode
 from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import Decision, ImageStored, Intent, LineChanged, Origin, VerdictGiven, WeightsKind
@@ -47,6 +48,7 @@ class World:
     score: float = 1.0
     unprepared: UnknownReason | None = None
     gone: bool = False
+    erased: bool = False
     deadline_s: float = 0.0
     fetch_takes_s: float = 0.25
     score_takes_s: float = 0.5
@@ -72,11 +74,11 @@ class World:
         self.clock.advance(self.fetch_takes_s)
         return np.zeros((4, 5, 1), np.uint8)
 
-    async def prepare(self, line: str, product: str) -> UnknownReason | None:
+    async def prepare(self, place: Place) -> UnknownReason | None:
         return self.unprepared
 
-    async def predict(self, image: Image, *, line: str, product: str) -> Prediction | None:
-        self.diary.append(f"predict {line} {product}")
+    async def predict(self, image: Image, place: Place) -> Prediction | None:
+        self.diary.append(f"predict {place.line} {place.product}")
         self.clock.advance(self.score_takes_s)
         if self.gone:
             return None
@@ -90,7 +92,13 @@ class World:
         return f"s3://siad/masks/{line}/{capture_id}/{weights}.png"
 
     def judge(self, event: ImageStored = EVENT) -> list[VerdictGiven]:
-        return asyncio.run(on_image_stored(event, lines=self, images=self, examiner=self, masks=self, clock=self.clock))
+        ports = StreamDependencies(lines=self, images=self, predictors=self, masks=self, erased=self, clock=self.clock)
+        return asyncio.run(on_image_stored(event, ports))
+
+    async def unless_erased(
+        self, event: ImageStored, handle: Callable[[], Awaitable[list[VerdictGiven]]]
+    ) -> list[VerdictGiven]:
+        return [] if self.erased else await handle()
 
 
 def test_a_defect_is_rejected_with_mask_regions_and_times() -> None:
@@ -188,12 +196,12 @@ def test_what_the_store_raises_keeps_its_fate(fate: Exception) -> None:
 
 
 def test_a_buried_capture_is_unknown() -> None:
-    (verdict,) = on_undecodable(EVENT, clock=FakeClock(NOON + timedelta(seconds=9)))
+    (verdict,) = on_dead_letter(EVENT, clock=FakeClock(NOON + timedelta(seconds=9)))
     assert (verdict.decision, verdict.reason, verdict.wait_s) == (Decision.UNKNOWN, "undecodable", 9.0)
 
 
 def test_a_buried_normal_is_told_nothing() -> None:
-    assert on_undecodable(replace(EVENT, intent=Intent.NORMAL), clock=FakeClock()) == []
+    assert on_dead_letter(replace(EVENT, intent=Intent.NORMAL), clock=FakeClock()) == []
 
 
 def test_clocks_that_disagree_give_no_negative_wait() -> None:

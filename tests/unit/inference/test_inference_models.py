@@ -99,9 +99,9 @@ async def models(
 
 
 async def judged_by(one: HotSwapPredictors, line: str = "line-1") -> str | None:
-    if await one.prepare(line, "cell") is not None:
+    if await one.prepare(Place(line, "cell")) is not None:
         return None
-    prediction = await one.predict(IMAGE, line=line, product="cell")
+    prediction = await one.predict(IMAGE, Place(line, "cell"))
     return prediction.release.weights if prediction else None
 
 
@@ -120,8 +120,8 @@ async def planned(one: HotSwapPredictors) -> None:
 
 async def test_a_line_that_nothing_was_released_for_has_no_weights() -> None:
     async with models(Store()) as one:
-        assert await one.prepare("line-1", "cell") is UnknownReason.NO_WEIGHTS
-        assert await one.predict(IMAGE, line="line-1", product="cell") is None
+        assert await one.prepare(Place("line-1", "cell")) is UnknownReason.NO_WEIGHTS
+        assert await one.predict(IMAGE, Place("line-1", "cell")) is None
 
 
 async def test_a_capture_waits_for_weights_that_exist_rather_than_hear_there_are_none() -> None:
@@ -129,7 +129,7 @@ async def test_a_capture_waits_for_weights_that_exist_rather_than_hear_there_are
     store.go.clear()
     async with models(store) as one:
         one.on_release(release("teacher", "t1"))
-        asking = asyncio.create_task(one.prepare("line-1", "cell"))
+        asking = asyncio.create_task(one.prepare(Place("line-1", "cell")))
         await asyncio.sleep(0.02)
         assert not asking.done()
         store.go.set()
@@ -267,7 +267,7 @@ async def test_weights_that_cannot_be_loaded_answer_unknown_with_a_reason_until_
     store.fails["t1"] = [RuntimeError("bug of a library")]
     async with models(store, clock=clock) as one:
         one.on_release(release("teacher", "t1"))
-        assert await one.prepare("line-1", "cell") is UnknownReason.WEIGHTS_UNAVAILABLE
+        assert await one.prepare(Place("line-1", "cell")) is UnknownReason.WEIGHTS_UNAVAILABLE
         store.fails.clear()
         clock.advance(2)
         await until(one, "t1")
@@ -292,7 +292,7 @@ async def test_a_capture_whose_weights_cannot_be_read_now_is_tried_again_not_jud
     async with models(store) as one:
         one.on_release(release("teacher", "t1"))
         with pytest.raises(TransientError, match="away"):
-            await one.prepare("line-1", "cell")
+            await one.prepare(Place("line-1", "cell"))
 
 
 async def test_after_a_restart_a_corrupt_segmenter_leaves_the_teacher_to_judge() -> None:
@@ -354,7 +354,7 @@ async def test_a_line_without_weights_does_not_wait_for_the_loads_of_others() ->
         one.on_release(release("teacher", "t1"))
         await asyncio.sleep(0.01)
         async with asyncio.timeout(1):
-            assert await one.prepare("line-2", "cell") is UnknownReason.NO_WEIGHTS
+            assert await one.prepare(Place("line-2", "cell")) is UnknownReason.NO_WEIGHTS
 
 
 async def three_lines(one: HotSwapPredictors) -> None:
@@ -371,7 +371,7 @@ async def test_a_line_whose_weights_cannot_be_loaded_back_answers_unknown_and_he
     async with models(store, models_max=2, clock=clock) as one:
         await three_lines(one)
         store.fails["t0"] = [error]
-        assert await one.prepare("line-0", "cell") is UnknownReason.WEIGHTS_UNAVAILABLE
+        assert await one.prepare(Place("line-0", "cell")) is UnknownReason.WEIGHTS_UNAVAILABLE
         assert "t0" in [serving.release.weights for serving in one.serving()]
         store.fails.clear()
         clock.advance(100)
@@ -386,7 +386,7 @@ async def test_a_capture_waits_for_serving_weights_that_cannot_be_loaded_back_no
         store.fails["t0"] = [error]
         for _ in range(3):  # tried once: the others wait for the retry, too
             with pytest.raises(TransientError, match=str(error)):
-                await one.prepare("line-0", "cell")
+                await one.prepare(Place("line-0", "cell"))
         assert store.loads.count("t0") == 2
         store.fails.clear()
         clock.advance(10)
@@ -420,7 +420,7 @@ async def test_weights_withdrawn_meanwhile_are_no_way_back() -> None:
         await until(one, None)
         one.on_release(release("segmenter", "s3", 4))
         store.fails["s3"] = [UnusableWeightsError("digest")]
-        assert await one.prepare("line-1", "cell") is UnknownReason.WEIGHTS_UNAVAILABLE
+        assert await one.prepare(Place("line-1", "cell")) is UnknownReason.WEIGHTS_UNAVAILABLE
 
 
 async def test_weights_that_leave_memory_between_asking_and_scoring_are_asked_for_again() -> None:
@@ -429,7 +429,7 @@ async def test_weights_that_leave_memory_between_asking_and_scoring_are_asked_fo
         await three_lines(one)
         store.fails["t0"] = [RuntimeError("bug")]
         with pytest.raises(TransientError, match="left memory"):
-            await one.predict(IMAGE, line="line-0", product="cell")
+            await one.predict(IMAGE, Place("line-0", "cell"))
 
 
 async def test_a_device_that_fails_while_loading_ends_the_process() -> None:
@@ -438,7 +438,7 @@ async def test_a_device_that_fails_while_loading_ends_the_process() -> None:
     async with models(store) as one:
         one.on_release(release("teacher", "t1"))
         with pytest.raises(DeviceError):
-            await one.prepare("line-1", "cell")
+            await one.prepare(Place("line-1", "cell"))
 
 
 async def test_memory_that_runs_out_while_scoring_is_transient() -> None:

@@ -1,0 +1,155 @@
+"""Read an uploaded image from an HTTP request: the bytes themselves, or a form around them, within bounds."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+FORM_BYTES_MAX: Final = 65_536  # what a form may add to its image
+FIELDS_MAX: Final = 8
+FORM: Final = "multipart/form-data"
+
+
+class UploadFault(StrEnum):
+    """Why an upload was refused; clients branch on it."""
+
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
+    TOO_LARGE = "too-large"
+    TOO_SLOW = "too-slow"
+    CUT_OFF = "cut-off"
+    INVALID_FORM = "invalid-form"
+    NO_IMAGE = "no-image"
+
+
+STATUS_OF_UPLOAD: Final = {
+    UploadFault.UNSUPPORTED_MEDIA_TYPE: 415,
+    UploadFault.TOO_LARGE: 413,
+    UploadFault.TOO_SLOW: 408,
+    UploadFault.CUT_OFF: 400,
+    UploadFault.INVALID_FORM: 422,
+    UploadFault.NO_IMAGE: 422,
+}
+
+
+class UploadError(Exception):
+    """A refused upload; the message says what was sent and what to change."""
+
+    def __init__(self, fault: UploadFault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """Bounds of one upload."""
+
+    bytes_max: int  # of the image
+    timeout_s: float  # for the whole body; a stalled sender would occupy its slot for ever
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBody:
+    """The image, and the fields of the form that it came in."""
+
+    data: bytes
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class _InMemoryParser(MultiPartParser):
+    spool_max_size = 2**40  # never to a file: uploads are bounded here, and the disk of a pod may be read-only
+
+
+def declared_bytes(request: Request, *, bytes_max: int) -> int:
+    """Length of the body: as declared, or ``bytes_max`` where none was declared. Nothing is read.
+
+    Raises:
+        UploadError: too-large.
+    """
+    declared = request.headers.get("content-length", "")
+    if not declared.isdecimal():
+        return bytes_max
+    if int(declared) > bytes_max + (FORM_BYTES_MAX if _media_type(request) == FORM else 0):
+        raise _too_large(int(declared), bytes_max)
+    return int(declared)
+
+
+def require_image_type(request: Request) -> None:
+    """Refuse a declared media type that holds no image; an undeclared one is accepted.
+
+    Raises:
+        UploadError: unsupported-media-type.
+    """
+    media_type = _media_type(request)
+    if media_type and not media_type.startswith("image/") and media_type not in ("application/octet-stream", FORM):
+        detail = (
+            f"Content-Type {media_type!r} is not an image; nothing was stored. Send the file itself as image/png, "
+            f"image/jpeg, ... or application/octet-stream, or a {FORM} with the file in its field 'image'"
+        )
+        raise UploadError(UploadFault.UNSUPPORTED_MEDIA_TYPE, detail)
+
+
+async def read_upload(request: Request, limits: UploadLimits) -> UploadBody:
+    """Read an upload completely.
+
+    Raises:
+        UploadError: too-large, too-slow, cut-off, invalid-form or no-image.
+    """
+    bytes_max = limits.bytes_max
+    declared_bytes(request, bytes_max=bytes_max)
+    try:
+        async with asyncio.timeout(limits.timeout_s):
+            if _media_type(request) == FORM:
+                return await _read_form(request, bytes_max)
+            return UploadBody(b"".join([chunk async for chunk in _bounded(request, bytes_max, bytes_max)]))
+    except TimeoutError as error:
+        detail = f"the body was incomplete after {limits.timeout_s:g} s; nothing was stored. Send it again, faster"
+        raise UploadError(UploadFault.TOO_SLOW, detail) from error
+    except ClientDisconnect as error:
+        detail = "the connection was closed within the body; nothing was stored. Send it again"
+        raise UploadError(UploadFault.CUT_OFF, detail) from error
+
+
+async def _read_form(request: Request, bytes_max: int) -> UploadBody:
+    stream = _bounded(request, bytes_max + FORM_BYTES_MAX, bytes_max)
+    parser = _InMemoryParser(request.headers, stream, max_files=1, max_fields=FIELDS_MAX, max_part_size=FORM_BYTES_MAX)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        detail = f"the form can't be read: {error.message} Nothing was stored. Send one file and a few short fields"
+        raise UploadError(UploadFault.INVALID_FORM, detail) from error
+    try:
+        image = form.get("image")
+        if not isinstance(image, UploadFile):
+            found = ", ".join(repr(name) for name in form) or "no fields"
+            detail = f"the form has {found}; nothing was stored. Send the whole file in a field 'image', as a file"
+            raise UploadError(UploadFault.NO_IMAGE, detail)
+        if (image.size or 0) > bytes_max:
+            raise _too_large(image.size, bytes_max)
+        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        return UploadBody(await image.read(), fields)
+    finally:
+        await form.close()
+
+
+async def _bounded(request: Request, total_max: int, bytes_max: int) -> AsyncGenerator[bytes, None]:
+    """Stream the body; refuse it once it has more than ``total_max`` bytes."""
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > total_max:
+            raise _too_large(total, bytes_max)
+        yield chunk
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _too_large(found: int | None, bytes_max: int) -> UploadError:
+    detail = f"the upload has at least {found} bytes, {bytes_max} are allowed; nothing was stored. Send a smaller image"
+    return UploadError(UploadFault.TOO_LARGE, detail)
