@@ -17,6 +17,7 @@ from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 WINDOW_GROWTH = 8  # how much further back the next attempt begins where too few verdicts matched
 POLL_S = 1.0  # one wait for new verdicts
+PROBE_EVERY = 10  # waits without a verdict
 RETRY_S = 2.0  # between two attempts while the broker is unavailable
 
 log = structlog.get_logger()
@@ -78,10 +79,19 @@ class VerdictLog:
             window *= WINDOW_GROWTH
 
     async def _changes(self, reader: LogReader) -> list[Record]:
-        is_reported = False
+        """Wait for new records; log an unavailable broker once for each outage.
+
+        The Kafka client returns no records while its broker is away, so a quiet topic is probed now and then.
+        """
+        polls, is_reported = 0, False
         while True:
             try:
-                return await reader.changes(timeout_s=POLL_S)
+                if records := await reader.changes(timeout_s=POLL_S):
+                    return records
+                polls += 1
+                if polls % PROBE_EVERY == 0:
+                    await self._bus.probe()
+                    is_reported = False
             except TransientError as error:
                 if not is_reported:
                     log.warning("broker_unavailable", error=str(error), retry_s=RETRY_S)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from siad.audit.verdicts import VerdictLog
 from siad.contracts.codec import encode
@@ -13,7 +14,8 @@ from siad.contracts.errors import TransientError
 from siad.contracts.events import VerdictGiven
 from siad.contracts.topics import VERDICT
 from siad.runtime.bus.memory import MemoryBus
-from siad.runtime.bus.port import Message
+from siad.runtime.bus.memory_readers import MemoryLogReader
+from siad.runtime.bus.port import Message, Record
 from siad.runtime.testing.clock import FakeClock
 from tests.unit.apps.cli.events import verdict
 
@@ -69,6 +71,31 @@ async def test_following_goes_on_after_an_outage(bus: MemoryBus) -> None:
         bus.down = False
         await publish(bus, verdict(3, 0.5))
         assert (await following).capture_id == verdict(3, 0.5).capture_id
+
+
+async def test_a_silent_broker_is_probed_and_reported_once(bus: MemoryBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the Kafka client: no records and no error while the broker is away."""
+    clock = FakeClock()
+    await publish(bus, verdict(1, 0.5))
+    async with aclosing(VerdictLog(bus, clock=clock).read(limit=1, follow=True)) as found, asyncio.timeout(10):
+        assert (await anext(found)).capture_id == verdict(1, 0.5).capture_id
+        is_quiet = True
+
+        async def changes(reader: MemoryLogReader, *, timeout_s: float) -> list[Record]:
+            await asyncio.sleep(0)
+            return [] if is_quiet else await original(reader, timeout_s=timeout_s)
+
+        original = MemoryLogReader.changes
+        monkeypatch.setattr(MemoryLogReader, "changes", changes)
+        bus.down = True
+        with capture_logs() as logs:
+            following = asyncio.ensure_future(anext(found))
+            while len(clock.slept) < 3:
+                await asyncio.sleep(0)
+        assert [entry["event"] for entry in logs] == ["broker_unavailable"]
+        bus.down = is_quiet = False
+        await publish(bus, verdict(2, 0.5))
+        assert (await following).capture_id == verdict(2, 0.5).capture_id
 
 
 async def test_no_consumer_group_is_used(bus: MemoryBus) -> None:
