@@ -10,7 +10,7 @@ hint                                             JSON
 ===============================================  =================================
 str, int, float, bool, None, X | None, NewType   itself
 datetime (with a zone), date                     ISO 8601, UTC
-StrEnum                                          its value
+StrEnum, Literal                                 its value
 tuple[T, ...], tuple[A, B], Sequence[T]          array
 frozenset[T], Collection[T]                      array, sorted where it is a set
 Mapping[str, T], dict[str, T]                    object
@@ -25,7 +25,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Final, NewType, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Final, Literal, NewType, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from siad.contracts.errors import CorruptError
 
@@ -217,6 +217,8 @@ def _reader_of_generic(origin: Any, arguments: tuple[Any, ...]) -> Reader:
         others = [argument for argument in arguments if argument is not NoneType]
         assert len(others) == 1 < len(arguments), f"{arguments} are not one type and None"
         return functools.partial(_read_optional, _reader(others[0]))
+    if origin is Literal:
+        return functools.partial(_read_choice, arguments)
     if origin is tuple and arguments[1:] != (...,):
         return functools.partial(_read_row, tuple(map(_reader, arguments)))
     if origin in (tuple, Sequence):
@@ -231,6 +233,13 @@ def _reader_of_generic(origin: Any, arguments: tuple[Any, ...]) -> Reader:
 
 def _read_optional(read: Reader, raw: Any) -> Any:
     return None if raw is None else read(raw)
+
+
+def _read_choice(choices: tuple[Any, ...], raw: Any) -> Any:
+    if raw not in choices:
+        msg = f"{raw!r:.80} is none of {choices}"
+        raise ValueError(msg)
+    return raw
 
 
 def _read_row(readers: tuple[Reader, ...], raw: Any) -> tuple[Any, ...]:

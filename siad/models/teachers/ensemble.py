@@ -13,15 +13,15 @@ members should be of different kinds. The default asks what was remembered and w
 (docs/adr/0013-pixels-to-ignore.md).
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from siad.contracts.json_codec import JsonRecord, JsonStyle
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import ENSEMBLE, FEATURE_MEMORY, STUDENT_TEACHER, require_teacher
 from siad.models.bundle import GOLDEN, Bundle
@@ -43,8 +43,10 @@ _QUANTILE: Final = 0.995
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnsembleRecipe:
+class EnsembleRecipe(JsonRecord):
     """Who looks."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 
     members: tuple[str, str] = (FEATURE_MEMORY, STUDENT_TEACHER)
 
@@ -91,7 +93,7 @@ def own_maps(members: Sequence[Detector], images_BCHW: Tensor) -> list[Tensor]:
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Ensemble:
     """Make a teacher of its files; ``siad.models.bundle`` calls this."""
     assert manifest.method == METHOD
-    names = json.loads(parts[RECIPE])["members"]
+    names = EnsembleRecipe.from_json(parts[RECIPE]).members
     members = []
     for name in names:
         own = {part.removeprefix(f"{name}."): data for part, data in parts.items() if part.startswith(f"{name}.")}
@@ -172,7 +174,7 @@ def _scales(members: Sequence[Detector], images: Sequence[Image], *, input_px: i
 
 def _parts(bundles: Mapping[str, Bundle], recipe: EnsembleRecipe, scales: Tensor) -> dict[str, bytes]:
     """Members' files under their names; their golden outputs stay out, for the ensemble has its own."""
-    parts = {RECIPE: json.dumps({"members": recipe.members}).encode(), SCALES: pack({"scales": scales})}
+    parts = {RECIPE: recipe.to_json(), SCALES: pack({"scales": scales})}
     for name, made in bundles.items():
         parts[f"{name}.{MANIFEST}"] = made.manifest.to_json()
         parts |= {f"{name}.{part}": data for part, data in made.parts.items() if part != GOLDEN}

@@ -1,20 +1,22 @@
 """How a memory is made: everything that could be otherwise, in one place."""
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Self
+from typing import ClassVar, Self
 
 from siad.contracts.errors import UnusableWeightsError
+from siad.contracts.json_codec import JsonRecord, JsonStyle, read_json
 from siad.models.backbone import Variant
 from siad.vision.preprocess import STRIDE_PX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryRecipe:
+class MemoryRecipe(JsonRecord):
     """How a memory is made. A field more or another default is another teacher, not another version of this one."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 
     backbone: Variant = "lite0"
     input_px: int = 384  # side of the square with the area that images are shown at, at least
@@ -58,19 +60,16 @@ class MemoryRecipe:
         """The recipe for a line whose light differs, or does not: in a new light all of a good part is a little odd."""
         return replace(self, lift=0.0) if differs else self
 
-    def to_json(self) -> bytes:
-        """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
-
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Read it back.
+        """Read a recipe back.
 
         Raises:
+            CorruptError: the bytes are no recipe.
             UnusableWeightsError: it has other fields than this code's recipe.
         """
-        raw = json.loads(data)
-        if raw.keys() != {field.name for field in fields(cls)}:
-            msg = f"a memory made by the recipe {sorted(raw)}; this code has another: refit it"
+        recipe = read_json(cls, data)
+        if recipe.to_json() != data:
+            msg = f"recipe of a memory refused: this code has other fields than {data.decode()}; fit the teacher again"
             raise UnusableWeightsError(msg)
-        return cls(**{**raw, "stages": tuple(raw["stages"]), "weights": tuple(raw["weights"])})
+        return recipe

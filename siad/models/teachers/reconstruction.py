@@ -3,16 +3,16 @@
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = grid of stride 16 (latent) or 4 (map).
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Protocol, Self
+from typing import ClassVar, Final, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from siad.contracts.json_codec import JsonRecord, JsonStyle
 from siad.models.bundle import Bundle
 from siad.models.ssim import ssim_map
 from siad.models.teachers.fitting import FittedDetector, Normals, finish
@@ -37,8 +37,10 @@ _QUANTILE: Final = 0.99  # of held-out normals' places, by which the two residua
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconstructionRecipe:
-    """How a reconstruction is learnt."""
+class ReconstructionRecipe(JsonRecord):
+    """How a reconstruction is learnt; older recipes have a field adversarial, always 0, which is ignored."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 
     input_px: int = 256
     width: int = 16  # channels after the first layer
@@ -48,17 +50,6 @@ class ReconstructionRecipe:
     batch: int = 4
     rate: float = 2e-3
     seed: int = 0
-
-    def to_json(self) -> bytes:
-        """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Read it back."""
-        raw = json.loads(data)
-        raw.pop("adversarial", None)  # weights of earlier versions have it, always 0
-        return cls(**raw)
 
 
 class ReconstructionNetwork(Protocol):

@@ -19,16 +19,16 @@ image costs little more than the backbone itself; the teacher is the pretrained 
 Shape suffixes: B = batch, C = channels, D = features of a place, H, W = size of the input, h, w = grid of stride 8.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Final, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from siad.contracts.json_codec import JsonRecord, JsonStyle
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import STUDENT_TEACHER
 from siad.models.backbone import STRIDES, Backbone, Variant, pretrained_backbone, stage_channels
@@ -61,8 +61,10 @@ _VIEW: Final = 32  # places a side that the autoencoder sees the image as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudentRecipe:
+class StudentRecipe(JsonRecord):
     """How a student is taught."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 
     backbone: Variant = "lite0"
     input_px: int = 384
@@ -73,16 +75,6 @@ class StudentRecipe:
     rate: float = 2e-3
     hard: float = 0.999  # quantile over which a difference counts
     seed: int = 0
-
-    def to_json(self) -> bytes:
-        """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Read it back."""
-        raw = json.loads(data)
-        return cls(**{**raw, "stages": tuple(raw["stages"])})
 
 
 class Student(nn.Module):

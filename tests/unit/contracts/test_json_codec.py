@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Any, NamedTuple, NewType
+from typing import Any, Literal, NamedTuple, NewType
 
 import pytest
 
@@ -53,6 +53,7 @@ class Tree(JsonRecord):
     share: float
     is_on: bool
     colour: Colour
+    size: Literal["s", "l"]
     at: datetime
     day: date
     pair: Pair
@@ -71,6 +72,7 @@ TREE = Tree(
     share=0.25,
     is_on=True,
     colour=Colour.BLUE,
+    size="l",
     at=NOON,
     day=date(2026, 5, 4),
     pair=Pair("l", 2),
@@ -101,7 +103,7 @@ def test_equal_values_give_equal_bytes() -> None:
 
 
 def test_an_integer_in_a_float_field_stays_one() -> None:
-    assert b'"share":1}' in Tree.from_json(changed(share=1)).to_json()
+    assert b'"share":1,"size"' in Tree.from_json(changed(share=1)).to_json()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +147,7 @@ def test_an_unknown_field_is_ignored_and_a_missing_one_takes_its_default() -> No
         (changed(share=True), "share: True is not a number"),
         (changed(is_on=1), "is_on: 1 is not a bool"),
         (changed(colour="green"), "colour: 'green' is not a valid Colour"),
+        (changed(size="m"), "size: 'm' is none of"),
         (changed(at="2026-05-04T12:00:00"), "at: 2026-05-04T12:00:00 has no zone"),
         (changed(at="noon"), "at: Invalid isoformat"),
         (changed(day="2026-13-01"), "day: month"),
