@@ -11,7 +11,7 @@ that every image's places are moved to where those of the normals have their mea
 inputs are brought to one light. Beside the stages a bank of zones knows the grain of a third of the view; no place
 scores less than 0.3 of what it says. Last, an image's floor is taken off, and where light does not differ its highest
 place is raised by a quarter of its median. Which recipe and why: docs/adr/
-0009-power-mean-of-stages.md, 0014-light-and-style-are-no-defects.md, 0016-zones-spans-and-floors.md and
+0009-stages-must-agree.md, 0014-light-and-style-are-no-defects.md, 0016-zones-spans-and-floors.md and
 0018-odd-all-over-is-odder.md.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of the grid of places, N = h * w,
