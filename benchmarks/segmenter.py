@@ -24,7 +24,9 @@ from services.trainer.domain.training_set import (
     TrainingSet,
     freeze,
 )
-from services.trainer.job.candidate import Seen, examples_of, make_candidate, score_held_out, scorer_of
+from services.trainer.job.candidate import make_candidate
+from services.trainer.job.evaluation import make_scorer, score_held_out
+from services.trainer.job.examples import MemberPixels, make_examples
 from siad.apps.lab.demo.cells import Cell, draw_shift, find_cells
 from siad.contracts.ids import sha256_hex
 from siad.models.bundle import Bundle, open_bundle
@@ -86,7 +88,7 @@ class Line:
             confidence=finding.confidence,
         )
 
-    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
+    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
         """What the job would fetch from the store."""
         for member in members:
             mask_hw = None if member.role is MemberRole.NORMAL else self.masks[member.capture_id]
@@ -152,12 +154,12 @@ def main() -> None:
     began = time.monotonic()
     recipe = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s, seed=given.seed)
     training = SegmenterTraining(new_segmenter(seed=given.seed), recipe, torch.device("cpu"))
-    examples = examples_of(chosen, line.look, input_px=spec.input_px)
+    examples = make_examples(chosen, line.look, input_px=spec.input_px)
     losses = []
     while not training.is_done:
         losses.append(round(training.run_epoch(examples), 4))
     trained = time.monotonic()
-    scorers = {"candidate": scorer_of(training.segmenter, input_px=spec.input_px)}
+    scorers = {"candidate": make_scorer(training.segmenter, input_px=spec.input_px)}
     scored = score_held_out(chosen, line.look, scorers, input_px=spec.input_px)["candidate"]
     bundle, figures = make_candidate(
         training.segmenter, spec, scored, normal=pixels_of(line.by_name[line.normals[0].capture_id])

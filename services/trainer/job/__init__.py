@@ -1,1 +1,1 @@
-"""What runs inside Ray Train: one training run."""
+"""One training run, as a process that works on Ray Train."""

@@ -1,12 +1,13 @@
-"""The members of a training set, fetched from the store: a few at a time, verified, decoded."""
+"""Members of a training set, read from the store: verified, decoded, a few at a time."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import structlog
 
 from services.trainer.domain.training_set import TrainingMember
-from services.trainer.job.candidate import Seen
+from services.trainer.job.examples import MemberPixels
 from siad.contracts.errors import CorruptError, MissingError
 from siad.runtime.blobs.port import Blobs, get_verified
 from siad.vision.images import ImageError, decode_image
@@ -14,25 +15,29 @@ from siad.vision.masks import decode_mask
 
 log = structlog.get_logger()
 
-AT_ONCE = 16  # decoded images in memory; fetching waits for the network, so more than there are cores
+THREADS: Final = 16  # decoded images in memory; more than cores, because reading waits for the network
 
 
 class StoredMembers:
-    """Looks members up, in order; one whose image or mask is gone or damaged is left out and logged."""
+    """Reads members in their order; logs and leaves out those that are missing or damaged."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
-        """Give each member with its image and mask."""
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch") as pool:
-            for start in range(0, len(members), AT_ONCE):
-                part = members[start : start + AT_ONCE]
-                for member, seen in zip(part, pool.map(self._fetch, part), strict=True):
-                    if seen is not None:
-                        yield member, seen
+    def read(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
+        """Yield each member with its image and mask.
 
-    def _fetch(self, member: TrainingMember) -> Seen | None:
+        Raises:
+            TransientError: the store is unavailable or denies access, or memory ran out.
+        """
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
+            for start in range(0, len(members), THREADS):
+                part = members[start : start + THREADS]
+                for member, pixels in zip(part, pool.map(self._fetch, part), strict=True):
+                    if pixels is not None:
+                        yield member, pixels
+
+    def _fetch(self, member: TrainingMember) -> MemberPixels | None:
         try:
             image_HWC = decode_image(self._read(member.image_uri, member.image_id))
             if not member.mask_uri:
@@ -43,4 +48,8 @@ class StoredMembers:
             return None
 
     def _read(self, uri: str, sha256: str) -> bytes:
-        return get_verified(self._blobs, self._blobs.key_of(uri), sha256=sha256)
+        try:
+            key = self._blobs.key_of(uri)
+        except ValueError as error:  # in another bucket
+            raise MissingError(str(error)) from error
+        return get_verified(self._blobs, key, sha256=sha256)

@@ -1,13 +1,14 @@
-"""A training run on Ray Train: one worker that learns, examines, stores and reports. Runs inside the job.
+"""A training run on Ray Train: one worker that trains, evaluates, stores and reports.
 
-Checkpoints go to the store every few seconds; a worker that dies is replaced, and goes on from the last of them, and so
-does a job that is started again, because Ray Train knows the run by its name.
+Checkpoints go to the store every few seconds. Ray Train knows a run by its name: a worker that replaces a dead one, and
+a restarted job, resume from the last checkpoint.
 """
 
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import ray
 import structlog
@@ -16,47 +17,40 @@ from ray import train
 from ray.train.torch import TorchTrainer, get_device
 
 from services.trainer.domain.records import RunReport, RunSpec
-from services.trainer.domain.training_set import MemberRole
-from services.trainer.job.candidate import (
-    cut_to,
-    examples_of,
-    figures_of,
-    make_candidate,
-    score_held_out,
-    scorer_of,
-)
+from services.trainer.domain.training_set import MemberRole, TrainingSet
+from services.trainer.job.candidate import make_candidate
+from services.trainer.job.evaluation import make_scorer, measure, score_held_out
+from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, cut_to_region, make_examples
 from services.trainer.job.members import StoredMembers
+from services.trainer.job.serving import open_serving
 from services.trainer.job.store import read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
-from siad.contracts.place import Place
-from siad.models.bundle import open_bundle
-from siad.models.predictor import Predictor
 from siad.models.segmenter import new_segmenter
 from siad.models.training.segmenter import SegmenterTraining, TrainingRecipe
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
-from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
 from siad.runtime.store.registry import Registry
+from siad.vision.images import Image
 from siad.vision.region import RegionOfInterest
 
 log = structlog.get_logger()
 
-CHECKPOINT_S = 5.0  # of training lost at most when a worker dies
-CHECKPOINTS_KEPT = 2
-FAILURES_MAX = 3  # of workers in one job; past it the job falls, and the trainer starts it again
-STATE = "training.pt"
+CHECKPOINT_S: Final = 5.0  # of training that a dead worker loses at most
+CHECKPOINTS_KEPT: Final = 2
+FAILURES_MAX: Final = 3  # of workers in one job; then the job fails, and the trainer starts it again
+STATE: Final = "training.pt"
 
 
 def fit(run: str, store: StoreSettings) -> None:
     """Train ``run`` on the Ray that this process is connected to.
 
     Raises:
-        ray.train.TrainingFailedError: its workers fell too often.
+        ray.train.TrainingFailedError: its workers failed too often.
     """
 
-    def loop() -> None:  # a closure: what Ray Train is given as configuration, it shows on its dashboard
+    def loop() -> None:  # a closure, because Ray Train shows its configuration, which has secrets, on its dashboard
         configure_logs("trainer")
         work(run, store)
 
@@ -75,33 +69,32 @@ def fit(run: str, store: StoreSettings) -> None:
 
 
 def work(run: str, store: StoreSettings) -> None:
-    """What the worker does: learn, examine, store, report."""
-    torch.set_num_threads(1)  # the one CPU that Ray counts for us; torch would take them all
+    """Train, evaluate, store and report, as the worker."""
+    torch.set_num_threads(1)  # the one CPU that Ray reserves; torch would use all
     blobs = open_blobs(store)
     spec = read_spec(blobs, run)
-    training, resumed_from = _training_of(spec)
+    training, resumed_from = _resume(spec)
     began_s = time.monotonic()
-    chosen = read_training_set(blobs, spec.line, spec.product, spec.training_set)
-    look, interest = StoredMembers(blobs).look, RegionOfInterest(spec.region)
+    training_set = read_training_set(blobs, spec.line, spec.product, spec.training_set)
+    read, region = StoredMembers(blobs).read, RegionOfInterest(spec.region)
     if not training.is_done:
-        examples = examples_of(chosen, cut_to(interest, look), input_px=spec.input_px)
+        examples = make_examples(training_set, cut_to_region(region, read), input_px=spec.input_px)
         log.info("examples_ready", run=run, images=len(examples), seconds=round(time.monotonic() - began_s, 1))
         learn(training, lambda: training.run_epoch(examples))
-    serving = _serving(blobs, spec)
-    scorers = {"candidate": scorer_of(training.segmenter, input_px=spec.input_px, interest=interest)}
+    serving = open_serving(blobs, spec)
+    scorers = {"candidate": make_scorer(training.segmenter, input_px=spec.input_px, region=region)}
     if serving is not None:
         scorers["serving"] = serving.maps
-    scored = score_held_out(chosen, look, scorers, input_px=spec.input_px)
-    normals = [member for member in chosen.members if member.role is MemberRole.NORMAL]
-    _, (normal_HWC, _) = next(iter(look(normals)))  # the first that can be read, for the golden part
-    bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=interest.cut(normal_HWC))
+    scored = score_held_out(training_set, read, scorers, input_px=spec.input_px)
+    normal = region.cut(_first_normal(training_set, read))
+    bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=normal)
     write_report(
         blobs,
         RunReport(
             run=run,
             weights=Registry(blobs).store(bundle.manifest, bundle.parts),
             candidate=figures,
-            serving=figures_of(scored["serving"], image_threshold=serving.manifest.image_threshold)
+            serving=measure(scored["serving"], image_threshold=serving.manifest.image_threshold)
             if serving is not None
             else None,
             epochs=training.epoch,
@@ -113,8 +106,8 @@ def work(run: str, store: StoreSettings) -> None:
     log.info("candidate_stored", run=run, weights=bundle.manifest.weights, seconds=round(time.monotonic() - began_s, 1))
 
 
-def _training_of(spec: RunSpec) -> tuple[SegmenterTraining, int]:
-    """A fresh training, or the one that the last checkpoint holds; and the epoch it goes on from."""
+def _resume(spec: RunSpec) -> tuple[SegmenterTraining, int]:
+    """Start a training, or resume it from the last checkpoint; return its epoch too."""
     recipe = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s)
     training = SegmenterTraining(new_segmenter(), recipe, get_device())
     checkpoint = train.get_checkpoint()
@@ -126,7 +119,10 @@ def _training_of(spec: RunSpec) -> tuple[SegmenterTraining, int]:
 
 
 def learn(training: SegmenterTraining, run_epoch: Callable[[], float]) -> None:
-    """Train to the end, with a checkpoint after the first epoch, every few seconds, and at the end."""
+    """Train to the end, with checkpoints.
+
+    One is written after the first epoch, every ``CHECKPOINT_S``, and at the end.
+    """
     saved_s = float("-inf")
     while not training.is_done:
         loss = run_epoch()
@@ -139,10 +135,10 @@ def learn(training: SegmenterTraining, run_epoch: Callable[[], float]) -> None:
             saved_s = time.monotonic()
 
 
-def _serving(blobs: Blobs, spec: RunSpec) -> Predictor | None:
-    """The segmenter that serves now."""
-    if not spec.serving:
-        return None
-    registry = Registry(blobs)
-    manifest = registry.manifest(Place(spec.line, spec.product), spec.serving)
-    return open_bundle(manifest, registry.parts(manifest))
+def _first_normal(training_set: TrainingSet, read: ReadMembers) -> Image:
+    """Read the first readable normal, for the golden part."""
+    normals = [member for member in training_set.members if member.role is MemberRole.NORMAL]
+    for _, (image_HWC, _) in read(normals):
+        return image_HWC
+    msg = f"none of the {len(normals)} normals can be read"
+    raise UnreadableTrainingSetError(msg)

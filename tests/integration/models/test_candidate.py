@@ -7,16 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
-from services.trainer.job.candidate import (
-    ScoredCapture,
-    Seen,
-    examples_of,
-    figures_of,
-    make_candidate,
-    score_held_out,
-    scorer_of,
-    thresholds_of,
-)
+from services.trainer.job.candidate import make_candidate
+from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, make_scorer, measure, score_held_out
+from services.trainer.job.examples import MemberPixels, UnreadableTrainingSetError, make_examples
 from siad.models.bundle import open_bundle
 from siad.models.segmenter import new_segmenter
 from siad.vision.images import Image
@@ -55,35 +48,42 @@ HELD_OUT = [
 
 
 def test_the_threshold_is_promised_by_the_good_captures_held_out_to_calibrate_on() -> None:
-    threshold, mark, promised, held_out = thresholds_of(HELD_OUT, budget=0.05)
-    assert threshold == pytest.approx(1.8)  # the highest of nineteen
-    assert promised == 0.05
-    assert len(held_out) == 19
-    assert mark <= threshold
+    thresholds = choose_thresholds(HELD_OUT, budget=0.05)
+    assert thresholds.image == pytest.approx(1.8)  # the highest of nineteen
+    assert thresholds.promised_false_reject == 0.05
+    assert len(thresholds.held_out_scores) == 19
+    assert thresholds.pixel <= thresholds.image
 
 
 def test_marks_are_cut_where_they_agree_best_with_the_masks() -> None:
-    _, mark, _, _ = thresholds_of(
+    thresholds = choose_thresholds(
         [*HELD_OUT[:19], scored(9, MemberRole.DEFECT, MemberUse.CALIBRATE, score=1.0)], budget=0.05
     )
-    assert mark == pytest.approx(1.0)
+    assert thresholds.pixel == pytest.approx(1.0)
 
 
 def test_without_a_marked_defect_the_good_captures_say_where_to_mark() -> None:
-    _, mark, _, _ = thresholds_of(HELD_OUT[:19], budget=0.05)
-    assert mark == pytest.approx(np.quantile(np.concatenate([one.map_P for one in HELD_OUT[:19]]), 0.995))
+    thresholds = choose_thresholds(HELD_OUT[:19], budget=0.05)
+    assert thresholds.pixel == pytest.approx(np.quantile(np.concatenate([one.map_P for one in HELD_OUT[:19]]), 0.995))
 
 
 def test_good_captures_that_made_the_threshold_say_nothing_of_false_rejects() -> None:
-    figures = figures_of(HELD_OUT, image_threshold=1.75)
+    figures = measure(HELD_OUT, image_threshold=1.75)
     assert (figures.normals, figures.false_rejects, figures.false_reject_rate) == (20, 2, 0.1)
 
 
 def test_every_held_out_defect_speaks() -> None:
-    figures = figures_of(HELD_OUT, image_threshold=1.75)
+    figures = measure(HELD_OUT, image_threshold=1.75)
     assert (figures.defects, figures.detected) == (7, 6)
     assert 0.5 < figures.image_auroc < 1
     assert 0 < figures.pixel_ap <= 1
+
+
+def test_held_out_captures_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(UnreadableTrainingSetError, match="no good capture for calibration can be read"):
+        choose_thresholds([one for one in HELD_OUT if one.is_defect], budget=0.05)
+    with pytest.raises(UnreadableTrainingSetError, match="0 held-out defects and 20 good captures"):
+        measure([one for one in HELD_OUT if not one.is_defect], image_threshold=1.75)
 
 
 class Store:
@@ -93,7 +93,7 @@ class Store:
         self.gone = {f"{number:032x}" for number in gone}
         self.asked: list[str] = []
 
-    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
+    def read(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
         for one in members:
             self.asked.append(one.capture_id)
             if one.capture_id in self.gone:
@@ -117,29 +117,34 @@ MEMBERS = TrainingSet(
 
 def test_only_what_is_for_training_is_trained_on() -> None:
     store = Store(3)
-    examples = examples_of(MEMBERS, store.look, input_px=64)
+    examples = make_examples(MEMBERS, store.read, input_px=64)
     assert store.asked == [f"{number:032x}" for number in (1, 2, 3)]
     assert [bool(example.mask_HW.any()) for example in examples] == [False, True]
     assert {example.weight for example in examples} == {0.5}
 
 
+def test_a_set_of_which_no_member_can_be_read_is_named() -> None:
+    with pytest.raises(UnreadableTrainingSetError, match="none of the 3 members for training can be read"):
+        make_examples(MEMBERS, Store(1, 2, 3).read, input_px=64)
+
+
 def test_images_of_another_shape_are_brought_to_that_of_most() -> None:
     class Odd(Store):
-        def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
-            for one, (image_HWC, mask_hw) in super().look(members):
+        def read(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
+            for one, (image_HWC, mask_hw) in super().read(members):
                 times = 3 if one.capture_id.endswith("2") else 1
                 wide_HWC = np.concatenate([image_HWC] * times, axis=1)
                 yield one, (wide_HWC, None if mask_hw is None else np.concatenate([mask_hw] * times, axis=1))
 
-    examples = examples_of(MEMBERS, Odd().look, input_px=64)
+    examples = make_examples(MEMBERS, Odd().read, input_px=64)
     assert {example.image_CHW.shape for example in examples} == {(3, 64, 64)}
     assert examples[1].mask_HW.any()
 
 
 def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
     segmenter, store = new_segmenter(), Store()
-    scorers = {"candidate": scorer_of(segmenter, input_px=64)}
-    held_out = score_held_out(MEMBERS, store.look, scorers, input_px=64)["candidate"]
+    scorers = {"candidate": make_scorer(segmenter, input_px=64)}
+    held_out = score_held_out(MEMBERS, store.read, scorers, input_px=64)["candidate"]
     assert {one.member.use for one in held_out} == {MemberUse.CALIBRATE, MemberUse.CHECK}
     bundle, figures = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
     manifest = bundle.manifest
@@ -161,10 +166,10 @@ def test_a_speck_in_a_large_view_is_measured_as_finely_as_it_was_shown(input_px:
     mask_hw[648:664, 328:344] = 255  # 16 px: two places a side of 160, at most .36 of one of 64
     kept = TrainingSet(members=(member(1, MemberRole.DEFECT, MemberUse.CHECK),))
 
-    def look(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
+    def read(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
         return ((one, (np.zeros((1280, 1280, 1), np.uint8), mask_hw)) for one in members)
 
-    [one] = score_held_out(kept, look, {"it": plain}, input_px=input_px)["it"]
+    [one] = score_held_out(kept, read, {"it": plain}, input_px=input_px)["it"]
     assert len(one.map_P) == len(one.mask_P) == side * side
     assert int(one.mask_P.sum()) == marked
 
@@ -174,15 +179,15 @@ def test_what_the_teacher_was_unsure_of_is_neither_learnt_nor_measured() -> None
     mask_hw[:32, :32], mask_hw[:32, 32:64] = 255, 128
     image_HWC = np.full((128, 128, 1), 100, np.uint8)
 
-    def look(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
+    def read(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
         return ((one, (image_HWC, mask_hw)) for one in members)
 
     for role in (MemberRole.DEFECT, MemberRole.GOOD):
         kept = TrainingSet(members=(member(1, role, MemberUse.TRAIN), member(2, role, MemberUse.CHECK)))
-        [example] = examples_of(kept, look, input_px=64)
+        [example] = make_examples(kept, read, input_px=64)
         assert (example.mask_HW[:16, 16:32] == 128).all()
         assert (example.mask_HW[:16, :16] == (255 if role is MemberRole.DEFECT else 0)).all()
-        found = score_held_out(kept, look, {"it": plain}, input_px=64)
+        found = score_held_out(kept, read, {"it": plain}, input_px=64)
         [one] = found["it"]
         assert len(one.map_P) == len(one.mask_P) == 64 * 64 - 16 * 16
         assert int(one.mask_P.sum()) == (16 * 16 if role is MemberRole.DEFECT else 0)

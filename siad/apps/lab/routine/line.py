@@ -28,7 +28,9 @@ from services.trainer.domain.training_set import (
     TrainingSet,
     freeze,
 )
-from services.trainer.job.candidate import Seen, examples_of, make_candidate, score_held_out, scorer_of
+from services.trainer.job.candidate import make_candidate
+from services.trainer.job.evaluation import make_scorer, score_held_out
+from services.trainer.job.examples import MemberPixels, make_examples
 from services.trainer.settings import TrainerSettings
 from siad.apps.lab.evaluate.folder import LabelledSample, read_images
 from siad.contracts.fit_settings import BUDGET
@@ -98,7 +100,7 @@ class _MemoryCaptures:
     normals: tuple[NormalCapture, ...]
     rows: tuple[LedgerRow, ...]
 
-    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, Seen]]:
+    def look(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
         """Read members, as the training job does from the store."""
         for member in members:
             mask_hw = None if member.role is MemberRole.NORMAL else self.masks[member.capture_id]
@@ -127,10 +129,10 @@ def learn(
     spec = _spec(teacher, training_set)
     recipe = TrainingRecipe(epochs=spec.epochs, train_s=_TRAIN_S, seed=seed)
     training = SegmenterTraining(new_segmenter(seed=seed), recipe, torch.device("cpu"))
-    examples = examples_of(training_set, captures.look, input_px=spec.input_px)
+    examples = make_examples(training_set, captures.look, input_px=spec.input_px)
     while not training.is_done:
         training.run_epoch(examples)
-    scorer = scorer_of(training.segmenter, input_px=spec.input_px)
+    scorer = make_scorer(training.segmenter, input_px=spec.input_px)
     scores = score_held_out(training_set, captures.look, {"candidate": scorer}, input_px=spec.input_px)
     golden = next(member.capture_id for member in training_set.members if member.role is MemberRole.NORMAL)
     bundle, figures = make_candidate(training.segmenter, spec, scores["candidate"], normal=captures.pixels(golden))

@@ -1,0 +1,97 @@
+"""Faults injected into a training job: what is left out, what is transient, and what is judged without."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember
+from services.trainer.job.members import StoredMembers
+from services.trainer.job.serving import open_serving
+from siad.contracts.errors import DeniedError, OutOfMemoryError, TransientError
+from siad.contracts.events import WeightsKind
+from siad.contracts.ids import sha256_hex
+from siad.contracts.manifest import part_of
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.blobs.port import Blob
+from siad.runtime.store.registry import Registry
+from siad.vision.images import DECODER_VERSION
+from siad.vision.preprocess import PREPROCESS_VERSION
+from tests.manifests import make_manifest
+from tests.synthetic import part_image, png
+from tests.unit.trainer.test_judge import SPEC
+
+IMAGE = png(part_image(1))
+
+
+class FailingBlobs(MemoryBlobs):
+    """Fails to read while ``error`` is set."""
+
+    error: Exception | None = None
+
+    def get(self, key: str) -> Blob:
+        if self.error is not None:
+            raise self.error
+        return MemoryBlobs.get(self, key)
+
+
+def member(uri: str, image_id: str = sha256_hex(IMAGE)) -> TrainingMember:
+    return TrainingMember(
+        capture_id="c", image_id=image_id, image_uri=uri, mask_uri="", mask_sha256="",
+        role=MemberRole.NORMAL, use=MemberUse.TRAIN, weight=1.0,
+    )  # fmt: skip
+
+
+def test_members_that_are_missing_damaged_or_elsewhere_are_left_out() -> None:
+    blobs = MemoryBlobs()
+    blobs.put("good.png", IMAGE)
+    blobs.put("text.png", b"text")
+    good = member(blobs.uri("good.png"))
+    damaged = [
+        member(blobs.uri("missing.png")),
+        member(blobs.uri("good.png"), image_id="0" * 64),
+        member(blobs.uri("text.png"), image_id=sha256_hex(b"text")),
+        member("s3://another-bucket/good.png"),
+    ]
+    assert [one for one, _ in StoredMembers(blobs).read([*damaged, good])] == [good]
+
+
+@pytest.mark.parametrize(
+    "error", [TransientError("unavailable"), DeniedError("403"), OutOfMemoryError("memory ran out")], ids=repr
+)
+def test_a_member_that_cannot_be_read_now_is_not_left_out(error: Exception) -> None:
+    blobs = FailingBlobs()
+    blobs.put("good.png", IMAGE)
+    blobs.error = error
+    with pytest.raises(type(error)):
+        list(StoredMembers(blobs).read([member(blobs.uri("good.png"))]))
+
+
+def stored_segmenter(blobs: MemoryBlobs, *, decoder_version: int = DECODER_VERSION) -> str:
+    """Store a segmenter whose golden part is no tensor file."""
+    manifest = make_manifest(
+        kind=WeightsKind.SEGMENTER,
+        method="unet",
+        parts=(part_of("golden.safetensors", b"damaged"),),
+        training_set="0" * 64,
+        decoder_version=decoder_version,
+        preprocess_version=PREPROCESS_VERSION,
+    )
+    return Registry(blobs).store(manifest, {"golden.safetensors": b"damaged"})
+
+
+@pytest.mark.parametrize("decoder_version", [DECODER_VERSION, DECODER_VERSION + 1], ids=["damaged", "other version"])
+def test_a_serving_segmenter_that_cannot_be_opened_does_not_block_its_successor(decoder_version: int) -> None:
+    blobs = MemoryBlobs()
+    spec = replace(SPEC, serving=stored_segmenter(blobs, decoder_version=decoder_version))
+    assert open_serving(blobs, spec) is None
+    assert open_serving(blobs, replace(spec, serving="f" * 64)) is None  # missing
+    assert open_serving(blobs, replace(spec, serving="")) is None  # none serves
+
+
+def test_a_serving_segmenter_that_cannot_be_read_now_is_not_judged_without() -> None:
+    blobs = FailingBlobs()
+    spec = replace(SPEC, serving=stored_segmenter(blobs))
+    for error in (TransientError("unavailable"), OutOfMemoryError("memory ran out")):
+        blobs.error = error
+        with pytest.raises(type(error)):
+            open_serving(blobs, spec)
