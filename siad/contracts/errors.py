@@ -51,4 +51,7 @@ class GoldenError(UnusableWeightsError):
 
 
 class BusFailedError(RuntimeError):
-    """A bus that this process cannot use any more: the process ends and is restarted, and no record is blamed."""
+    """Bus that this process can't use any more.
+
+    The process ends and is restarted; no record counts as failed.
+    """

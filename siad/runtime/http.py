@@ -81,7 +81,7 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
 
     @app.get("/readyz", tags=["health"])
     async def readyz() -> Response:
-        """Readiness: every check of the stage passes, and no paused work needs an operator."""
+        """Readiness: every check passes, and no pause needs an operator."""
         if missing := await health.readiness_failures():
             names = ", ".join(sorted(missing))
             return problem_response(503, "not-ready", f"waiting for {names}", missing=missing)

@@ -35,5 +35,5 @@ def test_every_stage_that_reads_work_has_somewhere_to_bury() -> None:
     assert {dead_letter(reader) for reader in readers} <= set(TOPICS)
 
 
-def test_nobody_acts_on_a_dead_letter() -> None:
+def test_no_stage_acts_on_a_dead_letter() -> None:
     assert all(not topic.readers for topic in TOPICS if topic.kind == "dead-letter")

@@ -13,7 +13,7 @@ from tests.fixtures.store import settings_of
 
 @pytest.fixture(scope="session")
 def shared_bucket(weed_node: WeedNode) -> S3Blobs:
-    """One bucket for all tests that leave nobody behind who writes; a new one takes 0.25 s with its first object."""
+    """One bucket for all tests that leave no writer running; a new one takes 0.25 s with its first object."""
     blobs = S3Blobs(settings_of(weed_node.environment("contract")))
     blobs.ensure_bucket()
     return blobs

@@ -134,7 +134,7 @@ def test_nothing_acknowledged_is_lost_by_a_store_that_is_killed_at_work(store: F
         finally:
             work.stop.set()
         for worker in workers:
-            worker.result()  # raises what its thread died of: nobody may see anything but TransientError
+            worker.result()  # raises the error of its thread: TransientError is the only one allowed
     assert work.refused > 0
     assert int(store.blobs.get("counter").data) >= work.counted > 0
     with ThreadPoolExecutor(WRITERS) as pool:

@@ -1,4 +1,4 @@
-"""One SeaweedFS node: seen by nobody else, and carrying on with what it has."""
+"""One SeaweedFS node: bound to loopback, and carrying on with what it has."""
 
 import json
 import signal
@@ -70,7 +70,7 @@ def test_a_second_start_carries_on_with_keys_ports_and_data(tmp_path: Path) -> N
         node.kill()
 
 
-def test_where_somebody_took_a_port_it_moves_and_keeps_its_data(own_weed_node: WeedNode) -> None:
+def test_where_another_process_took_a_port_it_moves_and_keeps_its_data(own_weed_node: WeedNode) -> None:
     open_bucket(own_weed_node).put("k", b"x")
     own_weed_node.kill()
     port = json.loads((own_weed_node.data / "ports.json").read_text())["master"]
@@ -86,7 +86,7 @@ def test_a_second_node_on_the_same_folder_is_refused_with_its_log(own_weed_node:
     blobs.put("k", b"the first goes on")
 
 
-def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from siad.apps.local.weed import WeedNode\n"
         "node = WeedNode(Path(sys.argv[1])); node.start(); print(node.pid, flush=True); time.sleep(60)"

@@ -97,7 +97,7 @@ def test_a_lease_that_was_renewed_is_given_back_by_its_last_word(blobs: Blobs) -
     assert b.acquire("fit", ttl_s=30) is not None
 
 
-def test_without_the_store_nobody_gets_a_lease() -> None:
+def test_without_the_store_no_process_gets_a_lease() -> None:
     blobs = MemoryBlobs()
     leases = Leases(blobs, holder="a", clock=FakeClock())
     lease = leases.acquire("fit", ttl_s=30)
@@ -112,7 +112,7 @@ def test_without_the_store_nobody_gets_a_lease() -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"garbage", b"[]", b"{}", b'{"holder": "b", "expires_at": "tomorrow"}'])
-def test_what_is_no_lease_stops_nobody(garbage: bytes) -> None:
+def test_what_is_no_lease_blocks_no_process(garbage: bytes) -> None:
     blobs = MemoryBlobs()
     blobs.put(lease_key("fit"), garbage)
     assert Leases(blobs, holder="a", clock=FakeClock()).acquire("fit", ttl_s=30) is not None

@@ -186,7 +186,7 @@ def test_racing_releases_leave_one_winner_and_no_torn_state(blobs: Blobs) -> Non
 
 
 def serving_whole(registry: Registry, round_: int) -> None:
-    """Whoever looks meanwhile finds the old pointer or the new, and all that it names."""
+    """A reader meanwhile finds the old pointer or the new, and all that it names."""
     pointer = registry.pointer(WeightsKind.TEACHER, PLACE)
     if pointer is None:
         assert round_ == 0

@@ -44,11 +44,11 @@ def test_what_is_no_id_is_refused_with_what_one_looks_like(text: str) -> None:
         (mark(LetterState.DROPPED), False, "was dropped because 'a test'"),
         (mark(LetterState.DROPPED), True, None),
         (mark(LetterState.SENDING, age_s=59), False, "may still finish"),
-        (mark(LetterState.SENDING, age_s=60), False, None),  # whoever began died
+        (mark(LetterState.SENDING, age_s=60), False, None),  # the first sender crashed
         (mark(LetterState.SENDING, age_s=1), True, None),
     ],
 )
-def test_a_letter_is_sent_once_unless_somebody_insists(
+def test_a_letter_is_sent_once_unless_again_is_given(
     before: LetterMark | None, again: bool, refused: str | None
 ) -> None:
     if refused is not None:

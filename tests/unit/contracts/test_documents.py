@@ -65,7 +65,7 @@ def test_what_a_newer_writer_added_is_ignored() -> None:
     "change",
     [{"line": "Press 1"}, {"size_bytes": "7"}, {"captured_at": "2026-05-04T12:00:00"}, {"intent": "good"}],
 )
-def test_a_receipt_that_nobody_could_handle_is_corrupt(change: dict[str, object]) -> None:
+def test_a_receipt_that_can_not_be_handled_is_corrupt(change: dict[str, object]) -> None:
     raw = json.loads(write_receipt(RECEIPT)) | change
     with pytest.raises(CorruptError, match="not a ImageStored"):
         read_receipt(json.dumps(raw).encode())

@@ -37,7 +37,7 @@ def test_what_a_line_asks_for_comes_back_from_the_teacher_that_was_made_so() -> 
     assert FitSettings.of_manifest(Manifest.from_json(made.to_json())) == FitSettings.of_line(line)
 
 
-def test_a_teacher_from_before_nobody_knows_about() -> None:
+def test_a_teacher_without_recorded_settings() -> None:
     assert FitSettings.of_manifest(replace(MANIFEST, metrics=(("normals", 10.0),))) is None
 
 
