@@ -53,5 +53,5 @@ def _help(one: MetricWrapperBase) -> str:
     text = sentence(one._documentation)  # noqa: SLF001
     if isinstance(one, Histogram):
         bounds = [bound for bound in one._upper_bounds if bound != float("inf")]  # noqa: SLF001
-        text += f" Buckets: {', '.join(f'{bound:g}' for bound in bounds)}."
+        text += f" Buckets: {', '.join(f'{bound:.10g}' for bound in bounds)}."
     return text

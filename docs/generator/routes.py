@@ -4,7 +4,7 @@ Importing the routes instead would load Ray and torch, with the scorer and infer
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,33 +60,60 @@ def all_routes() -> Iterator[Route]:
 def routes_in(source: str, file: str) -> Iterator[Route]:
     """The routes that a file declares by decorators, in its order."""
     tree = ast.parse(source)
-    owner = {
-        name: _prefix(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        for name in _made(node)
-    }
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
-            for decorator in node.decorator_list:
-                match decorator:
-                    case ast.Call(
-                        func=ast.Attribute(value=ast.Name(id=name), attr=method),
-                        args=[ast.Constant(value=str(path)), *_],
-                    ) if method in METHODS and name in owner:
-                        found.append((node.lineno, Route(file, owner[name] + path, method, _text(node))))
-                    case _:
-                        continue
-    return (route for _, route in sorted(found))
+    yield from _routes_of(tree, file, {}, paths_in(tree))
 
 
-def _made(node: ast.Assign) -> Iterator[str]:
-    match node.value:
-        case ast.Call(func=ast.Name(id=maker)) if maker in MAKERS:
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
-        case _:
-            return
+def paths_in(tree: ast.Module) -> dict[str, str]:
+    """Texts that a module names: its own constants, and those that it imports from the product."""
+    found = {}
+    for node in tree.body:
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text))):
+                found[name] = text
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
+                found[name] = text
+            case ast.ImportFrom(module=str(module), names=names) if module.partition(".")[0] in {"siad", "services"}:
+                path = (ROOT / module.replace(".", "/")).with_suffix(".py")
+                if path.exists() and any(alias.name.endswith("_PATH") for alias in names):
+                    known = paths_in(ast.parse(path.read_text(encoding="utf-8")))
+                    found |= {alias.asname or alias.name: known[alias.name] for alias in names if alias.name in known}
+            case _:
+                continue
+    return found
+
+
+def _routes_of(scope: ast.AST, file: str, owners: Mapping[str, str], paths: Mapping[str, str]) -> Iterator[Route]:
+    """The routes of a module, class or function; ``owners`` are the routers of the scopes around it."""
+    prefixes = dict(owners)
+    for node in ast.iter_child_nodes(scope):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id=maker)) as call):
+                if maker in MAKERS:
+                    prefixes[name] = _prefix(call)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield from _decorated(node, file, prefixes, paths)
+                yield from _routes_of(node, file, prefixes, paths)
+            case ast.ClassDef():
+                yield from _routes_of(node, file, prefixes, paths)
+            case _:
+                continue
+
+
+def _decorated(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, file: str, prefixes: Mapping[str, str], paths: Mapping[str, str]
+) -> Iterator[Route]:
+    for decorator in node.decorator_list:
+        match decorator:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr=method), args=[path, *_]) if (
+                owner in prefixes and method in METHODS
+            ):
+                text = paths.get(path.id) if isinstance(path, ast.Name) else ast.literal_eval(path)
+                if text is None:
+                    msg = f"{file}:{node.lineno}: the path {ast.unparse(path)} is no constant ending in _PATH"
+                    raise ValueError(msg)
+                yield Route(file, prefixes[owner] + text, method, _text(node))
+            case _:
+                continue
 
 
 def _prefix(call: ast.Call) -> str:

@@ -59,7 +59,25 @@ def make(dependencies):
     @cache.get("/not-a-route")
     async def other(): ...
 '''
-    assert list(routes_in(source, "a.py")) == [Route("a.py", "/v1/lamps/{lamp}", "get", "Describe one lamp.")]
+    source += '''
+OFF_PATH = "/off"
+
+def make_off():
+    router = APIRouter(tags=["lamps"])
+
+    @router.post(OFF_PATH)
+    def off():
+        """Switch all off."""
+'''
+    assert list(routes_in(source, "a.py")) == [
+        Route("a.py", "/v1/lamps/{lamp}", "get", "Describe one lamp."),
+        Route("a.py", "/off", "post", "Switch all off."),
+    ]
+
+
+def test_a_route_whose_path_is_unknown_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no constant"):
+        list(routes_in("router = APIRouter()\n@router.get(PATH)\ndef f(): ...", "a.py"))
 
 
 def test_cells_keep_bars_and_sentences_keep_addresses() -> None:
