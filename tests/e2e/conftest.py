@@ -1,4 +1,4 @@
-"""The loop on real servers, once for all tests that kill something in it."""
+"""The loop on real servers, shared by all tests that kill a part of it."""
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +26,7 @@ NORMALS = 10
 
 @dataclass(slots=True)
 class Loop:
-    """ingest, scorer, labeler and inference, taught one line."""
+    """Ingest, scorer, labeler and inference, with a teacher for one line."""
 
     plant: Plant
     bus: Bus
@@ -38,7 +38,7 @@ class Loop:
 
 @pytest.fixture(scope="module", params=BUSES)
 def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBus]:
-    """A bus of their own: these tests own the names of topics and groups."""
+    """A bus for these tests alone: topics and groups have their production names."""
     with own_bus(request.param, tmp_path_factory.mktemp("e2e-bus")) as bus:
         yield bus
 
@@ -69,7 +69,7 @@ async def loop(
 
 
 def describe(folder: Path, env: dict[str, str]) -> Plant:
-    """The stages, and the settings by which they find each other."""
+    """The stages and their connection settings."""
     (scorer_port,) = free_ports(1)
     plant = Plant(folder, env)
     scorer_env = {

@@ -1,4 +1,4 @@
-"""Stages as processes: started with an environment, watched, killed by their own pid. For tests on real servers."""
+"""Stages as processes, for tests on real servers: start, observe, kill by pid."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ TAIL_LINES = 40
 
 @dataclass(slots=True)
 class StageProcess:
-    """One ``python -m`` process with an HTTP server; it can be killed and started again on the same port."""
+    """One ``python -m`` process with an HTTP server; a restart keeps its port."""
 
     name: str
     module: str
@@ -39,11 +39,11 @@ class StageProcess:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Address of its HTTP server."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it; its log goes on where it was."""
+        """Start it; its output is appended to the log."""
         assert not self.alive, f"{self.name} runs already"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SIAD_")}
         with self.log.open("ab") as log:
@@ -65,15 +65,15 @@ class StageProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs, and before its first start."""
+        """Exit status; None while it runs, and before its first start."""
         return self._process.poll() if self._process is not None else None
 
     async def wait_ready(self, timeout_s: float = READY_S) -> None:
-        """Return once it can do its work; else fail with the end of its log."""
+        """Wait until it is ready; fail with the end of its log."""
         await wait_for(self.is_ready, timeout_s, f"{self.name} to be ready", on_fail=self.tail)
 
     async def is_ready(self) -> bool:
-        """Ask it; a process that has ended is an error."""
+        """Whether it is ready; a process that has ended is an error."""
         self.require_alive()
         try:
             return (await self.get(self.ready_path)).status_code == 200
@@ -81,26 +81,26 @@ class StageProcess:
             return False
 
     def require_alive(self) -> None:
-        """Fail with the end of its log where it has ended by itself."""
+        """Fail with the end of its log if it has ended unexpectedly."""
         if not self.alive:
             code = self._process.returncode if self._process else None
             msg = f"{self.name} ended with {code}; {self.log} ends:\n{self.tail()}"
             raise AssertionError(msg)
 
     async def get(self, path: str) -> httpx.Response:
-        """Ask it over HTTP."""
+        """Send a GET request to it."""
         async with httpx.AsyncClient(base_url=self.url, timeout=10) as http:
             return await http.get(path)
 
     def kill(self) -> None:
-        """End it with -9, as a power cut would: without a goodbye."""
+        """Kill it with SIGKILL, as a power failure would."""
         assert self._process is not None
         assert self.alive, f"{self.name} was to be killed and has ended by itself; its log ends:\n{self.tail()}"
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
     async def stop(self) -> int | None:
-        """End it in good order; its exit status."""
+        """Stop it in order; returns its exit status."""
         if self._process is None:
             return None
         if self.alive:
@@ -116,13 +116,13 @@ class StageProcess:
         return not self.alive
 
     async def metrics(self) -> dict[str, float]:
-        """Its metrics, each series by its name and labels as they stand in the text."""
+        """Its metrics: each series by name and labels, as in the text."""
         lines = (await self.get("/metrics")).text.splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Every line of its log with this event, over all its starts."""
+        """Log entries with this event, of all its starts."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{")]
         return [entry for entry in map(_parse, lines) if entry.get("event") == event]
 
@@ -154,7 +154,7 @@ class Plant:
         )
 
     def add_process(self, stage: StageProcess) -> StageProcess:
-        """Take in a process that is described already."""
+        """Add a process that is described already."""
         self.stages[stage.name] = stage
         return stage
 
@@ -164,7 +164,7 @@ class Plant:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Plant"]:
-        """Start all; whatever happens, stop all that runs."""
+        """Start all inside the block, and stop all afterwards."""
         try:
             for stage in self.stages.values():
                 stage.start()
@@ -178,7 +178,7 @@ class Plant:
 async def wait_for(
     is_true: Callable[[], Awaitable[bool]], timeout_s: float, what: str, *, on_fail: Callable[[], str] = str
 ) -> None:
-    """Look again and again; fail after ``timeout_s`` with what was waited for."""
+    """Poll a condition; fail after ``timeout_s`` with its description."""
     end_s = time.monotonic() + timeout_s
     while not await is_true():
         if time.monotonic() > end_s:

@@ -1,4 +1,4 @@
-"""A line as one sees it from outside: a camera in front of ingest, and a reader of what comes out of the loop."""
+"""A camera that sends to ingest, and a reader of the loop's events."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ BURIED = tuple(dead_letter(stage).name for stage in ("labeler", "trainer", "infe
 
 @dataclass(slots=True)
 class Camera:
-    """Sends parts of one line to ingest, and sends again what was not accepted, as a good sender does."""
+    """Sends parts of one line to ingest, and repeats uploads that were not accepted."""
 
     ingest_url: str
     line: str
@@ -36,19 +36,19 @@ class Camera:
     inspected: dict[str, bool] = field(default_factory=dict)  # capture -> has a defect
 
     async def register(self) -> None:
-        """Tell ingest of the line."""
+        """Register the line."""
         async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
             answer = await http.put(f"/v1/lines/{self.line}", json={"product": PRODUCT, "false_reject_budget": 0.05})
             answer.raise_for_status()
 
     async def send_normals(self, count: int) -> None:
-        """Send good parts, known to be good."""
+        """Send good parts with the intent normal."""
         async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
             for number in range(count):
                 self.normals.append(await self._send(http, 10_000 + number, intent="normal", defect=False))
 
     async def send(self, count: int, *, per_s: float, has_room: Callable[[], bool]) -> None:
-        """Send parts to be judged, one in four defective, at a steady pace; wait while there is no room."""
+        """Send parts to inspect at a steady rate, one in four defective; pause while there is no room."""
         async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
             for _ in range(count):
                 while not has_room():
@@ -73,7 +73,7 @@ class Camera:
 
 @dataclass(slots=True)
 class Watch:
-    """Everything that came out, repeats included."""
+    """Every event of the loop, repeats included."""
 
     verdicts: list[VerdictGiven] = field(default_factory=list)
     pseudo_masks: list[PseudoMaskCreated] = field(default_factory=list)
@@ -81,15 +81,15 @@ class Watch:
     arrived_s: dict[str, float] = field(default_factory=dict)  # topic -> when its newest came, monotonic
 
     def judged(self, line: str) -> Counter[str]:
-        """How often each capture of a line was judged."""
+        """Number of verdicts by capture of a line."""
         return Counter(verdict.capture_id for verdict in self.verdicts if verdict.line == line)
 
     def labelled(self, line: str) -> Counter[str]:
-        """How many pseudo-masks each capture of a line has, those by other weights and repeats included."""
+        """Number of pseudo-masks by capture of a line, repeats included."""
         return Counter(mask.capture_id for mask in self.pseudo_masks if mask.line == line)
 
     async def until(self, is_true: Callable[[], bool], what: str, *, timeout_s: float = 90.0) -> None:
-        """Wait until what was seen is enough."""
+        """Wait until a condition on the events holds."""
 
         async def look() -> bool:
             return is_true()
@@ -97,12 +97,12 @@ class Watch:
         await wait_for(look, timeout_s, what, on_fail=self.describe)
 
     def describe(self) -> str:
-        """What was seen so far."""
+        """Summary of the events so far."""
         reasons = [letter.reason for letter in self.dead_letters[:3]]
         return f"{len(self.verdicts)} verdicts, {len(self.pseudo_masks)} pseudo-masks, dead letters: {reasons}"
 
     async def read(self, consumer: Consumer) -> None:
-        """Read on and on."""
+        """Read without end."""
         while True:
             try:
                 records = await consumer.poll(max_records=500, timeout_s=0.2)
@@ -131,7 +131,7 @@ async def watching(bus: Bus, *, group: str) -> AsyncIterator[Watch]:
 
 
 async def lag_of(bootstrap: str, group: str, topic: str) -> int:
-    """Records of a topic that a group has not committed, over all partitions, as the broker says it."""
+    """Uncommitted records of a topic, summed over partitions, from the broker."""
     if bootstrap.startswith(EMBEDDED):
         return await asyncio.to_thread(lag_in_file, path_of(bootstrap), group, topic)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -151,7 +151,7 @@ async def lag_of(bootstrap: str, group: str, topic: str) -> int:
 
 
 def lag_in_file(path: Path, group: str, topic: str) -> int:
-    """The same, out of the embedded bus's file."""
+    """Uncommitted records of a topic, from the file of the embedded bus."""
     connection = open_file(ConnectionOptions(path, busy_s=10.0))
     commits = commits_of(connection, group)
     found = partition_ranges(connection, [topic])

@@ -1,4 +1,4 @@
-"""A stage is killed with -9 in mid-stream and started again: every capture has its verdict and its pseudo-mask."""
+"""A stage killed mid-stream and restarted: every capture gets its verdict and its pseudo-mask."""
 
 import asyncio
 from collections.abc import Callable
@@ -50,7 +50,7 @@ async def test_nothing_is_lost_and_nothing_stuck_when_a_stage_is_killed(loop: Lo
 
 
 def check_verdicts(loop: Loop) -> None:
-    """One for each capture; repeats say the same and are few."""
+    """One for each capture; repeats are equal and few."""
     verdicts = [verdict for verdict in loop.watch.verdicts if verdict.line == loop.camera.line]
     first: dict[str, VerdictGiven] = {verdict.capture_id: verdict for verdict in reversed(verdicts)}
     assert first.keys() == loop.camera.inspected.keys()
@@ -62,7 +62,7 @@ def check_verdicts(loop: Loop) -> None:
 
 
 async def check_pseudo_masks(loop: Loop) -> None:
-    """One for each capture after repeats are dropped, and its file is what the event says."""
+    """One for each capture after deduplication, and its file matches the event."""
     masks = [mask for mask in loop.watch.pseudo_masks if mask.line == loop.camera.line]
     first = {(mask.capture_id, mask.weights): mask for mask in reversed(masks)}
     inspected = {key: mask for key, mask in first.items() if mask.capture_id in loop.camera.inspected}
@@ -74,5 +74,5 @@ async def check_pseudo_masks(loop: Loop) -> None:
 
 
 def more_than(count: int, now: Callable[[], int]) -> Callable[[], bool]:
-    """Whether ``now`` is over ``count``."""
+    """Whether ``now`` exceeds ``count``."""
     return lambda: now() > count

@@ -1,4 +1,4 @@
-"""`siad up` as a person uses it: everything comes up, Ctrl-C takes down what it started, a second start carries on."""
+"""`siad up`: it starts everything, Ctrl-C stops it, and a second start continues."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 async def siad(*args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """Run one command to its end; status and what it printed."""
+    """Run one command; returns its exit status and output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -33,7 +33,7 @@ async def siad(*args: str, env: dict[str, str] | None = None) -> tuple[int, str]
 
 
 def running_on(data: Path) -> list[int]:
-    """Processes that have the folder on their command line or among their open settings."""
+    """Processes with the folder on their command line or in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -48,7 +48,7 @@ def running_on(data: Path) -> list[int]:
 
 @asynccontextmanager
 async def up(data: Path, bus: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`siad up`, ready; at the end Ctrl-C, and it must be gone in good order."""
+    """`siad up`, ready; at the end Ctrl-C must stop it in order."""
     log = data.parent / "up.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Is anything lost, doubled or made up? The books, kept anew from the topics alone. Pure: values in, faults out."""
+"""Audit of a chaos run from the topics alone: lost, duplicated or invented captures. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ NAMED_MAX = 5  # captures named in one fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """All that is known of one line when the dust has settled."""
+    """Everything about one line after the run."""
 
     accepted: AbstractSet[str]  # captures to be judged for which the camera holds a 202
     early: AbstractSet[str]  # those of them from before the teacher
@@ -28,12 +28,12 @@ class Account:
 
     @property
     def received(self) -> set[str]:
-        """Captures that were announced and ask for a verdict."""
+        """Announced captures that require a verdict."""
         return {image.capture_id for image in self.images if image.intent is Intent.INSPECT}
 
 
 def first_wins(verdicts: Iterable[VerdictGiven]) -> dict[str, VerdictGiven]:
-    """What a reader who drops repeats holds: one verdict a capture, the first."""
+    """The first verdict of each capture, as a deduplicating reader keeps it."""
     kept: dict[str, VerdictGiven] = {}
     for verdict in verdicts:
         kept.setdefault(verdict.capture_id, verdict)
@@ -41,12 +41,12 @@ def first_wins(verdicts: Iterable[VerdictGiven]) -> dict[str, VerdictGiven]:
 
 
 def repeats(captures: Iterable[str]) -> int:
-    """How many are said once more."""
+    """Number of repeats."""
     return sum(count - 1 for count in Counter(captures).values())
 
 
 def faults(account: Account) -> list[str]:
-    """Everything that must not be, in words; empty where all is well."""
+    """Violations, one sentence each; empty if the run passed."""
     received = account.received
     first = first_wins(account.verdicts)
     labelled = {mask.capture_id for mask in account.masks}
@@ -57,14 +57,14 @@ def faults(account: Account) -> list[str]:
         *_differ("announced", received, "labelled", labelled),
         *_differ("labelled", labelled, "in the ledger", account.ledger),
         *_some("judged UNKNOWN though a teacher was in service", unknown - account.early),
-        *_some("have a mask in the store that is not as announced", account.broken),
+        *_some("have a mask in the store that differs from its event", account.broken),
         *(f"dead letter: {letter.topic} offset {letter.offset}: {letter.reason}" for letter in account.letters),
     ]
     mute = account.buried - first.keys()
     balance = len(received) - len(first) - len(mute)
     if balance != account.waiting:
         found.append(
-            f"books do not balance: received {len(received)} - verdicts {len(first)} - dead letters without one "
+            f"the ledger does not balance: received {len(received)} - verdicts {len(first)} - dead letters without one "
             f"{len(mute)} = {balance}, and {account.waiting} are waiting"
         )
     again = {
@@ -72,7 +72,7 @@ def faults(account: Account) -> list[str]:
         "pseudo-masks": repeats(f"{mask.capture_id} {mask.weights}" for mask in account.masks),
     }
     found += [
-        f"{count} repeated {kind}: more than what can have been in hand at the blows ({account.repeats_max})"
+        f"{count} repeated {kind}: more than could have been in flight at the kills ({account.repeats_max})"
         for kind, count in again.items()
         if count > account.repeats_max
     ]

@@ -1,4 +1,4 @@
-"""Cameras in front of ingest that never give up: what was not acknowledged is sent again, as the same capture."""
+"""Cameras that retry without end: an unacknowledged image is sent again as the same capture."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ PARTS = 32  # different good parts and as many bad ones, drawn once: drawing mus
 
 @dataclass(slots=True)
 class Cameras:
-    """Those of one line."""
+    """Cameras of one line."""
 
     client: IngestClient
     line: str
@@ -32,24 +32,24 @@ class Cameras:
         self._parts = [png(part_image(number, defect=number % 4 == 0)) for number in range(PARTS)]
 
     async def register(self) -> None:
-        """Tell ingest of the line."""
+        """Register the line."""
         await self.client.put_line(self.line, {"product": PRODUCT, "false_reject_budget": 0.05})
 
     async def send_normals(self, number: int) -> None:
-        """Send good parts, known to be good."""
+        """Send good parts with the intent normal."""
         for one in range(number):
             data = png(part_image(10_000 + one))
             info = CaptureInfo(intent=Intent.NORMAL, idempotency_key=f"normal-{one}")
             await self.client.send_image(data, line=self.line, info=info)
 
     async def trickle(self, *, per_s: float, until: Callable[[], bool]) -> None:
-        """Send part after part to be judged."""
+        """Send parts to inspect, one after the other."""
         while not until():
             await self._send(time.monotonic())
             await asyncio.sleep(1 / per_s)
 
     async def stream(self, number: int, *, per_s: float) -> None:
-        """Expose parts at a steady pace, whatever becomes of them; hand them over in order of their exposure."""
+        """Expose parts at a steady rate, independent of uploads; send them in order of exposure."""
         queue: asyncio.Queue[float | None] = asyncio.Queue()
         began_s = time.monotonic()
         async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""What a chaos run showed: a table for people, JSON for the record. Pure but for ``write``."""
+"""Report of a chaos run, as a table and as JSON. Pure except for ``write``."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ VAR = Path(__file__).parents[3] / "var" / "chaos"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run."""
+    """Result of one run."""
 
     seed: int
     scale: Scale
@@ -26,7 +26,7 @@ class Report:
     faults: Sequence[str]
 
     def __str__(self) -> str:
-        """All of it, as it is printed."""
+        """The printed report."""
         scale = self.scale
         lines = [
             "",
@@ -42,7 +42,7 @@ class Report:
         return "\n".join(lines)
 
     def write(self) -> Path:
-        """Keep it; the long version's is ``report.json``."""
+        """Write the JSON; that of the long version is ``report.json``."""
         path = VAR / ("report.json" if self.scale.name == "long" else f"report-{self.scale.name}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self._raw(), indent=2) + "\n")
@@ -76,10 +76,10 @@ def markdown(recoveries: Sequence[Recovery]) -> str:
 
 
 def printed(seed: int, blows: Sequence[Blow]) -> str:
-    """The schedule, before it is carried out."""
+    """The schedule, printed before the run."""
     return "\n".join(["", f"SIAD_CHAOS_SEED={seed}", *map(str, blows)])
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The value that ``part`` of all do not exceed; 0 where there is none."""
+    """Quantile ``part`` of the values; 0 if there are none."""
     return round(sorted(values)[min(int(part * len(values)), len(values) - 1)], 2) if values else 0.0

@@ -1,4 +1,4 @@
-"""Who is hit when: a pure function of a seed, so that what was found once can be found again. No I/O, no clock."""
+"""Schedule of kills: a pure function of a seed, so that a failure can be reproduced."""
 
 import os
 import random
@@ -14,7 +14,7 @@ RESTART_S: Final = 1.0  # what a supervisor takes to see a death and start anew
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How much is streamed, and how hard it is hit."""
+    """Length of the stream, and number of kills."""
 
     name: str
     captures: int
@@ -26,7 +26,7 @@ class Scale:
 
     @property
     def stream_s(self) -> float:
-        """How long the stream takes where nothing holds it up."""
+        """Duration of the stream without interruptions."""
         return self.captures / self.per_s
 
 
@@ -36,19 +36,19 @@ LONG: Final = Scale(name="long", captures=2000, per_s=10.0, kills=2, outage_s=20
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """One ``kill -9``, and for how long the victim stays away."""
+    """One ``kill -9``, and the time until the restart."""
 
     at_s: float  # after the first capture was sent
     victim: str
     down_s: float
 
     def __str__(self) -> str:
-        """As it stands in the printed schedule."""
+        """Its line of the printed schedule."""
         return f"{self.at_s:6.1f} s  kill -9 {self.victim}, start it {self.down_s:g} s later"
 
 
 def schedule(seed: int, scale: Scale) -> tuple[Blow, ...]:
-    """Say who is hit when.
+    """Draw the schedule.
 
     A victim that is hit n times is hit once in each n-th of the stream, at a moment drawn evenly from it; different
     victims know nothing of each other, so that blows fall on what still limps from the last one.
@@ -78,7 +78,7 @@ def told_seed(env: Mapping[str, str] = os.environ) -> int:
 
 
 def told_scale(env: Mapping[str, str] = os.environ) -> Scale:
-    """SIAD_CHAOS=long asks for the long version; SIAD_CHAOS_CAPTURES and _PER_S fit it to a weak machine."""
+    """Read the scale: SIAD_CHAOS=long for the long version, SIAD_CHAOS_CAPTURES and _PER_S for a slow machine."""
     scale = {"short": SHORT, "long": LONG}[env.get("SIAD_CHAOS", "short")]
     return Scale(
         name=scale.name,

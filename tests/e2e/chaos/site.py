@@ -1,4 +1,4 @@
-"""Everything on this machine, kept running as a supervisor keeps it, save what a blow holds down."""
+"""Broker, store, Ray and stages, supervised, except those that a kill keeps down."""
 
 import asyncio
 import time
@@ -30,15 +30,15 @@ class Node(Protocol):
     """A third-party server."""
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it and wait until it is ready."""
         ...
 
     def kill(self) -> None:
-        """End it with -9."""
+        """Kill it with SIGKILL."""
         ...
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop it in order."""
         ...
 
 
@@ -53,7 +53,7 @@ class Fall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """How a victim came back; seconds from the kill."""
+    """Recovery of a killed process; seconds from the kill."""
 
     victim: str
     at_s: float
@@ -81,7 +81,7 @@ class Site:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Site"]:
-        """Start all, keep it running, and stop it, whatever happens."""
+        """Start all inside the block, supervise it, and stop it afterwards."""
         try:
             await self._start()
             keeping = asyncio.create_task(self._keep())
@@ -97,7 +97,7 @@ class Site:
             self._threads.shutdown()
 
     async def strike(self, blow: Blow, *, began_s: float, progress: Callable[[float], bool]) -> Recovery:
-        """Kill a victim, start it again when its time is over, and see it come back.
+        """Kill a process, restart it on schedule, and measure its recovery.
 
         Args:
             blow: who, and for how long.
@@ -131,14 +131,14 @@ class Site:
         )
 
     async def is_back(self, victim: str) -> bool:
-        """Whether a stage is ready; for broker, store and Ray, whether all that lean on them are."""
+        """Whether a stage is ready; for broker, store and Ray, whether their dependents are."""
         leaning = {"ray": ("scorer", "labeler")}.get(victim, tuple(self.plant.stages))
         names = (victim,) if victim in self.plant.stages else leaning
         answers = [await _answers(self.plant[name], self.plant[name].ready_path) for name in names]
         return all(answers)
 
     async def not_well(self) -> dict[str, str]:
-        """Stages that are not alive and ready, with what they say."""
+        """Stages that are not ready, with their readiness response."""
         said = {}
         for name, stage in self.plant.stages.items():
             for path in {stage.ready_path, "/healthz"}:
@@ -166,7 +166,7 @@ class Site:
             await stage.wait_ready()
 
     async def _keep(self) -> None:
-        """Start again what ended by itself."""
+        """Restart processes that ended unexpectedly."""
         while True:
             for stage in self.plant.stages.values():
                 if stage.name not in self.held and not stage.alive:
@@ -207,7 +207,7 @@ async def _answers(stage: StageProcess, path: str) -> bool:
 
 
 async def _moment(is_true: Callable[[], Awaitable[bool]], timeout_s: float) -> float | None:
-    """When it became true, monotonic; None where it did not in time."""
+    """Time at which the condition held, monotonic; None after the timeout."""
     end_s = time.monotonic() + timeout_s
     while time.monotonic() < end_s:
         if await is_true():

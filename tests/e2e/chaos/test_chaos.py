@@ -1,4 +1,4 @@
-"""Everything is killed with -9 at random moments while captures stream: nothing is lost, doubled, made up or stuck.
+"""Every process is killed at random moments while captures stream: none is lost, duplicated, invented or stuck.
 
 ``make test`` runs the short version and ``make chaos`` the long one. The seed is fixed, printed, and set by
 SIAD_CHAOS_SEED; who is hit when follows from it alone (``schedule.py``).
@@ -84,7 +84,7 @@ async def test_no_kill_loses_doubles_or_stops_anything(tmp_path: Path, caplog: p
 
 
 def tell(text: str) -> None:
-    """Say it where ``pytest -s`` shows it at once."""
+    """Print at once, for ``pytest -s``."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -106,7 +106,7 @@ async def teach(site: Site, cameras: Cameras) -> None:
 
 
 async def stream_under(blows: tuple[Blow, ...], site: Site, cameras: Cameras, watch: Watch) -> list[Recovery]:
-    """Stream captures while the blows fall."""
+    """Stream captures during the kills."""
     began_s = time.monotonic()
 
     def progress(victim: str, since_s: float) -> bool:
@@ -129,7 +129,7 @@ async def stream_under(blows: tuple[Blow, ...], site: Site, cameras: Cameras, wa
 
 
 async def settle(site: Site, cameras: Cameras, watch: Watch) -> list[str]:
-    """Wait until nothing is left to do; say what is, where the time is over."""
+    """Wait until all work is done; after the timeout, return what is left."""
     line, stuck = cameras.line, []
     waits = [
         watch.until(lambda: cameras.inspected <= watch.judged(line).keys(), "every verdict", timeout_s=SETTLE_S),
@@ -148,7 +148,7 @@ async def settle(site: Site, cameras: Cameras, watch: Watch) -> list[str]:
 
 
 async def take_account(site: Site, cameras: Cameras, early: frozenset[str], *, repeats_max: int) -> Account:
-    """Read everything anew from the topics and the store, whatever was seen on the way."""
+    """Read everything again from the topics and the store."""
     blobs = AsyncBlobs(open_blobs(settings_of(site.store_env)))
     masks = await read_whole(site.bootstrap, PSEUDO_MASK.name, PseudoMaskCreated)
     by_stage = {topic: await read_whole(site.bootstrap, topic, DeadLetter) for topic in BURIED}
@@ -172,7 +172,7 @@ async def take_account(site: Site, cameras: Cameras, early: frozenset[str], *, r
 
 
 async def broken_masks(blobs: AsyncBlobs, masks: tuple[PseudoMaskCreated, ...]) -> dict[str, str]:
-    """Captures whose mask in the store is not what its event says."""
+    """Captures whose mask in the store differs from its event."""
     found: dict[str, str] = {}
     turns = asyncio.Semaphore(16)
 
@@ -191,7 +191,7 @@ async def broken_masks(blobs: AsyncBlobs, masks: tuple[PseudoMaskCreated, ...]) 
 
 
 async def books_apart(site: Site, account: Account) -> list[str]:
-    """Where the capture ledger of ingest (/v1/books) does not come to agree with ours."""
+    """Differences between the capture ledger of ingest (/v1/books) and this audit."""
     ours = {
         "received": len(account.received),
         "verdict": len({verdict.capture_id for verdict in account.verdicts}),
@@ -213,7 +213,7 @@ async def books_apart(site: Site, account: Account) -> list[str]:
 
 
 async def unwell(site: Site, recoveries: list[Recovery]) -> list[str]:
-    """What did not come back, what is not well now, and who ended without being hit."""
+    """Processes that did not recover, are not ready, or ended unexpectedly."""
     late = [one for one in recoveries if one.ready_s is None or one.progress_s is None]
     falls = [one for one in site.falls if one.name != "scorer"]  # it ends when its Ray is gone, to be deployed anew
     return [
@@ -224,7 +224,7 @@ async def unwell(site: Site, recoveries: list[Recovery]) -> list[str]:
 
 
 def counts_of(account: Account, site: Site) -> dict[str, int]:
-    """How many of each."""
+    """Counts for the report."""
     return {
         "received": len(account.received),
         "verdicts": len({verdict.capture_id for verdict in account.verdicts}),
@@ -242,7 +242,7 @@ def counts_of(account: Account, site: Site) -> dict[str, int]:
 
 
 def seconds_of(account: Account, cameras: Cameras) -> dict[str, float]:
-    """How long captures took: to be accepted, counted from their exposure, and to be judged, from then."""
+    """Seconds from exposure to acceptance, and from there to the verdict."""
     waits = [(verdict.judged_at - verdict.received_at).total_seconds() for verdict in account.verdicts]
     return {
         "to be accepted, median": percentile(cameras.seconds, 0.5),
