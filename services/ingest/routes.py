@@ -100,7 +100,7 @@ def _line_reads(desk: IngestDependencies) -> APIRouter:
 
     @router.get("")
     async def list_lines() -> LinesResponse:
-        """Every line, by name."""
+        """List every line, by name."""
         reads = asyncio.Semaphore(READS_MAX)
 
         async def read(line: str) -> LineState | None:
@@ -114,7 +114,7 @@ def _line_reads(desk: IngestDependencies) -> APIRouter:
 
     @router.get("/{line}", responses={304: {"description": "As the reader has it"}, 404: {"description": "Unknown"}})
     async def get_line(line: LineName, said: Said, response: Response) -> LineResponse:
-        """One line; ETag names its revision."""
+        """Return one line; the ETag names its revision."""
         state = await _require_line(desk, line)
         if is_fresh(said.if_none_match, state):
             response.status_code = 304
@@ -158,7 +158,7 @@ def _line_changes(desk: IngestDependencies) -> APIRouter:
 
     @router.delete("/{line}", status_code=204, responses={404: {"description": "There never was such a line"}})
     async def delete_line(line: LineName, said: Said) -> None:
-        """End a line: no image is taken any more. What it sent stays stored. A repeat is harmless."""
+        """End a line: its images are refused from now on, stored objects stay. A repeat is harmless."""
         async with _in_time(desk, f"the end of line {line!r} was not stored and acknowledged"):
             await on_line_delete(line, said, lines=desk.lines, news=desk.news, clock=desk.clock)
         log.info("line_deleted", line=line)
@@ -177,7 +177,7 @@ def _image_routes(desk: IngestDependencies) -> APIRouter:
             str | None, Header(max_length=KEY_MAX, description="One value per exposure; a repeat uses it again")
         ] = None,
     ) -> ImageResponse:
-        """Hand over one image. 202: it is stored, and all stages will hear of it.
+        """Accept one image. 202: it is stored and announced to the stages.
 
         A repeat (the same Idempotency-Key; else the same serial and captured_at; else the same bytes) gives the same
         capture and is harmless. After a 503 nothing is lost and nothing half done: send the same request again.
