@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from siad.contracts.event_checks import (
+    require_capture,
+    require_finite,
+    require_place,
+    require_release,
+    require_revision,
+    require_uri,
+)
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex, require_slug
 from siad.contracts.region import require_region
 
@@ -76,7 +84,7 @@ class Region:
         if min(self.points) < 0:
             msg = f"a region has a coordinate of {min(self.points)} px; coordinates begin at 0"
             raise ValueError(msg)
-        _require_finite("peak_score", self.peak_score)
+        require_finite("peak_score", self.peak_score)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +104,8 @@ class LineChanged:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
-        _require_place(self.line, self.product)
-        _require_revision("revision", self.revision)
+        require_place(self.line, self.product)
+        require_revision("revision", self.revision)
         if not 0 < self.false_reject_budget < 1:
             msg = f"false_reject_budget {self.false_reject_budget:g} is not between 0 and 1"
             raise ValueError(msg)
@@ -133,9 +141,9 @@ class ImageStored:
 
     def __post_init__(self) -> None:
         """Refuse an event without a valid capture, line or image."""
-        _require_capture(self.capture_id, self.image_id, self.image_uri)
-        _require_place(self.line, self.product)
-        _require_revision("line_revision", self.line_revision)
+        require_capture(self.capture_id, self.image_id, self.image_uri)
+        require_place(self.line, self.product)
+        require_revision("line_revision", self.line_revision)
         if self.size_bytes < 1:
             msg = f"size_bytes {self.size_bytes} of image {self.image_id} is less than 1"
             raise ValueError(msg)
@@ -163,13 +171,13 @@ class PseudoMaskCreated:
 
     def __post_init__(self) -> None:
         """Refuse a mask that can't be trained on."""
-        _require_capture(self.capture_id, self.image_id, self.image_uri)
-        _require_place(self.line, self.product)
-        _require_uri("mask_uri", self.mask_uri)
+        require_capture(self.capture_id, self.image_id, self.image_uri)
+        require_place(self.line, self.product)
+        require_uri("mask_uri", self.mask_uri)
         require_hex("mask_sha256", self.mask_sha256, 64)
         require_hex("weights", self.weights, 64)
-        _require_finite("score", self.score)
-        _require_finite("threshold", self.threshold)
+        require_finite("score", self.score)
+        require_finite("threshold", self.threshold)
         if not 0 <= self.defect_ratio <= 1:
             msg = f"defect_ratio {self.defect_ratio:g} is not in [0, 1]"
             raise ValueError(msg)
@@ -191,7 +199,7 @@ class TeacherReleased:
 
     def __post_init__(self) -> None:
         """Refuse a release without place, revision or weights."""
-        _require_release(self.line, self.product, self.revision, self.weights)
+        require_release(self.line, self.product, self.revision, self.weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +215,7 @@ class SegmenterReleased:
 
     def __post_init__(self) -> None:
         """Refuse a release without place, revision or weights."""
-        _require_release(self.line, self.product, self.revision, self.weights)
+        require_release(self.line, self.product, self.revision, self.weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,10 +247,10 @@ class VerdictGiven:
 
     def __post_init__(self) -> None:
         """Refuse a verdict without capture, reason or weights."""
-        _require_capture(self.capture_id, self.image_id, self.image_uri)
-        _require_place(self.line, self.product)
-        _require_finite("score", self.score)
-        _require_finite("threshold", self.threshold)
+        require_capture(self.capture_id, self.image_id, self.image_uri)
+        require_place(self.line, self.product)
+        require_finite("score", self.score)
+        require_finite("threshold", self.threshold)
         _require_regions(self.regions)
         if self.decision is Decision.UNKNOWN and not self.reason:
             msg = f"verdict UNKNOWN on capture {self.capture_id} has no reason"
@@ -269,41 +277,6 @@ class DeadLetter:
         if not self.topic or not self.kind or not self.reason:
             msg = f"dead letter at {self.topic!r}/{self.partition}/{self.offset} lacks topic, kind or reason"
             raise ValueError(msg)
-
-
-def _require_capture(capture_id: str, image_id: str, image_uri: str) -> None:
-    require_hex("capture_id", capture_id, 32)
-    require_hex("image_id", image_id, 64)
-    _require_uri("image_uri", image_uri)
-
-
-def _require_place(line: str, product: str) -> None:
-    require_slug("line", line)
-    require_slug("product", product)
-
-
-def _require_release(line: str, product: str, revision: int, weights: str) -> None:
-    _require_place(line, product)
-    _require_revision("revision", revision)
-    require_hex("weights", weights, 64)
-
-
-def _require_revision(name: str, value: int) -> None:
-    if value < 1:
-        msg = f"{name} {value} is less than 1"
-        raise ValueError(msg)
-
-
-def _require_uri(name: str, value: str) -> None:
-    if not value.startswith("s3://"):
-        msg = f"{name} {value!r} is not an s3:// address"
-        raise ValueError(msg)
-
-
-def _require_finite(name: str, value: float) -> None:
-    if not math.isfinite(value):
-        msg = f"{name} {value} is not a finite number"
-        raise ValueError(msg)
 
 
 def _require_regions(regions: Sequence[Region]) -> None:

@@ -75,14 +75,9 @@ def write_json(value: Any, style: JsonStyle = JsonStyle.COMPACT) -> bytes:
         ValueError: a number is not finite, or a moment has no zone.
     """
     plain = to_plain(value)
-    if style is JsonStyle.INDENTED:
-        text = json.dumps(plain, sort_keys=True, allow_nan=False, indent=1)
-    elif style is JsonStyle.SPACED:
-        text = json.dumps(plain, sort_keys=True, allow_nan=False)
-    else:
-        is_sorted = style is JsonStyle.COMPACT
-        text = json.dumps(plain, sort_keys=is_sorted, allow_nan=False, separators=(",", ":"))
-    return text.encode()
+    separators = (",", ":") if style in (JsonStyle.COMPACT, JsonStyle.ORDERED) else None
+    indent, is_sorted = (1 if style is JsonStyle.INDENTED else None), style is not JsonStyle.ORDERED
+    return json.dumps(plain, sort_keys=is_sorted, allow_nan=False, indent=indent, separators=separators).encode()
 
 
 def read_json(kind: type[T], data: bytes) -> T:
