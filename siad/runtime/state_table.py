@@ -81,7 +81,7 @@ class StateTable(Generic[V]):
         return dict(self._values)
 
     async def check(self) -> None:
-        """Raise TransientError until the topic was read whole, and while access to it is denied."""
+        """Raise TransientError until the topic was read, or while it is denied."""
         if self._denied:
             raise DeniedError(self._denied)
         if not self._is_ready:

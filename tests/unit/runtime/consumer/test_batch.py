@@ -8,6 +8,7 @@ from siad.contracts.codec import decode
 from siad.contracts.errors import PoisonError
 from siad.contracts.events import DeadLetter
 from siad.runtime.testing.diary import ProcessKilled
+from siad.runtime.testing.waiting import until
 from siad.runtime.testing.world import World, away, make_world
 
 
@@ -31,11 +32,12 @@ async def test_a_full_batch_is_handled_by_one_call(world: World) -> None:
 async def test_a_batch_that_does_not_fill_goes_when_its_time_is_up(world: World) -> None:
     await world.send("a", "b")
     run = asyncio.create_task(world.run(world.batches(records_max=10, wait_s=2.0)))
-    await asyncio.sleep(0.05)
+    await until(lambda: world.diary.polls > 0)
+    await world.rounds()
     assert handled(world.diary.lines) == []
     await world.send("c")
     world.clock.advance(1.9)
-    await asyncio.sleep(0.05)
+    await world.rounds()
     assert handled(world.diary.lines) == []
     world.clock.advance(0.1)
     assert handled(await run) == ["handle 0-2 a b c"]

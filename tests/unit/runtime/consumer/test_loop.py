@@ -14,6 +14,7 @@ from siad.runtime.backoff import Backoff
 from siad.runtime.bus.memory import MemoryConsumer, MemoryProducer
 from siad.runtime.bus.port import Message, Record, TopicPartition
 from siad.runtime.testing.clock import FakeClock
+from siad.runtime.testing.waiting import until
 from siad.runtime.testing.world import IN, OUT, World, away, make_world, text_of
 
 
@@ -54,7 +55,8 @@ async def test_nothing_is_committed_before_the_broker_has_acknowledged(world: Wo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("siad.runtime.bus.memory.MemoryProducer", SlowProducer)
         running = asyncio.create_task(world.run())
-        await asyncio.sleep(0.03)  # many turns of the loop
+        await until(lambda: "publish A" in " ".join(world.diary.lines))
+        await world.rounds()
         assert world.committed()[0] == 0
         acknowledged.set()
         await running
@@ -401,10 +403,9 @@ async def test_a_consumer_that_is_stuck_is_no_excuse_where_the_broker_answers(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("siad.runtime.bus.memory.MemoryConsumer", Stuck)
         running = asyncio.create_task(world.run(stop=stop))
-        while not (world.health.paused() or world.health._lag):
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(world.health.paused() or world.health._lag))
         world.clock.advance(121)
-        await asyncio.sleep(0.02)
+        await world.rounds()
         assert (world.health.liveness_failure() is not None) is answers_others
         stop.set()
         await running

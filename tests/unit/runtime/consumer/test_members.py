@@ -7,6 +7,7 @@ from siad.runtime.bus.port import Message, Record, TopicPartition
 from siad.runtime.consumer import consume
 from siad.runtime.context import StageContext
 from siad.runtime.health import Health
+from siad.runtime.testing.waiting import until
 from siad.runtime.testing.world import IN, OUT, QUICK, STAGE, World, make_world, text_of
 
 
@@ -70,7 +71,7 @@ async def test_what_is_in_hand_when_a_partition_moves_is_finished_first() -> Non
     second: list[str] = []
     stop = asyncio.Event()
     one = asyncio.create_task(member(world, stop, first, pause_s=0.02))
-    await asyncio.sleep(0.01)  # one record is in hand
+    await until(lambda: bool(first))  # one record is in hand
     two = asyncio.create_task(member(world, stop, second))
     await settle(world)
     stop.set()
@@ -88,10 +89,9 @@ async def test_what_does_not_finish_in_time_is_left_to_the_new_owner() -> None:
     second: list[str] = []
     stop = asyncio.Event()
     one = asyncio.create_task(member(world, stop, first, pause_s=0.3))  # longer than the drain bound
-    await asyncio.sleep(0.02)
+    await until(lambda: bool(first))
     two = asyncio.create_task(member(world, stop, second))
-    await asyncio.sleep(0.15)
-    assert second  # it did not wait for the slow one
+    await until(lambda: bool(second))  # it does not wait for the slow one
     await settle(world)
     stop.set()
     await asyncio.gather(one, two)
