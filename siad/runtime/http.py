@@ -12,9 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from siad.contracts.errors import TransientError
 from siad.runtime import metrics, trace
 from siad.runtime.health import Health
+from siad.runtime.outcomes import RULES, WAITING
 
 RETRY_AFTER_S: Final = 5
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -69,7 +69,9 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(TransientError, _on_transient)
+    for rule in RULES:
+        if rule.outcome in WAITING and issubclass(rule.error, Exception):
+            app.add_exception_handler(rule.error, _on_transient)
     app.add_exception_handler(Exception, _on_bug)
 
     @app.get("/healthz", tags=["health"])
