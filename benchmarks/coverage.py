@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.teacher import Line, elpv, mvtec
+from benchmarks.teacher import PLACE, Line, elpv, mvtec
+from siad.contracts.fit_settings import FitSettings
 from siad.models.bundle import open_bundle
-from siad.models.teachers.methods import fit_teacher
+from siad.models.teachers.fit import fit_teacher
+from siad.models.teachers.normals import Normals
 from siad.vision.scores import choose_threshold, false_reject_rate
 
 
@@ -26,14 +28,8 @@ def rates(line: Line, *, shots: int, seed: int, unseen: int, budgets: list[float
     goods = [*line.normals, *(sample.image_HWC for sample in line.tests if not sample.is_defect and not line.shared)]
     order = np.random.default_rng(seed).permutation(len(goods)).tolist()
     drawn, rest = order[:shots], order[shots : shots + unseen]
-    bundle = fit_teacher(
-        [goods[index] for index in drawn],
-        line="l",
-        product="p",
-        normals=[f"{index:032x}" for index in drawn],
-        false_reject_budget=budgets[0],
-        method=method,
-    )
+    normals = Normals.ordered([goods[index] for index in drawn], [f"{index:032x}" for index in drawn], PLACE)
+    bundle = fit_teacher(normals, FitSettings(false_reject_budget=budgets[0], method=method))
     predictor = open_bundle(bundle.manifest, bundle.parts)
     scores = [float(map_HW.max()) for index in rest for map_HW in predictor.maps([goods[index]])]
     held_out = bundle.manifest.held_out_scores

@@ -29,10 +29,12 @@ from services.trainer.job.evaluation import make_scorer, score_held_out
 from services.trainer.job.examples import MemberPixels, make_examples
 from siad.apps.lab.demo.cells import Cell, draw_shift, find_cells
 from siad.contracts.ids import sha256_hex
+from siad.contracts.place import Place
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.segmenter import new_segmenter
 from siad.models.teachers.feature_memory import fit
+from siad.models.teachers.normals import Normals
 from siad.models.training.segmenter import SegmenterTraining, TrainingRecipe
 from siad.vision.images import Image, decode_image
 from siad.vision.scores import false_reject_rate, image_auroc
@@ -64,7 +66,8 @@ class Line:
         ]
         images = [pixels_of(cell) for cell in shift.normals]
         names = [normal.capture_id for normal in self.normals]
-        self.teacher = predictor_of(fit(images, line="l", product="p", normals=names, false_reject_budget=BUDGET))
+        normal_images = Normals.ordered(images, names, Place("benchmark", "cell"))
+        self.teacher = predictor_of(fit(normal_images, false_reject_budget=BUDGET))
         self.masks: dict[str, np.ndarray] = {}
         self.rows = [self._label(index, cell) for index, cell in enumerate(shift.stream)]
 

@@ -23,16 +23,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from siad.contracts.place import Place
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers.feature_memory import fit, load
 from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.teachers.normals import Normals
 from siad.vision import pixel_scores
 from siad.vision.decide import decide
 from siad.vision.images import Image, decode_image
 from siad.vision.preprocess import input_size, preprocess
 from siad.vision.scores import false_reject_rate, image_auroc
 
+PLACE = Place("benchmark", "part")
 PIXEL_PX = 256  # side at which pixel figures are taken, as the literature does
 LOW, HIGH = 0.0, 1.0  # an elpv cell is certainly good, certainly defective
 
@@ -113,14 +116,8 @@ def fit_on(
     bad = [sample.image_HWC for sample in line.tests if sample.is_defect]
     if spoiled:
         images[-spoiled:] = [bad[index] for index in np.random.default_rng(seed).permutation(len(bad))[:spoiled]]
-    bundle = fit(
-        images,
-        line="benchmark",
-        product="part",
-        normals=[f"{index:032x}" for index in drawn],
-        false_reject_budget=budget,
-        input_px=input_px or None,
-    )
+    normals_drawn = Normals.ordered(images, [f"{index:032x}" for index in drawn], PLACE)
+    bundle = fit(normals_drawn, false_reject_budget=budget, input_px=input_px)
     return bundle, set(drawn.tolist())
 
 

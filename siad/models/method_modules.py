@@ -1,6 +1,6 @@
 """Modules of the methods, by the method's name in a manifest.
 
-A teacher's module has ``fit`` and ``load``, the segmenter's has ``load``; see ``siad.models.teachers.fitting``. A
+A teacher's module has ``fit`` and ``load``, the segmenter's has ``load``; see ``siad.models.teachers.bundling``. A
 module is imported when its method is first used.
 """
 

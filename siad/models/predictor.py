@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from siad.contracts.manifest import Manifest
 from siad.models.runner.port import Runner
 from siad.models.tiling import run_tiled
-from siad.vision.decide import Finding, decide, draw_map
+from siad.vision.decide import Finding, decide, refine_map
 from siad.vision.images import Image
 from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.preprocess import preprocess
@@ -87,7 +87,7 @@ def view_maps(
             views_BVhw = run_tiled(runner, np.stack([inputs[index] for index in batch]))
             for index, maps_Vhw in zip(batch, views_BVhw, strict=True):
                 size_px = (cuts[index].shape[0], cuts[index].shape[1])
-                found[index] = [draw_map(map_hw, input_CHW=inputs[index], size_px=size_px) for map_hw in maps_Vhw]
+                found[index] = [refine_map(map_hw, input_CHW=inputs[index], size_px=size_px) for map_hw in maps_Vhw]
         return [
             [interest.put_back(map_HW, (image_HWC.shape[0], image_HWC.shape[1])) for map_HW in found[index]]
             for index, image_HWC in enumerate(images)

@@ -1,9 +1,9 @@
-"""The segmenter: a U-Net over the same backbone as the teacher, taught by pseudo-masks.
+"""Segmenter: a U-Net over the teacher's backbone, trained on pseudo-masks.
 
-The encoder is EfficientNet-Lite as ImageNet left it; what is learned is the decoder, which climbs from stride 32 to
-stride 8 and says for every place how likely it is defective, as a logit. Logits are raw scores: unbounded, so strong
-defects stay apart where probabilities saturate. Every place's features have unit length, as the teacher's have: how
-they point tells what is there, how long they are tells the light.
+The encoder is the pretrained EfficientNet-Lite, frozen; the decoder is trained. It goes from stride 32 to stride 8 and
+gives for every position the logit of a defect. Logits are raw scores: unbounded, so strong defects differ where
+probabilities saturate. Every position's features are scaled to unit length, as the teacher's are: their direction
+carries the content, their length mostly the light.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the network's input, h, w = size of the map, stride 8.
 
@@ -37,11 +37,11 @@ NETWORK: Final = "decoder.safetensors"
 STRIDE: Final = STRIDES[FEATURES[0]]  # of the map
 _WIDTH: Final = 48  # of the decoder; half of it loses .02 image AUROC on solar cells
 _GROUPS: Final = 8
-_PRIOR: Final = -2.0  # logit of a defect before anything is learned: most places are good
+_PRIOR: Final = -2.0  # logit of a defect before training: most positions are good
 
 
 class SegmenterDecoder(nn.Module):
-    """From the encoder's levels, finest first, to one logit a place of the finest."""
+    """Decodes the encoder's levels, finest first, to logits on the finest."""
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -57,20 +57,21 @@ class SegmenterDecoder(nn.Module):
         nn.init.constant_(cast("Tensor", self.head.bias), _PRIOR)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Logits: float32 [B, h, w]."""
+        """Compute logits: float32 [B, h, w]."""
         x_BCHW: Tensor | None = None
         steps = zip(levels, self.laterals, self.looks, strict=True)
-        for level_BCHW, lateral, look in reversed(list(steps)):
-            unit_BCHW = functional.normalize(level_BCHW, dim=1) * level_BCHW.shape[1] ** 0.5
-            seen_BCHW = lateral(self.drop(unit_BCHW))
+        for input_BCHW, lateral, convolve in reversed(list(steps)):
+            unit_BCHW = functional.normalize(input_BCHW, dim=1) * input_BCHW.shape[1] ** 0.5
+            level_BCHW = lateral(self.drop(unit_BCHW))
             if x_BCHW is not None:
-                seen_BCHW = seen_BCHW + functional.interpolate(x_BCHW, size=seen_BCHW.shape[-2:], mode="bilinear")
-            x_BCHW = look(seen_BCHW)
+                size = level_BCHW.shape[-2:]
+                level_BCHW = level_BCHW + functional.interpolate(x_BCHW, size=size, mode="bilinear")
+            x_BCHW = convolve(level_BCHW)
         return cast("Tensor", self.head(x_BCHW))[:, 0]
 
 
 class Segmenter(nn.Module):
-    """Encoder and decoder; fits the ``Detector`` protocol."""
+    """Frozen encoder and trained decoder; implements ``Detector``."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -78,20 +79,20 @@ class Segmenter(nn.Module):
         self.decoder = SegmenterDecoder(backbone.variant)
 
     def encode(self, images_BCHW: Tensor) -> list[Tensor]:
-        """The levels that the decoder looks at; they never change, so training computes them once an image."""
+        """Compute the decoder's inputs; they never change, so training computes them once an image."""
         return cast("list[Tensor]", self.backbone(images_BCHW))
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Logits: float32 [B, h, w], h = H / 8, w = W / 8."""
+        """Compute logits: float32 [B, h, w], h = H / 8, w = W / 8."""
         return cast("Tensor", self.decoder(self.encode(images_BCHW)))
 
     def score(self, images_BCHW: Tensor) -> Tensor:
-        """Logits as raw scores; the network must be in evaluation mode, and images on its device."""
+        """Compute raw scores, in evaluation mode; images are on the network's device."""
         return cast("Tensor", self(images_BCHW)).float()
 
 
 def new_segmenter(variant: Variant = "lite0", *, seed: int = 0) -> Segmenter:
-    """A segmenter that knows ImageNet and no defects; the same for the same seed."""
+    """Build an untrained segmenter; equal for equal seeds."""
     backbone = pretrained_backbone(variant)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -99,18 +100,18 @@ def new_segmenter(variant: Variant = "lite0", *, seed: int = 0) -> Segmenter:
 
 
 def parts_of(segmenter: Segmenter) -> dict[str, bytes]:
-    """The network as files of a bundle; the golden part comes apart.
+    """Write the network as files of a bundle, without the golden part.
 
-    The backbone's file is the same for every segmenter and teacher, so the store holds it once.
+    The backbone's file is the same for every segmenter and teacher, so the store has it once.
     """
     return {BACKBONE: pack(segmenter.backbone.state_dict()), NETWORK: pack(segmenter.decoder.state_dict())}
 
 
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Segmenter:
-    """Build the network of a bundle, ready to score.
+    """Build the network of a bundle's files.
 
     Raises:
-        UnusableWeightsError: the files hold another network than this code builds.
+        UnusableWeightsError: the files have another network than this version builds.
         CorruptError: a file can't be read.
     """
     encoder, decoder = unpack(parts[BACKBONE]), unpack(parts[NETWORK])
@@ -119,13 +120,13 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Segmenter:
         segmenter = Segmenter(load_backbone(variant, encoder))
         segmenter.decoder.load_state_dict(decoder)
     except RuntimeError as error:
-        msg = f"weights {manifest.weights[:12]} hold another network than this code builds: {error}"
+        msg = f"weights {manifest.weights[:12]} have another network than this version builds; train again: {error}"
         raise UnusableWeightsError(msg) from error
     return segmenter.eval()
 
 
 def _variant_of(state: Mapping[str, Tensor]) -> Variant:
-    """Lite0 to Lite2 differ in width and depth: their files tell them apart, so no manifest needs to."""
+    """Recognise Lite0 to Lite2 by width and depth, so that manifests need not name them."""
     widest = state.get("stages.5.0.project.conv.weight")
     if widest is not None and widest.shape[0] == stage_channels("lite2")[5]:
         return "lite2"

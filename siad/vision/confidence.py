@@ -1,8 +1,10 @@
-"""How far a finding may be believed: what a pseudo-mask's confidence is made of. Pure.
+"""Confidence of a finding, which the trainer weighs pseudo-masks by.
 
-Three doubts, multiplied. Is the score clear of the threshold? Would the mask stay if the threshold moved? Is so large a
-defect likelier than a lamp that went out? A score's unit is its detector's own, so distances are told in the spread of
-the normals' scores.
+Three factors, multiplied: how far the score is from the threshold, whether the mask would stay if the threshold moved,
+and whether a defect of that size is plausible. A score's unit is its detector's own, so distances are measured in the
+spread of the normals' scores.
+
+Shape suffixes: H, W = size of the image.
 """
 
 from typing import Final
@@ -10,12 +12,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-PLAUSIBLE_RATIO: Final = 0.2  # of the view; up to it any defect is as likely
-IMPLAUSIBLE_RATIO: Final = 0.6  # from it on it is the light, the camera or another product
+PLAUSIBLE_RATIO: Final = 0.2  # of the view; up to it any size is equally plausible
+IMPLAUSIBLE_RATIO: Final = 0.6  # from it on the light, the camera or another product explains the scores
 
 
 def confidence_of(map_HW: NDArray[np.float32], mask_HW: NDArray[np.uint8], *, threshold: float, spread: float) -> float:
-    """Say how far one finding may be believed.
+    """Compute the confidence of one finding.
 
     With s the image's score, t the threshold and d the spread: clearness is m / (1 + m), m = |s - t| / d, so one half
     at a distance of one spread. A defect's steadiness is the share of its mask that would stay if the threshold rose
@@ -25,7 +27,7 @@ def confidence_of(map_HW: NDArray[np.float32], mask_HW: NDArray[np.uint8], *, th
     Args:
         map_HW: float32 [H, W], raw scores at image size.
         mask_HW: uint8 [H, W], 0 good, 255 defect; empty where there is none.
-        threshold: raw score that cuts images.
+        threshold: raw score at which an image is defective.
         spread: standard deviation of normals' image scores, over 0.
 
     Returns:

@@ -1,7 +1,7 @@
-"""What a file of pixels says of itself, read without decoding one pixel. Pure.
+"""Headers of image files, read without decoding a pixel.
 
-Each format is walked from its first byte to its declared end, because OpenCV decodes a file that was cut short in
-silence and paints the rest grey: an image that lost its lower half would be judged as if it were whole.
+Each format is parsed from its first byte to its declared end, because OpenCV decodes a truncated file without an error
+and fills the rest with grey: an image without its lower half would be judged as if it were complete.
 
 Sources: JPEG is ITU T.81 annex B, PNG is W3C PNG 3rd edition, TIFF is revision 6.0, WebP is RFC 9649, Exif is 2.32.
 """
@@ -20,17 +20,29 @@ DAMAGED = "damaged"
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-_TIFF_TYPES = {1: "B", 3: "H", 4: "I"}  # byte, short, long: the only types of the tags we read
+_TIFF_TYPES = {1: "B", 3: "H", 4: "I"}  # byte, short, long: the types of the tags read here
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in coded data FF00 is a byte and FFD0 to FFD7 are restarts
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; Huffman all
-_JPEG_FRAMES_ODD = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}  # lossless, hierarchical, arithmetic
+# lossless, hierarchical, arithmetic
+_JPEG_FRAMES_UNSUPPORTED = {
+    0xC3,
+    0xC5,
+    0xC6,
+    0xC7,
+    0xC9,
+    0xCA,
+    0xCB,
+    0xCD,
+    0xCE,
+    0xCF,
+}
 _ORIENTATION = 274
 _ACCEPTED = "send 8 or 16 bit, grey or colour"
 _TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 3, 6: 3}  # PhotometricInterpretation -> channels
 
 
 class ImageError(ValueError):
-    """Bytes that can't become an image; ``reason`` is a code, the message says what was found."""
+    """Bytes that can't be decoded as an image; ``reason`` is a code, the message has the details."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -39,7 +51,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """One image as it lies in its file, before orientation."""
+    """Header of one image, before orientation."""
 
     format: str  # jpeg, png, bmp, tiff, webp
     width_px: int
@@ -50,7 +62,7 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """Walk one file of JPEG, PNG, BMP, TIFF or WebP.
+    """Parse one file of JPEG, PNG, BMP, TIFF or WebP.
 
     Raises:
         ImageError: not-an-image, truncated, unsupported or damaged.
@@ -69,11 +81,11 @@ def read_header(data: bytes) -> Header:
     except (struct.error, IndexError) as error:
         raise _cut(data, "its header") from error
     shown = data[:8].hex(" ") or "nothing"
-    raise ImageError(NOT_AN_IMAGE, f"{len(data)} bytes that begin with {shown} are no JPEG, PNG, BMP, TIFF or WebP")
+    raise ImageError(NOT_AN_IMAGE, f"{len(data)} bytes that start with {shown} are not JPEG, PNG, BMP, TIFF or WebP")
 
 
 def _cut(data: bytes, where: str) -> ImageError:
-    return ImageError(TRUNCATED, f"the file ends after {len(data)} bytes, within {where}; send it whole")
+    return ImageError(TRUNCATED, f"the file ends after {len(data)} bytes, within {where}; send the complete file")
 
 
 def _jpeg(data: bytes) -> Header:
@@ -82,20 +94,20 @@ def _jpeg(data: bytes) -> Header:
     for marker, body in _jpeg_segments(data):
         if marker in _JPEG_FRAMES:
             frame = struct.unpack_from(">BHHB", body)
-        elif marker in _JPEG_FRAMES_ODD:
-            raise ImageError(UNSUPPORTED, f"JPEG coding FF{marker:02X} is not read; {_ACCEPTED}")
+        elif marker in _JPEG_FRAMES_UNSUPPORTED:
+            raise ImageError(UNSUPPORTED, f"JPEG coding FF{marker:02X} is not supported; {_ACCEPTED}")
         elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
             orientation = _exif_orientation(body[6:])
     if frame is None:
         raise ImageError(DAMAGED, "a JPEG without a frame header")
     bits, height, width, channels = frame
     if bits != 8:
-        raise ImageError(UNSUPPORTED, f"a JPEG of {bits} bits is not read; {_ACCEPTED}")
+        raise ImageError(UNSUPPORTED, f"a JPEG of {bits} bits is not supported; {_ACCEPTED}")
     return _header("jpeg", (width, height), 1 if channels == 1 else 3, 8, orientation)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of every segment up to the end-of-image marker, over the coded pixels between them."""
+    """Yield marker and body of every segment up to the end-of-image marker, skipping coded pixels."""
     at = 2
     while (found := _JPEG_MARKER.search(data, at)) is not None:
         marker, at = data[found.start() + 1], found.end()
@@ -108,7 +120,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             raise _cut(data, f"segment FF{marker:02X}")
         yield marker, data[at + 2 : at + length]
         at += length
-    raise _cut(data, "its coded pixels: there is no end-of-image marker")
+    raise _cut(data, "its coded pixels: the end-of-image marker is missing")
 
 
 def _png(data: bytes) -> Header:
@@ -131,7 +143,7 @@ def _png(data: bytes) -> Header:
 def _bmp(data: bytes) -> Header:
     offset, size, width, height, _planes, bits, coding, coded = struct.unpack_from("<IIiiHHII", data, 10)
     if size < 40:
-        raise ImageError(UNSUPPORTED, f"a BMP of OS/2 is not read; {_ACCEPTED}")
+        raise ImageError(UNSUPPORTED, f"a BMP of OS/2 is not supported; {_ACCEPTED}")
     height = abs(height)  # negative: rows from the top
     need = coded if coding in (1, 2) else (width * bits + 31) // 32 * 4 * height
     if offset + need > len(data):
@@ -152,10 +164,10 @@ def _tiff(data: bytes) -> Header:
     photometric = tags.get(262, (1,))[0]
     if bits > 16 or max(tags.get(339, (1,))) != 1 or photometric not in _TIFF_COLOURS:
         found = f"a TIFF of {bits} bits, sample format {tags.get(339, (1,))[0]}, photometric {photometric}"
-        raise ImageError(UNSUPPORTED, f"{found} is not read; {_ACCEPTED}")
+        raise ImageError(UNSUPPORTED, f"{found} is not supported; {_ACCEPTED}")
     starts, sizes = (tags.get(273), tags.get(279)) if 273 in tags else (tags.get(324), tags.get(325))
     if not starts or not sizes or len(starts) != len(sizes):
-        raise ImageError(DAMAGED, "a TIFF whose first page does not say where its pixels lie")
+        raise ImageError(DAMAGED, "a TIFF whose first page has no offsets of its pixels")
     if max(start + size for start, size in zip(starts, sizes, strict=True)) > len(data):
         raise _cut(data, "its pixels")
     return _header(
@@ -176,7 +188,7 @@ def _webp(data: bytes) -> Header:
         kind, length = struct.unpack_from("<4sI", data, at)
         body = data[at + 8 : at + 8 + length]
         if kind == b"VP8X" and body[0] & 0x02:
-            raise ImageError(UNSUPPORTED, f"an animated WebP is not read; {_ACCEPTED}")
+            raise ImageError(UNSUPPORTED, f"an animated WebP is not supported; {_ACCEPTED}")
         if kind == b"VP8 ":
             width, height = struct.unpack_from("<HH", body, 6)
             size = (width & 0x3FFF, height & 0x3FFF)
@@ -195,12 +207,12 @@ def _header(name: str, size_px: tuple[int, int], channels: int, bits: int, orien
     width, height = size_px
     if width < 1 or height < 1:
         raise ImageError(DAMAGED, f"a {name} of {width}x{height} px")
-    turned = orientation if 1 <= orientation <= 8 else 1
-    return Header(format=name, width_px=width, height_px=height, channels=channels, bits=bits, orientation=turned)
+    known = orientation if 1 <= orientation <= 8 else 1
+    return Header(format=name, width_px=width, height_px=height, channels=channels, bits=bits, orientation=known)
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """A block that can't be read turns nothing: viewers do the same."""
+    """Read the orientation; 1 where the block can't be read, as viewers do."""
     try:
         return _ifd(exif).get(_ORIENTATION, (1,))[0]
     except (struct.error, IndexError, ImageError):
@@ -208,7 +220,7 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _ifd(data: bytes) -> Mapping[int, tuple[int, ...]]:
-    """The whole numbers of the first directory (page) of a TIFF, by tag."""
+    """Read the integers of the first directory (page) of a TIFF, by tag."""
     order = _TIFF_ORDERS.get(data[:4])
     if order is None:
         raise ImageError(DAMAGED, "no TIFF byte order mark")
@@ -220,11 +232,11 @@ def _ifd(data: bytes) -> Mapping[int, tuple[int, ...]]:
         code = _TIFF_TYPES.get(kind)
         if code is None or not length:
             continue
-        if length > len(data):  # also keeps a forged length from asking for gigabytes
+        if length > len(data):  # also prevents a forged length from allocating gigabytes
             raise _cut(data, f"tag {tag}")
         layout = f"{order}{length}{code}"
-        place = entry + 8
+        position = entry + 8
         if struct.calcsize(layout) > 4:
-            (place,) = struct.unpack_from(f"{order}I", data, place)
-        tags[tag] = struct.unpack_from(layout, data, place)
+            (position,) = struct.unpack_from(f"{order}I", data, position)
+        tags[tag] = struct.unpack_from(layout, data, position)
     return tags

@@ -1,4 +1,4 @@
-"""Bytes to pixels, once for every stage: fitting, training and serving see the same numbers. Pure.
+"""Decoding of images, shared by every stage, so that all get the same pixels.
 
 Shape suffixes: H = height, W = width, C = channels.
 """
@@ -15,7 +15,7 @@ from siad.vision.memory_errors import is_out_of_memory, out_of_memory_named
 
 __all__ = ["DECODER_VERSION", "PIXELS_MAX", "Image", "ImageError", "ImageInfo", "decode_image", "describe_image"]
 
-DECODER_VERSION = 1  # grows when the same bytes would give other pixels; manifests carry it
+DECODER_VERSION = 1  # incremented when the same bytes would give other pixels; manifests record it
 PIXELS_MAX = 100_000_000  # a 100 MP colour image is 300 MB decoded
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]  # [H, W, C], C 1 or 3 (RGB), upright
@@ -25,18 +25,18 @@ _EXTENSIONS = {"jpeg": "jpg", "png": "png", "bmp": "bmp", "tiff": "tif", "webp":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
-    """What ``decode_image`` will give for the same bytes."""
+    """Description of an image before it is decoded."""
 
     format: str  # jpeg, png, bmp, tiff, webp
     extension: str  # without a dot
-    width_px: int  # upright, as the height
+    width_px: int  # after orientation, like the height
     height_px: int
     channels: int  # 1 or 3
     bits: int  # 8 or 16
 
 
 def describe_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> ImageInfo:
-    """Say what an image is, without decoding it.
+    """Describe an image without decoding it.
 
     Raises:
         ImageError: reason not-an-image, truncated, damaged, unsupported, or too-large (over ``pixels_max`` pixels).
@@ -56,9 +56,12 @@ def describe_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> ImageInfo:
 
 
 def decode_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> Image:
-    """Decode one image: uint8 or uint16 [H, W, C], C 1 (grey) or 3 (RGB), turned upright by its Exif orientation.
+    """Decode one image, rotated upright by its Exif orientation.
 
-    Alpha is dropped, palettes are resolved, colour profiles ignored; of several pages the first is taken.
+    Alpha is dropped, palettes are resolved, colour profiles ignored; of several pages the first is used.
+
+    Returns:
+        uint8 or uint16 [H, W, C], C 1 (grey) or 3 (RGB).
 
     Raises:
         ImageError: as ``describe_image``; or damaged, where the header is sound and the pixels are not.
@@ -66,7 +69,7 @@ def decode_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> Image:
     """
     header = _checked(data, pixels_max)
     colour = cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR_RGB
-    # Orientation is ours to apply, but for TIFF: OpenCV turns those whatever the flags say.
+    # This function applies the orientation, except to TIFF, which OpenCV always rotates itself.
     flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     with out_of_memory_named(f"decoding an image of {header.width_px}x{header.height_px} px"):
         image = _decode(data, header, flags)
@@ -102,12 +105,12 @@ def _checked(data: bytes, pixels_max: int) -> Header:
     pixels = header.width_px * header.height_px
     if pixels > pixels_max:
         size = f"{header.width_px}x{header.height_px} px"
-        raise ImageError(TOO_LARGE, f"{size} are {pixels:,} pixels; at most {pixels_max:,} are decoded")
+        raise ImageError(TOO_LARGE, f"{size} are {pixels:,} pixels; at most {pixels_max:,} are accepted")
     return header
 
 
 def _upright(image: Image, orientation: int) -> Image:
-    """Undo what the Exif orientation says was done (Exif 2.32, tag 0x0112)."""
+    """Rotate and mirror by the Exif orientation (Exif 2.32, tag 0x0112)."""
     if orientation >= 5:
         image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -1,7 +1,7 @@
-"""Masks: uint8 [H, W], 0 good, 255 defect, at image size; as PNG, and as outlines. Pure.
+"""Masks at image size, as PNG and as outlines.
 
-A pseudo-mask may also hold 128, ignore: nobody knows, so nothing is to be learned or measured there. People know: a
-correction has no such pixels.
+A mask is uint8 [H, W], 0 good, 255 defect. A pseudo-mask may also have 128, ignore: the truth is unknown there, so such
+pixels are neither trained on nor measured. A correction by a person has none.
 """
 
 import cv2
@@ -17,38 +17,39 @@ IGNORE = 128
 
 
 def encode_mask(mask_HW: NDArray[np.uint8]) -> bytes:
-    """Write a mask as grey 8-bit PNG; equal masks give equal bytes."""
+    """Encode a mask as grey 8-bit PNG; equal masks give equal bytes."""
     done, data = cv2.imencode(".png", mask_HW, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     assert done, f"no PNG of {mask_HW.dtype} {mask_HW.shape}"
     return bytes(data)
 
 
 def decode_mask(data: bytes, *, may_ignore: bool = False) -> NDArray[np.uint8]:
-    """Read a mask back.
+    """Decode a mask.
 
     Args:
         data: PNG.
-        may_ignore: of a pseudo-mask, whose pixels may be ``IGNORE``.
+        may_ignore: accept pixels that are ``IGNORE``, as a pseudo-mask has them.
 
     Raises:
-        ImageError: no image, or one that is no mask: colour, 16 bit, or other values than 0 and 255 (and 128).
+        ImageError: the bytes are no image, or an image in colour, of 16 bits, or with other values than 0 and 255 (and
+            128).
     """
     info = describe_image(data)
     if (info.format, info.channels, info.bits) != ("png", 1, 8):
         raise ImageError(UNSUPPORTED, f"a mask is a grey 8-bit PNG, not a {info.format} of {info.channels}x{info.bits}")
     mask_HW = decode_image(data)[:, :, 0].astype(np.uint8, copy=False)
     known = (0, IGNORE, DEFECT) if may_ignore else (0, DEFECT)
-    odd = np.setdiff1d(mask_HW, known)
-    if odd.size:
-        told = ", ".join(str(value) for value in known)
-        raise ImageError(UNSUPPORTED, f"a mask holds {told} alone; this one also holds {odd[:5].tolist()}")
+    others = np.setdiff1d(mask_HW, known)
+    if others.size:
+        allowed = ", ".join(str(value) for value in known)
+        raise ImageError(UNSUPPORTED, f"a mask may have the values {allowed}; this one also has {others[:5].tolist()}")
     return mask_HW
 
 
 def regions_of(mask_HW: NDArray[np.uint8], map_HW: NDArray[np.float32]) -> tuple[Region, ...]:
     """Outline the connected defects of a mask, largest first, at most 64.
 
-    Points are corners of pixels, 0 to W and 0 to H, so one lone pixel is a square with an area. Holes are not outlined;
+    Points are corners of pixels, 0 to W and 0 to H, so a single pixel is a square with an area. Holes are not outlined;
     ``area_px`` counts the mask's own pixels.
 
     Args:
@@ -75,7 +76,7 @@ def regions_of(mask_HW: NDArray[np.uint8], map_HW: NDArray[np.float32]) -> tuple
 
 
 def _outline(inside_hw: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Outer outline of one component in pixel corners: int32 [N, 2], x and y, 4 <= N <= 128."""
+    """Outline one component in pixel corners: int32 [N, 2], x and y, 4 <= N <= 128."""
     height, width = inside_hw.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for down in (0, 1):
@@ -88,6 +89,6 @@ def _outline(inside_hw: NDArray[np.bool_]) -> NDArray[np.int32]:
     while len(points) > POINTS_MAX:
         points = cv2.approxPolyDP(contour, tolerance_px, closed=True)
         tolerance_px *= 1.5
-    if len(points) < 3:  # so thin that it was smoothed to a line
+    if len(points) < 3:  # so thin that it was simplified to a line
         return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.int32)
     return np.asarray(points, np.int32).reshape(-1, 2)

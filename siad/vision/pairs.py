@@ -1,4 +1,6 @@
-"""Comparison of an image with a template of its own, for parts that come with a reference image, such as boards.
+"""Comparison of an image with a template of its own.
+
+For parts that come with a reference image, such as printed boards.
 
 The oldest method of inspection (Moganti et al. 1996, Automatic PCB inspection algorithms: a survey, section 3.1). It
 needs no fit; no stage uses it yet.
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siad.vision.images import Image
-from siad.vision.registration import even_light, lay, register
+from siad.vision.registration import match_illumination, register, warp
 
 _REACH_PX: Final = 3  # that an edge may be off after registration
 Pixels = NDArray[np.float32]
@@ -37,15 +39,19 @@ def compare_pair(template_HWC: Image, image_HWC: Image) -> Pixels:
     """
     template, image = _unit(template_HWC), _unit(image_HWC)
     motion_23 = register(_grey(image), _grey(template), motion="affine")
-    laid = even_light(lay(template, motion_23), image)
-    seed_HW = differing(image, laid, reach_px=_REACH_PX)
+    aligned = match_illumination(warp(template, motion_23), image)
+    seed_HW = differing(image, aligned, reach_px=_REACH_PX)
     around_HW = _largest(seed_HW, _REACH_PX + 1)
-    extent_HW = np.maximum(np.abs(image - laid), np.abs(image - template)).max(2)
+    extent_HW = np.maximum(np.abs(image - aligned), np.abs(image - template)).max(2)
     return np.asarray(np.minimum(extent_HW, around_HW))
 
 
 def differing(image_HWC: Pixels, template_HWC: Pixels, *, reach_px: int) -> Pixels:
-    """Measure how far pixels lie outside the template's values within ``reach_px``: [H, W], the largest of channels."""
+    """Measure how far pixels are outside the template's values within ``reach_px``.
+
+    Returns:
+        float32 [H, W], the largest of the channels.
+    """
     high_HWC, low_HWC = (fold(template_HWC, reach_px) for fold in (_largest, _smallest))
     return np.asarray(np.maximum(np.maximum(image_HWC - high_HWC, low_HWC - image_HWC), 0).max(2))
 

@@ -1,4 +1,4 @@
-"""Perlin's gradient noise: lumps of a chosen size with natural edges. Pure."""
+"""Perlin's gradient noise: lumps of a chosen size with natural edges."""
 
 import math
 
@@ -25,8 +25,8 @@ def perlin(size: tuple[int, int], *, cells: tuple[int, int], rng: np.random.Gene
     if rows < 1 or columns < 1:
         msg = f"noise of {rows}x{columns} cells; at least one each way is needed"
         raise ValueError(msg)
-    turns = rng.uniform(0, 2 * math.pi, (rows + 1, columns + 1))
-    gradients = np.stack((np.sin(turns), np.cos(turns)), 2)
+    angles = rng.uniform(0, 2 * math.pi, (rows + 1, columns + 1))
+    gradients = np.stack((np.sin(angles), np.cos(angles)), 2)
     down, across = np.arange(height) * rows / height, np.arange(width) * columns / width
     row, column = down.astype(int), across.astype(int)
     y, x = (down - row)[:, None], (across - column)[None]

@@ -1,6 +1,6 @@
-"""How well maps find the places of defects, over all pixels of all images: exact, with one sort. Pure.
+"""Exact figures of maps against masks, over all pixels of all images, with one sort.
 
-Every distinct score is a threshold; equal scores cross it together. Nothing is sampled, binned or shrunk here.
+Every distinct score is a threshold; equal scores cross it together. Scores are neither sampled nor binned.
 
 Shape suffixes: H, W = size of an image, P = pixels of all images, T = distinct scores.
 
@@ -24,7 +24,7 @@ FPR_LIMITS: Final = (0.3, 0.05)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelFigures:
-    """What maps are worth against masks; all 0..1."""
+    """Figures of maps against masks; all 0..1."""
 
     auroc: float
     ap: float
@@ -36,7 +36,7 @@ class PixelFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelCurves:
-    """What the figures are areas of, thinned out to be drawn; each pair runs from the highest score down."""
+    """Curves behind the figures, thinned out for plots, from the highest score down."""
 
     recall_N: NDArray[np.float64]
     precision_N: NDArray[np.float64]
@@ -46,7 +46,7 @@ class PixelCurves:
 
 @dataclass(frozen=True, slots=True)
 class _Curve:
-    """What lies at or over each distinct score, from the highest down."""
+    """Counts at or over each distinct score, from the highest down."""
 
     true_T: NDArray[np.int64]  # defective pixels
     false_T: NDArray[np.int64]  # good pixels
@@ -56,7 +56,7 @@ class _Curve:
 def pixel_figures(
     maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.uint8]], *, threshold: float | None = None
 ) -> PixelFigures:
-    """Compare maps with masks.
+    """Compute the figures of maps against masks.
 
     Args:
         maps: float32 [H, W] raw scores of each image, finite.
@@ -64,7 +64,7 @@ def pixel_figures(
         threshold: raw score at which pixels are marked, for ``iou``.
 
     Raises:
-        ValueError: a map and its mask differ in size, a score is not finite, or no pixel is good or none defective.
+        ValueError: a map and its mask differ in size, a score is not finite, or all pixels are good, or all defective.
     """
     return pixel_figures_and_curves(maps, masks, threshold=threshold)[0]
 
@@ -76,13 +76,13 @@ def pixel_figures_and_curves(
     threshold: float | None = None,
     points: int = 300,
 ) -> tuple[PixelFigures, PixelCurves]:
-    """Compare maps with masks, and keep the curves that the figures are areas of: one sort gives both.
+    """Compute the figures and their curves with one sort.
 
     Args:
-        maps: as of ``pixel_figures``, which this also raises as.
+        maps: as of ``pixel_figures``, with the same errors.
         masks: as of ``pixel_figures``.
         threshold: raw score at which pixels are marked, for ``iou``.
-        points: how many of each curve are kept, at even steps of recall and of the false-positive rate up to 0.3.
+        points: how many of each curve to keep, at equal steps of recall and of the false-positive rate up to 0.3.
     """
     scores_P, weights_P = _flatten(maps, masks)
     defective = int(np.count_nonzero(weights_P))
@@ -102,14 +102,14 @@ def pixel_figures_and_curves(
 
 
 def count_regions(masks: Iterable[NDArray[np.uint8]]) -> int:
-    """How many connected defects there are in all masks; pixels that touch at a corner are connected."""
+    """Count the connected defects of all masks; pixels that touch at a corner are connected."""
     return sum(cv2.connectedComponents(_binary(mask_HW), connectivity=8)[0] - 1 for mask_HW in masks)
 
 
 def _flatten(
     maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.uint8]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """All scores in a row; and of each pixel the share that it is of its region, 0 where it is good."""
+    """Join all scores, and each pixel's share of its region, 0 where it is good: float32 [P] each."""
     total = sum(map_HW.size for map_HW in maps)
     scores_P, weights_P = np.empty(total, np.float32), np.zeros(total, np.float32)
     at = 0
@@ -118,10 +118,10 @@ def _flatten(
             what = "scores that are not finite" if map_HW.shape == mask_HW.shape else f"mask is {list(mask_HW.shape)}"
             msg = f"map {index} is {list(map_HW.shape)}, its {what}; a finite score for every pixel is needed"
             raise ValueError(msg)
-        place = slice(at, at := at + map_HW.size)
-        scores_P[place] = map_HW.ravel()
+        part = slice(at, at := at + map_HW.size)
+        scores_P[part] = map_HW.ravel()
         if mask_HW.any():
-            weights_P[place] = _shares(mask_HW)
+            weights_P[part] = _shares(mask_HW)
     return scores_P, weights_P
 
 
@@ -164,7 +164,7 @@ def _f1max(curve: _Curve) -> float:
 
 
 def _aupro(curve: _Curve, *, limit: float) -> float:
-    """Area under the mean overlap over the false-positive rate, up to ``limit``, as a share of ``limit``."""
+    """Area under the mean overlap up to a false-positive rate, as a share of that limit."""
     rate_T = np.append(0.0, curve.false_T / curve.false_T[-1])
     overlap_T = np.append(0.0, curve.overlap_T)
     within = int(np.searchsorted(rate_T, limit, side="right"))
@@ -179,7 +179,7 @@ def _iou(scores_P: NDArray[np.float32], weights_P: NDArray[np.float32], threshol
 
 
 def _thin_out(curve: _Curve, points: int) -> PixelCurves:
-    """Only what is kept is computed: of large sets a further array a curve is a gigabyte."""
+    """Compute only the kept points: of large sets each further array takes a gigabyte."""
     bad, good = int(curve.true_T[-1]), int(curve.false_T[-1])
     steps = np.linspace(0, 1, points)
     by_recall = np.unique(np.searchsorted(curve.true_T, np.ceil(steps * bad).astype(np.int64)))

@@ -1,6 +1,6 @@
-"""Pixels to what a network eats. Exists once, for fitting, training and serving. Pure.
+"""Image preprocessing, shared by fitting, training and serving.
 
-Shape suffixes: H = height, W = width, C = channels; x is brought to [3, h, w].
+Shape suffixes: H, W = size of the image, h, w = size of the network's input, C = channels.
 """
 
 import math
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 
 from siad.vision.images import Image
 
-PREPROCESS_VERSION = 1  # grows when the same pixels would give other numbers; manifests carry it
-STRIDE_PX = 32  # sides are multiples of it, so every level of the backbone divides evenly
+PREPROCESS_VERSION = 1  # incremented when the same pixels would give other numbers; manifests record it
+STRIDE_PX = 32  # sides are multiples of it, so that every stage of the backbone divides evenly
 CENTRE = 127.0  # EfficientNet-Lite was trained on (x - 127) / 128, not on ImageNet's mean and deviation
 SCALE = 128.0
 
 
 def input_size(height_px: int, width_px: int, *, input_px: int) -> tuple[int, int]:
-    """Height and width that an image is brought to: area about ``input_px`` squared, aspect kept, multiples of 32."""
+    """Height and width of an image's network input.
+
+    The area is about ``input_px`` squared, the aspect ratio is kept, and both are multiples of 32.
+    """
     ratio = input_px / math.sqrt(height_px * width_px)
     height = max(STRIDE_PX, round(height_px * ratio / STRIDE_PX) * STRIDE_PX)
     width = max(STRIDE_PX, round(width_px * ratio / STRIDE_PX) * STRIDE_PX)
@@ -26,11 +29,11 @@ def input_size(height_px: int, width_px: int, *, input_px: int) -> tuple[int, in
 
 
 def preprocess(image_HWC: Image, *, input_px: int) -> NDArray[np.float32]:
-    """Bring one decoded image to the network's size and range.
+    """Resize and scale one decoded image for a network.
 
     Args:
         image_HWC: uint8 or uint16 [H, W, C], C 1 or 3 (RGB).
-        input_px: side of the square with the area that the image is brought to.
+        input_px: side of the square with the area that the image is resized to.
 
     Returns:
         float32 [3, h, w], ``(x - 127) / 128`` of x in 0..255; h and w are multiples of 32.

@@ -1,7 +1,7 @@
-"""The region of interest: the part of the view that a line looks at, the same in every image. Pure.
+"""Region of interest: the part of the view that a line inspects, the same in every image.
 
-Fitting and serving cut it out alike, so what lies outside it (a conveyor, a lamp, a neighbour) neither teaches nor
-alarms, and the network's pixels are spent on the part.
+Fitting and serving cut images to it, so what is outside it (a conveyor, a lamp, a neighbouring part) is neither learned
+nor reported, and the network's resolution is spent on the part.
 
 Shape suffixes: H, W = size of the image, h, w = size of the cut.
 """
@@ -22,7 +22,7 @@ _SUBPIXEL_BITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class RegionOfInterest:
-    """A polygon in shares of the view's width and height; without points the whole view."""
+    """Polygon in shares of the view's width and height; without points the whole view."""
 
     points: tuple[float, ...] = ()  # x0, y0, x1, y1, ...; each 0..1; 3 to 64 of them
 
@@ -40,7 +40,7 @@ class RegionOfInterest:
         return cls(parse_region(text))
 
     def cut(self, image_HWC: Image) -> Image:
-        """The image within the polygon's box; there, what is outside the polygon is mid grey: nothing to a network."""
+        """Cut an image to the polygon's box, with mid grey outside the polygon."""
         if not self.points:
             return image_HWC
         height, width = image_HWC.shape[:2]
@@ -51,17 +51,17 @@ class RegionOfInterest:
         return cut_hwC
 
     def cut_mask(self, mask_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The mask of the image that ``cut`` gives; good outside the polygon."""
+        """Cut a mask as ``cut`` cuts its image, with 0 (good) outside the polygon."""
         if not self.points:
             return mask_HW
         box = self._box(*mask_HW.shape)
         return np.where(self._inside(*mask_HW.shape)[box], mask_HW[box], 0).astype(np.uint8)
 
     def put_back(self, map_hw: NDArray[np.float32], size_px: tuple[int, int]) -> NDArray[np.float32]:
-        """A map of the cut as a map of the whole image: outside the polygon stands the lowest score inside it.
+        """Place a map of the cut in the whole image; outside the polygon is the lowest score inside it.
 
         Args:
-            map_hw: float32 [h, w], of what ``cut`` gave.
+            map_hw: float32 [h, w], of an image that ``cut`` gave.
             size_px: height and width of the whole image.
 
         Returns:
@@ -76,7 +76,7 @@ class RegionOfInterest:
         return map_HW
 
     def _box(self, height: int, width: int) -> tuple[slice, slice]:
-        """The smallest box of whole pixels around the polygon; at least one pixel."""
+        """Compute the smallest box of whole pixels around the polygon, at least one pixel."""
         xs, ys = self.points[0::2], self.points[1::2]
         left, top = min(math.floor(min(xs) * width), width - 1), min(math.floor(min(ys) * height), height - 1)
         right, bottom = max(math.ceil(max(xs) * width), left + 1), max(math.ceil(max(ys) * height), top + 1)
@@ -90,7 +90,7 @@ class RegionOfInterest:
         )
         fixed = np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
         cv2.fillPoly(canvas, [fixed], 1, shift=_SUBPIXEL_BITS)
-        if not canvas.any():  # it lies between the pixels of a very small image
+        if not canvas.any():  # the polygon is between the pixels of a very small image
             canvas[self._box(height, width)] = 1
         return canvas > 0
 

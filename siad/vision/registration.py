@@ -1,4 +1,4 @@
-"""Laying one image of a part onto another: how it is shifted and turned, and how they are brought to one light. Pure.
+"""Registration of two images of a part, and matching of their illumination.
 
 Sources: Kuglin and Hines 1975 (phase correlation); Evangelidis and Psarakis 2008 (ECC, the enhanced correlation
 coefficient).
@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Motion = Literal["euclidean", "affine"]  # shifted and turned; and sheared and stretched too
+Motion = Literal["euclidean", "affine"]  # shift and rotation; or shear and scale too
 
 _MOTIONS: Final = {"euclidean": cv2.MOTION_EUCLIDEAN, "affine": cv2.MOTION_AFFINE}
 _STEPS: Final = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-6)
 _SMOOTHED_PX: Final = 5
-_ALIKE: Final = 0.3  # correlation under which two images show nothing in common
-_SHIFT: Final = 0.15  # of the side; a part further off is not looked for
+_CORRELATION_MIN: Final = 0.3  # under it two images show different things
+_SHIFT: Final = 0.15  # of the side; a larger shift is taken for a failed registration
 _TURN: Final = 0.2  # radians, or as much of shear
 IDENTITY: Final = np.eye(2, 3, dtype=np.float32)
 
@@ -27,47 +27,49 @@ IDENTITY: Final = np.eye(2, 3, dtype=np.float32)
 def register(
     fixed_HW: NDArray[np.float32], moving_HW: NDArray[np.float32], *, motion: Motion = "euclidean"
 ) -> NDArray[np.float32]:
-    """Find where in one image each pixel of the other lies: phase correlation, then ECC from there and from no motion.
+    """Find the motion between two images: phase correlation, then ECC from there and from no motion.
 
     Args:
         fixed_HW: float32 grey values of any range.
         moving_HW: of the same size.
-        motion: how the one may have moved.
+        motion: kind of motion to find.
 
     Returns:
-        float32 [2, 3], M with ``moving(M (x, y, 1)) = fixed(x, y)``. No motion where the two have nothing in common, or
-        where what was found is no small motion: then it is better to see that they differ.
+        float32 [2, 3], M with ``moving(M (x, y, 1)) = fixed(x, y)``. The identity where the two show different things,
+        or where the motion found is not small: then the comparison should show that they differ.
 
     Raises:
         ValueError: they are of different sizes.
     """
     if fixed_HW.shape != moving_HW.shape:
         sizes = " and ".join(f"{one.shape[1]}x{one.shape[0]}" for one in (fixed_HW, moving_HW))
-        msg = f"images of {sizes} px can't be laid onto each other; bring them to one size first"
+        msg = f"images of {sizes} px can't be registered; resize them to one size first"
         raise ValueError(msg)
-    best, best_alike = IDENTITY, max(_ALIKE, _correlation(fixed_HW, moving_HW))
+    best, best_correlation = IDENTITY, max(_CORRELATION_MIN, _correlation(fixed_HW, moving_HW))
     for start in (IDENTITY, _shift(fixed_HW, moving_HW)):
         try:
-            alike, found = cv2.findTransformECC(
+            correlation, found = cv2.findTransformECC(
                 fixed_HW, moving_HW, start.copy(), _MOTIONS[motion], _STEPS, None, _SMOOTHED_PX
             )
-        except cv2.error:  # no correlation to climb: a flat image, or a start too far off
+        except cv2.error:  # no correlation to maximise: a flat image, or a start too far off
             continue
-        if alike > best_alike and _is_small(found, fixed_HW.shape):
-            best, best_alike = found, alike
+        if correlation > best_correlation and _is_small(found, fixed_HW.shape):
+            best, best_correlation = found, correlation
     return np.asarray(best, np.float32)
 
 
-def lay(moving: NDArray[np.float32], motion_23: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring an image [H, W] or [H, W, C] to where ``register`` found the fixed one; the border is continued."""
+def warp(moving: NDArray[np.float32], motion_23: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Warp an image [H, W] or [H, W, C] by a motion of ``register``, repeating the border."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = (moving.shape[1], moving.shape[0])
-    laid = cv2.warpAffine(moving, motion_23, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(laid, np.float32).reshape(moving.shape)  # OpenCV drops a single channel
+    warped = cv2.warpAffine(moving, motion_23, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.float32).reshape(moving.shape)  # OpenCV drops a single channel
 
 
-def even_light(image_HWC: NDArray[np.float32], like_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give an image the slow brightness and the contrast of another: what is wider than a quarter of the view.
+def match_illumination(image_HWC: NDArray[np.float32], like_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give an image the slow variations of brightness and the contrast of another.
+
+    Slow is what is wider than a quarter of the view.
 
     Args:
         image_HWC: float32.
@@ -86,7 +88,7 @@ def _width(detail_HWC: NDArray[np.float32]) -> float:
 
 
 def _slow(image_HWC: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """A Gaussian so wide that a quarter of the pixels is plenty."""
+    """Blur widely; a quarter of the pixels is enough for it."""
     height, width = image_HWC.shape[:2]
     small = cv2.resize(image_HWC, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small, (0, 0), max(1.0, reach / 4), borderType=cv2.BORDER_REPLICATE)
@@ -94,9 +96,9 @@ def _slow(image_HWC: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
 
 
 def _shift(fixed_HW: NDArray[np.float32], moving_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By phase correlation; in a window, for the borders of a shifted image have no partner."""
+    """Find a shift by phase correlation, in a window, since borders of a shifted image have no counterpart."""
     window_HW = cv2.createHanningWindow(fixed_HW.shape[::-1], cv2.CV_32F)
-    # copies: OpenCV multiplies the window into what it is given
+    # copies, because OpenCV multiplies its arguments by the window in place
     (across, down), _ = cv2.phaseCorrelate(fixed_HW.copy(), moving_HW.copy(), window_HW)
     return np.array([[1, 0, across], [0, 1, down]], np.float32)
 
@@ -109,7 +111,7 @@ def _correlation(fixed_HW: NDArray[np.float32], moving_HW: NDArray[np.float32]) 
 
 
 def _is_small(motion_23: NDArray[np.float32], size: tuple[int, ...]) -> bool:
-    """Measured at the centre, about which a part turns."""
+    """Measure a motion at the centre, about which a part rotates."""
     centre = np.array((size[1] / 2, size[0] / 2, 1.0))
     shift = np.abs(motion_23 @ centre - centre[:2]).max()
     return bool(shift <= _SHIFT * min(size[:2]) and np.abs(motion_23[:, :2] - np.eye(2)).max() <= _TURN)

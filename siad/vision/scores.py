@@ -1,4 +1,7 @@
-"""How good scores are, and where to cut them. Pure."""
+"""Figures of image scores, and the threshold that keeps a false-reject budget.
+
+Shape suffixes: N = images.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +13,10 @@ from sklearn.metrics import roc_auc_score
 
 
 def image_auroc(scores_N: Sequence[float] | NDArray[np.float64], is_defect_N: Sequence[bool]) -> float:
-    """Chance that a defective image scores higher than a good one; ties count half.
+    """Probability that a defective image scores higher than a good one; ties count half.
 
     Raises:
-        ValueError: only one of the two kinds is there.
+        ValueError: all images are good, or all defective.
     """
     if len(set(is_defect_N)) != 2:
         msg = f"image AUROC of {len(is_defect_N)} images needs good and defective ones"
@@ -27,17 +30,17 @@ def false_reject_rate(scores_N: Sequence[float] | NDArray[np.float64], *, thresh
 
 
 def conformal_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budget: float) -> float | None:
-    """Where to cut so that at most ``budget`` of further good images are rejected, whatever their distribution.
+    """Threshold that rejects at most ``budget`` of further good images, whatever their distribution.
 
     The k-th smallest of n held-out scores, k = ceil((n + 1)(1 - budget)): a further exchangeable score exceeds it with
-    probability at most ``budget``. The cut lies just over it, because a score equal to the threshold is a defect.
+    probability at most ``budget``. The threshold is just over it, because a score equal to it is a defect.
 
     Args:
         scores_N: image scores of normals that the detector was not fitted on.
         budget: share of good images that may be rejected, in (0, 1).
 
     Returns:
-        The threshold; None where n is too small to promise ``budget`` (under 1 / (n + 1)).
+        The threshold; None where n is too small to guarantee ``budget`` (under 1 / (n + 1)).
 
     Source:
         Vovk, Gammerman and Shafer 2005, split (inductive) conformal prediction; Lei et al. 2018, eq. 7.
@@ -50,27 +53,26 @@ def conformal_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budg
 
 
 def choose_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budget: float) -> tuple[float, float | None]:
-    """Cut by what can be promised, else by what can be hoped.
+    """Choose the guaranteed threshold, or an estimate where the normals are too few.
 
-    Where the normals are too few for a promise, the cut is where a normal distribution of their scores says that a
-    further one lands over it with probability ``budget`` (a prediction bound: Student's t, so few normals give a wide
-    margin), and never under the highest score seen.
+    The estimate is where a normal distribution of the scores puts a further one with probability ``budget`` over it (a
+    prediction bound: Student's t, so few normals give a wide margin), and never under the highest score.
 
     Args:
         scores_N: image scores of at least two normals that the detector was not fitted on.
         budget: share of good images that may be rejected, in (0, 1).
 
     Returns:
-        The threshold, and the budget if it is promised, else None.
+        The threshold, and the budget if it is guaranteed, else None.
 
     Source:
         Hahn and Meeker 1991, Statistical Intervals, section 4.7 (the bound).
     """
-    promised = conformal_threshold(scores_N, budget=budget)
-    if promised is not None:
-        return promised, budget
+    guaranteed = conformal_threshold(scores_N, budget=budget)
+    if guaranteed is not None:
+        return guaranteed, budget
     scores = np.asarray(scores_N, np.float64)
     count = len(scores)
     margin = float(student_t.ppf(1 - budget, count - 1)) * math.sqrt(1 + 1 / count) * float(scores.std(ddof=1))
-    hoped = max(float(scores.mean()) + margin, float(scores.max()))
-    return float(np.nextafter(np.float32(hoped), np.float32(np.inf))), None
+    estimated = max(float(scores.mean()) + margin, float(scores.max()))
+    return float(np.nextafter(np.float32(estimated), np.float32(np.inf))), None

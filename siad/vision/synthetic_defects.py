@@ -1,14 +1,14 @@
-"""Probes: defects made on normals, with masks that are exact, to ask a detector what it would find. Pure.
+"""Synthetic defects on normals, with exact masks, to estimate what a detector would find.
 
-Nobody has labels on the first day. A defect that was made tells how a method would do on defects like it, and what is
-like it is chosen from what inspection meets: foreign texture, a piece in the wrong place, a scratch, a stain, something
-missing, a place out of focus. No probe is a proof of what a real defect will do; that many kinds agree is a hint.
+On the first day a line has no labels. Synthetic defects show how a method does on defects like them, and their kinds
+are those that inspection meets: foreign texture, a piece in the wrong place, a scratch, a stain, something missing, an
+area out of focus. They prove nothing about real defects; agreement of many kinds is evidence.
 
 Sources: Zavrtanik et al. 2021 (DRAEM), arXiv:2108.07610, section 3.3 (Perlin-shaped foreign texture); Li et al. 2021
-(CutPaste), arXiv:2104.04015, section 2.2; Schlueter et al. 2022 (NSA), arXiv:2109.15222, section 3.1 (that a probe must
-be seen to count).
+(CutPaste), arXiv:2104.04015, section 2.2; Schlueter et al. 2022 (NSA), arXiv:2109.15222, section 3.1 (that a
+defect must be visible to count).
 
-Shape suffixes: H, W = size of the image, C = channels, h, w = size of the box around a probe.
+Shape suffixes: H, W = size of the image, C = channels, h, w = size of the box around a defect.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,58 +22,58 @@ from numpy.typing import NDArray
 from siad.vision.images import Image
 from siad.vision.perlin import perlin
 
-AREA_RATIOS: Final = (0.0005, 0.03)  # of the view; between them every size is as likely on a logarithmic scale
-OPACITIES: Final = (0.1, 1.0)  # every one as likely on a logarithmic scale: ways of looking differ in what is faint
-_SEEN: Final = 0.01  # of the range of values, mean change within the mask, under which a probe is not seen
+AREA_RATIOS: Final = (0.0005, 0.03)  # of the view; uniform on a logarithmic scale
+OPACITIES: Final = (0.1, 1.0)  # uniform on a logarithmic scale: methods differ most on faint defects
+_VISIBLE_MIN: Final = 0.01  # of the range of values; a defect with a lower mean change in its mask is invisible
 _TRIES: Final = 8
-_EDGE_PX: Final = 0.7  # deviation of the softened edge: cameras have no sharper one
+_EDGE_PX: Final = 0.7  # deviation of the softened edge, as sharp as cameras resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticDefect:
-    """A normal with one defect made on it."""
+    """A normal with one synthetic defect."""
 
     kind: str  # of KINDS
     image_HWC: Image
     mask_HW: NDArray[np.uint8]  # 0 good, 255 defect
 
 
-def make_probe(
+def make_synthetic_defect(
     image_HWC: Image, kind: str, rng: np.random.Generator, *, area_ratio: float | None = None
 ) -> SyntheticDefect:
-    """Make one defect of a kind on a normal, so that it can be seen.
+    """Make one visible defect of a kind on a normal.
 
-    It lies where the image has something to show rather than on a plain ground. What can't be seen where it was put (a
-    blur on a plain place, a piece onto its like) is drawn anew elsewhere, and at last made a stain that can.
+    It is placed where the image has contrast rather than on a plain background. A defect that is invisible where it was
+    placed (a blur on a plain area, a piece on an equal one) is drawn again elsewhere, and finally replaced by a stain.
 
     Args:
         image_HWC: uint8 or uint16 [H, W, C], at least 16 px a side.
         kind: one of ``KINDS``.
-        rng: draws everything; the same state gives the same probe.
+        rng: draws everything; the same state gives the same defect.
         area_ratio: of the view; None draws one from ``AREA_RATIOS``.
 
     Raises:
-        ValueError: an unknown kind, or an image too small for one.
+        ValueError: an unknown kind, or an image under 16 px a side.
     """
     if kind not in KINDS:
-        msg = f"no kind of probe {kind!r}; there are {', '.join(KINDS)}"
+        msg = f"no kind of synthetic defect {kind!r}; choose {', '.join(KINDS)}"
         raise ValueError(msg)
     if min(image_HWC.shape[:2]) < 16:
-        msg = f"a probe on an image of {image_HWC.shape[1]}x{image_HWC.shape[0]} px; 16 px a side are needed"
+        msg = f"an image of {image_HWC.shape[1]}x{image_HWC.shape[0]} px; a synthetic defect needs 16 px a side"
         raise ValueError(msg)
     largest = float(np.iinfo(image_HWC.dtype).max)
     whole_HWC = image_HWC.astype(np.float32) / largest
-    likely_HW = _likely(whole_HWC)
+    density_HW = _centre_density(whole_HWC)
     low, high = np.log(AREA_RATIOS)
     for attempt in range(_TRIES + 1):
         ratio = area_ratio or float(np.exp(rng.uniform(low, high)))
         tried = kind if attempt < _TRIES else "stain"
-        shape_HW = _shape(tried, image_HWC.shape[:2], ratio, likely_HW, rng)
+        shape_HW = _shape(tried, image_HWC.shape[:2], ratio, density_HW, rng)
         over_HWC = KINDS[tried](whole_HWC, shape_HW, rng)
         opacity = float(np.exp(rng.uniform(*np.log(OPACITIES)))) if attempt < _TRIES else 1.0
         alpha_HW = opacity * cv2.GaussianBlur(shape_HW.astype(np.float32), (0, 0), _EDGE_PX)
         mixed_HWC = np.clip(whole_HWC + alpha_HW[..., None] * (over_HWC - whole_HWC), 0, 1)
-        if shape_HW.any() and float(np.abs(mixed_HWC - whole_HWC)[shape_HW].mean()) >= _SEEN:
+        if shape_HW.any() and float(np.abs(mixed_HWC - whole_HWC)[shape_HW].mean()) >= _VISIBLE_MIN:
             break
     return SyntheticDefect(
         kind=kind,
@@ -82,24 +82,24 @@ def make_probe(
     )
 
 
-def _likely(whole_HWC: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How likely a defect has its centre at each place: by the local contrast, and a tenth anywhere. Sums to 1."""
+def _centre_density(whole_HWC: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Density of a defect's centre: by local contrast, and a tenth anywhere. Sums to 1."""
     grey_HW = whole_HWC.mean(2)
     reach = max(1.0, 0.02 * min(grey_HW.shape))
     contrast_HW = np.abs(grey_HW - cv2.GaussianBlur(grey_HW, (0, 0), reach))
     contrast_HW = cv2.GaussianBlur(contrast_HW, (0, 0), 2 * reach).astype(np.float64)
-    contrast_HW = np.minimum(contrast_HW, np.quantile(contrast_HW, 0.75))  # one bright edge is not the whole part
+    contrast_HW = np.minimum(contrast_HW, np.quantile(contrast_HW, 0.75))  # one bright edge must not attract all
     spread = contrast_HW + 0.1 * contrast_HW.mean() + 1e-9
     return np.asarray(spread / spread.sum())
 
 
 def _shape(
-    kind: str, size: tuple[int, ...], ratio: float, likely_HW: NDArray[np.float64], rng: np.random.Generator
+    kind: str, size: tuple[int, ...], ratio: float, density_HW: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Where the defect is: bool [H, W]."""
+    """Draw the shape of a defect: bool [H, W]."""
     height, width = size
-    place = int(rng.choice(likely_HW.size, p=likely_HW.ravel()))
-    centre = (place // width, place % width)
+    pixel = int(rng.choice(density_HW.size, p=density_HW.ravel()))
+    centre = (pixel // width, pixel % width)
     area_px = max(9.0, ratio * height * width)
     if kind == "scratch":
         return _scratch((height, width), centre, area_px, rng)
@@ -109,24 +109,24 @@ def _shape(
 def _lump(
     size: tuple[int, int], centre: tuple[int, int], area_px: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """A lump with the uneven edge of noise: a stretched disc, eaten away where noise is low, grown where it is high."""
+    """Draw a stretched disc whose edge is moved in and out by noise."""
     stretch = float(np.exp(rng.uniform(-0.7, 0.7)))
-    turn = rng.uniform(0, np.pi)
+    angle = rng.uniform(0, np.pi)
     y, x = np.ogrid[: size[0], : size[1]]
     dy, dx = y - centre[0], x - centre[1]
-    along = (np.cos(turn) * dx + np.sin(turn) * dy) / stretch
-    beside = (np.cos(turn) * dy - np.sin(turn) * dx) * stretch
+    along = (np.cos(angle) * dx + np.sin(angle) * dy) / stretch
+    beside = (np.cos(angle) * dy - np.sin(angle) * dx) * stretch
     radius = np.sqrt(area_px / np.pi)
-    lump = max(2.0, radius)  # lumps of noise as large as the defect: its edge wanders, it does not crumble
+    lump = max(2.0, radius)  # lumps of noise as large as the defect: they bend its edge and leave it in one piece
     cells = (max(1, round(size[0] / lump)), max(1, round(size[1] / lump)))
-    wander_HW = 1 + 0.8 * perlin(size, cells=cells, rng=rng)
-    return np.asarray(np.sqrt(along**2 + beside**2) <= radius * wander_HW)
+    edge_HW = 1 + 0.8 * perlin(size, cells=cells, rng=rng)
+    return np.asarray(np.sqrt(along**2 + beside**2) <= radius * edge_HW)
 
 
 def _scratch(
     size: tuple[int, int], centre: tuple[int, int], area_px: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """A line that bends a little: 10 to 60 times as long as it is wide."""
+    """Draw a slightly bent line, 10 to 60 times as long as it is wide."""
     slender = np.exp(rng.uniform(np.log(10), np.log(60)))
     thick = max(1, round(float(np.sqrt(area_px / slender))))
     length = min(area_px / thick, 0.8 * float(np.hypot(*size)))
@@ -142,19 +142,19 @@ def _scratch(
 def _foreign(
     whole_HWC: NDArray[np.float32], _shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Texture that is not the part's: noise of two sizes, in a colour of its own."""
+    """Foreign texture: noise of two sizes in a random colour."""
     height, width, channels = whole_HWC.shape
     fine = max(1, min(height, width) // int(rng.integers(3, 9)))
     noise_HW = perlin((height, width), cells=(fine, fine), rng=rng)
     noise_HW = noise_HW + 0.7 * perlin((height, width), cells=(max(1, fine // 3), max(1, fine // 3)), rng=rng)
-    colour_C = _toned(whole_HWC, rng.random((channels,)))
+    colour_C = _colour_or_grey(whole_HWC, rng.random((channels,)))
     return np.asarray(colour_C + rng.uniform(0.2, 0.5) * noise_HW[..., None], np.float32)
 
 
 def _piece(
     whole_HWC: NDArray[np.float32], _shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The same part moved far and turned over: right in itself, wrong in its place."""
+    """The same part moved far and mirrored: a correct piece in the wrong place."""
     height, width = whole_HWC.shape[:2]
     shift = (int(rng.integers(height // 5, height - height // 5)), int(rng.integers(width // 5, width - width // 5)))
     moved_HWC = np.roll(whole_HWC, shift, (0, 1))
@@ -165,24 +165,24 @@ def _piece(
 def _line(
     whole_HWC: NDArray[np.float32], _shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Brighter or darker than the surface it is cut into."""
+    """Scratch, brighter or darker than the surface."""
     return whole_HWC + float(rng.choice((-1, 1))) * rng.uniform(0.1, 0.35)
 
 
 def _stain(
     whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Dye or damp: the surface is seen through it; away from the middle of the range, so that it is seen."""
+    """Translucent stain, away from the middle of the range so that it is visible."""
     level_C = whole_HWC[shape_HW].mean(0) if shape_HW.any() else whole_HWC.mean((0, 1))
     goal_C = np.where(level_C > 0.5, level_C * rng.uniform(0.2, 0.7), level_C + (1 - level_C) * rng.uniform(0.2, 0.7))
-    goal_C = _toned(whole_HWC, np.clip(goal_C + rng.normal(0, 0.05, goal_C.shape), 0, 1))
+    goal_C = _colour_or_grey(whole_HWC, np.clip(goal_C + rng.normal(0, 0.05, goal_C.shape), 0, 1))
     return np.asarray(0.4 * whole_HWC + 0.6 * goal_C, np.float32)
 
 
 def _missing(
     whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """What was there is gone: filled by what is around it, or by the darkest of the view, as a hole is."""
+    """Missing piece, filled from its surroundings or with the darkest value, as a hole."""
     if rng.random() < 0.5:
         return np.broadcast_to(np.quantile(whole_HWC, 0.02, axis=(0, 1)), whole_HWC.shape).astype(np.float32)
     reach = max(1.0, float(np.sqrt(shape_HW.sum())))
@@ -195,13 +195,13 @@ def _missing(
 def _blurred(
     whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Out of focus: a smear, a drop of oil, a worn place."""
+    """Area out of focus, as a smear, a drop of oil or wear."""
     sigma_px = max(2.0, float(rng.uniform(0.1, 0.4) * np.sqrt(shape_HW.sum())))
     return np.asarray(cv2.GaussianBlur(whole_HWC, (0, 0), sigma_px).reshape(whole_HWC.shape), np.float32)
 
 
-def _toned(whole_HWC: NDArray[np.float32], colour_C: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """A colour; a grey where the image is grey, in three channels too: no monochrome camera sees pink."""
+def _colour_or_grey(whole_HWC: NDArray[np.float32], colour_C: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return the colour, or a grey where all channels of the image are equal."""
     is_grey = float(np.ptp(whole_HWC, axis=2).max()) < 0.02
     return np.broadcast_to(colour_C[:1] if is_grey else colour_C, colour_C.shape).astype(np.float32)
 

@@ -1,7 +1,7 @@
-"""Large images in pieces: where the tiles lie, and how their maps become one map without a seam. Pure.
+"""Tiles of large images, and stitching of their maps without a seam.
 
-A network that sees 4096 px of fabric at 384 px sees no broken thread. Tiles show it the image at the size where the
-defect is large enough; they overlap, so that what one sees cut off at its border the next sees whole.
+At 384 px a network can't detect a broken thread in 4096 px of fabric. Tiles show it the image at the size where the
+defect is large enough; they overlap, so that what is cut off at the border of one is complete in the next.
 
 Shape suffixes: H, W = size of the image, h, w = size of one tile.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One piece of an image, in pixels from its top left corner."""
+    """Rectangle of an image, in pixels from its top left corner."""
 
     top: int
     left: int
@@ -25,22 +25,22 @@ class Tile:
 
     @property
     def box(self) -> tuple[slice, slice]:
-        """Rows and columns, to cut it out: ``image_HWC[tile.box]``."""
+        """Slices of rows and columns, for ``image_HWC[tile.box]``."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def plan_tiles(height_px: int, width_px: int, *, side_px: int, overlap_px: int) -> tuple[Tile, ...]:
-    """Lay tiles over an image, all of one size, evenly, row by row.
+    """Plan overlapping tiles of one size, evenly spread, row by row.
 
-    Equal tiles go through a network together, and a tile pushed back from the border is a usual view, where a narrow
-    rest would be none. So along each axis the fewest tiles of ``side_px`` (or of the whole image, where it is smaller)
+    Equal tiles can share a batch, and a full tile at the border looks like any other view, which a narrow
+    remainder does not. So along each axis the fewest tiles of ``side_px`` (or of the whole image, where it is smaller)
     are spread evenly, each sharing at least ``overlap_px`` with the next.
 
     Args:
         height_px: of the image.
         width_px: of the image.
         side_px: of a tile.
-        overlap_px: what neighbours share at least, under half of ``side_px``.
+        overlap_px: that neighbours share at least, under half of ``side_px``.
 
     Returns:
         At least one tile; together they cover every pixel.
@@ -63,11 +63,11 @@ def plan_tiles(height_px: int, width_px: int, *, side_px: int, overlap_px: int) 
 
 
 def stitch(maps: Sequence[NDArray[np.float32]], tiles: Sequence[Tile], size_px: tuple[int, int]) -> NDArray[np.float32]:
-    """Make one map of the tiles' maps.
+    """Join the tiles' maps to one.
 
-    Where tiles overlap, each counts by how far the place lies from its border, in shares that sum to 1. So a score
-    passes from one tile to the next without a step, places that tiles agree on keep their score, and the least
-    trusted places of a tile, those beside its border, count least.
+    Where tiles overlap, each is weighted by the pixel's distance from its border, with weights that sum to 1. So scores
+    pass from one tile to the next without a step, scores that tiles agree on are kept, and the least reliable pixels of
+    a tile, those beside its border, count least.
 
     Args:
         maps: float32 [h, w] of each tile, at the tile's size.
@@ -78,7 +78,7 @@ def stitch(maps: Sequence[NDArray[np.float32]], tiles: Sequence[Tile], size_px: 
         float32 [H, W], within the range of the maps.
 
     Raises:
-        ValueError: not one map a tile, or one of another size.
+        ValueError: the number of maps is not that of the tiles, or a map has another size than its tile.
     """
     if len(maps) != len(tiles):
         msg = f"{len(maps)} maps for {len(tiles)} tiles"
@@ -98,7 +98,7 @@ def stitch(maps: Sequence[NDArray[np.float32]], tiles: Sequence[Tile], size_px: 
 
 
 def _starts(length_px: int, side_px: int, overlap_px: int) -> list[int]:
-    """Where tiles begin along one axis."""
+    """Compute where tiles start along one axis."""
     if length_px == side_px:
         return [0]
     count = 1 + math.ceil((length_px - side_px) / (side_px - overlap_px))
@@ -106,8 +106,8 @@ def _starts(length_px: int, side_px: int, overlap_px: int) -> list[int]:
 
 
 def _ramp(start: int, side_px: int, length_px: int) -> NDArray[np.float64]:
-    """Distance to the tile's nearer border; a border that is also the image's is none."""
-    place = np.arange(side_px) + 0.5
-    before = place if start > 0 else np.full(side_px, np.inf)
-    behind = side_px - place if start + side_px < length_px else np.full(side_px, np.inf)
+    """Distance to the tile's nearer border; borders of the image do not count."""
+    position = np.arange(side_px) + 0.5
+    before = position if start > 0 else np.full(side_px, np.inf)
+    behind = side_px - position if start + side_px < length_px else np.full(side_px, np.inf)
     return np.asarray(np.minimum(np.minimum(before, behind), side_px))

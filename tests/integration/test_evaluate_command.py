@@ -144,8 +144,8 @@ def test_a_defect_among_the_normals_is_told_by_name(root: Path, tmp_path: Path) 
     page = tmp_path / "report.html"
     done = run(spoiled, tmp_path, "--shots", "all", "--seeds", "1", "--pixels", "32", "--html", str(page))
     assert done.exit_code == 0, done.output
-    assert "left out as odd: [003].png; look at them" in " ".join(done.output.split())
-    assert "left out as odd: [003].png" in page.read_text()
+    assert "left out as outliers: [003].png; check them" in " ".join(done.output.split())
+    assert "left out as outliers: [003].png" in page.read_text()
 
 
 def test_a_defect_that_a_later_draw_meets_is_told_with_its_seed(root: Path, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_defect_that_a_later_draw_meets_is_told_with_its_seed(root: Path, tmp_
     (odd,) = first_only_drawn_later(spoiled)
     put(odd, part_image(int(odd.stem), defect=True))
     done = run(spoiled, tmp_path, "--shots", "9", "--seeds", "2", "--pixels", "32")
-    assert f"seed 1: left out as odd: {odd.name}; look at them" in " ".join(done.output.split())
+    assert f"seed 1: left out as outliers: {odd.name}; check them" in " ".join(done.output.split())
 
 
 def first_only_drawn_later(root: Path) -> list[Path]:

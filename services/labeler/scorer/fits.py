@@ -1,6 +1,7 @@
 """Fits of teachers on normals from the store."""
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -9,11 +10,13 @@ from services.labeler.scorer.images import fetch_image
 from services.labeler.scorer.outcomes import IMAGE_FAULTS, problem_of
 from services.labeler.scorer_api import FIT_REFUSED, FitRequest, FitResponse, Problem
 from siad.contracts.errors import TransientError
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.place import Place
 from siad.models.bundle import Bundle
-from siad.models.teachers.methods import fit_teacher
+from siad.models.teachers.fit import fit_teacher
+from siad.models.teachers.normals import Normals
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.store.registry import Registry
-from siad.vision.images import Image
 from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.promise import promise_of
 
@@ -22,27 +25,7 @@ log = structlog.get_logger()
 NORMALS_MIN: Final = STEPS[0]
 
 
-class FitTeacher(Protocol):
-    """Fits a teacher, as ``siad.models.teachers.methods.fit_teacher``."""
-
-    def __call__(
-        self,
-        images: list[Image],
-        *,
-        line: str,
-        product: str,
-        normals: list[str],
-        false_reject_budget: float,
-        method: str,
-        region: tuple[float, ...],
-        input_px: int,
-    ) -> Bundle:
-        """Fit on decoded images.
-
-        Raises:
-            ValueError: the normals or the settings rule out a teacher.
-        """
-        ...
+FitTeacher = Callable[[Normals, FitSettings], Bundle]  # ValueError where they rule out a teacher
 
 
 def fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher = fit_teacher) -> FitResponse | Problem:
@@ -72,16 +55,14 @@ def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitRes
         readable = f"only {len(images)} of {len(request.normals)} normals can be read"
         return Problem(type=FIT_REFUSED, detail=f"{readable}; a teacher needs {NORMALS_MIN}: send more")
     try:
-        bundle = fit(
-            images,
-            line=request.line,
-            product=request.product,
-            normals=names,
+        normals = Normals.ordered(images, names, Place(request.line, request.product))
+        settings = FitSettings(
             false_reject_budget=request.false_reject_budget,
             method=request.method,
             region=tuple(request.region),
             input_px=request.input_px,
         )
+        bundle = fit(normals, settings)
     except ValueError as error:
         detail = f"no {request.method} teacher can be fitted on these {len(images)} normals: {error}"
         return Problem(type=FIT_REFUSED, detail=detail)

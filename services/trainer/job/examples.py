@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from siad.models.training.augment import TrainingExample
-from siad.models.training.segmenter import bytes_of
+from siad.models.training.segmenter import to_bytes
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT, IGNORE
 from siad.vision.preprocess import input_size, preprocess
@@ -64,7 +64,7 @@ def _example(
         mask_HW[_marked_share(mask_hw == IGNORE, (width, height)) > 0] = IGNORE
         if member.role is MemberRole.DEFECT:
             mask_HW[shrink_mask(mask_hw == DEFECT, (width, height))] = DEFECT
-    small = bytes_of(preprocess(image_HWC, input_px=input_px))
+    small = to_bytes(preprocess(image_HWC, input_px=input_px))
     return TrainingExample(image_CHW=small, mask_HW=mask_HW, weight=member.weight)
 
 

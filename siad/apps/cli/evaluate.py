@@ -20,8 +20,8 @@ from siad.contracts.region import parse_region
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --help` needs neither
     from siad.apps.lab.evaluate.series import EvaluationSeries
-    from siad.models.probing import ProbeEstimate
-    from siad.models.teachers.choice import RankedMethod
+    from siad.models.teachers.method_choice import RankedVariant
+    from siad.models.teachers.synthetic_estimate import SyntheticEstimate
 
 console = Console(stderr=True)
 SHOWN = (
@@ -137,7 +137,7 @@ def _rank(folder: Path, request: _Request, *, as_json: bool) -> None:
 
     set_threads(request.threads)
     settings = RankSettings(
-        methods=parse_methods(request.method), shots=request.shots[0], budget=request.budget, region=request.region
+        variants=parse_methods(request.method), shots=request.shots[0], budget=request.budget, region=request.region
     )
     ranked = rank_folder(folder, settings, notify=_notify)
     console.print(_ranking_table(ranked, title=f"{folder.resolve().name}: synthetic defects on its normals"))
@@ -164,16 +164,16 @@ def _parse_shots(text: str) -> list[int | None]:
         raise ValueError(msg) from error
 
 
-def _ranking_table(ranked: "list[RankedMethod]", *, title: str) -> Table:
+def _ranking_table(ranked: "list[RankedVariant]", *, title: str) -> Table:
     table = Table(title=title)
     for column in RANKING:
         table.add_column(column, justify="left" if not column else "right")
     for one in ranked:
-        table.add_row(str(one.way), *(_cells(one.estimate) if one.estimate else ("-", one.reason)))
+        table.add_row(str(one.variant), *(_cells(one.estimate) if one.estimate else ("-", one.reason)))
     return table
 
 
-def _cells(found: "ProbeEstimate") -> tuple[str, ...]:
+def _cells(found: "SyntheticEstimate") -> tuple[str, ...]:
     rates = (found.merit, found.image_auroc, found.pixel_ap, found.recall, found.false_rejects)
     return (*(f"{rate:.3f}" for rate in rates), f"{found.fit_s:.1f}", f"{found.images_per_s:.1f}")
 

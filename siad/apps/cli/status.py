@@ -24,7 +24,7 @@ from siad.apps.local.stage_status import (
     read_teachers,
     serving_weights,
 )
-from siad.vision.outliers import say_doubts
+from siad.vision.outliers import describe_outliers
 
 console = Console()
 
@@ -92,7 +92,7 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
             to.print(f"{place}: {escape(one['promise'])}", soft_wrap=True, highlight=False)
         serials = one.get("serials", {})
         left_out, doubted = (_first(_with_serials(one[group], serials)) for group in ("left_out", "doubted"))
-        if doubts := say_doubts(left_out, doubted):
+        if doubts := describe_outliers(left_out, doubted):
             to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
 
 

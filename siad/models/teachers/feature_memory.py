@@ -1,24 +1,23 @@
-"""The default teacher: remember what places of good parts look like; what is far from all of them is a defect.
+"""Feature memory, the default teacher: anomalous is what is far from all patch features of normals.
 
-PatchCore's idea (Roth et al. 2022, arXiv:2106.08265) with one bank a stage of the backbone, each calibrated on normals
-scored without themselves. A place's score is the power mean of what its stages say,
+PatchCore's idea (Roth et al. 2022, arXiv:2106.08265) with one memory bank for each stage of the backbone, each
+calibrated by leave-one-out distances of the normals. A position's score is the power mean of its standardised
+distances,
 
     z_s = max(0, (log d_s - centre_s) / spread_s),    score = (sum_s w_s z_s^p / sum_s w_s)^(1/p),    p = 1/3,
 
-d_s the distance to the nearest place in the bank of stage s or, in the coarse stages, to what its nearest there span.
-With p under 1 a place scores high where its stages agree: grain is odd to the fine stage alone, a defect to all. Before
-that every image's places are moved to where those of the normals have their mean, and where the normals' light differs,
-inputs are brought to one light. Beside the stages a bank of zones knows the grain of a third of the view; no place
-scores less than 0.3 of what it says. Last, an image's floor is taken off, and where light does not differ its highest
-place is raised by a quarter of its median. Which recipe and why: docs/adr/
-0009-stages-must-agree.md, 0014-light-and-style-are-no-defects.md, 0016-zones-spans-and-floors.md and
-0018-odd-all-over-is-odder.md.
+d_s the distance to the nearest patch feature in the bank of stage s or, in the coarse stages, to the span of the
+nearest there. With p under 1 a position scores high where its stages agree: noise is unusual to the fine stage alone, a
+defect to all. Before that every image's features are moved to the mean of the normals', and where the normals' light
+differs, inputs are brought to one level and contrast. A further bank has the statistics of zones, a third of the view
+wide; a position scores at least 0.3 times its zone. Last, an image's floor is subtracted, and where light does not
+differ its maximum is raised by a quarter of its median. Measurements and reasons: docs/models/feature-memory.md.
 
-Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of the grid of places, N = h * w,
-M = places in a bank, D = length of a description, L = banks.
+Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of the grid, N = h * w positions,
+M = patch features in a bank, D = length of a patch feature, L = banks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -29,16 +28,16 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.methods import FEATURE_MEMORY
 from siad.models.backbone import Backbone, pretrained_backbone
 from siad.models.bundle import Bundle
-from siad.models.teachers import light
-from siad.models.teachers.fitting import FittedDetector, finish, gather, shared_backbone
-from siad.models.teachers.memorising import LIGHT, doubt, memorise, see
-from siad.models.teachers.memory import describe_places
-from siad.models.teachers.memory_banks import Bank, Seen, banks_of, combine, pooled, unit
+from siad.models.teachers.bundling import FittedDetector, make_bundle, shared_backbone
+from siad.models.teachers.distance_norm import DistanceNorm
+from siad.models.teachers.illumination import normalise_illumination
+from siad.models.teachers.memory_banks import Bank, PooledFeatures, banks_of, combine_banks, pool_banks, unit_length
+from siad.models.teachers.memory_fit import ILLUMINATION, encode_normals, exclude_suspects, fit_memory
 from siad.models.teachers.memory_recipe import MemoryRecipe
-from siad.models.teachers.usual import UsualDistance
+from siad.models.teachers.normals import Normals
+from siad.models.teachers.patch_features import normalise_features
 from siad.models.tensors import pack, unpack
-from siad.vision.images import Image
-from siad.vision.outliers import find_doubtful, find_odd
+from siad.vision.outliers import find_outliers, find_suspects
 
 METHOD: Final = FEATURE_MEMORY
 BACKBONE: Final = "backbone.safetensors"
@@ -47,60 +46,60 @@ RECIPE: Final = "recipe.json"
 
 
 class FeatureMemory:
-    """A fitted teacher. Thread-safe: nothing in it changes."""
+    """A fitted teacher. Thread-safe: a call changes nothing in it."""
 
-    needs_whole_input = True  # style, zones and floor are an image's, not a tile's
+    needs_whole_input = True  # style, zones and floor belong to an image, not to a tile
 
     def __init__(self, backbone: Backbone, recipe: MemoryRecipe, memory: Mapping[str, Tensor]) -> None:
         self._backbone = backbone
         self._recipe = recipe
-        self._in_one_light = bool(memory[LIGHT])
-        self._remembered = [_FilledBank.read(bank, memory) for bank in banks_of(recipe)]
+        self._normalises_illumination = bool(memory[ILLUMINATION])
+        self._banks = [_FilledBank.read(bank, memory) for bank in banks_of(recipe)]
 
     def score(self, images_BCHW: Tensor) -> Tensor:
-        """Score every place by its calibrated distances to the memory, as far as the stages agree.
+        """Score every position by its standardised distances to the banks.
 
         Args:
             images_BCHW: float32, as ``siad.vision.preprocess`` makes them.
 
         Returns:
-            float32 [B, h, w] raw scores, 0 at least; 0 is a usual place of a normal.
+            float32 [B, h, w] raw scores, at least 0; 0 is what normals show there.
         """
-        if self._in_one_light:
-            images_BCHW = light.even_out(images_BCHW)
-        every = pooled(self._backbone, self._recipe, images_BCHW)
-        judged_LBhw = [one.judge(self._recipe, seen) for one, seen in zip(self._remembered, every, strict=True)]
-        return combine(self._recipe, judged_LBhw)
+        if self._normalises_illumination:
+            images_BCHW = normalise_illumination(images_BCHW)
+        pooled = pool_banks(self._backbone, self._recipe, images_BCHW)
+        scores_LBhw = [bank.score(self._recipe, of_bank) for bank, of_bank in zip(self._banks, pooled, strict=True)]
+        return combine_banks(self._recipe, scores_LBhw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FilledBank:
-    """A bank filled: its places, their style, and how far from them a place usually is."""
+    """A bank with its patch features, their mean, and the norm of distances to them."""
 
     bank: Bank
-    places_MD: Tensor  # float32, of length 1
-    style_D: Tensor | None
-    usual: UsualDistance
+    features_MD: Tensor  # float32, of length 1
+    mean_D: Tensor | None
+    norm: DistanceNorm
 
     @classmethod
     def read(cls, bank: Bank, memory: Mapping[str, Tensor]) -> Self:
         return cls(
             bank=bank,
-            places_MD=unit(memory[f"bank.{bank.name}"]),
-            style_D=memory.get(f"mean.{bank.name}"),
-            usual=UsualDistance(memory[f"centre.{bank.name}"], memory[f"spread.{bank.name}"]),
+            features_MD=unit_length(memory[f"bank.{bank.name}"]),
+            mean_D=memory.get(f"mean.{bank.name}"),
+            norm=DistanceNorm(memory[f"centre.{bank.name}"], memory[f"spread.{bank.name}"]),
         )
 
-    def judge(self, recipe: MemoryRecipe, seen: Seen) -> Tensor:
-        """How many spreads over the usual each place lies from what is remembered: float32 [B, h, w]."""
-        grid, pooled_BND = seen
-        places_BND = describe_places(pooled_BND, usual_D=self.style_D)
-        apart_Bhw = torch.stack([self.bank.apart(recipe, places_ND, self.places_MD) for places_ND in places_BND])
-        return self.usual.judge(apart_Bhw.view(-1, *grid).log())
+    def score(self, recipe: MemoryRecipe, pooled: PooledFeatures) -> Tensor:
+        """Standardise the distance of each position to the bank: float32 [B, h, w]."""
+        grid, pooled_BND = pooled
+        features_BND = normalise_features(pooled_BND, mean_D=self.mean_D)
+        apart_BN = torch.stack([self.bank.distances(recipe, one_ND, self.features_MD) for one_ND in features_BND])
+        return self.norm.standardise(apart_BN.view(-1, *grid).log())
 
 
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:
-    """Make a teacher of its files; ``siad.models.bundle`` calls this."""
+    """Build the detector of a bundle's files."""
     assert manifest.method == METHOD
     recipe = MemoryRecipe.from_json(parts[RECIPE])
     return FeatureMemory(shared_backbone(recipe.backbone, parts[BACKBONE]), recipe, unpack(parts[MEMORY]))
@@ -108,57 +107,53 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:
 
 @torch.inference_mode()
 def fit(
-    images: Sequence[Image],
-    *,
-    line: str,
-    product: str,
-    normals: Sequence[str],
-    false_reject_budget: float,
-    recipe: MemoryRecipe | None = None,
-    input_px: int | None = None,
+    normals: Normals, *, false_reject_budget: float, recipe: MemoryRecipe | None = None, input_px: int = 0
 ) -> Bundle:
-    """Fit a teacher on good images. The same normals give the same weights, in whatever order they come.
+    """Fit a teacher.
+
+    Outliers among the normals are left out and the rest is fitted again; of suspects only the inconspicuous positions
+    are learned.
 
     Args:
-        images: decoded, uint8 or uint16 [H, W, C], of any sizes.
-        line: slug.
-        product: slug.
-        normals: the capture id of each image.
+        normals: at least two.
         false_reject_budget: share of good parts that may be rejected, in (0, 1).
-        recipe: how; the default is the best we know for a line we know nothing of.
-        input_px: side of the square with the area that images are shown at; None: as the recipe has it for their size.
+        recipe: parameters; None for the defaults.
+        input_px: side of the square with the area that images are brought to; 0: by the recipe, for their size.
 
     Raises:
-        ValueError: fewer than two normals, or not one id an image.
+        ValueError: fewer than two normals.
     """
-    found = gather(images, line=line, product=product, normals=normals, false_reject_budget=false_reject_budget)
+    normals.require(2)
     recipe = recipe or MemoryRecipe()
-    if input_px is None:
-        recipe = recipe.shown_at([(image_HWC.shape[0], image_HWC.shape[1]) for image_HWC in found.images])
-    else:
+    if input_px:
         recipe = replace(recipe, input_px=input_px)
-    recipe = recipe.for_normals(len(found))
+    else:
+        recipe = recipe.shown_at([(image_HWC.shape[0], image_HWC.shape[1]) for image_HWC in normals.images])
+    recipe = recipe.for_normals(len(normals))
     backbone = pretrained_backbone(recipe.backbone)
-    seen = see(backbone, recipe, found.images)
-    recipe = recipe.for_light(differs=seen.in_one_light)
-    names = list(found.names)
-    memorised = memorise(recipe, seen)
-    odd = find_odd(memorised.standing_out())
-    if odd:
-        names = [name for index, name in enumerate(names) if index not in odd]
-        seen = replace(seen, each=[one for index, one in enumerate(seen.each) if index not in odd])
-        memorised = memorise(recipe, seen)
-    doubtful = find_doubtful(memorised.standing_out())
-    if doubtful:
-        memorised = memorise(recipe, doubt(seen, memorised, doubtful))
-    fitted = FittedDetector(
+    encoded = encode_normals(backbone, recipe, normals.images)
+    recipe = recipe.for_light(differs=encoded.is_illumination_normalised)
+    kept = list(normals.capture_ids)
+    fitted = fit_memory(recipe, encoded)
+    outliers = find_outliers(fitted.outlier_scores())
+    if outliers:
+        kept = [name for index, name in enumerate(kept) if index not in outliers]
+        encoded = replace(encoded, each=[one for index, one in enumerate(encoded.each) if index not in outliers])
+        fitted = fit_memory(recipe, encoded)
+    suspects = find_suspects(fitted.outlier_scores())
+    if suspects:
+        fitted = fit_memory(recipe, exclude_suspects(encoded, fitted, suspects))
+    detector = FittedDetector(
         method=METHOD,
-        detector=FeatureMemory(backbone, recipe, memorised.memory),
-        parts={BACKBONE: pack(backbone.state_dict()), MEMORY: pack(memorised.memory), RECIPE: recipe.to_json()},
+        detector=FeatureMemory(backbone, recipe, fitted.memory),
+        parts={BACKBONE: pack(backbone.state_dict()), MEMORY: pack(fitted.memory), RECIPE: recipe.to_json()},
         input_px=recipe.input_px,
-        held_out=tuple(memorised.scores),
-        metrics=(("in_one_light", float(seen.in_one_light)), ("turned", float(seen.is_turned))),
-        left_out=tuple(found.names[index] for index in odd),
-        doubted=tuple(names[index] for index in doubtful),
+        held_out=tuple(fitted.scores),
+        metrics=(
+            ("in_one_light", float(encoded.is_illumination_normalised)),
+            ("turned", float(encoded.is_rotated)),
+        ),
+        left_out=tuple(normals.capture_ids[index] for index in outliers),
+        doubted=tuple(kept[index] for index in suspects),
     )
-    return finish(found, fitted)
+    return make_bundle(normals, detector, false_reject_budget=false_reject_budget)

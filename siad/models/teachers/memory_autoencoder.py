@@ -1,20 +1,27 @@
-"""An autoencoder that may only draw from memory: a defect is drawn as the normals that are most like it.
+"""Memory autoencoder: reconstructs an image from remembered patches alone, so that it can't copy defects.
 
-Gong et al. 2019, MemAE, arXiv:1904.02639. A plain autoencoder may learn to copy, and then copies defects. Here every
-place z [C] of the latent image is replaced by a mixture of few of N remembered ones m_i [C], learnt with the rest:
+Gong et al. 2019, MemAE, arXiv:1904.02639. An image x [3, H, W] is encoded to a latent image z [64, H / 16, W / 16].
+A plain autoencoder may learn to copy, and then copies defects. Here every position z [C] of the latent image is
+replaced by a mixture of few of N memory slots m_i [C], which are trained with the network:
 
     w_i = softmax_i (cos(z, m_i) / t)                                   (their eq. 4 and 5; t = 0.1 is ours)
     v_i = max(w_i - s, 0) w_i / (|w_i - s| + e),   then v = v / |v|_1   (hard shrinkage, their eq. 7; s = 1 / N)
     z'  = sum_i v_i m_i
-    loss = the autoencoder's + 0.0002 mean_z sum_i -v_i log v_i         (their eq. 9 to 11: few slots a place)
 
-The temperature lets a place choose among slots that are alike, which normals of one part are: with t = 1 all weights
-are nearly equal, the shrinkage takes half of them, and every place gets the mean. The residual is the autoencoder's.
+The temperature lets a position choose among similar slots, which those of one part are: with t = 1 all weights are
+nearly equal, the shrinkage removes half of them, and every position gets the mean. z' is decoded to y:
+
+    loss     = mean (1 - SSIM(x, y)) + 5 mean (x - y)^2 + 0.0002 mean_z sum_i -v_i log v_i
+                                                                        (few slots a position, their eq. 9 to 11)
+    residual = (1 - SSIM(x, y)) / a + mean_C (x - y)^2 / b              [H / 4, W / 4]
+
+with a and b the .99 quantiles of either over held-out normals. SSIM (in windows of 11 px, Bergmann et al. 2019,
+arXiv:1807.02011, eq. 2 to 5) finds broken structure of equal brightness, the square finds smooth stains.
 
 Shape suffixes: B = batch, C = channels, h, w = grid of stride 16, P = B * h * w, N = slots.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -25,8 +32,9 @@ from torch.nn import functional
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import MEMORY_AUTOENCODER
 from siad.models.bundle import Bundle
-from siad.models.teachers.fitting import gather
-from siad.models.teachers.learning import NORMALS_MIN, seeded
+from siad.models.teachers.bundling import make_bundle
+from siad.models.teachers.network_training import NORMALS_MIN, seeded
+from siad.models.teachers.normals import Normals
 from siad.models.teachers.reconstruction import (
     NETWORK,
     RECIPE,
@@ -37,26 +45,24 @@ from siad.models.teachers.reconstruction import (
     fit_reconstruction,
 )
 from siad.models.tensors import unpack
-from siad.vision.images import Image
 
 METHOD: Final = MEMORY_AUTOENCODER
-DEFAULT: Final = ReconstructionRecipe()
 TEMPERATURE: Final = 0.1
 _ENTROPY: Final = 2e-4
-_SMALL: Final = 1e-12
+_EPSILON: Final = 1e-12
 
 
-def address(places_PC: Tensor, slots_NC: Tensor) -> Tensor:
-    """How much of each slot a place is drawn from: float32 [P, N], few of them over 0, each row's sum 1."""
-    cosine_PN = functional.normalize(places_PC, dim=1) @ functional.normalize(slots_NC, dim=1).T
+def slot_weights(latent_PC: Tensor, slots_NC: Tensor) -> Tensor:
+    """Compute the share of each slot in a position: float32 [P, N], few over 0, each row's sum 1."""
+    cosine_PN = functional.normalize(latent_PC, dim=1) @ functional.normalize(slots_NC, dim=1).T
     weights_PN = functional.softmax(cosine_PN / TEMPERATURE, dim=1)
     over_PN = weights_PN - 1 / len(slots_NC)
-    kept_PN = functional.relu(over_PN) * weights_PN / (over_PN.abs() + _SMALL)
-    return kept_PN / kept_PN.sum(1, keepdim=True).clamp_min(_SMALL)
+    kept_PN = functional.relu(over_PN) * weights_PN / (over_PN.abs() + _EPSILON)
+    return kept_PN / kept_PN.sum(1, keepdim=True).clamp_min(_EPSILON)
 
 
 class MemoryAutoencoder(nn.Module):
-    """Squeezes an image, remembers, and draws what it remembered."""
+    """Encoder, memory slots and decoder."""
 
     def __init__(self, recipe: ReconstructionRecipe) -> None:
         super().__init__()
@@ -65,19 +71,19 @@ class MemoryAutoencoder(nn.Module):
         self.decoder = ReconstructionDecoder(width=recipe.width, latent=recipe.latent)
 
     def forward(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``Redrawing``; besides: the entropy of the weights."""
+        """Reconstruct images: float32 [B, 3, H, W], and the weighted entropy of the slots' shares."""
         latent_BChw = self.encoder(images_BCHW)
         batch, channels, height, width = latent_BChw.shape
-        places_PC = latent_BChw.permute(0, 2, 3, 1).reshape(-1, channels)
-        weights_PN = address(places_PC, self.slots_NC)
-        remembered_PC = weights_PN @ self.slots_NC
-        again_BChw = remembered_PC.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        entropy = -(weights_PN * (weights_PN + _SMALL).log()).sum(1).mean()
-        return self.decoder(again_BChw), _ENTROPY * entropy
+        latent_PC = latent_BChw.permute(0, 2, 3, 1).reshape(-1, channels)
+        weights_PN = slot_weights(latent_PC, self.slots_NC)
+        mixed_PC = weights_PN @ self.slots_NC
+        mixed_BChw = mixed_PC.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        entropy = -(weights_PN * (weights_PN + _EPSILON).log()).sum(1).mean()
+        return self.decoder(mixed_BChw), _ENTROPY * entropy
 
 
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> ResidualDetector:
-    """Make a teacher of its files; ``siad.models.bundle`` calls this."""
+    """Build the detector of a bundle's files."""
     assert manifest.method == METHOD
     detector = ResidualDetector(MemoryAutoencoder(ReconstructionRecipe.from_json(parts[RECIPE])))
     detector.load_state_dict(unpack(parts[NETWORK]), strict=True)
@@ -85,33 +91,25 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> ResidualDetector:
 
 
 def fit(
-    images: Sequence[Image],
-    *,
-    line: str,
-    product: str,
-    normals: Sequence[str],
-    false_reject_budget: float,
-    recipe: ReconstructionRecipe = DEFAULT,
-    input_px: int = 0,
+    normals: Normals, *, false_reject_budget: float, recipe: ReconstructionRecipe | None = None, input_px: int = 0
 ) -> Bundle:
-    """Fit a teacher on good images; the arguments are those of ``fitting.gather``, four normals at least.
+    """Fit a teacher.
 
-    ``input_px`` other than 0 is what images are shown at instead of the recipe's.
+    Args:
+        normals: at least four.
+        false_reject_budget: share of good parts that may be rejected, in (0, 1).
+        recipe: parameters; None for the defaults.
+        input_px: side of the square with the area that images are brought to; 0: the recipe's.
 
     Raises:
         ValueError: too few normals, or a recipe without slots.
     """
+    recipe = recipe or ReconstructionRecipe()
     if recipe.slots < 2:
-        msg = f"a memory of {recipe.slots} slots; 2 at least are needed to choose from"
+        msg = f"a memory of {recipe.slots} slots; it needs at least 2"
         raise ValueError(msg)
-    found = gather(
-        images,
-        line=line,
-        product=product,
-        normals=normals,
-        false_reject_budget=false_reject_budget,
-        at_least=NORMALS_MIN,
-    )
+    normals.require(NORMALS_MIN)
     recipe = replace(recipe, input_px=input_px or recipe.input_px)
     with seeded(recipe.seed):
-        return fit_reconstruction(found, MemoryAutoencoder(recipe), method=METHOD, recipe=recipe)
+        fitted = fit_reconstruction(normals, MemoryAutoencoder(recipe), method=METHOD, recipe=recipe)
+        return make_bundle(normals, fitted, false_reject_budget=false_reject_budget)

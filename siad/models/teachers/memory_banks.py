@@ -1,7 +1,7 @@
-"""What a memory consists of: its banks, the places they see, and what they say together. Pure.
+"""Memory banks of the feature memory: what each holds, and how their scores are combined.
 
-Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of a grid of places, N = h * w,
-M = places in a bank, D = length of a description, L = banks.
+Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of a grid of positions, N = h * w,
+M = patch features in a bank, D = length of a patch feature, L = banks.
 """
 
 from collections.abc import Sequence
@@ -14,99 +14,100 @@ from torch import Tensor
 from torch.nn import functional
 
 from siad.models.backbone import STRIDES, Backbone
-from siad.models.teachers.memory import distances, distances_to_span, pool_places, pool_zones
 from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.teachers.patch_features import nearest_distances, pool_patches, pool_zones, span_distances
 from siad.models.tiled_backbone import outputs_of
 
-SPAN_PX: Final = 16  # of the input between two places; from so many on they are few enough to ask for a span
-_AT_ONCE: Final = 16_384  # places that are compared with a bank: of 4,096 px there are sixteen times as many
-ZONE_PX: Final = 32  # between two zones; they overlap widely, and 16 measured the same
+SPAN_PX: Final = 16  # px of the input between positions from which on a bank uses spans: there are few enough
+_CHUNK: Final = 16_384  # positions compared with a bank at once: an input of 4,096 px has sixteen times as many
+ZONE_PX: Final = 32  # px of the input between two zones, which overlap widely; 16 measured the same
 
-Seen = tuple[tuple[int, int], Tensor]  # grid, and pooled places, float32 [B, N, D]
+PooledFeatures = tuple[tuple[int, int], Tensor]  # grid, and patch features before normalisation, float32 [B, N, D]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bank:
-    """What one bank of a memory holds: places as a stage sees them, or zones."""
+    """One memory bank: patch features of a stage, or zones."""
 
     name: str  # in the memory's file
     stage: int  # of the backbone
     is_zone: bool = False
 
-    def sees(self, recipe: MemoryRecipe, output_BDhw: Tensor, input_hw: tuple[int, int]) -> Seen:
-        """Grid and pooled places of a stage's output, float32 [B, N, D]."""
+    def pool(self, recipe: MemoryRecipe, output_BDhw: Tensor, input_hw: tuple[int, int]) -> PooledFeatures:
+        """Pool the output of the bank's stage."""
         stride = ZONE_PX if self.is_zone else max(recipe.grid_stride, STRIDES[self.stage])
         grid = (input_hw[0] // stride, input_hw[1] // stride)
         if self.is_zone:
             return grid, pool_zones(output_BDhw, grid=grid, share=recipe.zone_share)
-        return grid, pool_places(output_BDhw, grid=grid)
+        return grid, pool_patches(output_BDhw, grid=grid)
 
-    def spans(self, recipe: MemoryRecipe) -> bool:
-        """Whether places are compared with what their nearest span: where there are few enough to ask."""
+    def uses_spans(self, recipe: MemoryRecipe) -> bool:
+        """Whether positions are compared with the span of their nearest, which only coarse banks can afford."""
         return self.is_zone or (recipe.spans_stages and max(recipe.grid_stride, STRIDES[self.stage]) >= SPAN_PX)
 
-    def keeps(self, recipe: MemoryRecipe) -> int:
-        """How many places it remembers at most: half, where they span what is between them."""
-        return recipe.places_max // 2 if self.spans(recipe) else recipe.places_max
+    def size(self, recipe: MemoryRecipe) -> int:
+        """Number of patch features that it keeps at most; half with spans, which fill the gaps."""
+        return recipe.places_max // 2 if self.uses_spans(recipe) else recipe.places_max
 
-    def apart(
-        self, recipe: MemoryRecipe, places_ND: Tensor, remembered_MD: Tensor, *, hidden_M: Tensor | None = None
+    def distances(
+        self, recipe: MemoryRecipe, features_ND: Tensor, bank_MD: Tensor, *, hidden_M: Tensor | None = None
     ) -> Tensor:
-        """Distance of each place to what is remembered, float32 [N]."""
-        some = torch.split(places_ND, _AT_ONCE)
-        if not self.spans(recipe):
-            return torch.cat([distances(one_ND, remembered_MD, hidden_M=hidden_M) for one_ND in some])
-        to_span = partial(distances_to_span, neighbours=recipe.neighbours, ridge=recipe.ridge, hidden_M=hidden_M)
-        return torch.cat([to_span(one_ND, remembered_MD) for one_ND in some])
+        """Measure the distance of each patch feature to the bank: float32 [N]."""
+        if self.uses_spans(recipe):
+            measure = partial(span_distances, neighbours=recipe.neighbours, ridge=recipe.ridge, hidden_M=hidden_M)
+        else:
+            measure = partial(nearest_distances, hidden_M=hidden_M)
+        return torch.cat([measure(chunk_ND, bank_MD) for chunk_ND in torch.split(features_ND, _CHUNK)])
 
 
 def banks_of(recipe: MemoryRecipe) -> list[Bank]:
-    """The banks of a memory: one a stage in the recipe's order, then that of zones."""
+    """List the banks of a memory: one for each stage in the recipe's order, then that of zones."""
     zones = [Bank(name="zone", stage=recipe.stages[0], is_zone=True)] if recipe.zone else []
     return [Bank(name=f"s{stage}", stage=stage) for stage in recipe.stages] + zones
 
 
-def agree(recipe: MemoryRecipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
-    """The power mean of what the stages say, on the finest of their grids: float32 [B, h, w], 0 at least.
+def combine_stages(recipe: MemoryRecipe, scores_LBhw: Sequence[Tensor]) -> Tensor:
+    """Combine the stages' scores by a power mean on the finest grid: float32 [B, h, w], at least 0.
 
     Args:
-        recipe: how.
-        judged_LBhw: of each stage, in their order: spreads over what is usual, float32 [B, h, w] on its own grid.
+        recipe: weights and power.
+        scores_LBhw: of each stage, in their order, the standardised distances, float32 [B, h, w] on its own grid.
     """
-    finest = max((judged_Bhw.shape[1:] for judged_Bhw in judged_LBhw), key=lambda grid: grid[0])
-    total_Bhw = torch.zeros(len(judged_LBhw[0]), *finest)
-    for judged_Bhw, weight in zip(judged_LBhw, recipe.weights, strict=True):
-        total_Bhw += weight * _over_usual(judged_Bhw, finest) ** recipe.power
+    finest = max((score_Bhw.shape[1:] for score_Bhw in scores_LBhw), key=lambda grid: grid[0])
+    total_Bhw = torch.zeros(len(scores_LBhw[0]), *finest)
+    for score_Bhw, weight in zip(scores_LBhw, recipe.weights, strict=True):
+        total_Bhw += weight * _excess(score_Bhw, finest) ** recipe.power
     return (total_Bhw / sum(recipe.weights)) ** (1 / recipe.power)
 
 
-def combine(recipe: MemoryRecipe, judged_LBhw: Sequence[Tensor]) -> Tensor:
-    """What all banks say together: float32 [B, h, w] on the finest grid of a stage, 0 at least.
+def combine_banks(recipe: MemoryRecipe, scores_LBhw: Sequence[Tensor]) -> Tensor:
+    """Combine all banks' scores on the finest grid of a stage: float32 [B, h, w], at least 0.
 
-    What the stages agree on, and no place less than ``zone`` times what zones say. Then an image's floor is taken
-    off: a dirty part is raised everywhere, a defect stands out of that. How high an image scores is another matter:
-    what is over the floor is stretched until the highest place is where it was, and ``lift`` times the median over.
+    A position scores what the stages agree on, and at least ``zone`` times the score of its zone. Then the image's
+    floor, a low quantile, is subtracted: dirt raises a part everywhere, a defect stands out locally. Subtracting it
+    must not change how high the image scores, so the rest is stretched until the highest position is where it was,
+    plus ``lift`` times the median.
 
     Args:
         recipe: how.
-        judged_LBhw: of each bank, in their order, as ``agree`` has it.
+        scores_LBhw: of each bank, in their order, as for ``combine_stages``.
     """
     stages = len(recipe.stages)
-    score_Bhw = agree(recipe, judged_LBhw[:stages])
-    for zone_Bhw in judged_LBhw[stages:]:
-        score_Bhw = torch.maximum(score_Bhw, recipe.zone * _over_usual(zone_Bhw, score_Bhw.shape[1:]))
-    return _over_floor(score_Bhw, floor=recipe.floor, lift=recipe.lift)
+    score_Bhw = combine_stages(recipe, scores_LBhw[:stages])
+    for zone_Bhw in scores_LBhw[stages:]:
+        score_Bhw = torch.maximum(score_Bhw, recipe.zone * _excess(zone_Bhw, score_Bhw.shape[1:]))
+    return _subtract_floor(score_Bhw, floor=recipe.floor, lift=recipe.lift)
 
 
-def _over_usual(judged_Bhw: Tensor, grid: Sequence[int]) -> Tensor:
-    """Brought to another grid; what is nearer than usual counts as usual."""
-    if tuple(judged_Bhw.shape[1:]) != tuple(grid):
-        judged_Bhw = functional.interpolate(judged_Bhw[:, None], size=tuple(grid), mode="bilinear")[:, 0]
-    return judged_Bhw.clamp_min(0)
+def _excess(score_Bhw: Tensor, grid: Sequence[int]) -> Tensor:
+    """Resize scores to a grid, and set those under 0 to 0."""
+    if tuple(score_Bhw.shape[1:]) != tuple(grid):
+        score_Bhw = functional.interpolate(score_Bhw[:, None], size=tuple(grid), mode="bilinear")[:, 0]
+    return score_Bhw.clamp_min(0)
 
 
-def _over_floor(score_Bhw: Tensor, *, floor: float, lift: float) -> Tensor:
-    """Each image's floor at 0, its highest place raised by some of its median."""
+def _subtract_floor(score_Bhw: Tensor, *, floor: float, lift: float) -> Tensor:
+    """Move each image's floor to 0, and its maximum up by some of its median."""
     flat_BN = score_Bhw.flatten(1)
     floor_B, highest_B = flat_BN.quantile(floor, dim=1), flat_BN.amax(1)
     lifted_B = highest_B + lift * flat_BN.quantile(0.5, dim=1)
@@ -114,13 +115,13 @@ def _over_floor(score_Bhw: Tensor, *, floor: float, lift: float) -> Tensor:
     return (score_Bhw - floor_B[:, None, None]).clamp_min(0) * stretch_B[:, None, None]
 
 
-def unit(bank_MD: Tensor) -> Tensor:
-    """Rounding to float16 takes a length off 1 by some 1e-4, which would shift small distances by some 1e-2."""
+def unit_length(bank_MD: Tensor) -> Tensor:
+    """Restore unit length: rounding to float16 changes it by 1e-4, and small distances by 1e-2."""
     return functional.normalize(bank_MD.float(), dim=1)
 
 
-def pooled(backbone: Backbone, recipe: MemoryRecipe, images_BCHW: Tensor) -> list[Seen]:
-    """What each bank sees, in their order."""
+def pool_banks(backbone: Backbone, recipe: MemoryRecipe, images_BCHW: Tensor) -> list[PooledFeatures]:
+    """Run the backbone and pool its outputs for each bank, in their order."""
     height, width = images_BCHW.shape[2:]
     outputs = dict(zip(recipe.stages, outputs_of(backbone, images_BCHW, recipe.stages), strict=True))
-    return [bank.sees(recipe, outputs[bank.stage], (height, width)) for bank in banks_of(recipe)]
+    return [bank.pool(recipe, outputs[bank.stage], (height, width)) for bank in banks_of(recipe)]

@@ -1,4 +1,4 @@
-"""What teachers share that draw a part as it should be and look at what is left over.
+"""Reconstruction networks: their training, and the residual of an image as its score.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = grid of stride 16 (latent) or 4 (map).
 """
@@ -6,39 +6,42 @@ Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = grid o
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from siad.contracts.json_codec import JsonRecord, JsonStyle
-from siad.models.bundle import Bundle
 from siad.models.ssim import ssim_map
-from siad.models.teachers.fitting import FittedDetector, Normals, finish
-from siad.models.teachers.learning import (
+from siad.models.teachers.bundling import FittedDetector
+from siad.models.teachers.network_training import (
     NormalBatches,
-    held_maps,
-    held_scores,
-    hold_out,
+    held_out_scores,
+    held_out_values,
+    minimise,
     row_quantile,
-    take_steps,
+    split_normals,
     training_device,
 )
+from siad.models.teachers.normals import Normals
 from siad.models.tensors import pack
 from siad.vision.images import Image
 
 NETWORK: Final = "network.safetensors"
 RECIPE: Final = "recipe.json"
-STRIDE: Final = 16  # px of the input a place of the latent image stands for
+STRIDE: Final = 16  # px of the input for each position of the latent image
 MAP_STRIDE: Final = 4
-SQUARES: Final = 5.0  # weight of the mean square in the loss: on images in -1..1 it is that much smaller than SSIM's
-_QUANTILE: Final = 0.99  # of held-out normals' places, by which the two residuals are made even
+SQUARES: Final = 5.0  # weight of the mean square in the loss: for images in -1..1 it is that much smaller than 1 - SSIM
+_QUANTILE: Final = 0.99  # of held-out normals' positions, by which the two residuals are scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconstructionRecipe(JsonRecord):
-    """How a reconstruction is learnt; older recipes have a field adversarial, always 0, which is ignored."""
+    """Parameters of a reconstruction network and its training.
+
+    Recipes of earlier versions also have the field ``adversarial``, always 0, which is ignored.
+    """
 
     JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 
@@ -52,16 +55,8 @@ class ReconstructionRecipe(JsonRecord):
     seed: int = 0
 
 
-class ReconstructionNetwork(Protocol):
-    """A network that draws an image again."""
-
-    def __call__(self, images_BCHW: Tensor, /) -> tuple[Tensor, Tensor]:
-        """The image again, float32 [B, 3, H, W], and what its loss has besides the difference, a scalar."""
-        ...
-
-
 class ReconstructionEncoder(nn.Sequential):
-    """Four convolutions of 4 x 4 at stride 2, and one to the latent image: [B, 3, H, W] to [B, latent, h, w]."""
+    """Four convolutions of 4 x 4 at stride 2, then one: [B, 3, H, W] to [B, latent, h, w]."""
 
     def __init__(self, *, width: int, latent: int) -> None:
         layers: list[nn.Module] = []
@@ -72,7 +67,7 @@ class ReconstructionEncoder(nn.Sequential):
 
 
 class ReconstructionDecoder(nn.Sequential):
-    """The encoder backwards: [B, latent, h, w] to [B, 3, H, W]."""
+    """The encoder reversed: [B, latent, h, w] to [B, 3, H, W]."""
 
     def __init__(self, *, width: int, latent: int) -> None:
         layers: list[nn.Module] = [nn.Conv2d(latent, 4 * width, 3, padding=1), nn.LeakyReLU(0.2)]
@@ -83,7 +78,10 @@ class ReconstructionDecoder(nn.Sequential):
 
 
 class ResidualDetector(nn.Module):
-    """A detector: an image minus what a network drew of it, by structure and by square."""
+    """Scores an image by its difference from its reconstruction, in structure and in square.
+
+    The network maps images to their reconstructions, float32 [B, 3, H, W], and a further term of its loss, a scalar.
+    """
 
     scales: Tensor
 
@@ -93,60 +91,64 @@ class ResidualDetector(nn.Module):
         self.register_buffer("scales", torch.ones(2))
 
     def score(self, images_BCHW: Tensor) -> Tensor:
-        """Score every place: float32 [B, h, w]; 2 is about the .99 quantile of normals."""
+        """Score every position: float32 [B, h, w]; 2 is about the .99 quantile of normals."""
         structure_Bhw, square_Bhw = self.residuals(images_BCHW).unbind(0)
         return structure_Bhw / self.scales[0] + square_Bhw / self.scales[1]
 
     def residuals(self, images_BCHW: Tensor) -> Tensor:
-        """1 - SSIM and mean square, float32 [2, B, h, w] at stride 4."""
-        again_BCHW, _ = self.network(images_BCHW)
-        both_2BHW = torch.stack((broken(images_BCHW, again_BCHW), (images_BCHW - again_BCHW).square().mean(1)))
+        """Compute 1 - SSIM and mean square, float32 [2, B, h, w] at stride 4."""
+        output_BCHW, _ = self.network(images_BCHW)
+        squares_BHW = (images_BCHW - output_BCHW).square().mean(1)
+        both_2BHW = torch.stack((dissimilarity(images_BCHW, output_BCHW), squares_BHW))
         return functional.avg_pool2d(both_2BHW, MAP_STRIDE)
 
 
-def broken(images_BCHW: Tensor, again_BCHW: Tensor) -> Tensor:
-    """1 - SSIM of the brightness: float32 [B, H, W]; three channels would cost thrice, and colour is in the square."""
-    return 1 - ssim_map(images_BCHW.mean(1, keepdim=True), again_BCHW.mean(1, keepdim=True))
+def dissimilarity(images_BCHW: Tensor, outputs_BCHW: Tensor) -> Tensor:
+    """Compute 1 - SSIM of the brightness: float32 [B, H, W].
+
+    Three channels would cost three times as much, and colour is in the square.
+    """
+    return 1 - ssim_map(images_BCHW.mean(1, keepdim=True), outputs_BCHW.mean(1, keepdim=True))
 
 
-def difference(images_BCHW: Tensor, again_BCHW: Tensor) -> Tensor:
+def reconstruction_loss(images_BCHW: Tensor, outputs_BCHW: Tensor) -> Tensor:
     """Mean of 1 - SSIM, plus five times the mean square; a scalar."""
-    return broken(images_BCHW, again_BCHW).mean() + SQUARES * (images_BCHW - again_BCHW).square().mean()
+    return dissimilarity(images_BCHW, outputs_BCHW).mean() + SQUARES * (images_BCHW - outputs_BCHW).square().mean()
 
 
-def even_residuals(detector: ResidualDetector, images: Sequence[Image], *, input_px: int) -> None:
+def calibrate_residuals(detector: ResidualDetector, images: Sequence[Image], *, input_px: int) -> None:
     """Set the scales of the two residuals by held-out normals."""
 
     def both(images_BCHW: Tensor) -> Tensor:
         return detector.residuals(images_BCHW).flatten(1)
 
-    places_2N = held_maps(both, images, input_px=input_px)
-    detector.scales.copy_(row_quantile(places_2N, _QUANTILE).clamp_min(1e-6))
+    residuals_2N = held_out_values(both, images, input_px=input_px)
+    detector.scales.copy_(row_quantile(residuals_2N, _QUANTILE).clamp_min(1e-6))
 
 
-def fit_reconstruction(found: Normals, network: nn.Module, *, method: str, recipe: ReconstructionRecipe) -> Bundle:
-    """Teach a network to draw the normals again, by all but those held out."""
-    learn, held = hold_out(len(found))
+def fit_reconstruction(
+    normals: Normals, network: nn.Module, *, method: str, recipe: ReconstructionRecipe
+) -> FittedDetector:
+    """Train a network to reconstruct the normals, without those held out."""
+    training, held_out = split_normals(normals)
     device = training_device()
     network.to(device).train()
-    showings = NormalBatches([found.images[index] for index in learn], input_px=recipe.input_px, seed=recipe.seed)
+    batches = NormalBatches(training.images, input_px=recipe.input_px, seed=recipe.seed)
 
     def loss_of(_: int) -> Tensor:
-        images_BCHW = showings.batch(recipe.batch).to(device)
-        again_BCHW, besides = network(images_BCHW)
-        loss: Tensor = difference(images_BCHW, again_BCHW) + besides
+        images_BCHW = batches.batch(recipe.batch).to(device)
+        outputs_BCHW, further = network(images_BCHW)
+        loss: Tensor = reconstruction_loss(images_BCHW, outputs_BCHW) + further
         return loss
 
-    loss = take_steps(network.parameters(), loss_of, steps=recipe.steps, rate=recipe.rate)
+    loss = minimise(network.parameters(), loss_of, steps=recipe.steps, rate=recipe.rate)
     detector = ResidualDetector(network).cpu().eval()
-    held_images = [found.images[index] for index in held]
-    even_residuals(detector, held_images, input_px=recipe.input_px)
-    fitted = FittedDetector(
+    calibrate_residuals(detector, held_out.images, input_px=recipe.input_px)
+    return FittedDetector(
         method=method,
         detector=detector,
         parts={NETWORK: pack(detector.state_dict()), RECIPE: recipe.to_json()},
         input_px=recipe.input_px,
-        held_out=held_scores(detector, held_images, input_px=recipe.input_px),
+        held_out=held_out_scores(detector, held_out.images, input_px=recipe.input_px),
         metrics=(("loss", loss),),
     )
-    return finish(found, fitted)

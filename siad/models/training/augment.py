@@ -1,4 +1,4 @@
-"""What is done to an example before it is shown again: mirrored, or given a defect. Pure.
+"""Augmentation of training examples: mirroring and synthetic defects.
 
 Shape suffixes: C = channels, H, W = size of the network's input.
 """
@@ -14,15 +14,18 @@ from siad.vision.masks import DEFECT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingExample:
-    """One image and what is believed of it."""
+    """One image with its mask and its weight in the loss."""
 
     image_CHW: NDArray[np.uint8]
     mask_HW: NDArray[np.uint8]  # 0 good, 128 ignore, 255 defect, at the same size
-    weight: float  # 0..1, how far it is believed
+    weight: float  # 0..1, from the confidence of the pseudo-mask
 
 
-def vary(example: TrainingExample, rng: np.random.Generator) -> TrainingExample:
-    """Show an example anew: mirrored. Moving it and changing its light did no good on solar cells."""
+def mirror(example: TrainingExample, rng: np.random.Generator) -> TrainingExample:
+    """Mirror an example at random.
+
+    Shifts and changes of light brought no gain on solar cells.
+    """
     image_CHW, mask_HW = example.image_CHW, example.mask_HW
     for axis in (1, 2):
         if rng.random() < 0.5:
@@ -30,15 +33,15 @@ def vary(example: TrainingExample, rng: np.random.Generator) -> TrainingExample:
     return replace(example, image_CHW=np.ascontiguousarray(image_CHW), mask_HW=np.ascontiguousarray(mask_HW))
 
 
-def make_defect(example: TrainingExample, rng: np.random.Generator) -> TrainingExample:
-    """Put a defect on a good image: a scratch, a stain, or a piece from elsewhere. The mask is exact."""
+def add_defect(example: TrainingExample, rng: np.random.Generator) -> TrainingExample:
+    """Add a scratch, a stain or a displaced piece to a good image, with an exact mask."""
     height, width = example.mask_HW.shape
     kind = rng.choice(("scratch", "stain", "piece"))
     shape_HW = _scratch((height, width), rng) if kind == "scratch" else _blob((height, width), rng)
     soft_HW = cv2.GaussianBlur(shape_HW.astype(np.float32), (0, 0), rng.uniform(0.5, 1.5)) * rng.uniform(0.5, 1.0)
     image_CHW = example.image_CHW.astype(np.float32)
     if kind == "piece":
-        over_CHW = _elsewhere(image_CHW, rng)
+        over_CHW = _displaced(image_CHW, rng)
     else:
         deviation = max(float(image_CHW.std()), 8.0)
         over_CHW = image_CHW + rng.choice((-1.0, -1.0, 1.0)) * rng.uniform(1.0, 3.0) * deviation
@@ -51,6 +54,7 @@ def make_defect(example: TrainingExample, rng: np.random.Generator) -> TrainingE
 
 
 def _scratch(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a line with several bends."""
     height, width = size
     canvas = np.zeros(size, np.uint8)
     at = rng.uniform((0, 0), (width, height))
@@ -67,22 +71,22 @@ def _scratch(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool
 
 
 def _blob(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A lump with an uneven edge: a circle whose radius wanders."""
+    """Draw a blob: a stretched circle with a varying radius."""
     height, width = size
     radius = rng.uniform(0.02, 0.12) * min(size)
-    turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    wander = 1 + 0.3 * np.sin(turns * rng.integers(1, 4) + rng.uniform(0, 6)) + rng.normal(0, 0.1, turns.size)
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    edge = 1 + 0.3 * np.sin(angles * rng.integers(1, 4) + rng.uniform(0, 6)) + rng.normal(0, 0.1, angles.size)
     stretch = rng.uniform(0.5, 2.0)
-    outline = np.stack((np.cos(turns) * stretch, np.sin(turns)), 1) * (radius * wander)[:, None]
+    outline = np.stack((np.cos(angles) * stretch, np.sin(angles)), 1) * (radius * edge)[:, None]
     canvas = np.zeros(size, np.uint8)
     centre = rng.uniform((0.05 * width, 0.05 * height), (0.95 * width, 0.95 * height))
     cv2.fillPoly(canvas, [np.rint(outline + centre).astype(np.int32)], 1)
     return canvas > 0
 
 
-def _elsewhere(image_CHW: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The same image moved far and turned, so that a piece of it does not fit where it lands."""
+def _displaced(image_CHW: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Move and rotate the image, so that a piece of it fits nowhere."""
     height, width = image_CHW.shape[1:]
     moved = np.roll(image_CHW, (int(rng.integers(height // 5, height)), int(rng.integers(width // 5, width))), (1, 2))
-    turned = np.rot90(moved, int(rng.integers(1, 4)), (1, 2)) if height == width else moved[:, ::-1, ::-1]
-    return np.asarray(turned * rng.uniform(0.7, 1.3))
+    rotated = np.rot90(moved, int(rng.integers(1, 4)), (1, 2)) if height == width else moved[:, ::-1, ::-1]
+    return np.asarray(rotated * rng.uniform(0.7, 1.3))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from siad.models import tiling
+from siad.models import tiled_backbone, tiling
 from siad.models.backbone import (
     STRIDES,
     Backbone,
@@ -153,7 +153,7 @@ def test_the_backbone_in_tiles_is_the_backbone_but_for_what_lies_far_away(monkey
     with torch.inference_mode():
         expected = backbone(images, stages)
         monkeypatch.setattr(tiling, "TILE_PX", 256)
-        monkeypatch.setattr(tiling, "OVERLAP_PX", 48)
+        monkeypatch.setattr(tiled_backbone, "OVERLAP_PX", 48)
         for output, whole in zip(outputs_of(backbone, images, stages), expected, strict=True):
             assert output.shape == whole.shape
             assert float((output - whole).abs().mean()) < 0.05 * float(whole.std())

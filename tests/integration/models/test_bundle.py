@@ -16,6 +16,7 @@ from siad.models.teachers import feature_memory
 from siad.models.teachers.feature_memory import BACKBONE, MEMORY, RECIPE, fit
 from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.models.tensors import pack, unpack
+from tests.synthetic import normals_of
 
 
 @cache
@@ -23,7 +24,7 @@ def bundle(*, zone: float = 0.0) -> Bundle:
     """Without zones, for a map that they lift everywhere does not show what the stages say."""
     images = [np.random.default_rng(seed).integers(0, 256, (64, 64, 1), dtype=np.uint8) for seed in range(3)]
     recipe = MemoryRecipe(input_px=64, places_max=30, zone=zone)
-    return fit(images, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=recipe)
+    return fit(normals_of(images), false_reject_budget=0.5, recipe=recipe)
 
 
 def with_memory(change: Mapping[str, Tensor]) -> dict[str, bytes]:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.teachers import memory_recipe, student_teacher
-from siad.models.teachers.ensemble import Ensemble, EnsembleRecipe, fit, own_maps
-from siad.models.teachers.learning import hold_out
+from siad.models.teachers.ensemble import Ensemble, EnsembleRecipe, fit, member_maps
+from siad.models.teachers.network_training import split_normals
 from siad.vision.images import Image
-from tests.synthetic import part_image
+from tests.synthetic import normals_of, part_image
 
 
 class Spot:
@@ -44,7 +44,7 @@ def test_what_one_alone_sees_counts_half() -> None:
 
 
 def test_the_finer_grid_is_kept() -> None:
-    fine, coarse = own_maps([Spot(8, 0.0, 1.0), Spot(2, 0.0, 1.0)], IMAGES)
+    fine, coarse = member_maps([Spot(8, 0.0, 1.0), Spot(2, 0.0, 1.0)], IMAGES)
     assert fine.shape == coarse.shape == (2, 8, 8)
 
 
@@ -71,10 +71,7 @@ def stain(seed: int, *, level: int | None = None) -> Image:
 
 def fitted(images: list[Image]) -> Bundle:
     return fit(
-        images,
-        line="l",
-        product="p",
-        normals=[f"{index:032x}" for index in range(len(images))],
+        normals_of(images),
         false_reject_budget=0.1,
         recipe=EnsembleRecipe(members=("student-teacher", "feature-memory")),
         recipes={
@@ -85,9 +82,10 @@ def fitted(images: list[Image]) -> Bundle:
 
 
 def test_what_a_member_finds_odd_is_doubted_by_the_whole() -> None:
-    learn, _ = hold_out(12)
-    made = fitted([part_image(seed, defect=seed == learn[3]) for seed in range(12)])
-    assert made.manifest.doubted == (f"{learn[3]:032x}",)
+    training, _ = split_normals(normals_of([part_image(seed) for seed in range(12)]))
+    defective = int(training.capture_ids[3], 16)
+    made = fitted([part_image(seed, defect=seed == defective) for seed in range(12)])
+    assert made.manifest.doubted == (training.capture_ids[3],)
     assert made.manifest.left_out == ()  # the student learned it
 
 

@@ -1,4 +1,4 @@
-"""The teacher whole, on tiny images with the real backbone: what it sees, holds out, promises and repeats."""
+"""The default teacher on tiny images with the real backbone."""
 
 from dataclasses import replace
 from functools import cache, partial
@@ -13,16 +13,17 @@ from siad.contracts.manifest import Manifest
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
+from siad.models.teachers.distance_norm import DistanceNorm
 from siad.models.teachers.feature_memory import BACKBONE, MEMORY, RECIPE, fit, load
-from siad.models.teachers.memorising import doubt, memorise, see
-from siad.models.teachers.memory import describe_places, distances
 from siad.models.teachers.memory_banks import Bank, banks_of
+from siad.models.teachers.memory_fit import encode_normals, exclude_suspects, fit_memory
 from siad.models.teachers.memory_recipe import MemoryRecipe
-from siad.models.teachers.usual import UsualDistance
+from siad.models.teachers.patch_features import nearest_distances, normalise_features
 from siad.models.tensors import unpack
 from siad.vision import outliers
-from siad.vision.decide import finish_map
+from siad.vision.decide import smooth_map
 from siad.vision.preprocess import preprocess
+from tests.synthetic import normals_of
 
 TINY = MemoryRecipe(input_px=64, places_max=24, candidates_max=70, candidates_each=0)
 COUNT = 6
@@ -40,14 +41,9 @@ def part(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
 
 def fitted(recipe: MemoryRecipe = TINY, *, count: int = COUNT, budget: float = BUDGET) -> Bundle:
     order = np.random.default_rng(count).permutation(count)
-    return fit(
-        [part(index) for index in order],
-        line="a",
-        product="b",
-        normals=[f"{index:032x}" for index in order],
-        false_reject_budget=budget,
-        recipe=recipe,
-    )
+    capture_ids = [f"{index:032x}" for index in order]
+    normals = normals_of([part(index) for index in order], capture_ids)
+    return fit(normals, false_reject_budget=budget, recipe=recipe)
 
 
 @cache
@@ -72,9 +68,8 @@ def test_a_good_part_passes() -> None:
 
 
 def test_the_same_normals_in_any_order_give_the_same_weights() -> None:
-    normals = [f"{index:032x}" for index in range(COUNT)]
-    images = [part(index) for index in range(COUNT)]
-    again = fit(images, line="a", product="b", normals=normals, false_reject_budget=BUDGET, recipe=TINY)
+    normals = normals_of([part(index) for index in range(COUNT)])
+    again = fit(normals, false_reject_budget=BUDGET, recipe=TINY)
     assert again.manifest.weights == bundle().manifest.weights
     assert again.parts == bundle().parts
 
@@ -96,7 +91,7 @@ def slow_span(place: torch.Tensor, others: torch.Tensor) -> float:
 
 
 def slow_apart(bank: Bank) -> list[torch.Tensor]:
-    """Logs of the normals' distances to a bank with their own places taken out, from the bundle's own numbers."""
+    """Logs of the normals' leave-one-out distances to a bank, from the bundle's own numbers."""
     memory = unpack(bundle().parts[MEMORY])
     remembered, style = memory[f"bank.{bank.name}"], memory.get(f"mean.{bank.name}")
     is_coarse = bank.name != "s2"
@@ -105,8 +100,8 @@ def slow_apart(bank: Bank) -> list[torch.Tensor]:
         input_BCHW = torch.from_numpy(preprocess(part(number), input_px=64))[None]
         with torch.inference_mode():
             output = pretrained_backbone("lite0")(input_BCHW, (bank.stage,))[0]
-            grid, pooled_BND = bank.sees(TINY, output, (64, 64))
-            places = describe_places(pooled_BND, usual_D=style)[0]
+            grid, pooled_BND = bank.pool(TINY, output, (64, 64))
+            places = normalise_features(pooled_BND, mean_D=style)[0]
         own = [bool((places.half() == row).all(1).any()) for row in remembered]
         others = torch.nn.functional.normalize(remembered[~torch.tensor(own)].float(), dim=1)
         apart = [
@@ -118,19 +113,19 @@ def slow_apart(bank: Bank) -> list[torch.Tensor]:
 
 
 def slow_held_out(image: int) -> float:
-    """One normal against a memory, and against what is usual, that know nothing of it; place by place."""
+    """Leave-one-out score of one normal, position by position."""
     total, zones = np.zeros((8, 8)), np.zeros((8, 8))
     for bank, weight in zip(banks_of(TINY), (1.0, 1.0, 0.25, 0.0), strict=True):
         logs = slow_apart(bank)
-        usual = UsualDistance.by_place([log for number, log in enumerate(logs) if number != image])
-        over = torch.nn.functional.interpolate(usual.judge(logs[image][None])[None], size=(8, 8), mode="bilinear")
+        norm = DistanceNorm.by_position([log for number, log in enumerate(logs) if number != image])
+        over = torch.nn.functional.interpolate(norm.standardise(logs[image][None])[None], size=(8, 8), mode="bilinear")
         over_hw = over[0, 0].clamp_min(0).numpy()
         total += weight / 2.25 * np.cbrt(over_hw)
         zones = 0.3 * over_hw  # the last bank's
     raw_hw = np.maximum(total**3, zones)
     floor, lifted = np.quantile(raw_hw, 0.1), raw_hw.max() + 0.25 * np.median(raw_hw)
     raw_hw = np.maximum(raw_hw - floor, 0) * lifted / (raw_hw.max() - floor)
-    return float(finish_map(raw_hw.astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
+    return float(smooth_map(raw_hw.astype(np.float32), input_hw=(64, 64), size_px=(64, 64)).max())
 
 
 @pytest.mark.parametrize("image", [0, 3])
@@ -159,7 +154,7 @@ def test_the_memory_is_bounded() -> None:
 
 def test_equal_normals_can_be_fitted() -> None:
     same = [part(0)] * 3
-    made = fit(same, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=TINY)
+    made = fit(normals_of(same), false_reject_budget=0.5, recipe=TINY)
     assert np.isfinite(made.manifest.image_threshold)
     assert not open_bundle(made.manifest, made.parts).predict(same)[0].is_defect
 
@@ -167,23 +162,21 @@ def test_equal_normals_can_be_fitted() -> None:
 def test_two_equal_normals_of_which_one_owns_the_whole_bank_give_a_threshold() -> None:
     grain = np.random.default_rng(0).integers(0, 256, (64, 64, 1), dtype=np.uint8)
     every = replace(TINY, candidates_max=1000)  # 64 places twice, of which the first 24 are the first normal's
-    made = fit([grain, grain], line="a", product="b", normals=["a", "b"], false_reject_budget=0.5, recipe=every)
+    made = fit(normals_of([grain, grain]), false_reject_budget=0.5, recipe=every)
     assert np.isfinite([made.manifest.image_threshold, *made.manifest.held_out_scores]).all()
 
 
 def test_normals_of_several_sizes_and_depths_can_be_fitted() -> None:
     wide = np.repeat(np.concatenate([part(1), part(2)], axis=1), 3, axis=2)
     deep = part(3).astype(np.uint16) * 257
-    made = fit([wide, deep], line="a", product="b", normals=["a", "b"], false_reject_budget=0.5, recipe=TINY)
+    made = fit(normals_of([wide, deep]), false_reject_budget=0.5, recipe=TINY)
     shapes = [map_HW.shape for map_HW in open_bundle(made.manifest, made.parts).maps([wide, deep])]
     assert shapes == [(64, 128), (64, 64)]
 
 
-@pytest.mark.parametrize("normals", [["a"], ["a", "b", "c"]])
-def test_what_can_not_be_held_out_is_refused(normals: list[str]) -> None:
-    images = [part(index) for index in range(min(2, len(normals)))]
-    with pytest.raises(ValueError, match="at least 2"):
-        fit(images, line="a", product="b", normals=normals, false_reject_budget=0.1, recipe=TINY)
+def test_one_normal_is_refused_since_it_can_not_be_held_out() -> None:
+    with pytest.raises(ValueError, match="1 normals; at least 2"):
+        fit(normals_of([part(0)]), false_reject_budget=0.1, recipe=TINY)
 
 
 def test_lines_share_one_backbone_in_memory() -> None:
@@ -199,14 +192,13 @@ def test_a_recipe_comes_back_as_it_was() -> None:
 
 
 def test_a_recipe_of_other_code_is_refused() -> None:
-    with pytest.raises(UnusableWeightsError, match="other fields than"):
+    with pytest.raises(UnusableWeightsError, match=r"another version.*fit the teacher again"):
         MemoryRecipe.from_json(b'{"backbone":"lite0","input_px":384}')
 
 
 def with_bad(*bad: int, count: int = 12) -> Bundle:
     images = [part(index, defect=index in bad) for index in range(count)]
-    names = [f"{index:032x}" for index in range(count)]
-    return fit(images, line="a", product="b", normals=names, false_reject_budget=BUDGET, recipe=TINY)
+    return fit(normals_of(images), false_reject_budget=BUDGET, recipe=TINY)
 
 
 def test_defects_among_the_normals_are_left_out_by_name() -> None:
@@ -219,42 +211,36 @@ def test_defects_among_the_normals_are_left_out_by_name() -> None:
 def test_what_is_left_out_teaches_nothing() -> None:
     without = [index for index in range(12) if index != 4]
     names = [f"{index:032x}" for index in without]
-    clean = fit(
-        [part(index) for index in without],
-        line="a",
-        product="b",
-        normals=names,
-        false_reject_budget=BUDGET,
-        recipe=TINY,
-    )
+    clean = fit(normals_of([part(index) for index in without], names), false_reject_budget=BUDGET, recipe=TINY)
     assert with_bad(4).parts == clean.parts
     assert clean.manifest.left_out == ()
 
 
-def test_what_a_doubtful_normal_alone_shows_is_not_learnt() -> None:
+def test_anomalous_positions_of_a_suspect_are_not_learned() -> None:
     images = [part(index, defect=index == 4) for index in range(12)]
     whole = replace(TINY, places_max=1000, candidates_max=1000)
     with torch.inference_mode():
-        seen = see(pretrained_backbone("lite0"), whole, images)
-        learnt = memorise(whole, seen)
-        high = 1.4 * float(learnt.maps[4].max())  # as if all normals scored so: places over half of it are doubted
-        doubting = doubt(seen, replace(learnt, peaks=[high] * 12), [4])
-        memory = memorise(whole, doubting).memory
-    doubted_hw = doubting.each[4].doubted_hw
-    assert doubted_hw is not None
-    assert doubted_hw[2:4, 4:6].all()  # the square, in places of 8 px
-    assert not doubted_hw.all()
-    assert [one.doubted_hw is None for one in doubting.each].count(False) == 1
-    square = describe_places(seen.each[4].pooled[0][1][None], usual_D=memory["mean.s2"])[0].view(8, 8, -1)[3, 4][None]
-    knows, doubts = (
-        float(distances(square, torch.nn.functional.normalize(one["bank.s2"].float(), dim=1)))
-        for one in (learnt.memory, memory)
+        encoded = encode_normals(pretrained_backbone("lite0"), whole, images)
+        complete = fit_memory(whole, encoded)
+        high = 1.4 * float(complete.maps[4].max())  # as if all normals scored so: half of it makes a position suspect
+        reduced = exclude_suspects(encoded, replace(complete, peaks=[high] * 12), [4])
+        memory = fit_memory(whole, reduced).memory
+    suspect_hw = reduced.each[4].suspect_hw
+    assert suspect_hw is not None
+    assert suspect_hw[2:4, 4:6].all()  # the square, in positions of 8 px
+    assert not suspect_hw.all()
+    assert [normal.suspect_hw is None for normal in reduced.each].count(False) == 1
+    features = normalise_features(encoded.each[4].pooled[0][1][None], mean_D=memory["mean.s2"])[0]
+    square = features.view(8, 8, -1)[3, 4][None]
+    with_square, without = (
+        float(nearest_distances(square, torch.nn.functional.normalize(one["bank.s2"].float(), dim=1)))
+        for one in (complete.memory, memory)
     )
-    assert doubts > 2 * knows
+    assert without > 2 * with_square
 
 
-def test_doubtful_normals_are_named_and_still_hold_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outliers, "ODD", 1e9)  # what would be left out is doubtful now
+def test_suspects_are_named_and_still_count_for_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outliers, "OUTLIER", 1e9)  # outliers become suspects
     made = with_bad(4)
     assert made.manifest.left_out == ()
     assert made.manifest.doubted == (f"{4:032x}",)
@@ -264,8 +250,7 @@ def test_doubtful_normals_are_named_and_still_hold_the_threshold(monkeypatch: py
 
 
 def about(images: list[NDArray[np.uint8]]) -> Bundle:
-    names = [f"{index:032x}" for index in range(len(images))]
-    return fit(images, line="a", product="b", normals=names, false_reject_budget=BUDGET, recipe=TINY)
+    return fit(normals_of(images), false_reject_budget=BUDGET, recipe=TINY)
 
 
 def lit(seed: int, level: float, *, defect: bool = False) -> NDArray[np.uint8]:
@@ -308,8 +293,6 @@ def test_parts_that_lie_at_any_angle_are_remembered_at_all_of_them() -> None:
 
 def test_large_normals_are_shown_larger_unless_the_line_says_how_large() -> None:
     large = [np.kron(part(seed), np.ones((8, 8, 1), np.uint8)) for seed in range(3)]
-    fitted_so = partial(
-        fit, large, line="a", product="b", normals=["a", "b", "c"], false_reject_budget=0.5, recipe=TINY
-    )
-    assert fitted_so().manifest.input_px == 192  # a third of 512, in whole strides
-    assert fitted_so(input_px=64).manifest.input_px == 64
+    fit_large = partial(fit, normals_of(large), false_reject_budget=0.5, recipe=TINY)
+    assert fit_large().manifest.input_px == 192  # a third of 512, in whole strides
+    assert fit_large(input_px=64).manifest.input_px == 64

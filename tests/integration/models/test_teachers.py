@@ -21,6 +21,7 @@ from siad.models.teachers import (
 )
 from siad.models.tensors import pack, unpack
 from siad.vision.images import Image
+from tests.synthetic import normals_of
 
 COUNT = 10
 REDRAW = reconstruction.ReconstructionRecipe(input_px=64, width=8, latent=16, steps=100, batch=2, rate=5e-3)
@@ -71,14 +72,8 @@ def fit(method: str, images: list[Image], *, order: list[int] | None = None, ste
     recipe = TINY[method].keywords["recipe"]
     if steps and hasattr(recipe, "steps"):
         recipe = replace(recipe, steps=steps)
-    return TINY[method](
-        [images[index] for index in order],
-        line="a",
-        product="b",
-        normals=names,
-        false_reject_budget=0.05,
-        recipe=recipe,
-    )
+    normals = normals_of([images[index] for index in order], names)
+    return TINY[method](normals, false_reject_budget=0.05, recipe=recipe)
 
 
 @cache
@@ -135,7 +130,7 @@ def test_equal_normals_can_be_fitted(method: str) -> None:
 
 
 def test_one_normal_is_refused(method: str) -> None:
-    with pytest.raises(ValueError, match=r"1 images and 1 capture ids.*at least"):
+    with pytest.raises(ValueError, match="1 normals; at least"):
         fit(method, [part(0)])
 
 

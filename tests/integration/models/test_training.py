@@ -6,14 +6,14 @@ import torch
 from torch.nn import functional
 
 from siad.models.segmenter import new_segmenter
-from siad.models.training.augment import TrainingExample, make_defect, vary
+from siad.models.training.augment import TrainingExample, add_defect, mirror
 from siad.models.training.segmenter import (
     SegmenterTraining,
     TrainingRecipe,
-    bytes_of,
+    from_bytes,
     image_scores,
-    normalise,
     segmentation_loss,
+    to_bytes,
 )
 
 RECIPE = TrainingRecipe(epochs=4, batch=4, train_s=60.0)
@@ -39,7 +39,7 @@ def test_it_learns_to_find_what_the_masks_mark() -> None:
     losses = [training.run_epoch(EXAMPLES) for _ in range(6)]
     assert losses[-1] < 0.8 * losses[0]
     images = torch.from_numpy(np.stack([example(90, defect=True).image_CHW, example(91, defect=False).image_CHW]))
-    bad, good = image_scores(training.segmenter.score(normalise(images))).tolist()
+    bad, good = image_scores(training.segmenter.score(from_bytes(images))).tolist()
     assert bad > good + 0.5
 
 
@@ -49,7 +49,7 @@ def test_a_resumed_training_goes_on_where_the_state_was_taken() -> None:
     resumed = SegmenterTraining(new_segmenter(seed=9), RECIPE, CPU)
     resumed.restore(training.state())
     assert (resumed.epoch, resumed.seconds) == (1, training.seconds)
-    images = normalise(torch.from_numpy(EXAMPLES[0].image_CHW[None]))
+    images = from_bytes(torch.from_numpy(EXAMPLES[0].image_CHW[None]))
     assert torch.equal(resumed.segmenter.score(images), training.segmenter.score(images))
     assert resumed.run_epoch(EXAMPLES) > 0
     assert resumed.epoch == 2
@@ -77,8 +77,8 @@ def test_the_encoder_stays_as_imagenet_left_it() -> None:
     assert all(torch.equal(before[name], now) for name, now in training.segmenter.backbone.state_dict().items())
 
 
-def loss_of(logits: torch.Tensor, mask: torch.Tensor, *, belief: float = 1.0) -> float:
-    return float(segmentation_loss(logits, mask, torch.full((len(mask),), belief), TrainingRecipe(image_share=0.0)))
+def loss_of(logits: torch.Tensor, mask: torch.Tensor, *, weight: float = 1.0) -> float:
+    return float(segmentation_loss(logits, mask, torch.full((len(mask),), weight), TrainingRecipe(image_share=0.0)))
 
 
 def marked() -> torch.Tensor:
@@ -96,7 +96,7 @@ def test_the_rim_of_a_mask_counts_for_nothing() -> None:
     assert loss_of(grown, marked()) > loss_of(right, marked()) + 0.1
 
 
-def test_an_example_nobody_believes_teaches_nothing() -> None:
+def test_an_example_of_weight_0_teaches_nothing() -> None:
     both = torch.cat([marked(), torch.zeros_like(marked())])
     logits = torch.zeros(2, 8, 8, requires_grad=True)
     segmentation_loss(logits, both, torch.tensor([0.0, 1.0]), TrainingRecipe(image_share=0.0)).backward()  # type: ignore[no-untyped-call]
@@ -118,7 +118,7 @@ def test_a_made_defect_changes_the_image_where_its_mask_says() -> None:
     rng = np.random.default_rng(0)
     for seed in range(30):
         good = example(seed, defect=False)
-        made = make_defect(good, rng)
+        made = add_defect(good, rng)
         changed = np.abs(made.image_CHW.astype(int) - good.image_CHW).max(0) > 40
         assert made.mask_HW.any()
         near = functional.max_pool2d(torch.from_numpy(made.mask_HW)[None].float(), 9, stride=1, padding=4)[0] > 0
@@ -126,7 +126,7 @@ def test_a_made_defect_changes_the_image_where_its_mask_says() -> None:
 
 
 def test_an_image_and_its_mask_are_mirrored_together() -> None:
-    shown = [vary(EXAMPLES[0], np.random.default_rng(seed)) for seed in range(24)]
+    shown = [mirror(EXAMPLES[0], np.random.default_rng(seed)) for seed in range(24)]
     assert all((one.image_CHW[0][one.mask_HW > 0] > 200).all() for one in shown)
     assert len({one.mask_HW.tobytes() for one in shown}) == 4
 
@@ -134,7 +134,7 @@ def test_an_image_and_its_mask_are_mirrored_together() -> None:
 def test_bytes_come_back_as_what_preprocessing_gave() -> None:
     pixels = np.arange(256, dtype=np.float32).reshape(1, 16, 16)
     given = ((pixels - 127) / 128).astype(np.float32)
-    assert np.array_equal(normalise(torch.from_numpy(bytes_of(given))).numpy(), given)
+    assert np.array_equal(from_bytes(torch.from_numpy(to_bytes(given))).numpy(), given)
 
 
 def ignoring(logits_inside: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,6 +167,6 @@ def test_a_good_example_with_pixels_to_ignore_is_still_a_good_one() -> None:
     mask_HW[:16] = 128
     unsure = TrainingExample(image_CHW=good.image_CHW, mask_HW=mask_HW, weight=1.0)
     assert SegmenterTraining(new_segmenter(), RECIPE, CPU).run_epoch([unsure, example(3, defect=False)]) > 0
-    made = make_defect(unsure, rng)
+    made = add_defect(unsure, rng)
     assert set(np.unique(made.mask_HW)) <= {0, 128, 255}
     assert (made.mask_HW == 255).any()

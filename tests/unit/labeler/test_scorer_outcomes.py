@@ -29,12 +29,14 @@ from siad.contracts.errors import (
     TransientError,
     UnusableWeightsError,
 )
+from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import sha256_hex
 from siad.contracts.manifest import part_of
 from siad.contracts.place import Place
 from siad.models.bundle import Bundle
 from siad.models.runner.port import DeviceError
-from siad.models.teachers.methods import fit_teacher
+from siad.models.teachers.fit import fit_teacher
+from siad.models.teachers.normals import Normals
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.registry import Registry
 from siad.vision.images import ImageError
@@ -99,14 +101,14 @@ def request(blobs: MemoryBlobs, normals: int = 10, **changes: Any) -> FitRequest
 
 
 def fits(bundle: Bundle) -> FitTeacher:
-    def fit(*_: Any, normals: list[str], **__: Any) -> Bundle:
-        return Bundle(replace(bundle.manifest, normals=tuple(normals)), bundle.parts)
+    def fit(normals: Normals, _: FitSettings) -> Bundle:
+        return Bundle(replace(bundle.manifest, normals=normals.capture_ids), bundle.parts)
 
     return fit
 
 
 def failing(error: Exception) -> FitTeacher:
-    def fit(*_: Any, **__: Any) -> Bundle:
+    def fit(_: Normals, __: FitSettings) -> Bundle:
         raise error
 
     return fit

@@ -1,4 +1,4 @@
-"""What the banks of a memory see and say together, against slow, obviously right readings."""
+"""Memory banks and their combination, against slow reference implementations."""
 
 from dataclasses import replace
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from siad.models.teachers.memory import pool_zones
-from siad.models.teachers.memory_banks import banks_of, combine
+from siad.models.teachers.memory_banks import banks_of, combine_banks
 from siad.models.teachers.memory_recipe import MemoryRecipe
+from siad.models.teachers.patch_features import pool_zones
 
 ONE_STAGE = MemoryRecipe(stages=(2,), weights=(1.0,), zone=0.5, floor=0.25, lift=0.0)
 
@@ -48,31 +48,33 @@ def test_without_zones_there_is_a_bank_a_stage() -> None:
 
 def test_coarse_banks_span_and_keep_half() -> None:
     recipe = MemoryRecipe(places_max=100)
-    assert [(bank.spans(recipe), bank.keeps(recipe)) for bank in banks_of(recipe)] == [(False, 100)] + 3 * [(True, 50)]
-    assert all(bank.spans(MemoryRecipe(grid_stride=16)) for bank in banks_of(recipe))
+    assert [(bank.uses_spans(recipe), bank.size(recipe)) for bank in banks_of(recipe)] == [(False, 100)] + 3 * [
+        (True, 50)
+    ]
+    assert all(bank.uses_spans(MemoryRecipe(grid_stride=16)) for bank in banks_of(recipe))
     many = MemoryRecipe(spans_stages=False)
-    assert [bank.name for bank in banks_of(many) if bank.spans(many)] == ["zone"]
+    assert [bank.name for bank in banks_of(many) if bank.uses_spans(many)] == ["zone"]
 
 
 def test_a_span_is_asked_where_a_bank_spans() -> None:
     fine, *coarse = banks_of(MemoryRecipe())
     remembered = functional.normalize(torch.tensor([[1.0, 0, 0], [1.0, 0.5, 0]]), dim=1)
     between = functional.normalize(remembered.sum(0, keepdim=True), dim=1)
-    nearest = float(fine.apart(MemoryRecipe(), between, remembered))
-    assert all(float(bank.apart(MemoryRecipe(), between, remembered)) < 0.8 * nearest for bank in coarse)
+    nearest = float(fine.distances(MemoryRecipe(), between, remembered))
+    assert all(float(bank.distances(MemoryRecipe(), between, remembered)) < 0.8 * nearest for bank in coarse)
 
 
 def test_no_place_scores_less_than_its_share_of_what_its_zone_says() -> None:
     stage = torch.tensor([[[1.0, 4.0], [0.0, -3.0]]])
     zone = torch.tensor([[[6.0, 6.0], [-6.0, 0.0]]])
-    given = combine(ONE_STAGE, [stage, zone])
+    given = combine_banks(ONE_STAGE, [stage, zone])
     np.testing.assert_allclose(given[0].numpy(), [[3.0, 4.0], [0.0, 0.0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("raised", [0.0, 5.0])
 def test_a_part_that_is_odd_all_over_has_its_floor_taken_off_and_keeps_its_peak(raised: float) -> None:
     stage = raised + torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 2.0]]])
-    given = combine(ONE_STAGE, [stage, torch.zeros(1, 1, 1)])
+    given = combine_banks(ONE_STAGE, [stage, torch.zeros(1, 1, 1)])
     peak = raised + 2.0
     np.testing.assert_allclose(given[0].numpy(), [[0, 0, peak / 2], [0, 0, peak]], rtol=1e-5)
 
@@ -81,7 +83,7 @@ def test_a_part_that_is_odd_all_over_scores_higher_than_one_that_is_odd_in_one_p
     lifted = replace(ONE_STAGE, lift=0.25)
     place = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 4.0]]])
     everywhere = torch.tensor([[[2.0, 2.0, 3.0], [2.0, 2.0, 4.0]]])
-    given = combine(lifted, [torch.cat([place, everywhere]), torch.zeros(2, 1, 1)])
+    given = combine_banks(lifted, [torch.cat([place, everywhere]), torch.zeros(2, 1, 1)])
     np.testing.assert_allclose(given[0].numpy(), [[0, 0, 1], [0, 0, 4]], rtol=1e-5)
     np.testing.assert_allclose(given[1].numpy(), [[0, 0, 2.25], [0, 0, 4.5]], rtol=1e-5)
 
@@ -93,6 +95,6 @@ def test_lines_whose_light_differs_are_not_lifted() -> None:
 
 def test_images_of_a_batch_have_floors_of_their_own() -> None:
     stages = torch.stack([torch.tensor([[0.0, 1.0], [2.0, 3.0]]), torch.tensor([[9.0, 9.0], [9.0, 12.0]])])
-    both = combine(ONE_STAGE, [stages, torch.zeros(2, 1, 1)])
-    alone = [combine(ONE_STAGE, [stages[[index]], torch.zeros(1, 1, 1)])[0] for index in (0, 1)]
+    both = combine_banks(ONE_STAGE, [stages, torch.zeros(2, 1, 1)])
+    alone = [combine_banks(ONE_STAGE, [stages[[index]], torch.zeros(1, 1, 1)])[0] for index in (0, 1)]
     np.testing.assert_allclose(both.numpy(), torch.stack(alone).numpy(), rtol=1e-6)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from siad.contracts.errors import OutOfMemoryError
 from siad.models import predictor, tiling
 from siad.models.predictor import BATCH_MAX, Predictor, score_maps
-from siad.vision.decide import finish_map
+from siad.vision.decide import smooth_map
 from tests.manifests import make_manifest
 from tests.runners import BrightnessRunner
 
@@ -50,7 +50,7 @@ def test_an_image_is_scored_the_same_alone_and_in_a_batch() -> None:
 def undrawn(
     map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int]
 ) -> NDArray[np.float32]:
-    return finish_map(map_hw, input_hw=(input_CHW.shape[1], input_CHW.shape[2]), size_px=size_px)
+    return smooth_map(map_hw, input_hw=(input_CHW.shape[1], input_CHW.shape[2]), size_px=size_px)
 
 
 def test_a_large_input_is_scored_in_tiles_as_if_it_were_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_a_large_input_is_scored_in_tiles_as_if_it_were_whole(monkeypatch: pytes
     coarse = rng.integers(0, 256, (12, 20, 1), dtype=np.uint8)
     image = np.repeat(np.repeat(coarse, 64, axis=0), 64, axis=1)  # 768 x 1280
     whole, tiled = BrightnessRunner(side_px=32), BrightnessRunner(side_px=32)
-    monkeypatch.setattr(predictor, "draw_map", undrawn)  # the tiles' scores are compared; edges magnify differences
+    monkeypatch.setattr(predictor, "refine_map", undrawn)  # the tiles' scores are compared; edges magnify differences
     [expected] = score_maps(whole, [image], input_px=992)
     monkeypatch.setattr(tiling, "TILE_PX", 512)
     [given] = score_maps(tiled, [image], input_px=992)
@@ -130,7 +130,7 @@ def test_memory_that_opencv_lacks_has_the_same_name(monkeypatch: pytest.MonkeyPa
     def enlarge(map_hw: NDArray[np.float32], **_: object) -> object:
         return cv2.resize(map_hw, (40_000, 400_000_000))
 
-    monkeypatch.setattr(predictor, "draw_map", enlarge)
+    monkeypatch.setattr(predictor, "refine_map", enlarge)
     with pytest.raises(OutOfMemoryError, match="Insufficient memory"):
         score_maps(BrightnessRunner(), [flat(64, 64, 0)], input_px=64)
 

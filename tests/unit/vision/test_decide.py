@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siad.vision.decide import decide, finish_map
+from siad.vision.decide import decide, smooth_map
 
 
 def scores(*peaks: tuple[int, int, float], base: float = 0.0) -> NDArray[np.float32]:
@@ -69,21 +69,21 @@ def test_scores_that_are_no_numbers_are_never_a_pass(broken: float) -> None:
 
 
 def test_finishing_keeps_a_flat_map_flat_to_its_edges() -> None:
-    finished = finish_map(np.full((8, 8), 3.25, np.float32), input_hw=(64, 64), size_px=(100, 90))
+    finished = smooth_map(np.full((8, 8), 3.25, np.float32), input_hw=(64, 64), size_px=(100, 90))
     assert finished.shape == (100, 90)
     np.testing.assert_allclose(finished, 3.25, rtol=1e-6)
 
 
 def test_finishing_never_leaves_the_range_of_the_map() -> None:
     map_hw = np.random.default_rng(0).normal(size=(8, 12)).astype(np.float32)
-    finished = finish_map(map_hw, input_hw=(64, 96), size_px=(640, 960))
+    finished = smooth_map(map_hw, input_hw=(64, 96), size_px=(640, 960))
     assert map_hw.min() <= finished.min() <= finished.max() <= map_hw.max()
 
 
 def test_finishing_keeps_a_peak_in_its_place() -> None:
     map_hw = np.zeros((8, 12), np.float32)
     map_hw[2, 9] = 1.0
-    finished = finish_map(map_hw, input_hw=(64, 96), size_px=(320, 480))
+    finished = smooth_map(map_hw, input_hw=(64, 96), size_px=(320, 480))
     y, x = np.unravel_index(int(finished.argmax()), finished.shape)
     assert abs(y + 0.5 - 2.5 * 40) <= 5  # half a pixel of the input: the peak is flat there
     assert abs(x + 0.5 - 9.5 * 40) <= 5

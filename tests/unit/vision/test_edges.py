@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siad.vision.decide import draw_map, finish_map
+from siad.vision.decide import refine_map, smooth_map
 from siad.vision.edges import follow_edges
 from siad.vision.preprocess import preprocess
 
@@ -42,8 +42,8 @@ def both(image_HWC: NDArray[np.uint8], map_hw: Floats) -> tuple[Floats, Floats]:
     """As it was, and drawn along edges."""
     size = (image_HWC.shape[0], image_HWC.shape[1])
     input_CHW = preprocess(image_HWC, input_px=SIDE)
-    finished_HW = finish_map(map_hw, input_hw=(input_CHW.shape[1], input_CHW.shape[2]), size_px=size)
-    return finished_HW, draw_map(map_hw, input_CHW=input_CHW, size_px=size)
+    finished_HW = smooth_map(map_hw, input_hw=(input_CHW.shape[1], input_CHW.shape[2]), size_px=size)
+    return finished_HW, refine_map(map_hw, input_CHW=input_CHW, size_px=size)
 
 
 def test_a_defect_with_a_border_is_marked_by_its_border() -> None:
@@ -72,8 +72,8 @@ def test_on_a_plain_part_a_peak_stays_in_its_place() -> None:
 def test_the_light_of_the_image_does_not_matter() -> None:
     map_HW = cv2.resize(coarse(cross()), (SIDE, SIDE))
     input_CHW = preprocess(picture(cross()), input_px=SIDE)
-    as_it_is = follow_edges(map_HW, input_CHW, place_px=PLACE)
-    np.testing.assert_allclose(follow_edges(map_HW, 0.3 * input_CHW + 0.2, place_px=PLACE), as_it_is, atol=2e-3)
+    as_it_is = follow_edges(map_HW, input_CHW, position_px=PLACE)
+    np.testing.assert_allclose(follow_edges(map_HW, 0.3 * input_CHW + 0.2, position_px=PLACE), as_it_is, atol=2e-3)
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (33, 52)])
@@ -81,7 +81,7 @@ def test_it_is_the_ridge_regression_of_every_window(shape: tuple[int, int]) -> N
     rng = np.random.default_rng(3)
     map_HW = rng.random(shape).astype(np.float32)
     input_CHW = rng.random((3, *shape)).astype(np.float32)
-    found = follow_edges(map_HW, input_CHW, place_px=2.0)  # a grid of 1 px: nothing is resized
+    found = follow_edges(map_HW, input_CHW, position_px=2.0)  # a grid of 1 px: nothing is resized
     y, x = shape[0] // 2, shape[1] // 2  # two windows from the border
     over_HW = map_HW - map_HW.min()
     guided = slowly(over_HW, input_CHW / input_CHW.mean(0).std(), y, x)

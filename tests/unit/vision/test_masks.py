@@ -125,7 +125,7 @@ def test_a_neighbour_inside_the_same_box_lends_no_peak() -> None:
 def test_only_a_pseudo_mask_may_hold_pixels_to_ignore() -> None:
     mask = np.array([[0, 128], [255, 128]], np.uint8)
     np.testing.assert_array_equal(decode_mask(encode_mask(mask), may_ignore=True), mask)
-    with pytest.raises(ImageError, match=r"0, 255 alone; this one also holds \[128\]"):
+    with pytest.raises(ImageError, match=r"values 0, 255; this one also has \[128\]"):
         decode_mask(encode_mask(mask))
-    with pytest.raises(ImageError, match=r"0, 128, 255 alone; this one also holds \[7\]"):
+    with pytest.raises(ImageError, match=r"values 0, 128, 255; this one also has \[7\]"):
         decode_mask(encode_mask(np.full((2, 2), 7, np.uint8)), may_ignore=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from siad.vision.promise import normals_needed, say_promise
+from siad.vision.promise import describe_promise, normals_needed
 from siad.vision.scores import conformal_threshold
 
 
@@ -18,15 +18,13 @@ def test_one_percent_needs_ninety_nine() -> None:
 
 
 def test_too_few_normals_are_told_what_they_allow_and_what_is_needed() -> None:
-    said = say_promise(budget=0.01, held_out=10, promised=None)
+    said = describe_promise(budget=0.01, held_out=10, promised=None)
     assert "1.00%" in said
     assert "10 held-out normals allow nothing under 9.09%" in said
     assert "Send 99 normals" in said
 
 
 def test_a_promise_is_no_more_than_that() -> None:
-    said = say_promise(budget=0.05, held_out=20, promised=0.05)
-    assert said.startswith(
-        "expect at most 5.00% of good parts like these 20 normals to be rejected, as a mean over draws"
-    )
-    assert "may lie over it" in said
+    said = describe_promise(budget=0.05, held_out=20, promised=0.05)
+    assert said.startswith("expect at most 5.00% of good parts like these 20 normals to be rejected, on average over ")
+    assert "may be higher" in said

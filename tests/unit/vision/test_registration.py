@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siad.vision.registration import IDENTITY, even_light, lay, register
+from siad.vision.registration import IDENTITY, match_illumination, register, warp
 
 
 def scene(seed: int = 0) -> NDArray[np.float32]:
@@ -26,7 +26,7 @@ def motion(degrees: float, across: float, down: float) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize(("degrees", "across", "down"), [(0, 7, -5), (0, 0.4, 0.6), (4, 3, 2), (-6, -8, 4)])
 def test_a_known_motion_is_found_again(degrees: float, across: float, down: float) -> None:
-    moved = lay(scene(), motion(degrees, across, down))  # moved(x) = scene(M x)
+    moved = warp(scene(), motion(degrees, across, down))  # moved(x) = scene(M x)
     found = register(moved, scene())
     corners = np.array([[0, 0, 1], [127, 0, 1], [0, 95, 1]])
     apart = corners @ (found - motion(degrees, across, down)).T
@@ -39,7 +39,7 @@ def test_images_with_nothing_in_common_are_left_as_they_lie(other: NDArray[np.fl
 
 
 def test_a_part_far_off_is_not_pulled_in() -> None:
-    assert np.array_equal(register(lay(scene(), motion(40, 0, 0)), scene()), IDENTITY)
+    assert np.array_equal(register(warp(scene(), motion(40, 0, 0)), scene()), IDENTITY)
 
 
 def test_what_is_given_is_not_changed() -> None:
@@ -57,5 +57,5 @@ def test_images_of_two_sizes_are_refused() -> None:
 def test_another_lamp_is_evened_out() -> None:
     like = scene()[:, :, None]
     slope = np.linspace(-0.5, 0.5, 128, dtype=np.float32)[None, :, None]
-    assert np.abs(even_light(0.7 * like + slope + 0.4, like) - like).mean() < 0.12
-    assert math.isclose(float(np.abs(even_light(like, like) - like).max()), 0, abs_tol=1e-4)
+    assert np.abs(match_illumination(0.7 * like + slope + 0.4, like) - like).mean() < 0.12
+    assert math.isclose(float(np.abs(match_illumination(like, like) - like).max()), 0, abs_tol=1e-4)

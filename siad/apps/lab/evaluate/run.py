@@ -22,12 +22,15 @@ from siad.apps.lab.evaluate.figures import (
 )
 from siad.apps.lab.evaluate.folder import FolderError, ImageFolder, LabelledSample, read_images, read_mask
 from siad.apps.lab.sheet import SheetRow, worst_first
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
-from siad.models.teachers.methods import fit_teacher
+from siad.models.teachers.fit import fit_teacher
+from siad.models.teachers.normals import Normals
 from siad.vision.images import Image
 from siad.vision.masks import IGNORE
-from siad.vision.outliers import say_doubts
+from siad.vision.outliers import describe_outliers
 from siad.vision.promise import promise_of
 
 NORMALS_MIN = 2
@@ -109,16 +112,14 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, notif
         notify(line)
     began_s = time.perf_counter()
     try:
-        bundle = fit_teacher(
-            images,
-            line=name,
-            product=name,
-            normals=[f"{path.name}" for path in read],
+        normals = Normals.ordered(images, [path.name for path in read], Place(name, name))
+        wanted = FitSettings(
             false_reject_budget=settings.budget,
             method=settings.method,
             region=settings.region,
             input_px=settings.input_px,
         )
+        bundle = fit_teacher(normals, wanted)
     except ValueError as error:
         msg = f"no {settings.method} teacher can be fitted on these {len(images)} normals: {error}"
         raise FolderError(msg) from error
@@ -210,7 +211,7 @@ def _doubts(runs: Sequence[EvaluationRun]) -> list[str]:
     seeds: dict[str, list[str]] = {}
     for run in runs:
         manifest = run.scored.predictor.manifest
-        if text := say_doubts(manifest.left_out, manifest.doubted):
+        if text := describe_outliers(manifest.left_out, manifest.doubted):
             seeds.setdefault(text, []).append(str(run.seed))
     if len(runs) == 1:
         return list(seeds)

@@ -10,10 +10,11 @@ import numpy as np
 from siad.apps.lab.evaluate.folder import GOOD, SUFFIXES, FolderError, read_images
 from siad.apps.lab.evaluate.run import Notify
 from siad.contracts.methods import AUTO, DEFAULT, TEACHERS, require_teacher
+from siad.contracts.place import Place
 from siad.models.bundle import Bundle
-from siad.models.teachers.choice import WAYS, FittingMethod, RankedMethod, rank
-from siad.models.teachers.methods import fit_way
-from siad.vision.images import Image
+from siad.models.teachers.fit import fit_variant
+from siad.models.teachers.method_choice import VARIANTS, FitVariant, RankedVariant, merit_of, rank_variants
+from siad.models.teachers.normals import Normals
 from siad.vision.region import RegionOfInterest
 
 NORMALS_MIN = 6
@@ -23,14 +24,14 @@ NORMALS_MIN = 6
 class RankSettings:
     """How to rank."""
 
-    methods: Sequence[FittingMethod]
+    variants: Sequence[FitVariant]
     shots: int | None  # normals to use; None: all
     budget: float  # fraction of good parts that may be rejected
     region: tuple[float, ...] = ()
     seed: int = 0
 
 
-def parse_methods(text: str) -> tuple[FittingMethod, ...]:
+def parse_methods(text: str) -> tuple[FitVariant, ...]:
     """Read names of methods, separated by commas.
 
     The default and ``auto`` are those that the labeler considers.
@@ -38,8 +39,8 @@ def parse_methods(text: str) -> tuple[FittingMethod, ...]:
     Raises:
         ValueError: a method does not exist.
     """
-    groups = {DEFAULT: WAYS, AUTO: WAYS, "all": tuple(FittingMethod(method=name) for name in TEACHERS)}
-    return groups.get(text) or tuple(FittingMethod(method=require_teacher(name.strip())) for name in text.split(","))
+    groups = {DEFAULT: VARIANTS, AUTO: VARIANTS, "all": tuple(FitVariant(method=name) for name in TEACHERS)}
+    return groups.get(text) or tuple(FitVariant(method=require_teacher(name.strip())) for name in text.split(","))
 
 
 def find_normals(folder: Path) -> list[Path]:
@@ -59,31 +60,31 @@ def find_normals(folder: Path) -> list[Path]:
     return found
 
 
-def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify) -> list[RankedMethod]:
-    """Probe every method on normals of a folder; the best first."""
+def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify) -> list[RankedVariant]:
+    """Estimate every variant on normals of a folder, and sort them best first."""
     paths = find_normals(folder)
     order = np.random.default_rng(settings.seed).permutation(len(paths))[: settings.shots].tolist()
     images, _, left_out = read_images([paths[index] for index in sorted(order)])
     for line in left_out:
         notify(line)
-    region = RegionOfInterest(settings.region)
-    cuts = [region.cut(image_HWC) for image_HWC in images]
+    names = [f"{index:06d}" for index in range(len(images))]
+    normals = Normals.ordered(images, names, Place("evaluate", "evaluate"))
+    normals = normals.mapped(RegionOfInterest(settings.region).cut)
 
-    def fit(method: FittingMethod, some: Sequence[Image], names: Sequence[str]) -> Bundle:
-        budget = settings.budget
-        return fit_way(method, some, line="evaluate", product="evaluate", normals=names, false_reject_budget=budget)
+    def fit(variant: FitVariant, some: Normals) -> Bundle:
+        return fit_variant(variant, some, false_reject_budget=settings.budget)
 
     found = []
-    for method in settings.methods:
-        notify(f"probing {method} on {len(cuts)} normals")
-        found += rank(cuts, [method], fit, seed=settings.seed)
-    return sorted(found, key=lambda one: -1.0 if one.estimate is None else one.estimate.merit, reverse=True)
+    for variant in settings.variants:
+        notify(f"estimating {variant} on {len(normals)} normals")
+        found += rank_variants(normals, [variant], fit, seed=settings.seed)
+    return sorted(found, key=merit_of, reverse=True)
 
 
-def json_of(ranked: Sequence[RankedMethod]) -> list[dict[str, Any]]:
+def json_of(ranked: Sequence[RankedVariant]) -> list[dict[str, Any]]:
     """The ranking as JSON values."""
     return [
-        {"method": one.way.method, "input_px": one.way.input_px, "reason": one.reason}
+        {"method": one.variant.method, "input_px": one.variant.input_px, "reason": one.reason}
         | ({"merit": None} if one.estimate is None else {"merit": one.estimate.merit} | asdict(one.estimate))
         for one in ranked
     ]

@@ -21,7 +21,7 @@ from siad.apps.lab.evaluate.run import (
 from siad.apps.lab.routine.line import FEW, WHOLE, PseudoLabel, label, learn
 from siad.apps.lab.routine.split import ImagePool, RoutineShift, draw_few, draw_whole
 from siad.apps.lab.sheet import SheetRow
-from siad.vision.outliers import say_doubts
+from siad.vision.outliers import describe_outliers
 
 FEW_NAME, WHOLE_NAME = "few", "whole"
 POLICIES = {FEW_NAME: FEW, WHOLE_NAME: WHOLE}
@@ -110,7 +110,7 @@ def run_routine(
     """
     teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", notify=notify)
     left_out, doubted = list(teacher.manifest.left_out), list(teacher.manifest.doubted)
-    doubts = say_doubts(left_out, doubted)
+    doubts = describe_outliers(left_out, doubted)
     notify(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
     began_s = time.perf_counter()
     labels = label(teacher, shift.online)

@@ -28,10 +28,10 @@ def test_promise_and_odd_normals_stand_below_by_line_and_product() -> None:
     row = next(line for line in said.splitlines() if "abcdef012345" in line)
     assert row.replace("\u2502", " ").split() == ["cam-1", "cap", "abcdef012345", "feature-memory", "12"]
     assert "cam-1/cap: expect at most 10.00% of good parts\n" in said
-    assert f"cam-1/cap: left out as odd: {0:032x}, cap-0017 (capture {1:032x}), {2:032x}, " in said
-    assert f"{4:032x}, and 2 more; look at them" in said
+    assert f"cam-1/cap: left out as outliers: {0:032x}, cap-0017 (capture {1:032x}), {2:032x}, " in said
+    assert f"{4:032x}, and 2 more; check them" in said
     assert f"{5:032x}" not in said
-    assert "doubtful" not in said
+    assert "suspect" not in said
 
 
 def test_a_teacher_without_a_promise_or_doubts_is_a_row_alone() -> None:

@@ -80,9 +80,9 @@ def run_of(seed: int, *, left_out: tuple[str, ...] = (), doubted: tuple[str, ...
 def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:
     odd, clear, doubtful = run_of(0, left_out=("a.png",)), run_of(1), run_of(3, doubted=("b.png",))
     told = report_of([odd, clear, run_of(2, left_out=("a.png",)), doubtful])["doubts"]
-    assert [one.split("; ")[0] for one in told] == ["seeds 0, 2: left out as odd: a.png", "seed 3: doubtful: b.png"]
+    assert [one.split("; ")[0] for one in told] == ["seeds 0, 2: left out as outliers: a.png", "seed 3: suspect: b.png"]
 
 
 def test_a_lone_draw_needs_no_seed() -> None:
-    assert report_of([run_of(0, left_out=("a.png",))])["doubts"][0].startswith("left out as odd: a.png")
+    assert report_of([run_of(0, left_out=("a.png",))])["doubts"][0].startswith("left out as outliers: a.png")
     assert report_of([run_of(0)])["doubts"] == []

@@ -1,4 +1,4 @@
-"""Copies of normals at other angles: made where normals lie at any angle, and only there."""
+"""Rotated copies: made where normals lie at any angle, and only there."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from siad.models.teachers import turning
-from siad.models.teachers.turning import PAYS, copies_that_pay, turn, what_is_left
+from siad.models.teachers import rotation
+from siad.models.teachers.rotation import REMAINING_MAX, remaining_distance, rotate, useful_copies
 
 SIDE, STRIDE = 64, 8
 
@@ -26,7 +26,7 @@ def part(seed: int, *, degrees: float = 0.0) -> Tensor:
     return torch.from_numpy(grey.astype(np.float32))[None].repeat(3, 1, 1)
 
 
-def look(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
+def pool(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
     """Patches of 16 px every 8 px instead of a network: one stage."""
     padded = functional.pad(inputs_BCHW[:, :1], (4, 4, 4, 4), mode="replicate")
     patches = functional.unfold(padded, 16, stride=STRIDE).transpose(1, 2)
@@ -40,28 +40,28 @@ def normals(*, turned: bool, count: int = 6) -> list[Tensor]:
 
 
 def left(inputs: Sequence[Tensor]) -> float:
-    turned = [[torch.cat([look(turn(one, angle)[None])[0][1] for angle in range(30, 360, 30)])] for one in inputs]
-    return what_is_left([look(one[None]) for one in inputs], turned, stage=0)
+    turned = [[torch.cat([pool(rotate(one, angle)[None])[0][1] for angle in range(30, 360, 30)])] for one in inputs]
+    return remaining_distance([pool(one[None]) for one in inputs], turned, bank=0)
 
 
 def test_parts_that_lie_at_any_angle_are_found_again_in_turned_copies() -> None:
-    assert left(normals(turned=True)) < PAYS < left(normals(turned=False)) <= 1
+    assert left(normals(turned=True)) < REMAINING_MAX < left(normals(turned=False)) <= 1
 
 
 def test_copies_are_made_where_they_pay() -> None:
     inputs = normals(turned=True)
-    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12, stage=0)
+    copies = useful_copies(inputs, [pool(one[None]) for one in inputs], pool, turns=12, bank=0)
     assert [one[0].shape for one in copies] == [(11, 64, 256)] * len(inputs)
 
 
-def test_no_copies_are_made_where_parts_lie_still_or_nobody_can_tell() -> None:
+def test_no_copies_are_made_where_parts_lie_still_or_are_too_few() -> None:
     for inputs in (normals(turned=False), normals(turned=True, count=2)):
-        assert not any(copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12, stage=0))
+        assert not any(useful_copies(inputs, [pool(one[None]) for one in inputs], pool, turns=12, bank=0))
 
 
 def test_many_normals_are_turned_less_often() -> None:
     inputs = normals(turned=True, count=60)
-    copies = copies_that_pay(inputs, [look(one[None]) for one in inputs], look, turns=12, stage=0)
+    copies = useful_copies(inputs, [pool(one[None]) for one in inputs], pool, turns=12, bank=0)
     assert {len(one[0]) for one in copies} == {4}
 
 
@@ -69,29 +69,29 @@ def test_many_normals_are_turned_less_often() -> None:
 def test_four_quarter_turns_lead_back(turns: int) -> None:
     image = part(0, degrees=20)
     for _ in range(4):
-        image = turn(image, 90.0 * turns)
+        image = rotate(image, 90.0 * turns)
     np.testing.assert_allclose(image.numpy(), part(0, degrees=20).numpy(), atol=1e-4)
 
 
 def test_the_border_goes_on_outside() -> None:
     image = torch.full((3, 32, 48), 0.25)
-    np.testing.assert_allclose(turn(image, 33.0).numpy(), image.numpy(), atol=1e-6)
+    np.testing.assert_allclose(rotate(image, 33.0).numpy(), image.numpy(), atol=1e-6)
 
 
-def test_a_large_input_is_asked_at_a_smaller_size_and_turned_at_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turning, "_ASKED_PX", 96)
+def test_a_large_input_is_measured_at_a_smaller_size_and_rotated_at_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "_TRIAL_PX", 96)
     seen: list[tuple[int, ...]] = []
 
-    def note(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
+    def record(inputs_BCHW: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
         seen.append(tuple(inputs_BCHW.shape[2:]))
         shrunk = functional.interpolate(inputs_BCHW, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-        return look(shrunk)
+        return pool(shrunk)
 
     large = [
         functional.interpolate(one[None], size=(160, 160), mode="bilinear")[0] for one in normals(turned=True, count=3)
     ]
-    upright = [look(one[None]) for one in normals(turned=True, count=3)]
-    copies = copies_that_pay(large, upright, note, turns=12, stage=0)
+    upright = [pool(one[None]) for one in normals(turned=True, count=3)]
+    copies = useful_copies(large, upright, record, turns=12, bank=0)
     assert seen[: 3 * 12] == [(96, 96)] * 36  # as they lie, and at eleven angles
     assert seen[3 * 12 :] == [(160, 160)] * 33
     assert [len(one[0]) for one in copies] == [11] * 3

@@ -1,0 +1,91 @@
+"""Fit of a teacher by the settings of its line."""
+
+import inspect
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from siad.contracts.fit_settings import BUDGET, INPUT_PX, FitSettings
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import AUTO, require_askable, require_teacher
+from siad.models.bundle import Bundle
+from siad.models.method_modules import import_method
+from siad.models.teachers.method_choice import VARIANTS, FitVariant, choose_variant, rank_variants
+from siad.models.teachers.normals import Normals
+from siad.vision.memory_errors import out_of_memory_named
+from siad.vision.region import RegionOfInterest
+
+log = structlog.get_logger()
+
+RANKED_MIN: Final = 6  # normals; fewer leave too few to fit a fold on
+
+
+def fit_teacher(normals: Normals, settings: FitSettings) -> Bundle:
+    """Fit a teacher as a line asks for it; what the settings leave open is the method's default.
+
+    Args:
+        normals: decoded images of the whole view.
+        settings: method, region, input size and false-reject budget; the method ``auto`` is the one that ranks first on
+            synthetic defects.
+
+    Raises:
+        ValueError: an unknown method, an input size for a method that has a fixed one, or normals that the method can't
+            be fitted on.
+        OutOfMemoryError: memory ran out.
+    """
+    require_askable(settings.method)
+    with out_of_memory_named(f"fitting a {settings.method} teacher on {len(normals)} normals"):
+        return _fit(normals.mapped(RegionOfInterest(settings.region).cut), settings)
+
+
+def _fit(normals: Normals, settings: FitSettings) -> Bundle:
+    def fit_some(variant: FitVariant, some: Normals) -> Bundle:
+        return fit_variant(variant, some, false_reject_budget=settings.false_reject_budget)
+
+    facts: list[tuple[str, float]] = [(BUDGET, settings.false_reject_budget)]
+    variant = FitVariant(method=settings.method, input_px=settings.input_px)
+    if settings.input_px:
+        facts.append((INPUT_PX, float(settings.input_px)))
+    if settings.method == AUTO:
+        variants = [replace(one, input_px=settings.input_px or one.input_px) for one in VARIANTS]
+        variants = list(dict.fromkeys(variants))
+        variant = variants[0]
+        facts.append((AUTO, 1.0))
+        if len(normals) >= RANKED_MIN:
+            chosen = choose_variant(rank_variants(normals, variants, fit_some), variant)
+            assert chosen.estimate is not None
+            variant = chosen.variant
+            facts.append(("probed_image_auroc", chosen.estimate.image_auroc))
+            facts.append(("probed_pixel_ap", chosen.estimate.pixel_ap))
+    bundle = fit_some(variant, normals)
+    _log_outliers(bundle.manifest)
+    metrics = tuple(sorted((*bundle.manifest.metrics, *facts)))
+    return Bundle(replace(bundle.manifest, region=settings.region, metrics=metrics), bundle.parts)
+
+
+def fit_variant(variant: FitVariant, normals: Normals, *, false_reject_budget: float) -> Bundle:
+    """Fit a bundle of one variant, without logging its outliers.
+
+    Args:
+        variant: of a method other than ``auto``.
+        normals: images cut to the region of interest.
+        false_reject_budget: share of good parts that may be rejected, in (0, 1).
+
+    Raises:
+        ValueError: as ``fit_teacher``.
+    """
+    fit = import_method(require_teacher(variant.method)).fit
+    wanted = {"input_px": variant.input_px} if variant.input_px else {}
+    if wanted and "input_px" not in inspect.signature(fit).parameters:
+        msg = f"input_px {variant.input_px} for method {variant.method}, which has a fixed input size; leave it at 0"
+        raise ValueError(msg)
+    bundle: Bundle = fit(normals, false_reject_budget=false_reject_budget, **wanted)
+    return bundle
+
+
+def _log_outliers(manifest: Manifest) -> None:
+    """Log the normals to check of the teacher that the line gets; those of ranking folds are not logged."""
+    for event, normals in (("normals_left_out", manifest.left_out), ("normals_doubted", manifest.doubted)):
+        if normals:
+            log.warning(event, line=manifest.line, product=manifest.product, normals=list(normals))
