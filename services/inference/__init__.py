@@ -1,1 +1,1 @@
-"""inference: image events -> verdicts. Weights are replaced without a pause in service."""
+"""inference: image events -> verdicts; weights are swapped without a pause."""

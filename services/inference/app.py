@@ -58,7 +58,10 @@ async def assemble(stage: StageProcess, settings: InferenceSettings, *, bus: Bus
 async def _predicting(
     stage: StageProcess, settings: InferenceSettings, blobs: Blobs
 ) -> AsyncIterator[HotSwapPredictors]:
-    """Run the predictors; they outlive the tasks, which drain through them. If they fail, the stage stops."""
+    """Run the predictors until all tasks have drained.
+
+    If they fail, the stage stops.
+    """
     limits = ServingLimits(
         models_max=settings.models_max, batch_max=settings.batch_max, batch_wait_s=settings.batch_wait_s
     )

@@ -61,7 +61,10 @@ async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> list[V
 
 
 def on_dead_letter(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:
-    """Answer UNKNOWN for a dead-lettered capture: its line waits for a verdict, which must not be PASS."""
+    """Answer UNKNOWN for a dead-lettered capture.
+
+    Its line waits for a verdict, which must not be PASS.
+    """
     if event.intent is Intent.NORMAL:
         return []
     now = clock.now()
@@ -76,7 +79,7 @@ async def judge(
     predictors: LinePredictors,
     clock: Clock,
 ) -> CaptureJudgement:
-    """Judge one image by the weights in service on its line and product.
+    """Judge one image by the weights in service at its place.
 
     A judgement after the deadline is UNKNOWN: the part has moved on.
 

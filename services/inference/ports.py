@@ -67,7 +67,7 @@ class ImageDecoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingWeights:
-    """The weights in service on one line and product, as ``GET /v1/weights`` reports them."""
+    """Weights in service at one place, as ``GET /v1/weights`` reports them."""
 
     release: ReleasePointer
     previous: str | None  # weights that served before
@@ -79,7 +79,7 @@ class LinePredictors(Protocol):
     """Weights of all lines."""
 
     async def prepare(self, place: Place) -> UnknownReason | None:
-        """Load the weights that judge here, if they are not in memory; the reason for UNKNOWN where none can.
+        """Load the weights of this place; the reason if none can judge.
 
         Raises:
             TransientError: released weights can't be loaded now; they will be tried again.
@@ -87,7 +87,7 @@ class LinePredictors(Protocol):
         ...
 
     async def predict(self, image: Image, place: Place) -> Prediction | None:
-        """Judge one image by the weights in service here; None where there are none."""
+        """Judge one image by the weights in service; None if none."""
         ...
 
 
@@ -96,7 +96,7 @@ class WeightsReporter(Protocol):
 
     @property
     def longest_pause_s(self) -> float:
-        """Longest time that a swap held up the batches, since the process started."""
+        """Longest pause by a swap since the process started, in seconds."""
         ...
 
     def serving(self) -> list[ServingWeights]:
@@ -108,7 +108,7 @@ class MaskStore(Protocol):
     """Masks of rejected captures."""
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
-        """Write a mask and return its address; a repeat overwrites the same bytes."""
+        """Write a mask, return its address; a repeat writes equal bytes."""
         ...
 
 

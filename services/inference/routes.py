@@ -1,4 +1,4 @@
-"""HTTP routes of inference: judge one image at once, and list the weights in service."""
+"""HTTP routes of inference: judge one image, list weights in service."""
 
 import asyncio
 from dataclasses import asdict, dataclass
@@ -45,7 +45,7 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
 
     @router.post("/v1/lines/{line}/inspect", tags=["inspect"])
     async def inspect(line: Line, request: Request) -> dict[str, Any]:
-        """Judge one image at once, by the weights that judge the line's stream.
+        """Judge one image at once, by the weights of the line's stream.
 
         The body is the image itself, or a form with the image in its field ``image``. It is judged as the product that
         the line makes now, or as the form field or query parameter ``product``. Nothing is stored, no verdict is
@@ -65,7 +65,7 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
 
     @router.get("/v1/weights", tags=["weights"])
     async def weights() -> dict[str, Any]:
-        """Weights in service by line and product; swaps and their longest pause since this process started."""
+        """Weights in service by place, swaps and their longest pause."""
         serving = dependencies.weights.serving()
         return {
             "swaps": sum(entry.swaps for entry in serving),

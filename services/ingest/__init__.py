@@ -1,1 +1,4 @@
-"""ingest: images and settings of lines over HTTP -> the store, and events that say so. Nothing else writes them."""
+"""ingest: HTTP images and line settings -> store and events.
+
+No other stage writes images, receipts, normals or settings.
+"""

@@ -1,4 +1,4 @@
-"""What ingest does when a line is set, ended or announced, and when an image comes."""
+"""Handlers of ingest: set, end and announce lines, accept images."""
 
 import asyncio
 from dataclasses import dataclass
@@ -83,7 +83,9 @@ async def on_line_put(
 async def on_line_delete(
     line: str, conditions: Preconditions, *, lines: LineStore, news: EventPublisher, clock: Clock
 ) -> None:
-    """End a line and announce it. What it sent stays in the store, and its revisions go on if it comes back.
+    """End a line and announce it.
+
+    Its objects stay in the store; its revisions continue if it is created again.
 
     Safe to repeat: the end of a line that is gone is announced again.
 
@@ -108,7 +110,7 @@ async def on_line_delete(
 
 
 async def announce(state: LineState, *, lines: LineStore, news: EventPublisher) -> None:
-    """Tell the other stages how a line stands, until that is how it stands.
+    """Publish the settings of a line until the newest are published.
 
     Two replicas may announce one line at a time, and the topic keeps whatever came last. So each of them looks again
     after it has spoken: who spoke last has seen the newest revision, or speaks once more.
@@ -124,7 +126,7 @@ async def announce(state: LineState, *, lines: LineStore, news: EventPublisher) 
 async def on_upload(
     upload: Upload, settings: LineChanged, *, pixels: ImageValidator, captures: CaptureStore, news: EventPublisher
 ) -> AcceptedImage:
-    """Take in one image: bytes, then receipt, then the word that it is normal, then the event.
+    """Accept one image: bytes, receipt, normal marker, event, in this order.
 
     Safe to repeat, and to be cut off anywhere: nothing is announced that does not lie in the store, and a repeat finds
     the first receipt, fills in what is missing and announces the same event again.

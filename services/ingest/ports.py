@@ -13,7 +13,7 @@ from siad.vision.images import ImageInfo
 
 @dataclass(frozen=True, slots=True)
 class StoredLine:
-    """A line as the store has it, and the tag that a change must match."""
+    """A stored line, and the tag that a change must match."""
 
     state: LineState
     tag: str
@@ -42,7 +42,7 @@ class LineStore(Protocol):
             over: what it replaces; None where there was nothing.
 
         Raises:
-            ConflictError: somebody else was faster; the line is theirs.
+            ConflictError: another request changed the line first.
         """
         ...
 
@@ -59,7 +59,7 @@ class CaptureStore(Protocol):
         ...
 
     async def is_forgotten(self, line: str, capture_id: CaptureId) -> bool:
-        """Whether somebody had the capture deleted."""
+        """Whether the capture was erased on request."""
         ...
 
     async def is_expired(self, receipt: ImageStored) -> bool:
@@ -67,23 +67,23 @@ class CaptureStore(Protocol):
         ...
 
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
-        """Write the bytes where the receipt says; where they lie already, they stay."""
+        """Write the bytes at the receipt's key, unless they exist there."""
         ...
 
     async def put_receipt(self, receipt: ImageStored) -> ImageStored:
-        """Write the receipt, unless there is one; give the one that is there now."""
+        """Write the receipt unless one exists; return the stored one."""
         ...
 
     async def put_normal(self, receipt: ImageStored, data: bytes) -> None:
-        """Keep for good that a capture is normal, and its image from expiry."""
+        """Write the normal marker of a capture; its image never expires."""
         ...
 
 
 class ImageValidator(Protocol):
-    """Somebody who looks at bytes."""
+    """Validates and decodes image bytes."""
 
     async def look(self, data: bytes) -> ValidatedImage:
-        """Name an image, and decode it once to see that it can be.
+        """Compute an image's id, and decode it once to validate it.
 
         Raises:
             ImageError: it is none.

@@ -1,4 +1,4 @@
-"""What is not one request: lines that are not announced as they stand, and what of a line has had its time.
+"""Reconcilers of ingest: announcing lines, and expiring objects past retention.
 
 A line's pointer may have moved without its event, because something died or was away between the two.
 """
@@ -46,7 +46,7 @@ class AnnounceLine:
 
 
 def plan(standing: LineStanding) -> list[AnnounceLine]:
-    """Announce every line once after the start, and later whichever is not told as it stands.
+    """Announce every line after the start, later only unannounced ones.
 
     The first round does not trust the topic: two announcements may have crossed, and the older have come last.
     """
@@ -82,7 +82,7 @@ class LineReconciler:
         told = self._table.lookup(line)
         try:
             held = await self._lines.read(line)
-        except CorruptError as error:  # somebody wrote by hand; the other lines go on
+        except CorruptError as error:  # a record was edited by hand; the other lines continue
             log.error("line_unreadable", line=line, reason=str(error))
             held = None
         if held is None and self._missing is not None:
@@ -116,7 +116,7 @@ class LineReconciler:
 
 
 class NoLeases:
-    """Two replicas that announce one line at a time do no harm, so nobody needs to be kept out."""
+    """No lease: two replicas announcing one line do no harm."""
 
     def acquire(self, name: str, ttl_s: float, /) -> str:  # noqa: ARG002 - the port's
         """Always."""
@@ -131,7 +131,10 @@ class NoLeases:
 
 
 class RetentionReconciler:
-    """The unit of work is a line, under a lease: it takes long, and is done once for all replicas."""
+    """Reconciler of expiry; one line is one unit, under a lease.
+
+    A unit takes long, and one replica does it for all.
+    """
 
     def __init__(
         self,

@@ -74,7 +74,7 @@ class IngestDependencies:
 
 
 def add_routes(app: FastAPI, desk: IngestDependencies) -> None:
-    """Give the app of the stage its routes, and its way to say no."""
+    """Add the routes and the problem handlers to the stage's app."""
     app.add_exception_handler(RequestRefusedError, _on_refused)
     app.add_exception_handler(DeniedError, _on_store_refusal)
     app.add_exception_handler(MissingError, _on_store_refusal)
@@ -158,7 +158,10 @@ def _line_changes(desk: IngestDependencies) -> APIRouter:
 
     @router.delete("/{line}", status_code=204, responses={404: {"description": "There never was such a line"}})
     async def delete_line(line: LineName, said: Said) -> None:
-        """End a line: its images are refused from now on, stored objects stay. A repeat is harmless."""
+        """End a line: its images are refused from now on.
+
+        Stored objects stay. A repeat is harmless.
+        """
         async with _in_time(desk, f"the end of line {line!r} was not stored and acknowledged"):
             await on_line_delete(line, said, lines=desk.lines, news=desk.news, clock=desk.clock)
         log.info("line_deleted", line=line)
@@ -208,7 +211,10 @@ def _ledger_routes(desk: IngestDependencies) -> APIRouter:
 
 
 async def _take_in(desk: IngestDependencies, line: str, request: Request, idempotency_key: str | None) -> ImageResponse:
-    """Read the body of an upload and hand it to the handler; the line is as it stands before the body comes."""
+    """Read the body of an upload and pass it to the handler.
+
+    The line's settings are read before the body.
+    """
     settings = (await _require_line(desk, line)).settings
     body = await read_body(request, bytes_max=desk.settings.upload_max_bytes, timeout_s=desk.settings.body_timeout_s)
     began_s, received_at = desk.clock.monotonic(), desk.clock.now()
@@ -250,7 +256,10 @@ async def _accept(desk: IngestDependencies, upload: Upload, settings: LineChange
 
 @asynccontextmanager
 async def _in_time(desk: IngestDependencies, what: str) -> AsyncIterator[None]:
-    """Bound how long a sender waits for store and broker; what was begun may still come to its end."""
+    """Bound the time a sender waits for store and broker.
+
+    Work already begun may still finish.
+    """
     timeout_s = desk.settings.accept_timeout_s
     try:
         async with asyncio.timeout(timeout_s):
@@ -270,7 +279,7 @@ async def _require_line(desk: IngestDependencies, line: str) -> LineState:
 
 @contextmanager
 def _counting(line: str) -> Iterator[None]:
-    """Count one upload by its fate, as the other stages count their records."""
+    """Count one upload by its outcome."""
     common.RECEIVED.labels(STAGE, VIA).inc()
     in_flight = common.IN_FLIGHT.labels(STAGE)
     in_flight.inc()
@@ -297,7 +306,7 @@ async def _on_refused(_: Request, error: Exception) -> Response:
 
 
 async def _on_store_refusal(_: Request, error: Exception) -> Response:
-    """The store says no, or has no bucket (yet): the sender may only wait."""
+    """Answer 503: the store denies access or has no bucket."""
     detail = f"{error}; nothing is lost, send the same request later. If it stays so, look at ingest's bucket and keys"
     return problem_response(503, "store-refuses", detail, headers={"Retry-After": "30"})
 
@@ -305,7 +314,7 @@ async def _on_store_refusal(_: Request, error: Exception) -> Response:
 async def _on_corrupt(_: Request, error: Exception) -> Response:
     log.error("record_unreadable", reason=str(error))
     return problem_response(
-        500, "unreadable-record", f"{error}; nothing was done. Somebody has to mend it in the store"
+        500, "unreadable-record", f"{error}; nothing was done. Repair or remove the object in the store"
     )
 
 

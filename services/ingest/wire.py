@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP, as JSON; and what the interface's description says of it."""
+"""JSON bodies of the HTTP API, with their descriptions."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -20,7 +20,10 @@ Polygon = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=
 
 
 class LineRequest(BaseModel):
-    """Settings to change. What is left out stays as it is; where the line is new it takes its default."""
+    """Settings to change.
+
+    Omitted settings stay as they are; a new line takes the defaults.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -102,7 +105,10 @@ class LedgerLineResponse(BaseModel):
 
 
 class LedgerResponse(BaseModel):
-    """Capture ledger at its last snapshot; ``as_of`` and ``age_s`` are null before the first one."""
+    """Capture ledger at its last snapshot.
+
+    ``as_of`` and ``age_s`` are null before the first snapshot.
+    """
 
     as_of: datetime | None
     age_s: float | None

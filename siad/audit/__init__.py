@@ -1,1 +1,1 @@
-"""Accounts for every capture: the capture ledger, the dead letters and the verdicts."""
+"""Accounts for every capture: ledger, dead letters and verdicts."""

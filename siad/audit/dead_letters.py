@@ -1,4 +1,7 @@
-"""Dead letters of a plant: read from their topics, marked in the store, sent again to their stage alone."""
+"""Dead letters of a plant: read, marked and replayed.
+
+Marks are objects in the store; a replay goes to the retry topic of the letter's stage.
+"""
 
 import asyncio
 import uuid
@@ -28,7 +31,7 @@ from siad.runtime.consumer.retry import first_topic, make_retry
 
 STAGES: Final = tuple(topic.writer for topic in TOPICS if topic.kind == "dead-letter")
 EVENTS: Final[Mapping[str, type[Any]]] = {IMAGE.name: ImageStored, PSEUDO_MASK.name: PseudoMaskCreated}
-UNSEEN: Final = frozenset({LetterState.OPEN, LetterState.SENDING})  # letters that nobody has seen to
+UNSEEN: Final = frozenset({LetterState.OPEN, LetterState.SENDING})  # letters without an operator's decision
 JOIN_S: Final = 30.0  # to be given the partitions
 QUIET_S: Final = 10.0  # without a record, what the broker has promised will not come any more
 
@@ -92,7 +95,7 @@ class PlantDeadLetters:
         self._bus, self._blobs, self._clock = bus, blobs, clock
 
     async def read(self, stages: Sequence[str] = STAGES) -> list[Letter]:
-        """All of some stages, oldest first; one that was buried twice is there once.
+        """Dead letters of some stages, oldest first, without duplicates.
 
         Raises:
             TransientError: broker or store is away.
@@ -128,7 +131,7 @@ class PlantDeadLetters:
     async def replay(
         self, letters: Sequence[Letter], *, again: bool = False, payload: bytes | None = None
     ) -> list[str]:
-        """Send letters to the retry topic of their stage, each once; returns what was refused, and why.
+        """Replay letters once each; returns the refused ones and the reasons.
 
         Args:
             letters: in the order to send them.
@@ -150,7 +153,7 @@ class PlantDeadLetters:
                 name = str(one.id)
                 message = make_retry(one.letter, one.headers, stage=one.id.stage, name=name, payload=payload)
                 await producer.publish([message])
-                with suppress(ConflictError):  # somebody sends it again at this moment, and will say so
+                with suppress(ConflictError):  # another operator replays it at this moment
                     self._put(one, mark.sent(), etag=etag)
         return refused
 
@@ -169,7 +172,7 @@ class PlantDeadLetters:
         try:
             return self._put(one, mark, etag=one.etag)
         except ConflictError as error:
-            msg = f"{one.id} was just taken by somebody else; nothing was done. Look again: siad dead-letters list"
+            msg = f"{one.id} was just taken by another operator; nothing was done. Check: siad dead-letters list"
             raise ValueError(msg) from error
 
     def _put(self, one: Letter, mark: LetterMark, *, etag: str | None) -> str:
@@ -186,7 +189,7 @@ class PlantDeadLetters:
 
 
 async def read_whole(bus: Bus, topics: Sequence[Topic]) -> list[Record]:
-    """Every record of some work topics as they stand now, under a group that nobody else has.
+    """Read all present records of work topics, in its own group.
 
     Raises:
         TransientError: the broker is away.
@@ -223,7 +226,7 @@ async def _within(seconds: float, what: str) -> AsyncIterator[None]:
 
 
 def require_sendable(one: Letter, payload: bytes | None) -> None:
-    """Refuse bytes that can't arrive, or that were mended and still are no event of their topic.
+    """Refuse oversize bytes, and repaired bytes that are still no event.
 
     Raises:
         ValueError: says why.

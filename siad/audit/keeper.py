@@ -1,4 +1,6 @@
-"""Keeps the capture ledger: one lease holder reads images, verdicts and dead letters and writes their totals.
+"""Keeper of the capture ledger, run by one lease holder.
+
+It reads images, verdicts and dead letters, and writes the totals.
 
 The snapshot is written before the offsets are committed, by a conditional put over the one that it continues. The next
 lease holder therefore reads again at most the records since the last snapshot, and the ledger ignores repeats. Two
@@ -42,7 +44,7 @@ STATES: Final = ("received", "verdict", "waiting", "missing", "dead_letter", "no
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerPolicy:
-    """How often the ledger is written, and how much is read at a time."""
+    """Intervals and sizes of the keeper's reads and writes."""
 
     write_every_s: float = 5.0  # between two snapshots while records come in; longer where writing takes long
     idle_write_s: float = 30.0  # between two snapshots without records, so that readers see a recent one
@@ -128,7 +130,10 @@ class LedgerKeeper:
                 await self._write(reader, etag)
 
     async def _load(self) -> tuple[CaptureLedger, str | None]:
-        """Read the last snapshot and its etag; an unreadable one is replaced by a new ledger."""
+        """Read the last snapshot and its etag.
+
+        An unreadable snapshot is replaced by a new ledger.
+        """
         try:
             blob = await self._blobs.get(books_key())
         except MissingError:
@@ -137,7 +142,7 @@ class LedgerKeeper:
         return (CaptureLedger() if snapshot is None else snapshot.ledger), blob.etag
 
     async def _write(self, reader: LedgerReader, etag: str | None) -> str:
-        """Write a snapshot over the one that it continues, then commit; return the etag of the new one."""
+        """Replace the previous snapshot, then commit; returns the new etag."""
         await reader.measure_lag()
         waiting = [line for line, account in reader.ledger.lines.items() if account.waiting and SLUG.fullmatch(line)]
         deletions = {line: await self._deletions.known(line) for line in waiting}
@@ -165,7 +170,7 @@ class LedgerKeeper:
 
 
 def _render(snapshot: LedgerSnapshot, deletions: Mapping[str, DeletionIndex]) -> tuple[bytes, list[LineReport]]:
-    """Take erased captures out of the ledger, then write its document and its report."""
+    """Drop erased captures, then write the ledger's document and report."""
     ledger = snapshot.ledger
     for line, erased in deletions.items():
         names = list(ledger.lines[line].waiting)

@@ -1,4 +1,6 @@
-"""Capture ledger: for each line, received = verdicts + waiting + dead letters, at every moment. Pure.
+"""Capture ledger: received = verdicts + waiting + dead letters. Pure.
+
+The equation holds for each line at every moment.
 
 A capture has exactly one state: it waits, has a verdict, or is a dead letter. It is received with the first event that
 names it, of whatever topic, so the equation holds in whatever order the topics are read. Events may be delivered again:
@@ -90,7 +92,7 @@ class CaptureLedger:
             account.waiting[event.capture_id] = at_s
 
     def on_verdict(self, event: VerdictGiven) -> None:
-        """Count a verdict, UNKNOWN included; also one whose dead letter was read before."""
+        """Count a verdict, UNKNOWN included, in any order with dead letters."""
         account, name, at_s = self._account(event.line), event.capture_id, event.received_at.timestamp()
         known_s = account.waiting.pop(name, None)
         if known_s is None:
@@ -119,7 +121,10 @@ class CaptureLedger:
         self._bury(line_of_key(letter.key), name, letter.buried_at.timestamp())
 
     def on_unreadable(self, key: bytes, place: str, *, at_s: float) -> None:
-        """Count an unreadable record of the image topic, which waits for its dead letter under the line of its key."""
+        """Count an unreadable image record as waiting for its dead letter.
+
+        Its line is the line of its key.
+        """
         account = self._account(line_of_key(key))
         if at_s >= self.horizon_s and not self._is_known(account, place, at_s):
             account.received += 1
@@ -136,7 +141,10 @@ class CaptureLedger:
             self._settle(name, at_s)
 
     def advance(self, progress_s: float, *, window_s: float) -> None:
-        """Drop counted captures that no unread event can name: all partitions are read up to ``progress_s``."""
+        """Drop captures that no unread event can name.
+
+        All partitions are read up to ``progress_s``.
+        """
         self._raise_horizon(progress_s - window_s)
         for bucket in sorted(self._settled):
             if sum(map(len, self._settled.values())) <= SETTLED_MAX:
@@ -219,7 +227,7 @@ class CaptureLedger:
             self._settled.setdefault(int(at_s // BUCKET_S), set()).add(_short(name))
 
     def _raise_horizon(self, to_s: float) -> None:
-        """Move the horizon to the begin of a bucket, so that every bucket is complete."""
+        """Move the horizon to a bucket's start; every bucket stays complete."""
         self.horizon_s = max(self.horizon_s, to_s // BUCKET_S * BUCKET_S)
         for bucket in [bucket for bucket in self._settled if (bucket + 1) * BUCKET_S <= self.horizon_s]:
             del self._settled[bucket]
@@ -248,7 +256,7 @@ def line_of_key(key: bytes) -> str:
 
 
 def _short(name: str) -> int:
-    """The first 8 bytes of a capture's name, which is a hash; of any other name, of its hash."""
+    """First 8 bytes of a capture id, or of a name's hash."""
     return int(name[:16] if len(name) == 32 else sha256_hex(name.encode())[:16], 16)
 
 

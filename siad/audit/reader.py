@@ -1,4 +1,4 @@
-"""Reads the three topics of the capture ledger and folds their records into it."""
+"""Reads the ledger's three topics and folds their records."""
 
 import asyncio
 from collections import Counter
@@ -33,7 +33,7 @@ class ReaderLimits:
 
 
 class LedgerReader:
-    """A ledger, and the offsets up to which the topics are folded into it."""
+    """A ledger, and the offsets up to which it counts."""
 
     def __init__(self, ledger: CaptureLedger, consumer: Consumer, limits: ReaderLimits) -> None:
         self.ledger = ledger
@@ -46,7 +46,10 @@ class LedgerReader:
         self._unread: dict[TopicPartition, int] = {}
 
     async def read(self) -> None:
-        """Fold one poll's records, in a thread; images are not polled while too many captures wait."""
+        """Fold one poll's records, in a thread.
+
+        Image partitions are paused while too many captures wait.
+        """
         images = frozenset(place for place in self._consumer.assigned() if place.topic == IMAGE.name)
         if self.ledger.waiting >= self._limits.waiting_max:
             self._consumer.pause(images)
@@ -64,7 +67,7 @@ class LedgerReader:
         self.behind = sum(self._unread.values())
 
     async def commit(self, now_s: float) -> None:
-        """Commit the offsets that the written snapshot includes, and drop captures that no unread event can name."""
+        """Commit the snapshot's offsets, and drop finished captures."""
         assigned = self._consumer.assigned()
         await self._consumer.commit({place: commit for place, commit in self._commits.items() if place in assigned})
         self._commits.clear()
@@ -109,6 +112,9 @@ def _fold_one(ledger: CaptureLedger, record: Record) -> None:
 
 
 def _image_of(record: Record) -> ImageStored | None:
-    """The capture of an image record; missing times are the record's, the same in every reading."""
+    """The capture of an image record.
+
+    Missing times are the record's own, so every reading gives the same.
+    """
     now = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
     return read_image(record.value, line=line_of_key(record.key), now=now)

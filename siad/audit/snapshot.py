@@ -1,4 +1,4 @@
-"""The capture ledger at one moment, as a document in the store, and its report."""
+"""Snapshot of the capture ledger in the store, and its report."""
 
 import json
 from collections.abc import Mapping
@@ -77,7 +77,10 @@ class LedgerDocument(JsonRecord):
     books: CapturesDocument
 
     def to_json(self) -> bytes:
-        """Write the bytes piece by piece: ``json.dumps`` would hold the interpreter lock for a whole large ledger."""
+        """Write the bytes piece by piece.
+
+        ``json.dumps`` would hold the interpreter lock for a whole large ledger.
+        """
         pieces = json.JSONEncoder(separators=(",", ":"), allow_nan=False).iterencode(to_plain(self))
         return "".join(pieces).encode()
 
@@ -92,7 +95,7 @@ class LedgerReport:
 
 
 async def read_report(blobs: AsyncBlobs) -> LedgerReport | None:
-    """Read the last snapshot and report it; None where there is none, or none that can be read.
+    """Report the last snapshot; None if missing or unreadable.
 
     A large ledger takes seconds to parse: this happens in a thread of the store.
     """
@@ -104,7 +107,7 @@ async def read_report(blobs: AsyncBlobs) -> LedgerReport | None:
 
 
 def read_snapshot(data: bytes) -> LedgerSnapshot | None:
-    """Read a snapshot; None, and an entry in the log, where the bytes are none."""
+    """Read a snapshot; unreadable bytes are logged and give None."""
     try:
         return LedgerSnapshot.from_json(data)
     except CorruptError as error:

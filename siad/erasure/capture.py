@@ -1,4 +1,6 @@
-"""Forgets captures: a deletion record first, then everything that names them, the receipt last.
+"""Erases captures on request.
+
+The deletion record is written first; then everything that names the captures goes, the receipt last.
 
 Every step may be done twice, and a run that was cut off anywhere is finished by the next: what a capture was is known
 from its receipt until all else is gone, and from its record for ever.
@@ -24,7 +26,7 @@ from siad.runtime.blobs.port import IF_ABSENT, BlobInfo, Blobs, PutCondition
 log = structlog.get_logger()
 
 READ_AT_ONCE: Final = 16
-REWRITES_MAX: Final = 5  # tries of a ledger file that somebody writes at the same time
+REWRITES_MAX: Final = 5  # tries of a ledger file that the trainer writes at the same time
 A_DAY: Final = timedelta(days=1, hours=1)  # a receipt is written within the hour of its image
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureRemains:
-    """What the store still has of the captures that are to be forgotten."""
+    """Remaining objects of the captures to erase."""
 
     line: str
     deletions: tuple[CaptureDeletion, ...]
@@ -54,7 +56,7 @@ class CaptureRemains:
 
 
 def find_capture(blobs: Blobs, line: str, capture_id: str, *, now: datetime) -> list[CaptureDeletion]:
-    """The capture of that name: by its record, else by its receipt, else by the word that it is normal."""
+    """Find a capture by its deletion record, receipt or normal marker."""
     try:
         return [CaptureDeletion.from_json(blobs.get(keys.deletion_key(line, capture_id)).data)]
     except MissingError:
@@ -64,7 +66,10 @@ def find_capture(blobs: Blobs, line: str, capture_id: str, *, now: datetime) -> 
 
 
 def find_serial(blobs: Blobs, line: str, serial: str, *, now: datetime) -> list[CaptureDeletion]:
-    """Every capture of one part: all receipts and normals of the line are read."""
+    """All captures of one serial.
+
+    Reads all receipts and normal markers of the line.
+    """
     prefixes = (keys.captures_prefix(line), keys.normals_prefix(line))
     named = [info.key for prefix in prefixes for info in blobs.list(prefix)]
     return _deletions((receipt for receipt in receipts_at(blobs, named) if receipt.serial == serial), now=now)
@@ -92,10 +97,12 @@ def survey(blobs: Blobs, line: str, deletions: Sequence[CaptureDeletion]) -> Cap
 
 
 def erase(blobs: Blobs, remains: CaptureRemains) -> None:
-    """Record, then delete. The order is what makes it safe to be cut off.
+    """Write the record, then delete.
+
+    This order makes an interrupted run safe: the next one finishes it.
 
     Raises:
-        ConflictError: somebody keeps writing one ledger file; nothing is half done, run it again.
+        ConflictError: another process keeps writing one ledger file; run it again, no file is half written.
     """
     for one in remains.deletions:
         if one.capture_id in remains.unrecorded:
@@ -113,7 +120,10 @@ def erase(blobs: Blobs, remains: CaptureRemains) -> None:
 
 
 def receipts_at(blobs: Blobs, named: Iterable[str]) -> Iterator[ImageStored]:
-    """Read receipts, several at a time; what is gone or can't be read is left out and logged."""
+    """Read receipts, several at a time.
+
+    Missing and unreadable ones are logged and left out.
+    """
     for one in _abreast(partial(_receipt, blobs), named):
         if one is not None:
             yield one
@@ -139,7 +149,7 @@ def _record(blobs: Blobs, deletion: CaptureDeletion) -> None:
     try:
         blobs.put(key, deletion.to_json(), content_type="application/json", condition=IF_ABSENT)
     except ConflictError:
-        return  # somebody else forgets it, too
+        return  # another process erases it, too
 
 
 def _there(blobs: Blobs, named: Sequence[str]) -> tuple[str, ...]:
@@ -153,7 +163,10 @@ def _under(blobs: Blobs, prefixes: Iterable[str]) -> Iterator[str]:
 
 
 def _shared(blobs: Blobs, line: str, images: Collection[str], captures: Collection[str]) -> set[str]:
-    """Of some images, those that a capture has which stays: equal bytes of one line and day are one object."""
+    """Images that a remaining capture shares.
+
+    Equal bytes of one line and day are one object.
+    """
     if not images:
         return set()
     days = {datetime.combine(keys.day_of_image(key), time(), UTC) for key in images}

@@ -1,6 +1,8 @@
-"""Reads what is to be forgotten. Synchronous, as the store is; await it through ``AsyncBlobs.run``.
+"""Reader of deletion records.
 
-Whoever handles captures asks ``known``, which costs one listing a line every few seconds, and ``look`` before it calls
+It is synchronous, like the store port; await it through ``AsyncBlobs.run``.
+
+Handlers of captures call ``known``, which costs one listing a line every few seconds, and ``look`` before they call
 a capture's missing bytes a fault.
 """
 
@@ -33,7 +35,7 @@ class Deletions:
         self._known: dict[str, tuple[float, DeletionIndex]] = {}
 
     def known(self, line: str) -> DeletionIndex:
-        """What is forgotten of a line, as it stood a few seconds ago or now."""
+        """Erased captures of a line, at most a few seconds old."""
         kept = self._known.get(line)
         if kept is not None and self._clock.monotonic() - kept[0] < self._known_s:
             return kept[1]
@@ -43,7 +45,7 @@ class Deletions:
         """What is forgotten of a line, now.
 
         Raises:
-            CorruptError: the line's record can't be read; nobody may act as if there were none.
+            CorruptError: the line's record can't be read; the caller must not treat it as missing.
         """
         at_s, prefix = self._clock.monotonic(), deletions_prefix(line)
         names = [info.key.removeprefix(prefix).removesuffix(".json") for info in self._blobs.list(prefix)]
@@ -65,13 +67,13 @@ class Deletions:
 
 
 class AsyncDeletions:
-    """The same, awaited, for whoever handles captures."""
+    """Asynchronous reader of deletion records, for handlers."""
 
     def __init__(self, blobs: AsyncBlobs, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._blobs, self._deletions = blobs, Deletions(blobs.blobs, clock=clock)
 
     async def known(self, line: str) -> DeletionIndex:
-        """What is forgotten of a line, as it stood a few seconds ago or now."""
+        """Erased captures of a line, at most a few seconds old."""
         return await self._ask(self._deletions.known, line)
 
     async def look(self, line: str) -> DeletionIndex:
@@ -79,10 +81,12 @@ class AsyncDeletions:
         return await self._ask(self._deletions.look, line)
 
     async def unless_erased(self, event: ImageStored, handle: Callable[[], Awaitable[list[T]]]) -> list[T]:
-        """Handle a capture that may have been forgotten since its event was published: then it is done, without effect.
+        """Handle a capture unless it was erased after its event.
+
+        An erased capture counts as done, without effect.
 
         Raises:
-            PoisonError: as ``handle`` does; not where the image is gone because somebody had it deleted.
+            PoisonError: as ``handle`` raises it; not if the image is missing because it was erased.
             TransientError: as ``handle`` does, or the deletion records can't be read.
         """
         if (await self.known(event.line)).covers(event.capture_id, event.received_at):

@@ -31,7 +31,7 @@ class RetentionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredObject:
-    """One object that could go, were it nobody's."""
+    """One object past its retention."""
 
     key: str
     capture: str  # empty for an image, which may be that of several
@@ -43,7 +43,7 @@ class RetainedObjects:
 
     images: frozenset[str] = frozenset()  # keys
     captures: frozenset[str] = frozenset()
-    unknown: tuple[str, ...] = ()  # training sets of which nobody has written down whom they name
+    unknown: tuple[str, ...] = ()  # training sets whose list of captures is missing
 
     def frees(self, one: ExpiredObject) -> bool:
         """Whether an object may go."""
@@ -76,7 +76,10 @@ class DeleteObjects:
 
 
 def plan(stock: LineInventory, *, removals_max: int) -> list[AdvanceExpiry | DeleteObjects]:
-    """Say what is to be done: the mark first, and nothing while a training set might lose a member."""
+    """Plan the expiry of a line: the mark first, then deletions.
+
+    Nothing is deleted while a training set might lose a member.
+    """
     if stock.kept.unknown:
         return []
     actions: list[AdvanceExpiry | DeleteObjects] = []

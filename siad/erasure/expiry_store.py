@@ -1,4 +1,4 @@
-"""What of a line has had its time, as the store tells it, and its removal."""
+"""Expired objects of a line in the store, and their deletion."""
 
 import asyncio
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class StoredExpiry:
         self._blobs = blobs
 
     async def read(self, line: str) -> tuple[Expiry, str | None]:
-        """The mark and its tag; that nothing has expired where there is none."""
+        """The expiry mark and its tag; without a mark nothing has expired."""
         try:
             blob = await self._blobs.get(keys.expiry_key(line))
         except MissingError:
@@ -47,7 +47,7 @@ class StoredExpiry:
         """Move the mark on; never back.
 
         Raises:
-            ConflictError: somebody else moved it at the same time.
+            ConflictError: another process moved it at the same time.
         """
         expiry, etag = await self.read(line)
         data = expiry.moved_on(to).to_json()
@@ -64,7 +64,7 @@ class InventoryStore:
         self._waits: dict[str, tuple[str, ...]] = {}
 
     async def look(self, line: str, now: datetime) -> LineInventory:
-        """See what has had its time; whom it may not touch is looked up only where there is any."""
+        """List expired objects; retained ones are read only if needed."""
         expiry, _ = await self._expiry.read(line)
         wanted = expiry.moved_on(self._policy.at(now))
         kept = RetainedObjects()
@@ -81,7 +81,7 @@ class InventoryStore:
         log.info("expiry_moved", line=line, images_from=action.expiry.images_from.isoformat())
 
     async def remove(self, line: str, action: DeleteObjects) -> None:
-        """Delete, a few at a time: all of one kind before the next."""
+        """Delete in small batches, one kind after the other."""
         for kind in ("masks", "images", "captures"):
             named = [key for key in action.keys if keys.kind_of(key) == kind]
             for start in range(0, len(named), ABREAST):
@@ -118,7 +118,7 @@ class InventoryStore:
 
 
 def _aged(blobs: Blobs, line: str, expiry: Expiry, kept: RetainedObjects, count_max: int) -> tuple[ExpiredObject, ...]:
-    """What is older than the mark, of each kind, and free to go."""
+    """Objects older than the mark that may be deleted, by kind."""
     kinds = (_aged_masks, _aged_images, _aged_receipts)
     return tuple(islice((one for kind in kinds for one in kind(blobs, line, expiry) if kept.frees(one)), count_max))
 
@@ -131,7 +131,7 @@ def _aged_masks(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObje
 
 
 def _aged_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
-    """Images lie by their day, so the young ones are not even listed."""
+    """List expired images; keys hold the day, so newer ones are skipped."""
     if expiry.images_from > NEVER:
         for info in blobs.list(keys.images_prefix(line)):
             if keys.day_of_image(info.key) >= expiry.images_from:

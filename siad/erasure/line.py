@@ -1,4 +1,7 @@
-"""Forgets a line: all that it sent up to a moment, and all that was made of it save its weights and settings."""
+"""Erases a line on request, except its weights and settings.
+
+Erased are all captures accepted up to a moment, and everything derived from them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ class LineRemains:
 
 
 def is_ended(blobs: Blobs, line: str) -> bool:
-    """Whether nobody sends to the line any more.
+    """Whether the line has ended.
 
     Raises:
         LookupError: there never was such a line.
@@ -59,7 +62,10 @@ def survey_line(blobs: Blobs, line: str) -> LineRemains:
 
 
 def erase_line(blobs: Blobs, remains: LineRemains, *, now: datetime) -> None:
-    """Record, then delete. A line that is alive again keeps what came after the record."""
+    """Write the record, then delete.
+
+    A line created again keeps captures accepted after the record.
+    """
     if remains.until_at is None:
         _record(blobs, remains.line, now=now)
     for kind in KINDS:

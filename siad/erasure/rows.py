@@ -1,4 +1,7 @@
-"""Takes rows out of the ledger's Parquet files. Knows of a row only that it names a capture."""
+"""Removes rows from the ledger's Parquet files.
+
+Of a row it knows only the capture that it names.
+"""
 
 import io
 from collections.abc import Collection
@@ -25,7 +28,7 @@ def count_rows(data: bytes, captures: Collection[str]) -> int:
 
 
 def without_rows(data: bytes, captures: Collection[str], *, written_at: datetime) -> bytes | None:
-    """The file without the rows that name one of the captures; None where no row is left.
+    """The file without rows of the captures; None if none remain.
 
     Args:
         data: the file.
@@ -49,7 +52,7 @@ def without_rows(data: bytes, captures: Collection[str], *, written_at: datetime
 
 
 def written_first(data: bytes) -> datetime | None:
-    """When a file was first written, where rows were taken out since; ``data`` is Parquet."""
+    """First write time of a Parquet file with rows removed since."""
     import pyarrow.parquet as pq
 
     said = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(WRITTEN_AT)

@@ -1,4 +1,4 @@
-"""Which weights learned from captures that are to be forgotten, and hold something of them still."""
+"""Weights that learned from captures to erase."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class AffectedWeights:
 
 
 def who_learned(blobs: Blobs, line: str, captures: Collection[str] | None) -> list[AffectedWeights]:
-    """All weights of a line that were fitted on one of the captures, or trained on a set that names one.
+    """Weights of a line fitted or trained on one of the captures.
 
     Args:
         blobs: the store.
@@ -59,7 +59,7 @@ def who_learned(blobs: Blobs, line: str, captures: Collection[str] | None) -> li
 
 
 def members_of(blobs: Blobs, line: str, product: str, digest: str) -> set[str] | None:
-    """The captures of a frozen training set; None where nobody wrote them down, or they are gone."""
+    """Captures of a training set; None if its list is missing."""
     key = keys.training_set_members_key(line, product, digest)
     try:
         return set(TrainingSetMembers.from_json(blobs.get(key).data).captures)

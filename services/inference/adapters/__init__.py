@@ -1,1 +1,1 @@
-"""Adapters of inference: its ports implemented on the store, the bus and the models."""
+"""Adapters of inference's ports on store, bus and models."""

@@ -1,4 +1,4 @@
-"""Dynamic batches: items that wait at the same time are processed together, in a thread beside the event loop.
+"""Dynamic batches: waiting items are processed together, off the event loop.
 
 The event loop must stay free, because Kafka's heartbeats run on it. While a batch runs, the next one gathers, so only a
 single item on an idle machine waits for more, and only for some milliseconds.
@@ -25,7 +25,7 @@ class _PendingItem(Generic[I, R]):
 
 
 class Batcher(Generic[K, I, R]):
-    """Gathers items by key; the key whose first item has waited longest is processed next.
+    """Gathers items by key, and processes the longest-waiting key next.
 
     Args:
         work: called in the executor, one batch at a time; returns one result for each item, in order.
@@ -46,7 +46,10 @@ class Batcher(Generic[K, I, R]):
         self._busy = asyncio.Lock()  # held while a batch runs; fair, so a waiter waits for one batch at most
 
     async def submit(self, key: K, item: I) -> R:
-        """Process one item with others of its key; raises what its batch raised."""
+        """Process one item with others of its key.
+
+        Raises the exception of its batch.
+        """
         loop = asyncio.get_running_loop()
         pending = _PendingItem[I, R](item, loop.create_future(), loop.time())
         self._pending.setdefault(key, deque()).append(pending)
@@ -72,7 +75,7 @@ class Batcher(Generic[K, I, R]):
                     pending.result.cancel()
 
     async def _gather(self) -> None:
-        """Return once a batch is full, or its first item has waited long enough."""
+        """Wait for a full batch, or until its first item is due."""
         loop = asyncio.get_running_loop()
         while not self._pending:
             self._arrived.clear()
@@ -110,7 +113,7 @@ class Batcher(Generic[K, I, R]):
             result.set_result(results[n])
 
     def _take(self, key: K) -> list[_PendingItem[I, R]]:
-        """Take the next batch of a key, without items whose caller was cancelled."""
+        """Take the next batch of a key, without cancelled items."""
         queue = self._pending[key]
         batch: list[_PendingItem[I, R]] = []
         while queue and len(batch) < self._batch_max:

@@ -1,4 +1,4 @@
-"""Verdicts beside dead letters: an undecodable capture is answered UNKNOWN where its event names it."""
+"""Verdicts of dead-lettered captures: UNKNOWN, if the record names the capture."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ from siad.runtime.consumer import bind_event, line_of
 
 
 class DeadLetterVerdicts:
-    """Makes the verdict that is published with the dead letter of a record."""
+    """Makes the verdict published with a record's dead letter."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     async def on_poison(self, record: Record, _: PoisonError) -> Sequence[Message]:
-        """Return the verdict under the record's own key; none where the record names no capture."""
+        """Return the verdict, or nothing if the record names no capture."""
         event = read_image(record.value, line=line_of(record.key), now=self._clock.now())
         if event is None:
             return []

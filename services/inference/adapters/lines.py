@@ -1,4 +1,4 @@
-"""Settings of lines: present ones from their state topic, other revisions from the store."""
+"""Settings of lines: present ones from the topic, others from the store."""
 
 from collections import OrderedDict
 from typing import Final
@@ -31,7 +31,9 @@ class KnownLines:
         return self._table.lookup(line)
 
     async def settings(self, line: str, revision: int) -> LineChanged:
-        """Return the settings at one revision; an event may be older or newer than the table.
+        """Return the settings at one revision.
+
+        An event may be older or newer than the table.
 
         Raises:
             PoisonError: there is no such revision, so the deadline is unknown.

@@ -1,4 +1,4 @@
-"""Load weights from the store: manifest and parts, verified by digest, then by golden inputs."""
+"""Loads weights from the store, verified by digest and golden inputs."""
 
 from siad.contracts.errors import CorruptError, MissingError, UnusableWeightsError
 from siad.contracts.ids import WeightsId

@@ -1,4 +1,4 @@
-"""Weights in service on every line: loaded and checked while others serve, swapped between two batches.
+"""Weights in service: loaded and checked in parallel, swapped between batches.
 
 The event loop takes requests and releases, one thread scores batches, and one thread loads weights. The weights in
 service are one entry in ``_serving``, which the event loop changes while no batch runs.
@@ -57,7 +57,10 @@ class ServingLimits:
 
 
 class HotSwapPredictors:
-    """The port ``LinePredictors``: at most ``models_max`` models in memory, swapped without a pause in service."""
+    """The port ``LinePredictors``, with hot swap and bounded memory.
+
+    At most ``models_max`` models are in memory.
+    """
 
     def __init__(self, load: LoadPredictor, *, threads: ServingThreads, limits: ServingLimits, clock: Clock) -> None:
         self._slots = Slots(load, models_max=limits.models_max)
@@ -79,7 +82,7 @@ class HotSwapPredictors:
 
     @property
     def longest_pause_s(self) -> float:
-        """Longest time that a swap held up the batches, since the process started."""
+        """Longest pause by a swap since the process started, in seconds."""
         return self._longest_pause_s
 
     def on_release(self, release: ReleasePointer) -> None:
@@ -93,7 +96,7 @@ class HotSwapPredictors:
         self._plan_at(release.place, self._clock.monotonic())
 
     async def prepare(self, place: Place) -> UnknownReason | None:
-        """Load the weights that judge here, if they are not in memory; the reason for UNKNOWN where none can.
+        """Load the weights of this place; the reason if none can judge.
 
         Raises:
             TransientError: the weights can't be loaded now; they will be tried again.
@@ -112,7 +115,9 @@ class HotSwapPredictors:
         return UnknownReason.WEIGHTS_UNAVAILABLE if self._releases.candidates(place) else UnknownReason.NO_WEIGHTS
 
     async def predict(self, image: Image, place: Place) -> Prediction | None:
-        """Judge one image by the weights in service when its batch starts; None where there are none.
+        """Judge one image by the weights in service at batch start.
+
+        Returns None if there are none.
 
         Raises:
             TransientError: out of memory, or the weights left memory and can't be loaded back.
@@ -132,7 +137,7 @@ class HotSwapPredictors:
             tasks.create_task(self._follow())
 
     async def warm(self, *, places_max: int) -> None:
-        """Load the released weights of the first lines and products; the others are loaded on first use."""
+        """Load weights of the first places; others load on first use."""
         for place in list(self._releases.places())[:places_max]:
             try:
                 await self.prepare(place)
@@ -164,7 +169,7 @@ class HotSwapPredictors:
         return [(release, predictor.manifest.image_threshold, finding) for finding in findings]
 
     def _predictor_of(self, release: ReleasePointer) -> Predictor:
-        """Return the model of a release, in memory unless it made room for another a moment ago.
+        """Return the model of a release, loading it again if evicted.
 
         Whatever fails, the capture is retried; ``prepare`` then loads the weights and records what the failure means.
         """
@@ -177,7 +182,7 @@ class HotSwapPredictors:
             raise TransientError(msg) from error
 
     async def _follow(self) -> None:
-        """Plan again for every line and product whose release changed or whose retry is due."""
+        """Plan again for every place with a changed release or due retry."""
         while True:
             await self._wait_until_due()
             now_s = self._clock.monotonic()
@@ -198,7 +203,7 @@ class HotSwapPredictors:
                     wait.cancel()
 
     async def _follow_one(self, place: Place) -> None:
-        """Bring one line and product up to date, unless it is out of use and memory is scarce."""
+        """Bring one place up to date, unless unused while memory is scarce."""
         serving, loaded = self._serving.get(place), self._slots.loaded()
         if (serving is None and len(loaded) >= self._models_max) or (serving and serving.weights not in loaded):
             return  # loaded for the line's next capture
@@ -206,7 +211,7 @@ class HotSwapPredictors:
             await self._bring_up(place)
 
     async def _bring_up(self, place: Place) -> None:
-        """Follow the plan to its end, and schedule the retry of what failed; ``_loading`` is held."""
+        """Execute the plan, and schedule retries; the caller holds ``_loading``."""
         while (action := self._plan(place)) is not None:
             if isinstance(action, LoadWeights):
                 load_s = await self._loader.load(action.release, serving=self._serving.get(place))

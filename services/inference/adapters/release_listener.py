@@ -1,4 +1,4 @@
-"""Release pointers: announced on the state topics, and read from the store in case an event is missed."""
+"""Release pointers, from state topics and, for missed events, the store."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class ReleaseListener:
         self._on_release = on_release
 
     def on_teacher(self, _: str, event: TeacherReleased | None) -> None:
-        """Pass on a teacher's event; a tombstone changes nothing, since the pointer decides."""
+        """Forward a teacher's event; a tombstone changes nothing: the pointer decides."""
         if event is not None:
             self._on_release(release_of_teacher(event))
 
@@ -45,7 +45,10 @@ def release_of_teacher(event: TeacherReleased) -> ReleasePointer:
 
 
 def release_of_segmenter(event: SegmenterReleased) -> ReleasePointer:
-    """Read the pointer in a segmenter's event; a status that this version does not know counts as withdrawn."""
+    """Read the pointer in a segmenter's event.
+
+    A status unknown to this version counts as withdrawn.
+    """
     return ReleasePointer(
         place=Place(event.line, event.product),
         kind=WeightsKind.SEGMENTER,
@@ -67,7 +70,7 @@ def release_of_pointer(pointer: Pointer) -> ReleasePointer:
 
 
 class PointerPoller:
-    """Reads the pointers that moved since the last poll; a poll without a change costs two listings."""
+    """Polls pointers in the store; an unchanged poll costs two listings."""
 
     def __init__(self, blobs: AsyncBlobs, on_release: OnRelease) -> None:
         self._blobs = blobs

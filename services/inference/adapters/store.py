@@ -16,7 +16,10 @@ from siad.vision.masks import encode_mask
 
 
 class StoredImages:
-    """The ports ``ImageSource`` and ``ImageDecoder``, in the store's threads: decoding takes as long as reading."""
+    """The ports ``ImageSource`` and ``ImageDecoder``, in the store's threads.
+
+    Decoding takes as long as reading.
+    """
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
@@ -49,7 +52,7 @@ class StoredMasks:
         self._blobs = blobs
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
-        """Write a mask and return its address; a repeat overwrites the same bytes."""
+        """Write a mask, return its address; a repeat writes equal bytes."""
         key = keys.mask_key(line, capture_id, weights)
         await self._blobs.run(self._store, key, mask_HW)
         return self._blobs.uri(key)

@@ -1,4 +1,4 @@
-"""Count verdicts once the broker has acknowledged them, and how long their captures waited."""
+"""Counts acknowledged verdicts, and how long their captures waited."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -1,4 +1,7 @@
-"""Warm-up: judging starts once lines, releases and weights are known; before, every verdict would be UNKNOWN."""
+"""Warm-up: judging starts once lines, releases and weights are known.
+
+Before that every verdict would be UNKNOWN.
+"""
 
 from collections.abc import Sequence
 from typing import Any

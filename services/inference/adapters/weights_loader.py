@@ -1,4 +1,4 @@
-"""Loads weights in the loading thread, beside those in service, and decides what a failed load means.
+"""Loads weights in the loading thread, and classifies failed loads.
 
 Only damaged or unusable weights are refused. Out of memory, an unavailable store and unexpected errors tell nothing
 about the weights, so they are retried within seconds. A refusal ends with a newer revision of the pointer, or after

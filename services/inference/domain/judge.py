@@ -87,12 +87,15 @@ def label_of(decision: Decision, reason: str) -> str:
 
 
 def is_late(now: datetime, *, received_at: datetime, deadline_s: float) -> bool:
-    """Whether a verdict given ``now`` misses the deadline; ``deadline_s`` 0 means that there is none."""
+    """Whether a verdict ``now`` misses the deadline; 0: no deadline."""
     return deadline_s > 0 and (now - received_at).total_seconds() > deadline_s
 
 
 def wait_s(event: ImageStored, started_at: datetime) -> float:
-    """Seconds from the capture's acceptance to the start of handling; at least 0, since clocks of machines differ."""
+    """Seconds from acceptance to handling.
+
+    At least 0, since clocks of machines differ.
+    """
     return max((started_at - event.received_at).total_seconds(), 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Releases that could not be loaded, why, and when each is tried again. Pure."""
+"""Failed loads: reasons and retry times. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,7 +28,10 @@ class LoadFailure:
 
 @dataclass(slots=True)
 class LoadFailures:
-    """The failed releases of all lines. An entry belongs to one revision of a pointer: a newer one starts afresh."""
+    """Failed releases of all lines.
+
+    An entry belongs to one revision of a pointer: a newer revision is tried at once.
+    """
 
     _by_release: dict[ReleasePointer, LoadFailure] = field(default_factory=dict)
 
@@ -53,16 +56,16 @@ class LoadFailures:
                 del self._by_release[old]
 
     def not_due(self, place: Place, *, now_s: float) -> frozenset[ReleasePointer]:
-        """The releases of a line and product that must not be tried yet."""
+        """Releases of a place that must not be tried yet."""
         return frozenset(release for release, failure in self._of(place) if failure.retry_at_s > now_s)
 
     def next_retry_s(self, place: Place, *, now_s: float) -> float | None:
-        """When the next failed release of a line and product is due; None where none is waiting."""
+        """Next retry time of a place; None if none is waiting."""
         waiting = [failure.retry_at_s for _, failure in self._of(place) if failure.retry_at_s > now_s]
         return min(waiting, default=None)
 
     def transient_reason(self, place: Place) -> str | None:
-        """The reason of a transient failure of a line and product; None where there is none."""
+        """Reason of a place's transient failure; None if there is none."""
         reasons = (failure.reason for _, failure in self._of(place) if failure.kind is FailureKind.TRANSIENT)
         return next(reasons, None)
 

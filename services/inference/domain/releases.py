@@ -1,4 +1,4 @@
-"""Which weights judge a line and product, and the next step to get there. Pure.
+"""Plan of a place: which weights judge, and the next step. Pure.
 
 A segmenter outranks the teacher, so refitting a teacher never displaces a segmenter. A release that failed to load is
 left out until its retry is due; until then the weights that are serving answer, or those that they replaced.
@@ -38,12 +38,12 @@ class StopServing:
 
 @dataclass(slots=True)
 class ReleaseTable:
-    """The newest revision of every pointer, whether an event or the store reported it first."""
+    """The newest revision of every pointer, from events or the store."""
 
     _newest: dict[tuple[Place, WeightsKind], ReleasePointer] = field(default_factory=dict)
 
     def apply(self, release: ReleasePointer) -> bool:
-        """Record a release; False where this revision or a newer one is already recorded."""
+        """Record a release; False if this or a newer revision is known."""
         key = (release.place, release.kind)
         newest = self._newest.get(key)
         if newest is not None and newest.revision >= release.revision:

@@ -1,4 +1,4 @@
-"""How many uploads, and how many bytes of them, are under way at a time."""
+"""Admission control: bounds concurrent uploads and their total bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,9 @@ from siad.contracts.errors import TransientError
 
 
 class AdmissionControl:
-    """Lets uploads in as they came, while there is room; who would wait too long is sent away.
+    """FIFO admission control: bounds concurrent uploads and their total bytes.
+
+    An upload that would wait too long is refused with 503.
 
     Args:
         uploads_max: under way at a time.
@@ -23,7 +25,7 @@ class AdmissionControl:
         self._queue_max, self._wait_s = queue_max, wait_s
         self._uploads = self._bytes = self._waiting = 0
         self._turn = asyncio.Lock()  # first come, first served, so that many small ones can't starve a large one
-        self._left = asyncio.Event()  # somebody went; only who has the turn waits for it
+        self._left = asyncio.Event()  # an upload finished; only the first in the queue waits for it
 
     @asynccontextmanager
     async def hold(self, size_bytes: int) -> AsyncIterator[None]:

@@ -1,4 +1,7 @@
-"""Reading the body of an upload: the image as it is, or a form around it; never more than is allowed."""
+"""Reader of an upload's body: an image, or a form around it.
+
+It never reads more bytes than allowed.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -29,7 +32,7 @@ class _InMemoryParser(MultiPartParser):
 
 
 def declared_bytes(request: Request, *, bytes_max: int) -> int:
-    """How long the body will be: as declared, or the most that is allowed where nothing was.
+    """Length of the body: as declared, otherwise the allowed maximum.
 
     Raises:
         RefusedError: not-an-image by its media type, or too-large; nothing was read.

@@ -1,4 +1,7 @@
-"""Looking at bytes, in threads of its own: few, because a decoded image may be a hundred times its file."""
+"""Image validator in a small thread pool.
+
+The pool is small because a decoded image may take a hundred times the memory of its file.
+"""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,7 @@ class DecodingImageValidator:
         self._pixels_max = pixels_max
 
     async def look(self, data: bytes) -> ValidatedImage:
-        """Name an image, and decode it once to see that it can be."""
+        """Compute an image's id, and decode it once to validate it."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._look, data)
 
     def _look(self, data: bytes) -> ValidatedImage:

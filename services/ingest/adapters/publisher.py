@@ -9,7 +9,10 @@ from siad.runtime.bus.port import Message, Producer
 
 
 class BusEventPublisher:
-    """The port ``News``. Every message carries the trace of the request that caused it."""
+    """The port ``EventPublisher`` on the bus.
+
+    Every message carries the trace of the request that caused it.
+    """
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer

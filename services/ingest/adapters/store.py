@@ -37,7 +37,10 @@ class LineRevisions:
         return await self._stored.names()
 
     async def write(self, wanted: LineState, *, over: StoredLine | None) -> LineState:
-        """Write the revision once and for all, then move the pointer to it if it stands where ``over`` saw it."""
+        """Write the revision once, then move the pointer to it.
+
+        The pointer moves only if it still has the tag of ``over``.
+        """
         state = await self._write_revision(wanted)
         line = state.settings.line
         try:
@@ -54,7 +57,10 @@ class LineRevisions:
         return state
 
     async def _write_revision(self, wanted: LineState) -> LineState:
-        """Take the first number from the wanted one on: those that a cut-off or racing change has used are skipped."""
+        """Take the first free revision number.
+
+        Numbers used by an interrupted or a concurrent change are skipped.
+        """
         line, first = wanted.settings.line, wanted.settings.revision
         for revision in range(first, first + UNFINISHED_MAX):
             state = wanted.at(revision)
@@ -111,7 +117,7 @@ class StoredCaptures:
         return Expiry.from_json(blob.data).is_expired(receipt.received_at)
 
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
-        """Write the bytes, but not over bytes of the same name: those may be tagged."""
+        """Write the bytes unless they exist: existing ones may be tagged."""
         try:
             await self._put_image(receipt, data, condition=IF_ABSENT)
         except ConflictError:

@@ -1,1 +1,1 @@
-"""Pure decisions of ingest: what a line may become, what an upload says, which capture it is."""
+"""Pure decisions of ingest: line settings, upload claims, capture identity."""

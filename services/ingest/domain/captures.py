@@ -1,4 +1,4 @@
-"""Which capture an upload is, and whether a repeat is the one that it claims to be. Pure."""
+"""Identity of an upload, and whether a repeat matches. Pure."""
 
 from datetime import datetime
 
@@ -9,7 +9,10 @@ from siad.contracts.ids import CaptureId, ImageId, capture_id_of
 
 
 def identify(claim: UploadClaim, line: str, image_id: ImageId) -> CaptureId:
-    """Name the exposure: by the sender's key, else by serial and camera time, else by the bytes."""
+    """Compute the capture id of an upload.
+
+    It is made of the sender's key, otherwise of serial and camera time, otherwise of the bytes.
+    """
     return capture_id_of(
         line,
         image_id=image_id,

@@ -19,7 +19,10 @@ _ETAG = re.compile(r'(W/)?("[^"]*")')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineChangeRequest:
-    """What a line's settings shall be; None keeps what is, or takes the default where the line is new."""
+    """Requested settings of a line.
+
+    None keeps the present value; a new line takes the default.
+    """
 
     product: str | None = None
     false_reject_budget: float | None = None
@@ -32,13 +35,13 @@ class LineChangeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preconditions:
-    """The headers by which a sender says what it believes to change; None: it did not say."""
+    """Conditional headers of a change request; None: not given."""
 
     if_match: str | None = None
     if_none_match: str | None = None
 
     def check(self, line: str, held: LineState | None) -> None:
-        """Refuse a change to something that is not what its sender saw (RFC 9110, 13.1).
+        """Refuse a change whose precondition fails (RFC 9110, 13.1).
 
         Raises:
             RefusedError: precondition-failed, or invalid-etag.
@@ -55,7 +58,7 @@ class Preconditions:
 
 
 def etag_of(state: LineState | None) -> str | None:
-    """The entity tag of a line as it stands; None where there is no such line."""
+    """Entity tag of a line; None if the line does not exist."""
     return None if state is None or state.is_gone else f'"{state.settings.revision}"'
 
 

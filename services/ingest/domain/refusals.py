@@ -37,7 +37,7 @@ class RefusalReason(StrEnum):
 
 
 class RequestRefusedError(Exception):
-    """What was asked for is not done, and would not be done if it were asked again.
+    """A request refused for good; a repeat would be refused again.
 
     The message says what happened with the value, what was done about it and what to change.
     """

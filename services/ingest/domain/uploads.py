@@ -69,7 +69,7 @@ def _read_time(text: str, latest: datetime) -> datetime:
         raise RequestRefusedError(RefusalReason.INVALID_TIME, detail) from error
     if moment.tzinfo is None:
         detail = (
-            f"captured_at {text!r} has no zone, so nobody knows when that was; nothing was stored. "
+            f"captured_at {text!r} has no time zone, so its moment is unknown; nothing was stored. "
             "Add one: Z, or +02:00 (in an address %2B02:00)"
         )
         raise RequestRefusedError(RefusalReason.NAIVE_TIME, detail)
