@@ -147,9 +147,9 @@ def test_a_camera_may_be_a_little_ahead() -> None:
 @pytest.mark.parametrize(
     ("said", "why", "words"),
     [
-        ({"captured_at": "2026-05-04T12:00:00"}, RefusalReason.NAIVE_TIME, "has no zone"),
-        ({"captured_at": "2026-05-04 12:00:00"}, RefusalReason.NAIVE_TIME, "has no zone"),
-        ({"captured_at": "2026-05-04"}, RefusalReason.NAIVE_TIME, "has no zone"),
+        ({"captured_at": "2026-05-04T12:00:00"}, RefusalReason.NAIVE_TIME, "has no time zone"),
+        ({"captured_at": "2026-05-04 12:00:00"}, RefusalReason.NAIVE_TIME, "has no time zone"),
+        ({"captured_at": "2026-05-04"}, RefusalReason.NAIVE_TIME, "has no time zone"),
         (
             {"captured_at": "2026-05-04T12:00:05.1Z"},
             RefusalReason.FUTURE_TIME,
