@@ -64,7 +64,7 @@ def routes_in(source: str, file: str) -> Iterator[Route]:
 
 
 def paths_in(tree: ast.Module) -> dict[str, str]:
-    """Text constants of a module, and those that it imports from the product."""
+    """Text constants that a module declares or imports from the product."""
     found = {}
     for node in tree.body:
         match node:
@@ -83,7 +83,7 @@ def paths_in(tree: ast.Module) -> dict[str, str]:
 
 
 def _routes_of(scope: ast.AST, file: str, owners: Mapping[str, str], paths: Mapping[str, str]) -> Iterator[Route]:
-    """The routes of one scope; ``owners`` are the routers of the scopes around it."""
+    """The routes of one scope, given the routers around it."""
     prefixes = dict(owners)
     for node in ast.iter_child_nodes(scope):
         match node:
