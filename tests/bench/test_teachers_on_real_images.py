@@ -1,6 +1,6 @@
 """What the teachers are worth on real images, as floors: minutes each, so ``make bench`` runs them, not ``make test``.
 
-The floors lie somewhat under what was measured (docs/teachers.md), over what the recipe before reached.
+The floors lie somewhat under what was measured (docs/models/evaluation.md), over what the recipe before reached.
 """
 
 import sys
