@@ -15,7 +15,7 @@ from services.inference.adapters.release_listener import PointerPoller, ReleaseL
 from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
 from services.inference.adapters.warm_up import WarmUp
-from services.inference.handlers import StreamDependencies, on_image_stored
+from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from services.inference.routes import InferenceDependencies, make_router
 from services.inference.settings import InferenceSettings
 from siad.contracts.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased
@@ -136,5 +136,5 @@ async def _judge_stream(
         ),
         stage.context,
         limits=Limits.of(settings, max_in_flight=settings.max_in_flight, handler_timeout_s=settings.handler_timeout_s),
-        on_poison=DeadLetterVerdicts(stage.clock).on_poison,
+        on_poison=DeadLetterVerdicts(stage.clock, partial(on_dead_letter, clock=stage.clock)).on_poison,
     )

@@ -1,10 +1,10 @@
 """Verdicts of dead-lettered captures: UNKNOWN, if the record names the capture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from services.inference.handlers import on_dead_letter
 from siad.contracts.codec import encode
 from siad.contracts.errors import PoisonError
+from siad.contracts.events import ImageStored, VerdictGiven
 from siad.contracts.partial_image import read_image
 from siad.contracts.topics import VERDICT
 from siad.runtime.bus.port import Message, Record
@@ -13,10 +13,15 @@ from siad.runtime.consumer import bind_event, line_of
 
 
 class DeadLetterVerdicts:
-    """Makes the verdict published with a record's dead letter."""
+    """Makes the verdict published with a record's dead letter.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    Args:
+        clock: for events that lack their times.
+        handle: the handler of a dead-lettered capture.
+    """
+
+    def __init__(self, clock: Clock, handle: Callable[[ImageStored], Sequence[VerdictGiven]]) -> None:
+        self._clock, self._handle = clock, handle
 
     async def on_poison(self, record: Record, _: PoisonError) -> Sequence[Message]:
         """Return the verdict, or nothing if the record names no capture."""
@@ -25,5 +30,4 @@ class DeadLetterVerdicts:
             return []
         bind_event(event)
         key = record.key.decode("utf-8", "replace")
-        verdicts = on_dead_letter(event, clock=self._clock)
-        return [Message(topic=VERDICT.name, key=key, value=encode(verdict)) for verdict in verdicts]
+        return [Message(topic=VERDICT.name, key=key, value=encode(verdict)) for verdict in self._handle(event)]
