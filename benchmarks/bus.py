@@ -1,4 +1,6 @@
-"""How fast the embedded bus is beside Kafka: both on this machine, in one run, as ratios.
+"""Speed of the embedded bus relative to Kafka.
+
+Both run on this machine, in one run; figures are ratios.
 
     .venv/bin/python -m benchmarks.bus
 
@@ -123,7 +125,10 @@ async def _measure_one_by_one(bus: Bus, topic: Topic, address: str) -> dict[str,
 
 
 async def read(address: str, topic: str) -> None:
-    """Be the other process: how long each was on its way, and what waiting for nothing costs."""
+    """Run the receiving process.
+
+    It measures latency and the cost of idle polls.
+    """
     late_ms: list[float] = []
     bus = open_bus(BusSettings(bootstrap=address))
     async with bus.consumer([topic], group="read", start="earliest") as consumer:

@@ -1,4 +1,4 @@
-"""Whether the promised false-reject rate is kept, on good images that the teacher never saw.
+"""Coverage of the guaranteed false-reject rate on unseen good images.
 
     python -m benchmarks.coverage                                   # solar cells of the package elpv-dataset
     python -m benchmarks.coverage FOLDER --shots 20 --splits 30     # a folder in MVTec-AD's layout

@@ -1,4 +1,6 @@
-"""How good a segmenter gets from pseudo-masks alone: real solar cells, held against the data set's own labels.
+"""Quality of a segmenter trained on pseudo-masks alone.
+
+On real solar cells, measured against the data set's own labels.
 
 ``python -m benchmarks.segmenter --cells 200 --seed 0``: a teacher fitted on 20 normals marks a stream of mixed cells; a
 segmenter learns from that; both judge cells that neither has seen. Prints one line of JSON.
@@ -98,7 +100,10 @@ class Line:
             yield member, (pixels_of(self.by_name[member.capture_id]), mask_hw)
 
     def truth(self, chosen: TrainingSet) -> dict[str, float]:
-        """How many members of each kind are of each probability: what the shares of ``FreezePolicy`` are worth."""
+        """Count members of each kind by the data set's label.
+
+        It shows what the shares of ``FreezePolicy`` select.
+        """
         table: dict[str, float] = {}
         for member in chosen.members:
             key = f"{member.role.value} {self.by_name[member.capture_id].probability:.2f}"

@@ -1,4 +1,6 @@
-"""Ten minutes of load at half of what this machine can do: is the memory of every process flat, and is lag flat?
+"""Soak test: memory and lag under load for ten minutes.
+
+The load is half of what this machine can do; memory of every process and lag must stay flat.
 
     make soak                          # or: python -m benchmarks.soak --minutes 10
     python -m benchmarks.soak --per-s 4 --minutes 4    # a rate of one's own, without the ramp

@@ -1,4 +1,7 @@
-"""Memory and lag over time as one SVG, by hand: nothing to install, and a diff can be read."""
+"""Memory and lag over time as one SVG.
+
+Written without a library: no installation, and readable diffs.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +17,10 @@ Series = Mapping[str, Sequence[float]]
 
 
 def write_chart(path: Path, samples: Sequence[Sample], names: Mapping[int, str], *, title: str) -> None:
-    """Draw memory above and lag below; what lies before the third minute is grey."""
+    """Draw memory above and lag below.
+
+    Before the third minute lines are grey.
+    """
     pids = stayed([sample for sample in samples if sample.at_s >= SETTLED_S])
     memory = {
         f"{names[pid]} ({pid})": [sample.rss_mb.get(pid, 0.0) for sample in samples]

@@ -38,7 +38,10 @@ class Flatness:
 
 
 def judge_memory(samples: Sequence[Sample], names: Mapping[int, str]) -> list[Flatness]:
-    """One row for each process that lived from the third minute to the end, in MB."""
+    """One row for each process, in MB.
+
+    Only those that ran from the third minute to the end.
+    """
     judged = [sample for sample in samples if sample.at_s >= SETTLED_S]
     rows = []
     for pid in sorted(stayed(judged), key=lambda pid: names[pid]):
@@ -48,7 +51,10 @@ def judge_memory(samples: Sequence[Sample], names: Mapping[int, str]) -> list[Fl
 
 
 def judge_lag(samples: Sequence[Sample], *, per_s: float) -> list[Flatness]:
-    """One row for each stage, in records; what matters is how much work waits, so the bound goes with the rate."""
+    """One row for each stage, in records.
+
+    The bound is proportional to the rate, since the waiting work matters.
+    """
     judged = [sample for sample in samples if sample.at_s >= SETTLED_S]
     times = [sample.at_s for sample in judged]
     return [
@@ -58,7 +64,10 @@ def judge_lag(samples: Sequence[Sample], *, per_s: float) -> list[Flatness]:
 
 
 def passers_by(samples: Sequence[Sample], names: Mapping[int, str]) -> list[str]:
-    """Processes that came or went after the third minute; a process that grows can't hide by dying."""
+    """Processes that started or ended after the third minute.
+
+    So a growing process can't hide by being restarted.
+    """
     judged = [sample for sample in samples if sample.at_s >= SETTLED_S]
     seen = {pid for sample in judged for pid in sample.rss_mb}
     return sorted(names[pid] for pid in seen - stayed(judged))

@@ -1,4 +1,7 @@
-"""Every process below this one, by what it is, and how much memory it holds. Reads /proc alone."""
+"""Child processes of this one, with role and memory.
+
+Read from /proc alone.
+"""
 
 import re
 from collections import defaultdict
@@ -45,7 +48,10 @@ def rss_mb(pid: int) -> float | None:
 
 
 def name_of(pid: int) -> str:
-    """What a process is, in words; the program's own name where it is none of ours."""
+    """Role of a process in words.
+
+    The program's name where it is not part of SIAD.
+    """
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

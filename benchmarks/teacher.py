@@ -42,7 +42,10 @@ LOW, HIGH = 0.0, 1.0  # an elpv cell is certainly good, certainly defective
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One test image; the mask is None where there is none, or where nothing is wrong."""
+    """One test image.
+
+    The mask is None without ground truth, and for a good image.
+    """
 
     image_HWC: Image
     is_defect: bool
@@ -110,7 +113,10 @@ def mvtec(folder: Path) -> Line:
 def fit_on(
     line: Line, *, normals: int, seed: int, budget: float, spoiled: int = 0, input_px: int = 0
 ) -> tuple[Bundle, set[int]]:
-    """A teacher of some normals, and which these are; the last ``spoiled`` are test images with a defect instead."""
+    """Fit a teacher on some normals, and return which.
+
+    The last ``spoiled`` of them are replaced by defective test images.
+    """
     drawn = np.random.default_rng(seed).permutation(len(line.normals))[:normals]
     images = [line.normals[index] for index in drawn]
     bad = [sample.image_HWC for sample in line.tests if sample.is_defect]
@@ -155,11 +161,11 @@ def measure(line: Line, *, normals: int, seed: int, budget: float, spoiled: int 
 
 
 def pixel_figures(tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) -> tuple[float, float, float]:
-    """AUROC, average precision and AUPRO up to 0.3, over the pixels of all images together."""
+    """AUROC, average precision and AUPRO at 0.3 over all pixels."""
     small, masks = [], []
     for sample, map_HW in zip(tests, maps, strict=True):
         if sample.is_defect and sample.mask_HW is None:
-            continue  # nobody has said where it is
+            continue  # without a mask
         height, width = input_size(*map_HW.shape, input_px=PIXEL_PX)
         small.append(np.asarray(cv2.resize(map_HW, (width, height), interpolation=cv2.INTER_AREA), np.float32))
         mask_HW = np.zeros(map_HW.shape, np.uint8) if sample.mask_HW is None else sample.mask_HW.astype(np.uint8)
@@ -169,7 +175,10 @@ def pixel_figures(tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) 
 
 
 def show_speed(line: Line, *, normals: int, rounds: int = 15) -> None:
-    """Milliseconds an image: the bare backbone to its deepest stage, and the whole teacher; in turn, medians."""
+    """Milliseconds an image of the bare backbone and the teacher.
+
+    Medians, measured in turn.
+    """
     bundle, _ = fit_on(line, normals=normals, seed=0, budget=0.05)
     detector, recipe = load(bundle.manifest, bundle.parts), MemoryRecipe()
     backbone = pretrained_backbone(recipe.backbone)

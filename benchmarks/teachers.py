@@ -1,4 +1,4 @@
-"""What every kind of teacher is worth on every set of images, in one table.
+"""Figures of every method on every image set.
 
     python -m benchmarks.teachers FOLDER                                   # all methods on all sets in it
     python -m benchmarks.teachers FOLDER --sets bottle --methods ensemble  # some of them
@@ -59,7 +59,10 @@ class Row:
 
 
 def draw(line: Line, *, tests: int, seed: int) -> list[Sample]:
-    """Choose as many good as defective images, by seed; all where ``tests`` is 0."""
+    """Choose as many good as defective images, by seed.
+
+    All where ``tests`` is 0.
+    """
     if not tests:
         return line.tests
     chosen: list[Sample] = []
@@ -101,7 +104,10 @@ def measure(line: Line, samples: Sequence[Sample], *, method: str, normals: int,
 
 
 def figures_of(samples: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) -> PixelFigures:
-    """Over all pixels of all images at 256 px of side, as the literature does; those nobody has marked stay out."""
+    """Figures over all pixels at 256 px of side.
+
+    As in the literature; defective images without a mask are left out.
+    """
     small_maps, masks = [], []
     for sample, map_HW in zip(samples, maps, strict=True):
         if sample.is_defect and sample.mask_HW is None:
@@ -114,7 +120,10 @@ def figures_of(samples: Sequence[Sample], maps: Sequence[NDArray[np.float32]]) -
 
 
 def pair_figures(folder: Path) -> PixelFigures:
-    """What a template per image is worth: ``template/``, ``test/`` and ``ground_truth/`` with the same stems."""
+    """Figures of comparison with a template for each image.
+
+    ``template/``, ``test/`` and ``ground_truth/`` have files of the same stems.
+    """
     maps, masks = [], []
     for path in sorted((folder / "test").iterdir()):
         template_HWC = decode_image(next((folder / "template").glob(f"{path.stem}.*")).read_bytes())

@@ -1,4 +1,6 @@
-"""The default teacher on views that no set here has, made of real images: turned, tall, wide, round.
+"""Figures of the default teacher on composed views.
+
+Made of real images: rotated, tall, wide, round.
 
     python -m benchmarks.unseen FOLDER                      # a folder in MVTec-AD's layout, with masks
     python -m benchmarks.unseen FOLDER --views wide --input-px 0,384,1024
@@ -44,7 +46,10 @@ def turned(line: Line, rng: np.random.Generator) -> Line:
 
 
 def round_parts(line: Line, rng: np.random.Generator) -> Line:
-    """A disc of every image, turned and shifted on a plain ground; what lies outside of it is gone, masks too."""
+    """Cut a disc out of every image, rotated and shifted.
+
+    The ground is plain; masks are cut too.
+    """
 
     def cut(sample: Sample) -> Sample:
         height, width = sample.image_HWC.shape[:2]
@@ -63,7 +68,10 @@ def round_parts(line: Line, rng: np.random.Generator) -> Line:
 
 
 def mosaic(line: Line, rng: np.random.Generator, *, name: str, rows: int, columns: int, tests: int = 60) -> Line:
-    """Views of many images; as many good as defective ones, in which one image of them is."""
+    """Compose views of many images.
+
+    As many good as defective ones, in which one image is defective.
+    """
     heights, widths = zip(*((one.shape[0], one.shape[1]) for one in line.normals), strict=True)
     cell_hw = (int(np.median(heights)), int(np.median(widths)))
     good = [sample for sample in line.tests if not sample.is_defect]

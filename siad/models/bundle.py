@@ -1,4 +1,4 @@
-"""Bundles: the files of one set of weights, and their check before they serve.
+"""Bundles: the files of one set of weights.
 
 Parts are safetensors and JSON, never pickles: a bundle can't run code. Every bundle stores the scores that its network
 gave for two small inputs when it was made (the golden part); a network that no longer gives them is refused.
@@ -56,7 +56,10 @@ def describe_parts(parts: Mapping[str, bytes]) -> tuple[BundlePart, ...]:
 
 
 def golden_crops(normal_HWC: Image) -> list[NDArray[np.uint8]]:
-    """Make two small inputs for ``golden_part``: the middle of a normal, and noise, which is far from any normal."""
+    """Make two small inputs for ``golden_part``.
+
+    The middle of a normal, and noise, which is far from any normal.
+    """
     height, width, channels = normal_HWC.shape
     side = min(height, width, 4 * _GOLDEN_PX)
     top, left = (height - side) // 2, (width - side) // 2
@@ -70,7 +73,9 @@ def golden_crops(normal_HWC: Image) -> list[NDArray[np.uint8]]:
 
 
 def golden_part(runner: Runner, crops: Sequence[NDArray[np.uint8]]) -> bytes:
-    """Store what a network scores for a few small inputs, for ``open_bundle`` to compare.
+    """Store a network's scores for a few small inputs.
+
+    ``open_bundle`` compares them.
 
     Args:
         runner: the network, as it will serve.
@@ -82,7 +87,7 @@ def golden_part(runner: Runner, crops: Sequence[NDArray[np.uint8]]) -> bytes:
 
 
 def open_bundle(manifest: Manifest, parts: Mapping[str, bytes]) -> Predictor:
-    """Make a bundle ready to serve, and check it against its golden scores.
+    """Open a bundle, and check it against its golden scores.
 
     Args:
         manifest: of the bundle.

@@ -25,15 +25,24 @@ class Detector(Protocol):
 
 @runtime_checkable
 class MultiViewDetector(Protocol):
-    """A detector whose score is the mean of several views; where they differ, the truth is unknown."""
+    """A detector whose score is the mean of several views.
+
+    Where they differ, the truth is unknown.
+    """
 
     def views(self, images_BCHW: Tensor) -> Tensor:
-        """Score each view on the common scale: float32 [V, B, h, w]; their mean over V is the score."""
+        """Score each view on the common scale.
+
+        float32 [V, B, h, w]; their mean over V is the score.
+        """
         ...
 
 
 @runtime_checkable
 class WholeInputDetector(Protocol):
-    """A detector that must be given inputs whole, however large, and bounds its memory itself."""
+    """A detector that must be given inputs whole, however large.
+
+    It bounds its memory itself.
+    """
 
     needs_whole_input: bool

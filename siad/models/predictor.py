@@ -22,7 +22,9 @@ BATCH_MAX = 2  # images per run; on a CPU larger batches are slower, since they 
 
 
 class Predictor:
-    """One set of weights, ready to judge. Thread-safe: a call changes nothing in it.
+    """One set of weights, ready to judge.
+
+    Thread-safe: a call changes nothing in it.
 
     Every method that scores images raises ``OutOfMemoryError`` where memory runs out.
     """
@@ -32,11 +34,17 @@ class Predictor:
         self._runner = runner
 
     def predict(self, images: Sequence[Image]) -> list[Finding]:
-        """Judge decoded images, uint8 or uint16 [H, W, C], of any sizes, in their order."""
+        """Judge decoded images of any sizes, in their order.
+
+        uint8 or uint16 [H, W, C] each.
+        """
         return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in self.views(images)]
 
     def decide(self, map_HW: NDArray[np.float32], *, views: Sequence[NDArray[np.float32]] = ()) -> Finding:
-        """Judge by a map that ``maps`` gave, and by the views that it is the mean of, if several."""
+        """Judge by a map that ``maps`` gave.
+
+        ``views`` are those that it is the mean of, if several.
+        """
         manifest = self.manifest
         return decide(
             map_HW,
@@ -47,11 +55,17 @@ class Predictor:
         )
 
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """Score decoded images: float32 [H, W] raw scores each, at image size, drawn along the image's edges."""
+        """Score decoded images.
+
+        float32 [H, W] raw scores each, at image size, along the image's edges.
+        """
         return score_maps(self._runner, images, input_px=self.manifest.input_px, interest=self._interest())
 
     def views(self, images: Sequence[Image]) -> list[list[NDArray[np.float32]]]:
-        """Score decoded images: for each the maps whose mean ``maps`` gives, one unless ``has_views``."""
+        """Score decoded images by each view.
+
+        The mean over views is what ``maps`` gives; there is one view unless ``has_views``.
+        """
         return view_maps(self._runner, images, input_px=self.manifest.input_px, interest=self._interest())
 
     @property
@@ -66,7 +80,10 @@ class Predictor:
 def score_maps(
     runner: Runner, images: Sequence[Image], *, input_px: int, interest: RegionOfInterest = EVERYTHING
 ) -> list[NDArray[np.float32]]:
-    """Score decoded images with a network that has no manifest yet; as ``Predictor.maps``."""
+    """Score decoded images with a network that has no manifest yet.
+
+    As ``Predictor.maps``.
+    """
     return [_mean(views) for views in view_maps(runner, images, input_px=input_px, interest=interest)]
 
 

@@ -79,7 +79,10 @@ class Segmenter(nn.Module):
         self.decoder = SegmenterDecoder(backbone.variant)
 
     def encode(self, images_BCHW: Tensor) -> list[Tensor]:
-        """Compute the decoder's inputs; they never change, so training computes them once an image."""
+        """Compute the decoder's inputs.
+
+        They never change, so training computes them once an image.
+        """
         return cast("list[Tensor]", self.backbone(images_BCHW))
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -126,7 +129,10 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Segmenter:
 
 
 def _variant_of(state: Mapping[str, Tensor]) -> Variant:
-    """Recognise Lite0 to Lite2 by width and depth, so that manifests need not name them."""
+    """Recognise Lite0 to Lite2 by width and depth.
+
+    So manifests need not name them.
+    """
     widest = state.get("stages.5.0.project.conv.weight")
     if widest is not None and widest.shape[0] == stage_channels("lite2")[5]:
         return "lite2"

@@ -17,7 +17,7 @@ LoadPredictor = Callable[[Place, WeightsId], Predictor]  # raises where the weig
 
 
 class Slots:
-    """At most ``models_max`` predictors in memory, and for each place the current and the previous weights.
+    """At most ``models_max`` predictors, and each place's current and previous weights.
 
     Thread-safe. The least recently used predictor is dropped first, and loaded again when it is needed again.
     """
@@ -67,7 +67,9 @@ class Slots:
             self._previous.pop(place, None)
 
     def predictor(self, place: Place, weights: WeightsId) -> Predictor:
-        """Return the predictor of some weights, in service or not; concurrent calls load it once.
+        """Return the predictor of some weights, in service or not.
+
+        Concurrent calls load it once.
 
         Raises:
             Exception: the one of the loader; the next call tries again.

@@ -1,4 +1,7 @@
-"""Tensors as safetensors files: equal tensors give equal bytes, and a file can't run code."""
+"""Tensors as safetensors files.
+
+Equal tensors give equal bytes, and a file can't run code.
+"""
 
 from collections.abc import Mapping
 

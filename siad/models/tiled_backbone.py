@@ -1,4 +1,4 @@
-"""The backbone on inputs of any size: large ones in tiles, whose outputs are put together.
+"""The backbone on inputs of any size, in tiles where large.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of a map, D = channels of a stage.
 """
@@ -14,7 +14,9 @@ from siad.vision.preprocess import STRIDE_PX
 
 
 def outputs_of(backbone: Backbone, images_BCHW: Tensor, stages: Sequence[int]) -> list[Tensor]:
-    """Compute the outputs of a backbone's stages for images of any size, as ``Backbone.forward`` gives them.
+    """Compute the outputs of stages for images of any size.
+
+    As ``Backbone.forward`` gives them.
 
     Neighbouring tiles share twice what mostly decides a position, and each keeps the half of the shared strip that is
     farther from its own border. So outputs differ from those of the whole input only by what lies farther away.
@@ -45,7 +47,10 @@ def outputs_of(backbone: Backbone, images_BCHW: Tensor, stages: Sequence[int]) -
 
 
 def _kept(start: int, side: int, starts: Sequence[int], length: int) -> tuple[int, int]:
-    """Give the range, px along one axis, that a tile's output is kept for: to the middle of each shared strip."""
+    """Range, px along one axis, that a tile's output is kept for.
+
+    To the middle of each shared strip.
+    """
     at = starts.index(start)
     low = 0 if at == 0 else _middle(start, starts[at - 1] + side)
     high = length if at == len(starts) - 1 else _middle(starts[at + 1], start + side)

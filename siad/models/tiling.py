@@ -1,4 +1,6 @@
-"""Tiles of inputs too large for one pass, so that memory stays bounded however large an image is.
+"""Tiles of inputs too large for one pass.
+
+So memory stays bounded however large an image is.
 
 Most networks are run tile by tile, and their maps stitched. A network that compares the positions of an image with each
 other needs the whole input: only its backbone runs in tiles (``siad.models.tiled_backbone``).
@@ -23,12 +25,14 @@ _ROUNDING: Final = 1.15  # sides come in whole strides, so an input of 1,024 px 
 
 
 def is_tiled(height_px: int, width_px: int) -> bool:
-    """Whether an input is so large that it goes through a network in tiles."""
+    """Whether an input is large enough to run in tiles."""
     return height_px * width_px > _ROUNDING * TILE_PX**2
 
 
 def run_tiled(runner: Runner, images_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Score images of any size, in tiles where they are large and the network allows it.
+    """Score images of any size.
+
+    In tiles where they are large and the network allows it.
 
     Args:
         runner: the network.
@@ -52,7 +56,7 @@ def run_tiled(runner: Runner, images_BCHW: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def input_tiles(height_px: int, width_px: int, *, overlap_px: int) -> list[Tile]:
-    """Plan tiles that begin and end at whole strides, as the input itself does."""
+    """Plan tiles that begin and end at whole strides."""
     in_strides = plan_tiles(
         height_px // STRIDE_PX, width_px // STRIDE_PX, side_px=TILE_PX // STRIDE_PX, overlap_px=overlap_px // STRIDE_PX
     )

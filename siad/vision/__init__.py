@@ -1,1 +1,4 @@
-"""Pure functions of images, masks and scores; numpy, OpenCV and scipy, no torch and no I/O."""
+"""Pure functions of images, masks and scores.
+
+They use numpy, OpenCV and scipy, but neither torch nor I/O.
+"""

@@ -1,4 +1,6 @@
-"""Decision on an image from its map of raw scores, the same for teacher and segmenter.
+"""Decision on an image from its map of raw scores.
+
+Teacher and segmenter share it.
 
 Shape suffixes: V = views, H, W = size of the image, h, w = size of the map as a detector gives it.
 """
@@ -88,7 +90,9 @@ def decide(
 def smooth_map(
     map_hw: NDArray[np.float32], *, input_hw: tuple[int, int], size_px: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Smooth a detector's map at the size of its input, then resize it to the image. Bilinear.
+    """Smooth a detector's map, and resize it to the image.
+
+    Smoothing takes place at the size of the network's input; resizing is bilinear.
 
     Args:
         map_hw: float32 [h, w], raw scores as a detector gives them.
@@ -107,7 +111,7 @@ def smooth_map(
 def refine_map(
     map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Resize a detector's map to the image, with its borders moved to the image's edges.
+    """Resize a detector's map to the image, along its edges.
 
     The highest and the lowest score are those of ``smooth_map``, so decisions on images do not change. Where the map's
     positions are finer than ``POSITION_MIN_PX``, or the map is flat or not finite, ``smooth_map`` is the result.
@@ -141,7 +145,10 @@ def refine_map(
 def _ignore_disagreement(
     mask_HW: NDArray[np.uint8], views: Sequence[NDArray[np.float32]], threshold: float
 ) -> tuple[NDArray[np.uint8], float]:
-    """Set pixels that views differ on to ``IGNORE``; also give the share of marked pixels that all views mark."""
+    """Set pixels that views differ on to ``IGNORE``.
+
+    Also give the share of marked pixels that all views mark.
+    """
     if not views:
         return mask_HW, 1.0
     marks_VHW = np.stack(views) >= threshold

@@ -47,7 +47,10 @@ def follow_edges(map_HW: Floats, input_CHW: Floats, *, position_px: float) -> Fl
 
 
 def _fit(map_HW: Floats, colours_CHW: Floats, *, position_px: float) -> tuple[Floats, Floats]:
-    """Fit slope [C, h, w] and offset [h, w] of the map over the colours, each averaged over its neighbours."""
+    """Fit the map as a linear function of the colours.
+
+    Slope [C, h, w] and offset [h, w], each averaged over its neighbours.
+    """
     height, width = (max(1, round(_GRID * side / position_px)) for side in map_HW.shape)
     map_hw, *colours = (
         cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA) for one in (map_HW, *colours_CHW)
@@ -73,5 +76,5 @@ def _enlarged(values_hw: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _window(values_hw: Floats) -> Floats:
-    """Mean over a Gaussian window whose deviation is one position of the map."""
+    """Mean over a Gaussian window, one position of the map wide."""
     return np.asarray(cv2.GaussianBlur(values_hw, (0, 0), _GRID, borderType=cv2.BORDER_REPLICATE), np.float32)

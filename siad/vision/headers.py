@@ -42,7 +42,10 @@ _TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 3, 6: 3}  # PhotometricInterpretatio
 
 
 class ImageError(ValueError):
-    """Bytes that can't be decoded as an image; ``reason`` is a code, the message has the details."""
+    """Bytes that can't be decoded as an image.
+
+    ``reason`` is a code; the message has the details.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -107,7 +110,10 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and body of every segment up to the end-of-image marker, skipping coded pixels."""
+    """Yield marker and body of every segment.
+
+    Up to the end-of-image marker, skipping coded pixels.
+    """
     at = 2
     while (found := _JPEG_MARKER.search(data, at)) is not None:
         marker, at = data[found.start() + 1], found.end()
@@ -212,7 +218,10 @@ def _header(name: str, size_px: tuple[int, int], channels: int, bits: int, orien
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """Read the orientation; 1 where the block can't be read, as viewers do."""
+    """Read the orientation.
+
+    It is 1 where the block can't be read, as in image viewers.
+    """
     try:
         return _ifd(exif).get(_ORIENTATION, (1,))[0]
     except (struct.error, IndexError, ImageError):
@@ -220,7 +229,7 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _ifd(data: bytes) -> Mapping[int, tuple[int, ...]]:
-    """Read the integers of the first directory (page) of a TIFF, by tag."""
+    """Read the integers of a TIFF's first page, by tag."""
     order = _TIFF_ORDERS.get(data[:4])
     if order is None:
         raise ImageError(DAMAGED, "no TIFF byte order mark")

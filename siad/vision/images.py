@@ -1,4 +1,6 @@
-"""Decoding of images, shared by every stage, so that all get the same pixels.
+"""Decoding of images.
+
+Every stage uses it, so that all get the same pixels.
 
 Shape suffixes: H = height, W = width, C = channels.
 """

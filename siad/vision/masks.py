@@ -76,7 +76,10 @@ def regions_of(mask_HW: NDArray[np.uint8], map_HW: NDArray[np.float32]) -> tuple
 
 
 def _outline(inside_hw: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Outline one component in pixel corners: int32 [N, 2], x and y, 4 <= N <= 128."""
+    """Outline one component in pixel corners.
+
+    int32 [N, 2], x and y, 4 <= N <= 128.
+    """
     height, width = inside_hw.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for down in (0, 1):

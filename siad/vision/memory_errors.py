@@ -14,7 +14,9 @@ _MESSAGES: Final = ("can't allocate memory", "out of memory", "alloc_failed", "b
 
 @contextmanager
 def out_of_memory_named(work: str) -> Iterator[None]:
-    """Raise ``OutOfMemoryError`` where memory runs out within the block; other exceptions pass unchanged.
+    """Raise ``OutOfMemoryError`` where memory runs out within the block.
+
+    Other exceptions pass unchanged.
 
     Args:
         work: what the block does, for the message: "scoring 2 images".

@@ -24,7 +24,9 @@ _SUSPECT_POSITION: Final = 0.5  # of the median score; 0.75 undid less of the ha
 
 
 def outlier_score(map_hw: NDArray[np.float32], score: float) -> float:
-    """Multiply an image's score by the share of its positions far under the highest.
+    """Measure how far an image stands out in few positions.
+
+    Its score times the share of its positions far under the highest.
 
     Args:
         map_hw: float32 [h, w], scores by a detector that was not fitted on the image; 0 or more.
@@ -52,7 +54,9 @@ def find_outliers(scores_N: Sequence[float] | NDArray[np.float64]) -> list[int]:
 
 
 def find_suspects(scores_N: Sequence[float] | NDArray[np.float64]) -> list[int]:
-    """Find the images that may show a defect, whose anomalous positions should not be learned.
+    """Find the images that may show a defect.
+
+    Their anomalous positions should not be learned.
 
     Args:
         scores_N: ``outlier_score`` of each normal that is no outlier.
@@ -64,7 +68,9 @@ def find_suspects(scores_N: Sequence[float] | NDArray[np.float64]) -> list[int]:
 
 
 def suspect_position_threshold(peaks_N: Sequence[float] | NDArray[np.float64]) -> float:
-    """Score from which on a suspect's positions are not learned: half of the normals' median peak.
+    """Score from which on a suspect's positions are not learned.
+
+    Half of the normals' median peak.
 
     Args:
         peaks_N: image scores of all normals, each by a detector that was not fitted on it.

@@ -1,4 +1,4 @@
-"""Exact figures of maps against masks, over all pixels of all images, with one sort.
+"""Exact figures of maps against masks, over all pixels.
 
 Every distinct score is a threshold; equal scores cross it together. Scores are neither sampled nor binned.
 
@@ -36,7 +36,10 @@ class PixelFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelCurves:
-    """Curves behind the figures, thinned out for plots, from the highest score down."""
+    """Curves behind the figures, thinned out for plots.
+
+    They run from the highest score down.
+    """
 
     recall_N: NDArray[np.float64]
     precision_N: NDArray[np.float64]
@@ -102,14 +105,20 @@ def pixel_figures_and_curves(
 
 
 def count_regions(masks: Iterable[NDArray[np.uint8]]) -> int:
-    """Count the connected defects of all masks; pixels that touch at a corner are connected."""
+    """Count the connected defects of all masks.
+
+    Pixels that touch at a corner are connected.
+    """
     return sum(cv2.connectedComponents(_binary(mask_HW), connectivity=8)[0] - 1 for mask_HW in masks)
 
 
 def _flatten(
     maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.uint8]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Join all scores, and each pixel's share of its region, 0 where it is good: float32 [P] each."""
+    """Join all scores, and each pixel's share of its region.
+
+    float32 [P] each; the share is 0 where the pixel is good.
+    """
     total = sum(map_HW.size for map_HW in maps)
     scores_P, weights_P = np.empty(total, np.float32), np.zeros(total, np.float32)
     at = 0
@@ -164,7 +173,10 @@ def _f1max(curve: _Curve) -> float:
 
 
 def _aupro(curve: _Curve, *, limit: float) -> float:
-    """Area under the mean overlap up to a false-positive rate, as a share of that limit."""
+    """Area under the mean overlap up to a false-positive rate.
+
+    As a share of that limit.
+    """
     rate_T = np.append(0.0, curve.false_T / curve.false_T[-1])
     overlap_T = np.append(0.0, curve.overlap_T)
     within = int(np.searchsorted(rate_T, limit, side="right"))
@@ -179,7 +191,10 @@ def _iou(scores_P: NDArray[np.float32], weights_P: NDArray[np.float32], threshol
 
 
 def _thin_out(curve: _Curve, points: int) -> PixelCurves:
-    """Compute only the kept points: of large sets each further array takes a gigabyte."""
+    """Compute only the kept points of the curves.
+
+    Of large sets each further array takes a gigabyte.
+    """
     bad, good = int(curve.true_T[-1]), int(curve.false_T[-1])
     steps = np.linspace(0, 1, points)
     by_recall = np.unique(np.searchsorted(curve.true_T, np.ceil(steps * bad).astype(np.int64)))

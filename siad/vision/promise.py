@@ -18,12 +18,18 @@ from siad.contracts.manifest import Manifest
 
 
 def normals_needed(budget: float) -> int:
-    """Number of held-out normals that a budget in (0, 1) needs: the least n with 1 / (n + 1) <= budget."""
+    """Number of held-out normals that a budget in (0, 1) needs.
+
+    The least n with 1 / (n + 1) <= budget.
+    """
     return math.ceil(1 / budget - 1e-9) - 1
 
 
 def promise_of(manifest: Manifest) -> str:
-    """Describe the guarantee of a teacher; empty where its manifest does not record the budget."""
+    """Describe the guarantee of a teacher.
+
+    Empty where its manifest does not record the budget.
+    """
     budget = dict(manifest.metrics).get(BUDGET)
     if budget is None:
         return ""
@@ -33,7 +39,9 @@ def promise_of(manifest: Manifest) -> str:
 
 
 def describe_promise(*, budget: float, held_out: int, promised: float | None) -> str:
-    """Say what false-reject rate to expect, and how many normals a lower one needs.
+    """Describe the false-reject rate to expect.
+
+    With the number of normals that the budget needs, where it can't be guaranteed.
 
     Args:
         budget: share of good parts that may be rejected, in (0, 1), as the line asked.

@@ -1,4 +1,6 @@
-"""Region of interest: the part of the view that a line inspects, the same in every image.
+"""Region of interest: the part of the view that is inspected.
+
+It is the same in every image of a line.
 
 Fitting and serving cut images to it, so what is outside it (a conveyor, a lamp, a neighbouring part) is neither learned
 nor reported, and the network's resolution is spent on the part.
@@ -22,7 +24,10 @@ _SUBPIXEL_BITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class RegionOfInterest:
-    """Polygon in shares of the view's width and height; without points the whole view."""
+    """Polygon in shares of the view's width and height.
+
+    Without points it is the whole view.
+    """
 
     points: tuple[float, ...] = ()  # x0, y0, x1, y1, ...; each 0..1; 3 to 64 of them
 
@@ -40,7 +45,10 @@ class RegionOfInterest:
         return cls(parse_region(text))
 
     def cut(self, image_HWC: Image) -> Image:
-        """Cut an image to the polygon's box, with mid grey outside the polygon."""
+        """Cut an image to the polygon's box.
+
+        Pixels outside the polygon become mid grey.
+        """
         if not self.points:
             return image_HWC
         height, width = image_HWC.shape[:2]
@@ -51,14 +59,19 @@ class RegionOfInterest:
         return cut_hwC
 
     def cut_mask(self, mask_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Cut a mask as ``cut`` cuts its image, with 0 (good) outside the polygon."""
+        """Cut a mask as ``cut`` cuts its image.
+
+        Pixels outside the polygon become 0, good.
+        """
         if not self.points:
             return mask_HW
         box = self._box(*mask_HW.shape)
         return np.where(self._inside(*mask_HW.shape)[box], mask_HW[box], 0).astype(np.uint8)
 
     def put_back(self, map_hw: NDArray[np.float32], size_px: tuple[int, int]) -> NDArray[np.float32]:
-        """Place a map of the cut in the whole image; outside the polygon is the lowest score inside it.
+        """Place a map of the cut in the whole image.
+
+        Outside the polygon is the lowest score inside it.
 
         Args:
             map_hw: float32 [h, w], of an image that ``cut`` gave.
@@ -76,7 +89,10 @@ class RegionOfInterest:
         return map_HW
 
     def _box(self, height: int, width: int) -> tuple[slice, slice]:
-        """Compute the smallest box of whole pixels around the polygon, at least one pixel."""
+        """Compute the smallest box of whole pixels around the polygon.
+
+        It has at least one pixel.
+        """
         xs, ys = self.points[0::2], self.points[1::2]
         left, top = min(math.floor(min(xs) * width), width - 1), min(math.floor(min(ys) * height), height - 1)
         right, bottom = max(math.ceil(max(xs) * width), left + 1), max(math.ceil(max(ys) * height), top + 1)

@@ -27,7 +27,9 @@ IDENTITY: Final = np.eye(2, 3, dtype=np.float32)
 def register(
     fixed_HW: NDArray[np.float32], moving_HW: NDArray[np.float32], *, motion: Motion = "euclidean"
 ) -> NDArray[np.float32]:
-    """Find the motion between two images: phase correlation, then ECC from there and from no motion.
+    """Find the motion between two images.
+
+    Phase correlation, then ECC from there and from no motion.
 
     Args:
         fixed_HW: float32 grey values of any range.
@@ -59,7 +61,10 @@ def register(
 
 
 def warp(moving: NDArray[np.float32], motion_23: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Warp an image [H, W] or [H, W, C] by a motion of ``register``, repeating the border."""
+    """Warp an image by a motion of ``register``, repeating the border.
+
+    The image is [H, W] or [H, W, C].
+    """
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = (moving.shape[1], moving.shape[0])
     warped = cv2.warpAffine(moving, motion_23, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -67,7 +72,7 @@ def warp(moving: NDArray[np.float32], motion_23: NDArray[np.float32]) -> NDArray
 
 
 def match_illumination(image_HWC: NDArray[np.float32], like_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give an image the slow variations of brightness and the contrast of another.
+    """Match brightness and contrast of an image to another.
 
     Slow is what is wider than a quarter of the view.
 
@@ -96,7 +101,10 @@ def _slow(image_HWC: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
 
 
 def _shift(fixed_HW: NDArray[np.float32], moving_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Find a shift by phase correlation, in a window, since borders of a shifted image have no counterpart."""
+    """Find a shift by phase correlation, in a window.
+
+    Borders of a shifted image have no counterpart.
+    """
     window_HW = cv2.createHanningWindow(fixed_HW.shape[::-1], cv2.CV_32F)
     # copies, because OpenCV multiplies its arguments by the window in place
     (across, down), _ = cv2.phaseCorrelate(fixed_HW.copy(), moving_HW.copy(), window_HW)

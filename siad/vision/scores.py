@@ -13,7 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 
 def image_auroc(scores_N: Sequence[float] | NDArray[np.float64], is_defect_N: Sequence[bool]) -> float:
-    """Probability that a defective image scores higher than a good one; ties count half.
+    """Probability that a defective image scores higher than a good one.
+
+    Ties count half.
 
     Raises:
         ValueError: all images are good, or all defective.
@@ -25,12 +27,17 @@ def image_auroc(scores_N: Sequence[float] | NDArray[np.float64], is_defect_N: Se
 
 
 def false_reject_rate(scores_N: Sequence[float] | NDArray[np.float64], *, threshold: float) -> float:
-    """Share of good images that score at or over ``threshold``; 0..1, NaN of none."""
+    """Share of good images that score at or over ``threshold``.
+
+    0..1; NaN of no images.
+    """
     return float(np.mean(np.asarray(scores_N) >= threshold)) if len(scores_N) else math.nan
 
 
 def conformal_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budget: float) -> float | None:
-    """Threshold that rejects at most ``budget`` of further good images, whatever their distribution.
+    """Threshold that rejects at most ``budget`` of further good images.
+
+    It holds whatever the distribution of their scores.
 
     The k-th smallest of n held-out scores, k = ceil((n + 1)(1 - budget)): a further exchangeable score exceeds it with
     probability at most ``budget``. The threshold is just over it, because a score equal to it is a defect.
@@ -53,7 +60,7 @@ def conformal_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budg
 
 
 def choose_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budget: float) -> tuple[float, float | None]:
-    """Choose the guaranteed threshold, or an estimate where the normals are too few.
+    """Choose the guaranteed threshold, or else an estimate.
 
     The estimate is where a normal distribution of the scores puts a further one with probability ``budget`` over it (a
     prediction bound: Student's t, so few normals give a wide margin), and never under the highest score.

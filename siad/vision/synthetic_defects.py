@@ -1,4 +1,6 @@
-"""Synthetic defects on normals, with exact masks, to estimate what a detector would find.
+"""Synthetic defects on normals, with exact masks.
+
+They estimate what a detector would find.
 
 On the first day a line has no labels. Synthetic defects show how a method does on defects like them, and their kinds
 are those that inspection meets: foreign texture, a piece in the wrong place, a scratch, a stain, something missing, an
@@ -83,7 +85,10 @@ def make_synthetic_defect(
 
 
 def _centre_density(whole_HWC: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Density of a defect's centre: by local contrast, and a tenth anywhere. Sums to 1."""
+    """Density of a defect's centre, which sums to 1.
+
+    By local contrast, and a tenth anywhere.
+    """
     grey_HW = whole_HWC.mean(2)
     reach = max(1.0, 0.02 * min(grey_HW.shape))
     contrast_HW = np.abs(grey_HW - cv2.GaussianBlur(grey_HW, (0, 0), reach))
@@ -109,7 +114,7 @@ def _shape(
 def _lump(
     size: tuple[int, int], centre: tuple[int, int], area_px: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Draw a stretched disc whose edge is moved in and out by noise."""
+    """Draw a stretched disc with an edge bent by noise."""
     stretch = float(np.exp(rng.uniform(-0.7, 0.7)))
     angle = rng.uniform(0, np.pi)
     y, x = np.ogrid[: size[0], : size[1]]
@@ -126,7 +131,7 @@ def _lump(
 def _scratch(
     size: tuple[int, int], centre: tuple[int, int], area_px: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Draw a slightly bent line, 10 to 60 times as long as it is wide."""
+    """Draw a bent line, 10 to 60 times as long as wide."""
     slender = np.exp(rng.uniform(np.log(10), np.log(60)))
     thick = max(1, round(float(np.sqrt(area_px / slender))))
     length = min(area_px / thick, 0.8 * float(np.hypot(*size)))
@@ -154,7 +159,10 @@ def _foreign(
 def _piece(
     whole_HWC: NDArray[np.float32], _shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The same part moved far and mirrored: a correct piece in the wrong place."""
+    """Piece of the same part in the wrong place.
+
+    The image is moved far and mirrored.
+    """
     height, width = whole_HWC.shape[:2]
     shift = (int(rng.integers(height // 5, height - height // 5)), int(rng.integers(width // 5, width - width // 5)))
     moved_HWC = np.roll(whole_HWC, shift, (0, 1))
@@ -172,7 +180,10 @@ def _line(
 def _stain(
     whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Translucent stain, away from the middle of the range so that it is visible."""
+    """Translucent stain.
+
+    Its colour is away from the middle of the range, so that it is visible.
+    """
     level_C = whole_HWC[shape_HW].mean(0) if shape_HW.any() else whole_HWC.mean((0, 1))
     goal_C = np.where(level_C > 0.5, level_C * rng.uniform(0.2, 0.7), level_C + (1 - level_C) * rng.uniform(0.2, 0.7))
     goal_C = _colour_or_grey(whole_HWC, np.clip(goal_C + rng.normal(0, 0.05, goal_C.shape), 0, 1))
@@ -182,7 +193,10 @@ def _stain(
 def _missing(
     whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Missing piece, filled from its surroundings or with the darkest value, as a hole."""
+    """Missing piece.
+
+    Filled from its surroundings, or as a hole with the darkest value.
+    """
     if rng.random() < 0.5:
         return np.broadcast_to(np.quantile(whole_HWC, 0.02, axis=(0, 1)), whole_HWC.shape).astype(np.float32)
     reach = max(1.0, float(np.sqrt(shape_HW.sum())))
@@ -195,13 +209,13 @@ def _missing(
 def _blurred(
     whole_HWC: NDArray[np.float32], shape_HW: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Area out of focus, as a smear, a drop of oil or wear."""
+    """Area out of focus: a smear, a drop of oil, wear."""
     sigma_px = max(2.0, float(rng.uniform(0.1, 0.4) * np.sqrt(shape_HW.sum())))
     return np.asarray(cv2.GaussianBlur(whole_HWC, (0, 0), sigma_px).reshape(whole_HWC.shape), np.float32)
 
 
 def _colour_or_grey(whole_HWC: NDArray[np.float32], colour_C: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Return the colour, or a grey where all channels of the image are equal."""
+    """Return the colour, or a grey for a grey image."""
     is_grey = float(np.ptp(whole_HWC, axis=2).max()) < 0.02
     return np.broadcast_to(colour_C[:1] if is_grey else colour_C, colour_C.shape).astype(np.float32)
 

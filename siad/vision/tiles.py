@@ -106,7 +106,10 @@ def _starts(length_px: int, side_px: int, overlap_px: int) -> list[int]:
 
 
 def _ramp(start: int, side_px: int, length_px: int) -> NDArray[np.float64]:
-    """Distance to the tile's nearer border; borders of the image do not count."""
+    """Distance to the tile's nearer border.
+
+    Borders of the image do not count.
+    """
     position = np.arange(side_px) + 0.5
     before = position if start > 0 else np.full(side_px, np.inf)
     behind = side_px - position if start + side_px < length_px else np.full(side_px, np.inf)

@@ -1,4 +1,6 @@
-"""Choice of the runner for a bundle: the first of the list that can run it.
+"""Choice of the runner for a bundle.
+
+The first of the list that can run it.
 
 A further runner (ONNX, OpenVINO) is a module beside ``torch.py`` and a line in ``RUNNERS``.
 """
@@ -17,7 +19,10 @@ CHOOSE: Final = f"fit another teacher: siad line put LINE --method NAME, NAME on
 
 
 def limit_threads(count: int) -> None:
-    """Bound the CPU threads of every later run in this process; without a bound a runner uses every core."""
+    """Bound the CPU threads of every later run in this process.
+
+    Without a bound a runner uses every core.
+    """
     for name in RUNNERS:
         importlib.import_module(name).limit_threads(count)
 

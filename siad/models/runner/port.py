@@ -35,7 +35,10 @@ class Runner(Protocol):
 
     @property
     def needs_whole_input(self) -> bool:
-        """Whether inputs must come whole, however large; such a network bounds its memory itself."""
+        """Whether inputs must come whole, however large.
+
+        Such a network bounds its memory itself.
+        """
         ...
 
     def run(self, images_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:

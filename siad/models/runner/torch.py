@@ -1,4 +1,6 @@
-"""PyTorch runner: any detector of this code, in inference mode, on the device that holds its weights.
+"""PyTorch runner for any detector of this code.
+
+It runs in inference mode, on the device that holds the weights.
 
 Shape suffixes: as in ``siad.models.runner.port``.
 """
@@ -26,7 +28,10 @@ class TorchRunner:
 
     @property
     def device(self) -> str:
-        """Name of the device that holds the weights; ``cpu`` for a detector that is no torch module."""
+        """Name of the device that holds the weights.
+
+        ``cpu`` for a detector that is no torch module.
+        """
         return str(self._device())
 
     @property
@@ -77,6 +82,9 @@ def can_run(manifest: Manifest) -> bool:
 
 
 def make_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:
-    """Build the network of a bundle; any exception but those of the port means that its parts don't fit."""
+    """Build the network of a bundle.
+
+    Any exception except those of the port means that its parts don't fit.
+    """
     detector: Detector = import_method(manifest.method).load(manifest, parts)
     return TorchRunner(detector)

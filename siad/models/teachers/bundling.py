@@ -1,4 +1,4 @@
-"""From a fitted detector to a bundle, in the same way for every method.
+"""Bundles of fitted detectors, made alike for every method.
 
 A method's module has two functions: ``fit(normals, *, false_reject_budget, recipe, input_px) -> Bundle`` and
 ``load(manifest, parts) -> Detector``. ``fit`` ends with ``make_bundle``.
@@ -37,7 +37,7 @@ class FittedDetector:
 
 
 def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget: float) -> Bundle:
-    """Set the threshold by the held-out scores, store golden scores and write the manifest.
+    """Set the threshold, store golden scores and write the manifest.
 
     Args:
         normals: all of them, those that were left out too.
@@ -74,5 +74,8 @@ def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget
 
 @lru_cache(maxsize=4)
 def shared_backbone(variant: Variant, data: bytes) -> Backbone:
-    """Build a backbone once for all lines: they share 9 MB, and nothing changes in it."""
+    """Build a backbone once for all lines.
+
+    They share its 9 MB, which never change.
+    """
     return load_backbone(variant, unpack(data))

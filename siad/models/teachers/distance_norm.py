@@ -1,4 +1,4 @@
-"""Normalisation of distances by what normals show at the same position of the view.
+"""Normalisation of distances by position of the view.
 
 A rim or a moving part is farther from the memory than a plain face in every image. The local estimate is trusted to
 ``LOCAL_TRUST``, because parts move and ten normals say little of one position; the rest is the estimate of the whole
@@ -33,13 +33,18 @@ class DistanceNorm:
 
     @classmethod
     def uniform(cls, values: Sequence[Tensor]) -> Self:
-        """Use mean and deviation of all values, float32 [h, w] each, at every position."""
+        """Use mean and deviation of all values at every position.
+
+        Values are float32 [h, w] each.
+        """
         every = torch.cat([value_hw.flatten() for value_hw in values])
         return cls(every.mean().view(1, 1), every.std().clamp_min(SPREAD_MIN).view(1, 1))
 
     @classmethod
     def by_position(cls, values: Sequence[Tensor]) -> Self:
-        """Estimate from normals, float32 [h, w] each, of any sizes that show the same view.
+        """Estimate centre and spread by position.
+
+        From values of normals, float32 [h, w] each, of any sizes that show the same view.
 
         At each position the highest value is left out, since a normal may have a speck there.
         """
@@ -71,14 +76,17 @@ def _resized(map_hw: Tensor, grid: Sequence[int]) -> Tensor:
 
 
 def _by_region(value_of: Callable[[Tensor], Tensor]) -> Tensor:
-    """Map of two values, one for the rim and one for all within it: float32 [G, G]."""
+    """Map of two values, for the rim and within it.
+
+    float32 [G, G].
+    """
     is_rim_GG = torch.ones(SIDE, SIDE, dtype=torch.bool)
     is_rim_GG[1:-1, 1:-1] = False
     return torch.where(is_rim_GG, value_of(is_rim_GG), value_of(~is_rim_GG))
 
 
 def _shrunk(variance_GG: Tensor, trust: float) -> Tensor:
-    """Variance over its mean, moved towards 1 by what it is not trusted."""
+    """Variance over its mean, moved towards 1 by the distrust."""
     return 1 - trust + trust * variance_GG / variance_GG.mean().clamp_min(1e-9)
 
 

@@ -51,7 +51,7 @@ class EnsembleRecipe(JsonRecord):
     members: tuple[str, str] = (FEATURE_MEMORY, STUDENT_TEACHER)
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless the members are two methods, neither of them an ensemble."""
+        """Raise ValueError unless the members are two methods, no ensembles."""
         first, second = (require_teacher(member) for member in self.members)
         if first == second or METHOD in self.members:
             msg = f"an ensemble of {first} and {second}; its members must be two different methods, none an ensemble"
@@ -72,7 +72,10 @@ class Ensemble:
         return score_Bhw
 
     def views(self, images_BCHW: Tensor) -> Tensor:
-        """Score by each member on the common scale: float32 [2, B, h, w] on the finest of their grids."""
+        """Score by each member on the common scale.
+
+        float32 [2, B, h, w] on the finest of their grids.
+        """
         maps = member_maps(self._members, images_BCHW)
         low_2, high_2 = self._scales.T
         views: Tensor = (torch.stack(maps) - low_2[:, None, None, None]) / (high_2 - low_2)[:, None, None, None]
@@ -80,7 +83,10 @@ class Ensemble:
 
 
 def member_maps(members: Sequence[Detector], images_BCHW: Tensor) -> list[Tensor]:
-    """Score by each member on its own scale, float32 [B, h, w], resized to the finest of their grids."""
+    """Score by each member on its own scale.
+
+    float32 [B, h, w], resized to the finest of their grids.
+    """
     inputs_BCHW = images_BCHW.cpu().numpy()
     maps = [torch.from_numpy(run_tiled(TorchRunner(member), inputs_BCHW)).mean(1) for member in members]
     finest = max((map_Bhw.shape[1:] for map_Bhw in maps), key=lambda size: size[0] * size[1])
@@ -148,13 +154,19 @@ def fit(
 
 
 def _members_outliers(bundles: Iterable[Bundle]) -> tuple[str, ...]:
-    """List normals that a member left out or doubted; the other learned them, so the ensemble did in part."""
+    """List normals that a member left out or doubted.
+
+    The other learned them, so the ensemble did in part.
+    """
     manifests = [bundle.manifest for bundle in bundles]
     return tuple(sorted({name for manifest in manifests for name in (*manifest.left_out, *manifest.doubted)}))
 
 
 def _scales(members: Sequence[Detector], images: Sequence[Image], *, input_px: int) -> Tensor:
-    """Compute the median and the high quantile of each member over held-out normals: float32 [2, 2]."""
+    """Compute each member's median and high quantile over held-out normals.
+
+    float32 [2, 2].
+    """
 
     def both(images_BCHW: Tensor) -> Tensor:
         return torch.stack([map_Bhw.flatten() for map_Bhw in member_maps(members, images_BCHW)])
@@ -165,7 +177,10 @@ def _scales(members: Sequence[Detector], images: Sequence[Image], *, input_px: i
 
 
 def _parts(bundles: Mapping[str, Bundle], recipe: EnsembleRecipe, scales: Tensor) -> dict[str, bytes]:
-    """Collect the members' files under their names, without their golden parts: the ensemble has its own."""
+    """Collect the members' files under their names.
+
+    Without their golden parts: the ensemble has its own.
+    """
     parts = {RECIPE: recipe.to_json(), SCALES: pack({"scales": scales})}
     for name, bundle in bundles.items():
         parts[f"{name}.{MANIFEST}"] = bundle.manifest.to_json()

@@ -1,4 +1,6 @@
-"""Feature memory, the default teacher: anomalous is what is far from all patch features of normals.
+"""Feature memory, the default teacher.
+
+Anomalous is what is far from all patch features of normals.
 
 PatchCore's idea (Roth et al. 2022, arXiv:2106.08265) with one memory bank for each stage of the backbone, each
 calibrated by leave-one-out distances of the normals. A position's score is the power mean of its standardised
@@ -74,7 +76,7 @@ class FeatureMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FilledBank:
-    """A bank with its patch features, their mean, and the norm of distances to them."""
+    """A bank with its patch features and their distance norm."""
 
     bank: Bank
     features_MD: Tensor  # float32, of length 1
@@ -91,7 +93,7 @@ class _FilledBank:
         )
 
     def score(self, recipe: MemoryRecipe, pooled: PooledFeatures) -> Tensor:
-        """Standardise the distance of each position to the bank: float32 [B, h, w]."""
+        """Standardise each position's distance to the bank: float32 [B, h, w]."""
         grid, pooled_BND = pooled
         features_BND = normalise_features(pooled_BND, mean_D=self.mean_D)
         apart_BN = torch.stack([self.bank.distances(recipe, one_ND, self.features_MD) for one_ND in features_BND])

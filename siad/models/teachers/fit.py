@@ -22,7 +22,9 @@ RANKED_MIN: Final = 6  # normals; fewer leave too few to fit a fold on
 
 
 def fit_teacher(normals: Normals, settings: FitSettings) -> Bundle:
-    """Fit a teacher as a line asks for it; what the settings leave open is the method's default.
+    """Fit a teacher as a line asks for it.
+
+    What the settings leave open is the method's default.
 
     Args:
         normals: decoded images of the whole view.
@@ -85,7 +87,10 @@ def fit_variant(variant: FitVariant, normals: Normals, *, false_reject_budget: f
 
 
 def _log_outliers(manifest: Manifest) -> None:
-    """Log the normals to check of the teacher that the line gets; those of ranking folds are not logged."""
+    """Log the normals to check.
+
+    Only of the teacher that the line gets, not of ranking folds.
+    """
     for event, normals in (("normals_left_out", manifest.left_out), ("normals_doubted", manifest.doubted)):
         if normals:
             log.warning(event, line=manifest.line, product=manifest.product, normals=list(normals))

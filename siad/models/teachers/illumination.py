@@ -1,4 +1,6 @@
-"""Normalisation of level and contrast, for lines whose light differs from image to image.
+"""Normalisation of level and contrast.
+
+For lines whose light differs from image to image.
 
 A good cell in twilight is far from every good cell in daylight, and farther than a cell with a crack. Where the
 normals' brightness varies between images as much as within one, brightness says nothing about defects, and every input
@@ -25,14 +27,20 @@ _STEP: Final = 4  # px between those sampled
 
 
 def illumination_differs(inputs: Sequence[Tensor]) -> bool:
-    """Whether normals, float32 [C, H, W] each, differ in brightness by what matters within one of them."""
+    """Whether normals differ in brightness by what matters within one.
+
+    Normals are float32 [C, H, W] each.
+    """
     measured = [_measure(input_CHW[None]) for input_CHW in inputs]
     levels_N, contrasts_N = (torch.cat(values) for values in zip(*measured, strict=True))
     return len(inputs) > 1 and float(levels_N.std()) > DIFFERS * max(float(contrasts_N.mean()), 1 / SCALE)
 
 
 def normalise_illumination(inputs_BCHW: Tensor) -> Tensor:
-    """Bring each image to one level and contrast of grey, float32 [B, C, H, W]; colours keep their differences."""
+    """Bring each image to one level and contrast of grey.
+
+    float32 [B, C, H, W]; colours keep their differences.
+    """
     level_B, contrast_B = _measure(inputs_BCHW)
     gain_B = (CONTRAST / contrast_B.clamp_min(1e-6)).clamp_max(_GAIN_MAX)
     normalised_BCHW = (inputs_BCHW - level_B[:, None, None, None]) * gain_B[:, None, None, None] + LEVEL

@@ -1,4 +1,6 @@
-"""Memory autoencoder: reconstructs an image from remembered patches alone, so that it can't copy defects.
+"""Memory autoencoder, which reconstructs an image from memory slots alone.
+
+So it can't copy defects.
 
 Gong et al. 2019, MemAE, arXiv:1904.02639. An image x [3, H, W] is encoded to a latent image z [64, H / 16, W / 16].
 A plain autoencoder may learn to copy, and then copies defects. Here every position z [C] of the latent image is
@@ -53,7 +55,10 @@ _EPSILON: Final = 1e-12
 
 
 def slot_weights(latent_PC: Tensor, slots_NC: Tensor) -> Tensor:
-    """Compute the share of each slot in a position: float32 [P, N], few over 0, each row's sum 1."""
+    """Compute the share of each slot in a position.
+
+    float32 [P, N], few over 0, each row's sum 1.
+    """
     cosine_PN = functional.normalize(latent_PC, dim=1) @ functional.normalize(slots_NC, dim=1).T
     weights_PN = functional.softmax(cosine_PN / TEMPERATURE, dim=1)
     over_PN = weights_PN - 1 / len(slots_NC)
@@ -71,7 +76,10 @@ class MemoryAutoencoder(nn.Module):
         self.decoder = ReconstructionDecoder(width=recipe.width, latent=recipe.latent)
 
     def forward(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruct images: float32 [B, 3, H, W], and the weighted entropy of the slots' shares."""
+        """Reconstruct images.
+
+        float32 [B, 3, H, W], and the weighted entropy of the slots' shares.
+        """
         latent_BChw = self.encoder(images_BCHW)
         batch, channels, height, width = latent_BChw.shape
         latent_PC = latent_BChw.permute(0, 2, 3, 1).reshape(-1, channels)

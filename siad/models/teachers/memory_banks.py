@@ -1,4 +1,4 @@
-"""Memory banks of the feature memory: what each holds, and how their scores are combined.
+"""Memory banks of the feature memory, and their combination.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size of a grid of positions, N = h * w,
 M = patch features in a bank, D = length of a patch feature, L = banks.
@@ -42,11 +42,17 @@ class Bank:
         return grid, pool_patches(output_BDhw, grid=grid)
 
     def uses_spans(self, recipe: MemoryRecipe) -> bool:
-        """Whether positions are compared with the span of their nearest, which only coarse banks can afford."""
+        """Whether positions are compared with the span of their nearest.
+
+        Only coarse banks are small enough for it.
+        """
         return self.is_zone or (recipe.spans_stages and max(recipe.grid_stride, STRIDES[self.stage]) >= SPAN_PX)
 
     def size(self, recipe: MemoryRecipe) -> int:
-        """Number of patch features that it keeps at most; half with spans, which fill the gaps."""
+        """Number of patch features that it keeps at most.
+
+        Half with spans, which fill the gaps.
+        """
         return recipe.places_max // 2 if self.uses_spans(recipe) else recipe.places_max
 
     def distances(
@@ -61,13 +67,18 @@ class Bank:
 
 
 def banks_of(recipe: MemoryRecipe) -> list[Bank]:
-    """List the banks of a memory: one for each stage in the recipe's order, then that of zones."""
+    """List the banks of a memory.
+
+    One for each stage in the recipe's order, then that of zones.
+    """
     zones = [Bank(name="zone", stage=recipe.stages[0], is_zone=True)] if recipe.zone else []
     return [Bank(name=f"s{stage}", stage=stage) for stage in recipe.stages] + zones
 
 
 def combine_stages(recipe: MemoryRecipe, scores_LBhw: Sequence[Tensor]) -> Tensor:
-    """Combine the stages' scores by a power mean on the finest grid: float32 [B, h, w], at least 0.
+    """Combine the stages' scores by a power mean.
+
+    float32 [B, h, w] on the finest grid, at least 0.
 
     Args:
         recipe: weights and power.
@@ -81,7 +92,9 @@ def combine_stages(recipe: MemoryRecipe, scores_LBhw: Sequence[Tensor]) -> Tenso
 
 
 def combine_banks(recipe: MemoryRecipe, scores_LBhw: Sequence[Tensor]) -> Tensor:
-    """Combine all banks' scores on the finest grid of a stage: float32 [B, h, w], at least 0.
+    """Combine all banks' scores.
+
+    float32 [B, h, w] on the finest grid of a stage, at least 0.
 
     A position scores what the stages agree on, and at least ``zone`` times the score of its zone. Then the image's
     floor, a low quantile, is subtracted: dirt raises a part everywhere, a defect stands out locally. Subtracting it
@@ -107,7 +120,7 @@ def _excess(score_Bhw: Tensor, grid: Sequence[int]) -> Tensor:
 
 
 def _subtract_floor(score_Bhw: Tensor, *, floor: float, lift: float) -> Tensor:
-    """Move each image's floor to 0, and its maximum up by some of its median."""
+    """Move each image's floor to 0, and lift its maximum."""
     flat_BN = score_Bhw.flatten(1)
     floor_B, highest_B = flat_BN.quantile(floor, dim=1), flat_BN.amax(1)
     lifted_B = highest_B + lift * flat_BN.quantile(0.5, dim=1)
@@ -116,12 +129,15 @@ def _subtract_floor(score_Bhw: Tensor, *, floor: float, lift: float) -> Tensor:
 
 
 def unit_length(bank_MD: Tensor) -> Tensor:
-    """Restore unit length: rounding to float16 changes it by 1e-4, and small distances by 1e-2."""
+    """Restore unit length.
+
+    Rounding to float16 changes it by 1e-4, and small distances by 1e-2.
+    """
     return functional.normalize(bank_MD.float(), dim=1)
 
 
 def pool_banks(backbone: Backbone, recipe: MemoryRecipe, images_BCHW: Tensor) -> list[PooledFeatures]:
-    """Run the backbone and pool its outputs for each bank, in their order."""
+    """Run the backbone and pool its outputs for each bank."""
     height, width = images_BCHW.shape[2:]
     outputs = dict(zip(recipe.stages, outputs_of(backbone, images_BCHW, recipe.stages), strict=True))
     return [bank.pool(recipe, outputs[bank.stage], (height, width)) for bank in banks_of(recipe)]

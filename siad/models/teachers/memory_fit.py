@@ -1,4 +1,4 @@
-"""Fit of a feature memory, with leave-one-out scores of the normals it is fitted on.
+"""Fit of a feature memory, with leave-one-out scores of normals.
 
 Shape suffixes: as in ``siad.models.teachers.memory_banks``, and P = patch features of all normals.
 """
@@ -64,7 +64,10 @@ class EncodedNormals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryFit:
-    """A memory, and leave-one-out scores of its normals: each with its own patch features left out of the banks."""
+    """A memory, and leave-one-out scores of its normals.
+
+    Each is scored with its own patch features left out of the banks.
+    """
 
     memory: dict[str, Tensor]
     maps: list[NDArray[np.float32]]  # [h, w], of the stages alone: zones are as wide as parts of a rare kind
@@ -77,7 +80,9 @@ class MemoryFit:
 
 
 def encode_normals(backbone: Backbone, recipe: MemoryRecipe, images: Sequence[Image]) -> EncodedNormals:
-    """Run the normals through the backbone, with normalised illumination and rotated copies where they help.
+    """Run the normals through the backbone.
+
+    With normalised illumination and rotated copies where they help.
 
     Args:
         backbone: pretrained.
@@ -109,7 +114,9 @@ def encode_normals(backbone: Backbone, recipe: MemoryRecipe, images: Sequence[Im
 
 
 def exclude_suspects(normals: EncodedNormals, fit: MemoryFit, suspects: Sequence[int]) -> EncodedNormals:
-    """Mark the anomalous positions of suspect normals, so that the memory does not learn them.
+    """Mark the anomalous positions of suspect normals.
+
+    The memory does not learn them.
 
     No other normal shows anything near them. If the normal is defective they are the defect, and a memory with them
     finds no more of its kind. If it is not, they are rare, and little is lost. After Jiang et al. 2022 (SoftPatch,
@@ -164,14 +171,20 @@ def _peak(map_hw: NDArray[np.float32], normal: EncodedNormal) -> float:
 
 
 def _style_mean(normals: EncodedNormals, index: int) -> Tensor | None:
-    """Mean feature of one bank over the normals, float32 [D]; None where a view has too few positions."""
+    """Mean feature of one bank over the normals, float32 [D].
+
+    None where a view has too few positions.
+    """
     if min(len(normal.pooled[index][1]) for normal in normals.each) < _STYLE_POSITIONS_MIN:
         return None
     return torch.stack([normal.pooled[index][1].mean(0) for normal in normals.each]).mean(0)
 
 
 def _normalised(normals: EncodedNormals, index: int, mean_D: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
-    """Normalise one bank's features of every normal, float32 [N, D] each: all, and those the memory may learn."""
+    """Normalise one bank's features of every normal.
+
+    float32 [N, D] each: all, and those the memory may learn.
+    """
     upright = [normalise_features(normal.pooled[index][1][None], mean_D=mean_D)[0] for normal in normals.each]
     allowed = []
     for features_ND, normal in zip(upright, normals.each, strict=True):
@@ -186,14 +199,14 @@ def _normalised(normals: EncodedNormals, index: int, mean_D: Tensor | None) -> t
 
 
 def _positions(suspect_hw: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Mark the positions of a coarser grid that contain a suspect one: bool [N]."""
+    """Mark positions of a coarser grid with a suspect one: bool [N]."""
     return functional.adaptive_max_pool2d(suspect_hw[None].float(), grid)[0].flatten() > 0
 
 
 def _fill(
     recipe: MemoryRecipe, bank: Bank, upright: Sequence[Tensor], allowed: Sequence[Tensor], *, count: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """Fill a bank, and measure each normal's distances to the rest of it.
+    """Fill a bank, and measure each normal's distances to the rest.
 
     Returns:
         The coreset of all allowed features, float16 [M, D], and by normal the distance of each of its positions to what

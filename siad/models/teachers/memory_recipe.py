@@ -61,7 +61,10 @@ class MemoryRecipe(JsonRecord):
         return replace(self, spans_stages=self.spans_stages and count <= self.spanning_max)
 
     def for_light(self, *, differs: bool) -> Self:
-        """Turn ``lift`` off where the light differs: in a new light all of a good part scores a little higher."""
+        """Turn ``lift`` off where the light differs.
+
+        In a new light all of a good part scores a little higher.
+        """
         return replace(self, lift=0.0) if differs else self
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Choice of method and input size for a line that asks for ``auto``.
+"""Choice of method and input size for ``auto``.
 
 Every variant is estimated on the same folds and the same synthetic defects (``synthetic_estimate.py``). The default
 wins unless another is better by more than chance explains. Only variants that are fitted in seconds take part: a line
@@ -38,7 +38,7 @@ class FitVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedVariant:
-    """A variant with its estimate; None where it can't be fitted on these normals."""
+    """A variant with its estimate, None where it can't be fitted."""
 
     variant: FitVariant
     estimate: SyntheticEstimate | None
@@ -56,7 +56,9 @@ VariantFit = Callable[[FitVariant, Normals], Bundle]
 def rank_variants(
     normals: Normals, variants: Sequence[FitVariant], fit: VariantFit, *, seed: int = 0
 ) -> list[RankedVariant]:
-    """Estimate every variant, and sort them best first; those that can't be fitted come last.
+    """Estimate every variant, and sort them best first.
+
+    Those that can't be fitted come last.
 
     Args:
         normals: at least 3; of many only the first ``NORMALS_MAX`` are used.
@@ -75,7 +77,7 @@ def merit_of(ranked: RankedVariant) -> float:
 
 
 def choose_variant(ranked: Sequence[RankedVariant], default: FitVariant) -> RankedVariant:
-    """Choose the best variant, or the default where it is as good within chance.
+    """Choose the best variant, or a default equal within chance.
 
     Raises:
         ValueError: no variant could be fitted.

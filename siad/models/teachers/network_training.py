@@ -29,26 +29,38 @@ _GAIN, _OFFSET = 0.06, 0.06  # deviations of contrast and brightness of an augme
 
 
 def split_normals(normals: Normals) -> tuple[Normals, Normals]:
-    """Split normals into those to train on and those to hold out; the order of capture ids is random."""
+    """Split normals into those to train on and those to hold out.
+
+    The order of capture ids is random.
+    """
     held = range(0, len(normals), _HELD_OUT_EVERY)
     return normals.subset([index for index in range(len(normals)) if index not in held]), normals.subset(held)
 
 
 def training_device() -> torch.device:
-    """Choose a GPU where there is one; trained networks are moved back to the CPU."""
+    """Choose a GPU where there is one.
+
+    Trained networks are moved back to the CPU.
+    """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw initial weights and dropout by a seed, and leave the process's own random state unchanged."""
+    """Draw initial weights and dropout by a seed.
+
+    The process's own random state stays unchanged.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 class NormalBatches:
-    """Batches of augmented normals: shifted a little, with a little other contrast and brightness."""
+    """Batches of augmented normals.
+
+    They are shifted a little, with a little other contrast and brightness.
+    """
 
     def __init__(self, images: Sequence[Image], *, input_px: int, seed: int) -> None:
         inputs = [torch.from_numpy(preprocess(image_HWC, input_px=input_px)) for image_HWC in images]
@@ -59,11 +71,17 @@ class NormalBatches:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the inputs: the smallest of all normals; larger ones are cropped."""
+        """Height and width of the inputs.
+
+        The smallest of all normals; larger ones are cropped.
+        """
         return self._size
 
     def batch(self, count: int) -> Tensor:
-        """Draw a batch, each normal as often as the others: float32 [B, 3, H, W]."""
+        """Draw a batch, float32 [B, 3, H, W].
+
+        Each normal is drawn as often as the others.
+        """
         return torch.stack([self._next() for _ in range(count)])
 
     def _next(self) -> Tensor:
@@ -80,7 +98,9 @@ class NormalBatches:
 
 
 def minimise(parameters: Iterable[nn.Parameter], loss_of: Callable[[int], Tensor], *, steps: int, rate: float) -> float:
-    """Minimise a loss with Adam; the rate rises for a twentieth of the steps, then falls along a cosine.
+    """Minimise a loss with Adam.
+
+    The rate rises for a twentieth of the steps, then falls along a cosine.
 
     Args:
         parameters: what is trained.
@@ -115,7 +135,10 @@ def minimise(parameters: Iterable[nn.Parameter], loss_of: Callable[[int], Tensor
 
 
 def held_out_scores(detector: Detector, images: Sequence[Image], *, input_px: int) -> tuple[float, ...]:
-    """Score held-out normals with the code that will serve: one score for each image."""
+    """Score held-out normals with the code that will serve.
+
+    One score for each image.
+    """
     return tuple(float(map_HW.max()) for map_HW in score_maps(TorchRunner(detector), images, input_px=input_px))
 
 
@@ -126,5 +149,8 @@ def held_out_values(values_of: Callable[[Tensor], Tensor], images: Sequence[Imag
 
 
 def row_quantile(rows: Tensor, share: float) -> Tensor:
-    """Quantile of each row, float32; computed by NumPy, since torch refuses more than 16 million values."""
+    """Quantile of each row, float32.
+
+    Computed by NumPy, since torch refuses more than 16 million values.
+    """
     return torch.from_numpy(np.quantile(rows.numpy(), share, axis=1)).float()

@@ -19,7 +19,7 @@ PROJECTION = 64  # dimensions of the coreset selection; distances survive it (Jo
 
 
 def pool_patches(output_BDhw: Tensor, *, grid: tuple[int, int]) -> Tensor:
-    """Average an output of the backbone over 3 x 3 neighbours and resize it.
+    """Average an output over 3 x 3 neighbours and resize it.
 
     Args:
         output_BDhw: float32 [B, D, h, w] of one stage.
@@ -91,7 +91,9 @@ def normalise_features(pooled_BND: Tensor, *, mean_D: Tensor | None = None) -> T
 
 
 def choose_coreset(features_PD: Tensor, *, count: int, seed: int) -> Tensor:
-    """Choose patch features that cover all others: greedy k-centre in a random projection.
+    """Choose patch features that cover all others.
+
+    Greedy k-centre in a random projection.
 
     Args:
         features_PD: float32 [P, D].
@@ -124,7 +126,7 @@ def choose_coreset(features_PD: Tensor, *, count: int, seed: int) -> Tensor:
 
 
 def nearest_distances(features_ND: Tensor, bank_MD: Tensor, *, hidden_M: Tensor | None = None) -> Tensor:
-    """Measure the Euclidean distance of each patch feature to the nearest in the bank.
+    """Measure each patch feature's Euclidean distance to the nearest in a bank.
 
     Args:
         features_ND: float32 [N, D], of unit length.
@@ -144,7 +146,7 @@ def nearest_distances(features_ND: Tensor, bank_MD: Tensor, *, hidden_M: Tensor 
 def span_distances(
     features_ND: Tensor, bank_MD: Tensor, *, neighbours: int, ridge: float, hidden_M: Tensor | None = None
 ) -> Tensor:
-    """Measure the Euclidean distance of each patch feature to the span of its nearest in the bank.
+    """Measure each patch feature's Euclidean distance to the span of its nearest.
 
     Ten parts do not show every variation that good parts have, but what lies between two of them is likely good too.
     With b_1 ... b_k the nearest of a patch feature x, the distance is that to sum_i w_i b_i with the weights that

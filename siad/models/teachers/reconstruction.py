@@ -1,4 +1,4 @@
-"""Reconstruction networks: their training, and the residual of an image as its score.
+"""Reconstruction networks, their training and residual scores.
 
 Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = grid of stride 16 (latent) or 4 (map).
 """
@@ -56,7 +56,10 @@ class ReconstructionRecipe(JsonRecord):
 
 
 class ReconstructionEncoder(nn.Sequential):
-    """Four convolutions of 4 x 4 at stride 2, then one: [B, 3, H, W] to [B, latent, h, w]."""
+    """Encodes [B, 3, H, W] to [B, latent, h, w].
+
+    Four convolutions of 4 x 4 at stride 2, then one.
+    """
 
     def __init__(self, *, width: int, latent: int) -> None:
         layers: list[nn.Module] = []
@@ -78,7 +81,9 @@ class ReconstructionDecoder(nn.Sequential):
 
 
 class ResidualDetector(nn.Module):
-    """Scores an image by its difference from its reconstruction, in structure and in square.
+    """Scores an image by its difference from its reconstruction.
+
+    In structure and in square.
 
     The network maps images to their reconstructions, float32 [B, 3, H, W], and a further term of its loss, a scalar.
     """
@@ -91,12 +96,18 @@ class ResidualDetector(nn.Module):
         self.register_buffer("scales", torch.ones(2))
 
     def score(self, images_BCHW: Tensor) -> Tensor:
-        """Score every position: float32 [B, h, w]; 2 is about the .99 quantile of normals."""
+        """Score every position: float32 [B, h, w].
+
+        2 is about the .99 quantile of normals.
+        """
         structure_Bhw, square_Bhw = self.residuals(images_BCHW).unbind(0)
         return structure_Bhw / self.scales[0] + square_Bhw / self.scales[1]
 
     def residuals(self, images_BCHW: Tensor) -> Tensor:
-        """Compute 1 - SSIM and mean square, float32 [2, B, h, w] at stride 4."""
+        """Compute 1 - SSIM and mean square.
+
+        float32 [2, B, h, w] at stride 4.
+        """
         output_BCHW, _ = self.network(images_BCHW)
         squares_BHW = (images_BCHW - output_BCHW).square().mean(1)
         both_2BHW = torch.stack((dissimilarity(images_BCHW, output_BCHW), squares_BHW))

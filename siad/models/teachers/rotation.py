@@ -35,7 +35,9 @@ Pool = Callable[[Tensor], Sequence[PooledFeatures]]  # runs inputs of one size t
 def useful_copies(
     inputs: Sequence[Tensor], upright: Sequence[Sequence[PooledFeatures]], pool: Pool, *, turns: int, bank: int
 ) -> list[list[Tensor]]:
-    """Compute patch features of rotated copies, where they bring normals nearer to each other.
+    """Compute patch features of rotated copies where they help.
+
+    They help where they bring normals nearer to each other.
 
     Args:
         inputs: float32 [C, H, W] each, as the backbone gets them.
@@ -69,7 +71,7 @@ def useful_copies(
 def remaining_distance(
     upright: Sequence[Sequence[PooledFeatures]], copies: Sequence[Sequence[Tensor]], *, bank: int
 ) -> float:
-    """Measure how much of the distance between normals is left with rotated copies.
+    """Measure the distance between normals that rotated copies leave.
 
     Of each normal's positions that are farthest from the other normals: the distance to the others and their copies,
     over the distance to the others alone. The mean over normals; 1 where copies change nothing.
@@ -86,7 +88,10 @@ def remaining_distance(
 
 
 def rotate(input_CHW: Tensor, degrees: float) -> Tensor:
-    """Rotate an input about its centre, repeating the border: float32 [C, H, W]."""
+    """Rotate an input about its centre, repeating the border.
+
+    float32 [C, H, W].
+    """
     height, width = input_CHW.shape[1:]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
     image_HWC = np.ascontiguousarray(input_CHW.permute(1, 2, 0).numpy())
@@ -95,7 +100,10 @@ def rotate(input_CHW: Tensor, degrees: float) -> Tensor:
 
 
 def _reduced(input_CHW: Tensor) -> Tensor:
-    """Reduce an input of more than twice the trial's area; return others as they are."""
+    """Reduce an input of more than twice the trial's area.
+
+    Others are returned unchanged.
+    """
     height, width = input_CHW.shape[1:]
     if height * width <= 2 * _TRIAL_PX**2:
         return input_CHW
@@ -104,6 +112,9 @@ def _reduced(input_CHW: Tensor) -> Tensor:
 
 
 def _copies(input_CHW: Tensor, pool: Pool, angles: Sequence[float]) -> list[Tensor]:
-    """Compute the patch features of one normal at other angles, by bank: float32 [K, N, D]."""
+    """Compute one normal's patch features at other angles, by bank.
+
+    float32 [K, N, D] each.
+    """
     pooled = [pool(rotate(input_CHW, degrees)[None]) for degrees in angles]
     return [torch.cat([of_angle[index][1] for of_angle in pooled]) for index in range(len(pooled[0]))]

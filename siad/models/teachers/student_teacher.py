@@ -1,4 +1,6 @@
-"""Student-teacher, the fastest method: anomalous is what a small network fails to predict of the backbone's features.
+"""Student-teacher, the fastest method.
+
+Anomalous is what a small network fails to predict of the backbone's features.
 
 Batzner, Heckler and König 2024, EfficientAD, arXiv:2303.14535. The backbone's features t [D, h, w], each channel scaled
 to mean 0 and deviation 1 over the normals, are predicted twice from its first layers: by the student, which has a
@@ -82,7 +84,10 @@ class StudentRecipe(JsonRecord):
 
 
 class Student(nn.Module):
-    """Predicts features and the autoencoder's output: [B, C, 2h, 2w] to twice [B, D, h, w]."""
+    """Predicts features and the autoencoder's output.
+
+    [B, C, 2h, 2w] to twice [B, D, h, w].
+    """
 
     def __init__(self, inputs: int, features: int, *, width: int) -> None:
         super().__init__()
@@ -100,7 +105,10 @@ class Student(nn.Module):
 
 
 class FeatureAutoencoder(nn.Module):
-    """Predicts features from 64 numbers about the image: [B, C, H, W] to [B, D, 32, 32]."""
+    """Predicts features from 64 numbers about the image.
+
+    [B, C, H, W] to [B, D, 32, 32].
+    """
 
     def __init__(self, inputs: int, features: int, *, width: int) -> None:
         super().__init__()
@@ -150,7 +158,10 @@ class StudentTeacher(nn.Module):
         return self._backbone[0]
 
     def score(self, images_BCHW: Tensor) -> Tensor:
-        """Score every position: float32 [B, h, w], about 0 at the normals' .9 quantile, 0.1 at their .995."""
+        """Score every position: float32 [B, h, w].
+
+        About 0 at the normals' .9 quantile, 0.1 at their .995.
+        """
         maps = self.maps(images_BCHW)
         low, high = self.quantiles[:, 0], self.quantiles[:, 1]
         scaled = [0.1 * (map_Bhw - low[index]) / (high[index] - low[index]) for index, map_Bhw in enumerate(maps)]
@@ -164,7 +175,10 @@ class StudentTeacher(nn.Module):
         return (target - local).square().mean(1), (decoded - whole).square().mean(1)
 
     def targets(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the shared layers [B, C, 2h, 2w] and the scaled features [B, D, h, w]."""
+        """Compute the shared layers and the scaled features.
+
+        [B, C, 2h, 2w] and [B, D, h, w].
+        """
         shallow, features = self.features(images_BCHW)
         return shallow, (features - self.centre_D[:, None, None]) / self.spread_D[:, None, None]
 
@@ -243,7 +257,10 @@ def _calibrate(detector: StudentTeacher, images: Sequence[Image], recipe: Studen
 
 
 def _train(detector: StudentTeacher, images: Sequence[Image], recipe: StudentRecipe) -> float:
-    """Minimise the four losses together; leave the detector on the CPU, in evaluation mode."""
+    """Minimise the four losses together.
+
+    Leaves the detector on the CPU, in evaluation mode.
+    """
     device = training_device()
     detector.to(device)
     backbone = detector.backbone.to(device)
@@ -274,7 +291,10 @@ def _train(detector: StudentTeacher, images: Sequence[Image], recipe: StudentRec
 
 
 def _hard(differences: Tensor, quantile: float) -> Tensor:
-    """Mean square of the differences over a quantile, which is estimated from half a million of them."""
+    """Mean square of the differences over a quantile.
+
+    The quantile is estimated from half a million of them.
+    """
     square = differences.square()
     drawn = square.detach().flatten()[:: max(1, square.numel() // 500_000)]
     hardest: Tensor = square[square >= torch.quantile(drawn, quantile)]
@@ -282,6 +302,6 @@ def _hard(differences: Tensor, quantile: float) -> Tensor:
 
 
 def _noise(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw Perlin noise of some size in some colours, float32 [1, 3, H, W]."""
+    """Draw coloured Perlin noise, float32 [1, 3, H, W]."""
     cells = int(2 ** rng.integers(2, 7))
     return np.stack([perlin(size, cells=(cells, cells), rng=rng) for _ in range(3)])[None].astype(np.float32)

@@ -1,4 +1,6 @@
-"""Estimate of a teacher's quality on normals alone, by cross-validation with synthetic defects.
+"""Estimate of a teacher's quality on normals alone.
+
+By cross-validation with synthetic defects.
 
 The normals are divided into folds. Each fold in turn is held out; a teacher is fitted on the rest and scores the
 held-out normals as they are and with synthetic defects (``siad.vision.synthetic_defects``). How well it separates the
@@ -50,7 +52,10 @@ class SyntheticEstimate:
 
 @dataclass(slots=True)
 class _FoldScores:
-    """Scores over all folds, each in units of its own teacher, since thresholds differ by fold."""
+    """Scores over all folds, in units of each fold's teacher.
+
+    Thresholds differ by fold.
+    """
 
     good: list[float]
     defective: dict[str, list[float]]  # by kind, as below
@@ -120,7 +125,10 @@ def _small(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _pixel_ap(maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]]) -> float:
-    """Average precision over all pixels; 0 where every defect is too small to leave a pixel at this size."""
+    """Average precision over all pixels.
+
+    0 where every defect is too small to leave a pixel at this size.
+    """
     truth = np.concatenate([mask_HW.ravel() for mask_HW in masks])
     if not truth.any():
         return 0.0

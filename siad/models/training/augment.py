@@ -34,7 +34,10 @@ def mirror(example: TrainingExample, rng: np.random.Generator) -> TrainingExampl
 
 
 def add_defect(example: TrainingExample, rng: np.random.Generator) -> TrainingExample:
-    """Add a scratch, a stain or a displaced piece to a good image, with an exact mask."""
+    """Add a synthetic defect with an exact mask to a good image.
+
+    A scratch, a stain or a displaced piece.
+    """
     height, width = example.mask_HW.shape
     kind = rng.choice(("scratch", "stain", "piece"))
     shape_HW = _scratch((height, width), rng) if kind == "scratch" else _blob((height, width), rng)
@@ -85,7 +88,7 @@ def _blob(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
 
 
 def _displaced(image_CHW: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Move and rotate the image, so that a piece of it fits nowhere."""
+    """Move and rotate the image, so that its pieces fit nowhere."""
     height, width = image_CHW.shape[1:]
     moved = np.roll(image_CHW, (int(rng.integers(height // 5, height)), int(rng.integers(width // 5, width))), (1, 2))
     rotated = np.rot90(moved, int(rng.integers(1, 4)), (1, 2)) if height == width else moved[:, ::-1, ::-1]

@@ -161,11 +161,16 @@ class SegmenterTraining:
         ]
 
     def _half(self) -> torch.autocast:
-        """Use half precision on tensor cores; on a CPU it is slower and less exact."""
+        """Use half precision on tensor cores.
+
+        On a CPU it is slower and less exact.
+        """
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
 
     def _set_rate(self, progress: float) -> None:
-        """Set the learning rate: up for a twentieth of the progress, then down along a cosine.
+        """Set the learning rate by progress.
+
+        Up for a twentieth of it, then down along a cosine.
 
         Progress is that of epochs or of seconds, whichever is further.
         """
@@ -229,7 +234,9 @@ def from_bytes(images_BCHW: Tensor) -> Tensor:
 
 
 def segmentation_loss(logits_Bhw: Tensor, masks_BHW: Tensor, weights_B: Tensor, recipe: TrainingRecipe) -> Tensor:
-    """Cross-entropy over positions, Dice over marked ones, and cross-entropy of the image's score.
+    """Loss over positions, marked positions and the image's score.
+
+    Cross-entropy over positions, Dice over marked ones, and cross-entropy of the image's score.
 
     Marked and unmarked positions have equal shares of the cross-entropy.
 
@@ -257,7 +264,10 @@ def segmentation_loss(logits_Bhw: Tensor, masks_BHW: Tensor, weights_B: Tensor, 
 
 
 def image_scores(logits_Bhw: Tensor) -> Tensor:
-    """Differentiable image score: the mean over the highest positions of the blurred map."""
+    """Differentiable image score.
+
+    The mean over the highest positions of the blurred map.
+    """
     side = math.sqrt(logits_Bhw.shape[1] * logits_Bhw.shape[2])
     blurred_Bhw = _blur(logits_Bhw, sigma=SMOOTHING * side)
     top = max(1, round(blurred_Bhw[0].numel() * 0.002))
@@ -274,7 +284,10 @@ def _blur(map_Bhw: Tensor, *, sigma: float) -> Tensor:
 
 
 def _rim(target_Bhw: Tensor) -> Tensor:
-    """1 where marked and unmarked positions touch, since a teacher's borders are inexact."""
+    """1 where marked and unmarked positions touch.
+
+    A teacher's borders are inexact.
+    """
     size = 2 * _RIM + 1
     grown = functional.max_pool2d(target_Bhw[:, None], size, stride=1, padding=_RIM)
     shrunk = -functional.max_pool2d(-target_Bhw[:, None], size, stride=1, padding=_RIM)
@@ -296,5 +309,8 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def to_bytes(image_CHW: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Store a preprocessed image as uint8; exact for 8-bit images that were not resized."""
+    """Store a preprocessed image as uint8.
+
+    Exact for 8-bit images that were not resized.
+    """
     return np.asarray(np.clip(np.rint(image_CHW * 128.0 + 127.0), 0, 255), np.uint8)

@@ -114,7 +114,7 @@ def test_16_bit_colour_comes_in_rgb_order() -> None:
 def test_alpha_is_dropped_and_palettes_are_resolved(mode: str, channels: int) -> None:
     image = picture(mode)
     if mode == "RGBA":
-        image.putalpha(0)  # what nobody sees is still there
+        image.putalpha(0)  # transparent pixels keep their colour
     data = write(image, "PNG")
     expected = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     np.testing.assert_array_equal(decode_image(data), expected.reshape(32, 48, channels))

@@ -1,4 +1,4 @@
-"""Tiles: that they cover, and that nobody sees where they met."""
+"""Tiles: they cover the image, and their maps join without a seam."""
 
 from itertools import pairwise
 
