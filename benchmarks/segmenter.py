@@ -37,7 +37,8 @@ from siad.models.predictor import Predictor
 from siad.models.segmenter import new_segmenter
 from siad.models.teachers.feature_memory import fit
 from siad.models.teachers.normals import Normals
-from siad.models.training.segmenter import SegmenterTraining, TrainingRecipe
+from siad.models.training.recipe import TrainingRecipe
+from siad.models.training.segmenter import SegmenterTraining
 from siad.vision.images import Image, decode_image
 from siad.vision.scores import false_reject_rate, image_auroc
 

@@ -26,7 +26,8 @@ from services.trainer.job.serving import open_serving
 from services.trainer.job.store import read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
 from siad.models.segmenter import new_segmenter
-from siad.models.training.segmenter import SegmenterTraining, TrainingRecipe
+from siad.models.training.recipe import TrainingRecipe
+from siad.models.training.segmenter import SegmenterTraining
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.settings import StoreSettings

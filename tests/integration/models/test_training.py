@@ -7,14 +7,9 @@ from torch.nn import functional
 
 from siad.models.segmenter import new_segmenter
 from siad.models.training.augment import TrainingExample, add_defect, mirror
-from siad.models.training.segmenter import (
-    SegmenterTraining,
-    TrainingRecipe,
-    from_bytes,
-    image_scores,
-    segmentation_loss,
-    to_bytes,
-)
+from siad.models.training.loss import image_scores, segmentation_loss
+from siad.models.training.recipe import TrainingRecipe
+from siad.models.training.segmenter import SegmenterTraining, from_bytes, to_bytes
 
 RECIPE = TrainingRecipe(epochs=4, batch=4, train_s=60.0)
 CPU = torch.device("cpu")

@@ -38,7 +38,8 @@ from siad.contracts.ids import sha256_hex
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.models.segmenter import new_segmenter
-from siad.models.training.segmenter import SegmenterTraining, TrainingRecipe
+from siad.models.training.recipe import TrainingRecipe
+from siad.models.training.segmenter import SegmenterTraining
 from siad.vision.images import Image
 
 LINE: Final = "routine"
