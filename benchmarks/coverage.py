@@ -3,13 +3,14 @@
     python -m benchmarks.coverage                                   # solar cells of the package elpv-dataset
     python -m benchmarks.coverage FOLDER --shots 20 --splits 30     # a folder in MVTec-AD's layout
 
-Split after split, normals are drawn, a teacher is fitted on them, and all other good images are judged. A promise of a
-budget b is kept if the rate over many splits is at most b; one split alone may lie over it, by chance. With n normals
-nothing under 1 / (n + 1) can be promised at all: there the cut is hoped for, and so it is told.
+For each split, normals are drawn, a teacher is fitted on them, and all other good images are judged. A guarantee of a
+budget b is kept if the mean rate over many splits is at most b; a single split may exceed it by chance. With n normals
+nothing under 1 / (n + 1) can be guaranteed: there the threshold is an estimate, and the table says so.
 """
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,29 +24,39 @@ from siad.models.teachers.normals import Normals
 from siad.vision.scores import choose_threshold, false_reject_rate
 
 
-def rates(line: Line, *, shots: int, seed: int, unseen: int, budgets: list[float], method: str) -> list[float]:
-    """False-reject rates on unseen good images, one a budget."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """One draw of normals and unseen good images."""
+
+    shots: int  # normals
+    seed: int
+    unseen: int  # good images to judge
+    method: str
+
+
+def rates(line: Line, split: Split, budgets: list[float]) -> list[float]:
+    """Measure false-reject rates on unseen good images, one for each budget."""
     goods = [*line.normals, *(sample.image_HWC for sample in line.tests if not sample.is_defect and not line.shared)]
-    order = np.random.default_rng(seed).permutation(len(goods)).tolist()
-    drawn, rest = order[:shots], order[shots : shots + unseen]
+    order = np.random.default_rng(split.seed).permutation(len(goods)).tolist()
+    drawn, rest = order[: split.shots], order[split.shots : split.shots + split.unseen]
     normals = Normals.ordered([goods[index] for index in drawn], [f"{index:032x}" for index in drawn], PLACE)
-    bundle = fit_teacher(normals, FitSettings(false_reject_budget=budgets[0], method=method))
+    bundle = fit_teacher(normals, FitSettings(false_reject_budget=budgets[0], method=split.method))
     predictor = open_bundle(bundle.manifest, bundle.parts)
     scores = [float(map_HW.max()) for index in rest for map_HW in predictor.maps([goods[index]])]
     held_out = bundle.manifest.held_out_scores
     return [
         false_reject_rate(scores, threshold=choose_threshold(held_out, budget=budget)[0])
-        for budget in budgets  # one fit serves all: a budget moves the cut alone
+        for budget in budgets  # one fit serves all budgets: a budget changes the threshold alone
     ]
 
 
 def main() -> None:
-    """Print one line a split, then what came of every budget."""
+    """Print one line for each split, then the rates for each budget."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--shots", type=int, default=20)
     parser.add_argument("--splits", type=int, default=30)
-    parser.add_argument("--unseen", type=int, default=60, help="good images judged a split")
+    parser.add_argument("--unseen", type=int, default=60, help="good images judged in each split")
     parser.add_argument("--budgets", default="0.05,0.1,0.2")
     parser.add_argument("--method", default="feature-memory")
     given = parser.parse_args()
@@ -55,12 +66,12 @@ def main() -> None:
     found = []
     for seed in range(given.splits):
         found.append(
-            rates(line, shots=given.shots, seed=seed, unseen=given.unseen, budgets=budgets, method=given.method)
+            rates(line, Split(shots=given.shots, seed=seed, unseen=given.unseen, method=given.method), budgets)
         )
         print(f"split {seed}: " + "  ".join(f"{rate:.3f}" for rate in found[-1]), file=sys.stderr, flush=True)
     print(f"{line.name}, {given.method}, {given.shots} normals, {given.splits} splits, {given.unseen} unseen each")
     for budget, of_budget in zip(budgets, np.array(found).T, strict=True):
-        promise = "promised" if budget >= 1 / (given.shots + 1) - 1e-9 else "hoped for"
+        promise = "guaranteed" if budget >= 1 / (given.shots + 1) - 1e-9 else "estimated"
         spread = f"half of the splits within {np.quantile(of_budget, 0.25):.3f} and {np.quantile(of_budget, 0.75):.3f}"
         print(f"budget {budget:g} ({promise}): mean {of_budget.mean():.4f}, {spread}, worst {of_budget.max():.3f}")
 

@@ -1,13 +1,13 @@
-"""How good and how fast the default teacher is, on real images.
+"""Figures and speed of the default teacher on real images.
 
     python -m benchmarks.teacher                      # solar cells of the package elpv-dataset, 20 normals
     python -m benchmarks.teacher FOLDER --normals 10  # a folder in MVTec-AD's layout, with masks
-    python -m benchmarks.teacher FOLDER --normals 10 --spoiled 1  # one of them is in truth defective
-    python -m benchmarks.teacher FOLDER --speed       # scoring beside the bare backbone, same input and threads
+    python -m benchmarks.teacher FOLDER --normals 10 --spoiled 1  # one of them is defective
+    python -m benchmarks.teacher FOLDER --speed       # scoring relative to the bare backbone, same input and threads
 
-The teacher goes the way it goes in production: fitted, written to a bundle, opened again with the golden check, asked
-for maps at image size. Normals are drawn by seed; test images are never among them. Pixel figures are taken at 256 px
-of side. One table line a seed, and their mean.
+As in production the teacher is fitted, written to a bundle, opened with the golden check, and scores at image size.
+Normals are drawn by seed; test images are never among them. Pixel figures are computed at 256 px of side. The table has
+one line for each seed, and their mean.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from siad.vision.preprocess import input_size, preprocess
 from siad.vision.scores import false_reject_rate, image_auroc
 
 PLACE = Place("benchmark", "part")
-PIXEL_PX = 256  # side at which pixel figures are taken, as the literature does
+PIXEL_PX = 256  # side at which pixel figures are computed, as in the literature
 LOW, HIGH = 0.0, 1.0  # an elpv cell is certainly good, certainly defective
 
 
@@ -54,13 +54,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Normals to draw from, and what to judge."""
+    """Normals to draw from, and test images."""
 
     name: str
     normals: list[Image]
     tests: list[Sample]
     has_masks: bool
-    shared: bool  # the tests' good images are the normals, in their order; those drawn are taken out
+    shared: bool  # the tests' good images are the normals, in their order; drawn ones are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Row:
 
 
 def elpv(kind: str = "mono") -> Line:
-    """Certain cells of one kind; images of 300 px."""
+    """Read the cells of one kind with certain labels; images of 300 px."""
     folder = Path(str(resources.files("elpv_dataset"))) / "data"
     cells: dict[float, list[Image]] = {LOW: [], HIGH: []}
     for row in (folder / "labels.csv").read_text().splitlines():
@@ -94,7 +94,10 @@ def elpv(kind: str = "mono") -> Line:
 
 
 def mvtec(folder: Path) -> Line:
-    """``train/good``, ``test/<class>``, ``ground_truth/<class>/<stem>_mask.png`` or the same stem."""
+    """Read a set in MVTec-AD's layout.
+
+    ``train/good``, ``test/<class>``, ``ground_truth/<class>/<stem>_mask.png`` or the same stem.
+    """
     normals = [decode_image(path.read_bytes()) for path in sorted((folder / "train" / "good").iterdir())]
     tests = []
     for path in sorted((folder / "test").glob("*/*")):
@@ -110,27 +113,34 @@ def mvtec(folder: Path) -> Line:
     return Line(folder.name, normals, tests, has_masks=has_masks, shared=False)
 
 
-def fit_on(
-    line: Line, *, normals: int, seed: int, budget: float, spoiled: int = 0, input_px: int = 0
-) -> tuple[Bundle, set[int]]:
-    """Fit a teacher on some normals, and return which.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalDraw:
+    """Which normals a teacher is fitted on, and how."""
 
-    The last ``spoiled`` of them are replaced by defective test images.
-    """
-    drawn = np.random.default_rng(seed).permutation(len(line.normals))[:normals]
+    normals: int  # how many
+    seed: int = 0
+    budget: float = 0.05  # share of good parts that may be rejected
+    spoiled: int = 0  # of the normals that are replaced by defective test images
+    input_px: int = 0  # 0: the method's default
+
+
+def fit_on(line: Line, draw: NormalDraw) -> tuple[Bundle, set[int]]:
+    """Fit a teacher on a draw of normals, and return their positions."""
+    drawn = np.random.default_rng(draw.seed).permutation(len(line.normals))[: draw.normals]
     images = [line.normals[index] for index in drawn]
     bad = [sample.image_HWC for sample in line.tests if sample.is_defect]
-    if spoiled:
-        images[-spoiled:] = [bad[index] for index in np.random.default_rng(seed).permutation(len(bad))[:spoiled]]
-    normals_drawn = Normals.ordered(images, [f"{index:032x}" for index in drawn], PLACE)
-    bundle = fit(normals_drawn, false_reject_budget=budget, input_px=input_px)
+    if draw.spoiled:
+        order = np.random.default_rng(draw.seed).permutation(len(bad))[: draw.spoiled]
+        images[-draw.spoiled :] = [bad[index] for index in order]
+    normals = Normals.ordered(images, [f"{index:032x}" for index in drawn], PLACE)
+    bundle = fit(normals, false_reject_budget=draw.budget, input_px=draw.input_px)
     return bundle, set(drawn.tolist())
 
 
-def measure(line: Line, *, normals: int, seed: int, budget: float, spoiled: int = 0, input_px: int = 0) -> Row:
-    """Fit on some normals, judge everything else."""
+def measure(line: Line, draw: NormalDraw) -> Row:
+    """Fit on a draw of normals, and score all test images."""
     start = time.perf_counter()
-    bundle, drawn = fit_on(line, normals=normals, seed=seed, budget=budget, spoiled=spoiled, input_px=input_px)
+    bundle, drawn = fit_on(line, draw)
     fit_s = time.perf_counter() - start
     predictor = open_bundle(bundle.manifest, bundle.parts)
     left_out = drawn if line.shared else set()
@@ -179,7 +189,7 @@ def show_speed(line: Line, *, normals: int, rounds: int = 15) -> None:
 
     Medians, measured in turn.
     """
-    bundle, _ = fit_on(line, normals=normals, seed=0, budget=0.05)
+    bundle, _ = fit_on(line, NormalDraw(normals=normals))
     detector, recipe = load(bundle.manifest, bundle.parts), MemoryRecipe()
     backbone = pretrained_backbone(recipe.backbone)
     images_BCHW = torch.from_numpy(preprocess(line.tests[0].image_HWC, input_px=recipe.input_px))[None]
@@ -221,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="draws of normals, from 0")
     parser.add_argument("--budget", type=float, default=0.05, help="share of good parts that may be rejected")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
-    parser.add_argument("--spoiled", type=int, default=0, help="of the normals that are in truth defective")
+    parser.add_argument("--spoiled", type=int, default=0, help="number of normals replaced by defective images")
     parser.add_argument("--speed", action="store_true", help="only compare scoring with the bare backbone")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -237,7 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("seed".rjust(5), *(name.rjust(13) for name in names))
     rows = []
     for seed in range(options.seeds):
-        row = measure(line, normals=options.normals, seed=seed, budget=options.budget, spoiled=options.spoiled)
+        draw = NormalDraw(normals=options.normals, seed=seed, budget=options.budget, spoiled=options.spoiled)
+        row = measure(line, draw)
         rows.append([getattr(row, name) for name in names])
         print(f"{seed:5d}", *(f"{value:13.4f}" for value in rows[-1]), flush=True)
     print(" mean", *(f"{value:13.4f}" for value in np.mean(rows, axis=0)))

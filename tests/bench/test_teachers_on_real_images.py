@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.teacher import Line, Row, elpv, measure, mvtec
+from benchmarks.teacher import Line, NormalDraw, Row, elpv, measure, mvtec
 from benchmarks.teachers import pair_figures
 from benchmarks.unseen import VIEWS
 
@@ -37,7 +37,7 @@ def line(name: str) -> Line:
 
 
 def row(name: str, *, normals: int = 10, seed: int = 0) -> Row:
-    found = measure(line(name), normals=normals, seed=seed, budget=BUDGET, spoiled=0)
+    found = measure(line(name), NormalDraw(normals=normals, seed=seed, budget=BUDGET))
     sys.stdout.write(f"\n{name}, {normals} normals, seed {seed}: {found}\n")
     return found
 
@@ -80,7 +80,7 @@ def test_views_that_the_defaults_were_not_chosen_on_are_seen_as_well(
     name: str, view: str, pixel_auroc: float, aupro: float
 ) -> None:
     made = VIEWS[view](line(name), np.random.default_rng(7))
-    found = measure(made, normals=10, seed=0, budget=BUDGET)
+    found = measure(made, NormalDraw(normals=10, budget=BUDGET))
     sys.stdout.write(f"\n{made.name}: {found}\n")
     assert found.pixel_auroc >= pixel_auroc
     assert found.aupro_30 >= aupro
@@ -91,5 +91,8 @@ def test_a_template_of_its_own_finds_what_differs_on_every_board() -> None:
 
 
 def test_a_broken_bottle_among_the_normals_is_named() -> None:
-    found = [measure(line("bottle"), normals=10, seed=seed, budget=BUDGET, spoiled=1).left_out for seed in range(3)]
+    found = [
+        measure(line("bottle"), NormalDraw(normals=10, seed=seed, budget=BUDGET, spoiled=1)).left_out
+        for seed in range(3)
+    ]
     assert sum(found) >= 2
