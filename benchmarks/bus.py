@@ -4,9 +4,9 @@ Both run on this machine, in one run; figures are ratios.
 
     .venv/bin/python -m benchmarks.bus
 
-One process publishes and one reads, with an event of the size that ours have. What is measured: messages a second in
-batches, the time until one message alone is acknowledged, the time until it is in the hands of another process that
-waits for it, and a commit. Without Java only the embedded bus is measured.
+One process publishes and one reads, with messages of the size of SIAD's events. Measured are messages a second in
+batches, the time until a single message is acknowledged, the time until another process receives it, and the time of a
+commit. Without Java only the embedded bus is measured.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus, Commit, Message
 from siad.runtime.bus.settings import BusSettings
 
-MESSAGE_BYTES = 400  # an ImageStored has about as many
+MESSAGE_BYTES = 400  # about the size of an ImageStored
 BATCHES, BATCH = 200, 50
 SINGLES = 300
-PAUSE_S = 0.03  # between two messages alone: as a line sends them
+PAUSE_S = 0.03  # between two single messages, as a line sends them
 
 
 async def main() -> None:

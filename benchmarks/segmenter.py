@@ -2,8 +2,8 @@
 
 On real solar cells, measured against the data set's own labels.
 
-``python -m benchmarks.segmenter --cells 200 --seed 0``: a teacher fitted on 20 normals marks a stream of mixed cells; a
-segmenter learns from that; both judge cells that neither has seen. Prints one line of JSON.
+``python -m benchmarks.segmenter --cells 200 --seed 0``: a teacher fitted on 20 normals marks a stream of mixed cells, a
+segmenter is trained on the marks, and both are measured on unseen cells. Prints one line of JSON.
 """
 
 import argparse
@@ -47,17 +47,17 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def name_of(cell: Cell) -> str:
-    """A capture id for a cell."""
+    """Derive a capture id for a cell."""
     return sha256_hex(cell.serial.encode())[:32]
 
 
 def pixels_of(cell: Cell) -> Image:
-    """The cell, decoded."""
+    """Decode the image of a cell."""
     return decode_image(cell.path.read_bytes())
 
 
 class Line:
-    """A line in memory: what the teacher said of the stream."""
+    """A line in memory, with the teacher's masks of its cells."""
 
     def __init__(self, cells: list[Cell], *, normals: int, stream: int, seed: int) -> None:
         shift = draw_shift(cells, normals=normals, stream=stream, seed=seed)

@@ -3,12 +3,12 @@
 The load is half of what this machine can do; memory of every process and lag must stay flat.
 
     make soak                          # or: python -m benchmarks.soak --minutes 10
-    python -m benchmarks.soak --per-s 4 --minutes 4    # a rate of one's own, without the ramp
+    python -m benchmarks.soak --per-s 4 --minutes 4    # a fixed rate, without the ramp
 
-Starts the whole loop as `siad up` does, teaches it one line, raises the rate step by step until lag grows, and then
-streams at half of the highest rate that held. Every 5 s it reads the memory of every process (stages, Ray's, broker,
-store) and the lag of every stage. Writes var/soak/report.json and var/soak/chart.svg; ends with 1 where something is
-not flat. No training run falls into it: a process that comes for a minute and goes again has no slope to judge.
+Starts all stages as `siad up` does, fits a teacher for one line, raises the rate step by step until lag grows, and then
+streams at half of the highest sustained rate. Every 5 s it reads the memory of every process (stages, Ray's, broker,
+store) and the lag of every stage. Writes var/soak/report.json and var/soak/chart.svg; exits with 1 where a
+process or stage is not flat. No training run takes place: a process that runs for a minute has no slope to judge.
 """
 
 import argparse
@@ -35,9 +35,9 @@ from tests.e2e.chaos.cameras import Cameras
 
 STAGES: Final = ("ingest", "labeler", "trainer", "inference")
 EVERY_S: Final = 5.0
-STEP_S: Final = 15.0  # of one rate in the ramp; lag is told every 5 s
+STEP_S: Final = 15.0  # of one rate in the ramp; lag is reported every 5 s
 RATES: Final = (2.0, 3.0, 4.5, 6.5, 10.0, 15.0, 22.0, 33.0)
-WORK_MAX_S: Final = 2.0  # of work that may wait at the end of a step: more grows
+WORK_MAX_S: Final = 2.0  # of work that may wait at the end of a step; more means that lag grows
 DRAIN_S: Final = 300.0  # after the step that was too much
 NORMALS: Final = 10
 

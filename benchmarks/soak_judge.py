@@ -1,8 +1,8 @@
-"""Is memory flat, is lag flat? Pure: samples in, findings out.
+"""Verdict on memory and lag: flat or growing.
 
-A process is flat where the Theil-Sen slope of its memory (the median of the slopes of all pairs, so that a few odd
-samples do not matter) is under a bound. The bound is what one leaked image per capture would cost: at half of the
-measured rate that is far over everything that a steady process does, and a leak of it would be gigabytes a week.
+A process is flat where the Theil-Sen slope of its memory (the median of the slopes of all pairs, so that a few outliers
+do not matter) is under a bound. The bound is what one leaked image per capture would cost: at half of the
+measured rate that is far more than the noise of a steady process, and such a leak would be gigabytes a week.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from scipy.stats import theilslopes
 
 SETTLED_S: Final = 180.0  # caches fill and pools grow before
 SLOPE_MAX_MB_MIN: Final = 1.0
-LAG_SLOPE_MAX_S_MIN: Final = 0.1  # of work to do, a minute: lag grows by less than 0.2 % of what comes in
+LAG_SLOPE_MAX_S_MIN: Final = 0.1  # of waiting work, a minute: lag grows by less than 0.2 % of the input
 
 
 @dataclass(frozen=True, slots=True)

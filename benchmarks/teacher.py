@@ -81,7 +81,7 @@ class Row:
 
 
 def elpv(kind: str = "mono") -> Line:
-    """Read the cells of one kind with certain labels; images of 300 px."""
+    """Read cells of one kind with certain labels."""
     folder = Path(str(resources.files("elpv_dataset"))) / "data"
     cells: dict[float, list[Image]] = {LOW: [], HIGH: []}
     for row in (folder / "labels.csv").read_text().splitlines():

@@ -4,11 +4,11 @@
     python -m benchmarks.teachers FOLDER --sets bottle --methods ensemble  # some of them
     python -m benchmarks.teachers FOLDER --normals 10 --tests 40 --json out.json
 
-A set is a folder in MVTec-AD's layout: ``train/good``, ``test/<class>``, ``ground_truth/<class>``. Every teacher goes
-the way it goes in production: fitted at its default settings, written to a bundle, opened with the golden check, asked
-for maps at image size. Test images are an even draw by seed of good and of defective ones. Times are those of this
-machine and of whatever else it does; images a second are of one image at a time. A set of pairs (``template/``,
-``test/``, ``ground_truth/``) is compared pair by pair.
+A set is a folder in MVTec-AD's layout: ``train/good``, ``test/<class>``, ``ground_truth/<class>``. As in production
+every teacher is fitted at its default settings, written to a bundle, opened with the golden check, and scores at
+image size. Test images are drawn by seed, as many good as defective. Times depend on the load of this machine; images
+a second are measured one at a time. A set of pairs (``template/``, ``test/``, ``ground_truth/``) is compared
+pairwise.
 """
 
 import argparse
