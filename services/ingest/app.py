@@ -102,7 +102,7 @@ def policy_of(settings: IngestSettings) -> RetentionPolicy:
         images_days=settings.images_days,
         masks_days=settings.masks_days,
         receipts_days=settings.receipts_days,
-        removals_max=settings.removals_max,
+        objects_max=settings.removals_max,
     )
 
 

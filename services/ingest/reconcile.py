@@ -18,7 +18,7 @@ from siad.contracts.documents import LineState
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import LineChanged
 from siad.erasure import expiry_plan as retention
-from siad.erasure.expiry_plan import AdvanceExpiry, DeleteObjects, LineInventory, RetentionPolicy
+from siad.erasure.expiry_plan import AdvanceExpiry, ExpireObjects, LineInventory, RetentionPolicy
 from siad.erasure.expiry_store import InventoryStore
 from siad.runtime.clock import Clock
 from siad.runtime.state_table import StateTable
@@ -159,21 +159,21 @@ class RetentionReconciler:
             TransientError: the store is away, or holds what can't be read; other lines go on.
         """
         try:
-            return await self._stock.look(name.removeprefix(RETENTION), self._clock.now())
+            return await self._stock.read(name.removeprefix(RETENTION), self._clock.now())
         except (CorruptError, MissingError, ValueError, KeyError) as error:
             msg = f"nothing of {name} expires until its records are mended: {error!r}"
             raise TransientError(msg) from error
 
-    def plan(self, state: LineInventory, now: datetime, /) -> Sequence[AdvanceExpiry | DeleteObjects]:  # noqa: ARG002 - the stock is as of now
+    def plan(self, state: LineInventory, now: datetime, /) -> Sequence[AdvanceExpiry | ExpireObjects]:  # noqa: ARG002 - the stock is as of now
         """See ``domain.retention.plan``."""
-        return retention.plan(state, removals_max=self._policy.removals_max)
+        return retention.plan(state, objects_max=self._policy.objects_max)
 
-    async def act(self, name: str, action: AdvanceExpiry | DeleteObjects, /) -> None:
+    async def act(self, name: str, action: AdvanceExpiry | ExpireObjects, /) -> None:
         """Do it; a repeat deletes what is gone."""
         line = name.removeprefix(RETENTION)
         if isinstance(action, AdvanceExpiry):
-            await self._stock.move_mark(line, action)
+            await self._stock.advance(line, action)
             return
-        await self._stock.remove(line, action)
+        await self._stock.expire(line, action)
         if not action.is_all:
             self._nudge.set()

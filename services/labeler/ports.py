@@ -183,11 +183,11 @@ class LineRecords(Protocol):
 class DeletionGuard(Protocol):
     """Keeps captures that are deleted on request out of the work."""
 
-    async def known(self, line: str) -> DeletionIndex:
+    async def recent(self, line: str) -> DeletionIndex:
         """Return the deletions of a line, at most a few seconds old."""
         ...
 
-    async def look(self, line: str) -> DeletionIndex:
+    async def read(self, line: str) -> DeletionIndex:
         """Read the deletions of a line."""
         ...
 

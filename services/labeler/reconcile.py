@@ -109,7 +109,7 @@ class TeacherReconciler:
 
     async def _has_deleted(self, pointer: Pointer, fit: FitRecord) -> bool:
         """Whether a normal of the teacher was deleted since."""
-        deletions = await self.deletions.known(pointer.line)
+        deletions = await self.deletions.recent(pointer.line)
         return any(deletions.covers(capture, pointer.released_at) for capture in fit.captures)
 
     def plan(self, state: TeacherState, _: datetime) -> Sequence[Action]:
@@ -139,7 +139,7 @@ class TeacherReconciler:
         self._announced[place] = pointer.revision
 
     async def _fit(self, place: Place, action: FitTeacher) -> None:
-        normals = choose_normals(await self.lines.normals(place), await self.deletions.look(place.line))
+        normals = choose_normals(await self.lines.normals(place), await self.deletions.read(place.line))
         fields = {"line": place.line, "product": place.product, "normals": len(normals)}
         log.info("fit_started", **fields)
         started_s = self.clock.monotonic()

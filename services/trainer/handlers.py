@@ -22,7 +22,7 @@ async def on_pseudo_masks(
     for record, event in zip(batch.records, batch.decoded, strict=True):
         groups.setdefault(Place(event.line, event.product), []).append((record.offset, event))
     for place, events in groups.items():
-        deleted = await deletions.look(place.line)
+        deleted = await deletions.read(place.line)
         rows = [row_of(event) for _, event in events if not deleted.covers(event.capture_id, event.received_at)]
         if rows:
             await ledger.write(ledger_key(place, *batch.topic_partition, events[0][0], events[-1][0]), rows)

@@ -19,7 +19,7 @@ from siad.contracts.pointer import Pointer
 class DeletionReader(Protocol):
     """Reads which captures are deleted on request."""
 
-    async def look(self, line: str) -> DeletionIndex:
+    async def read(self, line: str) -> DeletionIndex:
         """Read the deletions of a line."""
         ...
 

@@ -145,7 +145,7 @@ class LedgerKeeper:
         """Replace the previous snapshot, then commit; returns the new etag."""
         await reader.measure_lag()
         waiting = [line for line, account in reader.ledger.lines.items() if account.waiting and SLUG.fullmatch(line)]
-        deletions = {line: await self._deletions.known(line) for line in waiting}
+        deletions = {line: await self._deletions.recent(line) for line in waiting}
         snapshot = LedgerSnapshot(
             ledger=reader.ledger,
             as_of=self._clock.now(),

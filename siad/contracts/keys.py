@@ -243,6 +243,11 @@ def line_deletion_key(line: str) -> str:
     return f"{deletions_prefix(line)}_line.json"  # no capture id begins with _
 
 
+def prefix_of_line_objects(kind: str, line: str) -> str:
+    """Return the prefix of all objects of one kind, such as ``masks``, that belong to a line."""
+    return f"{kind}/{line}/"
+
+
 def deletions_prefix(line: str) -> str:
     """All deletion records of a line."""
     return f"deletions/{line}/"

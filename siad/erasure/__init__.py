@@ -1,1 +1,1 @@
-"""Erases captures and lines on request, and expires objects by age."""
+"""Deletes stored data: erases captures and lines on request, and expires objects by age."""

@@ -1,14 +1,13 @@
-"""Erases captures on request.
+"""Erase captures on request.
 
-The deletion record is written first; then everything that names the captures goes, the receipt last.
-
-Every step may be done twice, and a run that was cut off anywhere is finished by the next: what a capture was is known
-from its receipt until all else is gone, and from its record for ever.
+The deletion record is written first, then every object that names the captures is deleted, the receipt last. Every step
+may be repeated, and an interrupted run is completed by the next one: a capture is known from its receipt until
+everything else is deleted, and from its deletion record afterwards.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -20,14 +19,14 @@ from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.documents import read_receipt
 from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.events import ImageStored
-from siad.erasure.rows import count_rows, without_rows
+from siad.erasure.rows import count_rows, erase_rows
 from siad.runtime.blobs.port import IF_ABSENT, BlobInfo, Blobs, PutCondition
 
 log = structlog.get_logger()
 
-READ_AT_ONCE: Final = 16
-REWRITES_MAX: Final = 5  # tries of a ledger file that the trainer writes at the same time
-A_DAY: Final = timedelta(days=1, hours=1)  # a receipt is written within the hour of its image
+READS_MAX: Final = 16  # concurrent reads of the store
+REWRITES_MAX: Final = 5  # attempts to rewrite a ledger file while the trainer writes it
+RECEIPT_DELAY: Final = timedelta(hours=1)  # a receipt is written within this time of its image
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +34,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureRemains:
-    """Remaining objects of the captures to erase."""
+    """Objects in the store that name the captures to erase."""
 
     line: str
     deletions: tuple[CaptureDeletion, ...]
@@ -46,11 +45,11 @@ class CaptureRemains:
     shared: tuple[str, ...] = ()  # images that other captures have too: they stay
     masks: tuple[str, ...] = ()
     corrections: tuple[str, ...] = ()
-    ledger: tuple[tuple[str, int], ...] = field(default=())  # files, and how many of their rows go
+    ledger: tuple[tuple[str, int], ...] = ()  # files, and how many of their rows name the captures
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether nothing is left to erase."""
         kinds = (self.unrecorded, self.receipts, self.normals, self.images, self.masks, self.corrections, self.ledger)
         return not any(kinds)
 
@@ -60,73 +59,64 @@ def find_capture(blobs: Blobs, line: str, capture_id: str, *, now: datetime) -> 
     try:
         return [CaptureDeletion.from_json(blobs.get(keys.deletion_key(line, capture_id)).data)]
     except MissingError:
-        named = [keys.capture_key(line, capture_id)]
-        named += [info.key for info in blobs.list(keys.normals_prefix(line)) if keys.name_of(info.key) == capture_id]
-        return _deletions(receipts_at(blobs, named), now=now)
+        names = [keys.capture_key(line, capture_id)]
+        names += [info.key for info in blobs.list(keys.normals_prefix(line)) if keys.name_of(info.key) == capture_id]
+        return _deletions(read_receipts(blobs, names), now=now)
 
 
 def find_serial(blobs: Blobs, line: str, serial: str, *, now: datetime) -> list[CaptureDeletion]:
-    """All captures of one serial.
-
-    Reads all receipts and normal markers of the line.
-    """
+    """Find every capture of a part; reads all receipts and normal markers."""
     prefixes = (keys.captures_prefix(line), keys.normals_prefix(line))
-    named = [info.key for prefix in prefixes for info in blobs.list(prefix)]
-    return _deletions((receipt for receipt in receipts_at(blobs, named) if receipt.serial == serial), now=now)
+    names = [info.key for prefix in prefixes for info in blobs.list(prefix)]
+    return _deletions((receipt for receipt in read_receipts(blobs, names) if receipt.serial == serial), now=now)
 
 
-def survey(blobs: Blobs, line: str, deletions: Sequence[CaptureDeletion]) -> CaptureRemains:
-    """See what there still is; nothing is changed."""
-    captures = {one.capture_id for one in deletions}
-    there = partial(_there, blobs)
-    wanted = {blobs.key_of(one.image_uri) for one in deletions}
-    images = there(sorted(wanted))
+def find_remains(blobs: Blobs, line: str, deletions: Sequence[CaptureDeletion]) -> CaptureRemains:
+    """List the objects that name the captures; nothing is changed."""
+    captures = sorted({deletion.capture_id for deletion in deletions})
+    existing = partial(_existing, blobs)
+    images = existing(sorted({blobs.key_of(deletion.image_uri) for deletion in deletions}))
     shared = _shared(blobs, line, images, captures)
     return CaptureRemains(
         line=line,
         deletions=tuple(deletions),
-        unrecorded=tuple(one for one in sorted(captures) if blobs.head(keys.deletion_key(line, one)) is None),
-        receipts=there([keys.capture_key(line, one) for one in sorted(captures)]),
-        normals=there([keys.normal_key(line, one.product, one.capture_id) for one in deletions]),
+        unrecorded=tuple(name for name in captures if blobs.head(keys.deletion_key(line, name)) is None),
+        receipts=existing([keys.capture_key(line, name) for name in captures]),
+        normals=existing([keys.normal_key(line, one.product, one.capture_id) for one in deletions]),
         images=tuple(key for key in images if key not in shared),
         shared=tuple(sorted(shared)),
-        masks=tuple(_under(blobs, (keys.masks_prefix(line, one) for one in sorted(captures)))),
-        corrections=tuple(_under(blobs, (keys.corrections_prefix(line, one) for one in sorted(captures)))),
+        masks=tuple(_below(blobs, (keys.masks_prefix(line, name) for name in captures))),
+        corrections=tuple(_below(blobs, (keys.corrections_prefix(line, name) for name in captures))),
         ledger=tuple(_ledger(blobs, line, {one.product for one in deletions}, captures)),
     )
 
 
-def erase(blobs: Blobs, remains: CaptureRemains) -> None:
-    """Write the record, then delete.
-
-    This order makes an interrupted run safe: the next one finishes it.
+def erase_captures(blobs: Blobs, remains: CaptureRemains) -> None:
+    """Write the deletion records, then delete the objects.
 
     Raises:
-        ConflictError: another process keeps writing one ledger file; run it again, no file is half written.
+        ConflictError: the trainer kept writing one ledger file; run it again, no file is half written.
     """
-    for one in remains.deletions:
-        if one.capture_id in remains.unrecorded:
-            _record(blobs, one)
-    captures = {one.capture_id for one in remains.deletions}
+    for deletion in remains.deletions:
+        if deletion.capture_id in remains.unrecorded:
+            _record(blobs, deletion)
+    captures = {deletion.capture_id for deletion in remains.deletions}
     for key in (*remains.masks, *remains.corrections):
         blobs.delete(key)
     for key, _ in remains.ledger:
         _rewrite(blobs, key, captures)
-    for key in (*remains.images, *remains.normals, *remains.receipts):  # by the last two a serial is found again
+    for key in (*remains.images, *remains.normals, *remains.receipts):  # a serial is found by the last two
         blobs.delete(key)
     log.info(
         "erased", line=remains.line, captures=len(captures), images=len(remains.images), shared=len(remains.shared)
     )
 
 
-def receipts_at(blobs: Blobs, named: Iterable[str]) -> Iterator[ImageStored]:
-    """Read receipts, several at a time.
-
-    Missing and unreadable ones are logged and left out.
-    """
-    for one in _abreast(partial(_receipt, blobs), named):
-        if one is not None:
-            yield one
+def read_receipts(blobs: Blobs, names: Iterable[str]) -> Iterator[ImageStored]:
+    """Read receipts, several at a time; log and omit unreadable ones."""
+    for receipt in _concurrently(partial(_receipt, blobs), names):
+        if receipt is not None:
+            yield receipt
 
 
 def _receipt(blobs: Blobs, key: str) -> ImageStored | None:
@@ -149,35 +139,34 @@ def _record(blobs: Blobs, deletion: CaptureDeletion) -> None:
     try:
         blobs.put(key, deletion.to_json(), content_type="application/json", condition=IF_ABSENT)
     except ConflictError:
-        return  # another process erases it, too
+        return  # another process erases the capture too
 
 
-def _there(blobs: Blobs, named: Sequence[str]) -> tuple[str, ...]:
-    heads = _abreast(blobs.head, named)
-    return tuple(key for key, head in zip(named, heads, strict=True) if head is not None)
+def _existing(blobs: Blobs, names: Sequence[str]) -> tuple[str, ...]:
+    heads = _concurrently(blobs.head, names)
+    return tuple(key for key, head in zip(names, heads, strict=True) if head is not None)
 
 
-def _under(blobs: Blobs, prefixes: Iterable[str]) -> Iterator[str]:
+def _below(blobs: Blobs, prefixes: Iterable[str]) -> Iterator[str]:
     for prefix in prefixes:
         yield from (info.key for info in blobs.list(prefix))
 
 
 def _shared(blobs: Blobs, line: str, images: Collection[str], captures: Collection[str]) -> set[str]:
-    """Images that a remaining capture shares.
-
-    Equal bytes of one line and day are one object.
-    """
+    """Images that another capture has too: equal bytes of one day are one object."""
     if not images:
         return set()
     days = {datetime.combine(keys.day_of_image(key), time(), UTC) for key in images}
     found = [info for info in blobs.list(keys.captures_prefix(line)) if _is_of(info, days)]
-    named = [*(info.key for info in found), *(info.key for info in blobs.list(keys.normals_prefix(line)))]
-    others = (one for one in receipts_at(blobs, named) if one.capture_id not in captures)
-    return {key for one in others if (key := blobs.key_of(one.image_uri)) in images}
+    names = [*(info.key for info in found), *(info.key for info in blobs.list(keys.normals_prefix(line)))]
+    others = (receipt for receipt in read_receipts(blobs, names) if receipt.capture_id not in captures)
+    return {key for receipt in others if (key := blobs.key_of(receipt.image_uri)) in images}
 
 
 def _is_of(info: BlobInfo, days: Iterable[datetime]) -> bool:
-    return any(day - timedelta(hours=1) <= info.modified_at <= day + A_DAY for day in days)
+    """Whether a receipt may be of one of the days; the store's clock and ours may differ."""
+    first, last = -RECEIPT_DELAY, timedelta(days=1) + RECEIPT_DELAY
+    return any(day + first <= info.modified_at <= day + last for day in days)
 
 
 def _ledger(blobs: Blobs, line: str, products: Iterable[str], captures: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -197,20 +186,23 @@ def _rewrite(blobs: Blobs, key: str, captures: Collection[str]) -> None:
         info = blobs.head(key)
         if info is None:
             return
-        left = without_rows(blobs.get(key).data, captures, written_at=info.modified_at)
-        if left is None:
+        remaining = erase_rows(blobs.get(key).data, captures, written_at=info.modified_at)
+        if remaining is None:
             blobs.delete(key)
             return
         try:
-            blobs.put(key, left, content_type="application/vnd.apache.parquet", condition=PutCondition(info.etag))
+            blobs.put(key, remaining, content_type="application/vnd.apache.parquet", condition=PutCondition(info.etag))
         except ConflictError:
             continue
         return
-    msg = f"{blobs.uri(key)} was written by others {REWRITES_MAX} times while rows were taken out; run it again"
+    msg = (
+        f"{blobs.uri(key)} was written by the trainer {REWRITES_MAX} times while its rows were erased; the file is as "
+        "the trainer wrote it. Run the command again"
+    )
     raise ConflictError(msg)
 
 
-def _abreast(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Call for each, several at a time; answers in order."""
-    with ThreadPoolExecutor(READ_AT_ONCE, thread_name_prefix="forget") as pool:
+def _concurrently(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Call the function for each item, several at a time; results in order."""
+    with ThreadPoolExecutor(READS_MAX, thread_name_prefix="erase") as pool:
         yield from pool.map(function, items)

@@ -1,9 +1,7 @@
-"""Reader of deletion records.
+"""Reads deletion records: which captures were erased on request.
 
-It is synchronous, like the store port; await it through ``AsyncBlobs.run``.
-
-Handlers of captures call ``known``, which costs one listing a line every few seconds, and ``look`` before they call
-a capture's missing bytes a fault.
+Handlers of captures call ``recent``, which costs one listing for each line every few seconds, and ``read`` before they
+treat missing bytes of a capture as a fault. ``Deletions`` is synchronous like the store port.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +13,7 @@ import structlog
 from siad.contracts.deletion import DeletionIndex, LineDeletion
 from siad.contracts.errors import CorruptError, MissingError, PoisonError, TransientError
 from siad.contracts.events import ImageStored
-from siad.contracts.keys import deletion_key, deletions_prefix, line_deletion_key
+from siad.contracts.keys import deletions_prefix, line_deletion_key
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -24,38 +22,35 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-KNOWN_S: Final = 5.0  # how old ``known`` may be; who forgets looks again after it, for what was made meanwhile
+RECENT_S: Final = 5.0  # age of ``recent`` at most; an erasure checks again after it for data written meanwhile
 
 
 class Deletions:
-    """The deletion records of one store; safe to share between threads."""
+    """Deletion records of one store; thread-safe."""
 
-    def __init__(self, blobs: Blobs, *, clock: Clock = SYSTEM_CLOCK, known_s: float = KNOWN_S) -> None:
-        self._blobs, self._clock, self._known_s = blobs, clock, known_s
-        self._known: dict[str, tuple[float, DeletionIndex]] = {}
+    def __init__(self, blobs: Blobs, *, clock: Clock = SYSTEM_CLOCK, recent_s: float = RECENT_S) -> None:
+        self._blobs, self._clock, self._recent_s = blobs, clock, recent_s
+        self._cache: dict[str, tuple[float, DeletionIndex]] = {}
 
-    def known(self, line: str) -> DeletionIndex:
-        """Erased captures of a line, at most a few seconds old."""
-        kept = self._known.get(line)
-        if kept is not None and self._clock.monotonic() - kept[0] < self._known_s:
-            return kept[1]
-        return self.look(line)
+    def recent(self, line: str) -> DeletionIndex:
+        """Return the deletions of a line, at most a few seconds old."""
+        cached = self._cache.get(line)
+        if cached is not None and self._clock.monotonic() - cached[0] < self._recent_s:
+            return cached[1]
+        return self.read(line)
 
-    def look(self, line: str) -> DeletionIndex:
-        """What is forgotten of a line, now.
+    def read(self, line: str) -> DeletionIndex:
+        """Read the deletions of a line.
 
         Raises:
             CorruptError: the line's record can't be read; the caller must not treat it as missing.
         """
         at_s, prefix = self._clock.monotonic(), deletions_prefix(line)
         names = [info.key.removeprefix(prefix).removesuffix(".json") for info in self._blobs.list(prefix)]
-        found = DeletionIndex(frozenset(name for name in names if not name.startswith("_")), self._before(line, names))
-        self._known[line] = at_s, found
-        return found
-
-    def has(self, line: str, capture_id: str) -> bool:
-        """Whether there is a record of this one capture, now."""
-        return self._blobs.head(deletion_key(line, capture_id)) is not None
+        captures = frozenset(name for name in names if not name.startswith("_"))
+        index = DeletionIndex(captures, self._before(line, names))
+        self._cache[line] = at_s, index
+        return index
 
     def _before(self, line: str, names: list[str]) -> datetime | None:
         if "_line" not in names:
@@ -63,38 +58,36 @@ class Deletions:
         try:
             return LineDeletion.from_json(self._blobs.get(line_deletion_key(line)).data).before_at
         except MissingError:
-            return None  # taken away by hand since it was listed
+            return None  # removed by hand since it was listed
 
 
 class AsyncDeletions:
-    """Asynchronous reader of deletion records, for handlers."""
+    """Deletion records for asyncio."""
 
     def __init__(self, blobs: AsyncBlobs, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._blobs, self._deletions = blobs, Deletions(blobs.blobs, clock=clock)
 
-    async def known(self, line: str) -> DeletionIndex:
-        """Erased captures of a line, at most a few seconds old."""
-        return await self._ask(self._deletions.known, line)
+    async def recent(self, line: str) -> DeletionIndex:
+        """Return the deletions of a line, at most a few seconds old."""
+        return await self._run(self._deletions.recent, line)
 
-    async def look(self, line: str) -> DeletionIndex:
-        """What is forgotten of a line, now."""
-        return await self._ask(self._deletions.look, line)
+    async def read(self, line: str) -> DeletionIndex:
+        """Read the deletions of a line."""
+        return await self._run(self._deletions.read, line)
 
     async def unless_erased(self, event: ImageStored, handle: Callable[[], Awaitable[list[T]]]) -> list[T]:
-        """Handle a capture unless it was erased after its event.
-
-        An erased capture counts as done, without effect.
+        """Handle a capture; one that was erased is done without effect.
 
         Raises:
-            PoisonError: as ``handle`` raises it; not if the image is missing because it was erased.
-            TransientError: as ``handle`` does, or the deletion records can't be read.
+            PoisonError: as ``handle`` raises it; not where the image is missing because it was erased.
+            TransientError: as ``handle`` raises it, or the deletion records can't be read.
         """
-        if (await self.known(event.line)).covers(event.capture_id, event.received_at):
+        if (await self.recent(event.line)).covers(event.capture_id, event.received_at):
             return self._done(event)
         try:
             return await handle()
         except PoisonError:
-            if (await self.look(event.line)).covers(event.capture_id, event.received_at):
+            if (await self.read(event.line)).covers(event.capture_id, event.received_at):
                 return self._done(event)
             raise
 
@@ -102,9 +95,12 @@ class AsyncDeletions:
         log.info("forgotten", capture_id=event.capture_id, line=event.line)
         return []
 
-    async def _ask(self, ask: Callable[[str], DeletionIndex], line: str) -> DeletionIndex:
+    async def _run(self, read: Callable[[str], DeletionIndex], line: str) -> DeletionIndex:
         try:
-            return await self._blobs.run(ask, line)
+            return await self._blobs.run(read, line)
         except CorruptError as error:
-            msg = f"what is forgotten of line {line!r} can't be read, so nothing of it is handled: {error}"
+            msg = (
+                f"the deletion record of line {line!r} can't be read, so its captures wait: {error}. Restore the "
+                "record, or delete it and run siad forget again"
+            )
             raise TransientError(msg) from error

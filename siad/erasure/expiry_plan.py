@@ -1,4 +1,4 @@
-"""What of a line has had its time. Pure."""
+"""Plan which objects of a line expire by age. Pure."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -8,12 +8,12 @@ from siad.contracts.expiry import NEVER, Expiry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicy:
-    """For how many days each kind is kept; 0: for ever."""
+    """Days for which each kind of object is kept; 0: for ever."""
 
     images_days: int = 0
     masks_days: int = 0
     receipts_days: int = 0
-    removals_max: int = 5000  # objects in one round, so that a round ends soon and uploads have room beside it
+    objects_max: int = 5000  # in one round, so that a round ends soon and uploads get their share of the store
 
     @property
     def is_off(self) -> bool:
@@ -21,7 +21,7 @@ class RetentionPolicy:
         return not (self.images_days or self.masks_days or self.receipts_days)
 
     def at(self, now: datetime) -> Expiry:
-        """From which days on things are kept; ``now`` in UTC."""
+        """First days that are kept; ``now`` in UTC."""
         return Expiry(
             images_from=_day(now, self.images_days),
             masks_from=_day(now, self.masks_days),
@@ -34,61 +34,58 @@ class ExpiredObject:
     """One object past its retention."""
 
     key: str
-    capture: str  # empty for an image, which may be that of several
+    capture: str  # empty for an image, which several captures may share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainedObjects:
-    """What stays however old it is: normals, and members of training sets."""
+    """Objects that are kept at any age: normals, and members of training sets."""
 
     images: frozenset[str] = frozenset()  # keys
     captures: frozenset[str] = frozenset()
     unknown: tuple[str, ...] = ()  # training sets whose list of captures is missing
 
-    def frees(self, one: ExpiredObject) -> bool:
-        """Whether an object may go."""
-        return not self.unknown and one.key not in self.images and one.capture not in self.captures
+    def allows(self, expired: ExpiredObject) -> bool:
+        """Whether an expired object may be deleted."""
+        return not self.unknown and expired.key not in self.images and expired.capture not in self.captures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineInventory:
-    """What the store has of one line."""
+    """Expired and retained objects of one line."""
 
-    expiry: Expiry  # its mark
+    expiry: Expiry  # the line's mark
     wanted: Expiry  # by the policy, now
-    aged: tuple[ExpiredObject, ...] = ()  # in the order in which they may go: masks, images, receipts
-    kept: RetainedObjects = RetainedObjects()
+    expired: tuple[ExpiredObject, ...] = ()  # in the order of their deletion: masks, images, receipts
+    retained: RetainedObjects = RetainedObjects()
 
 
 @dataclass(frozen=True, slots=True)
 class AdvanceExpiry:
-    """Say what may be gone, before it goes."""
+    """Advance the line's mark, before the first object is deleted."""
 
     expiry: Expiry
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteObjects:
-    """Delete these, in this order."""
+class ExpireObjects:
+    """Delete these objects, in this order."""
 
     keys: tuple[str, ...]
-    is_all: bool  # nothing else has had its time
+    is_all: bool  # no other object has expired
 
 
-def plan(stock: LineInventory, *, removals_max: int) -> list[AdvanceExpiry | DeleteObjects]:
-    """Plan the expiry of a line: the mark first, then deletions.
-
-    Nothing is deleted while a training set might lose a member.
-    """
-    if stock.kept.unknown:
+def plan(inventory: LineInventory, *, objects_max: int) -> list[AdvanceExpiry | ExpireObjects]:
+    """Advance the mark, then expire; nothing while a training set is unknown."""
+    if inventory.retained.unknown:
         return []
-    actions: list[AdvanceExpiry | DeleteObjects] = []
-    moved = stock.expiry.moved_on(stock.wanted)
-    if moved != stock.expiry:
-        actions.append(AdvanceExpiry(moved))
-    keys = tuple(one.key for one in stock.aged if stock.kept.frees(one))
+    actions: list[AdvanceExpiry | ExpireObjects] = []
+    advanced = inventory.expiry.moved_on(inventory.wanted)
+    if advanced != inventory.expiry:
+        actions.append(AdvanceExpiry(advanced))
+    keys = tuple(expired.key for expired in inventory.expired if inventory.retained.allows(expired))
     if keys:
-        actions.append(DeleteObjects(keys[:removals_max], is_all=len(keys) <= removals_max))
+        actions.append(ExpireObjects(keys[:objects_max], is_all=len(keys) <= objects_max))
     return actions
 
 

@@ -15,8 +15,8 @@ from siad.contracts.expiry import NEVER, Expiry
 from siad.erasure import metrics
 from siad.erasure.expiry_plan import (
     AdvanceExpiry,
-    DeleteObjects,
     ExpiredObject,
+    ExpireObjects,
     LineInventory,
     RetainedObjects,
     RetentionPolicy,
@@ -26,79 +26,80 @@ from siad.runtime.blobs.port import Blobs, PutCondition
 
 log = structlog.get_logger()
 
-ABREAST: Final = 4  # deletions at a time: uploads need the store, too
+DELETES_MAX: Final = 4  # concurrent deletions: uploads need the store too
 
 
 class StoredExpiry:
-    """The mark of a line."""
+    """Expiry marks in the store."""
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
 
     async def read(self, line: str) -> tuple[Expiry, str | None]:
-        """The expiry mark and its tag; without a mark nothing has expired."""
+        """Read the mark and its etag; without a mark nothing has expired."""
         try:
             blob = await self._blobs.get(keys.expiry_key(line))
         except MissingError:
             return Expiry(), None
         return Expiry.from_json(blob.data), blob.etag
 
-    async def move(self, line: str, to: Expiry) -> None:
-        """Move the mark on; never back.
+    async def advance(self, line: str, to: Expiry) -> None:
+        """Advance the mark; it never moves back.
 
         Raises:
-            ConflictError: another process moved it at the same time.
+            ConflictError: another process advanced it at the same time.
         """
         expiry, etag = await self.read(line)
         data = expiry.moved_on(to).to_json()
-        json_ = "application/json"
-        await self._blobs.put(keys.expiry_key(line), data, content_type=json_, condition=PutCondition(etag))
+        await self._blobs.put(
+            keys.expiry_key(line), data, content_type="application/json", condition=PutCondition(etag)
+        )
 
 
 class InventoryStore:
-    """Looks through a line, and removes what a plan says."""
+    """Lists the expired objects of a line, and deletes those that a plan names."""
 
     def __init__(self, blobs: AsyncBlobs, policy: RetentionPolicy) -> None:
         self._blobs, self._policy, self._expiry = blobs, policy, StoredExpiry(blobs)
-        self._normals: dict[str, str] = {}  # key of a normal -> key of its image; both are written once
-        self._waits: dict[str, tuple[str, ...]] = {}
+        self._normals: dict[str, str] = {}  # key of a normal marker -> key of its image; both are write-once
+        self._unknown: dict[str, tuple[str, ...]] = {}  # training sets that hold up a line, as last logged
 
-    async def look(self, line: str, now: datetime) -> LineInventory:
-        """List expired objects; retained ones are read only if needed."""
+    async def read(self, line: str, now: datetime) -> LineInventory:
+        """List expired objects; retained ones are read only where something has expired."""
         expiry, _ = await self._expiry.read(line)
         wanted = expiry.moved_on(self._policy.at(now))
-        kept = RetainedObjects()
-        if await self._blobs.run(_aged, self._blobs.blobs, line, wanted, kept, 1):
-            kept = await self._blobs.run(self._kept, line)
-            self._say_wait(line, kept.unknown)
-        most = self._policy.removals_max + 1  # one more, to see whether that is all
-        aged = await self._blobs.run(_aged, self._blobs.blobs, line, wanted, kept, most)
-        return LineInventory(expiry=expiry, wanted=wanted, aged=aged, kept=kept)
+        retained = RetainedObjects()
+        if await self._blobs.run(_expired, self._blobs.blobs, line, wanted, retained, 1):
+            retained = await self._blobs.run(self._retained, line)
+            self._log_unknown(line, retained.unknown)
+        count_max = self._policy.objects_max + 1  # one more shows whether that is all
+        expired = await self._blobs.run(_expired, self._blobs.blobs, line, wanted, retained, count_max)
+        return LineInventory(expiry=expiry, wanted=wanted, expired=expired, retained=retained)
 
-    async def move_mark(self, line: str, action: AdvanceExpiry) -> None:
-        """Say what may be gone."""
-        await self._expiry.move(line, action.expiry)
+    async def advance(self, line: str, action: AdvanceExpiry) -> None:
+        """Advance the line's mark."""
+        await self._expiry.advance(line, action.expiry)
         log.info("expiry_moved", line=line, images_from=action.expiry.images_from.isoformat())
 
-    async def remove(self, line: str, action: DeleteObjects) -> None:
+    async def expire(self, line: str, action: ExpireObjects) -> None:
         """Delete in small batches, one kind after the other."""
         for kind in ("masks", "images", "captures"):
-            named = [key for key in action.keys if keys.kind_of(key) == kind]
-            for start in range(0, len(named), ABREAST):
-                await asyncio.gather(*(self._blobs.delete(key) for key in named[start : start + ABREAST]))
-            if named:
-                metrics.EXPIRED.labels(line, kind).inc(len(named))
+            names = [key for key in action.keys if keys.kind_of(key) == kind]
+            for start in range(0, len(names), DELETES_MAX):
+                await asyncio.gather(*(self._blobs.delete(key) for key in names[start : start + DELETES_MAX]))
+            if names:
+                metrics.EXPIRED.labels(line, kind).inc(len(names))
         log.info("expired", line=line, objects=len(action.keys), is_all=action.is_all)
 
-    def _kept(self, line: str) -> RetainedObjects:
-        """Normals, and members of training sets."""
+    def _retained(self, line: str) -> RetainedObjects:
+        """Read normals and members of training sets."""
         blobs = self._blobs.blobs
-        named = [info.key for info in blobs.list(keys.normals_prefix(line))]
-        for key in named:
+        markers = [info.key for info in blobs.list(keys.normals_prefix(line))]
+        for key in markers:
             if key not in self._normals:
                 self._normals[key] = blobs.key_of(read_receipt(blobs.get(key).data).image_uri)
-        images = {self._normals[key] for key in named}
-        captures = {keys.name_of(key) for key in named}
+        images = {self._normals[key] for key in markers}
+        captures = {keys.name_of(key) for key in markers}
         stored = [info.key for info in blobs.list(keys.training_sets_prefix(line))]
         listed = {training_set: key for key in stored if (training_set := keys.members_of(key)) is not None}
         for key in listed.values():
@@ -109,29 +110,31 @@ class InventoryStore:
         unknown = tuple(key for key, found in sets.items() if found is not None and found not in listed)
         return RetainedObjects(images=frozenset(images), captures=frozenset(captures), unknown=unknown)
 
-    def _say_wait(self, line: str, unknown: tuple[str, ...]) -> None:
-        if unknown and self._waits.get(line) != unknown:
-            log.warning(
-                "retention_waits", line=line, training_sets=list(unknown), why="the trainer lists their members"
-            )
-        self._waits[line] = unknown
+    def _log_unknown(self, line: str, unknown: tuple[str, ...]) -> None:
+        if unknown and self._unknown.get(line) != unknown:
+            reason = "their members are not listed yet; the trainer lists them when it runs"
+            log.warning("retention_waits", line=line, training_sets=list(unknown), why=reason)
+        self._unknown[line] = unknown
 
 
-def _aged(blobs: Blobs, line: str, expiry: Expiry, kept: RetainedObjects, count_max: int) -> tuple[ExpiredObject, ...]:
+def _expired(
+    blobs: Blobs, line: str, expiry: Expiry, retained: RetainedObjects, count_max: int
+) -> tuple[ExpiredObject, ...]:
     """Objects older than the mark that may be deleted, by kind."""
-    kinds = (_aged_masks, _aged_images, _aged_receipts)
-    return tuple(islice((one for kind in kinds for one in kind(blobs, line, expiry) if kept.frees(one)), count_max))
+    kinds = (_expired_masks, _expired_images, _expired_receipts)
+    found = (expired for kind in kinds for expired in kind(blobs, line, expiry) if retained.allows(expired))
+    return tuple(islice(found, count_max))
 
 
-def _aged_masks(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
+def _expired_masks(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
     if expiry.masks_from > NEVER:
         for info in blobs.list(keys.masks_prefix(line)):
             if info.modified_at.date() < expiry.masks_from:
                 yield ExpiredObject(info.key, capture=keys.capture_of_mask(info.key))
 
 
-def _aged_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
-    """List expired images; keys hold the day, so newer ones are skipped."""
+def _expired_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
+    """List expired images; keys are ordered by day, so newer ones are not listed."""
     if expiry.images_from > NEVER:
         for info in blobs.list(keys.images_prefix(line)):
             if keys.day_of_image(info.key) >= expiry.images_from:
@@ -139,8 +142,8 @@ def _aged_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObj
             yield ExpiredObject(info.key, capture="")
 
 
-def _aged_receipts(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
-    """A receipt is written when its capture comes, and never again."""
+def _expired_receipts(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
+    """List expired receipts; a receipt is written once, when its capture arrives."""
     if expiry.receipts_from > NEVER:
         for info in blobs.list(keys.captures_prefix(line)):
             if info.modified_at.date() < expiry.receipts_from:

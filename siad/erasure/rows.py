@@ -1,7 +1,4 @@
-"""Removes rows from the ledger's Parquet files.
-
-Of a row it knows only the capture that it names.
-"""
+"""Erase rows of the ledger's Parquet files, which name a capture each."""
 
 import io
 from collections.abc import Collection
@@ -13,27 +10,27 @@ from siad.contracts.errors import CorruptError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WRITTEN_AT: Final = b"siad.written_at"  # when the file was first written: rows that are older than it are not news
+WRITTEN_AT: Final = b"siad.written_at"  # first write time of a rewritten file; the store knows only the last one
 
 
 def count_rows(data: bytes, captures: Collection[str]) -> int:
-    """How many rows name one of the captures.
+    """Count the rows that name one of the captures.
 
     Raises:
         CorruptError: the bytes are no Parquet of captures.
     """
     import pyarrow.compute as pc
 
-    return int(pc.sum(_names(_read(data), captures)).as_py() or 0)
+    return int(pc.sum(_is_named(_read(data), captures)).as_py() or 0)
 
 
-def without_rows(data: bytes, captures: Collection[str], *, written_at: datetime) -> bytes | None:
-    """The file without rows of the captures; None if none remain.
+def erase_rows(data: bytes, captures: Collection[str], *, written_at: datetime) -> bytes | None:
+    """Return the file without rows of the captures; None where none remain.
 
     Args:
         data: the file.
-        captures: whose rows go.
-        written_at: when the file was written; kept in it, for the store will only know of today.
+        captures: of the rows to erase.
+        written_at: of the file before; kept in the new one, unless an earlier rewrite kept it.
 
     Raises:
         CorruptError: the bytes are no Parquet of captures.
@@ -42,21 +39,21 @@ def without_rows(data: bytes, captures: Collection[str], *, written_at: datetime
     import pyarrow.parquet as pq
 
     table = _read(data)
-    left = table.filter(pc.invert(_names(table, captures)))
-    if not left.num_rows:
+    remaining = table.filter(pc.invert(_is_named(table, captures)))
+    if not remaining.num_rows:
         return None
-    kept = {WRITTEN_AT: written_at.isoformat().encode(), **(table.schema.metadata or {})}
+    metadata = {WRITTEN_AT: written_at.isoformat().encode(), **(table.schema.metadata or {})}
     sink = io.BytesIO()
-    pq.write_table(left.replace_schema_metadata(kept), sink, compression="zstd", version="2.6")
+    pq.write_table(remaining.replace_schema_metadata(metadata), sink, compression="zstd", version="2.6")
     return sink.getvalue()
 
 
-def written_first(data: bytes) -> datetime | None:
-    """First write time of a Parquet file with rows removed since."""
+def first_written_at(data: bytes) -> datetime | None:
+    """First write time of a rewritten Parquet file; None where it was never rewritten."""
     import pyarrow.parquet as pq
 
-    said = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(WRITTEN_AT)
-    return None if said is None else datetime.fromisoformat(said.decode())
+    text = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(WRITTEN_AT)
+    return None if text is None else datetime.fromisoformat(text.decode())
 
 
 def _read(data: bytes) -> "pa.Table":
@@ -72,8 +69,8 @@ def _read(data: bytes) -> "pa.Table":
     return table
 
 
-def _names(table: "pa.Table", captures: Collection[str]) -> "pa.ChunkedArray":
-    """Row by row, whether it names one of the captures."""
+def _is_named(table: "pa.Table", captures: Collection[str]) -> "pa.ChunkedArray":
+    """For each row, whether it names one of the captures."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

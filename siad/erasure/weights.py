@@ -1,4 +1,4 @@
-"""Weights that learned from captures to erase."""
+"""Weights that were trained on captures to erase, and still hold something of them."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -18,32 +18,28 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffectedWeights:
-    """Weights that learned from some of the captures."""
+    """Weights that were trained on some of the captures."""
 
     kind: WeightsKind
     line: str
     product: str
     weights: str
-    captures: int | None  # of those to be forgotten; None: its training set no longer says
+    captures: int | None  # how many of them; None: the list of its training set is missing
     is_serving: bool
 
 
-def who_learned(blobs: Blobs, line: str, captures: Collection[str] | None) -> list[AffectedWeights]:
-    """Weights of a line fitted or trained on one of the captures.
+def find_affected_weights(blobs: Blobs, line: str, captures: Collection[str] | None) -> list[AffectedWeights]:
+    """List the weights of a line fitted or trained on one of the captures.
 
     Args:
         blobs: the store.
-        line: whose weights.
-        captures: None for all that the line ever sent.
+        line: of the weights.
+        captures: to erase; None for all that the line ever sent.
     """
     serving = _serving(Registry(blobs), line)
     found = []
     for manifest in _manifests(blobs, line):
-        learned = len(manifest.normals) if captures is None else len(set(manifest.normals) & set(captures))
-        count: int | None = learned
-        if manifest.training_set is not None:
-            members = members_of(blobs, line, manifest.product, manifest.training_set)
-            count = None if members is None else len(members if captures is None else members & set(captures))
+        count = _count(blobs, manifest, captures)
         if count != 0:
             found.append(
                 AffectedWeights(
@@ -58,8 +54,8 @@ def who_learned(blobs: Blobs, line: str, captures: Collection[str] | None) -> li
     return found
 
 
-def members_of(blobs: Blobs, line: str, product: str, digest: str) -> set[str] | None:
-    """Captures of a training set; None if its list is missing."""
+def captures_of_training_set(blobs: Blobs, line: str, product: str, digest: str) -> set[str] | None:
+    """Read the captures of a training set; None where its list is missing or unreadable."""
     key = keys.training_set_members_key(line, product, digest)
     try:
         return set(TrainingSetMembers.from_json(blobs.get(key).data).captures)
@@ -68,6 +64,16 @@ def members_of(blobs: Blobs, line: str, product: str, digest: str) -> set[str] |
     except CorruptError as error:
         log.error("members_unreadable", key=key, reason=str(error))
         return None
+
+
+def _count(blobs: Blobs, manifest: Manifest, captures: Collection[str] | None) -> int | None:
+    """How many of the captures the weights were trained on; None where that is unknown."""
+    used: set[str] | None = set(manifest.normals)
+    if manifest.training_set is not None:
+        used = captures_of_training_set(blobs, manifest.line, manifest.product, manifest.training_set)
+    if used is None:
+        return None
+    return len(used if captures is None else used & set(captures))
 
 
 def _manifests(blobs: Blobs, line: str) -> Iterator[Manifest]:
@@ -79,5 +85,6 @@ def _manifests(blobs: Blobs, line: str) -> Iterator[Manifest]:
 
 
 def _serving(registry: Registry, line: str) -> set[str]:
-    pointers = [pointer for kind in (WeightsKind.TEACHER, WeightsKind.SEGMENTER) for pointer in registry.pointers(kind)]
-    return {one.weights for one in pointers if one.line == line and one.status is SegmenterStatus.SERVING}
+    kinds = (WeightsKind.TEACHER, WeightsKind.SEGMENTER)
+    pointers = [pointer for kind in kinds for pointer in registry.pointers(kind) if pointer.line == line]
+    return {pointer.weights for pointer in pointers if pointer.status is SegmenterStatus.SERVING}

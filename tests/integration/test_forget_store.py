@@ -11,11 +11,11 @@ from siad.contracts.documents import LineState, write_line, write_receipt
 from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.contracts.ids import CaptureId, image_id_of
 from siad.contracts.place import Place
-from siad.erasure.capture import erase, find_serial, survey
+from siad.erasure.capture import erase_captures, find_remains, find_serial
 from siad.erasure.deletions import Deletions
-from siad.erasure.expiry_plan import AdvanceExpiry, DeleteObjects, RetentionPolicy, plan
+from siad.erasure.expiry_plan import AdvanceExpiry, ExpireObjects, RetentionPolicy, plan
 from siad.erasure.expiry_store import InventoryStore
-from siad.erasure.line import erase_line, survey_line
+from siad.erasure.line import erase_line, find_line_remains
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.s3 import S3Blobs
 
@@ -50,19 +50,19 @@ def left(blobs: S3Blobs) -> set[int]:
     return {number for number in range(10) if any(f"{number:032x}" in key for key in found)}
 
 
-def test_a_part_is_forgotten_and_its_rows_are_taken_out(s3_blobs: S3Blobs) -> None:
+def test_a_part_is_erased_and_its_rows_are_taken_out(s3_blobs: S3Blobs) -> None:
     events = [add(s3_blobs, number, data=b"stuck" if number in (2, 5) else b"") for number in range(6)]
     key = keys.ledger_key(Place(LINE, "p"), "siad.pseudo-mask.v1", 0, 0, 5)
     sink = io.BytesIO()
     pq.write_table(pa.table({"capture_id": [event.capture_id for event in events]}), sink)
     s3_blobs.put(key, sink.getvalue())
-    remains = survey(s3_blobs, LINE, find_serial(s3_blobs, LINE, "part 1", now=NOW))
+    remains = find_remains(s3_blobs, LINE, find_serial(s3_blobs, LINE, "part 1", now=NOW))
     assert (len(remains.images), len(remains.shared), remains.ledger) == (1, 1, ((key, 2),))
-    erase(s3_blobs, remains)
+    erase_captures(s3_blobs, remains)
     assert left(s3_blobs) == {0, 1, 4, 5}
     assert pq.read_table(io.BytesIO(s3_blobs.get(key).data)).num_rows == 4
-    assert Deletions(s3_blobs).look(LINE).captures == {events[2].capture_id, events[3].capture_id}
-    assert survey(s3_blobs, LINE, remains.deletions).is_empty
+    assert Deletions(s3_blobs).read(LINE).captures == {events[2].capture_id, events[3].capture_id}
+    assert find_remains(s3_blobs, LINE, remains.deletions).is_empty
     assert s3_blobs.get(s3_blobs.key_of(events[5].image_uri)).data == b"stuck"
 
 
@@ -73,11 +73,11 @@ def test_a_line_made_anew_keeps_what_came_after(s3_blobs: S3Blobs) -> None:
         line=LINE, revision=2, product="p", false_reject_budget=0.1, shards=1, deadline_s=0, changed_at=NOW
     )
     s3_blobs.put(keys.line_pointer_key(LINE), write_line(LineState(settings=settings, is_gone=True)))
-    erase_line(s3_blobs, survey_line(s3_blobs, LINE), now=NOW)
+    erase_line(s3_blobs, find_line_remains(s3_blobs, LINE), now=NOW)
     assert left(s3_blobs) == set()
     s3_blobs.put(keys.line_pointer_key(LINE), write_line(LineState(settings=settings)))
     add(s3_blobs, 7)
-    erase_line(s3_blobs, survey_line(s3_blobs, LINE), now=NOW + timedelta(minutes=1))
+    erase_line(s3_blobs, find_line_remains(s3_blobs, LINE), now=NOW + timedelta(minutes=1))
     assert left(s3_blobs) == {7}
 
 
@@ -87,13 +87,13 @@ async def test_what_has_had_its_time_goes_and_normals_stay(s3_blobs: S3Blobs) ->
     store = AsyncBlobs(s3_blobs)
     stock = InventoryStore(store, POLICY)
     removed = 0
-    while actions := plan(await stock.look(LINE, NOW + timedelta(days=100)), removals_max=4):
+    while actions := plan(await stock.read(LINE, NOW + timedelta(days=100)), objects_max=4):
         for action in actions:
             if isinstance(action, AdvanceExpiry):
-                await stock.move_mark(LINE, action)
+                await stock.advance(LINE, action)
             else:
-                assert isinstance(action, DeleteObjects)
-                await stock.remove(LINE, action)
+                assert isinstance(action, ExpireObjects)
+                await stock.expire(LINE, action)
                 removed += len(action.keys)
     store.close()
     assert (left(s3_blobs), removed, len(list(s3_blobs.list("images/")))) == ({2}, 12, 1)

@@ -16,7 +16,7 @@ from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.keys import ledger_prefix
 from siad.contracts.place import Place
 from siad.erasure.deletions import AsyncDeletions
-from siad.erasure.rows import written_first
+from siad.erasure.rows import first_written_at
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import BlobInfo
 
@@ -53,7 +53,7 @@ class ParquetLedger:
             files[info.key] = cached if cached and cached[0] == info.etag else (info.etag, await self._fetch(info))
             room -= len(files[info.key][1].rows)
         self._cache(ledger_prefix(*place), files)
-        deleted = await self._deletions.look(place.line)
+        deleted = await self._deletions.read(place.line)
         return [_without(file, deleted) for _, file in files.values()]
 
     async def _fetch(self, info: BlobInfo) -> LedgerFile:
@@ -62,7 +62,7 @@ class ParquetLedger:
         try:
             data = (await self._blobs.get(info.key)).data
             rows = await self._blobs.run(read_rows, LedgerRow, data)
-            first: datetime | None = await self._blobs.run(written_first, data)
+            first: datetime | None = await self._blobs.run(first_written_at, data)
             written_at = first or written_at
         except MissingError:  # deleted with its last row since it was listed
             log.info("ledger_file_gone", key=info.key)

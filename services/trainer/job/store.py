@@ -39,5 +39,5 @@ def read_training_set(blobs: Blobs, line: str, product: str, digest: str) -> Tra
     if chosen.digest != digest:
         msg = f"{blobs.uri(key)} refused: its {len(chosen.members)} rows have digest {chosen.digest}"
         raise CorruptError(msg)
-    deleted = Deletions(blobs).look(line).captures
+    deleted = Deletions(blobs).read(line).captures
     return TrainingSet(members=tuple(member for member in chosen.members if member.capture_id not in deleted))

@@ -18,10 +18,10 @@ from siad.apps.local.machine import DATA
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import require_hex, require_slug
-from siad.erasure.capture import CaptureRemains, erase, find_capture, find_serial, survey
-from siad.erasure.deletions import KNOWN_S
-from siad.erasure.line import erase_line, survey_line
-from siad.erasure.weights import AffectedWeights, who_learned
+from siad.erasure.capture import CaptureRemains, erase_captures, find_capture, find_remains, find_serial
+from siad.erasure.deletions import RECENT_S
+from siad.erasure.line import erase_line, find_line_remains
+from siad.erasure.weights import AffectedWeights, find_affected_weights
 from siad.runtime.blobs.port import Blobs
 
 console = Console()
@@ -31,7 +31,7 @@ forget_app = typer.Typer(
     no_args_is_help=True,
 )
 
-SETTLE_S: Final = KNOWN_S + 1  # until every stage has read the deletion; then data written meanwhile is deleted too
+SETTLE_S: Final = RECENT_S + 1  # until every stage has read the deletion; then data written meanwhile is deleted too
 CHECKS_MAX: Final = 3
 TIMESTAMP_S: Final = 1.1  # the store's timestamps are whole seconds: deleted objects must be older than the record
 CAPTURES_SHOWN: Final = 3
@@ -78,8 +78,8 @@ def line(
     with reported_failures():
         require_slug("line", name)
         blobs = connect(data).blobs
-        remains = survey_line(blobs, name)
-        affected = who_learned(blobs, name, None)
+        remains = find_line_remains(blobs, name)
+        affected = find_affected_weights(blobs, name, None)
         table = Table("", "objects", title=f"to be deleted of line {name}")
         for kind, count in remains.objects:
             table.add_row(kind, str(count))
@@ -105,29 +105,29 @@ def _forget(data: Path, line: str, find: Callable[[Blobs, datetime], list[Captur
             "the capture id or serial"
         )
         raise LookupError(msg)
-    remains = survey(blobs, line, deletions)
-    affected = who_learned(blobs, line, {one.capture_id for one in deletions})
+    remains = find_remains(blobs, line, deletions)
+    affected = find_affected_weights(blobs, line, {one.capture_id for one in deletions})
     if remains.is_empty:
         console.print("nothing left to delete: it was deleted before")
     else:
         console.print(_table(remains))
         _confirm(yes)
-        erase(blobs, remains)
+        erase_captures(blobs, remains)
         _repeat_until_clean(lambda: _erase_again(blobs, line, deletions))
     _print_unreached(affected, data, line=line)
 
 
 def _erase_again(blobs: Blobs, line: str, deletions: Sequence[CaptureDeletion]) -> bool:
     """Delete what was written meanwhile; whether there was nothing."""
-    remains = survey(blobs, line, deletions)
+    remains = find_remains(blobs, line, deletions)
     if not remains.is_empty:
-        erase(blobs, remains)
+        erase_captures(blobs, remains)
     return remains.is_empty
 
 
 def _erase_line_again(blobs: Blobs, line: str) -> bool:
     """Delete what was written meanwhile; whether there was nothing."""
-    remains = survey_line(blobs, line)
+    remains = find_line_remains(blobs, line)
     is_clean = not sum(count for _, count in remains.objects)
     if not is_clean:
         erase_line(blobs, remains, now=_now())

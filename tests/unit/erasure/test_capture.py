@@ -20,11 +20,11 @@ from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.contracts.ids import CaptureId, image_id_of
 from siad.contracts.place import Place
 from siad.erasure import capture as forgetting
-from siad.erasure.capture import erase, find_capture, find_serial, survey
+from siad.erasure.capture import erase_captures, find_capture, find_remains, find_serial
 from siad.erasure.deletions import Deletions
-from siad.erasure.line import erase_line, survey_line
-from siad.erasure.rows import count_rows, without_rows
-from siad.erasure.weights import members_of
+from siad.erasure.line import erase_line, find_line_remains
+from siad.erasure.rows import count_rows, erase_rows
+from siad.erasure.weights import captures_of_training_set
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.testing.diary import ProcessKilled
 
@@ -36,7 +36,7 @@ LINE = "cam-1"
 def _few_threads() -> Iterator[None]:
     """A thread takes longer to begin than the store in memory to answer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forgetting, "READ_AT_ONCE", 2)
+        patch.setattr(forgetting, "READS_MAX", 2)
         yield
 
 
@@ -139,7 +139,7 @@ Find = Callable[[MemoryBlobs], list[CaptureDeletion]]
 def forget(blobs: MemoryBlobs, find: Find) -> None:
     deletions = find(blobs)
     if deletions:
-        erase(blobs, survey(blobs, LINE, deletions))
+        erase_captures(blobs, find_remains(blobs, LINE, deletions))
 
 
 def by_capture(number: int) -> Find:
@@ -171,10 +171,10 @@ def test_everything_that_names_the_capture_goes_and_nothing_else() -> None:
     assert changed == {key for key in after if key.startswith("ledger/")}
 
 
-def test_bytes_that_another_capture_has_stay_until_it_is_forgotten_too() -> None:
+def test_bytes_that_another_capture_has_stay_until_it_is_erased_too() -> None:
     blobs = plant()
     shared = keys.image_key(LINE, NOW, image_id_of(b"stuck camera"), "png")
-    remains = survey(blobs, LINE, by_capture(1)(blobs))
+    remains = find_remains(blobs, LINE, by_capture(1)(blobs))
     assert (remains.images, remains.shared) == ((), (shared,))
     forget(blobs, by_capture(1))
     assert blobs.head(shared) is not None
@@ -199,10 +199,10 @@ def test_a_serial_is_every_capture_of_the_part() -> None:
     assert not any(key.startswith(f"ledger/{LINE}/p/siad.pseudo-mask.v1-0-4") for key in content(blobs))
 
 
-def test_what_was_forgotten_leaves_nothing_to_do() -> None:
+def test_an_erased_capture_leaves_nothing_to_do() -> None:
     blobs = plant()
     forget(blobs, by_capture(2))
-    assert survey(blobs, LINE, by_capture(2)(blobs)).is_empty
+    assert find_remains(blobs, LINE, by_capture(2)(blobs)).is_empty
     assert by_serial("part-7")(blobs) == []
     with pytest.raises(MissingError):
         blobs.get(keys.capture_key(LINE, name(2)))
@@ -247,8 +247,8 @@ def dies_after(changes: int, blobs: Mortal, find: Find) -> bool:
 
 
 def recorded_before_gone(blobs: MemoryBlobs) -> bool:
-    """Nobody finds a receipt or a row whose image is gone without a word of it."""
-    forgotten = Deletions(blobs).look(LINE)
+    """A receipt or row whose image is deleted has a deletion record."""
+    erased = Deletions(blobs).read(LINE)
     there = content(blobs)
     for number in range(6):
         receipt, image = (
@@ -256,7 +256,7 @@ def recorded_before_gone(blobs: MemoryBlobs) -> bool:
             keys.image_key(LINE, NOW, image_id_of(bytes_of(number)), "png"),
         )
         is_whole = receipt in there and image in there and len(named(blobs, number)) >= 4
-        if not is_whole and name(number) not in forgotten.captures:
+        if not is_whole and name(number) not in erased.captures:
             return False
     return True
 
@@ -272,7 +272,7 @@ def test_a_line_that_still_takes_images_is_refused() -> None:
     blobs = plant()
     end(blobs, is_gone=False)
     with pytest.raises(ValueError, match="siad line delete cam-1"):
-        survey_line(blobs, LINE)
+        find_line_remains(blobs, LINE)
 
 
 def test_of_a_line_its_settings_and_weights_stay() -> None:
@@ -280,14 +280,14 @@ def test_of_a_line_its_settings_and_weights_stay() -> None:
     end(blobs)
     blobs.put(f"weights/{LINE}/p/{'a' * 64}.json", b"{}")
     blobs.put(f"images/{LINE}-2/2026-01-01/x.png", b"another line's")
-    erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    erase_line(blobs, find_line_remains(blobs, LINE), now=NOW)
     left = [info.key for info in blobs.list("")]
     assert left == sorted([
         keys.line_deletion_key(LINE), keys.line_pointer_key(LINE), f"weights/{LINE}/p/{'a' * 64}.json",
         f"images/{LINE}-2/2026-01-01/x.png",
     ])  # fmt: skip
-    assert Deletions(blobs).look(LINE).covers(name(0), NOW)
-    assert not Deletions(blobs).look(LINE).covers(name(0), NOW + timedelta(seconds=1))
+    assert Deletions(blobs).read(LINE).covers(name(0), NOW)
+    assert not Deletions(blobs).read(LINE).covers(name(0), NOW + timedelta(seconds=1))
 
 
 @settings(max_examples=30, deadline=None)
@@ -297,11 +297,11 @@ def test_a_line_cut_off_anywhere_is_finished_and_its_record_came_first(lives: in
     end(blobs)
     blobs.lives = lives
     try:
-        erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+        erase_line(blobs, find_line_remains(blobs, LINE), now=NOW)
     except ProcessKilled:
         assert lives == 0 or blobs.head(keys.line_deletion_key(LINE)) is not None
     blobs.lives = 10**9
-    erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    erase_line(blobs, find_line_remains(blobs, LINE), now=NOW)
     assert [i.key for i in blobs.list("")] == [keys.line_deletion_key(LINE), keys.line_pointer_key(LINE)]
 
 
@@ -310,21 +310,21 @@ def test_a_line_made_anew_keeps_its_own_when_the_old_ones_deletion_is_finished()
     end(blobs)
     blobs.lives = 5
     with pytest.raises(ProcessKilled):
-        erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+        erase_line(blobs, find_line_remains(blobs, LINE), now=NOW)
     blobs.lives = 10**9
     end(blobs, is_gone=False)
     new = add(blobs, 9)
-    erase_line(blobs, survey_line(blobs, LINE), now=NOW)
+    erase_line(blobs, find_line_remains(blobs, LINE), now=NOW)
     assert len(named(blobs, 9)) == 4
     assert blobs.head(blobs.key_of(new.image_uri)) is not None
     assert all(named(blobs, number) == [] for number in range(6))
 
 
-def test_the_bound_of_a_forgotten_line_only_moves_on() -> None:
+def test_the_bound_of_an_erased_line_only_moves_on() -> None:
     blobs = plant()
     end(blobs)
     for days in (0, 2, 1):
-        erase_line(blobs, survey_line(blobs, LINE), now=NOW + timedelta(days=days))
+        erase_line(blobs, find_line_remains(blobs, LINE), now=NOW + timedelta(days=days))
     record = LineDeletion.from_json(blobs.get(keys.line_deletion_key(LINE)).data)
     assert record.before_at == NOW + timedelta(days=2)
 
@@ -333,21 +333,21 @@ def test_a_line_record_that_cannot_be_read_is_not_taken_for_none() -> None:
     blobs = MemoryBlobs()
     blobs.put(keys.line_deletion_key(LINE), b"{}")
     with pytest.raises(CorruptError, match="not a LineDeletion"):
-        Deletions(blobs).look(LINE)
+        Deletions(blobs).read(LINE)
 
 
 def test_rows_are_counted_and_taken_out() -> None:
     blobs = MemoryBlobs()
     data = blobs.get(add_ledger(blobs, 0, 1, 2, 1)).data
     assert count_rows(data, {name(1), name(7)}) == 2
-    left = without_rows(data, {name(1)}, written_at=NOW)
+    left = erase_rows(data, {name(1)}, written_at=NOW)
     assert left is not None
     assert pq.read_table(io.BytesIO(left)).to_pydict() == {"capture_id": [name(2)], "score": [2.0]}
-    assert without_rows(data, {name(1), name(2)}, written_at=NOW) is None
+    assert erase_rows(data, {name(1), name(2)}, written_at=NOW) is None
 
 
-def test_a_training_set_that_names_nobody_any_more_is_not_known_to_be_clean() -> None:
+def test_a_training_set_without_a_list_of_captures_is_not_known_to_be_clean() -> None:
     blobs = MemoryBlobs()
-    assert members_of(blobs, LINE, "p", "d" * 64) is None
+    assert captures_of_training_set(blobs, LINE, "p", "d" * 64) is None
     blobs.put(keys.training_set_members_key(LINE, "p", "d" * 64), b'{"captures": ["a"], "images": []}')
-    assert members_of(blobs, LINE, "p", "d" * 64) == {"a"}
+    assert captures_of_training_set(blobs, LINE, "p", "d" * 64) == {"a"}

@@ -1,4 +1,4 @@
-"""A repeat of what was forgotten is refused, and not stored anew."""
+"""A repeat of an erased capture is refused, and not stored again."""
 
 from datetime import UTC, datetime
 
@@ -8,12 +8,12 @@ from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.documents import read_receipt
 from siad.contracts.keys import capture_key, deletion_key
 from siad.contracts.topics import IMAGE
-from siad.erasure.capture import erase, survey
+from siad.erasure.capture import erase_captures, find_remains
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 
 
-async def test_a_forgotten_capture_is_gone_for_good(
+async def test_an_erased_capture_stays_erased(
     client: httpx.AsyncClient, blobs: MemoryBlobs, bus: MemoryBus, png: bytes
 ) -> None:
     await client.put("/v1/lines/l", json={"product": "p"})
@@ -21,7 +21,7 @@ async def test_a_forgotten_capture_is_gone_for_good(
     first = await client.post("/v1/lines/l/images", content=png, headers=headers)
     capture = first.json()["capture_id"]
     receipt = read_receipt(blobs.get(capture_key("l", capture)).data)
-    erase(blobs, survey(blobs, "l", [CaptureDeletion.of(receipt, at=datetime(2026, 1, 2, tzinfo=UTC))]))
+    erase_captures(blobs, find_remains(blobs, "l", [CaptureDeletion.of(receipt, at=datetime(2026, 1, 2, tzinfo=UTC))]))
     again = await client.post("/v1/lines/l/images", content=png, headers=headers)
     assert (again.status_code, again.headers["content-type"]) == (410, "application/problem+json")
     assert capture in again.json()["detail"]

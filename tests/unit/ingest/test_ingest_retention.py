@@ -24,8 +24,8 @@ from siad.contracts.ids import CaptureId, image_id_of
 from siad.contracts.topics import IMAGE
 from siad.erasure.expiry_plan import (
     AdvanceExpiry,
-    DeleteObjects,
     ExpiredObject,
+    ExpireObjects,
     LineInventory,
     RetainedObjects,
     RetentionPolicy,
@@ -166,8 +166,8 @@ async def test_nothing_goes_while_nobody_knows_whom_a_training_set_names() -> No
 async def test_a_round_is_bounded_and_the_next_goes_on() -> None:
     blobs = MemoryBlobs()
     events = [add(blobs, number, days=40) for number in range(7)]
-    done = await retain(blobs, policy=RetentionPolicy(images_days=30, removals_max=3))
-    assert done == ["AdvanceExpiry", "DeleteObjects", "DeleteObjects", "DeleteObjects"]
+    done = await retain(blobs, policy=RetentionPolicy(images_days=30, objects_max=3))
+    assert done == ["AdvanceExpiry", "ExpireObjects", "ExpireObjects", "ExpireObjects"]
     assert all(left(blobs, event) == {"receipt", "mask"} for event in events)
 
 
@@ -208,12 +208,12 @@ async def test_a_normal_that_cannot_be_read_puts_its_line_off() -> None:
 def test_the_plan_leaves_what_is_kept() -> None:
     aged = tuple(ExpiredObject(f"images/l/d/{n}.png", capture="") for n in range(3))
     stock = LineInventory(
-        expiry=Expiry(), wanted=Expiry(), aged=aged, kept=RetainedObjects(images=frozenset({aged[1].key}))
+        expiry=Expiry(), wanted=Expiry(), expired=aged, retained=RetainedObjects(images=frozenset({aged[1].key}))
     )
-    assert plan(stock, removals_max=10) == [DeleteObjects((aged[0].key, aged[2].key), is_all=True)]
-    assert plan(stock, removals_max=1) == [DeleteObjects((aged[0].key,), is_all=False)]
+    assert plan(stock, objects_max=10) == [ExpireObjects((aged[0].key, aged[2].key), is_all=True)]
+    assert plan(stock, objects_max=1) == [ExpireObjects((aged[0].key,), is_all=False)]
     moved = LineInventory(expiry=Expiry(), wanted=ALL.at(NOW))
-    assert plan(moved, removals_max=1) == [AdvanceExpiry(ALL.at(NOW))]
+    assert plan(moved, objects_max=1) == [AdvanceExpiry(ALL.at(NOW))]
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"images_from": 1}'])

@@ -29,7 +29,7 @@ from siad.contracts.ids import CaptureId, ImageId, WeightsId
 from siad.contracts.keys import deletion_key, line_deletion_key
 from siad.contracts.place import Place
 from siad.erasure.deletions import AsyncDeletions
-from siad.erasure.rows import without_rows
+from siad.erasure.rows import erase_rows
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Record, TopicPartition
@@ -159,7 +159,7 @@ async def test_rows_taken_out_of_a_file_make_the_others_no_news() -> None:
     await handlers.on_pseudo_masks(batch(event(1), event(2)), **takers(blobs, ledger))
     [before] = await ledger.read(LP)
     for number in (1, 2):  # a file may be written again more than once
-        left = without_rows(blobs.get(before.key).data, {event(1).capture_id}, written_at=blobs_time(blobs, before.key))
+        left = erase_rows(blobs.get(before.key).data, {event(1).capture_id}, written_at=blobs_time(blobs, before.key))
         assert left is not None, number
         blobs.put(before.key, left)
     [after] = await ledger.read(LP)
