@@ -1,5 +1,6 @@
 """What the handlers need of the world. Every call may raise ``TransientError``."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -34,6 +35,10 @@ class LineStore(Protocol):
         """The newest revision, its end included; None for a line never seen."""
         ...
 
+    async def names(self) -> list[str]:
+        """All lines, by name."""
+        ...
+
     async def write(self, wanted: LineState, *, over: StoredLine | None) -> LineState:
         """Keep a revision for good, and make it the newest.
 
@@ -44,6 +49,14 @@ class LineStore(Protocol):
         Raises:
             ConflictError: another request changed the line first.
         """
+        ...
+
+
+class Admission(Protocol):
+    """Bounds concurrent uploads and their total bytes."""
+
+    def hold(self, size_bytes: int) -> AbstractAsyncContextManager[None]:
+        """Wait for room for one upload, and hold it until the upload ends."""
         ...
 
 

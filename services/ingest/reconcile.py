@@ -11,9 +11,8 @@ from typing import Final
 
 import structlog
 
-from services.ingest.adapters.store import LineRevisions
 from services.ingest.handlers import announce
-from services.ingest.ports import EventPublisher
+from services.ingest.ports import EventPublisher, LineStore
 from siad.contracts.documents import LineState
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import LineChanged
@@ -63,7 +62,7 @@ def plan(standing: LineStanding) -> list[AnnounceLine]:
 class LineReconciler:
     """The unit of work is a line."""
 
-    def __init__(self, lines: LineRevisions, table: StateTable[LineChanged], news: EventPublisher) -> None:
+    def __init__(self, lines: LineStore, table: StateTable[LineChanged], news: EventPublisher) -> None:
         self._lines, self._table, self._news = lines, table, news
         self._checked: set[str] = set()
         self._missing: set[str] | None = None  # lines of the first round; None before it
@@ -138,7 +137,7 @@ class RetentionReconciler:
 
     def __init__(
         self,
-        lines: LineRevisions,
+        lines: LineStore,
         stock: InventoryStore,
         *,
         policy: RetentionPolicy,

@@ -10,14 +10,11 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 
 from services.ingest import metrics
-from services.ingest.adapters.admission import AdmissionControl
-from services.ingest.adapters.body import declared_bytes, read_body
-from services.ingest.adapters.store import LineRevisions
 from services.ingest.domain.lines import Preconditions, etag_of, is_fresh
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from services.ingest.domain.uploads import KEY_MAX, read_claim
 from services.ingest.handlers import AcceptedImage, Upload, on_line_delete, on_line_put, on_upload, unknown_line
-from services.ingest.ports import CaptureStore, EventPublisher, ImageValidator, LedgerSource
+from services.ingest.ports import Admission, CaptureStore, EventPublisher, ImageValidator, LedgerSource, LineStore
 from services.ingest.settings import IngestSettings
 from services.ingest.wire import (
     UPLOAD,
@@ -35,6 +32,7 @@ from siad.contracts.ids import SLUG
 from siad.runtime import metrics as common
 from siad.runtime.clock import Clock
 from siad.runtime.http import problem_response
+from siad.runtime.uploads import UploadError, UploadLimits, declared_bytes, read_upload, require_image_type
 from siad.vision.images import ImageError
 
 log = structlog.get_logger()
@@ -64,11 +62,11 @@ class IngestDependencies:
     """What the routes work with."""
 
     settings: IngestSettings
-    lines: LineRevisions
+    lines: LineStore
     captures: CaptureStore
     pixels: ImageValidator
     news: EventPublisher
-    gate: AdmissionControl
+    gate: Admission
     ledger: LedgerSource
     clock: Clock
 
@@ -186,9 +184,13 @@ def _image_routes(desk: IngestDependencies) -> APIRouter:
         capture and is harmless. After a 503 nothing is lost and nothing half done: send the same request again.
         """
         with _counting(line):
-            size_bytes = declared_bytes(request, bytes_max=desk.settings.upload_max_bytes)
-            async with desk.gate.hold(size_bytes):
-                return await _take_in(desk, line, request, idempotency_key)
+            try:
+                require_image_type(request)
+                size_bytes = declared_bytes(request, bytes_max=desk.settings.upload_max_bytes)
+                async with desk.gate.hold(size_bytes):
+                    return await _take_in(desk, line, request, idempotency_key)
+            except UploadError as error:
+                raise RequestRefusedError(RefusalReason(error.fault.value), str(error)) from error
 
     return router
 
@@ -216,7 +218,8 @@ async def _take_in(desk: IngestDependencies, line: str, request: Request, idempo
     The line's settings are read before the body.
     """
     settings = (await _require_line(desk, line)).settings
-    body = await read_body(request, bytes_max=desk.settings.upload_max_bytes, timeout_s=desk.settings.body_timeout_s)
+    limits = UploadLimits(bytes_max=desk.settings.upload_max_bytes, timeout_s=desk.settings.body_timeout_s)
+    body = await read_upload(request, limits)
     began_s, received_at = desk.clock.monotonic(), desk.clock.now()
     claim = read_claim(
         dict(request.query_params) | body.fields,

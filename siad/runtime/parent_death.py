@@ -9,7 +9,7 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 def end_with_parent(number: signal.Signals) -> None:
-    """Let the kernel send a signal to this process when its parent dies; no effect outside Linux.
+    """Have the kernel signal this process when its parent dies (Linux).
 
     Pass it as ``preexec_fn``, bound to the signal: it runs in the child before its program. On Linux the parent is the
     thread that started the child.

@@ -1,4 +1,7 @@
-"""Read an uploaded image from an HTTP request: the bytes themselves, or a form around them, within bounds."""
+"""Reader of an uploaded image: the bytes themselves, or a form.
+
+Bytes, fields and time are bounded.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -37,7 +40,7 @@ STATUS_OF_UPLOAD: Final = {
 
 
 class UploadError(Exception):
-    """A refused upload; the message says what was sent and what to change."""
+    """A refused upload; the message says what to change."""
 
     def __init__(self, fault: UploadFault, detail: str) -> None:
         super().__init__(detail)
@@ -65,7 +68,7 @@ class _InMemoryParser(MultiPartParser):
 
 
 def declared_bytes(request: Request, *, bytes_max: int) -> int:
-    """Length of the body: as declared, or ``bytes_max`` where none was declared. Nothing is read.
+    """Length of the body: as declared, otherwise ``bytes_max``. Nothing is read.
 
     Raises:
         UploadError: too-large.
@@ -79,7 +82,9 @@ def declared_bytes(request: Request, *, bytes_max: int) -> int:
 
 
 def require_image_type(request: Request) -> None:
-    """Refuse a declared media type that holds no image; an undeclared one is accepted.
+    """Refuse a declared media type that holds no image.
+
+    An undeclared type is accepted.
 
     Raises:
         UploadError: unsupported-media-type.

@@ -17,7 +17,12 @@ WORDS = {
     *("__init__.py", "__main__.py", "app.py", "settings.py", "handlers.py", "routes.py", "reconcile.py"),
     *("ports.py", "metrics.py", "domain", "adapters"),
 }
-OWN_WORDS = {"ingest": {"wire.py"}, "labeler": {"scorer", "scorer_api.py"}, "trainer": {"job"}, "console": {"web"}}
+OWN_WORDS = {
+    "ingest": {"wire.py"},
+    "labeler": {"scorer", "scorer_api.py"},
+    "trainer": {"job"},
+    "console": {"web"},
+}
 EVERY_STAGE_HAS = {"__init__.py", "__main__.py", "app.py", "settings.py", "metrics.py"}
 LINES_MAX, FUNCTION_LINES_MAX = 400, 60
 VAGUE = re.compile(r".*(Manager|Helper|Utils?|Processor|(?<!In)Service|Base)")  # weights may well be in service

@@ -16,7 +16,6 @@ def tree() -> Tree:
     return read_tree()
 
 
-@pytest.mark.xfail(reason="rooms still to be cleaned")
 @pytest.mark.parametrize("law", IMPORT_LAWS, ids=lambda law: law.__name__)
 def test_the_tree_keeps_the_law(law: Law, tree: Tree) -> None:
     assert law(tree) == []

@@ -11,7 +11,6 @@ def tree() -> Tree:
     return read_tree(folders=("siad", "services", "benchmarks"))
 
 
-@pytest.mark.xfail(reason="rooms still to be cleaned")
 @pytest.mark.parametrize("law", LANGUAGE_LAWS, ids=lambda law: law.__name__)
 def test_the_tree_keeps_the_law(law: Law, tree: Tree) -> None:
     assert law(tree) == []

@@ -43,7 +43,6 @@ FINE = (
 )
 
 
-@pytest.mark.xfail(reason="rooms still to be cleaned")
 def test_the_project_keeps_to_the_style() -> None:
     found = violations(read(ROOT / name for name in OURS if (ROOT / name).exists()))
     assert found == []

@@ -6,13 +6,12 @@ Ray is not imported here.
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from siad.apps.local.ports import free_ports, is_listening
-from siad.apps.local.server_process import ServerProcess
+from siad.apps.local.server_process import ServerProcess, find_program
 from siad.runtime.ray_address import LOOPBACK_ENVIRONMENT
 
 READY_S = 90.0  # on a busy machine; 7 s on an idle one
@@ -136,20 +135,13 @@ class RayNode:
 
 
 def find_ray() -> str:
-    """Path of the `ray` program: beside this Python, else on PATH.
+    """Path of the `ray` program.
 
     Raises:
         RuntimeError: it is not installed.
     """
-    beside = Path(sys.executable).with_name("ray")
-    found = str(beside) if beside.exists() else shutil.which("ray")
-    if found is None:
-        msg = (
-            "`ray` is neither beside this Python nor on PATH; no Ray was started. Install it with "
-            "pip install 'ray[serve,train]', or set RAY_ADDRESS to your own"
-        )
-        raise RuntimeError(msg)
-    return found
+    remedy = "no Ray was started. Install it with pip install 'ray[serve,train]', or set RAY_ADDRESS to your own"
+    return find_program("ray", remedy=remedy)
 
 
 def _processes_naming(text: str) -> list[int]:

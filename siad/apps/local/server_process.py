@@ -4,8 +4,10 @@ They end with their parent.
 """
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,3 +120,21 @@ class ServerProcess:
         if not self.log.exists():
             return "(empty)"
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+
+
+def find_program(name: str, *, remedy: str) -> str:
+    """Path of a program: beside this Python, else on PATH.
+
+    Args:
+        name: of the program.
+        remedy: what was not started and what to install, for the error.
+
+    Raises:
+        RuntimeError: it is not installed.
+    """
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        msg = f"`{name}` is neither beside this Python nor on PATH; {remedy}"
+        raise RuntimeError(msg)
+    return found

