@@ -1,1 +1,1 @@
-"""Deletes stored data: erases captures and lines on request, and expires objects by age."""
+"""Erases captures and lines on request, and expires objects by age."""

@@ -153,7 +153,10 @@ def _below(blobs: Blobs, prefixes: Iterable[str]) -> Iterator[str]:
 
 
 def _shared(blobs: Blobs, line: str, images: Collection[str], captures: Collection[str]) -> set[str]:
-    """Images that another capture has too: equal bytes of one day are one object."""
+    """Images that another capture has too.
+
+    Equal bytes of one line and day are one object.
+    """
     if not images:
         return set()
     days = {datetime.combine(keys.day_of_image(key), time(), UTC) for key in images}
@@ -164,7 +167,10 @@ def _shared(blobs: Blobs, line: str, images: Collection[str], captures: Collecti
 
 
 def _is_of(info: BlobInfo, days: Iterable[datetime]) -> bool:
-    """Whether a receipt may be of one of the days; the store's clock and ours may differ."""
+    """Whether a receipt may be of one of the days.
+
+    The store's clock and ours may differ.
+    """
     first, last = -RECEIPT_DELAY, timedelta(days=1) + RECEIPT_DELAY
     return any(day + first <= info.modified_at <= day + last for day in days)
 
@@ -203,6 +209,6 @@ def _rewrite(blobs: Blobs, key: str, captures: Collection[str]) -> None:
 
 
 def _concurrently(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Call the function for each item, several at a time; results in order."""
+    """Call the function for several items at a time; results in order."""
     with ThreadPoolExecutor(READS_MAX, thread_name_prefix="erase") as pool:
         yield from pool.map(function, items)

@@ -39,7 +39,7 @@ class ExpiredObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainedObjects:
-    """Objects that are kept at any age: normals, and members of training sets."""
+    """Objects kept at any age: normals and members of training sets."""
 
     images: frozenset[str] = frozenset()  # keys
     captures: frozenset[str] = frozenset()

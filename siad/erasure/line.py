@@ -1,4 +1,7 @@
-"""Erase on request what a line sent up to a moment, except its weights and settings."""
+"""Erase on request what a line sent up to a moment.
+
+Weights and settings of the line stay.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

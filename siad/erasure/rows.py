@@ -49,7 +49,7 @@ def erase_rows(data: bytes, captures: Collection[str], *, written_at: datetime) 
 
 
 def first_written_at(data: bytes) -> datetime | None:
-    """First write time of a rewritten Parquet file; None where it was never rewritten."""
+    """First write time of a rewritten Parquet file; None for others."""
     import pyarrow.parquet as pq
 
     text = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(WRITTEN_AT)

@@ -1,4 +1,4 @@
-"""Weights that were trained on captures to erase, and still hold something of them."""
+"""Weights that were trained on captures to erase."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class AffectedWeights:
 
 
 def find_affected_weights(blobs: Blobs, line: str, captures: Collection[str] | None) -> list[AffectedWeights]:
-    """List the weights of a line fitted or trained on one of the captures.
+    """List the weights of a line trained on one of the captures.
 
     Args:
         blobs: the store.
@@ -55,7 +55,7 @@ def find_affected_weights(blobs: Blobs, line: str, captures: Collection[str] | N
 
 
 def captures_of_training_set(blobs: Blobs, line: str, product: str, digest: str) -> set[str] | None:
-    """Read the captures of a training set; None where its list is missing or unreadable."""
+    """Read the captures of a training set; None without a readable list."""
     key = keys.training_set_members_key(line, product, digest)
     try:
         return set(TrainingSetMembers.from_json(blobs.get(key).data).captures)
@@ -67,7 +67,7 @@ def captures_of_training_set(blobs: Blobs, line: str, product: str, digest: str)
 
 
 def _count(blobs: Blobs, manifest: Manifest, captures: Collection[str] | None) -> int | None:
-    """How many of the captures the weights were trained on; None where that is unknown."""
+    """Count the captures that the weights were trained on; None if unknown."""
     used: set[str] | None = set(manifest.normals)
     if manifest.training_set is not None:
         used = captures_of_training_set(blobs, manifest.line, manifest.product, manifest.training_set)

@@ -1,4 +1,4 @@
-"""The books against a slow recount: whatever the order, however often, whoever crashed between."""
+"""The capture ledger against a slow recount, in any order, with repeats and crashes."""
 
 import random
 from dataclasses import dataclass, replace

@@ -160,9 +160,7 @@ async def test_any_other_revision_is_looked_up_once(blobs: CountedBlobs, store: 
     assert blobs.gets == [f"lines/line-1/{revision}.json"]
 
 
-async def test_a_revision_that_nobody_wrote_or_nobody_can_read_is_poison(
-    blobs: CountedBlobs, store: AsyncBlobs
-) -> None:
+async def test_a_missing_or_unreadable_revision_is_poison(blobs: CountedBlobs, store: AsyncBlobs) -> None:
     blobs.put("lines/line-1/8.json", b"{}")
     async with known_lines(store, settings(3, 1.0)) as lines:
         for revision in (7, 8):

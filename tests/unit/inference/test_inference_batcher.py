@@ -91,7 +91,7 @@ async def test_keys_are_never_mixed_and_take_turns_by_age() -> None:
     assert worker.batches == [("a", [0]), ("b", [1, 3]), ("a", [2]), ("c", [4])]
 
 
-async def test_what_goes_wrong_in_a_batch_meets_everyone_in_it_and_nobody_else() -> None:
+async def test_what_goes_wrong_in_a_batch_reaches_all_its_items_and_no_others() -> None:
     async with batcher(Worker(), batch_max=2, wait_s=60.0) as one:
         answers = await asyncio.gather(*(one.submit("a", n) for n in (13, 1, 2, 3)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [ZeroDivisionError, ZeroDivisionError, int, int]
@@ -134,7 +134,7 @@ async def test_all_work_is_done_in_the_one_thread_it_was_given() -> None:
     assert worker.threads == {"scorer_0"}
 
 
-async def test_whoever_waits_when_it_ends_is_told() -> None:
+async def test_waiting_items_are_cancelled_when_it_ends() -> None:
     worker = Worker()
     worker.go.clear()
     async with batcher(worker) as one:

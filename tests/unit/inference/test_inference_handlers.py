@@ -156,7 +156,7 @@ def test_an_intent_of_a_newer_writer_is_judged_like_any_other() -> None:
     assert len(World().judge(replace(EVENT, intent=Intent.UNSPECIFIED))) == 1
 
 
-def test_without_weights_nothing_is_fetched_and_nobody_says_pass() -> None:
+def test_without_weights_nothing_is_fetched_and_the_verdict_is_unknown() -> None:
     world = World(unprepared=UnknownReason.NO_WEIGHTS)
     (verdict,) = world.judge()
     assert (verdict.decision, verdict.reason, verdict.weights) == (Decision.UNKNOWN, "no-weights", "")

@@ -77,7 +77,7 @@ async def test_what_is_away_is_asked_again_and_stays_one_capture(
 ) -> None:
     flaky.troubles += [httpx.ConnectError("refused"), httpx.Response(503, headers={"Retry-After": "7"})]
     first = await ingest.send_image(png, line="press-1")
-    flaky.troubles.append(httpx.ReadError("cut off"))  # perhaps it was accepted: nobody knows
+    flaky.troubles.append(httpx.ReadError("cut off"))  # it may have been accepted
     again = await ingest.send_image(png, line="press-1")
     assert first["capture_id"] == again["capture_id"]
     assert clock.slept[1] == 7
@@ -93,7 +93,7 @@ async def test_patience_ends(ingest: IngestClient, blobs: MemoryBlobs, clock: Fa
     assert min(clock.slept) == 5  # ingest asked for that much
 
 
-async def test_whoever_stands_between_may_answer_without_a_problem(ingest: IngestClient, flaky: Flaky) -> None:
+async def test_a_proxy_in_between_may_answer_without_a_problem(ingest: IngestClient, flaky: Flaky) -> None:
     flaky.troubles.append(httpx.Response(418, text="I'm a teapot"))
     with pytest.raises(ProblemError, match="418 I'm a teapot"):
         await ingest.list_lines()

@@ -164,7 +164,7 @@ def test_a_camera_may_be_a_little_ahead() -> None:
         ({"serial": "a\nb"}, RefusalReason.INVALID_SERIAL, "all printable"),
     ],
 )
-def test_what_nobody_can_mean_is_refused(said: dict[str, str], why: RefusalReason, words: str) -> None:
+def test_invalid_parameters_are_refused(said: dict[str, str], why: RefusalReason, words: str) -> None:
     with pytest.raises(RequestRefusedError, match=words) as refused:
         claim_of(said)
     assert refused.value.why is why

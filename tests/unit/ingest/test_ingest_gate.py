@@ -80,7 +80,7 @@ async def test_who_would_wait_too_long_or_in_too_long_a_queue_is_sent_away() -> 
         pass  # there is room again
 
 
-async def test_without_a_queue_whoever_finds_room_still_comes_in() -> None:
+async def test_without_a_queue_an_upload_that_finds_room_is_admitted() -> None:
     async with gate(queue_max=0).hold(1):
         pass
 

@@ -136,7 +136,7 @@ BAD_SETTINGS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-async def test_settings_that_nobody_could_work_by_are_refused(client: httpx.AsyncClient, blobs: MemoryBlobs) -> None:
+async def test_unusable_settings_are_refused(client: httpx.AsyncClient, blobs: MemoryBlobs) -> None:
     for url, body, problem in BAD_SETTINGS:  # in one app: to build one takes longer than to ask it
         assert problem_of(await client.put(url, json=body)) == (422, problem), (url, body)
         assert not list(blobs.list(""))

@@ -118,7 +118,7 @@ def left(blobs: MemoryBlobs, event: ImageStored) -> set[str]:
     return {kind for kind, key in there.items() if blobs.head(key) is not None}
 
 
-async def test_nothing_goes_unless_somebody_says_so() -> None:
+async def test_nothing_expires_by_default() -> None:
     blobs = MemoryBlobs()
     old = add(blobs, 1, days=4000)
     assert await retain(blobs, days=4000, policy=RetentionPolicy()) == []
@@ -155,7 +155,7 @@ async def test_normals_and_members_of_training_sets_stay_for_ever() -> None:
     assert left(blobs, other) == set()
 
 
-async def test_nothing_goes_while_nobody_knows_whom_a_training_set_names() -> None:
+async def test_nothing_expires_while_a_training_set_has_no_list() -> None:
     blobs = MemoryBlobs()
     member = add(blobs, 1, days=100)
     freeze(blobs, member, is_listed=False)
