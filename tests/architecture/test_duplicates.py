@@ -30,7 +30,9 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
         {f"siad/erasure/expiry_store.py::{name}" for name in ("_expired_masks", "_expired_receipts")}
     ): "one loop each",
     frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",
-    frozenset({"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::members_of"}): "two documents",
+    frozenset(
+        {"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::captures_of_training_set"}
+    ): "two documents",
     frozenset({f"siad/apps/cli/forget.py::{name}" for name in ("capture", "serial")}): "two commands, options apart",
     frozenset({"siad/apps/lab/evaluate/page.py::_jpeg", "siad/apps/lab/sheet.py::encode_sheet"}): "two image formats",
     frozenset({"siad/erasure/deletions.py::Deletions.__init__", f"{_MEMORY}MemoryLogReader.__init__"}): "fields only",
