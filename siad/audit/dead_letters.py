@@ -32,13 +32,13 @@ from siad.runtime.consumer.retry import first_topic, make_retry
 STAGES: Final = tuple(topic.writer for topic in TOPICS if topic.kind == "dead-letter")
 EVENTS: Final[Mapping[str, type[Any]]] = {IMAGE.name: ImageStored, PSEUDO_MASK.name: PseudoMaskCreated}
 UNSEEN: Final = frozenset({LetterState.OPEN, LetterState.SENDING})  # letters without an operator's decision
-JOIN_S: Final = 30.0  # to be given the partitions
-QUIET_S: Final = 10.0  # without a record, what the broker has promised will not come any more
+JOIN_S: Final = 30.0  # for the broker to assign the partitions
+QUIET_S: Final = 10.0  # for the next records, while some are outstanding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One dead letter, and what was done about it."""
+    """One dead letter and its mark."""
 
     id: LetterId
     letter: DeadLetter
@@ -48,28 +48,28 @@ class Letter:
 
     @property
     def line(self) -> str:
-        """The line that its key names."""
+        """Line in the record's key."""
         return line_of(self.letter.key)
 
     @property
     def state(self) -> LetterState:
-        """What was done about it."""
+        """State of the mark; OPEN without one."""
         return LetterState.OPEN if self.mark is None else self.mark.state
 
     @property
     def topic(self) -> str:
-        """The topic that the record was first read from."""
+        """Topic that the record was first read from."""
         return first_topic(self.headers) or self.letter.topic
 
     @property
     def mark_key(self) -> str:
-        """Where its mark lies."""
+        """Key of its mark in the store."""
         return letter_mark_key(self.id.stage, self.letter.topic, self.letter.partition, self.letter.offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilter:
-    """Which letters are meant."""
+    """Selection of dead letters."""
 
     stage: str | None = None
     line: str | None = None
@@ -78,7 +78,7 @@ class LetterFilter:
     states: frozenset[LetterState] = UNSEEN
 
     def matches(self, one: Letter) -> bool:
-        """Whether a letter is among them."""
+        """Whether a letter is selected."""
         return (
             self.stage in (None, one.id.stage)
             and self.line in (None, one.line)
@@ -89,22 +89,22 @@ class LetterFilter:
 
 
 class PlantDeadLetters:
-    """The dead letters of one plant."""
+    """Dead letters of one plant."""
 
     def __init__(self, bus: Bus, blobs: Blobs, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._bus, self._blobs, self._clock = bus, blobs, clock
 
     async def read(self, stages: Sequence[str] = STAGES) -> list[Letter]:
-        """Dead letters of some stages, oldest first, without duplicates.
+        """Read the dead letters of some stages, oldest first, without duplicates.
 
         Raises:
-            TransientError: broker or store is away.
+            TransientError: broker or store is unavailable.
         """
         found: dict[str, Letter] = {}
         for record in await read_whole(self._bus, [dead_letter(stage) for stage in stages]):
             stage = record.topic_partition.topic.split(".")[1]
             name = LetterId(stage, record.topic_partition.partition, record.offset)
-            with suppress(PoisonError):  # a stranger's: no stage writes what is no letter
+            with suppress(PoisonError):  # not written by a stage
                 one = Letter(id=name, letter=decode(DeadLetter, record.value), headers=record.headers)
                 found.setdefault(one.mark_key, one)
         marked = {info.key for stage in stages for info in self._blobs.list(letter_marks_prefix(stage))}
@@ -112,11 +112,11 @@ class PlantDeadLetters:
         return sorted(letters, key=lambda one: (one.letter.buried_at, one.id))
 
     async def find(self, ids: Iterable[str]) -> list[Letter]:
-        """Some, by their IDs, in that order.
+        """Read dead letters by ID, in the order of the IDs.
 
         Raises:
-            ValueError: a text is no ID.
-            LookupError: there is no such letter (any more).
+            ValueError: a text is not an ID.
+            LookupError: there is no such letter, or no longer.
         """
         names = [LetterId.parse(text) for text in ids]
         if unknown := sorted({name.stage for name in names} - set(STAGES)):
@@ -124,19 +124,22 @@ class PlantDeadLetters:
             raise ValueError(msg)
         known = {one.id: one for one in await self.read(sorted({name.stage for name in names}))}
         if gone := [str(name) for name in names if name not in known]:
-            msg = f"no dead letter {', '.join(gone)}; it may have been kept for its time and no longer"
+            msg = (
+                f"no dead letter {', '.join(gone)}; nothing was done. It may be past the retention of its topic: "
+                "siad dead-letters list"
+            )
             raise LookupError(msg)
         return [known[name] for name in names]
 
     async def replay(
         self, letters: Sequence[Letter], *, again: bool = False, payload: bytes | None = None
     ) -> list[str]:
-        """Replay letters once each; returns the refused ones and the reasons.
+        """Replay letters once each; return the refused ones and the reasons.
 
         Args:
             letters: in the order to send them.
-            again: also those that were sent or dropped before.
-            payload: the bytes of a mended letter, in place of those that were buried.
+            again: also letters that were sent or dropped before.
+            payload: corrected bytes, in place of the original ones.
         """
         await self._bus.create_topics([retry(stage) for stage in sorted({one.id.stage for one in letters})])
         refused = []
@@ -158,7 +161,7 @@ class PlantDeadLetters:
         return refused
 
     async def drop(self, letters: Sequence[Letter], *, because: str) -> list[str]:
-        """Mark letters as not wanted; returns what was refused, and why."""
+        """Mark letters as dropped; return the refused ones and the reasons."""
         refused = []
         for one in letters:
             try:
@@ -168,11 +171,11 @@ class PlantDeadLetters:
         return refused
 
     def _put_mark(self, one: Letter, mark: LetterMark) -> str:
-        """Write a mark where it is still as it was read."""
+        """Write a mark unless it changed since it was read."""
         try:
             return self._put(one, mark, etag=one.etag)
         except ConflictError as error:
-            msg = f"{one.id} was just taken by another operator; nothing was done. Check: siad dead-letters list"
+            msg = f"{one.id} was just changed by another operator; nothing was done. Check: siad dead-letters list"
             raise ValueError(msg) from error
 
     def _put(self, one: Letter, mark: LetterMark, *, etag: str | None) -> str:
@@ -189,16 +192,16 @@ class PlantDeadLetters:
 
 
 async def read_whole(bus: Bus, topics: Sequence[Topic]) -> list[Record]:
-    """Read all present records of work topics, in its own group.
+    """Read all present records of work topics in an own group.
 
     Raises:
-        TransientError: the broker is away.
+        TransientError: the broker is unavailable.
     """
     await bus.create_topics(topics)
     names = [topic.name for topic in topics]
     records: list[Record] = []
     async with bus.consumer(names, group=f"siad.look-{uuid.uuid4().hex}", start="earliest") as consumer:
-        async with _within(JOIN_S, "gave no partitions"):
+        async with _within(JOIN_S, "assigned no partitions"):
             while not consumer.assigned():
                 records += await consumer.poll(max_records=500, timeout_s=0.2)
         left = dict(await consumer.lag())
@@ -208,7 +211,7 @@ async def read_whole(bus: Bus, topics: Sequence[Topic]) -> list[Record]:
                 left[record.topic_partition] = left.get(record.topic_partition, 0) - 1
             if all(count <= 0 for count in left.values()):
                 return records
-            async with _within(QUIET_S, f"did not give all that it has ({len(records)} records so far)"):
+            async with _within(QUIET_S, f"did not deliver the remaining records ({len(records)} so far)"):
                 while not (fresh := await consumer.poll(max_records=500, timeout_s=0.2)):
                     continue
             records += fresh
@@ -216,36 +219,39 @@ async def read_whole(bus: Bus, topics: Sequence[Topic]) -> list[Record]:
 
 @asynccontextmanager
 async def _within(seconds: float, what: str) -> AsyncIterator[None]:
-    """Bound what the broker takes; too long is the broker being away."""
+    """Bound the wait for the broker, which counts as unavailable after it."""
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        msg = f"broker {what} within {seconds:g} s; is it up?"
+        msg = f"the broker {what} within {seconds:g} s. Check that it runs: siad status"
         raise TransientError(msg) from error
 
 
 def require_sendable(one: Letter, payload: bytes | None) -> None:
-    """Refuse oversize bytes, and repaired bytes that are still no event.
+    """Refuse oversized bytes, and corrected bytes that are still no event.
 
     Raises:
-        ValueError: says why.
+        ValueError: names the fault.
     """
     data = one.letter.payload if payload is None else payload
     if len(data) > MESSAGE_BYTES_MAX:
-        cut = " and may have been cut when it was buried" if payload is None else ""
-        msg = f"{one.id} has {len(data)} bytes{cut}; {MESSAGE_BYTES_MAX} are allowed. Send a mended one: --payload FILE"
+        cut = " and may have been truncated" if payload is None else ""
+        msg = (
+            f"{one.id} has {len(data)} bytes{cut}; {MESSAGE_BYTES_MAX} are allowed. It was not sent. Send a corrected "
+            "one: --payload FILE"
+        )
         raise ValueError(msg)
     if payload is not None and (kind := EVENTS.get(one.topic)) is not None:
         try:
             decode(kind, payload)
         except PoisonError as error:
-            msg = f"{one.id} was not sent: the mended {error}"
+            msg = f"{one.id} was not sent: the corrected {error}"
             raise ValueError(msg) from error
 
 
 def event_of(one: Letter) -> dict[str, Any] | None:
-    """What the buried bytes say; None where they can't be read."""
+    """Decode the event of a dead letter; None where it is unreadable."""
     if (kind := EVENTS.get(one.topic)) is None:
         return None
     try:

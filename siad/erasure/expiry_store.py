@@ -57,7 +57,7 @@ class StoredExpiry:
 
 
 class InventoryStore:
-    """Lists the expired objects of a line, and deletes those that a plan names."""
+    """Lists the expired objects of a line and deletes them."""
 
     def __init__(self, blobs: AsyncBlobs, policy: RetentionPolicy) -> None:
         self._blobs, self._policy, self._expiry = blobs, policy, StoredExpiry(blobs)
@@ -134,7 +134,7 @@ def _expired_masks(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredO
 
 
 def _expired_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
-    """List expired images; keys are ordered by day, so newer ones are not listed."""
+    """List expired images; keys are ordered by day, which ends the listing."""
     if expiry.images_from > NEVER:
         for info in blobs.list(keys.images_prefix(line)):
             if keys.day_of_image(info.key) >= expiry.images_from:

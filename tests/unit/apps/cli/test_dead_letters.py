@@ -154,7 +154,7 @@ async def test_two_who_send_at_once_send_once(plant: Plant) -> None:
     letters = await plant.listed()
     assert await plant.letters.replay(letters) == []
     (refused,) = await plant.letters.replay(letters)  # as it was read before
-    assert "was just taken by" in refused
+    assert "was just changed by" in refused
     assert len(plant.sent()) == 1
 
 
@@ -182,7 +182,7 @@ async def test_a_mended_letter_is_sent_in_place_of_what_was_buried(plant: Plant)
     await plant.bury(b"\xff")
     letters = await plant.listed()
     (refused,) = await plant.letters.replay(letters, payload=b"\xfe")
-    assert "the mended 1 bytes are not a ImageStored" in refused
+    assert "the corrected 1 bytes are not a ImageStored" in refused
     assert await plant.letters.replay(letters, payload=encode(EVENT)) == []
     assert plant.sent() == [("cell-1/0", encode(EVENT))]
 
@@ -190,7 +190,7 @@ async def test_a_mended_letter_is_sent_in_place_of_what_was_buried(plant: Plant)
 async def test_a_letter_too_long_to_arrive_is_refused_before_it_is_marked(plant: Plant) -> None:
     await plant.bury(b"a" * 70_000)
     (refused,) = await plant.letters.replay(await plant.listed())
-    assert "70000 bytes and may have been cut" in refused
+    assert "70000 bytes and may have been truncated" in refused
     assert len(await plant.listed()) == 1
 
 
