@@ -1,1 +1,4 @@
-"""The stages: ingest, labeler, trainer, inference. They never import each other; they talk through events."""
+"""The stages: ingest, labeler, trainer, inference.
+
+They never import each other; they communicate through events.
+"""

@@ -1,3 +1,3 @@
-"""SIAD: self-supervised visual inspection that teaches itself, for as long as the line runs."""
+"""SIAD: self-supervised visual inspection that keeps learning on the line."""
 
 __version__ = "0.1.0"  # as in pyproject.toml

@@ -1,4 +1,4 @@
-"""Manifests of weights that nobody fitted, for tests that ask what is done with one."""
+"""Manifests without fitted weights, for tests that ask what is done with one."""
 
 from dataclasses import replace
 from typing import Any

@@ -56,7 +56,7 @@ class Admission(Protocol):
     """Bounds concurrent uploads and their total bytes."""
 
     def hold(self, size_bytes: int) -> AbstractAsyncContextManager[None]:
-        """Wait for room for one upload, and hold it until the upload ends."""
+        """Wait for room for one upload, and hold it meanwhile."""
         ...
 
 

@@ -107,7 +107,7 @@ class TeacherReleases(Protocol):
     """Reads, moves and announces the pointers of teachers."""
 
     async def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
-        """Return the pointer to weights of one kind; None before the first release.
+        """Return the pointer of one kind; None before the first release.
 
         Raises:
             CorruptError: the object at its key is not this pointer.

@@ -1,4 +1,4 @@
-"""Settings of the labeler and its scorer, each of which reads them once."""
+"""Settings of the labeler and its scorer; each reads them once."""
 
 from pydantic import AnyHttpUrl, Field
 from pydantic_settings import SettingsConfigDict

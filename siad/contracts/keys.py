@@ -244,7 +244,10 @@ def line_deletion_key(line: str) -> str:
 
 
 def prefix_of_line_objects(kind: str, line: str) -> str:
-    """Return the prefix of all objects of one kind, such as ``masks``, that belong to a line."""
+    """Return the prefix of one kind of objects of a line.
+
+    A kind is, for example, ``masks``.
+    """
     return f"{kind}/{line}/"
 
 

@@ -46,7 +46,7 @@ class Poison:
 
     kind: str
     payload: bytes
-    capture: str = ""  # empty where nobody can tell
+    capture: str = ""  # empty if unknown
 
 
 class TrappedBlobs(S3Blobs):
@@ -258,7 +258,7 @@ class Server(uvicorn.Server):
 
 
 class NoJobs:
-    """Nobody trains here."""
+    """No training happens here."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Never asked."""

@@ -90,7 +90,7 @@ def ingest(bus: MemoryBus, blobs: MemoryBlobs) -> tuple[StageSettings, Assemble]
 
 
 def labeler(bus: MemoryBus, blobs: MemoryBlobs) -> tuple[StageSettings, Assemble]:
-    mine = LabelerSettings(http_port=0, scorer_url=AnyHttpUrl("http://127.0.0.1:9"))  # nobody listens there
+    mine = LabelerSettings(http_port=0, scorer_url=AnyHttpUrl("http://127.0.0.1:9"))  # no server listens there
     return mine, lambda stage: assemble_labeler(stage, mine, bus=bus, blobs=blobs)
 
 

@@ -118,7 +118,7 @@ async def test_a_segmenter_takes_over_in_mid_stream_and_damaged_weights_do_not(
     bus = open_bus(quick_settings(broker.bootstrap))
     async with streaming(bus, s3_blobs) as stream:
         await stream.release(teacher)
-        await stream.send(10)  # before anybody judges
+        await stream.send(10)  # before any stage judges
         async with plant.running():
             await stream.send(30, pause_s=0.01)
             sending = asyncio.create_task(stream.send(80, pause_s=0.02))

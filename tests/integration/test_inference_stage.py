@@ -322,7 +322,7 @@ async def test_an_image_asked_for_over_http_is_judged_as_the_stream_would(plant:
     assert 'siad_inference_direct_total{decision="reject",line="line-1"}' in text
 
 
-async def test_a_sender_that_stalls_is_sent_away_and_blocks_nobody(plant: Plant) -> None:
+async def test_a_sender_that_stalls_is_sent_away_and_blocks_no_other(plant: Plant) -> None:
     async def trickle() -> AsyncIterator[bytes]:
         yield b"half an image"
         await asyncio.sleep(5)

@@ -76,7 +76,7 @@ def test_a_job_ends_when_its_trainer_is_killed(tmp_path: Path) -> None:
 
 
 def wait_gone(pid: int) -> None:
-    """Return once a process has ended (a zombie that nobody reaps has)."""
+    """Return once a process has ended (an unreaped zombie has)."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:

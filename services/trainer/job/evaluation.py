@@ -96,7 +96,7 @@ def _marked(mask_hw: NDArray[np.uint8] | None, member: TrainingMember, side: int
 
 
 def _known(mask_hw: NDArray[np.uint8] | None, side: int) -> NDArray[np.bool_]:
-    """Select the pixels where the teacher's views agree, or all if none do."""
+    """Select pixels where the teacher's views agree; all if none do."""
     everywhere = np.ones(side * side, np.bool_)
     known_P = everywhere if mask_hw is None else _shrink((mask_hw == IGNORE).astype(np.float32), side) < 0.5
     return known_P if known_P.any() else everywhere

@@ -29,7 +29,7 @@ class UnreadableTrainingSetError(ValueError):
 
 
 def cut_to_region(region: RegionOfInterest, read: ReadMembers) -> ReadMembers:
-    """Read members as the network gets them: images and masks cut to the region of interest."""
+    """Read members as network inputs, cut to the region of interest."""
 
     def read_cut(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
         for member, (image_HWC, mask_hw) in read(members):
@@ -69,7 +69,7 @@ def _example(
 
 
 def shrink_mask(marked_hw: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Shrink a mask by area, so that no scratch or speck is lost.
+    """Shrink a mask by area, so that thin marks remain.
 
     Args:
         marked_hw: bool [h, w].
@@ -80,7 +80,7 @@ def shrink_mask(marked_hw: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[
 
 
 def _marked_share(marked_hw: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the marked share of each pixel of a smaller mask: float32, 0..1."""
+    """Marked share of each pixel of a smaller mask: float32, 0..1."""
     return np.asarray(cv2.resize(marked_hw.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
 

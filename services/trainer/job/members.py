@@ -1,4 +1,4 @@
-"""Members of a training set, read from the store: verified, decoded, a few at a time."""
+"""Reader of a training set's members: verified, decoded, in small batches."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ THREADS: Final = 16  # decoded images in memory; more than cores, because readin
 
 
 class StoredMembers:
-    """Reads members in their order; logs and leaves out those that are missing or damaged."""
+    """Reads members in order; logs and omits missing or damaged ones."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs

@@ -1,4 +1,6 @@
-"""A training run on Ray Train: one worker that trains, evaluates, stores and reports.
+"""A training run on Ray Train, with one worker.
+
+The worker trains, evaluates, stores and reports.
 
 Checkpoints go to the store every few seconds. Ray Train knows a run by its name: a worker that replaces a dead one, and
 a restarted job, resume from the last checkpoint.
@@ -108,7 +110,7 @@ def work(run: str, store: StoreSettings) -> None:
 
 
 def _resume(spec: RunSpec) -> tuple[SegmenterTraining, int]:
-    """Start a training, or resume it from the last checkpoint; return its epoch too."""
+    """Start a training or resume its checkpoint; returns the epoch too."""
     recipe = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s)
     training = SegmenterTraining(new_segmenter(), recipe, get_device())
     checkpoint = train.get_checkpoint()

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 def open_serving(blobs: Blobs, spec: RunSpec) -> Predictor | None:
-    """Open the serving segmenter; None where there is none or it cannot be opened.
+    """Open the serving segmenter; None if missing or not usable.
 
     Weights of another version, or damaged ones, serve no line, so the candidate is judged like the first of its line.
     Otherwise no candidate could ever replace them.

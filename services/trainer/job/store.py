@@ -1,4 +1,4 @@
-"""Records of a run and its training set in the store, as its job reads and writes them."""
+"""A run's records in the store, for its job."""
 
 from services.trainer.adapters.parquet import read_rows
 from services.trainer.domain.records import RunReport, RunSpec
@@ -20,7 +20,7 @@ def read_spec(blobs: Blobs, run: str) -> RunSpec:
 
 
 def write_report(blobs: Blobs, report: RunReport) -> None:
-    """Write the result of a job, unless an earlier start of it has left one."""
+    """Write a job's result, unless an earlier start wrote one."""
     try:
         blobs.put(run_report_key(report.run), report.to_json(), content_type="application/json", condition=IF_ABSENT)
     except ConflictError:

@@ -41,7 +41,7 @@ async def state_topic(bus: Bus) -> str:
 
 @pytest.fixture
 def group() -> str:
-    """A group that nobody was in."""
+    """A group without earlier members."""
     return f"group-{uuid.uuid4().hex}"
 
 

@@ -107,7 +107,7 @@ async def wait_until_it_flows(stream: Stream) -> None:
 
 
 async def everything(bus: Bus, count: int) -> list[str]:
-    """What lies in the topic, read by somebody who was not there."""
+    """What lies in the topic, read by a new reader."""
     values: list[str] = []
     async with bus.consumer([WORK.name], group="later", start="earliest") as consumer, asyncio.timeout(60):
         while len(values) < count:

@@ -221,7 +221,7 @@ async def test_a_reader_below_the_oldest_starts_at_the_oldest(bus: EmbeddedBus, 
         connection.execute("UPDATE records SET timestamp_ms = timestamp_ms - 3 * 86400000")
     connection.close()
     young = quick_settings(f"embedded://{bus.path}").model_copy(update={"work_retention_h": 48.0})
-    await publish(EmbeddedBus(young), ["new"])  # whoever publishes sweeps
+    await publish(EmbeddedBus(young), ["new"])  # a publish sweeps
     async with bus.consumer([WORK.name], group="g", start="earliest") as consumer:
         assert [text_of(record) for record in await take(consumer, 1)] == ["new"]
         assert sum((await consumer.lag()).values()) == 1
@@ -285,7 +285,7 @@ async def test_while_the_file_is_away_everybody_is_told_and_afterwards_goes_on(b
         for call in calls:
             with pytest.raises(TransientError, match="is not there or can't be opened"):
                 await call()
-        assert not bus.path.exists()  # nobody makes an empty one in its place
+        assert not bus.path.exists()  # no process creates an empty one in its place
         shutil.move(away, bus.path)
         await producer.publish([Message(topic=WORK.name, key="k", value=b"after")])
         assert [text_of(record) for record in await take(consumer, 1)] == ["after"]
@@ -349,7 +349,7 @@ async def test_leaving_waits_for_what_is_under_way(bus: EmbeddedBus) -> None:
 
 
 async def test_a_torn_end_of_the_log_loses_no_more_than_its_last_transaction(bus: EmbeddedBus, tmp_path: Path) -> None:
-    holder = sqlite3.connect(bus.path)  # as long as somebody is there, SQLite keeps the log apart
+    holder = sqlite3.connect(bus.path)  # while a connection is open, SQLite keeps the log apart
     holder.execute("SELECT count(*) FROM records").fetchone()
     for number in range(20):
         await publish(bus, [str(number)])

@@ -1,4 +1,4 @@
-"""A batch holds captures of any line; nobody's failure is another's."""
+"""A batch holds captures of any line; no failure spreads to another line."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

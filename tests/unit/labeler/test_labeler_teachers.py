@@ -67,7 +67,7 @@ class Plant:
         await _until(lambda: all(one.weights in {e.weights for e in self.table.values().values()} for one in manifests))
         stop.set()
         async with self.bus.producer() as producer:
-            await producer.publish([Message(topic=TEACHER.name, key="nobody", value=None)])  # wakes the reader
+            await producer.publish([Message(topic=TEACHER.name, key="other", value=None)])  # wakes the reader
         await following
 
 

@@ -38,7 +38,7 @@ from tests.manifests import make_manifest
 LINE, PRODUCT, UNIT = "press-1", "cap", "labeler/press-1/cap"
 PLACE = Place(LINE, PRODUCT)
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-ROUNDS_MAX = 8  # to settle; whoever needs more goes round in circles
+ROUNDS_MAX = 8  # to settle; a world that needs more never settles
 
 
 class Crash(BaseException):
@@ -250,7 +250,7 @@ class World:
         return Registry(self.blobs).manifest(Place(LINE, PRODUCT), pointer.weights)
 
     def release(self, manifest: Manifest) -> Pointer:
-        """Somebody else has fitted and released."""
+        """Another replica has fitted and released."""
         MemoryBlobs.put(self.blobs, manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
         return Registry(self.blobs).point(manifest, expected=self.pointer(), released_at=self.clock.now())
 

@@ -65,7 +65,7 @@ def paused(reason: str) -> float | None:
     return found[0] if found else None
 
 
-def test_a_reason_is_told_while_anybody_has_it(health: Health) -> None:
+def test_a_reason_is_reported_while_any_part_has_it(health: Health) -> None:
     health.pause("publish a/0", "broker")
     health.pause("publish a/1", "broker")
     health.resume("publish a/0")
@@ -94,7 +94,7 @@ async def test_ready_is_when_every_check_holds(health: Health) -> None:
     assert await health.readiness_failures() == {}
 
 
-async def test_a_check_that_is_added_while_others_are_asked_disturbs_nobody(health: Health) -> None:
+async def test_a_check_that_is_added_while_others_are_asked_disturbs_no_other(health: Health) -> None:
     async def away() -> None:
         msg = "the broker is away"
         raise TransientError(msg)

@@ -183,7 +183,7 @@ def test_fresh_are_captures_that_no_older_file_names() -> None:
     assert fresh_captures([old, new], since=NOON + timedelta(seconds=1)) == 0
 
 
-def test_a_teacher_nobody_knows_counts_as_older_than_all() -> None:
+def test_an_unknown_teacher_counts_as_older_than_all() -> None:
     rows = [row_of(event(1, weights=weights)) for weights in ("f", "a", "b")]
     assert [row.weights[0] for row in rows_of_newest_teacher(rows, ["b" * 64, "a" * 64])] == ["b"]
     assert [row.weights[0] for row in rows_of_newest_teacher(rows[:2], ["b" * 64])] == ["f"]  # both unknown: the first

@@ -61,7 +61,7 @@ def find_normals(folder: Path) -> list[Path]:
 
 
 def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify) -> list[RankedVariant]:
-    """Estimate every variant on normals of a folder, and sort them best first."""
+    """Estimate every variant on a folder's normals, best first."""
     paths = find_normals(folder)
     order = np.random.default_rng(settings.seed).permutation(len(paths))[: settings.shots].tolist()
     images, _, left_out = read_images([paths[index] for index in sorted(order)])

@@ -173,7 +173,7 @@ def test_a_failure_in_mid_transaction_leaves_everything_as_it_was(connection: sq
     put(connection, WORK.name, ("k", b"x"), at_ms=0)
 
 
-def test_commits_of_one_group_are_nobody_elses(connection: sqlite3.Connection) -> None:
+def test_commits_of_one_group_are_its_own(connection: sqlite3.Connection) -> None:
     commit(connection, "a", {TopicPartition(WORK.name, 0): Commit(7, "1 crash")})
     commit(connection, "a", {TopicPartition(DEAD.name, 0): Commit(1)})
     commit(connection, "a", {TopicPartition(WORK.name, 0): Commit(9)})
@@ -196,7 +196,7 @@ def test_a_file_of_a_newer_siad_is_refused_and_left_alone(connection: sqlite3.Co
         open_file(ConnectionOptions(file, busy_s=0.2, create=True))
 
 
-def test_somebody_elses_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     theirs = tmp_path / "photos.sqlite"
     with sqlite3.connect(theirs) as connection:
         connection.execute("CREATE TABLE photos (id INTEGER)")

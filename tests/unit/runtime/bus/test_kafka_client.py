@@ -26,7 +26,7 @@ MESSAGE = Message(topic="t", key="k", value=b"x")
 
 @pytest.fixture
 def settings() -> Iterator[BusSettings]:
-    """Of a broker that is away: its port is held, and nobody listens."""
+    """Of a broker that is away: its port is held, and no server listens."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield BusSettings(
@@ -81,7 +81,7 @@ async def test_everybody_who_waits_for_a_connection_is_told_within_one_timeout(s
     assert time.monotonic() - began_s < 5.0
 
 
-async def test_nothing_to_publish_asks_nobody(settings: BusSettings) -> None:
+async def test_nothing_to_publish_sends_no_request(settings: BusSettings) -> None:
     async with KafkaBus(settings).producer() as producer:
         await producer.publish([])
 

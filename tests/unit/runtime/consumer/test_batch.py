@@ -52,7 +52,7 @@ async def test_poison_in_a_batch_is_buried_alone(world: World) -> None:
     assert (letter.offset, letter.payload, letter.reason) == (1, b"bad", "'bad' is no good")
 
 
-async def test_a_batch_of_nothing_but_poison_asks_nobody(world: World) -> None:
+async def test_a_batch_of_nothing_but_poison_calls_no_handler(world: World) -> None:
     await world.send("bad", "bad2")
     assert handled(await world.run(world.batches(records_max=2))) == []
     assert len(world.dead_letters()) == 2

@@ -140,7 +140,7 @@ async def test_a_culprit_behind_innocents_is_found(world: World) -> None:
     world.limit(max_in_flight=8)
     world.troubles = {"d": [ZeroDivisionError()] * 9}
     await world.send(*"abcdefg")
-    assert await run_to_the_end(world) == 4  # the first time nobody knew which of them it was
+    assert await run_to_the_end(world) == 4  # the first time the culprit was unknown
     assert firsts(world.answers()) == ["A", "B", "C", "E", "F", "G"]
     assert [letter_of(record).payload for record in world.dead_letters()] == [b"d"]
 
@@ -228,7 +228,7 @@ async def test_waiting_for_the_store_is_not_dying(world: World) -> None:
     assert world.dead_letters() == []
 
 
-async def test_leaving_in_good_order_accuses_nobody(world: World) -> None:
+async def test_a_graceful_stop_marks_no_record(world: World) -> None:
     world.limit(drain_s=0.01)
     await world.send("a", "b")
     for _ in range(4):
@@ -249,7 +249,7 @@ def test_a_note_is_read_as_it_was_written() -> None:
     assert str(CLEAN) == ""
 
 
-@pytest.mark.parametrize("text", ["", "strikes=2", "careful-until=x strikes=y", "somebody else's"])
+@pytest.mark.parametrize("text", ["", "strikes=2", "careful-until=x strikes=y", "foreign metadata"])
 def test_a_note_that_is_not_ours_is_as_good_as_none(text: str) -> None:
     assert CrashMarker.parse(text) == CLEAN
 

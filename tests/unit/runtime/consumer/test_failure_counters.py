@@ -44,7 +44,7 @@ def play(story: str, *, poison_max: int = 3) -> tuple[FailureCounters, str]:
         ("AAaAAa", "AAaAAa"),  # what works ends a streak
         ("AAbAbb", "AAbAbb"),  # of its line and no other: here its third
         ("AAbAAb", "AAbAqb"),
-        ("AAAa", "AAAq"),  # nobody knows that it would work
+        ("AAAa", "AAAq"),  # the loop cannot know that it would work
         ("AAA.aA", "AAAaA"),  # but one a minute is tried, and that one ends the quarantine
         ("AAA.AA.AA", "AAAAqAq"),  # or does not
         ("AAAbB", "AAAbB"),  # others go on

@@ -33,7 +33,7 @@ async def test_commits_only_after_publishing(world: World) -> None:
         "commit 0:0",  # says who to look at first, should the process die
         "handle a",
         "publish A",
-        "handle b",  # commits hold up nobody
+        "handle b",  # commits delay no handler
         "commit 0:1",
         "publish B",
         "commit 0:2",
@@ -63,7 +63,7 @@ async def test_nothing_is_committed_before_the_broker_has_acknowledged(world: Wo
     assert world.committed()[0] == 2
 
 
-async def test_publishes_in_offset_order_whoever_is_done_first(world: World) -> None:
+async def test_publishes_in_offset_order_of_any_finish(world: World) -> None:
     world.limit(max_in_flight=3)
     world.yields = {"a": 9, "b": 3}
     await world.send("a", "b", "c", "d")
@@ -234,10 +234,10 @@ async def test_a_broker_that_goes_away_is_waited_for(world: World) -> None:
     world.limit(backoff=Backoff(schedule_s=(0.01,), spread=0))
 
     async def come_back() -> None:
-        while not world.clock.slept:  # somebody has waited for it
+        while not world.clock.slept:  # a task has waited for it
             await asyncio.sleep(0.001)
         world.bus.down = False
-        while True:  # time goes on, also where nobody sleeps
+        while True:  # time goes on, also when no task sleeps
             world.clock.advance(0.01)
             await asyncio.sleep(0.001)
 
@@ -300,7 +300,7 @@ async def test_starts_nothing_new_while_it_leaves() -> None:
     assert len(handled) == 1
 
 
-async def test_whoever_is_cancelled_commits_nothing_more(world: World) -> None:
+async def test_a_cancelled_loop_commits_nothing_more(world: World) -> None:
     world.limit(commit_every_s=100)
     world.yields = {"b": 10**9}
     await world.send("a", "b")

@@ -311,7 +311,7 @@ async def test_a_line_in_quarantine_is_left_out_of_batches(world: World) -> None
     assert world.letters()[3:] == [("quarantine", "c"), ("quarantine", "e")]
 
 
-async def test_a_crash_while_the_stage_stands_still_is_laid_to_nobody_else(world: World) -> None:
+async def test_a_crash_while_the_stage_stands_still_blames_no_other_record(world: World) -> None:
     world.limit(poison_max=2, max_in_flight=8)
     for number in range(3):
         await world.send(f"bad {number}", key=f"cell-{number % 2}/0")
