@@ -42,6 +42,7 @@ async def settle(world: World) -> None:
 
 async def test_members_that_come_and_leave_lose_nothing_and_keep_the_order() -> None:
     world = await make_world(partitions=4)
+    world.limit(drain_s=30.0)  # on a busy machine members need longer to finish what they hold
     for number in range(40):
         await world.send(f"t{number}", key=f"key{number % 7}")
     seen: list[list[str]] = [[], [], []]
