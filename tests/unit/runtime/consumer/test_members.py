@@ -8,7 +8,7 @@ from siad.runtime.consumer import consume
 from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.testing.waiting import until
-from siad.runtime.testing.world import IN, OUT, QUICK, STAGE, World, make_world, text_of
+from siad.runtime.testing.world import IN, OUT, STAGE, World, make_world, text_of
 
 
 async def member(world: World, stop: asyncio.Event, seen: list[str], *, pause_s: float = 0.0) -> None:
@@ -21,7 +21,7 @@ async def member(world: World, stop: asyncio.Event, seen: list[str], *, pause_s:
         world.bus,
         {IN.name: handle},
         StageContext(stage=STAGE, stop=stop, health=Health(STAGE, clock=world.clock), clock=world.clock),
-        limits=QUICK,
+        limits=world.limits,
     )
 
 
