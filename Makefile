@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# two test processes on two cores: one thread each; compiled modules are kept
+FAST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
 
 .PHONY: help demo up test chaos soak check unit install docs protos bench clean
@@ -43,14 +45,14 @@ check: $(STAMP)
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "==> import-linter" && $(BIN)/lint-imports --no-cache
 	@echo "==> mypy --strict" && $(BIN)/mypy
-	@echo "==> unit and architecture tests" && $(BIN)/pytest tests/unit tests/architecture -n 2 --dist worksteal
+	@echo "==> unit and architecture tests" && $(FAST) $(BIN)/pytest tests/unit tests/architecture -n 2 --dist worksteal
 
 unit: $(STAMP)
-	@$(BIN)/pytest tests/unit -n 2 --dist worksteal --durations=10
+	@$(FAST) $(BIN)/pytest tests/unit -n 2 --dist worksteal --durations=10
 
 test: $(STAMP)
 	@echo "==> [1/3] unit and architecture tests, with the product's asserts stripped as python -O does"
-	@$(BIN)/python -m pytest -p tests.optimized tests/unit tests/architecture -n 2 --dist worksteal --timeout 120 $(ARGS)
+	@$(FAST) $(BIN)/python -m pytest -p tests.optimized tests/unit tests/architecture -n 2 --dist worksteal --timeout 120 $(ARGS)
 	@echo "==> [2/3] contract and integration tests; Kafka (skipped without Java), store and Ray run on free loopback ports"
 	@$(BIN)/pytest tests/contract tests/integration -n 2 --dist loadfile --durations=15 -rs $(ARGS)
 	@echo "==> [3/3] end-to-end tests: whole lines, processes killed at random"

@@ -67,7 +67,7 @@ async def up(data: Path, bus: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
     async def is_ready() -> bool:
         assert process.returncode is None, log.read_text()[-3000:]
-        return "send images:" in log.read_text()
+        return "siad next:" in log.read_text()
 
     try:
         await wait_for(is_ready, 240, "siad up to be ready", on_fail=lambda: log.read_text()[-3000:])
