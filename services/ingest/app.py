@@ -1,4 +1,4 @@
-"""The composition root of ingest: settings, adapters, routes, tasks."""
+"""Composition root of ingest: settings, adapters, routes, tasks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,8 +12,9 @@ from services.ingest.adapters.image_validator import DecodingImageValidator
 from services.ingest.adapters.publisher import BusEventPublisher
 from services.ingest.adapters.store import LineRevisions, StoredCaptures, StoredLedger
 from services.ingest.domain.lines import missing_after_s
+from services.ingest.metrics import STAGE
 from services.ingest.reconcile import LineReconciler, NoLeases, RetentionReconciler
-from services.ingest.routes import STAGE, IngestDependencies, add_routes
+from services.ingest.routes import IngestDependencies, add_routes
 from services.ingest.settings import IngestSettings
 from siad.audit.keeper import LedgerKeeper, LedgerPolicy
 from siad.audit.reader import LETTERS
@@ -46,18 +47,18 @@ async def assemble(stage: StageProcess, settings: IngestSettings, *, bus: Bus, b
         connect(stage, bus, blobs, topics=topics, store_threads=settings.store_threads) as store,
         bus.producer() as producer,
     ):
-        pixels = DecodingImageValidator(threads=settings.decode_threads, pixels_max=settings.pixels_max)
+        validator = DecodingImageValidator(threads=settings.decode_threads, pixels_max=settings.pixels_max)
         lines = LineRevisions(store)
         table = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
-        news = BusEventPublisher(producer)
-        works = LineReconciler(lines, table, news)
-        desk = IngestDependencies(
+        publisher = BusEventPublisher(producer)
+        announcing = LineReconciler(lines, table, publisher)
+        dependencies = IngestDependencies(
             settings=settings,
             lines=lines,
             captures=StoredCaptures(store),
-            pixels=pixels,
-            news=news,
-            gate=AdmissionControl(
+            validator=validator,
+            publisher=publisher,
+            admission=AdmissionControl(
                 uploads_max=settings.uploads_max,
                 bytes_max=settings.uploads_bytes_max,
                 queue_max=settings.queue_max,
@@ -66,10 +67,10 @@ async def assemble(stage: StageProcess, settings: IngestSettings, *, bus: Bus, b
             ledger=StoredLedger(store),
             clock=stage.clock,
         )
-        add_routes(stage.app, desk)
-        stage.health.checks["lines"] = works.check
+        add_routes(stage.app, dependencies)
+        stage.health.checks["lines"] = announcing.check
         stage.tasks["topics"] = partial(table.follow, bus, stage.stop)
-        stage.tasks["announce"] = partial(_announce_lines, stage, works, table, every_s=settings.announce_every_s)
+        stage.tasks["announce"] = partial(_announce_lines, stage, announcing, table, every_s=settings.announce_every_s)
         keeper = LedgerKeeper(
             bus,
             store,
@@ -86,18 +87,18 @@ async def assemble(stage: StageProcess, settings: IngestSettings, *, bus: Bus, b
         try:
             yield
         finally:
-            pixels.close()
+            validator.close()
 
 
 async def _announce_lines(
-    stage: StageProcess, works: LineReconciler, table: StateTable[LineChanged], *, every_s: float
+    stage: StageProcess, announcing: LineReconciler, table: StateTable[LineChanged], *, every_s: float
 ) -> None:
     if await stage.unless_stopped(table.wait_ready()):
-        await reconcile(works, stage.context, NoLeases(), every_s=every_s)
+        await reconcile(announcing, stage.context, NoLeases(), every_s=every_s)
 
 
 def policy_of(settings: IngestSettings) -> RetentionPolicy:
-    """How long things are kept."""
+    """Return the retention that the settings state."""
     return RetentionPolicy(
         images_days=settings.images_days,
         masks_days=settings.masks_days,
@@ -107,9 +108,9 @@ def policy_of(settings: IngestSettings) -> RetentionPolicy:
 
 
 async def _retain(stage: StageProcess, store: AsyncBlobs, policy: RetentionPolicy, *, every_s: float) -> None:
-    """Delete what has had its time."""
+    """Expire objects of every line."""
     nudge = asyncio.Event()
-    works = RetentionReconciler(
+    expiring = RetentionReconciler(
         LineRevisions(store), InventoryStore(store, policy), policy=policy, nudge=nudge, clock=stage.clock
     )
-    await reconcile(works, stage.context, leases_of(stage, store), nudge=nudge, every_s=every_s)
+    await reconcile(expiring, stage.context, leases_of(stage, store), nudge=nudge, every_s=every_s)

@@ -1,4 +1,4 @@
-"""What the handlers need of the world. Every call may raise ``TransientError``."""
+"""Ports of ingest. Every call may raise ``TransientError``."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from siad.audit.snapshot import LedgerReport
 from siad.contracts.documents import LineState
 from siad.contracts.events import ImageStored
 from siad.contracts.ids import CaptureId, ImageId
+from siad.erasure.expiry_plan import AdvanceExpiry, ExpireObjects, LineInventory
 from siad.vision.images import ImageInfo
 
 
@@ -22,29 +23,29 @@ class StoredLine:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedImage:
-    """Bytes that were decoded once, and are an image."""
+    """Id and properties of bytes that decode as an image."""
 
     image_id: ImageId
     info: ImageInfo
 
 
 class LineStore(Protocol):
-    """The settings of lines, as the store keeps them."""
+    """Lines in the store."""
 
     async def read(self, line: str) -> StoredLine | None:
-        """The newest revision, its end included; None for a line never seen."""
+        """Read the newest revision, ends included; None for a new line."""
         ...
 
     async def names(self) -> list[str]:
-        """All lines, by name."""
+        """List every line that was ever registered, in order."""
         ...
 
     async def write(self, wanted: LineState, *, over: StoredLine | None) -> LineState:
-        """Keep a revision for good, and make it the newest.
+        """Store a revision and make it the newest.
 
         Args:
             wanted: its revision is raised where an unfinished change has used that number.
-            over: what it replaces; None where there was nothing.
+            over: what it replaces; None for a new line.
 
         Raises:
             ConflictError: another request changed the line first.
@@ -56,31 +57,31 @@ class Admission(Protocol):
     """Bounds concurrent uploads and their total bytes."""
 
     def hold(self, size_bytes: int) -> AbstractAsyncContextManager[None]:
-        """Wait for room for one upload, and hold it meanwhile."""
+        """Admit one upload, and hold its room until it ends."""
         ...
 
 
 class CaptureStore(Protocol):
-    """Images, receipts and normals in the store."""
+    """Images, receipts and normal markers in the store."""
 
-    def image_uri(self, line: str, received_at: datetime, seen: ValidatedImage) -> str:
-        """Where an image that comes for the first time shall lie."""
+    def image_uri(self, line: str, received_at: datetime, image: ValidatedImage) -> str:
+        """Return the address for a new image."""
         ...
 
     async def receipt(self, line: str, capture_id: CaptureId) -> ImageStored | None:
-        """The receipt of a capture; None before it came."""
+        """Read the receipt of a capture; None for a new one."""
         ...
 
-    async def is_forgotten(self, line: str, capture_id: CaptureId) -> bool:
+    async def is_erased(self, line: str, capture_id: CaptureId) -> bool:
         """Whether the capture was erased on request."""
         ...
 
     async def is_expired(self, receipt: ImageStored) -> bool:
-        """Whether the bytes may be gone because they had had their time."""
+        """Whether the bytes may have been deleted by age."""
         ...
 
     async def put_image(self, receipt: ImageStored, data: bytes) -> None:
-        """Write the bytes at the receipt's key, unless they exist there."""
+        """Write the bytes at the receipt's address, unless they exist there."""
         ...
 
     async def put_receipt(self, receipt: ImageStored) -> ImageStored:
@@ -92,14 +93,30 @@ class CaptureStore(Protocol):
         ...
 
 
-class ImageValidator(Protocol):
-    """Validates and decodes image bytes."""
+class ExpiryInventory(Protocol):
+    """Expired objects of lines."""
 
-    async def look(self, data: bytes) -> ValidatedImage:
-        """Compute an image's id, and decode it once to validate it.
+    async def read(self, line: str, now: datetime) -> LineInventory:
+        """List the expired objects of a line."""
+        ...
+
+    async def advance(self, line: str, action: AdvanceExpiry) -> None:
+        """Advance the line's mark."""
+        ...
+
+    async def expire(self, line: str, action: ExpireObjects) -> None:
+        """Delete expired objects."""
+        ...
+
+
+class ImageValidator(Protocol):
+    """Validates image bytes."""
+
+    async def validate(self, data: bytes) -> ValidatedImage:
+        """Compute an image's id, and decode it once.
 
         Raises:
-            ImageError: it is none.
+            ImageError: the bytes are no image.
         """
         ...
 
@@ -113,12 +130,12 @@ class LedgerSource(Protocol):
 
 
 class EventPublisher(Protocol):
-    """Tells the other stages. Every call returns once the broker has acknowledged."""
+    """Publishes events; returns once the broker has acknowledged them."""
 
-    async def tell_line(self, state: LineState) -> None:
-        """A line as it stands; a tombstone where it is gone."""
+    async def publish_line(self, state: LineState) -> None:
+        """Publish the settings of a line; a tombstone where it was ended."""
         ...
 
-    async def tell_image(self, receipt: ImageStored, *, shards: int) -> None:
-        """The bytes of one capture lie in the store."""
+    async def publish_image(self, receipt: ImageStored, *, shards: int) -> None:
+        """Publish the event of a stored capture."""
         ...

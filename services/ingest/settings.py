@@ -48,8 +48,8 @@ class IngestSettings(StageSettings):
         shorter = {"images_days": self.images_days, "masks_days": self.masks_days}
         if self.receipts_days and (odd := [f"{k} {v}" for k, v in shorter.items() if not 0 < v <= self.receipts_days]):
             msg = (
-                f"receipts_days {self.receipts_days} with {' and '.join(odd)} (0: for ever): receipts would go before "
-                "what they name; keep them as long, or for ever (0)"
+                f"receipts_days {self.receipts_days} with {' and '.join(odd)} (0: for ever): receipts would expire "
+                "before the objects that they name. Set receipts_days longer, or to 0"
             )
             raise ValueError(msg)
         return self

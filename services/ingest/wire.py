@@ -1,19 +1,27 @@
-"""JSON bodies of the HTTP API, with their descriptions."""
+"""JSON bodies and problems of the HTTP API, with their descriptions."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
+import structlog
+from fastapi import FastAPI, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.ingest.domain.lines import DEADLINE_S, FALSE_REJECT_BUDGET, SHARDS, LineChangeRequest
+from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from services.ingest.domain.uploads import SERIAL_MAX
 from siad.audit.snapshot import LedgerReport
+from siad.contracts.errors import CorruptError, DeniedError, MissingError
 from siad.contracts.events import INPUT_PX_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
 from siad.contracts.methods import ASKABLE, DEFAULT
 from siad.contracts.region import POLYGON_POINTS_MAX
+from siad.runtime.http import problem_response
 from siad.vision.images import ImageInfo
+
+log = structlog.get_logger()
 
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
 Polygon = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=2 * POLYGON_POINTS_MAX)]
@@ -27,31 +35,32 @@ class LineRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    product: Slug | None = Field(None, description="What the line makes now; needed where the line is new")
+    product: Slug | None = Field(None, description="Product that the line makes now; required for a new line")
     false_reject_budget: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = Field(
-        None, description=f"Share of good parts that may be rejected; {FALSE_REJECT_BUDGET} where the line is new"
+        None, description=f"Share of good parts that may be rejected; default of a new line: {FALSE_REJECT_BUDGET}"
     )
     shards: Annotated[int, Field(ge=1, le=64, strict=True)] | None = Field(
-        None, description=f"Keys that its captures are spread over; may only grow; {SHARDS} where the line is new"
+        None, description=f"Keys that its captures are spread over; may only grow; default of a new line: {SHARDS}"
     )
     deadline_s: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None = Field(
-        None, description=f"Seconds after which a verdict is of no use; 0: none; {DEADLINE_S:g} where the line is new"
+        None,
+        description=f"Seconds from receipt to the deadline of a verdict; 0: none; new lines: {DEADLINE_S:g}",
     )
-    method: str | None = Field(None, description=f"Of its teacher: {', '.join(ASKABLE)}; empty: {DEFAULT}")
+    method: str | None = Field(None, description=f"Method of its teacher: {', '.join(ASKABLE)}; empty: {DEFAULT}")
     region: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=2 * POLYGON_POINTS_MAX)] | None = (
         Field(
-            None, description="Polygon of the view that counts: x0, y0, x1, y1, ... in shares of it; empty: all of it"
+            None, description="Polygon to inspect: x0, y0, x1, y1, ... in shares of width and height; empty: whole view"
         )
     )
     input_px: Annotated[int, Field(ge=0, le=INPUT_PX_MAX, strict=True)] | None = Field(
-        None, description="Side of the square with the area that images are shown at; 0: as the method has it"
+        None, description="Side in px of a square with the area of model inputs; 0: default of the method"
     )
-    line: str | None = Field(None, description="As in a line that was read; must be the one in the path")
-    revision: int | None = Field(None, description="As in a line that was read; counts as If-Match")
-    changed_at: AwareDatetime | None = Field(None, description="As in a line that was read; ignored")
+    line: str | None = Field(None, description="As read; must equal the line in the path")
+    revision: int | None = Field(None, description="As read; acts as If-Match")
+    changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
 
-    def wish(self) -> LineChangeRequest:
-        """What is asked for."""
+    def change(self) -> LineChangeRequest:
+        """Return the requested settings."""
         return LineChangeRequest(
             product=self.product,
             false_reject_budget=self.false_reject_budget,
@@ -64,7 +73,7 @@ class LineRequest(BaseModel):
 
 
 class LineResponse(BaseModel):
-    """A line as it stands."""
+    """Present settings of a line."""
 
     line: str
     revision: int
@@ -79,7 +88,7 @@ class LineResponse(BaseModel):
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:
-        """A line's settings, to be told."""
+        """Describe the settings of a line."""
         return cls(**asdict(settings))
 
 
@@ -129,7 +138,7 @@ class LedgerResponse(BaseModel):
 
 
 class ImageResponse(BaseModel):
-    """An image that is stored and announced, as it was accepted first."""
+    """A stored and announced image, as first accepted."""
 
     capture_id: str
     image_id: str
@@ -150,20 +159,20 @@ class ImageResponse(BaseModel):
 
     @classmethod
     def of(cls, receipt: ImageStored, info: ImageInfo, *, is_repeat: bool) -> Self:
-        """An accepted image, to be told."""
-        said = asdict(receipt) | {"intent": receipt.intent.value, "is_repeat": is_repeat}
-        return cls(**said, width_px=info.width_px, height_px=info.height_px, channels=info.channels, bits=info.bits)
+        """Describe an accepted image."""
+        fields = asdict(receipt) | {"intent": receipt.intent.value, "is_repeat": is_repeat}
+        return cls(**fields, width_px=info.width_px, height_px=info.height_px, channels=info.channels, bits=info.bits)
 
 
-_SAID: Final[dict[str, dict[str, Any]]] = {
+_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "intent": {"type": "string", "enum": ["inspect", "normal"], "default": "inspect"},
-    "captured_at": {"type": "string", "format": "date-time", "description": "The camera's clock, with a zone"},
-    "serial": {"type": "string", "maxLength": SERIAL_MAX, "description": "The part's own number"},
+    "captured_at": {"type": "string", "format": "date-time", "description": "Camera time, with a time zone"},
+    "serial": {"type": "string", "maxLength": SERIAL_MAX, "description": "Serial of the part"},
 }
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
-_FORM: Final = {"type": "object", "required": ["image"], "properties": {"image": _BYTES["schema"], **_SAID}}
+_FORM: Final = {"type": "object", "required": ["image"], "properties": {"image": _BYTES["schema"], **_PARAMETERS}}
 UPLOAD: Final[dict[str, Any]] = {
-    "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in _SAID.items()],
+    "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in _PARAMETERS.items()],
     "requestBody": {
         "required": True,
         "content": {"image/*": _BYTES, "application/octet-stream": _BYTES, "multipart/form-data": {"schema": _FORM}},
@@ -171,10 +180,52 @@ UPLOAD: Final[dict[str, Any]] = {
 }
 UPLOAD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     404: {"description": "Unknown line"},
-    409: {"description": "The capture was sent before, and differs"},
-    410: {"description": "The capture was forgotten on demand, and is not taken again"},
-    413: {"description": "Too many bytes, or too many pixels"},
-    415: {"description": "Not an image, or of a kind that is not read"},
-    422: {"description": "The image is damaged, or what was said of it can't be"},
-    503: {"description": "Store or broker away, or too many uploads; send it again after Retry-After"},
+    409: {"description": "The capture was sent before and differs"},
+    410: {"description": "The capture was erased on request and is not accepted again"},
+    413: {"description": "Too many bytes or pixels"},
+    415: {"description": "Not an image, or an unsupported format"},
+    422: {"description": "Damaged image, or invalid parameters"},
+    503: {"description": "Store or broker unavailable, or too many uploads; send it again after Retry-After"},
 }
+
+STATUS_OF: Final[Mapping[RefusalReason, int]] = {
+    RefusalReason.UNKNOWN_LINE: 404,
+    RefusalReason.PRECONDITION_FAILED: 412,
+    RefusalReason.CAPTURE_DIFFERS: 409,
+    RefusalReason.CAPTURE_IS_NORMAL: 409,
+    RefusalReason.ERASED: 410,
+    RefusalReason.TOO_LARGE: 413,
+    RefusalReason.NOT_AN_IMAGE: 415,
+    RefusalReason.UNSUPPORTED: 415,
+    RefusalReason.UNSUPPORTED_MEDIA_TYPE: 415,
+    RefusalReason.TOO_SLOW: 408,
+    RefusalReason.CUT_OFF: 400,
+}  # otherwise 422
+
+
+def add_problems(app: FastAPI) -> None:
+    """Answer ingest's own exceptions by problems."""
+    app.add_exception_handler(RequestRefusedError, _on_refused)
+    app.add_exception_handler(DeniedError, _on_store_refusal)
+    app.add_exception_handler(MissingError, _on_store_refusal)
+    app.add_exception_handler(CorruptError, _on_corrupt)
+
+
+async def _on_refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestRefusedError)
+    return problem_response(STATUS_OF.get(error.reason, 422), error.reason.value, str(error))
+
+
+async def _on_store_refusal(_: Request, error: Exception) -> Response:
+    """Answer 503: the store denies access or has no bucket."""
+    detail = (
+        f"{error}; nothing is lost: send the same request later. If it persists, check ingest's bucket and access keys"
+    )
+    return problem_response(503, "store-refuses", detail, headers={"Retry-After": "30"})
+
+
+async def _on_corrupt(_: Request, error: Exception) -> Response:
+    log.error("record_unreadable", reason=str(error))
+    return problem_response(
+        500, "unreadable-record", f"{error}; nothing was done. Repair or remove the object in the store"
+    )

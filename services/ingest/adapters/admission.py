@@ -14,27 +14,27 @@ class AdmissionControl:
     An upload that would wait too long is refused with 503.
 
     Args:
-        uploads_max: under way at a time.
-        bytes_max: of those together.
-        queue_max: that wait for room.
-        wait_s: for how long.
+        uploads_max: concurrent uploads.
+        bytes_max: of concurrent uploads together.
+        queue_max: uploads that wait for admission.
+        wait_s: longest wait for admission.
     """
 
     def __init__(self, *, uploads_max: int, bytes_max: int, queue_max: int, wait_s: float) -> None:
         self._uploads_max, self._bytes_max = uploads_max, bytes_max
         self._queue_max, self._wait_s = queue_max, wait_s
         self._uploads = self._bytes = self._waiting = 0
-        self._turn = asyncio.Lock()  # first come, first served, so that many small ones can't starve a large one
+        self._turn = asyncio.Lock()  # FIFO, so that many small uploads can't starve a large one
         self._left = asyncio.Event()  # an upload finished; only the first in the queue waits for it
 
     @asynccontextmanager
     async def hold(self, size_bytes: int) -> AsyncIterator[None]:
-        """Keep room for one upload of ``size_bytes``.
+        """Admit one upload of ``size_bytes``, and hold its room until it ends.
 
         Raises:
-            TransientError: too many wait, or no room came in time; nothing was read.
+            TransientError: the queue is full, or no room was free in time; the body was not read.
         """
-        size_bytes = min(size_bytes, self._bytes_max)  # one that is larger than all room goes alone
+        size_bytes = min(size_bytes, self._bytes_max)  # an upload larger than the bound is admitted alone
         await self._enter(size_bytes)
         metrics.HELD_BYTES.set(self._bytes)
         try:
@@ -47,7 +47,7 @@ class AdmissionControl:
 
     async def _enter(self, size_bytes: int) -> None:
         if self._waiting >= self._queue_max and not self._has_room(size_bytes):
-            msg = f"{self._waiting} uploads wait for room already, at most {self._queue_max} may"
+            msg = f"{self._waiting} uploads wait for admission, and at most {self._queue_max} may wait"
             raise TransientError(msg)
         self._waiting += 1
         metrics.WAITING.set(self._waiting)
@@ -59,7 +59,7 @@ class AdmissionControl:
                 self._uploads += 1
                 self._bytes += size_bytes
         except TimeoutError as error:
-            msg = f"no room for {size_bytes} bytes within {self._wait_s:g} s: {self._uploads} uploads are under way"
+            msg = f"no room for {size_bytes} bytes within {self._wait_s:g} s: {self._uploads} uploads are in progress"
             raise TransientError(msg) from error
         finally:
             self._waiting -= 1

@@ -12,10 +12,10 @@ from siad.vision.images import decode_image, describe_image
 
 
 class DecodingImageValidator:
-    """The port ``Pixels``.
+    """The port ``ImageValidator``.
 
     Args:
-        threads: images decoded at a time.
+        threads: images decoded at once.
         pixels_max: of one image.
     """
 
@@ -23,15 +23,15 @@ class DecodingImageValidator:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pixels")
         self._pixels_max = pixels_max
 
-    async def look(self, data: bytes) -> ValidatedImage:
-        """Compute an image's id, and decode it once to validate it."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._look, data)
+    async def validate(self, data: bytes) -> ValidatedImage:
+        """Compute an image's id, and decode it once."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._validate, data)
 
-    def _look(self, data: bytes) -> ValidatedImage:
+    def _validate(self, data: bytes) -> ValidatedImage:
         info = describe_image(data, pixels_max=self._pixels_max)
         decode_image(data, pixels_max=self._pixels_max)
         return ValidatedImage(image_id_of(data), info)
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Close the thread pool."""
         self._executor.shutdown(wait=False, cancel_futures=True)

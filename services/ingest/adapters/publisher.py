@@ -1,4 +1,4 @@
-"""What ingest tells the other stages, as messages on the bus."""
+"""Events of ingest on the bus."""
 
 from siad.contracts.codec import encode
 from siad.contracts.documents import LineState
@@ -17,13 +17,13 @@ class BusEventPublisher:
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
 
-    async def tell_line(self, state: LineState) -> None:
-        """The settings as they stand; a tombstone where the line is gone."""
+    async def publish_line(self, state: LineState) -> None:
+        """Publish the settings of a line; a tombstone where it was ended."""
         value = None if state.is_gone else encode(state.settings)
         await self._publish(Message(topic=LINE.name, key=state.settings.line, value=value))
 
-    async def tell_image(self, receipt: ImageStored, *, shards: int) -> None:
-        """The image's event, on its line's shard."""
+    async def publish_image(self, receipt: ImageStored, *, shards: int) -> None:
+        """Publish a capture's event, on a shard of its line."""
         key = record_key(receipt.line, receipt.capture_id, shards)
         await self._publish(Message(topic=IMAGE.name, key=key, value=encode(receipt)))
 

@@ -1,4 +1,4 @@
-"""Lines and captures, as they lie in the store."""
+"""Lines, captures and the capture ledger in the store."""
 
 from datetime import datetime
 from typing import Final
@@ -16,8 +16,8 @@ from siad.runtime.blobs.port import IF_ABSENT, PutCondition
 from siad.runtime.store.lines import StoredLines
 
 JSON: Final = "application/json"
-KEEP: Final = {"keep": "normal"}  # tag of images that lifecycle rules must leave alone
-UNFINISHED_MAX: Final = 64  # changes of one line that were cut off between revision and pointer, in a row
+KEEP: Final = {"keep": "normal"}  # tag of images that lifecycle rules of the store must keep
+UNFINISHED_MAX: Final = 64  # consecutive changes of one line interrupted between revision and pointer
 _MEDIA_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png", "bmp": "image/bmp", "tif": "image/tiff"}
 
 
@@ -52,7 +52,7 @@ class LineRevisions:
             )
         except ConflictError:
             held = await self.read(line)
-            if held is None or held.state != state:  # else it was ours: the first answer of the store went missing
+            if held is None or held.state != state:  # otherwise this put succeeded, and its response was lost
                 raise
         return state
 
@@ -92,9 +92,9 @@ class StoredCaptures:
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
 
-    def image_uri(self, line: str, received_at: datetime, seen: ValidatedImage) -> str:
+    def image_uri(self, line: str, received_at: datetime, image: ValidatedImage) -> str:
         """Under the line and the day."""
-        return self._blobs.uri(keys.image_key(line, received_at, seen.image_id, seen.info.extension))
+        return self._blobs.uri(keys.image_key(line, received_at, image.image_id, image.info.extension))
 
     async def receipt(self, line: str, capture_id: CaptureId) -> ImageStored | None:
         """The receipt of a capture; None before it came."""
@@ -104,7 +104,7 @@ class StoredCaptures:
             return None
         return read_receipt(blob.data)
 
-    async def is_forgotten(self, line: str, capture_id: CaptureId) -> bool:
+    async def is_erased(self, line: str, capture_id: CaptureId) -> bool:
         """Whether there is a deletion record, now."""
         return await self._blobs.head(keys.deletion_key(line, capture_id)) is not None
 

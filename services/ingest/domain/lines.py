@@ -1,4 +1,4 @@
-"""What a line's settings may become. Pure."""
+"""Changes of a line's settings. Pure."""
 
 import re
 from dataclasses import dataclass, fields, replace
@@ -11,7 +11,7 @@ from siad.contracts.events import LineChanged
 from siad.contracts.methods import require_askable
 
 FALSE_REJECT_BUDGET: Final = 0.01  # one good part of a hundred
-SHARDS: Final = 8  # spreads one line over the partitions of a small cluster; order is kept within each
+SHARDS: Final = 8  # spread a line over the partitions of a small cluster; order is kept within a shard
 DEADLINE_S: Final = 0.0  # none
 _ETAGS = re.compile(r'\s*(?:W/)?"[^"]*"\s*(?:,\s*(?:W/)?"[^"]*"\s*)*')
 _ETAG = re.compile(r'(W/)?("[^"]*")')
@@ -40,20 +40,20 @@ class Preconditions:
     if_match: str | None = None
     if_none_match: str | None = None
 
-    def check(self, line: str, held: LineState | None) -> None:
+    def check(self, line: str, current: LineState | None) -> None:
         """Refuse a change whose precondition fails (RFC 9110, 13.1).
 
         Raises:
-            RefusedError: precondition-failed, or invalid-etag.
+            RequestRefusedError: precondition-failed, or invalid-etag.
         """
-        etag = etag_of(held)
+        etag = etag_of(current)
         if self.if_match is not None and not _matches(self.if_match, etag, is_strong=True):
             raise RequestRefusedError(
-                RefusalReason.PRECONDITION_FAILED, _stale(line, f"If-Match {self.if_match}", held)
+                RefusalReason.PRECONDITION_FAILED, _stale(line, f"If-Match {self.if_match}", current)
             )
         if self.if_none_match is not None and _matches(self.if_none_match, etag, is_strong=False):
             raise RequestRefusedError(
-                RefusalReason.PRECONDITION_FAILED, _stale(line, f"If-None-Match {self.if_none_match}", held)
+                RefusalReason.PRECONDITION_FAILED, _stale(line, f"If-None-Match {self.if_none_match}", current)
             )
 
 
@@ -63,53 +63,54 @@ def etag_of(state: LineState | None) -> str | None:
 
 
 def is_fresh(if_none_match: str | None, state: LineState) -> bool:
-    """Whether the copy that a reader holds is still the newest."""
+    """Whether a reader's copy is the newest revision."""
     return if_none_match is not None and _matches(if_none_match, etag_of(state), is_strong=False)
 
 
-def is_fulfilled(held: LineState | None, wish: LineChangeRequest) -> bool:
-    """Whether the line stands as wished already."""
-    if held is None or held.is_gone:
+def is_fulfilled(current: LineState | None, request: LineChangeRequest) -> bool:
+    """Whether the settings are already as requested."""
+    if current is None or current.is_gone:
         return False
-    return all(getattr(held.settings, name) == value for name, value in _said(wish).items())
+    return all(getattr(current.settings, name) == value for name, value in _given(request).items())
 
 
-def change_line(held: LineState | None, wish: LineChangeRequest, *, line: str, now: datetime) -> LineChanged:
-    """Settings after a change, with the next revision.
+def change_line(current: LineState | None, request: LineChangeRequest, *, line: str, now: datetime) -> LineChanged:
+    """Compute the settings after a change, with the next revision.
 
-    A line that comes back after its end begins with defaults, but keeps at least its shards, and its revisions go on.
+    A line that is registered again after its end starts with defaults, but keeps at least its shards and continues its
+    revisions.
 
     Args:
-        held: the newest revision; None for a line never seen.
-        wish: what was asked for.
-        line: its name.
-        now: the moment of the change.
+        current: the newest revision; None for a new line.
+        request: the new settings.
+        line: name of the line.
+        now: time of the change.
 
     Raises:
-        RefusedError: product-missing, shards-shrink, or invalid-line.
+        RequestRefusedError: product-missing, shards-shrink, or invalid-line.
     """
-    begin = _start(held, wish, line=line, now=now)
-    wanted = _said(wish)
-    if held is not None and wanted.get("shards", begin.shards) < held.settings.shards:
+    start = _start(current, request, line=line, now=now)
+    given = _given(request)
+    if current is not None and given.get("shards", start.shards) < current.settings.shards:
         detail = (
-            f"line {line!r} has {held.settings.shards} shards and can't shrink to {wanted['shards']}: captures under "
-            f"way would lose their order; nothing was changed. Send {held.settings.shards} to 64, or leave shards out"
+            f"line {line!r} has {current.settings.shards} shards and can't shrink to {given['shards']}: captures in "
+            f"flight would lose their order; nothing was changed. Send {current.settings.shards} to 64, or omit shards"
         )
         raise RequestRefusedError(RefusalReason.SHARDS_SHRINK, detail)
     try:
-        if wish.method:
-            require_askable(wish.method)
-        settings = replace(begin, **wanted)
+        if request.method:
+            require_askable(request.method)
+        settings = replace(start, **given)
     except ValueError as error:
         raise RequestRefusedError(
             RefusalReason.INVALID_LINE, f"settings of line {line!r} refused: {error}; nothing was changed"
         ) from error
-    return settings if held is None else _next(settings, held, now)
+    return settings if current is None else _next(settings, current, now)
 
 
-def end_line(held: LineState, *, now: datetime) -> LineState:
-    """The revision that says that a line is gone."""
-    return LineState(settings=_next(held.settings, held, now), is_gone=True)
+def end_line(current: LineState, *, now: datetime) -> LineState:
+    """Build the revision that ends a line."""
+    return LineState(settings=_next(current.settings, current, now), is_gone=True)
 
 
 def missing_after_s(settings: LineChanged | None, *, default_s: float, grace_s: float) -> float:
@@ -125,23 +126,23 @@ def missing_after_s(settings: LineChanged | None, *, default_s: float, grace_s: 
     return settings.deadline_s + grace_s
 
 
-def _said(wish: LineChangeRequest) -> dict[str, Any]:
-    return {field.name: value for field in fields(wish) if (value := getattr(wish, field.name)) is not None}
+def _given(request: LineChangeRequest) -> dict[str, Any]:
+    return {field.name: value for field in fields(request) if (value := getattr(request, field.name)) is not None}
 
 
-def _start(held: LineState | None, wish: LineChangeRequest, *, line: str, now: datetime) -> LineChanged:
-    if held is not None and not held.is_gone:
-        return held.settings
-    if wish.product is None:
-        detail = f"line {line!r} is new and no product was named; nothing was stored. Say what it makes now"
+def _start(current: LineState | None, request: LineChangeRequest, *, line: str, now: datetime) -> LineChanged:
+    if current is not None and not current.is_gone:
+        return current.settings
+    if request.product is None:
+        detail = f"line {line!r} is new and no product was given; nothing was stored. Send the product that it makes"
         raise RequestRefusedError(RefusalReason.PRODUCT_MISSING, detail)
     try:
         return LineChanged(
             line=line,
             revision=1,
-            product=wish.product,
+            product=request.product,
             false_reject_budget=FALSE_REJECT_BUDGET,
-            shards=SHARDS if held is None else max(SHARDS, held.settings.shards),
+            shards=SHARDS if current is None else max(SHARDS, current.settings.shards),
             deadline_s=DEADLINE_S,
             changed_at=now,
         )
@@ -151,20 +152,20 @@ def _start(held: LineState | None, wish: LineChangeRequest, *, line: str, now: d
         ) from error
 
 
-def _next(settings: LineChanged, held: LineState, now: datetime) -> LineChanged:
-    return replace(settings, revision=held.settings.revision + 1, changed_at=now)
+def _next(settings: LineChanged, current: LineState, now: datetime) -> LineChanged:
+    return replace(settings, revision=current.settings.revision + 1, changed_at=now)
 
 
 def _matches(header: str, etag: str | None, *, is_strong: bool) -> bool:
     if header.strip() == "*":
         return etag is not None
     if not _ETAGS.fullmatch(header):
-        detail = f'{header!r} is no list of entity tags; write them as they came in ETag, in quotes: "3"'
+        detail = f'{header!r} is not a list of entity tags; send the value of ETag, in quotes: "3"'
         raise RequestRefusedError(RefusalReason.INVALID_ETAG, detail)
     return any(tag == etag and not (weak and is_strong) for weak, tag in _ETAG.findall(header))
 
 
-def _stale(line: str, condition: str, held: LineState | None) -> str:
-    is_there = held is not None and not held.is_gone
-    now = f"is at revision {held.settings.revision}" if held is not None and is_there else "does not exist"
-    return f"line {line!r} {now}, against {condition}; nothing was changed. Read it, and decide again"
+def _stale(line: str, condition: str, current: LineState | None) -> str:
+    is_there = current is not None and not current.is_gone
+    now = f"is at revision {current.settings.revision}" if current is not None and is_there else "does not exist"
+    return f"line {line!r} {now}, but the request has {condition}; nothing was changed. Read the line and decide again"

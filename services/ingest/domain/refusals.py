@@ -26,14 +26,14 @@ class RefusalReason(StrEnum):
     NAIVE_TIME = "naive-time"
     FUTURE_TIME = "future-time"
     PAST_TIME = "past-time"
-    NOT_AN_IMAGE = "not-an-image"  # from here: what core.images says
+    NOT_AN_IMAGE = "not-an-image"  # from here: the reasons of ``ImageError``
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
     UNSUPPORTED = "unsupported"
     KEY_REUSED = "idempotency-key-reused"
     CAPTURE_DIFFERS = "capture-differs"
     CAPTURE_IS_NORMAL = "capture-is-normal"
-    FORGOTTEN = "forgotten"
+    ERASED = "forgotten"
 
 
 class RequestRefusedError(Exception):
@@ -42,6 +42,6 @@ class RequestRefusedError(Exception):
     The message says what happened with the value, what was done about it and what to change.
     """
 
-    def __init__(self, why: RefusalReason, detail: str) -> None:
+    def __init__(self, reason: RefusalReason, detail: str) -> None:
         super().__init__(detail)
-        self.why = why
+        self.reason = reason

@@ -1,4 +1,4 @@
-"""What the sender of an image says of it. Pure."""
+"""Parameters of an upload. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from siad.contracts.events import Intent
 FIELDS: Final = ("intent", "captured_at", "serial")  # as query parameters, or as fields of a form
 SERIAL_MAX: Final = 128  # characters
 KEY_MAX: Final = 255
-EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # a camera that says less has lost its clock
-_PLUS_LOST = re.compile(r"(.+T.+) (\d{2}:?\d{2})")  # a form or a query turns "+" into a blank
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # an earlier camera time is a lost clock
+_PLUS_LOST = re.compile(r"(.+T.+) (\d{2}:?\d{2})")  # forms and queries decode "+" as a blank
 _INTENTS = {"normal": Intent.NORMAL, "inspect": Intent.INSPECT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadClaim:
-    """What the sender says of one image."""
+    """Parameters of one image, as its sender gave them."""
 
     intent: Intent = Intent.INSPECT
     captured_at: datetime | None = None  # UTC, the camera's clock
@@ -28,33 +28,33 @@ class UploadClaim:
 
 
 def read_claim(
-    said: Mapping[str, str], *, idempotency_key: str | None, received_at: datetime, clock_skew_s: float
+    values: Mapping[str, str], *, idempotency_key: str | None, received_at: datetime, clock_skew_s: float
 ) -> UploadClaim:
     """Read the parameters of an upload.
 
     Args:
-        said: value by name.
-        idempotency_key: the header.
-        received_at: our clock, for times that can't be.
-        clock_skew_s: how far the camera's clock may be ahead of ours.
+        values: by parameter name.
+        idempotency_key: the header; None without one.
+        received_at: time of receipt, to refuse times in the future.
+        clock_skew_s: how far the camera's clock may be ahead of ingest's.
 
     Raises:
-        RefusedError: unknown-parameter, invalid-intent, invalid-serial, invalid-idempotency-key, invalid-time,
+        RequestRefusedError: unknown-parameter, invalid-intent, invalid-serial, invalid-idempotency-key, invalid-time,
             naive-time, future-time, or past-time.
     """
-    if strange := sorted(said.keys() - set(FIELDS)):
-        detail = f"parameters {', '.join(strange)} are not known; nothing was stored. Known are {', '.join(FIELDS)}"
+    if unknown := sorted(values.keys() - set(FIELDS)):
+        detail = f"parameters {', '.join(unknown)} are unknown; nothing was stored. Known are {', '.join(FIELDS)}"
         raise RequestRefusedError(RefusalReason.UNKNOWN_PARAMETER, detail)
-    if (intent := _INTENTS.get(said.get("intent", "inspect"))) is None:
-        detail = f"intent {said['intent']!r} is not known; nothing was stored. Say {' or '.join(_INTENTS)}"
+    if (intent := _INTENTS.get(values.get("intent", "inspect"))) is None:
+        detail = f"intent {values['intent']!r} is unknown; nothing was stored. Send {' or '.join(_INTENTS)}"
         raise RequestRefusedError(RefusalReason.INVALID_INTENT, detail)
     captured_at = None
-    if "captured_at" in said:
-        captured_at = _read_time(said["captured_at"], received_at + timedelta(seconds=clock_skew_s))
+    if "captured_at" in values:
+        captured_at = _read_time(values["captured_at"], received_at + timedelta(seconds=clock_skew_s))
     return UploadClaim(
         intent=intent,
         captured_at=captured_at,
-        serial=_require_text(said.get("serial", ""), "serial", SERIAL_MAX, RefusalReason.INVALID_SERIAL),
+        serial=_require_text(values.get("serial", ""), "serial", SERIAL_MAX, RefusalReason.INVALID_SERIAL),
         idempotency_key=_read_key(idempotency_key),
     )
 
@@ -65,25 +65,25 @@ def _read_time(text: str, latest: datetime) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        detail = f"captured_at {text!r} is no ISO 8601 time; nothing was stored. Write 2026-05-04T12:00:00.5+02:00"
+        detail = f"captured_at {text!r} is not an ISO 8601 time; nothing was stored. Send 2026-05-04T12:00:00.5+02:00"
         raise RequestRefusedError(RefusalReason.INVALID_TIME, detail) from error
     if moment.tzinfo is None:
         detail = (
             f"captured_at {text!r} has no time zone, so its moment is unknown; nothing was stored. "
-            "Add one: Z, or +02:00 (in an address %2B02:00)"
+            "Add one: Z, or +02:00 (in a URL %2B02:00)"
         )
         raise RequestRefusedError(RefusalReason.NAIVE_TIME, detail)
     if moment > latest:
         ahead_s = (moment - latest).total_seconds()
         detail = (
-            f"captured_at {text} lies {ahead_s:.1f} s ahead of {latest.isoformat()}, the latest that is taken; nothing "
-            "was stored. Set the camera's clock, or leave captured_at out"
+            f"captured_at {text} is {ahead_s:.1f} s after {latest.isoformat()}, the latest that is accepted; nothing "
+            "was stored. Set the camera's clock, or omit captured_at"
         )
         raise RequestRefusedError(RefusalReason.FUTURE_TIME, detail)
     if moment < EARLIEST:
         detail = (
-            f"captured_at {text} lies before {EARLIEST.year}; nothing was stored. Set the camera's clock, or leave "
-            "captured_at out"
+            f"captured_at {text} is before {EARLIEST.year}; nothing was stored. Set the camera's clock, or omit "
+            "captured_at"
         )
         raise RequestRefusedError(RefusalReason.PAST_TIME, detail)
     return moment.astimezone(UTC)
@@ -93,16 +93,16 @@ def _read_key(key: str | None) -> str | None:
     if key is None:
         return None
     if not key:
-        detail = "Idempotency-Key is empty; nothing was stored. Fill it with one value per exposure, or leave it out"
+        detail = "Idempotency-Key is empty; nothing was stored. Send one value per exposure, or omit it"
         raise RequestRefusedError(RefusalReason.INVALID_KEY, detail)
     return _require_text(key, "Idempotency-Key", KEY_MAX, RefusalReason.INVALID_KEY)
 
 
-def _require_text(value: str, name: str, length_max: int, why: RefusalReason) -> str:
+def _require_text(value: str, name: str, length_max: int, reason: RefusalReason) -> str:
     if len(value) > length_max or not value.isprintable():
         shown = value if len(value) <= 40 else f"{value[:40]}..."
         detail = (
             f"{name} {shown!r} has {len(value)} characters; nothing was stored. Use at most {length_max}, all printable"
         )
-        raise RequestRefusedError(why, detail)
+        raise RequestRefusedError(reason, detail)
     return value

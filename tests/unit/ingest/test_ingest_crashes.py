@@ -19,6 +19,7 @@ from services.ingest.domain.uploads import UploadClaim
 from services.ingest.handlers import (
     AcceptedImage,
     LineChangeResult,
+    LineDependencies,
     Upload,
     announce,
     on_line_delete,
@@ -111,27 +112,31 @@ class World:
             self.clock.advance(1)
             lines = LineRevisions(AsyncBlobs(self.blobs, workers=1))
             conditions = Preconditions(if_match=if_match)
-            return await on_line_put("press-1", wish, conditions, lines=lines, news=news, clock=self.clock)
+            return await on_line_put(
+                "press-1", wish, conditions, LineDependencies(lines=lines, publisher=news, clock=self.clock)
+            )
 
     async def delete_line(self, *, die_at: int | None = None) -> None:
         async with self.bus.producer() as producer:
             news = self._start(producer, die_at)
             lines = LineRevisions(AsyncBlobs(self.blobs, workers=1))
-            await on_line_delete("press-1", Preconditions(), lines=lines, news=news, clock=self.clock)
+            await on_line_delete(
+                "press-1", Preconditions(), LineDependencies(lines=lines, publisher=news, clock=self.clock)
+            )
 
     async def upload(
         self, settings: LineChanged, data: bytes, claim: UploadClaim, *, die_at: int | None = None
     ) -> AcceptedImage:
-        pixels = DecodingImageValidator(threads=1, pixels_max=10_000)
+        validator = DecodingImageValidator(threads=1, pixels_max=10_000)
         try:
             async with self.bus.producer() as producer:
                 news = self._start(producer, die_at)
                 self.clock.advance(86_400)  # a repeat may come on another day
                 upload = Upload(data=data, claim=claim, received_at=self.clock.now())
                 captures = StoredCaptures(AsyncBlobs(self.blobs, workers=1))
-                return await on_upload(upload, settings, pixels=pixels, captures=captures, news=news)
+                return await on_upload(upload, settings, validator=validator, captures=captures, publisher=news)
         finally:
-            pixels.close()
+            validator.close()
 
     async def restart(self) -> None:
         """A process starts, and announces what it finds."""
@@ -257,7 +262,7 @@ async def test_an_old_word_that_comes_last_is_followed_by_a_newer_one(world: Wor
     await world.put_line(LineChangeRequest(product="cup"))
     async with world.bus.producer() as producer:
         news = world._start(producer, None)
-        await announce(old, lines=LineRevisions(AsyncBlobs(world.blobs, workers=1)), news=news)
+        await announce(old, lines=LineRevisions(AsyncBlobs(world.blobs, workers=1)), publisher=news)
     told = world.told()
     assert told is not None
     assert told.product == "cup"

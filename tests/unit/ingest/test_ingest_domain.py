@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.ingest.domain.captures import hold_against, identify, make_receipt
+from services.ingest.domain.announcements import LineAnnouncement, plan
+from services.ingest.domain.captures import ReceivedImage, identify, make_receipt, require_same_capture
 from services.ingest.domain.lines import (
     LineChangeRequest,
     Preconditions,
@@ -18,7 +19,6 @@ from services.ingest.domain.lines import (
 )
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from services.ingest.domain.uploads import UploadClaim, read_claim
-from services.ingest.reconcile import LineStanding, plan
 from siad.contracts.documents import LineState
 from siad.contracts.events import Intent, LineChanged
 from siad.contracts.ids import ImageId
@@ -53,7 +53,7 @@ def test_the_end_of_a_line_is_a_revision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "wish", "why"),
+    ("held", "wish", "reason"),
     [
         (None, LineChangeRequest(shards=4), RefusalReason.PRODUCT_MISSING),
         (GONE, LineChangeRequest(deadline_s=1), RefusalReason.PRODUCT_MISSING),
@@ -68,10 +68,10 @@ def test_the_end_of_a_line_is_a_revision() -> None:
         (HELD, LineChangeRequest(input_px=5), RefusalReason.INVALID_LINE),
     ],
 )
-def test_what_a_line_may_not_become(held: LineState | None, wish: LineChangeRequest, why: RefusalReason) -> None:
+def test_what_a_line_may_not_become(held: LineState | None, wish: LineChangeRequest, reason: RefusalReason) -> None:
     with pytest.raises(RequestRefusedError) as refused:
         change_line(held, wish, line="press-1", now=NOON)
-    assert refused.value.why is why
+    assert refused.value.reason is reason
     assert "nothing was" in str(refused.value)
 
 
@@ -114,14 +114,14 @@ def test_conditions_hold_as_rfc_9110_says(held: LineState | None, headers: dict[
         return
     with pytest.raises(RequestRefusedError) as refused:
         Preconditions(**headers).check("press-1", held)
-    assert refused.value.why is RefusalReason.PRECONDITION_FAILED
+    assert refused.value.reason is RefusalReason.PRECONDITION_FAILED
 
 
 @pytest.mark.parametrize("header", ["3", "", '"3', '"3" "4"', '"3",'])
 def test_an_etag_without_its_quotes_is_told(header: str) -> None:
     with pytest.raises(RequestRefusedError, match="in quotes") as refused:
         Preconditions(if_match=header).check("press-1", HELD)
-    assert refused.value.why is RefusalReason.INVALID_ETAG
+    assert refused.value.reason is RefusalReason.INVALID_ETAG
 
 
 def claim_of(said: dict[str, str], key: str | None = None) -> UploadClaim:
@@ -145,7 +145,7 @@ def test_a_camera_may_be_a_little_ahead() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why", "words"),
+    ("said", "reason", "words"),
     [
         ({"captured_at": "2026-05-04T12:00:00"}, RefusalReason.NAIVE_TIME, "has no time zone"),
         ({"captured_at": "2026-05-04 12:00:00"}, RefusalReason.NAIVE_TIME, "has no time zone"),
@@ -153,21 +153,21 @@ def test_a_camera_may_be_a_little_ahead() -> None:
         (
             {"captured_at": "2026-05-04T12:00:05.1Z"},
             RefusalReason.FUTURE_TIME,
-            "lies 0.1 s ahead of 2026-05-04T12:00:05",
+            "is 0.1 s after 2026-05-04T12:00:05",
         ),
         ({"captured_at": "1970-01-01T00:00:00Z"}, RefusalReason.PAST_TIME, "before 2000"),
         ({"captured_at": "0001-01-01T00:00:00+14:00"}, RefusalReason.PAST_TIME, "before 2000"),
-        ({"captured_at": "yesterday"}, RefusalReason.INVALID_TIME, "'yesterday' is no ISO 8601 time"),
-        ({"intent": "NORMAL"}, RefusalReason.INVALID_INTENT, "Say normal or inspect"),
-        ({"intnet": "normal"}, RefusalReason.UNKNOWN_PARAMETER, "parameters intnet are not known"),
+        ({"captured_at": "yesterday"}, RefusalReason.INVALID_TIME, "'yesterday' is not an ISO 8601 time"),
+        ({"intent": "NORMAL"}, RefusalReason.INVALID_INTENT, "Send normal or inspect"),
+        ({"intnet": "normal"}, RefusalReason.UNKNOWN_PARAMETER, "parameters intnet are unknown"),
         ({"serial": "x" * 129}, RefusalReason.INVALID_SERIAL, "129 characters"),
         ({"serial": "a\nb"}, RefusalReason.INVALID_SERIAL, "all printable"),
     ],
 )
-def test_invalid_parameters_are_refused(said: dict[str, str], why: RefusalReason, words: str) -> None:
+def test_invalid_parameters_are_refused(said: dict[str, str], reason: RefusalReason, words: str) -> None:
     with pytest.raises(RequestRefusedError, match=words) as refused:
         claim_of(said)
-    assert refused.value.why is why
+    assert refused.value.reason is reason
     assert "nothing was stored" in str(refused.value)
 
 
@@ -175,7 +175,7 @@ def test_invalid_parameters_are_refused(said: dict[str, str], why: RefusalReason
 def test_a_key_that_is_none_is_refused(key: str) -> None:
     with pytest.raises(RequestRefusedError) as refused:
         claim_of({}, key)
-    assert refused.value.why is RefusalReason.INVALID_KEY
+    assert refused.value.reason is RefusalReason.INVALID_KEY
 
 
 def test_a_capture_is_named_by_key_else_serial_and_time_else_bytes() -> None:
@@ -192,7 +192,7 @@ def test_a_capture_is_named_by_key_else_serial_and_time_else_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "then", "image_id", "why"),
+    ("first", "then", "image_id", "reason"),
     [
         (UploadClaim(idempotency_key="k"), UploadClaim(idempotency_key="k"), ONE, None),
         (UploadClaim(idempotency_key="k"), UploadClaim(idempotency_key="k"), OTHER, RefusalReason.KEY_REUSED),
@@ -208,23 +208,20 @@ def test_a_capture_is_named_by_key_else_serial_and_time_else_bytes() -> None:
     ],
 )
 def test_a_repeat_must_be_one(
-    first: UploadClaim, then: UploadClaim, image_id: ImageId, why: RefusalReason | None
+    first: UploadClaim, then: UploadClaim, image_id: ImageId, reason: RefusalReason | None
 ) -> None:
     receipt = make_receipt(
         first,
+        ReceivedImage(image_id=ONE, image_uri="s3://siad/x.png", size_bytes=7, received_at=NOON),
         settings=SETTINGS,
         capture_id=identify(first, "press-1", ONE),
-        image_id=ONE,
-        image_uri="s3://siad/x.png",
-        size_bytes=7,
-        received_at=NOON,
     )
-    if why is None:
-        hold_against(receipt, then, image_id)
+    if reason is None:
+        require_same_capture(receipt, then, image_id)
         return
     with pytest.raises(RequestRefusedError) as refused:
-        hold_against(receipt, then, image_id)
-    assert refused.value.why is why
+        require_same_capture(receipt, then, image_id)
+    assert refused.value.reason is reason
     assert receipt.capture_id in str(refused.value)
 
 
@@ -246,7 +243,7 @@ def test_a_repeat_must_be_one(
 def test_what_is_not_told_as_it_stands_is_announced(
     state: LineState | None, told: int | None, is_checked: bool, is_due: bool
 ) -> None:
-    assert bool(plan(LineStanding(state, told, is_checked))) == is_due
+    assert bool(plan(LineAnnouncement(state, told, is_checked))) == is_due
 
 
 def test_a_capture_is_missing_some_time_after_its_deadline() -> None:

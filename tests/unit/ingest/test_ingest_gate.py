@@ -70,10 +70,10 @@ async def test_who_would_wait_too_long_or_in_too_long_a_queue_is_sent_away() -> 
     crowd = Crowd(gate(uploads_max=1, queue_max=1, wait_s=0.02))
     await crowd.come("in", 1)
     await crowd.come("queued", 1)
-    with pytest.raises(TransientError, match="1 uploads wait for room already, at most 1 may"):
+    with pytest.raises(TransientError, match="1 uploads wait for admission, and at most 1 may wait"):
         async with crowd.gate.hold(1):
             pass
-    with pytest.raises(TransientError, match=r"no room for 1 bytes within 0\.02 s: 1 uploads are under way"):
+    with pytest.raises(TransientError, match=r"no room for 1 bytes within 0\.02 s: 1 uploads are in progress"):
         await crowd.tasks["queued"]
     await crowd.go("in")
     async with crowd.gate.hold(1):

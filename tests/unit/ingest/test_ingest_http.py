@@ -375,7 +375,7 @@ async def test_too_many_uploads_are_sent_away_and_the_rest_come_through(client: 
         go_on.set()  # also where the test fails: an upload that waits for ever would hold up its end
         answers = await asyncio.gather(*held, waiting)
     assert problem_of(away) == (503, "try-again")
-    assert "uploads wait for room already" in away.json()["detail"]
+    assert "uploads wait for admission" in away.json()["detail"]
     assert {answer.status_code for answer in answers} == {202}
 
 

@@ -201,7 +201,7 @@ async def test_a_normal_that_cannot_be_read_puts_its_line_off() -> None:
     blobs = MemoryBlobs()
     event = add(blobs, 1, days=100, is_normal=True)
     blobs.put(keys.normal_key(LINE, "p", event.capture_id), b"torn")
-    with pytest.raises(TransientError, match="nothing of ingest-retention/l expires"):
+    with pytest.raises(TransientError, match="no object of ingest-retention/l expires"):
         await retain(blobs)
 
 
@@ -229,7 +229,7 @@ def test_a_mark_reads_back() -> None:
 
 @pytest.mark.parametrize("wish", [{"receipts_days": 30}, {"receipts_days": 30, "images_days": 31, "masks_days": 5}])
 def test_receipts_outlive_what_they_name(wish: dict[str, int]) -> None:
-    with pytest.raises(ValidationError, match="receipts would go before what they name"):
+    with pytest.raises(ValidationError, match="receipts would expire before the objects"):
         IngestSettings(**wish)  # type: ignore[arg-type]
     assert IngestSettings(receipts_days=60, images_days=30, masks_days=60).receipts_days == 60
 
