@@ -95,11 +95,11 @@ async def test_up_comes_up_goes_down_and_carries_on(tmp_path: Path, bus: str) ->
         )
         status, said = await siad("up", "--data", str(data))
         assert status == 1
-        assert "stop it first, or give this one its own --data" in " ".join(said.split())
+        assert "Stop it, or choose another folder with --data" in " ".join(said.split())
     assert running_on(data) == []
     status, said = await siad("status", "--data", str(data))
     assert status == 1
-    assert "nothing runs on" in said
+    assert "does not run on" in " ".join(said.split())
     async with up(data, "auto"):  # a folder stays with its bus
         status, said = await siad("line", "get", "press-3", "--data", str(data), "--json")
         assert status == 0, said
