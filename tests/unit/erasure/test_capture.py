@@ -27,6 +27,7 @@ from siad.erasure.rows import count_rows, erase_rows
 from siad.erasure.weights import captures_of_training_set
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.testing.diary import ProcessKilled
+from siad.runtime.testing.mortal import MortalBlobs
 
 NOW = datetime.now(UTC)
 LINE = "cam-1"
@@ -38,25 +39,6 @@ def _few_threads() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forgetting, "READS_MAX", 2)
         yield
-
-
-class Mortal(MemoryBlobs):
-    """A store whose user dies before its n-th change."""
-
-    lives: int = 10**9
-
-    def put(self, key: str, data: bytes, **how: Any) -> str:
-        self.change()
-        return super().put(key, data, **how)
-
-    def delete(self, key: str) -> None:
-        self.change()
-        super().delete(key)
-
-    def change(self) -> None:
-        self.lives -= 1
-        if self.lives < 0:
-            raise ProcessKilled
 
 
 def name(number: int) -> CaptureId:
@@ -91,9 +73,9 @@ def add_ledger(blobs: MemoryBlobs, first: int, *numbers: int) -> str:
     return key
 
 
-def plant() -> Mortal:
+def plant() -> MortalBlobs:
     """Six captures, of which 1 and 5 have equal bytes, 4 is a normal; a ledger of two files."""
-    return Mortal(_objects=dict(_planted()._objects))
+    return MortalBlobs(_objects=dict(_planted()._objects))
 
 
 def bytes_of(number: int) -> bytes:
@@ -234,7 +216,7 @@ def test_it_may_be_cut_off_again_and_again(deaths: list[int]) -> None:
     assert content(blobs) == content(whole)
 
 
-def dies_after(changes: int, blobs: Mortal, find: Find) -> bool:
+def dies_after(changes: int, blobs: MortalBlobs, find: Find) -> bool:
     """Forget until so many changes are made; True where that was all."""
     blobs.lives = changes
     try:

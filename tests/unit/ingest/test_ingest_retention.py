@@ -4,7 +4,6 @@ import asyncio
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -37,29 +36,11 @@ from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.testing.clock import FakeClock
 from siad.runtime.testing.diary import ProcessKilled
+from siad.runtime.testing.mortal import MortalBlobs
 
 NOW = datetime.now(UTC)
 LINE = "l"
 ALL = RetentionPolicy(images_days=30, masks_days=30, receipts_days=60)
-
-
-class Mortal(MemoryBlobs):
-    """A store whose user dies before its n-th change."""
-
-    lives: int = 10**9
-
-    def put(self, key: str, data: bytes, **how: Any) -> str:
-        self.live()
-        return super().put(key, data, **how)
-
-    def delete(self, key: str) -> None:
-        self.live()
-        super().delete(key)
-
-    def live(self) -> None:
-        self.lives -= 1
-        if self.lives < 0:
-            raise ProcessKilled
 
 
 def add(blobs: MemoryBlobs, number: int, *, days: float = 0, is_normal: bool = False) -> ImageStored:
@@ -174,7 +155,7 @@ async def test_a_round_is_bounded_and_the_next_goes_on() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=3))
 def test_cut_off_anywhere_no_image_is_gone_without_a_word_and_the_next_round_finishes(deaths: list[int]) -> None:
-    blobs = Mortal()
+    blobs = MortalBlobs()
     events = [add(blobs, number, days=20 + 5 * number, is_normal=number == 5) for number in range(8)]
     for lives in deaths:
         blobs.lives = lives

@@ -8,7 +8,8 @@ from siad.contracts.deletion import CaptureDeletion, LineDeletion
 from siad.contracts.events import ImageStored, Intent
 from siad.contracts.keys import deletion_key, line_deletion_key, normal_key
 from siad.runtime.blobs.memory import MemoryBlobs
-from tests.unit.labeler.world import LINE, NOON, World, capture
+from tests.events import NOON
+from tests.unit.labeler.world import LINE, World, capture
 
 
 def forget(world: World, event: ImageStored, *, is_done: bool = True) -> None:

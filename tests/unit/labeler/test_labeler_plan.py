@@ -23,8 +23,10 @@ from siad.contracts.ids import record_key
 from siad.contracts.keys import backfill_key, capture_key, line_pointer_key, manifest_key, weights_pointer_key
 from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.testing.diary import ProcessKilled
 from siad.vision.images import DECODER_VERSION
-from tests.unit.labeler.world import LINE, NOON, PLACE, PRODUCT, UNIT, Crash, World, capture, manifest_of
+from tests.events import NOON
+from tests.unit.labeler.world import LINE, PLACE, PRODUCT, UNIT, World, capture, manifest_of
 
 NOTHING_DELETED = DeletionIndex(frozenset(), None)
 SETTINGS = FitSettings(false_reject_budget=0.05)
@@ -216,7 +218,7 @@ async def test_killed_at_any_moment_the_next_process_finishes_the_work(moment: i
     world.blobs.lives, world.producer.lives = moment // 8, moment % 8
     try:
         await world.settle()
-    except* Crash:
+    except* ProcessKilled:
         pass
     world.restart()
     await world.settle()

@@ -1,35 +1,22 @@
 """What the labeler reads of the store, and how much of it."""
 
-from dataclasses import dataclass, field
-
 from services.labeler.adapters.lines import LabelerLines
 from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.port import Blob
 from siad.runtime.store.lines import READ_AT_ONCE
-from tests.unit.labeler.world import LINE, PLACE, DyingBlobs, World, capture
-
-
-@dataclass
-class CountingBlobs(DyingBlobs):
-    """Counts what is read."""
-
-    read: list[str] = field(default_factory=list)
-
-    def get(self, key: str) -> Blob:
-        self.read.append(key)
-        return DyingBlobs.get(self, key)
+from siad.runtime.testing.mortal import MortalBlobs
+from tests.unit.labeler.world import LINE, PLACE, World, capture
 
 
 async def test_only_as_many_receipts_are_read_as_the_newest_captures_take() -> None:
-    blobs = CountingBlobs()
+    blobs = MortalBlobs()
     world = World(blobs=blobs)
     captures = [world.add(capture(number, minutes=number)) for number in range(4 * READ_AT_ONCE)]
     newest = READ_AT_ONCE + 10
     found = await LabelerLines(AsyncBlobs(blobs)).captures(LINE, wanted=lambda _: True, newest=newest)
     assert list(found) == captures[-newest:]
-    assert len(blobs.read) == 2 * READ_AT_ONCE
+    assert len(blobs.reads) == 2 * READ_AT_ONCE
 
 
 async def test_captures_that_are_not_wanted_do_not_count() -> None:

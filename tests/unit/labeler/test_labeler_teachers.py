@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from services.labeler.adapters.teachers import ServingTeachers
 from siad.contracts.codec import encode
@@ -12,12 +12,12 @@ from siad.contracts.keys import manifest_key, normal_key
 from siad.contracts.manifest import Manifest
 from siad.contracts.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.blobs.port import Blob
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
 from siad.runtime.state_table import StateTable
-from tests.unit.labeler.world import LINE, NOON, PRODUCT, capture, manifest_of
+from siad.runtime.testing.mortal import MortalBlobs
+from tests.events import NOON
+from tests.unit.labeler.world import LINE, PRODUCT, capture, manifest_of
 
 FITTED = replace(
     manifest_of(["a", "b", "c"]),
@@ -28,22 +28,11 @@ FITTED = replace(
 OTHER = replace(manifest_of(["d", "e"]), product="lid")
 
 
-@dataclass
-class CountingBlobs(MemoryBlobs):
-    """Counts what is read."""
-
-    read: list[str] = field(default_factory=list)
-
-    def get(self, key: str) -> Blob:
-        self.read.append(key)
-        return MemoryBlobs.get(self, key)
-
-
 class Plant:
     """A store, a bus, and a labeler's table of teachers."""
 
     def __init__(self) -> None:
-        self.blobs, self.bus = CountingBlobs(), MemoryBus()
+        self.blobs, self.bus = MortalBlobs(), MemoryBus()
         self.table = StateTable(TEACHER, TeacherReleased, stage="labeler")
         self.teachers = ServingTeachers(self.table, AsyncBlobs(self.blobs))
 
@@ -109,10 +98,10 @@ async def test_a_manifest_is_read_once_until_another_teacher_serves() -> None:
     await plant.tell(FITTED, OTHER)
     for _ in range(3):
         assert [one.product for one in await plant.teachers.facts()] == [PRODUCT, "lid"]
-    assert sum(not key.startswith("normals/") for key in plant.blobs.read) == 2
+    assert sum(not key.startswith("normals/") for key in plant.blobs.reads) == 2
     await plant.tell(next_one, revision=2)
     assert (await plant.teachers.facts())[0].doubted == ()
-    assert sum(not key.startswith("normals/") for key in plant.blobs.read) == 3
+    assert sum(not key.startswith("normals/") for key in plant.blobs.reads) == 3
 
 
 async def test_a_manifest_that_is_not_there_does_not_hide_the_others() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -16,8 +16,7 @@ from services.labeler.reconcile import TeacherReconciler
 from services.labeler.scorer_api import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED
 from siad.contracts.codec import decode
 from siad.contracts.documents import LineState, write_line, write_receipt
-from siad.contracts.errors import TransientError
-from siad.contracts.events import ImageStored, Intent, LineChanged, PseudoMaskCreated, TeacherReleased, WeightsKind
+from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased, WeightsKind
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, sha256_hex
 from siad.contracts.keys import capture_key, line_pointer_key, manifest_key, mask_key, normal_key
 from siad.contracts.manifest import Manifest
@@ -27,22 +26,18 @@ from siad.contracts.topics import PSEUDO_MASK, TEACHER
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Message
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.testing.clock import FakeClock
+from siad.runtime.testing.mortal import IMMORTAL, MortalBlobs, MortalProducer
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
+from tests.events import NOON, make_image_stored, make_line_changed
 from tests.manifests import make_manifest
 
 LINE, PRODUCT, UNIT = "press-1", "cap", "labeler/press-1/cap"
 PLACE = Place(LINE, PRODUCT)
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 ROUNDS_MAX = 8  # to settle; a world that needs more never settles
-
-
-class Crash(BaseException):
-    """The process is gone."""
 
 
 def capture(
@@ -51,18 +46,15 @@ def capture(
     """One capture, received so many minutes after noon."""
     image_id = ImageId(sha256_hex(f"{intent}-{number}".encode()))
     received_at = NOON + timedelta(minutes=minutes)
-    return ImageStored(
+    return make_image_stored(
         capture_id=CaptureId(image_id[:32]),
         image_id=image_id,
         image_uri=f"s3://siad/images/{LINE}/{number}.png",
-        size_bytes=9,
         line=LINE,
         product=product,
-        line_revision=1,
         captured_at=received_at,
         received_at=received_at,
         intent=intent,
-        serial="",
     )
 
 
@@ -135,44 +127,11 @@ class Serve:
 
 
 @dataclass
-class DyingBlobs(MemoryBlobs):
-    """The process dies at its write number ``lives``, and writes nothing more."""
-
-    lives: int = 10**9
-
-    def put(self, key: str, data: bytes, **how: Any) -> str:
-        if self.lives == 0:
-            raise Crash
-        self.lives -= 1
-        return MemoryBlobs.put(self, key, data, **how)
-
-
-@dataclass
-class Producer:
-    """Keeps what is published; the process dies at message number ``lives``."""
-
-    sent: list[Message] = field(default_factory=list)
-    lives: int = 10**9
-    down: bool = False
-    bytes_max: int = MESSAGE_BYTES_MAX
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        if any(len(message.value or b"") > self.bytes_max for message in messages):
-            raise ValueError("a message is over the limit")
-        if self.down:
-            raise TransientError("the broker is away")
-        if self.lives == 0:
-            raise Crash
-        self.lives -= 1
-        self.sent += messages
-
-
-@dataclass
 class World:
     """What outlives a process, and the process at hand."""
 
-    blobs: DyingBlobs = field(default_factory=DyingBlobs)
-    producer: Producer = field(default_factory=Producer)
+    blobs: MortalBlobs = field(default_factory=MortalBlobs)
+    producer: MortalProducer = field(default_factory=MortalProducer)
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOON))
     backfill_max: int = 500
     serve: Serve = field(init=False)
@@ -185,7 +144,7 @@ class World:
 
     def restart(self) -> None:
         """A new process on the same store: nothing is remembered."""
-        self.blobs.lives = self.producer.lives = 10**9
+        self.blobs.lives = self.producer.lives = IMMORTAL
         store = AsyncBlobs(self.blobs, workers=2)
         client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
         scorer = ScorerClient(client, timeout_s=5, fit_timeout_s=5)
@@ -202,15 +161,7 @@ class World:
         )
 
     def set_line(self, *, is_gone: bool = False) -> None:
-        settings = LineChanged(
-            line=LINE,
-            revision=1,
-            product=PRODUCT,
-            false_reject_budget=0.05,
-            shards=4,
-            deadline_s=0.0,
-            changed_at=NOON,
-        )
+        settings = make_line_changed(line=LINE, product=PRODUCT)
         state = write_line(LineState(settings=settings, is_gone=is_gone))
         MemoryBlobs.put(self.blobs, line_pointer_key(LINE), state)
 

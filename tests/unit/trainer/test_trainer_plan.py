@@ -1,11 +1,10 @@
 """From pseudo-masks to a released segmenter, on a store in memory, with a crash at every write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
@@ -23,7 +22,7 @@ from services.trainer.reconcile import SegmenterReconciler
 from siad.contracts.codec import decode
 from siad.contracts.documents import LineState, write_line, write_receipt
 from siad.contracts.errors import CorruptError, MissingError, TransientError
-from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterReleased, WeightsKind
+from siad.contracts.events import ImageStored, Intent, SegmenterReleased, WeightsKind
 from siad.contracts.ids import CaptureId, ImageId, sha256_hex
 from siad.contracts.keys import (
     ledger_key,
@@ -39,16 +38,17 @@ from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
-from siad.runtime.bus.port import Message
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.testing.clock import FakeClock
+from siad.runtime.testing.diary import ProcessKilled
+from siad.runtime.testing.mortal import IMMORTAL, MortalBlobs, MortalProducer
+from tests.events import NOON, make_image_stored, make_line_changed
 from tests.manifests import make_manifest
 from tests.unit.trainer.test_training_set import name, rows
 
 LINE, PRODUCT, UNIT = "l", "p", "trainer/l/p"
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 GOOD = SegmenterFigures(normals=40, defects=12, false_rejects=1, detected=10, image_auroc=0.95, pixel_ap=0.6)
 POLICIES = TrainerPolicies(
     schedule=SchedulePolicy(captures_min=100, cooldown_s=600, attempts_max=3, retry_s=(0.0,)),
@@ -60,25 +60,8 @@ POLICIES = TrainerPolicies(
 )
 
 
-class Crash(BaseException):
-    """The process is gone."""
-
-
 @dataclass
-class DyingBlobs(MemoryBlobs):
-    """Dies after so many writes more."""
-
-    lives: int = 10**9
-
-    def put(self, key: str, data: bytes, **how: Any) -> str:
-        if self.lives == 0:
-            raise Crash
-        self.lives -= 1
-        return MemoryBlobs.put(self, key, data, **how)
-
-
-@dataclass
-class VanishingBlobs(DyingBlobs):
+class VanishingBlobs(MortalBlobs):
     """Lists an object that is deleted before it is read."""
 
     vanished: str = ""
@@ -86,7 +69,7 @@ class VanishingBlobs(DyingBlobs):
     def get(self, key: str) -> Blob:
         if key == self.vanished:
             raise MissingError(key)
-        return MemoryBlobs.get(self, key)
+        return MortalBlobs.get(self, key)
 
 
 @dataclass
@@ -128,17 +111,6 @@ class Jobs:
         return 0
 
 
-@dataclass
-class Producer:
-    sent: list[SegmenterReleased] = field(default_factory=list)
-    down: bool = False
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        if self.down:
-            raise TransientError("the broker is away")
-        self.sent += [decode(SegmenterReleased, message.value) for message in messages]
-
-
 def manifest_of(kind: WeightsKind, *, training_set: str | None = None) -> Manifest:
     return make_manifest(kind=kind, method="unet", line=LINE, product=PRODUCT, training_set=training_set)
 
@@ -147,22 +119,14 @@ def manifest_of(kind: WeightsKind, *, training_set: str | None = None) -> Manife
 class World:
     """A line with a teacher, twenty normals, and captures that the teacher has marked."""
 
-    blobs: DyingBlobs = field(default_factory=DyingBlobs)
+    blobs: MortalBlobs = field(default_factory=MortalBlobs)
     clock: FakeClock = field(default_factory=FakeClock)
-    producer: Producer = field(default_factory=Producer)
+    producer: MortalProducer = field(default_factory=MortalProducer)
     jobs: Jobs = field(init=False)
 
     async def begin(self, *, captures: int = 150) -> "World":
         self.jobs = Jobs(self.blobs)
-        settings = LineChanged(
-            line=LINE,
-            revision=1,
-            product=PRODUCT,
-            false_reject_budget=0.05,
-            shards=4,
-            deadline_s=0.0,
-            changed_at=NOON,
-        )
+        settings = make_line_changed(line=LINE, product=PRODUCT)
         self.blobs.put(line_pointer_key(LINE), write_line(LineState(settings=settings)))
         for number in range(1, 21):
             self.blobs.put(normal_key(LINE, PRODUCT, name(-number)), write_receipt(normal(number)))
@@ -206,6 +170,9 @@ class World:
             assert before < 50, done
         return done
 
+    def events(self) -> list[SegmenterReleased]:
+        return [decode(SegmenterReleased, message.value) for message in self.producer.sent]
+
     def segmenter(self) -> Pointer | None:
         return Registry(self.blobs).pointer(WeightsKind.SEGMENTER, Place(LINE, PRODUCT))
 
@@ -214,19 +181,8 @@ class World:
 
 
 def normal(number: int) -> ImageStored:
-    return ImageStored(
-        capture_id=CaptureId(name(-number)),
-        image_id=ImageId(sha256_hex(name(-number).encode())),
-        image_uri="s3://siad/images/x.png",
-        size_bytes=1,
-        line=LINE,
-        product=PRODUCT,
-        line_revision=1,
-        captured_at=NOON,
-        received_at=NOON,
-        intent=Intent.NORMAL,
-        serial="",
-    )
+    image_id = ImageId(sha256_hex(name(-number).encode()))
+    return make_image_stored(capture_id=CaptureId(name(-number)), image_id=image_id, intent=Intent.NORMAL)
 
 
 async def test_enough_captures_become_a_serving_segmenter_that_everybody_knows_of() -> None:
@@ -236,7 +192,7 @@ async def test_enough_captures_become_a_serving_segmenter_that_everybody_knows_o
     pointer = world.segmenter()
     assert pointer is not None
     assert pointer.revision == 1
-    [event] = world.producer.sent
+    [event] = world.events()
     assert (event.weights, event.revision) == (pointer.weights, 1)
     assert await world.settle() == ["AnnounceSegmenter"]  # a new process says it again, and that is all
 
@@ -250,8 +206,8 @@ async def test_killed_at_any_write_the_next_process_ends_at_the_same_place() -> 
         world.blobs.lives = writes
         try:
             await world.settle()
-        except Crash:
-            world.blobs.lives = 10**9
+        except ProcessKilled:
+            world.blobs.lives = IMMORTAL
             await world.settle()
         else:
             break
@@ -259,7 +215,7 @@ async def test_killed_at_any_write_the_next_process_ends_at_the_same_place() -> 
         assert found is not None
         assert wanted is not None
         assert (found.weights, found.revision) == (wanted.weights, wanted.revision)
-        assert [event.revision for event in world.producer.sent][-1] == 1
+        assert [event.revision for event in world.events()][-1] == 1
         assert len((await world.state()).runs) == 1
         writes += 1
     assert writes >= 7  # set, spec, attempt, manifest, report, judgement, pointer

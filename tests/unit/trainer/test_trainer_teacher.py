@@ -12,7 +12,8 @@ from siad.contracts.events import WeightsKind
 from siad.contracts.keys import manifest_key
 from siad.contracts.place import Place
 from siad.runtime.store.registry import Registry
-from tests.unit.trainer.test_trainer_plan import LINE, NOON, POLICIES, PRODUCT, UNIT, World, manifest_of
+from tests.events import NOON
+from tests.unit.trainer.test_trainer_plan import LINE, POLICIES, PRODUCT, UNIT, World, manifest_of
 from tests.unit.trainer.test_training_set import name
 
 
