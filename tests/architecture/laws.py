@@ -63,6 +63,10 @@ MAY_IMPORT: Final = {
     "routes": frozenset({"domain", "handlers", "metrics", "ports", "settings", "wire"}),
 }
 
+# Modules that decide take values and ports: pointers are values of contracts, the registry and the lines are adapters.
+DECIDING: Final = ("domain", "handlers", "ports", "reconcile", "routes")
+STORE: Final = "siad.runtime.store"
+
 CLOCK: Final = frozenset(
     f"datetime.{name}" for name in ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 )
@@ -224,6 +228,15 @@ def deciding_modules_import_ports_only(tree: Tree) -> list[str]:
     return found
 
 
+def deciding_modules_know_no_store(tree: Tree) -> list[str]:
+    """Deciding modules and domains reach the store through ports only."""
+    return [
+        f"{one}: {STORE} is for adapters and app.py; declare a port, or take a value of siad.contracts"
+        for one in all_imports(tree, "services")
+        if within(one.target, STORE) and any(part in DECIDING for part in module_of(one.path).split(".")[2:3])
+    ]
+
+
 def generated_code_belongs_to_the_codec(tree: Tree) -> list[str]:
     """Generated messages: imported by the codec alone."""
     return [
@@ -286,6 +299,7 @@ IMPORT_LAWS: Final[tuple[Law, ...]] = (
     imports_lead_down,
     stages_are_independent,
     deciding_modules_import_ports_only,
+    deciding_modules_know_no_store,
     generated_code_belongs_to_the_codec,
     consumers_reach_neither_torch_nor_ray,
 )

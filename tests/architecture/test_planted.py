@@ -109,6 +109,16 @@ FAULTS = (
     Planted(
         laws.deciding_modules_import_ports_only, HANDLERS, "from services.labeler import app", "services.labeler.app"
     ),
+    Planted(
+        laws.deciding_modules_know_no_store, RECONCILE, "from siad.runtime.store.leases import Leases", "store.leases"
+    ),
+    Planted(laws.deciding_modules_know_no_store, ROUTES, "from siad.runtime.store import registry", "store.registry"),
+    Planted(
+        laws.deciding_modules_know_no_store,
+        "services/trainer/domain/plan.py",
+        "from siad.runtime.store.registry import Registry",
+        "store.registry.Registry",
+    ),
     Planted(laws.generated_code_belongs_to_the_codec, CLOCK, "from siad.v1 import events_pb2", "siad.v1.events_pb2"),
     Planted(laws.generated_code_belongs_to_the_codec, IDS, "from siad import v1", "imports siad.v1"),
     Planted(
@@ -165,7 +175,8 @@ LAWFUL: Tree = {
     RECONCILE: "from services.labeler.handlers import f\nfrom siad.runtime.clock import now",
     ROUTES: "from services.labeler.ports import Lines\nfrom services.labeler.wire import Answer\n"
     "from fastapi import Request",
-    "services/labeler/app.py": "from services.labeler.adapters.store import StoredLines",
+    "services/labeler/app.py": "from services.labeler.adapters.store import StoredLines\n"
+    "from siad.runtime.store.registry import Registry",
     "services/labeler/scorer/replicas.py": "import torch\nfrom ray import serve\nfrom siad.models import bundle",
     JOB: "import ray\nimport torch",
     "services/inference/app.py": "from siad.models.bundle import f",

@@ -1,4 +1,4 @@
-"""A store and a producer whose process is killed at a chosen write.
+"""Store and producer whose process is killed at a chosen write.
 
 ``lives`` counts the writes that succeed before the process is killed; the write after them has no effect. Set it anew
 for the next process.
@@ -55,7 +55,10 @@ class MortalBlobs(MemoryBlobs):
 
 @dataclass(slots=True)
 class MortalProducer:
-    """A producer that keeps its messages and counts calls. While ``down`` is set, the broker is unavailable."""
+    """A producer that keeps its messages and counts calls.
+
+    While ``down`` is set, the broker is unavailable.
+    """
 
     sent: list[Message] = field(default_factory=list)
     lives: int = IMMORTAL
