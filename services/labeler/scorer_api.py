@@ -27,7 +27,7 @@ ACCESS_DENIED: Final = "urn:siad:access-denied"  # 503, the store denies access 
 UNAVAILABLE: Final = "urn:siad:unavailable"  # 503, the store, the weights or memory are unavailable: retry
 
 
-class Problem(BaseModel):
+class ScorerProblem(BaseModel):
     """Why there is no result."""
 
     type: str

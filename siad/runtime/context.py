@@ -13,5 +13,5 @@ class StageContext:
 
     stage: str  # one of ``siad.contracts.topics.STAGES``
     health: Health  # gets ticks, progress, pauses and lag
-    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set it to end in good order
+    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set it to stop gracefully
     clock: Clock = SYSTEM_CLOCK  # for spans, waits and timestamps

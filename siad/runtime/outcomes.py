@@ -37,7 +37,7 @@ class SplitBatchError(Exception):
 class BreakerOpenError(Exception):
     """The poison breaker of the stage is open.
 
-    The record stays in hand and is neither dead-lettered nor committed.
+    The record is held: neither dead-lettered nor committed.
     """
 
 
@@ -48,7 +48,7 @@ class Outcome(Enum):
     PAUSE = "pause and report"  # as RETRY, and readiness shows the error: an operator must act
     DEAD_LETTER = "dead letter"  # the record goes whole to the dead-letter topic, and the next one is handled
     ISOLATE = "isolate"  # the records of the batch are handled one at a time
-    HOLD = "hold"  # the record stays in hand while the breaker is open
+    HOLD = "hold"  # the record is held while the breaker is open
     STOP = "stop"  # nothing is committed; the next owner of the partition repeats the record
     RESTART = "restart"  # the process ends with status 1, and no record is blamed
     CRASH = "crash"  # a bug: the process ends with status 1; where a handler raised it, its record is blamed
@@ -123,7 +123,7 @@ RULES: Final = (
         BusFailedError,
         Outcome.RESTART,
         "bus",
-        "The client or the file of the bus is unusable for this process; the record in hand has no part in it.",
+        "The client or the file of the bus is unusable for this process; the record in flight has no part in it.",
     ),
     Rule(
         SplitBatchError,

@@ -46,7 +46,7 @@ class StageProcess:
     name: str
     settings: StageSettings
     clock: Clock = SYSTEM_CLOCK
-    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set it to end in good order
+    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set it to stop gracefully
     health: Health = field(init=False)
     app: FastAPI = field(init=False)  # include the stage's routes here
     preparations: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)  # name -> before any task

@@ -20,7 +20,7 @@ from services.labeler.scorer_api import (
     DrawResponse,
     FitRequest,
     FitResponse,
-    Problem,
+    ScorerProblem,
 )
 from siad.contracts.errors import DeniedError, PoisonError, TransientError
 from siad.contracts.events import ImageStored
@@ -104,7 +104,7 @@ class ScorerClient:
     def _failure(self, path: str, response: httpx.Response) -> Exception:
         """Return the outcome that a problem names."""
         try:
-            problem = _parse(Problem, response)
+            problem = _parse(ScorerProblem, response)
         except ValidationError:
             return TransientError(f"scorer at {self._client.base_url}{path} failed: {_summary(response)}")
         outcome = _OUTCOMES.get((path, problem.type), TransientError)

@@ -8,7 +8,7 @@ import structlog
 from services.labeler.domain.fitting import STEPS
 from services.labeler.scorer.images import fetch_image
 from services.labeler.scorer.outcomes import IMAGE_FAULTS, problem_of
-from services.labeler.scorer_api import FIT_REFUSED, FitRequest, FitResponse, Problem
+from services.labeler.scorer_api import FIT_REFUSED, FitRequest, FitResponse, ScorerProblem
 from siad.contracts.errors import TransientError
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.place import Place
@@ -28,7 +28,7 @@ NORMALS_MIN: Final = STEPS[0]
 FitTeacher = Callable[[Normals, FitSettings], Bundle]  # ValueError where they rule out a teacher
 
 
-def fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher = fit_teacher) -> FitResponse | Problem:
+def fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher = fit_teacher) -> FitResponse | ScorerProblem:
     """Fit a teacher and store its weights; no pointer moves.
 
     Unreadable normals are logged and left out. Running out of memory and an unavailable store are no refusals: the
@@ -42,7 +42,7 @@ def fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher = fit_teach
         return problem_of(error, f"fit for {request.line}/{request.product}")
 
 
-def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitResponse | Problem:
+def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitResponse | ScorerProblem:
     images, names = [], []
     for normal in request.normals:
         try:
@@ -53,7 +53,7 @@ def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitRes
         names.append(normal.capture_id)
     if len(images) < NORMALS_MIN:
         readable = f"only {len(images)} of {len(request.normals)} normals can be read"
-        return Problem(type=FIT_REFUSED, detail=f"{readable}; a teacher needs {NORMALS_MIN}: send more")
+        return ScorerProblem(type=FIT_REFUSED, detail=f"{readable}; a teacher needs {NORMALS_MIN}: send more")
     try:
         normals = Normals.ordered(images, names, Place(request.line, request.product))
         settings = FitSettings(
@@ -65,6 +65,6 @@ def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitRes
         bundle = fit(normals, settings)
     except ValueError as error:
         detail = f"no {request.method} teacher can be fitted on these {len(images)} normals: {error}"
-        return Problem(type=FIT_REFUSED, detail=detail)
+        return ScorerProblem(type=FIT_REFUSED, detail=detail)
     log.info("teacher_fitted", line=request.line, product=request.product, promise=promise_of(bundle.manifest))
     return FitResponse(weights=Registry(blobs).store(bundle.manifest, bundle.parts))

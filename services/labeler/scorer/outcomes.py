@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from services.labeler.scorer_api import ACCESS_DENIED, DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, UNAVAILABLE, Problem
+from services.labeler.scorer_api import (
+    ACCESS_DENIED,
+    DRAW_FAILED,
+    FIT_REFUSED,
+    IMAGE_REFUSED,
+    UNAVAILABLE,
+    ScorerProblem,
+)
 from siad.contracts.errors import CorruptError, DeniedError, MissingError, TransientError, UnusableWeightsError
 from siad.models.runner.port import DeviceError
 from siad.vision.images import ImageError
@@ -14,7 +21,7 @@ IMAGE_FAULTS: Final = (MissingError, CorruptError, ImageError)  # of a capture's
 RETRIED: Final = (TransientError, MissingError, CorruptError, UnusableWeightsError, DeviceError)
 
 
-def problem_of(error: Exception, doing: str) -> Problem:
+def problem_of(error: Exception, doing: str) -> ScorerProblem:
     """Name the outcome of a failure.
 
     Args:
@@ -24,11 +31,11 @@ def problem_of(error: Exception, doing: str) -> Problem:
     """
     detail = f"{doing}: {error}"
     if isinstance(error, DeniedError):
-        return Problem(type=ACCESS_DENIED, detail=detail)
+        return ScorerProblem(type=ACCESS_DENIED, detail=detail)
     if isinstance(error, RETRIED):
-        return Problem(type=UNAVAILABLE, detail=detail)
+        return ScorerProblem(type=UNAVAILABLE, detail=detail)
     if is_out_of_memory(error):
-        return Problem(
+        return ScorerProblem(
             type=UNAVAILABLE, detail=f"{doing}: memory ran out; allow the scorer more if this recurs: {error}"
         )
-    return Problem(type=DRAW_FAILED, detail=f"{doing}: {error!r}")
+    return ScorerProblem(type=DRAW_FAILED, detail=f"{doing}: {error!r}")

@@ -32,8 +32,8 @@ from services.labeler.scorer_api import (
     DrawResponse,
     FitRequest,
     FitResponse,
-    Problem,
     RegionBody,
+    ScorerProblem,
 )
 from services.labeler.settings import LabelerSettings
 from siad.contracts.errors import TransientError
@@ -68,7 +68,7 @@ def _prepare(settings: LabelerSettings) -> None:
 
 def _respond(result: BaseModel) -> JSONResponse:
     """Send a result, or a problem with the status of its type."""
-    if isinstance(result, Problem):
+    if isinstance(result, ScorerProblem):
         status = STATUS[result.type]
         headers = {"Retry-After": "1"} if status == 503 else None
         return JSONResponse(result.model_dump(), status_code=status, headers=headers)
@@ -86,7 +86,7 @@ class FitterReplica:
         _prepare(settings)
         self._blobs = open_blobs(store)
 
-    def fit(self, request: FitRequest) -> FitResponse | Problem:
+    def fit(self, request: FitRequest) -> FitResponse | ScorerProblem:
         """Fit a teacher and store its weights."""
         from services.labeler.scorer.fits import fit_and_store
 
@@ -132,7 +132,7 @@ class ScorerReplica:
         try:
             image = await self._run(self._threads, fetch_image, self._blobs, request.image_uri, request.image_id)
         except IMAGE_FAULTS as error:
-            return _respond(Problem(type=IMAGE_REFUSED, detail=f"{image_name} can't be labelled: {error}"))
+            return _respond(ScorerProblem(type=IMAGE_REFUSED, detail=f"{image_name} can't be labelled: {error}"))
         except TransientError as error:
             return _respond(problem_of(error, image_name))
         try:
@@ -147,9 +147,9 @@ class ScorerReplica:
             return _respond(await self._fitter.fit.remote(request))
         except RayError as error:  # its process died, for want of memory perhaps, or raised a bug, which Ray logs
             detail = f"the fitter failed on {request.line}/{request.product}, see its log: {error}"
-            return _respond(Problem(type=UNAVAILABLE, detail=detail))
+            return _respond(ScorerProblem(type=UNAVAILABLE, detail=detail))
 
-    async def _draw(self, request: DrawRequest, image: Image) -> DrawResponse | Problem:
+    async def _draw(self, request: DrawRequest, image: Image) -> DrawResponse | ScorerProblem:
         predictor = await self._run(
             self._threads, self._models.predictor, Place(request.line, request.product), WeightsId(request.weights)
         )
@@ -159,7 +159,7 @@ class ScorerReplica:
         response: DrawResponse = await self._run(self._threads, self._store, request, predictor, finding)
         return response
 
-    def _problem(self, request: DrawRequest, error: Exception) -> Problem:
+    def _problem(self, request: DrawRequest, error: Exception) -> ScorerProblem:
         if isinstance(error, DeviceError):
             self._device_error = error
         doing = f"weights {request.weights} of {request.line}/{request.product} on capture {request.capture_id}"

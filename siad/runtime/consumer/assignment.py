@@ -1,8 +1,8 @@
 """Partitions that are assigned to this member of the group.
 
-The bus's rebalance hooks keep them.
+The bus calls these hooks at every rebalance.
 
-The hooks may run before the loop does, while the member joins: then nothing is in hand, and there is no listener.
+The hooks may run before the loop does, while the member joins: then no record is in flight, and there is no owner yet.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from siad.runtime.consumer.partition import PartitionState
 from siad.runtime.consumer.routes import Route
 
 
-class RebalanceListener(Protocol):
+class PartitionOwner(Protocol):
     """Finishes and drops the work of partitions that move away."""
 
     async def release(self, partitions: Sequence[PartitionState]) -> None:
-        """Finish work in hand within a bound, and commit what is published."""
+        """Finish work in flight within a bound, and commit what is published."""
         ...
 
     def drop(self, partition: PartitionState) -> None:
@@ -31,7 +31,7 @@ class Assignment:
 
     def __init__(self, routes: Mapping[str, Route], limits: Limits) -> None:
         self.partitions: dict[TopicPartition, PartitionState] = {}
-        self.listener: RebalanceListener | None = None
+        self.owner: PartitionOwner | None = None
         self._routes, self._limits = routes, limits
         self._paused: frozenset[TopicPartition] = frozenset()  # nothing is fetched from these
 
@@ -43,14 +43,14 @@ class Assignment:
             self.add(topic_partition)
 
     async def on_revoke(self, topic_partitions: frozenset[TopicPartition]) -> None:
-        """Finish work in hand within a bound and commit it.
+        """Finish work in flight within a bound and commit it.
 
         The next owner repeats the rest.
         """
         found = (self.partitions.get(topic_partition) for topic_partition in topic_partitions)
         partitions = [partition for partition in found if partition is not None]
-        if self.listener is not None:
-            await self.listener.release(partitions)
+        if self.owner is not None:
+            await self.owner.release(partitions)
         for partition in partitions:
             self.remove(partition)
 
@@ -67,14 +67,14 @@ class Assignment:
         if self.partitions.get(partition.topic_partition) is partition:
             del self.partitions[partition.topic_partition]
             self._paused -= {partition.topic_partition}
-        if self.listener is not None:
-            self.listener.drop(partition)
+        if self.owner is not None:
+            self.owner.drop(partition)
 
     def update_pauses(self, *, is_breaker_open: bool) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
         """Return the partitions whose fetching pauses now, and those whose fetching resumes.
 
         Partitions that are full or failing pause; they resume with half of their capacity free. While the breaker is
-        open only a partition with nothing in hand fetches, since there must be a record to try.
+        open only a partition without a record in flight fetches, since there must be a record to try.
         """
         wanted = frozenset(
             topic_partition

@@ -1,6 +1,6 @@
 """Consumer of every stage: joins the group and runs the loop.
 
-It ends in good order, or at once after a bug.
+It stops gracefully, or at once after a bug.
 """
 
 import asyncio

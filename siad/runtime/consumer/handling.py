@@ -45,7 +45,7 @@ class RecordHandling:
 
         Raises:
             SplitBatchError: the records of the batch are to be handled one at a time.
-            BreakerOpenError: the record stays in hand while the breaker is open.
+            BreakerOpenError: the record is held while the breaker is open.
             Exception: what the handler raised beside PoisonError.
         """
         records = item.records

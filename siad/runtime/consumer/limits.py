@@ -10,7 +10,7 @@ from siad.runtime.settings import StageSettings
 class Limits:
     """When to wait, pause and give up."""
 
-    max_in_flight: int = 32  # concurrent handlers; a partition with as many records in hand is paused
+    max_in_flight: int = 32  # concurrent handlers; a partition with as many records in flight is paused
     handler_timeout_s: float = 60.0  # then the record counts as transient and is retried
     commit_every_s: float = 0.2  # commits are gathered for so long
     lag_every_s: float = 5.0  # how often the lag is measured

@@ -62,7 +62,7 @@ class Loop:
         self._timers: set[asyncio.Task[None]] = set()  # wake the scheduler after a backoff
         self._poll_failures = 0
         self._lag_due_s = context.clock.monotonic()
-        parts.assignment.listener = self
+        parts.assignment.owner = self
 
     async def run(self) -> None:
         """Repeat the loop until the stage stops, then drain and commit."""
@@ -271,7 +271,7 @@ class Loop:
             self._parts.assignment.remove(partition)
 
     async def _drain(self, partitions: Sequence[PartitionState]) -> None:
-        """Wait for the work in hand and start no new work.
+        """Wait for the work in flight and start no new work.
 
         Cancel what is not done within the bound.
         """

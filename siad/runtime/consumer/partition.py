@@ -66,7 +66,7 @@ class PartitionState:
 
     topic_partition: TopicPartition
     route: Route
-    capacity: int  # records in hand at which fetching pauses
+    capacity: int  # records in flight at which fetching pauses
     is_opening: bool = False
     is_open: bool = False  # the last owner's marker was read and this owner's was committed
     is_closing: bool = False  # no new work starts
@@ -146,7 +146,7 @@ class PartitionState:
         self._failed_at_s = now_s
 
     def hold(self, item: WorkItem) -> None:
-        """Keep an item in hand while the breaker is open."""
+        """Hold an item while the breaker is open."""
         item.status = WorkStatus.WAITING
         item.trials += 1
 
