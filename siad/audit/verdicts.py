@@ -3,7 +3,7 @@
 Read without a consumer group: the reader stores no offset, takes no partition from a stage and leaves nothing behind.
 """
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,6 +15,7 @@ from siad.contracts.topics import VERDICT
 from siad.runtime.bus.port import Bus, LogReader, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
+FIND_WINDOW = 1000  # records of each partition that a search for one verdict reads first
 WINDOW_GROWTH = 8  # how much further back the next attempt begins where too few verdicts matched
 POLL_S = 1.0  # one wait for new verdicts
 PROBE_EVERY = 10  # waits without a verdict
@@ -76,6 +77,24 @@ class VerdictLog:
                         for verdict in _in_order(_decode(await self._changes(reader), line)):
                             yield verdict
                     return
+            window *= WINDOW_GROWTH
+
+    async def find(self, matches: Callable[[VerdictGiven], bool]) -> list[VerdictGiven]:
+        """Read the verdicts that match, oldest first, from the newest records backwards.
+
+        The search ends with the first stretch of the topic that has one, or at its oldest record.
+
+        Raises:
+            TransientError: the topic does not exist yet, or the broker is unavailable.
+        """
+        window = FIND_WINDOW
+        while True:
+            found: list[VerdictGiven] = []
+            async with self._bus.tail(VERDICT.name, last=window) as reader:
+                async for records in reader.backlog():
+                    found += [verdict for verdict in _decode(records, None) if matches(verdict)]
+                if found or reader.is_complete:
+                    return _in_order(found)
             window *= WINDOW_GROWTH
 
     async def _changes(self, reader: LogReader) -> list[Record]:

@@ -82,6 +82,12 @@ def capture_of_mask(key: str) -> str:
     return capture_id
 
 
+def weights_of_mask(key: str) -> str:
+    """Return the weights that drew a mask, from its key; ValueError for another key."""
+    _, _, _, name = key.split("/")
+    return name.removesuffix(".png")
+
+
 def corrections_prefix(line: str, capture_id: str = "") -> str:
     """All corrections of a line, or of one capture."""
     return f"corrections/{_under(line, capture_id)}"

@@ -15,6 +15,7 @@ from siad.apps.cli.library_log import silence_bus_client
 from siad.apps.cli.line import line_app
 from siad.apps.cli.routine import routine
 from siad.apps.cli.send import send
+from siad.apps.cli.show import show
 from siad.apps.cli.status import status
 from siad.apps.cli.up import up
 from siad.apps.cli.verdicts import verdicts
@@ -55,6 +56,7 @@ app.add_typer(line_app, name="line", rich_help_panel=LINES)
 app.command(rich_help_panel=LINES)(send)
 app.command(rich_help_panel=LINES)(watch)
 app.command(rich_help_panel=ANSWERS)(verdicts)
+app.command(rich_help_panel=ANSWERS)(show)
 app.command(rich_help_panel=ANSWERS)(status)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=ANSWERS)
 app.add_typer(forget_app, name="forget", rich_help_panel=ANSWERS)

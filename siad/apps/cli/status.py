@@ -94,6 +94,8 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
         left_out, doubted = (_first(_with_serials(one[group], serials)) for group in ("left_out", "doubted"))
         if doubts := describe_outliers(left_out, doubted):
             to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
+            first = next(iter((*one["left_out"], *one["doubted"])))
+            to.print(f"{place}: to see one: siad show {first} --save DIR", soft_wrap=True, highlight=False)
 
 
 def _with_serials(captures: list[str], serials: Mapping[str, str]) -> list[str]:

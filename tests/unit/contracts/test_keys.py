@@ -29,6 +29,7 @@ def test_keys_are_read_back() -> None:
     assert keys.name_of(keys.normal_key(*PLACE, "ab")) == keys.name_of(keys.capture_key("press-1", "ab")) == "ab"
     assert keys.name_of(keys.line_pointer_key("press-1")) == "press-1"
     assert keys.capture_of_mask(keys.mask_key("press-1", "ab", "w")) == "ab"
+    assert keys.weights_of_mask(keys.mask_key("press-1", "ab", "w")) == "w"
     assert keys.place_of_weights_pointer(keys.weights_pointer_key("teacher", *PLACE)) == PLACE
     assert keys.run_of(keys.run_attempt_key("press-1.lid.000001", 2)) == "press-1.lid.000001"
 

@@ -31,6 +31,7 @@ def test_promise_and_odd_normals_stand_below_by_line_and_product() -> None:
     assert f"cam-1/cap: left out as outliers: {0:032x}, cap-0017 (capture {1:032x}), {2:032x}, " in said
     assert f"{4:032x}, and 2 more; check them" in said
     assert f"{5:032x}" not in said
+    assert f"cam-1/cap: to see one: siad show {0:032x} --save DIR\n" in said
     assert "suspect" not in said
 
 

@@ -1,0 +1,113 @@
+"""Everything that the plant knows about one capture, for operators."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from siad.contracts import keys
+from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.events import ImageStored, Intent, VerdictGiven, WeightsKind
+from siad.contracts.expiry import Expiry
+from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
+from siad.runtime.blobs.port import Blobs
+from siad.runtime.store.registry import Registry
+
+LEARNED: Final = "learned from"
+LEFT_OUT: Final = "left out as an outlier"
+SUSPECT: Final = "suspect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalUse:
+    """How the teacher in service uses a normal."""
+
+    weights: str
+    use: str  # learned from, left out as an outlier, suspect; empty: the teacher was fitted without it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRecord:
+    """One stored mask of a capture."""
+
+    weights: str  # that drew it
+    kind: WeightsKind  # a mask of a teacher is a pseudo-mask; UNSPECIFIED where the weights can't be read
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureReport:
+    """One capture with its verdict, masks and use."""
+
+    receipt: ImageStored
+    image_problem: str  # why the image can't be read; empty if it is stored
+    masks: tuple[MaskRecord, ...]
+    corrections: tuple[str, ...]  # addresses
+    normal_use: NormalUse | None  # None: no normal, or no teacher yet
+    verdicts: tuple[VerdictGiven, ...] = ()  # oldest first; a repeat is possible
+
+
+def read_report(blobs: Blobs, receipt: ImageStored, verdicts: Sequence[VerdictGiven]) -> CaptureReport:
+    """Collect from the store what belongs to one capture.
+
+    Raises:
+        TransientError: the store is unavailable.
+    """
+    masks = [info.key for info in blobs.list(keys.masks_prefix(receipt.line, receipt.capture_id))]
+    corrections = blobs.list(keys.corrections_prefix(receipt.line, receipt.capture_id))
+    return CaptureReport(
+        receipt=receipt,
+        image_problem=image_problem(blobs, receipt),
+        masks=tuple(_mask_record(blobs, receipt, key) for key in masks),
+        corrections=tuple(blobs.uri(info.key) for info in corrections),
+        normal_use=_normal_use(blobs, receipt) if receipt.intent is Intent.NORMAL else None,
+        verdicts=tuple(verdicts),
+    )
+
+
+def image_problem(blobs: Blobs, receipt: ImageStored) -> str:
+    """Say why an image can't be read; empty if it is stored."""
+    try:
+        key = blobs.key_of(receipt.image_uri)
+    except ValueError:
+        return f"image {receipt.image_uri} is in another bucket than these settings name"
+    if blobs.head(key) is not None:
+        return ""
+    try:
+        expiry = Expiry.from_json(blobs.get(keys.expiry_key(receipt.line)).data)
+    except (MissingError, CorruptError):
+        expiry = Expiry()
+    if expiry.is_expired(receipt.received_at):
+        return (
+            f"image expired: received {receipt.received_at:%Y-%m-%d}, and line {receipt.line} keeps images from "
+            f"{expiry.images_from} on; SIAD_INGEST_IMAGES_DAYS sets how long"
+        )
+    return f"image {receipt.image_uri} is missing: it was removed from the store by hand"
+
+
+def _mask_record(blobs: Blobs, receipt: ImageStored, key: str) -> MaskRecord:
+    weights, kind = keys.weights_of_mask(key), WeightsKind.UNSPECIFIED
+    with suppress(CorruptError, MissingError):
+        kind = Registry(blobs).manifest(Place(receipt.line, receipt.product), weights).kind
+    return MaskRecord(weights=weights, kind=kind, uri=blobs.uri(key))
+
+
+def _normal_use(blobs: Blobs, receipt: ImageStored) -> NormalUse | None:
+    registry, place = Registry(blobs), Place(receipt.line, receipt.product)
+    try:
+        pointer = registry.pointer(WeightsKind.TEACHER, place)
+        if pointer is None:
+            return None
+        manifest = registry.manifest(place, pointer.weights)
+    except (CorruptError, MissingError):
+        return None  # `siad status` and the labeler report the teacher itself
+    return NormalUse(weights=pointer.weights, use=_use(manifest, receipt.capture_id))
+
+
+def _use(manifest: Manifest, capture_id: str) -> str:
+    if capture_id in manifest.left_out:
+        return LEFT_OUT
+    if capture_id in manifest.doubted:
+        return SUSPECT
+    return LEARNED if capture_id in manifest.normals else ""
