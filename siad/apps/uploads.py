@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from siad.apps.client import CaptureInfo, IngestClient, ProblemError
+from siad.apps.files import link_reason_of, printable, read_stable
+from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,23 +29,19 @@ class UploadResult:
 
     accepted: list[dict[str, Any]] = field(default_factory=list)  # file, and the response of ingest
     refused: list[dict[str, Any]] = field(default_factory=list)  # file, status, code, detail
+    skipped: list[dict[str, Any]] = field(default_factory=list)  # file, detail; never sent
 
-
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """List the given files, and the images below given folders."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        else:
-            found.append(path)
-    return found
+    def skip(self, path: Path, detail: str) -> None:
+        """Record a file that can't be read."""
+        self.skipped.append({"file": printable(path), "detail": detail})
 
 
 async def send_all(
     client: IngestClient, paths: Sequence[Path], options: UploadOptions, *, on_done: Callable[[], None] = lambda: None
 ) -> UploadResult:
     """Upload files.
+
+    One that can't be read is skipped, and the others are sent.
 
     Args:
         client: of ingest.
@@ -55,20 +51,14 @@ async def send_all(
 
     Raises:
         TransientError: ingest was unavailable for too long; what it accepted until then stays accepted.
-        OSError: a file can't be read.
     """
     result, slots = UploadResult(), asyncio.Semaphore(options.parallel)
 
     async def send(path: Path) -> None:
         async with slots:
-            info = CaptureInfo(intent=options.intent, idempotency_key=uuid.uuid4().hex if options.is_new else None)
-            try:
-                response = await client.send_image(path, line=options.line, info=info)
-            except ProblemError as error:
-                detail = {"status": error.status, "code": error.code, "detail": str(error)}
-                result.refused.append({"file": str(path), **detail})
-            else:
-                result.accepted.append({"file": str(path), **response})
+            data = await asyncio.to_thread(_read, path, result)
+            if data is not None:
+                await _send(client, path, data, options, result)
             on_done()
 
     try:
@@ -76,5 +66,28 @@ async def send_all(
             for path in paths:
                 group.create_task(send(path))
     except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+        first = failures.exceptions[0]
+        if isinstance(first, TransientError):
+            msg = f"{first}; {len(result.accepted)} of {len(paths)} images were accepted before, and stay accepted"
+            raise TransientError(msg) from None
+        raise first from None
     return result
+
+
+def _read(path: Path, result: UploadResult) -> bytes | None:
+    try:
+        return read_stable(path)
+    except OSError as error:
+        result.skip(path, link_reason_of(path, error))
+        return None
+
+
+async def _send(client: IngestClient, path: Path, data: bytes, options: UploadOptions, result: UploadResult) -> None:
+    info = CaptureInfo(intent=options.intent, idempotency_key=uuid.uuid4().hex if options.is_new else None)
+    try:
+        response = await client.send_image(data, line=options.line, info=info)
+    except ProblemError as error:
+        detail = {"status": error.status, "code": error.code, "detail": str(error)}
+        result.refused.append({"file": printable(path), **detail})
+    else:
+        result.accepted.append({"file": printable(path), **response})

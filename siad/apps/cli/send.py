@@ -12,17 +12,20 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from siad.apps.cli import options
-from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.failures import print_failure, reported_failures
 from siad.apps.client import IngestClient
+from siad.apps.exit_status import FAILED, SOME_SKIPPED
+from siad.apps.files import SUFFIXES, listed, printable
 from siad.apps.local.machine import DATA
-from siad.apps.uploads import UploadOptions, UploadResult, find_images, send_all
+from siad.apps.uploads import UploadOptions, UploadResult, send_all
+from siad.apps.walk import FolderContent, find_images
 from siad.contracts.events import Intent
 
 errors = Console(stderr=True)
 
 
 def send(
-    files: Annotated[list[Path], typer.Argument(help="Images, or folders with images.", exists=True)],
+    files: Annotated[list[Path], typer.Argument(help="Images, or folders with images.")],
     line: Annotated[str, typer.Option("--line", help="The line that the images come from.")],
     intent: options.Intent = options.Purpose.INSPECT,
     new: Annotated[
@@ -35,17 +38,41 @@ def send(
 ) -> None:
     """Send images to a line.
 
-    Sending the same file again is safe: it stays one capture. Exit status 1 if an image was refused.
+    Sending the same file again is safe: it stays one capture. A file that can't be read is skipped and named; the
+    others are sent. Exit status 1 if an image was refused or none was sent, 3 if files were skipped.
     """
-    paths = find_images(files)
+    found = find_images(files)
     how = UploadOptions(line=line, intent=Intent(intent.value), is_new=new, parallel=parallel)
     with reported_failures(), Progress(console=errors, transient=True) as progress:
-        bar = progress.add_task(f"sending to {line}", total=len(paths))
+        _require_images(found, files)
+        bar = progress.add_task(escape(f"sending to {line}"), total=len(found.images))
         address = options.ingest_address(url, data)
-        result = asyncio.run(_send(address, paths, how, on_done=lambda: progress.advance(bar)))
-    _print(result, line, as_json=as_json)
-    if result.refused:
-        raise typer.Exit(1)
+        result = asyncio.run(_send(address, found.images, how, on_done=lambda: progress.advance(bar)))
+    for path, reason in found.skipped.items():
+        result.skip(path, reason)
+    _print(result, line, found, as_json=as_json)
+    if result.refused or not result.accepted:
+        raise typer.Exit(FAILED)
+    if result.skipped:
+        raise typer.Exit(SOME_SKIPPED)
+
+
+def _require_images(found: FolderContent, named: Sequence[Path]) -> None:
+    """Refuse to send nothing.
+
+    Raises:
+        ValueError: no file is to be sent; the message says what was found instead.
+    """
+    if found.images:
+        return
+    for path, reason in found.skipped.items():
+        print_failure(f"{printable(path)} skipped: {reason}")
+    ignored = f" ({found.ignored_text()} ignored)" if found.ignored else ""
+    msg = (
+        f"no image in {listed(printable(path) for path in named)}{ignored}; nothing was sent. Name image files, or "
+        f"folders that hold files ending in {', '.join(sorted(SUFFIXES))}"
+    )
+    raise ValueError(msg)
 
 
 async def _send(
@@ -55,13 +82,25 @@ async def _send(
         return await send_all(client, paths, how, on_done=on_done)
 
 
-def _print(result: UploadResult, line: str, *, as_json: bool) -> None:
+def _print(result: UploadResult, line: str, found: FolderContent, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"accepted": result.accepted, "refused": result.refused}, indent=2))
+        shown = {"accepted": result.accepted, "refused": result.refused, "skipped": result.skipped}
+        print(json.dumps(shown | {"ignored": found.ignored}, indent=2))
         return
-    for one in result.refused:
-        errors.print(f"[red]{escape(one['file'])}[/] refused: {escape(one['detail'])}", highlight=False, soft_wrap=True)
+    for verb, files in (("refused", result.refused), ("skipped", result.skipped)):
+        for one in files:
+            text = f"[red]{escape(one['file'])}[/] {verb}: {escape(one['detail'])}"
+            errors.print(text, highlight=False, soft_wrap=True)
     repeats = sum(one["is_repeat"] for one in result.accepted)
     again = f" ({repeats} of them were sent before)" if repeats else ""
-    text = f"{len(result.accepted)} images accepted by line {line}{again}, {len(result.refused)} refused"
-    Console().print(text, highlight=False)
+    others = "".join(
+        f", {text}"
+        for text in (
+            f"{len(result.refused)} refused",
+            f"{len(result.skipped)} skipped" if result.skipped else "",
+            f"{found.ignored_text()} ignored" if found.ignored else "",
+        )
+        if text
+    )
+    text = f"{len(result.accepted)} images accepted by line {line}{again}{others}"
+    Console().print(escape(text), highlight=False, soft_wrap=True)

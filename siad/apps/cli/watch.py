@@ -16,8 +16,8 @@ from siad.apps.edge.agent import WatchJob, run_watch, unchanged_refused
 from siad.apps.edge.folder import WatchedFolder
 from siad.apps.edge.journal import Journal, journal_path, locked
 from siad.apps.edge.names import SerialPattern
-from siad.apps.edge.output import printable
 from siad.apps.edge.ports import WatchOptions
+from siad.apps.files import printable
 from siad.apps.local.machine import DATA
 from siad.contracts.events import Intent
 from siad.contracts.ids import require_slug

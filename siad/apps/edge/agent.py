@@ -19,6 +19,8 @@ from siad.apps.edge.plan import JournalEntry
 from siad.apps.edge.ports import WatchOptions, WatchPorts
 from siad.apps.edge.run import FolderWatch
 from siad.apps.edge.upload import IngestUploader
+from siad.apps.exit_status import FAILED, SOME_SKIPPED
+from siad.apps.files import printable
 from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent
 from siad.runtime.clock import SYSTEM_CLOCK
@@ -41,7 +43,7 @@ async def run_watch(job: WatchJob, journal: Journal, console: Console) -> int:
     """Watch until a signal, or with ``is_once`` until done.
 
     Returns:
-        The exit status: 1 if ``is_once`` left files unsent or refused, else 0.
+        The exit status: 0; with ``is_once`` 1 if it left files unsent or refused, else 3 if it skipped files.
 
     Raises:
         ProblemError: the line does not exist.
@@ -53,7 +55,7 @@ async def run_watch(job: WatchJob, journal: Journal, console: Console) -> int:
         ports = WatchPorts(folder=job.folder, journal=journal, upload=uploader, output=output, clock=SYSTEM_CLOCK)
         watch = FolderWatch(ports, job.options)
         end = "ends when all files are sent" if job.options.is_once else "Ctrl-C ends it"
-        output.line(f"watching {job.folder.root}, sending to line {job.line} at {job.url}; {end}")
+        output.line(f"watching {printable(job.folder.root)}, sending to line {job.line} at {job.url}; {end}")
         with _stop_on_signals() as stop:
             try:
                 await watch.run(stop)
@@ -73,16 +75,19 @@ def unchanged_refused(journal: Path, root: Path) -> list[tuple[str, str, Journal
 
 
 def _sum_up(watch: FolderWatch, output: WatchOutput, job: WatchJob) -> int:
-    counts, refused, unsent = watch.counts, watch.refused(), watch.unsent()
+    counts, refused, unsent, skipped = watch.counts, watch.refused(), watch.unsent(), watch.skipped()
     output.flush()
     again = f" ({counts.repeats} of them it had already)" if counts.repeats else ""
     output.line(
         f"ended: {images(counts.accepted)} sent to line {job.line}{again}, {len(refused)} refused, "
-        f"{len(unsent)} not sent"
+        f"{len(unsent)} not sent{f', {len(skipped)} skipped' if skipped else ''}"
     )
     output.refused(refused)
     output.unsent(unsent)
-    return 1 if job.options.is_once and (refused or unsent) else 0
+    output.skipped(skipped)
+    if not job.options.is_once:
+        return 0
+    return FAILED if refused or unsent else SOME_SKIPPED if skipped else 0
 
 
 async def _require_line(client: IngestClient, line: str) -> None:

@@ -16,9 +16,10 @@ from typing import Final
 
 from siad.apps.edge.names import FileKind, kind_of
 from siad.apps.edge.plan import Completeness, FileInspection, FileStamp, completeness_of
+from siad.apps.files import kind_name, make_folder, read_content, reason_of
 from siad.contracts.ids import sha256_hex
 
-READ_MAX: Final = 512 * 2**20  # bytes of one file; ingest accepts far less by default
+NAME_MAX: Final = 255  # bytes of one name on most file systems
 
 
 @dataclass(slots=True)
@@ -26,7 +27,8 @@ class FolderListing:
     """Content of the folder, by path below it."""
 
     files: dict[str, FileStamp] = field(default_factory=dict)  # possible images
-    ignored: dict[str, str] = field(default_factory=dict)  # everything else -> why
+    ignored: dict[str, str] = field(default_factory=dict)  # not images, by rule -> why
+    skipped: dict[str, str] = field(default_factory=dict)  # named like images, or folders, but unusable -> why
 
 
 class ChangedError(Exception):
@@ -62,7 +64,7 @@ class WatchedFolder:
                 if not prefix:
                     raise
                 if not isinstance(error, FileNotFoundError):
-                    listing.ignored[prefix] = f"folder can't be listed: {error.strerror}"
+                    listing.skipped[prefix] = f"a folder that can't be listed: {reason_of(error)}"
         return listing
 
     def _scan_one(self, folder: str, prefix: str, listing: FolderListing) -> list[tuple[str, str]]:
@@ -75,10 +77,13 @@ class WatchedFolder:
                 if kind is FileKind.TEMPORARY:
                     continue
                 if entry.is_symlink():
-                    listing.ignored[path] = "a symbolic link; watch the folder that it points to"
+                    others = listing.skipped if kind is FileKind.IMAGE else listing.ignored
+                    others[path] = "a symbolic link; watch the folder that it points to"
                 elif entry.is_dir(follow_symlinks=False):
                     if self._is_recursive and not self._is_target(entry):
                         folders.append((entry.path, f"{path}/"))
+                    elif kind is FileKind.IMAGE:
+                        listing.skipped[path] = "a folder; use --recursive to include folders"
                 elif kind is FileKind.OTHER:
                     listing.ignored[path] = "not an image by its name"
                 else:
@@ -92,12 +97,12 @@ class WatchedFolder:
         except FileNotFoundError:  # removed since
             return
         except OSError as error:
-            listing.ignored[path] = f"its size can't be read: {error.strerror}"
+            listing.skipped[path] = f"its size can't be read: {reason_of(error)}"
             return
         if stat.S_ISREG(found.st_mode):
             listing.files[path] = FileStamp(found.st_size, found.st_mtime_ns)
         else:
-            listing.ignored[path] = "not a regular file"
+            listing.skipped[path] = f"{kind_name(found.st_mode)}, not a file with an image"
 
     def _is_target(self, entry: os.DirEntry[str]) -> bool:
         try:
@@ -109,20 +114,14 @@ class WatchedFolder:
         """Read one file completely.
 
         Raises:
-            OSError: it was removed, can't be read, or is larger than ``READ_MAX``.
+            OSError: it was removed, can't be read, or is too large for one image.
         """
         place = self.root / path
-        with os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            before = os.fstat(file.fileno())
-            if before.st_size > READ_MAX:
-                raise OSError(errno.EFBIG, f"{before.st_size} bytes are too many for one image", str(place))
-            data = file.read(READ_MAX)
-            after = os.fstat(file.fileno())
-        stamp = FileStamp(after.st_size, after.st_mtime_ns)
-        is_unchanged = stamp == FileStamp(before.st_size, before.st_mtime_ns) and len(data) == stamp.size_bytes
+        content = read_content(place, follow_links=False)
+        stamp = FileStamp(content.size_bytes, content.mtime_ns)
         is_named = kind_of(place.name) is FileKind.IMAGE
-        end = completeness_of(data, is_named=is_named) if is_unchanged else Completeness.MISSING
-        return FileInspection(stamp=stamp, sha256=sha256_hex(data), end=end, data=data)
+        end = completeness_of(content.data, is_named=is_named) if content.is_stable else Completeness.MISSING
+        return FileInspection(stamp=stamp, sha256=sha256_hex(content.data), end=end, data=content.data)
 
     def move(self, path: str, stamp: FileStamp) -> Path:
         """Move one file to ``move_to``.
@@ -180,16 +179,22 @@ def _require_unchanged(place: Path, stamp: FileStamp) -> None:
 
 def _reserve(wanted: Path) -> Path:
     """Create an empty file under an unused name; never overwrite one."""
-    wanted.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(wanted.parent)
     number, place = 0, wanted
     while True:
         try:
             place.touch(exist_ok=False)
         except FileExistsError:
             number += 1
-            place = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+            place = wanted.with_name(_shortened(wanted.stem, f"-{number}{wanted.suffix}"))
         else:
             return place
+
+
+def _shortened(stem: str, end: str) -> str:
+    """A name of at most ``NAME_MAX`` bytes that keeps its end."""
+    kept = os.fsencode(stem)[: NAME_MAX - len(os.fsencode(end))]
+    return os.fsdecode(kept) + end
 
 
 def _copy_across(source: Path, target: Path, stamp: FileStamp) -> None:
@@ -197,7 +202,7 @@ def _copy_across(source: Path, target: Path, stamp: FileStamp) -> None:
 
     The source is removed only after a complete copy is on disk.
     """
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(_shortened(f".{target.name}", ".part"))
     try:
         shutil.copy2(source, part)
         with part.open("rb") as copy:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from siad.apps.edge.plan import FileStamp, FileState, JournalEntry
+from siad.apps.files import make_folder
 from siad.contracts.ids import sha256_hex
 
 KEEP_S: Final = 30 * 86_400.0  # an entry outlives its file by so long
@@ -41,7 +42,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, line: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._line = line
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
         self._connection.execute("PRAGMA journal_mode=WAL")  # a reader (--refused) does not block the writer
@@ -120,7 +121,7 @@ def locked(path: Path, line: str) -> Iterator[None]:
     Raises:
         BlockingIOError: another watch holds the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.with_suffix(f".{line}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

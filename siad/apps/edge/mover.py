@@ -10,8 +10,10 @@ from typing import Final
 from siad.apps.edge.folder import ChangedError
 from siad.apps.edge.plan import FileStamp, FileState, JournalEntry
 from siad.apps.edge.ports import WatchCounts, WatchPorts
+from siad.apps.files import reason_of
 
 RETRY_S: Final = 5.0
+FAILURES_MAX: Final = 3  # in a row
 
 
 class FileMover:
@@ -28,14 +30,15 @@ class FileMover:
         self._not_before_s = 0.0
 
     async def move_all(self, paths: Sequence[str], entries: Mapping[str, JournalEntry], stop: asyncio.Event) -> None:
-        """Move accepted files until one fails.
+        """Move accepted files.
 
-        A full or absent target would fail for all.
+        After a failure the others are tried too; if ``FAILURES_MAX`` fail in a row, the target is at fault.
         """
         if not self._is_enabled or self._ports.clock.monotonic() < self._not_before_s:
             return
+        failures = 0
         for path in paths:
-            if stop.is_set():
+            if stop.is_set() or failures == FAILURES_MAX:
                 return
             self._counts.unmoved.pop(path, None)
             try:
@@ -43,11 +46,13 @@ class FileMover:
             except (FileNotFoundError, ChangedError):
                 continue
             except OSError as error:
-                why = f"sent, but can't be moved: {error.strerror or error}"
+                why = f"sent, but can't be moved: {reason_of(error)}"
                 self._counts.unmoved[path] = why
                 self._ports.output.once(path, why)
                 self._not_before_s = self._ports.clock.monotonic() + RETRY_S
-                return
+                failures += 1
+            else:
+                failures = 0
 
     def has_work(self, files: Mapping[str, FileStamp], entries: Mapping[str, JournalEntry]) -> bool:
         """Whether accepted files are still to be moved."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
 from typing import Final
 
-from siad.apps.uploads import SUFFIXES
+from siad.apps.files import SUFFIXES
 
 _TEMPORARY: Final = frozenset(
     {".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", ".lock", ".writing"}

@@ -8,15 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from siad.apps.edge.plan import JournalEntry
+from siad.apps.files import printable
 from siad.runtime.clock import Clock
 
 LINES_MAX: Final = 10  # about single files in one second; further ones are counted
 NAMES_MAX: Final = 20  # listed at the end
-
-
-def printable(path: str) -> str:
-    """A path for a terminal: names may be neither UTF-8 nor printable."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in path)
 
 
 def images(count: int) -> str:
@@ -90,6 +86,10 @@ class WatchOutput:
     def unsent(self, found: Mapping[str, str]) -> None:
         """List files that were not sent and why."""
         self._list("not sent; the next start of the watch finds them again:", found)
+
+    def skipped(self, found: Mapping[str, str]) -> None:
+        """List files that can't be used and why."""
+        self._list("skipped; they are named like images, but can't be read as files:", found)
 
     def _list(self, title: str, found: Mapping[str, str]) -> None:
         if not found:

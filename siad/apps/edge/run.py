@@ -9,7 +9,6 @@ from siad.apps.edge.folder import FolderListing
 from siad.apps.edge.journal import KEEP_S
 from siad.apps.edge.mover import FileMover
 from siad.apps.edge.names import NameLabel, time_of
-from siad.apps.edge.output import printable
 from siad.apps.edge.plan import (
     INCOMPLETE_FACTOR,
     FileDecision,
@@ -23,6 +22,7 @@ from siad.apps.edge.plan import (
 )
 from siad.apps.edge.ports import WatchCounts, WatchOptions, WatchPorts
 from siad.apps.edge.upload import FileUpload, UploadOutcome, UploadResponse
+from siad.apps.files import printable, reason_of
 from siad.runtime.backoff import Backoff
 
 BATCH: Final = 500  # files between two listings
@@ -92,6 +92,10 @@ class FolderWatch:
             if entry.state is FileState.REFUSED and files.get(path) == entry.stamp
         }
 
+    def skipped(self) -> dict[str, str]:
+        """Files that are named like images and can't be used, and why."""
+        return dict(sorted(self._listing.skipped.items()))
+
     def unsent(self) -> dict[str, str]:
         """Files that were not sent, or sent but not moved, and why."""
         waiting = {path: file.why or "not its turn yet" for path, file in sorted(self._unsettled.items())}
@@ -101,7 +105,9 @@ class FolderWatch:
         try:
             listing = await asyncio.to_thread(self._folder.scan)
         except OSError as error:
-            self._output.problem(FOLDER, f"{error.strerror}: {self._options.name}; retrying until it is back")
+            self._output.problem(
+                FOLDER, f"{printable(self._options.name)}: {reason_of(error)}; retrying until it is back"
+            )
             return None
         if self._only is None and self._options.is_once:
             self._only = frozenset(listing.files)
@@ -111,6 +117,8 @@ class FolderWatch:
         self._output.resolved(FOLDER, waiting=len(self._unsettled))
         for path, why in listing.ignored.items():
             self._output.once(path, f"ignored: {why}")
+        for path, why in listing.skipped.items():
+            self._output.once(path, f"skipped: {why}")
         self._prune()
         return listing
 
@@ -161,7 +169,7 @@ class FolderWatch:
             del self._unsettled[path]
             return
         except OSError as error:
-            self._postpone(path, file, f"can't be read: {error.strerror}")
+            self._postpone(path, file, f"can't be read: {reason_of(error)}")
             return
         is_new = self._options.is_new
         decision, file = decide(found, file, now_s=now_s, settle_s=self._options.settle_s, always_rest=is_new)
@@ -178,6 +186,9 @@ class FolderWatch:
 
     async def _send(self, path: str, found: FileInspection, file: UnsettledFile) -> None:
         label = self._options.serials.read(path) if self._options.serials else NameLabel()
+        if not label.serial.isprintable():  # a byte that is not UTF-8 can't be sent, a line break is refused
+            problem = f"serial {printable(label.serial)} is not printable: sent without a serial"
+            label = replace(label, serial="", problem=problem)
         if label.problem:
             self._output.once(path, label.problem)
         written_ns = found.stamp.mtime_ns if self._options.is_new else None

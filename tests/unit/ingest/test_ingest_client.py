@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from siad.apps.cli.line import line_app
 from siad.apps.client import CaptureInfo, IngestClient, ProblemError
-from siad.apps.uploads import UploadOptions, find_images, send_all
+from siad.apps.uploads import UploadOptions, send_all
+from siad.apps.walk import find_images
 from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent
 from siad.contracts.topics import IMAGE
@@ -103,7 +104,7 @@ async def test_files_are_sent_and_what_is_refused_is_told(ingest: IngestClient, 
     for name, data in {"b.png": png, "a.PNG": png + b"\0", "c.png": b"no image", "notes.txt": b"hello"}.items():
         (tmp_path / name).write_bytes(data)
     done: list[None] = []
-    paths = find_images([tmp_path])
+    paths = find_images([tmp_path]).images
     assert [path.name for path in paths] == ["a.PNG", "b.png", "c.png"]
     sent = await send_all(ingest, paths, UploadOptions(line="press-1"), on_done=lambda: done.append(None))
     assert len(done) == 3

@@ -47,7 +47,8 @@ def test_images_are_listed_and_all_else_is_named_or_passed_over(root: Path) -> N
     os.mkfifo(root / "pipe.png")
     listing = WatchedFolder(root).scan()
     assert listing.files == {"a.png": stamp}
-    assert sorted(listing.ignored) == ["link.png", "notes.txt", "nowhere.png", "pipe.png"]
+    assert list(listing.ignored) == ["notes.txt"]
+    assert sorted(listing.skipped) == ["folder.png", "link.png", "nowhere.png", "pipe.png"]
 
 
 def test_folders_belong_to_it_only_if_asked_for_and_links_to_folders_never(root: Path, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_folder_that_is_away_is_an_error_and_one_below_it_is_not(root: Path, m
     monkeypatch.setattr(os, "scandir", closed)
     listing = WatchedFolder(root, is_recursive=True).scan()
     assert list(listing.files) == ["a.png"]
-    assert "Permission denied" in listing.ignored["closed/"]
+    assert "Permission denied" in listing.skipped["closed/"]
     with pytest.raises(FileNotFoundError):
         WatchedFolder(root / "none").scan()
 

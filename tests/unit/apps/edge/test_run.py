@@ -12,6 +12,7 @@ from siad.apps.edge.upload import UploadOutcome, UploadResponse
 from tests.unit.apps.edge.watched import World, picture
 
 WorldOf = Callable[..., World]
+DENIED = "can't be read: Permission denied; check the owner and the mode of the file and its folders"
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ async def test_one_file_in_trouble_is_tried_again_and_blocks_no_other_file(world
     await world.step()
     await world.settle()
     assert world.ingest.order == ["fine.png", "odd.png"]
-    assert world.watch.unsent() == {"locked.png": "can't be read: Permission denied"}
+    assert world.watch.unsent() == {"locked.png": DENIED}
     world.folder.locked.clear()
     await world.settle()
     assert world.watch.unsent() == {}
@@ -210,7 +211,7 @@ async def test_once_gives_up_a_file_that_can_not_be_read(world_of: WorldOf) -> N
     world.folder.locked.add("a.png")
     await world.watch.run(world.stop)
     assert world.clock.monotonic() < 20
-    assert world.watch.unsent() == {"a.png": "can't be read: Permission denied"}
+    assert world.watch.unsent() == {"a.png": DENIED}
 
 
 async def test_many_files_are_told_in_few_lines(world_of: WorldOf) -> None:
