@@ -15,7 +15,7 @@ help:
 	@echo "make test    install, run every test (real Kafka where there is Java, store and Ray)"
 	@echo "make chaos   2,000 captures while everything is killed with kill -9; writes var/chaos/report.json"
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
-	@echo "make bench   quality floors of the teachers on real images in ../shared/data, then speed; about ten minutes"
+	@echo "make bench   property tests on 20,000 inputs, quality floors of the teachers on real images in ../shared/data, then speed; about ten minutes"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
 	@echo "make docs    write docs/reference.md from the code: settings, metrics, topics, events, commands, routes"
 	@echo "make protos  regenerate siad/v1 from protos/"
@@ -65,9 +65,11 @@ soak: $(STAMP)
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench: $(STAMP)
-	@echo "==> [1/2] quality floors on real images (skipped, with the reason, where they are missing)"
+	@echo "==> [1/3] every property test on 20,000 inputs in place of 500"
+	@$(FAST) SIAD_FUZZ_INPUTS=20000 $(BIN)/pytest tests/unit tests/integration -m fuzz -n 2 --dist worksteal --durations=0 $(ARGS)
+	@echo "==> [2/3] quality floors on real images (skipped, with the reason, where they are missing)"
 	@$(BIN)/pytest tests/bench -m bench -s -rs --durations=0 $(ARGS)
-	@echo "==> [2/2] speed of scoring compared with the bare backbone, in one run"
+	@echo "==> [3/3] speed of scoring compared with the bare backbone, in one run"
 	@$(BIN)/python -m benchmarks.teacher --speed
 
 docs: $(STAMP)

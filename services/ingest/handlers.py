@@ -188,7 +188,7 @@ def erased(capture_id: str) -> RequestRefusedError:
     """Build the refusal for a capture that was erased on request."""
     detail = (
         f"this is capture {capture_id}, which was erased on request; nothing was stored. To have the image judged as "
-        "another exposure, send another Idempotency-Key, or serial and captured_at"
+        "another exposure, send another Idempotency-Key or captured_at"
     )
     return RequestRefusedError(RefusalReason.ERASED, detail)
 

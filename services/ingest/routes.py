@@ -176,8 +176,9 @@ def _image_routes(dependencies: IngestDependencies) -> APIRouter:
     ) -> ImageResponse:
         """Accept one image. 202: it is stored and announced to the stages.
 
-        A repeat (the same Idempotency-Key; else the same serial and captured_at; else the same bytes) gives the same
-        capture and is harmless. After a 503 nothing is lost: send the same request again.
+        A repeat (the same Idempotency-Key; else the same serial and captured_at; else the same bytes with the one of
+        the two that was sent) gives the same capture and is harmless. Equal bytes with another captured_at are another
+        capture. After a 503 nothing is lost: send the same request again.
         """
         with metrics.counted_upload(line):
             try:

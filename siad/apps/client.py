@@ -39,7 +39,7 @@ class CaptureInfo:
     intent: Intent = Intent.INSPECT  # to inspect, or known to be normal
     captured_at: datetime | None = None  # with a time zone; None: ingest takes the time of arrival
     serial: str = ""  # of the part
-    idempotency_key: str | None = None  # one value per exposure; None: serial and time, or the bytes, identify it
+    idempotency_key: str | None = None  # one value per exposure; None: serial, time and bytes identify it
 
 
 class IngestClient:

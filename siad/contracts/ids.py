@@ -36,8 +36,9 @@ def capture_id_of(
 ) -> CaptureId:
     """Return the identifier of one exposure.
 
-    It is derived from the sender's idempotency key, else from serial number and camera time, else from the bytes. A
-    prefix keeps the three apart, so that a serial number can't equal a key.
+    It is derived from the sender's idempotency key, else from serial number and camera time, else from the bytes with
+    the one of the two that was given: equal bytes at another time, or of another part, are another exposure. A prefix
+    keeps the four apart, so that a serial number can't equal a key.
 
     Raises:
         ValueError: ``captured_at`` has no zone.
@@ -46,6 +47,10 @@ def capture_id_of(
         key = f"key\n{idempotency_key}"
     elif serial and captured_at is not None:
         key = f"serial\n{serial}\n{_utc(captured_at)}"
+    elif captured_at is not None:
+        key = f"time\n{_utc(captured_at)}\n{image_id}"
+    elif serial:
+        key = f"part\n{serial}\n{image_id}"
     else:
         key = f"image\n{image_id}"
     return CaptureId(sha256_hex(f"{line}\n{key}".encode())[:32])

@@ -22,7 +22,7 @@ class ReceivedImage:
 def identify(claim: UploadClaim, line: str, image_id: ImageId) -> CaptureId:
     """Compute the capture id of an upload.
 
-    It is made of the sender's key, otherwise of serial and camera time, otherwise of the bytes.
+    It is made of the sender's key, otherwise of serial and camera time, otherwise of the bytes with one of the two.
     """
     return capture_id_of(
         line,
@@ -72,6 +72,6 @@ def require_same_capture(first: ImageStored, claim: UploadClaim, image_id: Image
     if first.intent is Intent.NORMAL and claim.intent is not Intent.NORMAL:
         detail = (
             f"this is {capture} as a normal, and normals get no verdict; nothing was stored. To have the image judged "
-            "as another exposure, send another Idempotency-Key, or serial and captured_at"
+            "as another exposure, send another Idempotency-Key or captured_at"
         )
         raise RequestRefusedError(RefusalReason.CAPTURE_IS_NORMAL, detail)

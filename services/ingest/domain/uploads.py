@@ -3,17 +3,23 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from siad.contracts.events import Intent
+from siad.contracts.timestamps import TimestampError, TimestampFault, read_moment
 
 FIELDS: Final = ("intent", "captured_at", "serial")  # as query parameters, or as fields of a form
 SERIAL_MAX: Final = 128  # characters
 KEY_MAX: Final = 255
-EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # an earlier camera time is a lost clock
-_PLUS_LOST = re.compile(r"(.+T.+) (\d{2}:?\d{2})")  # forms and queries decode "+" as a blank
+_PLUS_LOST = re.compile(r"(.+[Tt ].+) ([0-9]{2}:?[0-9]{2})")  # forms and queries decode "+" as a blank
+_TIME_REFUSALS: Final = {
+    TimestampFault.INVALID: (RefusalReason.INVALID_TIME, "Send for example 2026-05-04T12:00:00.5+02:00"),
+    TimestampFault.NAIVE: (RefusalReason.NAIVE_TIME, "Add one: Z, or +02:00 (in a URL %2B02:00)"),
+    TimestampFault.EARLY: (RefusalReason.PAST_TIME, "Set the camera's clock, or omit captured_at"),
+    TimestampFault.LATE: (RefusalReason.FUTURE_TIME, "Set the camera's clock, or omit captured_at"),
+}
 _INTENTS = {"normal": Intent.NORMAL, "inspect": Intent.INSPECT}
 
 
@@ -63,16 +69,10 @@ def _read_time(text: str, latest: datetime) -> datetime:
     if (lost := _PLUS_LOST.fullmatch(text)) is not None:
         text = "+".join(lost.groups())
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        detail = f"captured_at {text!r} is not an ISO 8601 time; nothing was stored. Send 2026-05-04T12:00:00.5+02:00"
-        raise RequestRefusedError(RefusalReason.INVALID_TIME, detail) from error
-    if moment.tzinfo is None:
-        detail = (
-            f"captured_at {text!r} has no time zone, so its moment is unknown; nothing was stored. "
-            "Add one: Z, or +02:00 (in a URL %2B02:00)"
-        )
-        raise RequestRefusedError(RefusalReason.NAIVE_TIME, detail)
+        moment = read_moment(text)
+    except TimestampError as error:
+        reason, advice = _TIME_REFUSALS[error.fault]
+        raise RequestRefusedError(reason, f"captured_at {error}; nothing was stored. {advice}") from error
     if moment > latest:
         ahead_s = (moment - latest).total_seconds()
         detail = (
@@ -80,13 +80,7 @@ def _read_time(text: str, latest: datetime) -> datetime:
             "was stored. Set the camera's clock, or omit captured_at"
         )
         raise RequestRefusedError(RefusalReason.FUTURE_TIME, detail)
-    if moment < EARLIEST:
-        detail = (
-            f"captured_at {text} is before {EARLIEST.year}; nothing was stored. Set the camera's clock, or omit "
-            "captured_at"
-        )
-        raise RequestRefusedError(RefusalReason.PAST_TIME, detail)
-    return moment.astimezone(UTC)
+    return moment
 
 
 def _read_key(key: str | None) -> str | None:

@@ -210,6 +210,27 @@ async def test_one_image_may_be_two_captures(client: httpx.AsyncClient, blobs: M
 
 
 @pytest.mark.usefixtures("line")
+async def test_equal_bytes_are_a_new_capture_at_another_time_or_of_another_part_and_a_repeat_is_not(
+    client: httpx.AsyncClient, blobs: MemoryBlobs, png: bytes
+) -> None:
+    first, later = "2025-12-31T10:00:00Z", "2025-12-31T10:00:01Z"
+    claims: tuple[dict[str, str], ...] = (
+        {},
+        {"captured_at": first},
+        {"captured_at": later},
+        {"serial": "7"},
+        {"serial": "8"},
+    )
+    for is_repeat in (False, True):
+        answers = [(await client.post(IMAGES, content=png, headers=PNG, params=claim)).json() for claim in claims]
+        assert [answer["is_repeat"] for answer in answers] == [is_repeat] * len(claims)
+        assert len({answer["capture_id"] for answer in answers}) == len(claims)
+    same = await client.post(IMAGES, content=png, headers=PNG, params={"captured_at": "2025-12-31T12:00:00+02:00"})
+    assert (same.json()["capture_id"], same.json()["is_repeat"]) == (answers[1]["capture_id"], True)
+    assert len(list(blobs.list("captures/"))) == len(claims)
+
+
+@pytest.mark.usefixtures("line")
 async def test_a_normal_is_kept_once_under_its_product(
     client: httpx.AsyncClient, blobs: MemoryBlobs, bus: MemoryBus, png: bytes
 ) -> None:
