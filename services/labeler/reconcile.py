@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from services.labeler import metrics
-from services.labeler.domain.fitting import FitRecord, choose_normals, fit_record_of, was_missed
+from services.labeler.domain.fitting import FitRecord, choose_normals, describe_shortage, fit_record_of, was_missed
 from services.labeler.domain.plan import (
     Action,
     AnnounceTeacher,
@@ -64,6 +64,7 @@ class TeacherReconciler:
     backfill_max: int  # captures
     clock: Clock = SYSTEM_CLOCK
     _announced: dict[Place, int] = field(default_factory=dict)
+    _reported: dict[Place, int] = field(default_factory=dict)  # normals of a line without a teacher, as last seen
     _refused: dict[Place, FitAttempt] = field(default_factory=dict)
     _fitted: dict[Place, FitAttempt] = field(default_factory=dict)
     _fits: dict[Place, tuple[str, FitRecord]] = field(default_factory=dict)  # weights and how they were fitted
@@ -85,6 +86,8 @@ class TeacherReconciler:
         pointer = await self.releases.pointer(WeightsKind.TEACHER, place)
         normals = await self.lines.count_normals(place)
         metrics.NORMALS.labels(place.line, place.product).set(normals)
+        if pointer is None:
+            self._report_shortage(place, normals)
         fit = await self._fit_record(place, pointer) if pointer else None
         return TeacherState(
             place=place,
@@ -98,6 +101,13 @@ class TeacherReconciler:
             is_backfilled=pointer is not None and await self.lines.is_backfilled(place),
             has_deleted_normal=fit is not None and pointer is not None and await self._has_deleted(pointer, fit),
         )
+
+    def _report_shortage(self, place: Place, normals: int) -> None:
+        """Log once for each count that a first teacher needs more normals."""
+        text = describe_shortage(place, normals)
+        if text and self._reported.get(place) != normals:
+            log.info("normals_missing", line=place.line, product=place.product, normals=normals, reason=text)
+        self._reported[place] = normals
 
     async def _fit_record(self, place: Place, pointer: Pointer) -> FitRecord:
         """Read how the teacher was fitted; manifests never change, so once."""

@@ -10,6 +10,7 @@ from siad.contracts.events import ImageStored, Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import TEACHERS
+from siad.contracts.place import Place
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 
@@ -37,6 +38,21 @@ def fit_record_of(manifest: Manifest) -> FitRecord:
 def fit_step(normals: int) -> int:
     """Return the largest step that ``normals`` reach; 0 for none."""
     return max((step for step in STEPS if step <= normals), default=0)
+
+
+def describe_shortage(place: Place, normals: int) -> str:
+    """Say how many normals a first teacher needs.
+
+    Empty if there are enough.
+    """
+    missing = STEPS[0] - normals
+    if missing <= 0:
+        return ""
+    are = "is" if missing == 1 else "are"
+    return (
+        f"line {place.line} has {normals} of {STEPS[0]} normals of {place.product}; {missing} more {are} needed before "
+        "a teacher is fitted"
+    )
 
 
 def choose_normals(normals: Iterable[ImageStored], deletions: DeletionIndex) -> list[ImageStored]:

@@ -16,10 +16,12 @@ from siad.apps.cli.failures import print_failure, reported_failures
 from siad.apps.client import IngestClient
 from siad.apps.exit_status import FAILED, SOME_SKIPPED
 from siad.apps.files import SUFFIXES, listed, printable
-from siad.apps.local.machine import DATA
+from siad.apps.local.machine import DATA, read_state
+from siad.apps.local.normals import report_after_sending
 from siad.apps.uploads import UploadOptions, UploadResult, send_all
 from siad.apps.walk import FolderContent, find_images
 from siad.contracts.events import Intent
+from siad.contracts.place import Place
 
 errors = Console(stderr=True)
 
@@ -51,6 +53,8 @@ def send(
     for path, reason in found.skipped.items():
         result.skip(path, reason)
     _print(result, line, found, as_json=as_json)
+    if how.intent is Intent.NORMAL and result.accepted and not as_json:
+        errors.print(_describe_normals(result, data, url), highlight=False, soft_wrap=True)
     if result.refused or not result.accepted:
         raise typer.Exit(FAILED)
     if result.skipped:
@@ -73,6 +77,13 @@ def _require_images(found: FolderContent, named: Sequence[Path]) -> None:
         f"folders that hold files ending in {', '.join(sorted(SUFFIXES))}"
     )
     raise ValueError(msg)
+
+
+def _describe_normals(result: UploadResult, data: Path, url: str | None) -> str:
+    """Say how many normals the line has and needs."""
+    captures = {one["capture_id"]: Place(one["line"], one["product"]) for one in result.accepted}
+    labeler = "" if url else read_state(data)["labeler"]
+    return report_after_sending(labeler, next(iter(captures.values())), sent=len(captures))
 
 
 async def _send(

@@ -14,16 +14,19 @@ from rich.table import Table
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
 from siad.apps.local.machine import DATA, read_state
+from siad.apps.local.normals import count_normals, find_shortages
 from siad.apps.local.stage_status import (
     STAGES,
     LineWeights,
     StageStatus,
     read_ledger,
+    read_lines,
     read_metrics,
     read_stage,
     read_teachers,
     serving_weights,
 )
+from siad.contracts.place import Place
 from siad.vision.outliers import describe_outliers
 
 console = Console()
@@ -43,13 +46,23 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         serving = serving_weights(read_metrics(client, urls["inference"]))
         teachers = read_teachers(client, urls["labeler"])
         ledger = read_ledger(client, urls["ingest"])
+        lines = read_lines(client, urls["ingest"])
+        normals = count_normals(read_metrics(client, urls["labeler"]))
     if as_json:
-        tables = {"stages": [asdict(s) for s in stages], "serving": [asdict(s) for s in serving]}
-        print(json.dumps({"bus": urls["bus"], **tables, "teachers": teachers, "books": ledger}, indent=2))
+        tables = {
+            "bus": urls["bus"],
+            "stages": [asdict(stage) for stage in stages],
+            "serving": [asdict(weights) for weights in serving],
+            "teachers": teachers,
+            "normals": [{"line": line, "product": product, "normals": n} for (line, product), n in normals.items()],
+            "books": ledger,
+        }
+        print(json.dumps(tables, indent=2))
     else:
         console.print(_stage_table(stages, bus=urls["bus"]))
         console.print(_serving_table(serving))
         print_teachers(teachers, console)
+        print_shortages(lines, normals, teachers, console)
         print_ledger(ledger, console)
     if not all(stage.ready for stage in stages):
         raise typer.Exit(1)
@@ -96,6 +109,26 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
             to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
             first = next(iter((*one["left_out"], *one["doubted"])))
             to.print(f"{place}: to see one: siad show {first} --save DIR", soft_wrap=True, highlight=False)
+
+
+def print_shortages(
+    lines: list[dict[str, Any]] | None,
+    normals: Mapping[Place, int],
+    teachers: list[dict[str, Any]] | None,
+    to: Console,
+) -> None:
+    """Print the lines that wait for normals.
+
+    Prints nothing if ingest or the labeler did not respond.
+    """
+    if lines is None or teachers is None:
+        return
+    if not lines:
+        to.print("no lines yet; register one: siad line put LINE --product PRODUCT", highlight=False, soft_wrap=True)
+    taught = [Place(one["line"], one["product"]) for one in teachers]
+    for place, text in find_shortages(lines, normals, taught).items():
+        command = f"siad send FILES --line {place.line} --intent normal"
+        to.print(f"[yellow]{text}[/]: {command}", highlight=False, soft_wrap=True)
 
 
 def _with_serials(captures: list[str], serials: Mapping[str, str]) -> list[str]:

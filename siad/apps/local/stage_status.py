@@ -82,6 +82,12 @@ def read_teachers(client: httpx.Client, url: str) -> list[dict[str, Any]] | None
     return None if body is None else list(body["teachers"])
 
 
+def read_lines(client: httpx.Client, url: str) -> list[dict[str, Any]] | None:
+    """Settings of every line, from ingest; None if it does not respond."""
+    body = _read_json(client, f"{url}/v1/lines")
+    return None if body is None else list(body["lines"])
+
+
 def _read_json(client: httpx.Client, url: str) -> dict[str, Any] | None:
     try:
         response = client.get(url)

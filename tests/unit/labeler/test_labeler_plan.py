@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import structlog
 
-from services.labeler.domain.fitting import STEPS, FitRecord, choose_normals, fit_step, was_missed
+from services.labeler.domain.fitting import STEPS, FitRecord, choose_normals, describe_shortage, fit_step, was_missed
 from services.labeler.domain.plan import (
     AnnounceTeacher,
     BackfillLine,
@@ -21,6 +22,7 @@ from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import record_key
 from siad.contracts.keys import backfill_key, capture_key, line_pointer_key, manifest_key, weights_pointer_key
+from siad.contracts.place import Place
 from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.testing.diary import ProcessKilled
@@ -49,6 +51,30 @@ STATE = TeacherState(
 )
 def test_a_teacher_is_due_at_ten_twenty_fifty_and_a_hundred_normals(normals: int, expected: int) -> None:
     assert fit_step(normals) == expected
+
+
+@pytest.mark.parametrize(
+    ("normals", "text"),
+    [
+        (9, "line press-1 has 9 of 10 normals of cap; 1 more is needed before a teacher is fitted"),
+        (0, "line press-1 has 0 of 10 normals of cap; 10 more are needed before a teacher is fitted"),
+        (10, ""),
+        (500, ""),
+    ],
+)
+def test_a_shortage_of_normals_is_counted(normals: int, text: str) -> None:
+    assert describe_shortage(Place("press-1", "cap"), normals) == text
+
+
+async def test_a_shortage_of_normals_is_logged_once_for_each_count() -> None:
+    world = World()
+    with structlog.testing.capture_logs() as logs:
+        for count in (8, 9, 9, 10):
+            world.add_normals(upto=count)
+            await world.observe()
+    told = [(entry["normals"], entry["reason"]) for entry in logs if entry["event"] == "normals_missing"]
+    assert [count for count, _ in told] == [8, 9]
+    assert told[1][1] == describe_shortage(PLACE, 9)
 
 
 def test_a_fit_takes_the_first_hundred_normals_in_whatever_order_they_are_listed() -> None:

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from rich.console import Console
 
-from siad.apps.cli.status import print_teachers
-from siad.apps.local.stage_status import read_teachers
+from siad.apps.cli.status import print_shortages, print_teachers
+from siad.apps.local.stage_status import read_lines, read_teachers
+from siad.contracts.place import Place
 
 TEACHER: dict[str, Any] = {
     "line": "cam-1", "product": "cap", "weights": "abcdef0123456789", "method": "feature-memory", "normals": 12,
@@ -51,3 +52,34 @@ def test_an_unavailable_labeler_is_reported(status: int, told: bool) -> None:
         teachers = read_teachers(client, "http://labeler")
     assert teachers == ([TEACHER] if told else None)
     assert ("the labeler did not respond" in printed(teachers)) != told
+
+
+def shortages(
+    lines: list[dict[str, Any]] | None, normals: dict[Place, int], teachers: list[dict[str, Any]] | None
+) -> str:
+    out = io.StringIO()
+    print_shortages(lines, normals, teachers, Console(file=out, width=40))
+    return out.getvalue()
+
+
+def test_a_line_that_waits_for_normals_is_told_with_the_command() -> None:
+    lines = [{"line": "cam-1", "product": "cap"}, {"line": "cam-2", "product": "lid"}]
+    said = shortages(lines, {Place("cam-2", "lid"): 9}, [TEACHER])
+    assert said == (
+        "line cam-2 has 9 of 10 normals of lid; 1 more is needed before a teacher is fitted: "
+        "siad send FILES --line cam-2 --intent normal\n"
+    )
+    assert shortages(lines, {}, None) == shortages(None, {}, []) == ""
+
+
+def test_a_plant_without_lines_names_the_next_command() -> None:
+    assert shortages([], {}, []) == "no lines yet; register one: siad line put LINE --product PRODUCT\n"
+
+
+def test_lines_are_read_from_ingest() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v1/lines"
+        return httpx.Response(200, json={"lines": [{"line": "cam-1"}]})
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        assert read_lines(client, "http://ingest") == [{"line": "cam-1"}]
