@@ -1,28 +1,49 @@
 """Decoding of images.
 
-Every stage uses it, so that all get the same pixels.
+Every stage uses it, so that all get the same pixels. A file gives right pixels, or is refused with what it holds.
+
+Rules for all formats: palettes are resolved; gamma and colour profiles are ignored; white is 255 or 65535. Alpha that
+is opaque everywhere is dropped. An image with a transparent pixel is refused, because the file does not say what is
+behind it.
 
 Shape suffixes: H = height, W = width, C = channels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from siad.vision.headers import DAMAGED, TOO_LARGE, Header, ImageError, read_header
-from siad.vision.memory_errors import is_out_of_memory, out_of_memory_named
+from siad.vision.formats import bmp, jpeg, png, tiff, webp
+from siad.vision.formats.header import Header
+from siad.vision.headers import DAMAGED, EXTENSIONS, TOO_LARGE, UNSUPPORTED, ImageError, read_header
+from siad.vision.memory_errors import out_of_memory_named
 
-__all__ = ["DECODER_VERSION", "PIXELS_MAX", "Image", "ImageError", "ImageInfo", "decode_image", "describe_image"]
+__all__ = [
+    "DECODER_VERSION",
+    "PIXELS_MAX",
+    "Image",
+    "ImageError",
+    "ImageInfo",
+    "decode_image",
+    "decode_with_alpha",
+    "describe_image",
+]
 
-DECODER_VERSION = 1  # incremented when the same bytes would give other pixels; manifests record it
+DECODER_VERSION = 2  # incremented when the same bytes would give other pixels; manifests record it
 PIXELS_MAX = 100_000_000  # a 100 MP colour image is 300 MB decoded
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]  # [H, W, C], C 1 or 3 (RGB), upright
 
-_EXTENSIONS = {"jpeg": "jpg", "png": "png", "bmp": "bmp", "tiff": "tif", "webp": "webp"}
+_DECODERS: Final[dict[str, Callable[[bytes, Header], NDArray[Any]]]] = {
+    "jpeg": jpeg.decode,
+    "png": png.decode,
+    "bmp": bmp.decode,
+    "tiff": tiff.decode,
+    "webp": webp.decode,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +56,9 @@ class ImageInfo:
     height_px: int
     channels: int  # 1 or 3
     bits: int  # 8 or 16
+    significant_bits: int = 0  # 1 to 15, where a file of 16 bits declares fewer, by which it is scaled; 0: it does not
+    pages: int = 1  # images in the file
+    note: str = ""  # what the sender should know: which of several images was used
 
 
 def describe_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> ImageInfo:
@@ -49,57 +73,82 @@ def describe_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> ImageInfo:
         width, height = height, width
     return ImageInfo(
         format=header.format,
-        extension=_EXTENSIONS[header.format],
+        extension=EXTENSIONS[header.format],
         width_px=width,
         height_px=height,
         channels=header.channels,
         bits=header.bits,
+        significant_bits=header.significant_bits,
+        pages=header.pages,
+        note=header.note,
     )
 
 
 def decode_image(data: bytes, *, pixels_max: int = PIXELS_MAX) -> Image:
     """Decode one image, rotated upright by its Exif orientation.
 
-    Alpha is dropped, palettes are resolved, colour profiles ignored; of several pages the first is used.
+    Samples of a file that declares its depth (10 bits in 16, say) are scaled to all bits.
 
     Returns:
-        uint8 or uint16 [H, W, C], C 1 (grey) or 3 (RGB).
+        uint8 or uint16 [H, W, C], C 1 (grey) or 3 (RGB). White is 255 or 65535.
 
     Raises:
-        ImageError: as ``describe_image``; or damaged, where the header is sound and the pixels are not.
+        ImageError: as ``describe_image``; damaged, where the header is sound and the pixels are not; unsupported, where
+            pixels are transparent.
         OutOfMemoryError: memory ran out; the image may be good.
     """
     header = _checked(data, pixels_max)
-    colour = cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR_RGB
-    # This function applies the orientation, except to TIFF, which OpenCV always rotates itself.
-    flags = colour | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     with out_of_memory_named(f"decoding an image of {header.width_px}x{header.height_px} px"):
-        image = _decode(data, header, flags)
-        if header.format != "tiff":
-            image = _upright(image, header.orientation)
-        return np.ascontiguousarray(image.reshape(*image.shape[:2], header.channels))
+        samples = _decoded(data, header)
+        _require_opaque(samples[:, :, header.channels :])
+        image = samples[:, :, : header.channels]
+        return np.ascontiguousarray(_upright(image, header.orientation))
 
 
-def _decode(data: bytes, header: Header, flags: int) -> Any:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        if is_out_of_memory(error):
-            raise
-        raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded: {error.err}") from error
-    if image is None:
-        _require_memory(header)
-        raise ImageError(DAMAGED, f"the {header.format} of {len(data)} bytes can't be decoded; its header is sound")
-    return image
+def decode_with_alpha(data: bytes, *, pixels_max: int = PIXELS_MAX) -> tuple[Image, Image | None]:
+    """Decode one image and its alpha.
 
+    For files where transparency has a meaning: masks of annotation tools.
 
-def _require_memory(header: Header) -> None:
-    """Raise ``MemoryError`` if the pixels do not fit into memory.
+    Returns:
+        The image as of ``decode_image``, and its alpha [H, W] of the same type, None where the file has none.
 
-    For BMP and WebP OpenCV reports that as it reports damage: it gives no image.
+    Raises:
+        ImageError: as ``decode_image``, but transparent pixels are returned as they are.
+        OutOfMemoryError: memory ran out; the image may be good.
     """
-    size_bytes = header.width_px * header.height_px * header.channels * max(1, header.bits // 8)
-    np.empty(2 * size_bytes, np.uint8)  # it decodes to a second buffer for them
+    header = _checked(data, pixels_max)
+    with out_of_memory_named(f"decoding an image of {header.width_px}x{header.height_px} px"):
+        samples = np.ascontiguousarray(_upright(_decoded(data, header), header.orientation))
+    has_alpha = samples.shape[2] > header.channels
+    return samples[:, :, : header.channels], samples[:, :, -1] if has_alpha else None
+
+
+def _decoded(data: bytes, header: Header) -> NDArray[Any]:
+    """Decode the samples, and compare them with the header.
+
+    [H, W, C], C one more where there is alpha.
+    """
+    samples = _DECODERS[header.format](data, header)
+    height, width, channels = samples.shape
+    found = (width, height, 8 * samples.dtype.itemsize)
+    if found != (header.width_px, header.height_px, header.bits) or channels - header.channels not in (0, 1):
+        said = f"{header.width_px}x{header.height_px} px, {header.channels}x{header.bits} bits"
+        msg = f"a {header.format} of {width}x{height} px, {channels}x{found[2]} bits, whose header says {said}"
+        raise ImageError(DAMAGED, msg)
+    return samples
+
+
+def _require_opaque(alpha: NDArray[Any]) -> None:
+    """Refuse transparent pixels.
+
+    Args:
+        alpha: [H, W, 1], or [H, W, 0] where there is none.
+    """
+    if alpha.size and int(alpha.min()) < np.iinfo(alpha.dtype).max:
+        ratio = float(np.mean(alpha < np.iinfo(alpha.dtype).max))
+        msg = f"an image with transparent pixels ({ratio:.1%} of them) is not supported; save it without transparency"
+        raise ImageError(UNSUPPORTED, msg)
 
 
 def _checked(data: bytes, pixels_max: int) -> Header:
@@ -111,7 +160,7 @@ def _checked(data: bytes, pixels_max: int) -> Header:
     return header
 
 
-def _upright(image: Image, orientation: int) -> Image:
+def _upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Rotate and mirror by the Exif orientation (Exif 2.32, tag 0x0112)."""
     if orientation >= 5:
         image = image.swapaxes(0, 1)

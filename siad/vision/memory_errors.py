@@ -9,7 +9,10 @@ import cv2
 from siad.contracts.errors import OutOfMemoryError
 
 _OPENCV_NO_MEMORY: Final = -4  # cv::Error::StsNoMem
-_MESSAGES: Final = ("can't allocate memory", "out of memory", "alloc_failed", "bad_alloc", "failed to allocate memory")
+_MESSAGES: Final = (
+    *("can't allocate memory", "out of memory", "alloc_failed", "bad_alloc", "failed to allocate memory"),
+    *("memory allocation failure", "insufficient memory"),  # libjpeg-turbo
+)
 
 
 @contextmanager
@@ -37,5 +40,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of any library means that memory ran out."""
     if isinstance(error, MemoryError) or getattr(error, "code", None) == _OPENCV_NO_MEMORY:
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(message in text for message in _MESSAGES)
+    return isinstance(error, RuntimeError) and is_out_of_memory_text(str(error))
+
+
+def is_out_of_memory_text(text: str) -> bool:
+    """Whether a library's message says that memory ran out."""
+    return any(message in text.lower() for message in _MESSAGES)

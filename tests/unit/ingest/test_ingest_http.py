@@ -306,7 +306,7 @@ async def chunks(data: bytes) -> AsyncIterator[bytes]:
 
 
 BAD_UPLOADS: list[tuple[Callable[[bytes], dict[str, Any]], tuple[int, str]]] = [
-    (lambda png: {"content": b"GIF89a" + png, "headers": PNG}, (415, "not-an-image")),
+    (lambda png: {"content": b"GIF89a" + png, "headers": PNG}, (415, "unsupported")),
     (lambda _: {"content": b"", "headers": PNG}, (415, "not-an-image")),
     (lambda png: {"content": png[:-20], "headers": PNG}, (422, "truncated")),
     (lambda png: {"content": png, "headers": {"Content-Type": "text/plain"}}, (415, "unsupported-media-type")),

@@ -39,6 +39,7 @@ from siad.models.teachers.fit import fit_teacher
 from siad.models.teachers.normals import Normals
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.registry import Registry
+from siad.vision.formats import png as png_format
 from siad.vision.images import ImageError
 from tests.manifests import make_manifest
 from tests.synthetic import part_image, png
@@ -184,7 +185,7 @@ def test_memory_that_runs_out_during_decoding_does_not_make_an_image_poison(
     def exhausted(*_: Any) -> None:
         raise opencv_out_of_memory()
 
-    monkeypatch.setattr(cv2, "imdecode", exhausted)
+    monkeypatch.setattr(png_format, "png_decode", exhausted)
     with pytest.raises(OutOfMemoryError):
         fetch_image(blobs, blobs.uri("images/1.png"), sha256_hex(data))
 
