@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
-from sklearn.metrics import roc_auc_score
+from scipy.special import stdtrit
+
+from siad.vision.ranking import auroc
 
 
 def image_auroc(scores_N: Sequence[float] | NDArray[np.float64], is_defect_N: Sequence[bool]) -> float:
@@ -23,7 +24,7 @@ def image_auroc(scores_N: Sequence[float] | NDArray[np.float64], is_defect_N: Se
     if len(set(is_defect_N)) != 2:
         msg = f"image AUROC of {len(is_defect_N)} images needs good and defective ones"
         raise ValueError(msg)
-    return float(roc_auc_score(np.asarray(is_defect_N), np.asarray(scores_N)))
+    return auroc(is_defect_N, scores_N)
 
 
 def false_reject_rate(scores_N: Sequence[float] | NDArray[np.float64], *, threshold: float) -> float:
@@ -80,6 +81,6 @@ def choose_threshold(scores_N: Sequence[float] | NDArray[np.float64], *, budget:
         return guaranteed, budget
     scores = np.asarray(scores_N, np.float64)
     count = len(scores)
-    margin = float(student_t.ppf(1 - budget, count - 1)) * math.sqrt(1 + 1 / count) * float(scores.std(ddof=1))
+    margin = float(stdtrit(count - 1, 1 - budget)) * math.sqrt(1 + 1 / count) * float(scores.std(ddof=1))
     estimated = max(float(scores.mean()) + margin, float(scores.max()))
     return float(np.nextafter(np.float32(estimated), np.float32(np.inf))), None

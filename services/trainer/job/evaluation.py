@@ -10,7 +10,6 @@ from functools import partial
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from services.trainer.domain.records import SegmenterFigures
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
@@ -20,6 +19,7 @@ from siad.models.runner.torch import TorchRunner
 from siad.models.segmenter import Segmenter
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT, IGNORE
+from siad.vision.ranking import average_precision, precision_and_recall
 from siad.vision.region import EVERYTHING, RegionOfInterest
 from siad.vision.scores import choose_threshold, image_auroc
 
@@ -134,7 +134,7 @@ def _best_pixel_threshold(defects: Sequence[ScoredCapture], *, otherwise: float)
     if not any(capture.mask_P.any() for capture in defects):
         return otherwise
     masks_P = np.concatenate([capture.mask_P for capture in defects])
-    precision, recall, cuts = precision_recall_curve(masks_P, np.concatenate([capture.map_P for capture in defects]))
+    precision, recall, cuts = precision_and_recall(masks_P, np.concatenate([capture.map_P for capture in defects]))
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     return float(cuts[int(np.argmax(f1[:-1]))])
 
@@ -161,5 +161,5 @@ def measure(scored: Sequence[ScoredCapture], *, image_threshold: float) -> Segme
         false_rejects=sum(capture.score >= image_threshold for capture in checked),
         detected=sum(capture.score >= image_threshold for capture in defects),
         image_auroc=image_auroc([capture.score for capture in scored], [capture.is_defect for capture in scored]),
-        pixel_ap=float(average_precision_score(masks_P, maps_P)) if masks_P.any() else 0.0,
+        pixel_ap=average_precision(masks_P, maps_P) if masks_P.any() else 0.0,
     )

@@ -18,11 +18,11 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 from siad.models.predictor import Predictor
 from siad.models.teachers.normals import Normals
 from siad.vision.images import Image
+from siad.vision.ranking import average_precision
 from siad.vision.scores import image_auroc
 from siad.vision.synthetic_defects import KINDS, make_synthetic_defect
 
@@ -132,7 +132,7 @@ def _pixel_ap(maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bo
     truth = np.concatenate([mask_HW.ravel() for mask_HW in masks])
     if not truth.any():
         return 0.0
-    return float(average_precision_score(truth, np.concatenate([map_HW.ravel() for map_HW in maps])))
+    return average_precision(truth, np.concatenate([map_HW.ravel() for map_HW in maps]))
 
 
 def _share_over(scores: Sequence[float]) -> float:

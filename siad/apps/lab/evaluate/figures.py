@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from siad.vision.pixel_scores import PixelCurves, PixelFigures, pixel_figures_and_curves
+from siad.vision.ranking import average_precision, precision_and_recall
 from siad.vision.scores import false_reject_rate, image_auroc
 
 
@@ -71,7 +71,7 @@ def figures_of(images: Sequence[ScoredImage], *, image_threshold: float, pixel_t
     found, curves = _pixels(images, pixel_threshold) or (None, None)
     return EvaluationFigures(
         image_auroc=image_auroc(scores, bad) if has_both else None,
-        image_ap=float(average_precision_score(bad, scores)) if has_both else None,
+        image_ap=average_precision(bad, scores) if has_both else None,
         image_f1max=_f1max(scores, bad) if has_both else None,
         pixel_auroc=found.auroc if found else None,
         pixel_ap=found.ap if found else None,
@@ -152,5 +152,5 @@ def _pixels(images: Sequence[ScoredImage], threshold: float) -> tuple[PixelFigur
 
 
 def _f1max(scores: Sequence[float], bad: Sequence[bool]) -> float:
-    precision, recall, _ = precision_recall_curve(bad, scores)
+    precision, recall, _ = precision_and_recall(bad, scores)
     return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))

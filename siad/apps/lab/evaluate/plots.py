@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from siad.apps.lab.evaluate.curves import Curve, Points, ScoreGroup, draw_curves, draw_histogram, draw_strips
 from siad.apps.lab.evaluate.figures import EvaluationFigures, ScoredImage
 from siad.apps.lab.evaluate.style import ALL_INK, BAD_INK, GOOD_INK, ink_of
 from siad.vision.pixel_scores import FPR_LIMITS
+from siad.vision.ranking import precision_and_recall, roc_rates
 
 _FEW = (0.0, 0.1, 0.2, FPR_LIMITS[0])  # of the good pixels; a detector that marks more is useless
 
@@ -76,8 +76,8 @@ def _image_plots(parts: Sequence[_CurveGroup], threshold: float) -> list[str]:
     roc, trade = [], []
     for part in parts:
         truth, scores = [image.is_defect for image in part.images], [image.score for image in part.images]
-        false, true, _ = roc_curve(truth, scores)
-        precision, recall, _ = precision_recall_curve(truth, scores)
+        false, true = roc_rates(truth, scores)
+        precision, recall, _ = precision_and_recall(truth, scores)
         found = sum(image.is_defect and image.score >= threshold for image in part.images)
         rejected = sum(image.score >= threshold for image in part.images)
         bad = sum(truth)
