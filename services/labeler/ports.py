@@ -175,6 +175,18 @@ class LineRecords(Protocol):
         """Whether the captures from before the first teacher were labelled."""
         ...
 
+    async def backfill_list(self, place: Place) -> tuple[str, ...] | None:
+        """Read the captures that the backfill labels; None before they are chosen.
+
+        Raises:
+            CorruptError: the list cannot be read.
+        """
+        ...
+
+    async def set_backfill_list(self, place: Place, captures: tuple[str, ...]) -> None:
+        """Store the captures that the backfill labels."""
+        ...
+
     async def set_backfilled(self, place: Place, *, weights: WeightsId, captures: int) -> None:
         """Record that they were."""
         ...

@@ -14,7 +14,15 @@ from typing import Final
 import structlog
 
 from services.labeler import metrics
-from services.labeler.domain.fitting import FitRecord, choose_normals, describe_shortage, fit_record_of, was_missed
+from services.labeler.domain.fitting import (
+    SKEW_CAPTURES_MAX,
+    FitRecord,
+    choose_missed,
+    choose_normals,
+    describe_shortage,
+    fit_record_of,
+    was_missed,
+)
 from services.labeler.domain.plan import (
     Action,
     AnnounceTeacher,
@@ -176,14 +184,10 @@ class TeacherReconciler:
     async def _backfill(self, place: Place, pointer: Pointer) -> None:
         """Label the captures that were missed, and mark the backfill as finished.
 
-        A process that is killed leaves no mark, and the next one starts the backfill again: it overwrites masks,
+        A process that is killed leaves no mark, and the next one labels the same captures again: it overwrites masks,
         repeats events, and loses none.
         """
-        captures = await self.lines.captures(
-            place.line,
-            wanted=partial(was_missed, product=place.product, first_released_at=pointer.released_at),
-            newest=self.backfill_max,
-        )
+        captures = await self._missed(place, pointer)
         shards = await self.lines.shards(place.line)
         labelled = self._labelled.setdefault(place, set())
         queue = iter([capture for capture in captures if capture.capture_id not in labelled])
@@ -196,6 +200,23 @@ class TeacherReconciler:
         await self.lines.set_backfilled(place, weights=pointer.weights, captures=len(captures))
         del self._labelled[place]
         log.info("backfilled", line=place.line, product=place.product, captures=len(captures))
+
+    async def _missed(self, place: Place, pointer: Pointer) -> Sequence[ImageStored]:
+        """Read the captures of the backfill; the first attempt chooses and stores them."""
+        chosen = await self.lines.backfill_list(place)
+        if chosen is not None:
+            listed = set(chosen)
+            return await self.lines.captures(
+                place.line, wanted=lambda capture: capture.capture_id in listed, newest=len(chosen)
+            )
+        found = await self.lines.captures(
+            place.line,
+            wanted=partial(was_missed, product=place.product, first_released_at=pointer.released_at),
+            newest=self.backfill_max + SKEW_CAPTURES_MAX,
+        )
+        captures = choose_missed(found, first_released_at=pointer.released_at, most=self.backfill_max)
+        await self.lines.set_backfill_list(place, tuple(capture.capture_id for capture in captures))
+        return captures
 
     async def _label_queued(
         self, queue: Iterator[ImageStored], pointer: Pointer, shards: int, labelled: set[str]

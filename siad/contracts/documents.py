@@ -53,6 +53,15 @@ class BackfillMark(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillList(JsonRecord):
+    """Captures that a backfill labels, chosen once, so that a restart does not choose others."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
+
+    captures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunAttempt(JsonRecord):
     """Record that the job of a training run was started once more."""
 

@@ -224,6 +224,11 @@ def backfill_key(line: str, product: str) -> str:
     return f"backfills/{line}/{product}.json"
 
 
+def backfill_list_key(line: str, product: str) -> str:
+    """Captures that the backfill of a line and product labels."""
+    return f"backfills/{line}/{product}/captures.json"
+
+
 def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
     """Mark of a stage's dead letter, by the position of its record."""
     return f"{letter_marks_prefix(stage)}{topic}-{partition}-{offset}.json"

@@ -1,9 +1,10 @@
 """Lines as the labeler needs them, and marks of finished backfills."""
 
-from siad.contracts.documents import BackfillMark
+from siad.contracts.documents import BackfillList, BackfillMark
+from siad.contracts.errors import MissingError
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
-from siad.contracts.keys import backfill_key
+from siad.contracts.keys import backfill_key, backfill_list_key
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.store.lines import StoredLines
@@ -29,6 +30,19 @@ class LabelerLines(StoredLines):
     async def is_backfilled(self, place: Place) -> bool:
         """Whether the captures from before the first teacher were labelled."""
         return await self._marks.head(backfill_key(*place)) is not None
+
+    async def backfill_list(self, place: Place) -> tuple[str, ...] | None:
+        """Read the captures that the backfill labels; None before they are chosen."""
+        try:
+            blob = await self._marks.get(backfill_list_key(*place))
+        except MissingError:
+            return None
+        return BackfillList.from_json(blob.data).captures
+
+    async def set_backfill_list(self, place: Place, captures: tuple[str, ...]) -> None:
+        """Store the captures that the backfill labels."""
+        data = BackfillList(captures=captures).to_json()
+        await self._marks.put(backfill_list_key(*place), data, content_type="application/json")
 
     async def set_backfilled(self, place: Place, *, weights: WeightsId, captures: int) -> None:
         """Record that they were."""

@@ -16,6 +16,7 @@ from siad.vision.preprocess import PREPROCESS_VERSION
 
 STEPS: Final = (10, 20, 50, 100)  # normals; past the last a teacher gains little and its fit takes long
 CLOCK_SKEW_MAX: Final = timedelta(seconds=60)  # between the clocks that stamp a capture and a release
+SKEW_CAPTURES_MAX: Final = 6000  # captures of a line in that time, at 100 a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,17 @@ def choose_normals(normals: Iterable[ImageStored], deletions: DeletionIndex) -> 
     """
     kept = (normal for normal in normals if not deletions.covers(normal.capture_id, normal.received_at))
     return sorted(kept, key=lambda normal: (normal.received_at, normal.capture_id))[: STEPS[-1]]
+
+
+def choose_missed(captures: Iterable[ImageStored], *, first_released_at: datetime, most: int) -> list[ImageStored]:
+    """Choose what a backfill labels: the newest ``most`` of before the release.
+
+    Captures of the minute after it are added, not counted: clocks may differ, and a fast stream must not displace
+    captures of before the release.
+    """
+    ordered = sorted(captures, key=lambda capture: (capture.received_at, capture.capture_id))
+    before = [capture for capture in ordered if capture.received_at <= first_released_at]
+    return (before[-most:] if most else []) + ordered[len(before) :]
 
 
 def was_missed(capture: ImageStored, *, product: str, first_released_at: datetime) -> bool:

@@ -16,6 +16,7 @@ from siad.audit.snapshot import LedgerSnapshot
 from siad.contracts.dead_letters import LetterMark, LetterState
 from siad.contracts.deletion import CaptureDeletion, LineDeletion
 from siad.contracts.documents import (
+    BackfillList,
     BackfillMark,
     LineState,
     RunAttempt,
@@ -225,3 +226,9 @@ def test_a_capture_ledger_is_read_as_before() -> None:
 
 def test_a_backfill_mark_is_read_as_before() -> None:
     assert BackfillMark.from_json(golden("backfill")) == BackfillMark(weights="e" * 64, captures=12)
+
+
+def test_the_list_of_a_backfill_is_read_as_written() -> None:
+    written = BackfillList(captures=("ab" * 16, "cd" * 16))
+    assert BackfillList.from_json(written.to_json()) == written
+    assert BackfillList.from_json(b'{"captures": ["' + b"ab" * 16 + b'"]}').captures == ("ab" * 16,)

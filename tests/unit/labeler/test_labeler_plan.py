@@ -292,6 +292,31 @@ async def test_a_backfill_asks_for_few_captures_at_once_and_for_no_more_than_it_
     assert world.serve.abreast_max <= BACKFILLS_MAX
 
 
+async def test_a_restarted_backfill_does_not_drop_captures_for_newer_ones() -> None:
+    world = World(backfill_max=12)
+    world.add_normals(10)
+    missed = [world.add(capture(number, minutes=-30 + number / 10)).capture_id for number in range(12)]
+    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    world.serve.away_at = {5}
+    with pytest.raises(TransientError):
+        await world.settle()
+    for number in range(100, 140):  # the stream goes on, and its captures are labelled there
+        world.add(capture(number, minutes=0.5))
+    world.restart()
+    await world.settle()
+    assert {mask.capture_id for mask in world.masks()} == set(missed)
+
+
+async def test_captures_of_the_minute_after_the_release_displace_no_older_ones() -> None:
+    world = World(backfill_max=12)
+    world.add_normals(10)
+    missed = [world.add(capture(number, minutes=-30 + number / 10)).capture_id for number in range(12)]
+    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    later = [world.add(capture(number, minutes=0.5)).capture_id for number in range(100, 120)]
+    await world.settle()
+    assert {mask.capture_id for mask in world.masks()} == {*missed, *later}
+
+
 async def test_a_capture_that_cannot_be_labelled_holds_up_no_backfill() -> None:
     world = World()
     world.add_normals(10)
