@@ -5,7 +5,15 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from siad.contracts.events import DeadLetter, Decision, ImageStored, Intent, PseudoMaskCreated, VerdictGiven
+from siad.contracts.events import (
+    DeadLetter,
+    Decision,
+    ImageStored,
+    Intent,
+    PseudoMaskCreated,
+    VerdictGiven,
+    WeightsKind,
+)
 
 NAMED_MAX = 5  # captures named in one fault
 
@@ -25,6 +33,12 @@ class Account:
     broken: Mapping[str, str]  # capture -> what is wrong with its mask in the store
     waiting: int  # image records that inference has not committed, as the broker says it
     repeats_max: int  # repeats of one kind that the blows can excuse
+    swap_expected: bool  # a segmenter was to take over meanwhile
+
+    @property
+    def by_segmenter(self) -> int:
+        """Number of verdicts by a segmenter, repeats included."""
+        return sum(verdict.weights_kind is WeightsKind.SEGMENTER for verdict in self.verdicts)
 
     @property
     def received(self) -> set[str]:
@@ -67,6 +81,8 @@ def faults(account: Account) -> list[str]:
             f"the ledger does not balance: received {len(received)} - verdicts {len(first)} - dead letters without one "
             f"{len(mute)} = {balance}, and {account.waiting} are waiting"
         )
+    if account.swap_expected and not account.by_segmenter:
+        found.append("no segmenter took over: every verdict is by the teacher")
     again = {
         "verdicts": repeats(verdict.capture_id for verdict in account.verdicts),
         "pseudo-masks": repeats(f"{mask.capture_id} {mask.weights}" for mask in account.masks),

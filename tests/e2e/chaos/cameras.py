@@ -12,7 +12,6 @@ from tests.synthetic import PRODUCT, part_image, png
 
 PATIENCE_S = 900.0  # a camera has nowhere else to go
 ABREAST = 8  # cameras of the line; each waits for its acknowledgement before it sends the next
-PARTS = 32  # different good parts and as many bad ones, drawn once: drawing must not take the stages' time
 
 
 @dataclass(slots=True)
@@ -21,6 +20,8 @@ class Cameras:
 
     client: IngestClient
     line: str
+    parts: int = 32  # different parts, drawn once: drawing must not take the stages' time
+    input_px: int = 0  # to which the line scales its images; 0: as the method has it
     inspected: set[str] = field(default_factory=set)  # captures that were acknowledged
     accepted_s: list[float] = field(default_factory=list)  # when, monotonic
     seconds: list[float] = field(default_factory=list)  # from the exposure of each to its acknowledgement
@@ -29,11 +30,15 @@ class Cameras:
 
     def __post_init__(self) -> None:
         """Draw the parts; one in four has a defect."""
-        self._parts = [png(part_image(number, defect=number % 4 == 0)) for number in range(PARTS)]
+        self._parts = [png(part_image(number, defect=number % 4 == 0)) for number in range(self.parts)]
 
     async def register(self) -> None:
         """Register the line."""
-        await self.client.put_line(self.line, {"product": PRODUCT, "false_reject_budget": 0.05})
+        await self.client.put_line(self.line, self._settings())
+
+    def _settings(self) -> dict[str, object]:
+        settings: dict[str, object] = {"product": PRODUCT, "false_reject_budget": 0.05}
+        return settings | ({"input_px": self.input_px} if self.input_px else {})
 
     async def send_normals(self, number: int) -> None:
         """Send good parts with the intent normal."""
@@ -68,7 +73,7 @@ class Cameras:
 
     async def _send(self, exposed_s: float) -> None:
         number = next(self._numbers)
-        data = self._parts[number % PARTS]
+        data = self._parts[number % self.parts]
         info = CaptureInfo(idempotency_key=f"inspect-{number}")
         answer = await self.client.send_image(data, line=self.line, info=info)
         self.inspected.add(answer["capture_id"])

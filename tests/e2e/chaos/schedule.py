@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 STAGES: Final = ("ingest", "labeler", "trainer", "inference")
@@ -21,7 +21,8 @@ class Scale:
     per_s: float
     kills: int  # of each stage; the scorer and Ray's head are killed once
     outage_s: float  # of the broker and of the store, once each
-    trains: bool  # a training run shares the machine, and its segmenter may take over
+    trains: bool  # a segmenter is trained and takes over meanwhile; without one the run has failed
+    parts: int  # different parts in the stream; equal images count once in a training set
     early: int = 20  # captures from before the teacher, left to the backfill
 
     @property
@@ -30,8 +31,8 @@ class Scale:
         return self.captures / self.per_s
 
 
-SHORT: Final = Scale(name="short", captures=240, per_s=8.0, kills=1, outage_s=4.0, trains=False)
-LONG: Final = Scale(name="long", captures=2000, per_s=10.0, kills=2, outage_s=20.0, trains=True)
+SHORT: Final = Scale(name="short", captures=240, per_s=8.0, kills=1, outage_s=4.0, trains=False, parts=32)
+LONG: Final = Scale(name="long", captures=2000, per_s=10.0, kills=2, outage_s=20.0, trains=True, parts=800)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,5 @@ def told_seed(env: Mapping[str, str] = os.environ) -> int:
 def told_scale(env: Mapping[str, str] = os.environ) -> Scale:
     """Read the scale: SIAD_CHAOS=long for the long version, SIAD_CHAOS_CAPTURES and _PER_S for a slow machine."""
     scale = {"short": SHORT, "long": LONG}[env.get("SIAD_CHAOS", "short")]
-    return Scale(
-        name=scale.name,
-        captures=int(env.get("SIAD_CHAOS_CAPTURES", scale.captures)),
-        per_s=float(env.get("SIAD_CHAOS_PER_S", scale.per_s)),
-        kills=scale.kills,
-        outage_s=scale.outage_s,
-        trains=scale.trains,
-    )
+    captures = int(env.get("SIAD_CHAOS_CAPTURES", scale.captures))
+    return replace(scale, captures=captures, per_s=float(env.get("SIAD_CHAOS_PER_S", scale.per_s)))

@@ -22,7 +22,8 @@ READY_S = 240.0  # from the start of a victim to its readiness, on a machine tha
 PROGRESS_S = 120.0  # from its readiness to the first thing done
 LOOK_S = 0.2
 # a run in the long version, small, for it shares the cores; none in the short
-TRAINING = {"captures_min": "400", "cooldown_s": "3600", "input_px": "64", "epochs": "2", "train_s": "10"}
+# A refused candidate gets a successor while the stream lasts.
+TRAINING = {"captures_min": "300", "cooldown_s": "20", "input_px": "64", "train_s": "15"}
 NO_TRAINING = {"captures_min": "1000000"}
 
 

@@ -42,6 +42,7 @@ SETTLE_S = 150.0 + SCALE.stream_s  # from the last capture handed over to nothin
 BOOKS_S = 90.0  # who keeps them may have been killed, and its lease has to run out
 IN_HAND_MAX = 64  # captures that one blow can catch handled, perhaps published, and not committed
 TRICKLE_PER_S = 4.0
+INPUT_PX = 128  # a ninth of the usual work: delivery is tested, and two cores do everything
 READERS = {"labeler": IMAGE, "inference": IMAGE, "trainer": PSEUDO_MASK}
 
 pytestmark = [
@@ -61,7 +62,7 @@ async def test_no_kill_loses_doubles_or_stops_anything(tmp_path: Path, caplog: p
         bus = KafkaBus(quick_settings(site.bootstrap))
         url = site.plant["ingest"].url
         async with IngestClient(url, retry_for_s=PATIENCE_S) as client, watching(bus, group="watch") as watch:
-            cameras = Cameras(client, "press-1")
+            cameras = Cameras(client, "press-1", SCALE.parts, INPUT_PX)
             await teach(site, cameras)
             early = frozenset(cameras.inspected)
             recoveries = await stream_under(blows, site, cameras, watch)
@@ -166,6 +167,7 @@ async def take_account(site: Site, cameras: Cameras, early: frozenset[str], *, r
         broken=await broken_masks(blobs, masks),
         waiting=await lag_of(site.bootstrap, "siad.inference", IMAGE.name),
         repeats_max=repeats_max,
+        swap_expected=SCALE.trains,
     )
     blobs.close()
     return account
@@ -236,7 +238,7 @@ def counts_of(account: Account, site: Site) -> dict[str, int]:
         "repeated verdicts": repeats(verdict.capture_id for verdict in account.verdicts),
         "repeated pseudo-masks": repeats(f"{mask.capture_id} {mask.weights}" for mask in account.masks),
         "repeated announcements": repeats(image.capture_id for image in account.images),
-        "by the segmenter": sum(verdict.weights_kind == "segmenter" for verdict in account.verdicts),
+        "by the segmenter": account.by_segmenter,
         "ends of the scorer": sum(fall.name == "scorer" for fall in site.falls),
     }
 

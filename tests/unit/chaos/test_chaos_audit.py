@@ -67,11 +67,17 @@ CLEAN = Account(
     broken={},
     waiting=0,
     repeats_max=2,
+    swap_expected=False,
 )
 
 
 def test_clean_books_have_no_faults() -> None:
     assert faults(CLEAN) == []
+
+
+def test_a_swap_that_happened_is_no_fault() -> None:
+    swapped = replace(CLEAN.verdicts[-1], weights_kind=WeightsKind.SEGMENTER)
+    assert faults(replace(CLEAN, swap_expected=True, verdicts=(*CLEAN.verdicts[:-1], swapped))) == []
 
 
 def test_repeats_are_no_fault_while_a_blow_can_excuse_them() -> None:
@@ -98,6 +104,7 @@ def test_repeats_are_no_fault_while_a_blow_can_excuse_them() -> None:
         ("= 1, and 0 are waiting", replace(CLEAN, verdicts=CLEAN.verdicts[:-1])),
         ("3 repeated verdicts", replace(CLEAN, verdicts=CLEAN.verdicts + CLEAN.verdicts[1:4])),
         ("3 repeated pseudo-masks", replace(CLEAN, masks=CLEAN.masks + CLEAN.masks[:3])),
+        ("no segmenter took over", replace(CLEAN, swap_expected=True)),
     ],
 )
 def test_a_planted_fault_is_told(said: str, planted: Account) -> None:
