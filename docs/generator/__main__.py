@@ -11,6 +11,7 @@ from typing import Final
 from docs.generator.commands import commands_chapter
 from docs.generator.decisions import decisions_index
 from docs.generator.events import events_chapter, keys_chapter, topics_chapter
+from docs.generator.images import images_chapter
 from docs.generator.metrics import metrics_chapter
 from docs.generator.routes import routes_chapter
 from docs.generator.settings import settings_chapter
@@ -18,6 +19,7 @@ from docs.generator.settings import settings_chapter
 DOCS: Final = Path(__file__).resolve().parents[1]
 COMMAND: Final = "make docs"
 CHAPTERS: Final = (
+    ("Images", images_chapter),
     ("Settings", settings_chapter),
     ("Metrics", metrics_chapter),
     ("Topics", topics_chapter),

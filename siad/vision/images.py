@@ -146,8 +146,9 @@ def _require_opaque(alpha: NDArray[Any]) -> None:
         alpha: [H, W, 1], or [H, W, 0] where there is none.
     """
     if alpha.size and int(alpha.min()) < np.iinfo(alpha.dtype).max:
-        ratio = float(np.mean(alpha < np.iinfo(alpha.dtype).max))
-        msg = f"an image with transparent pixels ({ratio:.1%} of them) is not supported; save it without transparency"
+        count = int(np.count_nonzero(alpha < np.iinfo(alpha.dtype).max))
+        share = f"{count} of {alpha.size} pixels, {count / alpha.size:.1%}"
+        msg = f"an image with transparent pixels ({share}) is not supported; save it without transparency"
         raise ImageError(UNSUPPORTED, msg)
 
 

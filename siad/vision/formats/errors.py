@@ -35,3 +35,8 @@ def damaged(what: str) -> ImageError:
 def unsupported(what: str) -> ImageError:
     """Build the refusal of a file of another kind."""
     return ImageError(UNSUPPORTED, f"{what} is not supported; {ACCEPTED}")
+
+
+def several(what: str) -> ImageError:
+    """Build the refusal of a file of several images."""
+    return ImageError(UNSUPPORTED, f"{what} is not supported; send each image as a file of its own")

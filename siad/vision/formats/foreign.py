@@ -83,13 +83,15 @@ def _name_of_image(data: bytes) -> str | None:
     for prefix, name in _IMAGES.items():
         if data.startswith(prefix):
             return name
-    if data[4:8] == b"ftyp":
-        return _BRANDS.get(data[8:12])
-    if _PORTABLE.match(data):
-        return "a portable bitmap (PBM, PGM, PPM, PAM or PFM)"
-    if data[:2] in _OS2_BITMAPS and len(data) > 14:
-        return "an OS/2 bitmap array, icon or pointer"
-    return "an SVG drawing" if _MARKUP.match(data[:1024]) and b"<svg" in data[:4096].lower() else None
+    signs = {
+        _BRANDS.get(data[8:12]): data[4:8] == b"ftyp",
+        "a portable bitmap (PBM, PGM, PPM, PAM or PFM)": _PORTABLE.match(data),
+        "DICOM": data[128:132] == b"DICM",
+        "TGA": data.endswith(b"TRUEVISION-XFILE.\0"),
+        "an OS/2 bitmap array, icon or pointer": data[:2] in _OS2_BITMAPS and len(data) > 14,
+        "an SVG drawing": _MARKUP.match(data[:1024]) and b"<svg" in data[:4096].lower(),
+    }
+    return next((name for name, is_found in signs.items() if is_found), None)
 
 
 def _name_of_other(data: bytes) -> str | None:

@@ -154,6 +154,9 @@ def _read_segment(frame: _Frame, marker: int, body: bytes) -> None:
         frame.progressive = marker == _PROGRESSIVE
         frame.bits, frame.height_px, frame.width_px, count = struct.unpack_from(">BHHB", body)
         frame.components = {body[6 + 3 * index]: [None] * 64 for index in range(count)}
+        if len(frame.components) != count:
+            msg = f"a JPEG of {count} components, two of them with one number"
+            raise damaged(msg)
     elif marker == 0xDA:
         _read_scan(frame, body)
     elif marker == 0xE1 and body.startswith(b"Exif\0\0"):

@@ -15,7 +15,7 @@ import numpy as np
 from imagecodecs import PngError, png_decode
 from numpy.typing import NDArray
 
-from siad.vision.formats.errors import damaged, truncated, unsupported
+from siad.vision.formats.errors import damaged, several, truncated, unsupported
 from siad.vision.formats.header import Header
 from siad.vision.formats.samples import is_scaled, scale_samples
 from siad.vision.formats.tags import exif_orientation
@@ -101,7 +101,7 @@ def _require_one_image(bodies: Mapping[bytes, bytes]) -> None:
     images = frames if _FIRST_FRAME in bodies else frames + 1
     if images > 1:
         msg = f"an animated PNG of {images} images"
-        raise unsupported(msg)
+        raise several(msg)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -13,7 +13,7 @@ import numpy as np
 from imagecodecs import bitorder_decode, deflate_decode, lzw_decode, packbits_decode, packints_decode, zstd_decode
 from numpy.typing import NDArray
 
-from siad.vision.formats.errors import ImageError, damaged
+from siad.vision.formats.errors import ImageError, damaged, unsupported
 from siad.vision.formats.header import Header
 from siad.vision.formats.jpeg import decode_strictly, without_colour_markers
 from siad.vision.formats.jpeg import read_header as read_jpeg_header
@@ -80,7 +80,8 @@ def decode(data: bytes, header: Header) -> Samples:
     for plane, top, left, segment in _segments(data, page, depth):
         rows, columns = min(segment.shape[0], page.height_px - top), min(segment.shape[1], page.width_px - left)
         image[top : top + rows, left : left + columns, plane * depth : (plane + 1) * depth] = segment[:rows, :columns]
-    return _meant(image, page)
+    image = _meant(image, page)
+    return _without_unknown(image, header.channels) if page.has_extra_sample else image
 
 
 def _segments(data: bytes, page: Page, depth: int) -> Iterator[tuple[int, int, int, Samples]]:
@@ -185,6 +186,15 @@ def _meant(image: Samples, page: Page) -> Samples:
     if page.photometric == WHITE_IS_ZERO:
         image[:, :, 0] = 2**bits - 1 - image[:, :, 0]
     return scale_samples(image, bits)
+
+
+def _without_unknown(image: Samples, channels: int) -> Samples:
+    """Drop a sample of unknown meaning that holds nothing: padding of pixels to four bytes."""
+    extra = image[:, :, channels:]
+    if extra.size and int(extra.min()) != int(extra.max()):
+        msg = "a TIFF with a sample of unknown meaning beside its colour (ExtraSamples is not alpha)"
+        raise unsupported(msg)
+    return image[:, :, :channels]
 
 
 def _coloured(image: Samples, page: Page) -> NDArray[np.uint8]:

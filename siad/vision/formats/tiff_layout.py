@@ -3,11 +3,12 @@
 Source: TIFF revision 6.0 and its Technical Notes 1 (SubIFDs) and 2 (JPEG); registered tags of the Library of Congress.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Final
 
-from siad.vision.formats.errors import damaged, truncated, unsupported
+from siad.vision.formats.errors import damaged, several, truncated, unsupported
 from siad.vision.formats.tags import ORIENTATION, Directory, byte_order, read_pages, read_sub_pages
 
 WHITE_IS_ZERO: Final = 0
@@ -77,6 +78,7 @@ _COMPRESSIONS: Final = {
 _READABLE: Final = frozenset({NONE, LZW, JPEG, PACKBITS, *DEFLATE, *ZSTD})
 _PREDICTABLE: Final = frozenset({LZW, *DEFLATE, *ZSTD})  # other compressions ignore the predictor, as in libtiff
 _FORMATS: Final = {2: "signed", 3: "floating-point", 4: "undefined", 5: "complex signed", 6: "complex"}
+_STACK_SHAPE: Final = re.compile(rb'"shape": \[(\d+(?:, ?\d+)*)\]')
 _IMAGEJ_IMAGES: Final = re.compile(rb"^ImageJ=.*?^images=(\d+)", re.DOTALL | re.MULTILINE)
 
 
@@ -105,6 +107,7 @@ class Page:
     is_planar: bool
     has_predictor: bool
     has_reversed_bits: bool
+    has_extra_sample: bool  # beside its colour, of unknown meaning; not alpha
     orientation: int
     highest: int | None  # stated maximum of a sample
     grid: Grid
@@ -158,7 +161,7 @@ def _only_full_page(pages: list[Directory]) -> tuple[int, Directory]:
     images = max(len(full), _images_in_page(largest))
     if images > 1:
         msg = f"a TIFF of {images} images"
-        raise unsupported(msg)
+        raise several(msg)
     return full[0] + 1, largest
 
 
@@ -182,8 +185,16 @@ def _images_in_page(page: Directory) -> int:
     description = page.strings.get(270, b"")
     found = _IMAGEJ_IMAGES.search(description)
     stack = len(page.integers.get(33629, ())) if 33629 in page.integers else 1  # MetaMorph: one entry a plane
-    shortened = 2 if b'"truncated": true' in description else 1
-    return max(int(found[1]) if found else 1, stack, shortened, page.get(32997, 1))
+    return max(int(found[1]) if found else 1, stack, _images_of_shape(page, description), page.get(32997, 1))
+
+
+def _images_of_shape(page: Directory, description: bytes) -> int:
+    """Count the images of a stack that tifffile wrote with the tags of the first alone."""
+    found = _STACK_SHAPE.search(description)
+    samples = _area(page) * page.get(277, 1)
+    if b'"truncated": true' not in description or found is None or not samples:
+        return 1
+    return math.prod(int(size) for size in found[1].split(b",")) // samples
 
 
 def _page(data: bytes, tags: Directory, *, pages: int, note: str) -> Page:
@@ -205,6 +216,7 @@ def _page(data: bytes, tags: Directory, *, pages: int, note: str) -> Page:
         is_planar=tags.get(284, 1) == 2 and samples > 1,
         has_predictor=tags.get(317, 1) == 2,
         has_reversed_bits=tags.get(266, 1) == 2,
+        has_extra_sample=tags.get(338, 0) not in (1, 2),
         orientation=tags.get(ORIENTATION, 1),
         highest=max(tags.integers[281]) if 281 in tags.integers else None,
         grid=_grid(tags),

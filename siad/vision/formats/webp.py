@@ -11,7 +11,7 @@ import numpy as np
 from imagecodecs import WebpError, webp_decode
 from numpy.typing import NDArray
 
-from siad.vision.formats.errors import damaged, truncated, unsupported
+from siad.vision.formats.errors import damaged, several, truncated
 from siad.vision.formats.header import Header
 from siad.vision.formats.tags import exif_orientation
 from siad.vision.memory_errors import is_out_of_memory
@@ -28,7 +28,7 @@ def read_header(data: bytes) -> Header:
     for kind, body in _chunks(data, 8 + declared):
         if kind in (b"ANIM", b"ANMF") or (kind == b"VP8X" and body[0] & _ANIMATION):
             msg = "an animated WebP"
-            raise unsupported(msg)
+            raise several(msg)
         if kind == b"VP8X":
             canvas = tuple(1 + int.from_bytes(body[place : place + 3], "little") for place in (4, 7))
         elif kind == b"VP8 ":
