@@ -31,7 +31,9 @@ def routes_chapter() -> str:
     head = (
         "Errors are problems (RFC 9457, `application/problem+json`): `type` is `urn:siad:problem:<code>`, `detail` "
         "says what happened and what to change. 503 means: nothing was done or lost, repeat the request after "
-        "`Retry-After`. A stage describes its routes as OpenAPI at `/openapi.json` and `/docs`."
+        "`Retry-After`. Query parameters, form fields and JSON members that a route does not have are refused (422), "
+        "and so is one that is given twice with different values. A stage describes its routes as OpenAPI at "
+        "`/openapi.json` and `/docs`."
     )
     parts = [head]
     routes = list(all_routes())

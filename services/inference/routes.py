@@ -14,15 +14,16 @@ from services.inference.handlers import judge
 from services.inference.ports import ImageDecoder, LinePredictors, PresentLines, WeightsReporter
 from services.inference.settings import InferenceSettings
 from siad.contracts.events import Origin
-from siad.contracts.ids import SLUG, ImageId, image_id_of
+from siad.contracts.ids import SLUG, SLUG_RULE, ImageId, image_id_of
 from siad.runtime.clock import Clock
-from siad.runtime.http import Problem
-from siad.runtime.uploads import STATUS_OF_UPLOAD, UploadBody, UploadError, UploadLimits, read_upload
+from siad.runtime.problems import Problem
+from siad.runtime.uploads import STATUS_OF_UPLOAD, UploadBody, UploadError, UploadLimits, describe_upload, read_upload
 from siad.vision.images import ImageError, describe_image
 
 log = structlog.get_logger()
 
 STATUS_OF_IMAGE: Final = {"not-an-image": 415, "unsupported": 415, "too-large": 413}  # otherwise 422
+_PRODUCT: Final = {"type": "string", "pattern": f"^{SLUG.pattern}$", "description": "Default: what the line makes now"}
 Line = Annotated[str, Path(pattern=f"^{SLUG.pattern}$")]
 
 
@@ -43,7 +44,7 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
     """Build the routes of inference."""
     router = APIRouter()
 
-    @router.post("/v1/lines/{line}/inspect", tags=["inspect"])
+    @router.post("/v1/lines/{line}/inspect", tags=["inspect"], openapi_extra=describe_upload({"product": _PRODUCT}))
     async def inspect(line: Line, request: Request) -> dict[str, Any]:
         """Judge one image at once, by the weights of the line's stream.
 
@@ -56,9 +57,9 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
             raise Problem(404, "unknown-line", f"line {line!r} is unknown; nothing was judged. Register it at ingest")
         async with dependencies.turns:
             upload = await _read(dependencies.settings, request)
-            product = upload.fields.get("product") or request.query_params.get("product") or settings.product
+            product = upload.parameters.get("product", settings.product)
             if not SLUG.fullmatch(product):
-                detail = f"product {product!r} is not a slug; nothing was judged. Use 1 to 63 of a-z, 0-9 and '-'"
+                detail = f"product {product!r} is not a slug; nothing was judged. Use {SLUG_RULE}"
                 raise Problem(422, "invalid-product", detail)
             asked = JudgementRequest(product=product, received_at=dependencies.clock.now(), settings=settings)
             return await _inspect(dependencies, upload.data, asked)
@@ -91,7 +92,7 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
 async def _read(settings: InferenceSettings, request: Request) -> UploadBody:
     limits = UploadLimits(bytes_max=settings.upload_max_bytes, timeout_s=settings.body_timeout_s)
     try:
-        return await read_upload(request, limits)
+        return await read_upload(request, limits, known=("product",))
     except UploadError as error:
         raise Problem(STATUS_OF_UPLOAD[error.fault], error.fault.value, str(error)) from error
 

@@ -21,7 +21,9 @@ ACCEPTED: Final = Counter(
     "siad_ingest_images_total", "Images stored and announced, repeats included.", ["line", "intent"]
 )
 REPEATS: Final = Counter("siad_ingest_repeats_total", "Accepted images that had been sent before.", ["line"])
-REFUSED: Final = Counter("siad_ingest_refused_total", "Refused uploads, by the kind of problem.", ["reason"])
+REFUSED: Final = Counter(
+    "siad_ingest_refused_total", "Uploads refused by their content, form or line, by the kind of problem.", ["reason"]
+)
 BYTES: Final = Histogram(
     "siad_ingest_image_bytes", "Bytes of an accepted image.", buckets=tuple(4.0**power for power in range(6, 15))
 )

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 from services.ingest import metrics
 from services.ingest.domain.lines import Preconditions, etag_of, is_fresh
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
-from services.ingest.domain.uploads import KEY_MAX, read_claim
+from services.ingest.domain.uploads import FIELDS, KEY_MAX, read_claim
 from services.ingest.handlers import (
     AcceptedImage,
     LineDependencies,
@@ -220,10 +220,10 @@ async def _accept_upload(
     limits = UploadLimits(
         bytes_max=dependencies.settings.upload_max_bytes, timeout_s=dependencies.settings.body_timeout_s
     )
-    body = await read_upload(request, limits)
+    body = await read_upload(request, limits, known=FIELDS)
     began_s, received_at = dependencies.clock.monotonic(), dependencies.clock.now()
     claim = read_claim(
-        dict(request.query_params) | body.fields,
+        body.parameters,
         idempotency_key=idempotency_key,
         received_at=received_at,
         clock_skew_s=dependencies.settings.clock_skew_s,

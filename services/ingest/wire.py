@@ -18,7 +18,8 @@ from siad.contracts.events import INPUT_PX_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
 from siad.contracts.methods import ASKABLE, DEFAULT
 from siad.contracts.region import POLYGON_POINTS_MAX
-from siad.runtime.http import problem_response
+from siad.runtime.problems import problem_response
+from siad.runtime.uploads import describe_upload
 from siad.vision.images import ImageInfo
 
 log = structlog.get_logger()
@@ -169,15 +170,7 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "captured_at": {"type": "string", "format": "date-time", "description": "Camera time, with a time zone"},
     "serial": {"type": "string", "maxLength": SERIAL_MAX, "description": "Serial of the part"},
 }
-_BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
-_FORM: Final = {"type": "object", "required": ["image"], "properties": {"image": _BYTES["schema"], **_PARAMETERS}}
-UPLOAD: Final[dict[str, Any]] = {
-    "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in _PARAMETERS.items()],
-    "requestBody": {
-        "required": True,
-        "content": {"image/*": _BYTES, "application/octet-stream": _BYTES, "multipart/form-data": {"schema": _FORM}},
-    },
-}
+UPLOAD: Final[dict[str, Any]] = describe_upload(_PARAMETERS)
 UPLOAD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     404: {"description": "Unknown line"},
     409: {"description": "The capture was sent before and differs"},

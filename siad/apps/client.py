@@ -11,11 +11,13 @@ from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 
 from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent
+from siad.contracts.ids import require_slug
 from siad.runtime.backoff import Backoff
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -86,23 +88,24 @@ class IngestClient:
             if_match: change only this revision.
 
         Raises:
+            ValueError: ``line`` can't be the name of a line.
             ProblemError: refused; 412 if the line is at another revision.
             TransientError: ingest was unavailable for too long; repeating the call is safe.
         """
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
-        return _json(await self._request("PUT", f"/v1/lines/{line}", json=dict(settings), headers=headers))
+        return _json(await self._request("PUT", _line_path(line), json=dict(settings), headers=headers))
 
     async def get_line(self, line: str) -> dict[str, Any]:
         """Read the settings of one line.
 
         ProblemError 404 if it does not exist.
         """
-        return _json(await self._request("GET", f"/v1/lines/{line}"))
+        return _json(await self._request("GET", _line_path(line)))
 
     async def delete_line(self, line: str, *, if_match: int | None = None) -> None:
         """End a line."""
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
-        await self._request("DELETE", f"/v1/lines/{line}", headers=headers)
+        await self._request("DELETE", _line_path(line), headers=headers)
 
     async def list_lines(self) -> list[dict[str, Any]]:
         """Read the settings of every line, by name."""
@@ -121,6 +124,7 @@ class IngestClient:
             Response of ingest; ``capture_id`` identifies the verdict to come.
 
         Raises:
+            ValueError: ``line`` can't be the name of a line.
             ProblemError: refused.
             TransientError: ingest, store or broker was unavailable for too long.
             OSError: the file can't be read.
@@ -135,7 +139,7 @@ class IngestClient:
         headers = {"Content-Type": "application/octet-stream"}
         if info.idempotency_key is not None:
             headers["Idempotency-Key"] = info.idempotency_key
-        path = f"/v1/lines/{line}/images"
+        path = f"{_line_path(line)}/images"
         return _json(await self._request("POST", path, params=params, headers=headers, content=data))
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -167,6 +171,18 @@ class IngestClient:
         if response.is_error:
             raise ProblemError(response.status_code, *_problem_of(response))
         return response, ""
+
+
+def _line_path(line: str) -> str:
+    """Address of a line.
+
+    Checked and quoted: as part of an address, a name such as 'x/../tmp-1' or 'tmp-1#2' would be that of another line.
+
+    Raises:
+        ValueError: it can't be the name of a line.
+    """
+    require_slug("line", line)
+    return f"/v1/lines/{quote(line, safe='')}"
 
 
 def _problem_of(response: httpx.Response) -> tuple[str, str]:

@@ -13,6 +13,7 @@ ImageId = NewType("ImageId", str)  # hex, 64 characters: SHA-256 of the bytes
 WeightsId = NewType("WeightsId", str)  # hex, 64 characters: SHA-256 of the manifest
 
 SLUG = re.compile(r"[a-z0-9-]{1,63}")
+SLUG_RULE = "1 to 63 of a-z, 0-9 and '-'"
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -69,7 +70,7 @@ def record_key(line: str, capture_id: CaptureId, shards: int) -> str:
 def require_slug(name: str, value: str) -> None:
     """Raise ValueError unless ``value`` can name a line or product."""
     if not SLUG.fullmatch(value):
-        msg = f"{name} {value!r} is not a slug: use 1 to 63 of a-z, 0-9 and '-'"
+        msg = f"{name} {value!r} is not a slug: use {SLUG_RULE}"
         raise ValueError(msg)
 
 

@@ -1,62 +1,22 @@
-"""HTTP parts of every stage: health, metrics, traces, and problems (RFC 9457)."""
+"""HTTP app of every stage: health, metrics and traces; errors are problems."""
 
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from siad.runtime import metrics, trace
 from siad.runtime.health import Health
 from siad.runtime.outcomes import RULES, WAITING
+from siad.runtime.problems import PROBLEM, add_request_problems, problem_response
+from siad.runtime.request_checks import check_request
 
 RETRY_AFTER_S: Final = 5
-PROBLEM_TYPE: Final = "application/problem+json"
 TRACE_ID: Final = "siad.trace_id"  # key of an ASGI scope
-
-
-class Problem(Exception):  # noqa: N818 - the term of RFC 9457
-    """Error of a route that the client gets as it is."""
-
-    def __init__(
-        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
-    ) -> None:
-        """Describe the problem.
-
-        Args:
-            status: HTTP status.
-            code: kebab-case name of this kind of problem; clients branch on it.
-            detail: what happened with the value, what the stage did, what to change.
-            headers: headers of the response.
-            more: additional members of the problem.
-        """
-        super().__init__(detail)
-        self.status, self.code, self.detail, self.headers, self.more = status, code, detail, headers, more
-
-
-PROBLEM: Final[dict[str, Any]] = {
-    "description": "Problem (RFC 9457): `type` names its kind, `detail` says what to change",
-    "content": {
-        PROBLEM_TYPE: {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "detail"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "detail": {"type": "string"},
-                },
-            }
-        }
-    },
-}  # of every route, in place of the 422 that FastAPI would describe
 
 
 def make_app(*, stage: str, health: Health) -> FastAPI:
@@ -64,11 +24,16 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
 
     It answers ``/healthz``, ``/readyz`` and ``/metrics``, writes errors as problems and continues traces.
     """
-    app = FastAPI(title=f"SIAD {stage}", docs_url="/docs", redoc_url=None, responses={"default": PROBLEM})
+    app = FastAPI(
+        title=f"SIAD {stage}",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,  # the address of a line with a slash behind it is not that of the line
+        responses={"default": PROBLEM},
+        dependencies=[Depends(check_request)],
+    )
     app.add_middleware(TraceMiddleware, stage=stage)
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    add_request_problems(app)
     for rule in RULES:
         if rule.outcome in WAITING and issubclass(rule.error, Exception):
             app.add_exception_handler(rule.error, _on_transient)
@@ -95,32 +60,6 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-def problem_response(
-    status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
-) -> JSONResponse:
-    """Build the response of a problem."""
-    body = {"type": f"urn:siad:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
-    return JSONResponse({**more, **body}, status_code=status, headers=headers, media_type=PROBLEM_TYPE)
-
-
-async def _on_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return problem_response(error.status, error.code, error.detail, headers=error.headers, **error.more)
-
-
-async def _on_http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return problem_response(error.status_code, "http-error", str(error.detail), headers=error.headers)
-
-
-async def _on_invalid(_: Request, error: Exception) -> Response:
-    """Name field and fault, without the input, which may be an image."""
-    assert isinstance(error, RequestValidationError)
-    errors = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()]
-    detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in errors)
-    return problem_response(422, "invalid-request", f"request refused: {detail}", errors=errors)
 
 
 async def _on_transient(_: Request, error: Exception) -> Response:

@@ -4,10 +4,10 @@ Bytes, fields and time are bounded.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -26,6 +26,8 @@ class UploadFault(StrEnum):
     TOO_SLOW = "too-slow"
     CUT_OFF = "cut-off"
     INVALID_FORM = "invalid-form"
+    UNKNOWN_PARAMETER = "unknown-parameter"
+    REPEATED_PARAMETER = "repeated-parameter"
     NO_IMAGE = "no-image"
 
 
@@ -35,6 +37,8 @@ STATUS_OF_UPLOAD: Final = {
     UploadFault.TOO_SLOW: 408,
     UploadFault.CUT_OFF: 400,
     UploadFault.INVALID_FORM: 422,
+    UploadFault.UNKNOWN_PARAMETER: 422,
+    UploadFault.REPEATED_PARAMETER: 422,
     UploadFault.NO_IMAGE: 422,
 }
 
@@ -57,14 +61,35 @@ class UploadLimits:
 
 @dataclass(frozen=True, slots=True)
 class UploadBody:
-    """The image, and the fields of the form that it came in."""
+    """The image, and its parameters from the address and the form."""
 
     data: bytes
-    fields: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 class _InMemoryParser(MultiPartParser):
     spool_max_size = 2**40  # never to a file: uploads are bounded here, and the disk of a pod may be read-only
+
+
+def describe_upload(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Describe an upload for OpenAPI: the bytes, or a form.
+
+    Args:
+        parameters: schemas by name, each a query parameter or a field of the form.
+    """
+    image = {"type": "string", "format": "binary"}
+    form = {"type": "object", "required": ["image"], "properties": {"image": image, **parameters}}
+    return {
+        "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in parameters.items()],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": {"schema": image},
+                "application/octet-stream": {"schema": image},
+                FORM: {"schema": form},
+            },
+        },
+    }
 
 
 def declared_bytes(request: Request, *, bytes_max: int) -> int:
@@ -98,28 +123,52 @@ def require_image_type(request: Request) -> None:
         raise UploadError(UploadFault.UNSUPPORTED_MEDIA_TYPE, detail)
 
 
-async def read_upload(request: Request, limits: UploadLimits) -> UploadBody:
+async def read_upload(request: Request, limits: UploadLimits, *, known: Sequence[str]) -> UploadBody:
     """Read an upload completely.
 
+    Args:
+        request: its body is the image, or a form that holds it.
+        limits: of bytes and time.
+        known: names of the parameters, each a query parameter or a field of the form.
+
     Raises:
-        UploadError: too-large, too-slow, cut-off, invalid-form or no-image.
+        UploadError: too-large, too-slow, cut-off, invalid-form, no-image, unknown-parameter or repeated-parameter.
     """
     bytes_max = limits.bytes_max
     declared_bytes(request, bytes_max=bytes_max)
     try:
         async with asyncio.timeout(limits.timeout_s):
             if _media_type(request) == FORM:
-                return await _read_form(request, bytes_max)
-            return UploadBody(b"".join([chunk async for chunk in _bounded(request, bytes_max, bytes_max)]))
+                data, fields = await _read_form(request, bytes_max)
+            else:
+                data, fields = b"".join([chunk async for chunk in _bounded(request, bytes_max, bytes_max)]), []
     except TimeoutError as error:
         detail = f"the body was incomplete after {limits.timeout_s:g} s; nothing was stored. Send it again, faster"
         raise UploadError(UploadFault.TOO_SLOW, detail) from error
     except ClientDisconnect as error:
         detail = "the connection was closed within the body; nothing was stored. Send it again"
         raise UploadError(UploadFault.CUT_OFF, detail) from error
+    return UploadBody(data, _single_values([*request.query_params.multi_items(), *fields], known))
 
 
-async def _read_form(request: Request, bytes_max: int) -> UploadBody:
+def _single_values(pairs: Sequence[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
+    """Values by name.
+
+    A form may repeat what the address says, and not contradict it.
+    """
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known:
+            detail = f"parameter {name!r} is unknown; nothing was stored. Known are {', '.join(known)}"
+            raise UploadError(UploadFault.UNKNOWN_PARAMETER, detail)
+        if values.setdefault(name, value) != value:
+            detail = f"{name} is given as {values[name]!r} and as {value!r}; nothing was stored. Send one of them"
+            raise UploadError(UploadFault.REPEATED_PARAMETER, detail)
+    return values
+
+
+async def _read_form(request: Request, bytes_max: int) -> tuple[bytes, list[tuple[str, str]]]:
+    """The image of a form, and its other fields."""
     stream = _bounded(request, bytes_max + FORM_BYTES_MAX, bytes_max)
     parser = _InMemoryParser(request.headers, stream, max_files=1, max_fields=FIELDS_MAX, max_part_size=FORM_BYTES_MAX)
     try:
@@ -135,8 +184,8 @@ async def _read_form(request: Request, bytes_max: int) -> UploadBody:
             raise UploadError(UploadFault.NO_IMAGE, detail)
         if (image.size or 0) > bytes_max:
             raise _too_large(image.size, bytes_max)
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        return UploadBody(await image.read(), fields)
+        fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+        return await image.read(), fields
     finally:
         await form.close()
 

@@ -18,7 +18,8 @@ class RefusalReason(StrEnum):
     CUT_OFF = "cut-off"
     INVALID_FORM = "invalid-form"
     NO_IMAGE = "no-image"
-    UNKNOWN_PARAMETER = "unknown-parameter"
+    UNKNOWN_PARAMETER = "unknown-parameter"  # of a form; of an address it is refused before the upload begins
+    REPEATED_PARAMETER = "repeated-parameter"
     INVALID_INTENT = "invalid-intent"
     INVALID_SERIAL = "invalid-serial"
     INVALID_KEY = "invalid-idempotency-key"

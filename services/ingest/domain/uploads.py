@@ -39,18 +39,15 @@ def read_claim(
     """Read the parameters of an upload.
 
     Args:
-        values: by parameter name.
+        values: by name, of ``FIELDS``.
         idempotency_key: the header; None without one.
         received_at: time of receipt, to refuse times in the future.
         clock_skew_s: how far the camera's clock may be ahead of ingest's.
 
     Raises:
-        RequestRefusedError: unknown-parameter, invalid-intent, invalid-serial, invalid-idempotency-key, invalid-time,
-            naive-time, future-time, or past-time.
+        RequestRefusedError: invalid-intent, invalid-serial, invalid-idempotency-key, invalid-time, naive-time,
+            future-time, or past-time.
     """
-    if unknown := sorted(values.keys() - set(FIELDS)):
-        detail = f"parameters {', '.join(unknown)} are unknown; nothing was stored. Known are {', '.join(FIELDS)}"
-        raise RequestRefusedError(RefusalReason.UNKNOWN_PARAMETER, detail)
     if (intent := _INTENTS.get(values.get("intent", "inspect"))) is None:
         detail = f"intent {values['intent']!r} is unknown; nothing was stored. Send {' or '.join(_INTENTS)}"
         raise RequestRefusedError(RefusalReason.INVALID_INTENT, detail)

@@ -163,7 +163,6 @@ def test_a_camera_may_be_a_little_ahead() -> None:
         ({"captured_at": "2026-05-04T24:00:00Z"}, RefusalReason.INVALID_TIME, "hour must be in 0..23"),
         ({"captured_at": "9999-12-31T23:59:59-12:00"}, RefusalReason.FUTURE_TIME, "not before 2200"),
         ({"intent": "NORMAL"}, RefusalReason.INVALID_INTENT, "Send normal or inspect"),
-        ({"intnet": "normal"}, RefusalReason.UNKNOWN_PARAMETER, "parameters intnet are unknown"),
         ({"serial": "x" * 129}, RefusalReason.INVALID_SERIAL, "129 characters"),
         ({"serial": "a\nb"}, RefusalReason.INVALID_SERIAL, "all printable"),
     ],

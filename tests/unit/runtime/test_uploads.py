@@ -30,7 +30,7 @@ async def test_a_body_that_does_not_come_is_given_up(
     receive: Callable[[], Awaitable[dict[str, Any]]], why: UploadFault, content_type: str
 ) -> None:
     with pytest.raises(UploadError, match="nothing was stored") as refused:
-        await read_upload(request_of({"content_type": content_type}, receive), UploadLimits(10, 0.01))
+        await read_upload(request_of({"content_type": content_type}, receive), UploadLimits(10, 0.01), known=())
     assert refused.value.fault is why
 
 
