@@ -34,11 +34,9 @@ class Cameras:
 
     async def register(self) -> None:
         """Register the line."""
-        await self.client.put_line(self.line, self._settings())
-
-    def _settings(self) -> dict[str, object]:
-        settings: dict[str, object] = {"product": PRODUCT, "false_reject_budget": 0.05}
-        return settings | ({"input_px": self.input_px} if self.input_px else {})
+        await self.client.put_line(
+            self.line, {"product": PRODUCT, "false_reject_budget": 0.05, "input_px": self.input_px}
+        )
 
     async def send_normals(self, number: int) -> None:
         """Send good parts with the intent normal."""
