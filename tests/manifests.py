@@ -5,6 +5,7 @@ from typing import Any
 
 from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import BundlePart, Manifest
+from siad.contracts.normals_profile import NormalsProfile
 
 _TEACHER = Manifest(
     kind=WeightsKind.TEACHER,
@@ -24,6 +25,19 @@ _TEACHER = Manifest(
     normals=(),
     training_set=None,
     parent=None,
+)
+
+# of 256x192 px, grey, 12 bits in files of 16
+PROFILE = NormalsProfile(
+    widths_px=(256, 256),
+    heights_px=(192, 192),
+    aspects=(256 / 192, 256 / 192),
+    has_grey=True,
+    has_colour=False,
+    chroma=0.0,
+    containers=(16,),
+    bits=12,
+    brightest=(0.5, 1.0),
 )
 
 

@@ -6,9 +6,11 @@ from functools import partial
 
 import structlog
 
+from services.inference import metrics
 from services.inference.domain.judge import CaptureJudgement, JudgementRequest, UnknownReason, is_late, make_verdict
 from services.inference.ports import ErasedCaptures, ImageSource, LinePredictors, LineSettings, MaskStore
 from siad.contracts.events import ImageStored, Intent, VerdictGiven
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.runtime.clock import Clock
 from siad.vision.images import Image
@@ -38,7 +40,8 @@ async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list
         return []
     verdicts = await ports.erased.unless_erased(event, partial(_give_verdict, event, ports))
     for verdict in verdicts:
-        log.info("judged", decision=verdict.decision.value, reason=verdict.reason, weights=verdict.weights[:12])
+        fields = {"decision": verdict.decision.value, "reason": verdict.reason, "weights": verdict.weights[:12]}
+        log.info("judged", **fields, **({"detail": verdict.detail} if verdict.detail else {}))
     return verdicts
 
 
@@ -81,7 +84,8 @@ async def judge(
 ) -> CaptureJudgement:
     """Judge one image by the weights in service at its place.
 
-    A judgement after the deadline is UNKNOWN: the part has moved on.
+    A judgement after the deadline is UNKNOWN: the part has moved on. So is one of an image that does not fit the
+    normals of its line.
 
     Args:
         request: product, deadline and settings.
@@ -98,9 +102,12 @@ async def judge(
     began_s = clock.monotonic()
     image = await fetch()
     fetch_s = clock.monotonic() - began_s
-    prediction = await predictors.predict(image, place)
+    prediction = await predictors.predict(image, place, sizes=SizeRule.of(settings.sizes))
     if prediction is None:  # withdrawn meanwhile
         return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS, fetch_s=fetch_s)
     if is_late(clock.now(), received_at=received_at, deadline_s=settings.deadline_s):
         return CaptureJudgement.unknown(UnknownReason.LATE, fetch_s=fetch_s, score_s=prediction.score_s)
+    if prediction.darkness:
+        metrics.DARK.labels(place.line).inc()
+        log.warning("image_dark", line=place.line, product=place.product, reason=prediction.darkness)
     return CaptureJudgement.of(prediction, fetch_s=fetch_s)

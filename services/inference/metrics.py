@@ -22,6 +22,11 @@ DIRECT: Final = Counter(
     "Images judged by direct requests, outside the stream. decision: pass, reject, or the reason for UNKNOWN.",
     ["line", "decision"],
 )
+DARK: Final = Counter(
+    "siad_inference_dark_total",
+    "Images judged though their brightest value is under a quarter of that of every normal; the log has the values.",
+    ["line"],
+)
 BATCH_IMAGES: Final = Histogram("siad_inference_batch_images", "Images scored together.", buckets=(1, 2, 4, 8, 16, 32))
 BATCH_SECONDS: Final = Histogram(
     "siad_inference_batch_seconds", "From the start of a batch in the scoring thread to its results.", buckets=SECONDS

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.events import ImageStored, LineChanged, VerdictGiven
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.vision.images import Image
 
@@ -86,8 +87,8 @@ class LinePredictors(Protocol):
         """
         ...
 
-    async def predict(self, image: Image, place: Place) -> Prediction | None:
-        """Judge one image by the weights in service; None if none."""
+    async def predict(self, image: Image, place: Place, *, sizes: SizeRule = SizeRule.NORMALS) -> Prediction | None:
+        """Examine one image by the weights in service; None if none."""
         ...
 
 

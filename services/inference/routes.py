@@ -50,7 +50,8 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
 
         The body is the image itself, or a form with the image in its field ``image``. It is judged as the product that
         the line makes now, or as the form field or query parameter ``product``. Nothing is stored, no verdict is
-        published, and the image is counted apart from the stream. ``regions`` are the outlines of defects.
+        published, and the image is counted apart from the stream. ``regions`` are the outlines of defects. An image
+        that does not fit the normals of the line is ``unknown``; ``detail`` says why.
         """
         await dependencies.lines.check()
         if (settings := dependencies.lines.present(line)) is None:
@@ -126,6 +127,7 @@ def _response(
         "received_at": asked.received_at.isoformat(),
         "decision": judgement.decision.value,
         "reason": judgement.reason,
+        "detail": judgement.detail,
         "score": judgement.score,
         "threshold": judgement.threshold,
         "regions": [asdict(region) for region in judgement.regions],

@@ -13,10 +13,12 @@ from services.ingest.domain.lines import DEADLINE_S, FALSE_REJECT_BUDGET, SHARDS
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from services.ingest.domain.uploads import SERIAL_MAX
 from siad.audit.snapshot import LedgerReport
+from siad.contracts.depth import FULL_BITS
 from siad.contracts.errors import CorruptError, DeniedError, MissingError
 from siad.contracts.events import INPUT_PX_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
 from siad.contracts.methods import ASKABLE, DEFAULT
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import POLYGON_POINTS_MAX
 from siad.runtime.problems import problem_response
 from siad.runtime.uploads import describe_upload
@@ -56,6 +58,12 @@ class LineRequest(BaseModel):
     input_px: Annotated[int, Field(ge=0, le=INPUT_PX_MAX, strict=True)] | None = Field(
         None, description="Side in px of a square with the area of model inputs; 0: default of the method"
     )
+    bits: Annotated[int, Field(ge=0, le=FULL_BITS, strict=True)] | None = Field(
+        None, description="Significant bits of the samples in 16-bit files, 8 to 16; 0: found from the normals"
+    )
+    sizes: str | None = Field(
+        None, description=f"Sizes that images may have: {', '.join(SizeRule)}; empty: {SizeRule.NORMALS.value}"
+    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -70,6 +78,8 @@ class LineRequest(BaseModel):
             method=self.method,
             region=None if self.region is None else tuple(self.region),
             input_px=self.input_px,
+            bits=self.bits,
+            sizes=self.sizes,
         )
 
 
@@ -86,6 +96,8 @@ class LineResponse(BaseModel):
     method: str
     region: list[float]
     input_px: int
+    bits: int
+    sizes: str
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

@@ -8,7 +8,7 @@ from functools import partial
 import httpx
 import structlog
 
-from services.labeler import handlers, metrics
+from services.labeler import handlers
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
@@ -66,6 +66,7 @@ class _LabelerTasks:
         self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME)
         self.known_teachers = KnownTeachers(self.teachers, store)
         self.deletions = AsyncDeletions(store, clock=stage.clock)
+        self.lines = LabelerLines(store)
         self.nudge = asyncio.Event()
 
     async def label_stream(self) -> None:
@@ -89,7 +90,7 @@ class _LabelerTasks:
         """Fit, release and announce teachers, and backfill their lines."""
         async with self.bus.producer() as producer:
             reconciler = TeacherReconciler(
-                lines=LabelerLines(self.store),
+                lines=self.lines,
                 releases=ReleasePublisher(self.store, producer),
                 scorer=self.scorer,
                 fitter=self.scorer,
@@ -110,10 +111,10 @@ class _LabelerTasks:
     async def _on_image(self, event: ImageStored) -> list[PseudoMaskCreated]:
         if event.intent is Intent.NORMAL:
             self.nudge.set()
-        handle = partial(handlers.on_image_stored, event, teachers=self.known_teachers, scorer=self.scorer)
+        handle = partial(
+            handlers.on_image_stored, event, teachers=self.known_teachers, scorer=self.scorer, lines=self.lines
+        )
         events = await self.deletions.unless_erased(event, handle)
-        if not events and event.intent is Intent.INSPECT:
-            metrics.SKIPPED.labels(event.line).inc()
         for mask in events:
             log.info("mask_drawn", score=round(mask.score, 4), regions=len(mask.regions), weights=mask.weights[:12])
         return events

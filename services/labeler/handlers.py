@@ -1,12 +1,21 @@
-"""Handler of the labeler: one pseudo-mask for each inspected capture."""
+"""Handler of the labeler: one pseudo-mask for each inspected capture.
 
-from services.labeler.ports import MaskScorer, TeacherLookup
+Captures whose image is unlike the normals get none.
+"""
+
+import structlog
+
+from services.labeler import metrics
+from services.labeler.ports import MaskScorer, SizeRules, TeacherLookup
 from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated
 from siad.contracts.ids import WeightsId
+from siad.vision.plausibility import MisfitError
+
+log = structlog.get_logger()
 
 
 async def on_image_stored(
-    event: ImageStored, *, teachers: TeacherLookup, scorer: MaskScorer
+    event: ImageStored, *, teachers: TeacherLookup, scorer: MaskScorer, lines: SizeRules
 ) -> list[PseudoMaskCreated]:
     """Draw the pseudo-mask of one capture with its line's teacher.
 
@@ -16,13 +25,27 @@ async def on_image_stored(
     if event.intent is not Intent.INSPECT:
         return []
     weights = await teachers.current(event.line, event.product)
-    return [] if weights is None else [await label(event, weights=weights, scorer=scorer)]
+    if weights is None:
+        metrics.SKIPPED.labels(event.line).inc()
+        return []
+    return await label(event, weights=weights, scorer=scorer, lines=lines)
 
 
-async def label(event: ImageStored, *, weights: WeightsId, scorer: MaskScorer) -> PseudoMaskCreated:
-    """Draw the pseudo-mask of one capture with the given weights."""
-    drawn = await scorer.draw(event, weights=weights)
-    return PseudoMaskCreated(
+async def label(
+    event: ImageStored, *, weights: WeightsId, scorer: MaskScorer, lines: SizeRules
+) -> list[PseudoMaskCreated]:
+    """Draw the pseudo-mask of one capture with the given weights.
+
+    An image that does not fit the normals has none, so that no segmenter learns from it; inference judges it UNKNOWN.
+    """
+    try:
+        drawn = await scorer.draw(event, weights=weights, sizes=await lines.size_rule(event))
+    except MisfitError as error:
+        misfit = error.misfit
+        metrics.MISFITS.labels(event.line, misfit.reason.value).inc()
+        log.warning("capture_left_out", capture_id=event.capture_id, reason=misfit.reason.value, detail=misfit.detail)
+        return []
+    mask = PseudoMaskCreated(
         capture_id=event.capture_id,
         image_id=event.image_id,
         image_uri=event.image_uri,
@@ -39,3 +62,4 @@ async def label(event: ImageStored, *, weights: WeightsId, scorer: MaskScorer) -
         regions=drawn.regions,
         confidence=drawn.confidence,
     )
+    return [mask]

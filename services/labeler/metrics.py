@@ -12,6 +12,12 @@ SKIPPED = Counter(
     "Inspected captures left to the backfill, because their line had no teacher.",
     ["line"],
 )
+MISFITS = Counter(
+    "siad_labeler_misfits_total",
+    "Inspected captures without a pseudo-mask, because their image does not fit the normals. reason: size, channels or "
+    "depth.",
+    ["line", "reason"],
+)
 BACKFILLED = Counter(
     "siad_labeler_backfilled_total",
     "Pseudo-masks published for captures from before the line's first teacher.",

@@ -10,6 +10,7 @@ from siad.contracts.events import ImageStored, PseudoMaskCreated, Region, Weight
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.manifest import Manifest
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 
@@ -48,15 +49,29 @@ class TeacherFacts:
     left_out: tuple[str, ...]  # captures among the normals that looked like defects and were not learned from
     doubted: tuple[str, ...]  # captures that may be defects; what only they show was not learned
     serials: Mapping[str, str]  # of both, by capture id: serial of the part; without captures that were deleted
+    profile: str = ""  # sizes, channels and depth of its normals, which images must fit; empty where not recorded
+
+
+class SizeRules(Protocol):
+    """Size rules of lines, at any revision."""
+
+    async def size_rule(self, event: ImageStored) -> SizeRule:
+        """Return the rule of the settings that a capture names.
+
+        Raises:
+            TransientError: the store is unavailable.
+        """
+        ...
 
 
 class MaskScorer(Protocol):
     """Draws pseudo-masks."""
 
-    async def draw(self, event: ImageStored, *, weights: WeightsId) -> DrawnMask:
+    async def draw(self, event: ImageStored, *, weights: WeightsId, sizes: SizeRule = SizeRule.NORMALS) -> DrawnMask:
         """Draw the pseudo-mask of one capture and store it.
 
         Raises:
+            MisfitError: the image does not fit the normals of the weights.
             PoisonError: the image is missing, differs from its digest, or is not an image.
             ScorerBugError: the weights fail on this image.
             DeniedError: the store denies access to the scorer.
@@ -136,7 +151,7 @@ class TeacherReleases(Protocol):
         ...
 
 
-class LineRecords(Protocol):
+class LineRecords(SizeRules, Protocol):
     """Reads lines, normals and captures; keeps the marks of finished backfills."""
 
     async def places_with_normals(self) -> list[Place]:

@@ -231,7 +231,7 @@ class TeacherReconciler:
             labelled.add(capture.capture_id)
 
     async def _label(self, capture: ImageStored, pointer: Pointer) -> list[PseudoMaskCreated]:
-        return [await label(capture, weights=pointer.weights, scorer=self.scorer)]
+        return await label(capture, weights=pointer.weights, scorer=self.scorer, lines=self.lines)
 
     async def _publish(self, capture: ImageStored, events: Sequence[PseudoMaskCreated], shards: int) -> None:
         key = record_key(capture.line, capture.capture_id, shards)

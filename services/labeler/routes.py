@@ -16,7 +16,8 @@ def make_router(teachers: TeacherReports) -> APIRouter:
     async def in_service() -> dict[str, Any]:
         """List the teacher in service of each line and product.
 
-        `promise` says which false-reject rate to expect. `left_out` and `doubted` are capture ids of normals that may
+        `promise` says which false-reject rate to expect. `profile` says what its normals are: an image that does not
+        fit them gets the verdict unknown. `left_out` and `doubted` are capture ids of normals that may
         show defects: check those parts. `serials` gives the serial of each such part by capture id. A teacher stays
         listed after a segmenter took over its line, because it still draws the pseudo-masks.
         """

@@ -14,6 +14,7 @@ from services.labeler.ports import DrawnMask
 from siad.contracts.events import ImageStored, Region
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 
 DRAW_PATH: Final = "/draw"
@@ -24,6 +25,7 @@ IMAGE_REFUSED: Final = "urn:siad:image-refused"  # 422, the capture is poison: i
 FIT_REFUSED: Final = "urn:siad:fit-refused"  # 422, these normals and settings give no teacher
 DRAW_FAILED: Final = "urn:siad:draw-failed"  # 500, a bug: the weights fail on this image alone, with the store at hand
 ACCESS_DENIED: Final = "urn:siad:access-denied"  # 503, the store denies access to the scorer
+MISFIT: Final = "urn:siad:image-misfit"  # 422, the image does not fit the normals; ``reason`` says in what
 UNAVAILABLE: Final = "urn:siad:unavailable"  # 503, the store, the weights or memory are unavailable: retry
 
 
@@ -32,6 +34,7 @@ class ScorerProblem(BaseModel):
 
     type: str
     detail: str = ""
+    reason: str = ""  # a ``MisfitReason`` of MISFIT; else empty
 
 
 class DrawRequest(BaseModel):
@@ -43,9 +46,10 @@ class DrawRequest(BaseModel):
     line: str
     product: str
     weights: str
+    sizes: SizeRule = SizeRule.NORMALS
 
     @classmethod
-    def of(cls, event: ImageStored, weights: WeightsId) -> Self:
+    def of(cls, event: ImageStored, weights: WeightsId, sizes: SizeRule) -> Self:
         """Request the pseudo-mask of one capture."""
         return cls(
             capture_id=event.capture_id,
@@ -54,6 +58,7 @@ class DrawRequest(BaseModel):
             line=event.line,
             product=event.product,
             weights=weights,
+            sizes=sizes,
         )
 
 
@@ -110,6 +115,7 @@ class FitRequest(BaseModel):
     method: str
     region: list[float]
     input_px: int
+    bits: int = 0
 
     @classmethod
     def of(cls, place: Place, normals: Iterable[ImageStored], settings: FitSettings) -> Self:

@@ -84,7 +84,7 @@ class IngestClient:
 
         Args:
             line: name of the line.
-            settings: product, false_reject_budget, shards, deadline_s, method, region, input_px.
+            settings: product, false_reject_budget, shards, deadline_s, method, region, input_px, bits, sizes.
             if_match: change only this revision.
 
         Raises:

@@ -6,10 +6,11 @@ Constructors check what is required, so that bytes that decode to an empty messa
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from siad.contracts.depth import require_bits
 from siad.contracts.event_checks import (
     require_capture,
     require_finite,
@@ -19,6 +20,8 @@ from siad.contracts.event_checks import (
     require_uri,
 )
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex, require_slug
+from siad.contracts.json_codec import OMIT_IF_DEFAULT
+from siad.contracts.normals_profile import require_sizes
 from siad.contracts.region import require_region
 
 REGIONS_MAX = 64  # per mask; keeps every event below 64 KB
@@ -101,6 +104,10 @@ class LineChanged:
     method: str = ""  # of the teacher; empty: the default
     region: tuple[float, ...] = ()  # part of the view that counts, as in ``siad.contracts.region``; empty: all of it
     input_px: int = 0  # side of the square with the area to which images are scaled; 0: as the method has it
+    # significant bits of the samples of 16-bit files, 8 to 16; 0: found from the normals
+    bits: int = field(default=0, metadata=OMIT_IF_DEFAULT)
+    # a ``siad.contracts.normals_profile.SizeRule``; empty: normals
+    sizes: str = field(default="", metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -121,6 +128,8 @@ class LineChanged:
         if self.input_px and not INPUT_PX_MIN <= self.input_px <= INPUT_PX_MAX:
             msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, nor 0 for the method's own"
             raise ValueError(msg)
+        require_bits(self.bits)
+        require_sizes(self.sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +253,7 @@ class VerdictGiven:
     wait_s: float
     fetch_s: float
     score_s: float
+    detail: str = ""  # why UNKNOWN, in words; empty where the reason says all
 
     def __post_init__(self) -> None:
         """Refuse a verdict without capture, reason or weights."""

@@ -10,6 +10,7 @@ from siad.contracts.methods import AUTO, DEFAULT
 # names among a manifest's metrics
 BUDGET: Final = "false_reject_budget"
 INPUT_PX: Final = "asked_input_px"
+BITS: Final = "asked_bits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class FitSettings:
     method: str = DEFAULT
     region: tuple[float, ...] = ()  # as in ``siad.contracts.region``; empty for the whole view
     input_px: int = 0  # side of the square with the area to which images are scaled; 0: the method's own
+    bits: int = 0  # significant bits of the samples of 16-bit files; 0: found from the normals
 
     @classmethod
     def of_line(cls, line: LineChanged) -> "FitSettings":
@@ -29,6 +31,7 @@ class FitSettings:
             method=line.method or DEFAULT,
             region=line.region,
             input_px=line.input_px,
+            bits=line.bits,
         )
 
     @classmethod
@@ -42,4 +45,5 @@ class FitSettings:
             method=AUTO if AUTO in metrics else manifest.method,
             region=manifest.region,
             input_px=int(metrics.get(INPUT_PX, 0)),
+            bits=int(metrics.get(BITS, 0)),
         )

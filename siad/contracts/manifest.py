@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId, require_hex, require_slug, sha256_hex
 from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
+from siad.contracts.normals_profile import NormalsProfile
 from siad.contracts.place import Place
 
 
@@ -52,6 +53,8 @@ class Manifest(JsonRecord):
     doubted: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
     # part of the view that is scored, as in ``siad.contracts.region``; empty for all of it
     region: tuple[float, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
+    # what the teacher's normals were, for the depth and the plausibility of images; None: neither is checked
+    profile: NormalsProfile | None = field(default=None, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse a manifest without files, kind, line or product."""

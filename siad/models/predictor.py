@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siad.contracts.manifest import Manifest
+from siad.contracts.normals_profile import SizeRule
 from siad.models.runner.port import Runner
 from siad.models.tiling import run_tiled
 from siad.vision.decide import Finding, decide, refine_map
+from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
 from siad.vision.memory_errors import out_of_memory_named
+from siad.vision.plausibility import Misfit, MisfitError, describe_darkness, find_misfit
 from siad.vision.preprocess import preprocess
 from siad.vision.region import EVERYTHING, RegionOfInterest
 
@@ -26,6 +29,10 @@ class Predictor:
 
     Thread-safe: a call changes nothing in it.
 
+    It takes images as they are decoded, and scales them by the depth of its normals. ``examine`` is for images of
+    unknown origin: it scores only those that fit the normals. Weights without a profile of their normals, of earlier
+    versions, do neither.
+
     Every method that scores images raises ``OutOfMemoryError`` where memory runs out.
     """
 
@@ -33,11 +40,57 @@ class Predictor:
         self.manifest = manifest
         self._runner = runner
 
-    def predict(self, images: Sequence[Image]) -> list[Finding]:
-        """Judge decoded images of any sizes, in their order.
+    def examine(self, images: Sequence[Image], *, sizes: SizeRule = SizeRule.NORMALS) -> list[Finding | Misfit]:
+        """Judge decoded images that fit the normals, and name the others.
 
-        uint8 or uint16 [H, W, C] each.
+        Args:
+            images: uint8 or uint16 [H, W, C] each.
+            sizes: which sizes the line accepts.
+
+        Returns:
+            In the order of the images: the finding, or why the image is not scored.
         """
+        misfits = [self.misfit(image_HWC, sizes=sizes) for image_HWC in images]
+        fitting = [image_HWC for image_HWC, misfit in zip(images, misfits, strict=True) if misfit is None]
+        findings = iter(self._judge(fitting))
+        return [next(findings) if misfit is None else misfit for misfit in misfits]
+
+    def predict(self, images: Sequence[Image]) -> list[Finding]:
+        """Judge decoded images that are known to fit the normals.
+
+        uint8 or uint16 [H, W, C] each; in their order.
+
+        Raises:
+            MisfitError: one of them does not fit.
+        """
+        findings = []
+        for finding in self.examine(images):
+            if isinstance(finding, Misfit):
+                raise MisfitError(finding)
+            findings.append(finding)
+        return findings
+
+    def misfit(self, image_HWC: Image, *, sizes: SizeRule = SizeRule.NORMALS) -> Misfit | None:
+        """Compare an image with the normals.
+
+        None where it fits, or where the weights do not record them.
+        """
+        profile = self.manifest.profile
+        return None if profile is None else find_misfit(profile, image_HWC, sizes=sizes)
+
+    def darkness(self, image_HWC: Image) -> str:
+        """Say that an image is much darker than every normal.
+
+        Empty where it is not.
+        """
+        profile = self.manifest.profile
+        return "" if profile is None else describe_darkness(profile, image_HWC)
+
+    def at_full_range(self, image_HWC: Image) -> Image:
+        """Scale an image by the depth of the normals, as before scoring."""
+        return scale_to_full_range(image_HWC, self._bits)
+
+    def _judge(self, images: Sequence[Image]) -> list[Finding]:
         return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in self.views(images)]
 
     def decide(self, map_HW: NDArray[np.float32], *, views: Sequence[NDArray[np.float32]] = ()) -> Finding:
@@ -57,21 +110,27 @@ class Predictor:
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """Score decoded images.
 
-        float32 [H, W] raw scores each, at image size, along the image's edges.
+        float32 [H, W] raw scores each, at image size, along the image's edges. An image that does not fit the normals
+        has a map too, which says nothing about its part: ask ``misfit`` first.
         """
-        return score_maps(self._runner, images, input_px=self.manifest.input_px, interest=self._interest())
+        return [_mean(views) for views in self.views(images)]
 
     def views(self, images: Sequence[Image]) -> list[list[NDArray[np.float32]]]:
         """Score decoded images by each view.
 
         The mean over views is what ``maps`` gives; there is one view unless ``has_views``.
         """
-        return view_maps(self._runner, images, input_px=self.manifest.input_px, interest=self._interest())
+        scaled = [self.at_full_range(image_HWC) for image_HWC in images]
+        return view_maps(self._runner, scaled, input_px=self.manifest.input_px, interest=self._interest())
 
     @property
     def has_views(self) -> bool:
         """Whether there are several maps of an image, which may differ."""
         return self._runner.has_views
+
+    @property
+    def _bits(self) -> int:
+        return 0 if self.manifest.profile is None else self.manifest.profile.bits
 
     def _interest(self) -> RegionOfInterest:
         return RegionOfInterest(self.manifest.region)
@@ -82,7 +141,7 @@ def score_maps(
 ) -> list[NDArray[np.float32]]:
     """Score decoded images with a network that has no manifest yet.
 
-    As ``Predictor.maps``.
+    As ``Predictor.maps``, of images of the full range.
     """
     return [_mean(views) for views in view_maps(runner, images, input_px=input_px, interest=interest)]
 

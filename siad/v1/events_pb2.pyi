@@ -176,6 +176,8 @@ class LineChanged(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     INPUT_PX_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """Slug, 1 to 63 of [a-z0-9-]."""
     revision: _builtins.int
@@ -192,6 +194,10 @@ class LineChanged(_message.Message):
     """Method of the teacher; empty for the default."""
     input_px: _builtins.int
     """Side of the square with the area to which images are scaled, px; 0 for the method's own."""
+    bits: _builtins.int
+    """Significant bits of the samples of 16-bit files, 8 to 16; 0 to find them from the normals."""
+    sizes: _builtins.str
+    """Sizes that images may have: normals (as the normals; also where empty) or any."""
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When the change was accepted (UTC)."""
@@ -213,10 +219,12 @@ class LineChanged(_message.Message):
         method: _builtins.str = ...,
         region: _abc.Iterable[_builtins.float] | None = ...,
         input_px: _builtins.int = ...,
+        bits: _builtins.int = ...,
+        sizes: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "line", b"line", "method", b"method", "product", b"product", "region", b"region", "revision", b"revision", "shards", b"shards"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "changed_at", b"changed_at", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "line", b"line", "method", b"method", "product", b"product", "region", b"region", "revision", b"revision", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -470,6 +478,7 @@ class VerdictGiven(_message.Message):
     WAIT_S_FIELD_NUMBER: _builtins.int
     FETCH_S_FIELD_NUMBER: _builtins.int
     SCORE_S_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -481,7 +490,9 @@ class VerdictGiven(_message.Message):
     decision: Global___Decision.ValueType
     """Decision about the capture."""
     reason: _builtins.str
-    """Why the decision is UNKNOWN: no-weights, late or undecodable; else empty."""
+    """Why the decision is UNKNOWN: no-weights, weights-unavailable, late, undecodable, or, where the image does not fit the
+    normals, size, channels or depth; else empty.
+    """
     score: _builtins.float
     """Raw image score and threshold, in one unit; REJECT means score >= threshold. 0 where UNKNOWN."""
     threshold: _builtins.float
@@ -496,6 +507,8 @@ class VerdictGiven(_message.Message):
     """Seconds from received_at to the start of handling, then in fetching and decoding, then in scoring and deciding."""
     fetch_s: _builtins.float
     score_s: _builtins.float
+    detail: _builtins.str
+    """Why the decision is UNKNOWN, in words, with values; empty where the reason says all."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -533,10 +546,11 @@ class VerdictGiven(_message.Message):
         wait_s: _builtins.float = ...,
         fetch_s: _builtins.float = ...,
         score_s: _builtins.float = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "judged_at", b"judged_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_uri", b"mask_uri", "origin", b"origin", "product", b"product", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "detail", b"detail", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_uri", b"mask_uri", "origin", b"origin", "product", b"product", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Depth of images: how many bits of a 16-bit file a camera uses.
+"""Depth of images: bits of a 16-bit file that a camera uses.
 
 A camera of 10 or 12 bits writes its values into files of 16 bits, mostly unscaled: white is 1023 or 4095 of 65535. The
 decoder scales files that say their depth. Of the others the line says it, or the normals show it: the highest value
@@ -26,14 +26,14 @@ DEPTHS: Final = (8, 10, 12, 14)  # of the samples in 16-bit files, as cameras ha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedDepth:
-    """Depth by which the images of a line are scaled, and why it was chosen."""
+    """Depth by which a line's images are scaled, and its reason."""
 
     bits: int  # 8 to 16; 8 where all files have 8 bits
     why: str  # for the log
 
 
 def scale_to_full_range(image_HWC: Samples, bits: int) -> Samples:
-    """Scale the values of a 16-bit image so that its white becomes 65535.
+    """Scale a 16-bit image so that its white becomes 65535.
 
     Args:
         image_HWC: uint8 or uint16, of any shape; 8-bit images are returned as they are.
@@ -63,12 +63,14 @@ def find_depth(images: Sequence[Samples], declared: Sequence[int] = ()) -> Fitte
         why = f"{scaled} of {len(deep)} 16-bit normals declare their depth, by which the decoder scales them"
         return FittedDepth(bits=FULL_BITS, why=why)
     highest = max(int(images[index].max()) for index in deep)
-    bits = next((depth for depth in DEPTHS if highest <= white_of(depth)), FULL_BITS)
-    return FittedDepth(bits=bits, why=f"the highest value of {len(deep)} 16-bit normals is {highest}")
+    bits = _least_depth(highest)
+    usual = _least_depth(sorted(int(images[index].max()) for index in deep)[len(deep) // 2])
+    odd = f", though most fit {usual} bits: check the brightest" if usual < bits else ""
+    return FittedDepth(bits=bits, why=f"the highest value of {len(deep)} 16-bit normals is {highest}{odd}")
 
 
 def require_depth(images: Sequence[Samples], bits: int, declared: Sequence[int] = ()) -> FittedDepth:
-    """Choose the depth that a line states, if its normals agree with it.
+    """Take the depth that a line states, if its normals agree.
 
     Args:
         images: decoded normals.
@@ -97,6 +99,10 @@ def require_depth(images: Sequence[Samples], bits: int, declared: Sequence[int] 
         )
         raise ValueError(msg)
     return FittedDepth(bits=bits, why=f"the line states {bits} bits")
+
+
+def _least_depth(highest: int) -> int:
+    return next((depth for depth in DEPTHS if highest <= white_of(depth)), FULL_BITS)
 
 
 @lru_cache(maxsize=8)

@@ -107,6 +107,10 @@ LARGEST: tuple[Any, ...] = (
 TEACHER = TeacherReleased(line="l1", product="p1", revision=2, weights=WeightsId("5e" * 32), released_at=NOON)
 # by hand, from the wire format: tag, length, value
 GOLDEN = "0a026c31120270311802" + "2240" + "3565" * 32 + "2a0b" + "08c0e6deca06" + "108094ef3a"
+# by hand: field 11 (bits) is 12, field 12 (sizes) is "any"
+LINE_END = "580c" + "6203616e79"
+# by hand: field 23 (detail)
+VERDICT_END = "ba0108" + b"1x1 px o".hex()
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
@@ -139,6 +143,13 @@ def test_what_is_written_is_read_and_written_alike(event: Any) -> None:
 
 def test_bytes_are_frozen() -> None:
     assert encode(TEACHER).hex() == GOLDEN
+
+
+def test_fields_that_were_added_follow_the_bytes_of_before() -> None:
+    line = next(event for event in LARGEST if isinstance(event, LineChanged))
+    assert encode(replace(line, bits=12, sizes="any")).hex() == encode(line).hex() + LINE_END
+    verdict = next(event for event in LARGEST if isinstance(event, VerdictGiven))
+    assert encode(replace(verdict, detail="1x1 px o")).hex() == encode(verdict).hex() + VERDICT_END
 
 
 @pytest.mark.parametrize("kind", [type(event) for event in LARGEST], ids=lambda kind: kind.__name__)

@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -27,14 +27,15 @@ from services.inference.domain.releases import (
 )
 from services.inference.ports import ServingWeights
 from siad.contracts.errors import TransientError
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.models.predictor import Predictor
 from siad.models.runner.port import DeviceError
 from siad.models.slots import LoadPredictor, Slots
 from siad.runtime.clock import Clock
 from siad.runtime.metrics import WeightsInService
-from siad.vision.decide import Finding
 from siad.vision.images import Image
+from siad.vision.plausibility import Misfit
 
 log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ class HotSwapPredictors:
         self._due_changed = asyncio.Event()
         self._loading = asyncio.Lock()  # there is one loading thread
         self._in_service = WeightsInService("inference")
-        self._batcher = Batcher[Place, Image, tuple[ReleasePointer, float, Finding] | None](
+        self._batcher = Batcher[tuple[Place, SizeRule], Image, Prediction | None](
             self._score, executor=threads.scorer, batch_max=limits.batch_max, batch_wait_s=limits.batch_wait_s
         )
         self._longest_pause_s = 0.0
@@ -114,8 +115,8 @@ class HotSwapPredictors:
             raise TransientError(msg)
         return UnknownReason.WEIGHTS_UNAVAILABLE if self._releases.candidates(place) else UnknownReason.NO_WEIGHTS
 
-    async def predict(self, image: Image, place: Place) -> Prediction | None:
-        """Judge one image by the weights in service at batch start.
+    async def predict(self, image: Image, place: Place, *, sizes: SizeRule = SizeRule.NORMALS) -> Prediction | None:
+        """Examine one image by the weights in service at batch start.
 
         Returns None if there are none.
 
@@ -123,12 +124,8 @@ class HotSwapPredictors:
             TransientError: out of memory, or the weights left memory and can't be loaded back.
         """
         began_s = self._clock.monotonic()
-        answer = await self._batcher.submit(place, image)
-        if answer is None:
-            return None
-        release, threshold, finding = answer
-        score_s = self._clock.monotonic() - began_s
-        return Prediction(finding=finding, release=release, threshold=threshold, score_s=score_s)
+        answer = await self._batcher.submit((place, sizes), image)
+        return None if answer is None else replace(answer, score_s=self._clock.monotonic() - began_s)
 
     async def run(self) -> None:
         """Score batches and follow the releases, until cancelled."""
@@ -157,16 +154,26 @@ class HotSwapPredictors:
             for place, release in sorted(self._serving.items())
         ]
 
-    def _score(self, place: Place, images: Sequence[Image]) -> list[tuple[ReleasePointer, float, Finding] | None]:
-        """Score one batch by one set of weights, in the scoring thread."""
+    def _score(self, key: tuple[Place, SizeRule], images: Sequence[Image]) -> list[Prediction | None]:
+        """Examine one batch by one set of weights, in the scoring thread."""
+        place, sizes = key
         release = self._serving.get(place)
         if release is None:
             return [None] * len(images)
         predictor = self._predictor_of(release)
         with metrics.BATCH_SECONDS.time():
-            findings = predictor.predict(images)
+            findings = predictor.examine(images, sizes=sizes)
         metrics.BATCH_IMAGES.observe(len(images))
-        return [(release, predictor.manifest.image_threshold, finding) for finding in findings]
+        return [
+            Prediction(
+                finding=finding,
+                release=release,
+                threshold=predictor.manifest.image_threshold,
+                score_s=0.0,  # known once the caller has its result
+                darkness="" if isinstance(finding, Misfit) else predictor.darkness(image_HWC),
+            )
+            for image_HWC, finding in zip(images, findings, strict=True)
+        ]
 
     def _predictor_of(self, release: ReleasePointer) -> Predictor:
         """Return the model of a release, loading it again if evicted.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.events import Decision, ImageStored, LineChanged, Origin, Region, VerdictGiven, WeightsKind
 from siad.vision.decide import Finding
+from siad.vision.plausibility import Misfit
 
 
 class UnknownReason(StrEnum):
@@ -23,6 +24,9 @@ class UnknownReason(StrEnum):
     WEIGHTS_UNAVAILABLE = "weights-unavailable"  # released, but they can't be loaded; retried without an operator
     LATE = "late"  # past the line's deadline
     UNDECODABLE = "undecodable"  # dead-lettered: the event or the image can't be read
+    SIZE = "size"  # the image does not fit the normals of its line; see ``siad.vision.plausibility``
+    CHANNELS = "channels"  # likewise
+    DEPTH = "depth"  # likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +40,13 @@ class JudgementRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One image, scored by one model."""
+    """One image, examined by one model."""
 
-    finding: Finding
+    finding: Finding | Misfit
     release: ReleasePointer
     threshold: float  # raw score; a defect has score >= threshold
     score_s: float  # seconds in scoring and deciding, waiting for the batch included
+    darkness: str = ""  # how much darker than every normal the image is; empty where it is not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class CaptureJudgement:
 
     decision: Decision
     reason: str = ""
+    detail: str = ""  # why UNKNOWN, in words
     score: float = 0.0
     threshold: float = 0.0
     regions: tuple[Region, ...] = ()
@@ -60,14 +66,17 @@ class CaptureJudgement:
     score_s: float = 0.0
 
     @classmethod
-    def unknown(cls, reason: UnknownReason, *, fetch_s: float = 0.0, score_s: float = 0.0) -> Self:
+    def unknown(cls, reason: UnknownReason, *, detail: str = "", fetch_s: float = 0.0, score_s: float = 0.0) -> Self:
         """Decide UNKNOWN for a reason."""
-        return cls(decision=Decision.UNKNOWN, reason=reason.value, fetch_s=fetch_s, score_s=score_s)
+        return cls(decision=Decision.UNKNOWN, reason=reason.value, detail=detail, fetch_s=fetch_s, score_s=score_s)
 
     @classmethod
     def of(cls, prediction: Prediction, *, fetch_s: float) -> Self:
-        """Decide as the model found."""
+        """Decide as the model found; UNKNOWN where the image does not fit."""
         finding = prediction.finding
+        if isinstance(finding, Misfit):
+            reason = UnknownReason(finding.reason.value)
+            return cls.unknown(reason, detail=finding.detail, fetch_s=fetch_s, score_s=prediction.score_s)
         return cls(
             decision=Decision.REJECT if finding.is_defect else Decision.PASS,
             score=finding.score,
@@ -126,4 +135,5 @@ def make_verdict(
         wait_s=wait_s(event, started_at),
         fetch_s=judgement.fetch_s,
         score_s=judgement.score_s,
+        detail=judgement.detail,
     )

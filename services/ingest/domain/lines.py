@@ -31,6 +31,8 @@ class LineChangeRequest:
     method: str | None = None
     region: tuple[float, ...] | None = None
     input_px: int | None = None
+    bits: int | None = None
+    sizes: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

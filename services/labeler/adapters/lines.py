@@ -1,13 +1,19 @@
 """Lines as the labeler needs them, and marks of finished backfills."""
 
+import structlog
+
 from siad.contracts.documents import BackfillList, BackfillMark
-from siad.contracts.errors import MissingError
+from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.events import ImageStored
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import backfill_key, backfill_list_key
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.store.lines import StoredLines
+
+log = structlog.get_logger()
 
 
 class LabelerLines(StoredLines):
@@ -16,11 +22,30 @@ class LabelerLines(StoredLines):
     def __init__(self, blobs: AsyncBlobs) -> None:
         super().__init__(blobs)
         self._marks = blobs
+        self._size_rules: dict[str, tuple[int, SizeRule]] = {}  # by line, of the revision of its latest capture
 
     async def fit_settings(self, line: str) -> FitSettings | None:
         """Read a line's request for its teacher; None for a removed line."""
         settings = await self.settings(line)
         return None if settings is None else FitSettings.of_line(settings)
+
+    async def size_rule(self, event: ImageStored) -> SizeRule:
+        """Return the rule of the settings that a capture names.
+
+        Where they can't be read it is that of the normals, which accepts less.
+        """
+        revision, rule = self._size_rules.get(event.line, (0, SizeRule.NORMALS))
+        if revision != event.line_revision:
+            rule = await self._read_size_rule(event)
+            self._size_rules[event.line] = (event.line_revision, rule)
+        return rule
+
+    async def _read_size_rule(self, event: ImageStored) -> SizeRule:
+        try:
+            return SizeRule.of((await self.revision(event.line, event.line_revision)).sizes)
+        except (MissingError, CorruptError) as error:
+            log.warning("line_settings_unread", line=event.line, revision=event.line_revision, reason=str(error))
+            return SizeRule.NORMALS
 
     async def shards(self, line: str) -> int:
         """Return into how many record keys the line's captures are spread."""

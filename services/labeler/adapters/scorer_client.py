@@ -16,6 +16,7 @@ from services.labeler.scorer_api import (
     FIT_PATH,
     FIT_REFUSED,
     IMAGE_REFUSED,
+    MISFIT,
     DrawRequest,
     DrawResponse,
     FitRequest,
@@ -26,7 +27,9 @@ from siad.contracts.errors import DeniedError, PoisonError, TransientError
 from siad.contracts.events import ImageStored
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
+from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.contracts.place import Place
+from siad.vision.plausibility import Misfit, MisfitError
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -54,10 +57,11 @@ class ScorerClient:
     def __init__(self, client: httpx.AsyncClient, *, timeout_s: float, fit_timeout_s: float) -> None:
         self._client, self._timeout_s, self._fit_timeout_s = client, timeout_s, fit_timeout_s
 
-    async def draw(self, event: ImageStored, *, weights: WeightsId) -> DrawnMask:
+    async def draw(self, event: ImageStored, *, weights: WeightsId, sizes: SizeRule = SizeRule.NORMALS) -> DrawnMask:
         """Draw the pseudo-mask of one capture and store it."""
+        request = DrawRequest.of(event, weights, sizes)
         with metrics.DRAW_SECONDS.time():
-            response = await self._post(DRAW_PATH, DrawRequest.of(event, weights), timeout_s=self._timeout_s)
+            response = await self._post(DRAW_PATH, request, timeout_s=self._timeout_s)
         try:
             mask = _parse(DrawResponse, response).mask()
         except ValueError as error:
@@ -107,6 +111,8 @@ class ScorerClient:
             problem = _parse(ScorerProblem, response)
         except ValidationError:
             return TransientError(f"scorer at {self._client.base_url}{path} failed: {_summary(response)}")
+        if path == DRAW_PATH and problem.type == MISFIT and problem.reason in set(MisfitReason):
+            return MisfitError(Misfit(MisfitReason(problem.reason), problem.detail))
         outcome = _OUTCOMES.get((path, problem.type), TransientError)
         detail = problem.detail or f"{problem.type}, without a reason"
         if issubclass(outcome, TransientError):

@@ -84,6 +84,7 @@ class ServingTeachers:
             promise=promise_of(manifest),
             left_out=manifest.left_out,
             doubted=manifest.doubted,
+            profile="" if manifest.profile is None else str(manifest.profile),
             serials=await self._blobs.run(self._serials, manifest),
         )
 

@@ -6,51 +6,66 @@ Needs neither Ray nor torch.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from siad.contracts.normals_profile import SizeRule
 from siad.vision.decide import Finding
 from siad.vision.images import Image
+from siad.vision.plausibility import Misfit
 
 
 class BatchPredictor(Protocol):
     """One set of weights, ready."""
 
-    def predict(self, images: Sequence[Image], /) -> list[Finding]:
-        """Judge decoded images, in their order."""
+    def examine(self, images: Sequence[Image], *, sizes: SizeRule) -> list[Finding | Misfit]:
+        """Judge decoded images that fit the normals, in their order."""
         ...
 
 
-Run = Callable[[Callable[[Sequence[Image]], list[Finding]], Sequence[Image]], Awaitable[list[Finding]]]
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """An image, and how it is judged."""
+
+    image_HWC: Image
+    predictor: BatchPredictor
+    sizes: SizeRule = SizeRule.NORMALS
 
 
-async def examine_batch(items: Sequence[tuple[Image, BatchPredictor]], *, run: Run) -> list[Finding | Exception]:
+Examination = Callable[[Sequence[Image]], list[Finding | Misfit]]
+Run = Callable[[Examination, Sequence[Image]], Awaitable[list[Finding | Misfit]]]
+
+
+async def examine_batch(items: Sequence[BatchItem], *, run: Run) -> list[Finding | Misfit | Exception]:
     """Judge every image by its own weights.
 
-    Images of equal weights are judged together, and one by one where they fail together.
+    Images of equal weights and size rules are judged together, and one by one where they fail together.
 
     Args:
-        items: an image and the weights that judge it.
+        items: images and the weights that judge them.
         run: awaits a computation on another thread.
 
     Returns:
         In the order of ``items``: the finding, or why this one could not be judged.
     """
-    indices_of: dict[int, list[int]] = defaultdict(list)
-    for index, (_, predictor) in enumerate(items):
-        indices_of[id(predictor)].append(index)
-    results: dict[int, Finding | Exception] = {}
+    indices_of: dict[tuple[int, SizeRule], list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        indices_of[id(item.predictor), item.sizes].append(index)
+    results: dict[int, Finding | Misfit | Exception] = {}
     for indices in indices_of.values():
-        predictor, images = items[indices[0]][1], [items[index][0] for index in indices]
-        results |= dict(zip(indices, await _examine(predictor, images, run), strict=True))
+        first, images = items[indices[0]], [items[index].image_HWC for index in indices]
+        examine = partial(first.predictor.examine, sizes=first.sizes)
+        results |= dict(zip(indices, await _examine(examine, images, run), strict=True))
     return [results[index] for index in range(len(items))]
 
 
-async def _examine(predictor: BatchPredictor, images: Sequence[Image], run: Run) -> Sequence[Finding | Exception]:
-    [result] = await asyncio.gather(run(predictor.predict, images), return_exceptions=True)
+async def _examine(examine: Examination, images: Sequence[Image], run: Run) -> Sequence[Finding | Misfit | Exception]:
+    [result] = await asyncio.gather(run(examine, images), return_exceptions=True)
     if isinstance(result, list):
         return result
     if not isinstance(result, Exception):
         raise result
     if len(images) == 1:
         return [result]
-    return [finding for image in images for finding in await _examine(predictor, [image], run)]
+    return [finding for image in images for finding in await _examine(examine, [image], run)]

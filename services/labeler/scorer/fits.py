@@ -61,6 +61,7 @@ def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitRes
             method=request.method,
             region=tuple(request.region),
             input_px=request.input_px,
+            bits=request.bits,
         )
         bundle = fit(normals, settings)
     except ValueError as error:

@@ -7,6 +7,7 @@ from services.labeler.scorer_api import (
     DRAW_FAILED,
     FIT_REFUSED,
     IMAGE_REFUSED,
+    MISFIT,
     UNAVAILABLE,
     ScorerProblem,
 )
@@ -15,7 +16,14 @@ from siad.models.runner.port import DeviceError
 from siad.vision.images import ImageError
 from siad.vision.memory_errors import is_out_of_memory
 
-STATUS: Final = {IMAGE_REFUSED: 422, FIT_REFUSED: 422, DRAW_FAILED: 500, ACCESS_DENIED: 503, UNAVAILABLE: 503}
+STATUS: Final = {
+    IMAGE_REFUSED: 422,
+    MISFIT: 422,
+    FIT_REFUSED: 422,
+    DRAW_FAILED: 500,
+    ACCESS_DENIED: 503,
+    UNAVAILABLE: 503,
+}
 IMAGE_FAULTS: Final = (MissingError, CorruptError, ImageError)  # of a capture's image, for good
 # Of the weights, which may be stored or repaired later; and of a device, whose replica is replaced.
 RETRIED: Final = (TransientError, MissingError, CorruptError, UnusableWeightsError, DeviceError)

@@ -19,7 +19,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
-from services.labeler.scorer.batches import examine_batch
+from services.labeler.scorer.batches import BatchItem, examine_batch
 from services.labeler.scorer.images import fetch_image
 from services.labeler.scorer.outcomes import IMAGE_FAULTS, RETRIED, STATUS, problem_of
 from services.labeler.scorer_api import (
@@ -27,6 +27,7 @@ from services.labeler.scorer_api import (
     DRAW_PATH,
     FIT_PATH,
     IMAGE_REFUSED,
+    MISFIT,
     UNAVAILABLE,
     DrawRequest,
     DrawResponse,
@@ -51,6 +52,7 @@ from siad.vision.decide import Finding
 from siad.vision.images import Image
 from siad.vision.masks import encode_mask
 from siad.vision.memory_errors import out_of_memory_named
+from siad.vision.plausibility import Misfit
 
 log = structlog.get_logger()
 
@@ -153,7 +155,10 @@ class ScorerReplica:
         predictor = await self._run(
             self._threads, self._models.predictor, Place(request.line, request.product), WeightsId(request.weights)
         )
-        finding: Finding | Exception = await self._score((image, predictor))
+        item = BatchItem(image, predictor, request.sizes)
+        finding: Finding | Misfit | Exception = await self._score(item)
+        if isinstance(finding, Misfit):
+            return ScorerProblem(type=MISFIT, detail=finding.detail, reason=finding.reason.value)
         if isinstance(finding, Exception):
             return self._problem(request, finding)
         response: DrawResponse = await self._run(self._threads, self._store, request, predictor, finding)
@@ -171,7 +176,7 @@ class ScorerReplica:
         return problem
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.01)  # type: ignore[untyped-decorator]
-    async def _score(self, items: list[tuple[Image, Predictor]]) -> list[Finding | Exception]:
+    async def _score(self, items: list[BatchItem]) -> list[Finding | Misfit | Exception]:
         return await examine_batch(items, run=partial(self._run, self._network))
 
     def _load(self, place: Place, weights: WeightsId) -> Predictor:

@@ -211,6 +211,8 @@ def _spec(
         ledger_until_at=max((file.written_at for file in state.files), default=_EARLIEST),
         false_reject_budget=state.settings.false_reject_budget,
         region=state.settings.region,
+        profile=teacher.profile,
+        sizes=state.settings.sizes,
         input_px=side_px,
         epochs=policies.epochs,
         train_s=policies.size.train_s(side_px, policies.train_s),

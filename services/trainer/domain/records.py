@@ -4,11 +4,12 @@ A run is numbered within its line and product. Its records are write-once, so tw
 because their clocks differ, change nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from siad.contracts.json_codec import JsonRecord
+from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
+from siad.contracts.normals_profile import NormalsProfile
 
 
 class RunOutcome(StrEnum):
@@ -36,6 +37,14 @@ class RunSpec(JsonRecord):
     train_s: float  # longest training time; then the network is taken as it is
     frozen_at: datetime
     region: tuple[float, ...] = ()  # polygon of the inspected region, see ``siad.contracts.region``; empty for all
+    # of the teacher: images are scaled by its depth, and those that do not fit it are left out; None: neither
+    profile: NormalsProfile | None = field(default=None, metadata=OMIT_IF_DEFAULT)
+    sizes: str = field(default="", metadata=OMIT_IF_DEFAULT)  # as in ``siad.contracts.events.LineChanged``
+
+    @property
+    def bits(self) -> int:
+        """Depth by which images are scaled; 0: they are not."""
+        return 0 if self.profile is None else self.profile.bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

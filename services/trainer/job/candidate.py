@@ -23,7 +23,7 @@ def make_candidate(
         segmenter: the network.
         spec: of its run.
         scored: its results on the held-out captures.
-        normal: a known good image, cut to the region of interest, for the golden part.
+        normal: a known good image of the full range, cut to the region of interest, for the golden part.
     """
     thresholds = choose_thresholds(scored, budget=spec.false_reject_budget)
     figures = measure(scored, image_threshold=thresholds.image)
@@ -54,5 +54,6 @@ def make_candidate(
         training_set=spec.training_set,
         parent=spec.teacher,
         region=spec.region,
+        profile=spec.profile,
     )
     return Bundle(manifest, parts), figures

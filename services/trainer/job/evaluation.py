@@ -5,7 +5,6 @@ Shape suffixes: C = channels, H, W, h, w = size of an image; P = pixels of a shr
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetErro
 from siad.models.predictor import score_maps
 from siad.models.runner.torch import TorchRunner
 from siad.models.segmenter import Segmenter
+from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT, IGNORE
 from siad.vision.ranking import average_precision, precision_and_recall
@@ -55,9 +55,20 @@ class Thresholds:
     held_out_scores: tuple[float, ...]
 
 
-def make_scorer(segmenter: Segmenter, *, input_px: int, region: RegionOfInterest = EVERYTHING) -> ScoreImages:
-    """Make a function that scores whole images with a network without manifest."""
-    return partial(score_maps, TorchRunner(segmenter), input_px=input_px, interest=region)
+def make_scorer(
+    segmenter: Segmenter, *, input_px: int, region: RegionOfInterest = EVERYTHING, bits: int = 0
+) -> ScoreImages:
+    """Make a function that scores whole images with a network without manifest.
+
+    It scales them by a depth of ``bits``, as ``Predictor`` does.
+    """
+    runner = TorchRunner(segmenter)
+
+    def score(images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        scaled = [scale_to_full_range(image_HWC, bits) for image_HWC in images]
+        return score_maps(runner, scaled, input_px=input_px, interest=region)
+
+    return score
 
 
 def score_held_out(

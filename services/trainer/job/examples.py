@@ -8,15 +8,22 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
+from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
+from siad.contracts.normals_profile import SizeRule
 from siad.models.training.augment import TrainingExample
 from siad.models.training.segmenter import to_bytes
+from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT, IGNORE
+from siad.vision.plausibility import find_misfit
 from siad.vision.preprocess import input_size, preprocess
 from siad.vision.region import RegionOfInterest
+
+log = structlog.get_logger()
 
 # Decoded image, and the teacher's mask at image size; None for a normal.
 MemberPixels = tuple[Image, NDArray[np.uint8] | None]
@@ -28,14 +35,37 @@ class UnreadableTrainingSetError(ValueError):
     """A training set of which too few members can be read."""
 
 
-def cut_to_region(region: RegionOfInterest, read: ReadMembers) -> ReadMembers:
-    """Read members as network inputs, cut to the region of interest."""
+def without_misfits(spec: RunSpec, read: ReadMembers) -> ReadMembers:
+    """Read members, and leave out images that do not fit the normals.
 
-    def read_cut(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
+    The teacher labels none that do not fit its own normals, but an earlier teacher of the line had others, and the
+    normals themselves are not labelled.
+    """
+    profile, sizes = spec.profile, SizeRule.of(spec.sizes)
+    if profile is None:
+        return read
+
+    def read_fitting(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
+        for member, pixels in read(members):
+            misfit = find_misfit(profile, pixels[0], sizes=sizes)
+            if misfit is None:
+                yield member, pixels
+            else:
+                log.warning("member_left_out", capture_id=member.capture_id, reason=misfit.detail)
+
+    return read_fitting
+
+
+def as_inputs(spec: RunSpec, read: ReadMembers) -> ReadMembers:
+    """Read members scaled by their depth, and cut to the region."""
+    region = RegionOfInterest(spec.region)
+
+    def read_inputs(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
         for member, (image_HWC, mask_hw) in read(members):
-            yield member, (region.cut(image_HWC), None if mask_hw is None else region.cut_mask(mask_hw))
+            cut_hwC = region.cut(scale_to_full_range(image_HWC, spec.bits))
+            yield member, (cut_hwC, None if mask_hw is None else region.cut_mask(mask_hw))
 
-    return read_cut
+    return read_inputs
 
 
 def make_examples(training_set: TrainingSet, read: ReadMembers, *, input_px: int) -> list[TrainingExample]:

@@ -22,7 +22,13 @@ from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import make_scorer, measure, score_held_out
-from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, cut_to_region, make_examples
+from services.trainer.job.examples import (
+    ReadMembers,
+    UnreadableTrainingSetError,
+    as_inputs,
+    make_examples,
+    without_misfits,
+)
 from services.trainer.job.members import StoredMembers
 from services.trainer.job.serving import open_serving
 from services.trainer.job.store import read_spec, read_training_set, write_report
@@ -79,17 +85,22 @@ def work(run: str, store: StoreSettings) -> None:
     training, resumed_from = _resume(spec)
     began_s = time.monotonic()
     training_set = read_training_set(blobs, spec.line, spec.product, spec.training_set)
-    read, region = StoredMembers(blobs).read, RegionOfInterest(spec.region)
+    read = without_misfits(spec, StoredMembers(blobs).read)
+    inputs = as_inputs(spec, read)
     if not training.is_done:
-        examples = make_examples(training_set, cut_to_region(region, read), input_px=spec.input_px)
+        examples = make_examples(training_set, inputs, input_px=spec.input_px)
         log.info("examples_ready", run=run, images=len(examples), seconds=round(time.monotonic() - began_s, 1))
         learn(training, lambda: training.run_epoch(examples))
     serving = open_serving(blobs, spec)
-    scorers = {"candidate": make_scorer(training.segmenter, input_px=spec.input_px, region=region)}
+    scorers = {
+        "candidate": make_scorer(
+            training.segmenter, input_px=spec.input_px, region=RegionOfInterest(spec.region), bits=spec.bits
+        )
+    }
     if serving is not None:
         scorers["serving"] = serving.maps
     scored = score_held_out(training_set, read, scorers, input_px=spec.input_px)
-    normal = region.cut(_first_normal(training_set, read))
+    normal = _first_normal(training_set, inputs)
     bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=normal)
     write_report(
         blobs,

@@ -15,7 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from siad.apps.cli.failures import reported_failures
+from siad.contracts.depth import require_bits
 from siad.contracts.methods import ASKABLE, DEFAULT
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import parse_region
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --help` needs neither
@@ -38,6 +40,12 @@ SHOWN = (
     ("misses", "misses"),
 )
 RANKING = ("", "merit", "image AUROC", "pixel AP", "found", "false rejects", "fit s", "images/s")
+
+Bits = Annotated[
+    int,
+    typer.Option("--bits", help="Significant bits of the samples in 16-bit files, 8 to 16; 0: found from the normals."),
+]
+Sizes = Annotated[SizeRule, typer.Option(help="Sizes of test images that are scored: those of the normals, or any.")]
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
@@ -64,6 +72,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             "--input-px", help="Images are scaled to the area of a square of this side; 0: set by the method."
         ),
     ] = 0,
+    bits: Bits = 0,
+    sizes: Sizes = SizeRule.NORMALS,
     region: Annotated[str, typer.Option(help="Part of the image to inspect, as in `siad line put`.")] = "",
     threads: Annotated[int, typer.Option(help="Threads of the network.")] = min(4, os.cpu_count() or 1),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -84,6 +94,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             pixels_px=pixels or None,
             input_px=input_px,
             region=parse_region(region),
+            bits=_require_bits(bits),
+            sizes=sizes,
             threads=threads,
         )
         if no_labels:
@@ -108,7 +120,14 @@ class _Request:
     pixels_px: int | None
     input_px: int
     region: tuple[float, ...]
+    bits: int
+    sizes: SizeRule
     threads: int
+
+
+def _require_bits(bits: int) -> int:
+    require_bits(bits)
+    return bits
 
 
 def _run(folder: Path, request: _Request) -> "EvaluationSeries":
@@ -127,6 +146,8 @@ def _run(folder: Path, request: _Request) -> "EvaluationSeries":
         pixels_px=request.pixels_px,
         input_px=request.input_px,
         region=request.region,
+        bits=request.bits,
+        sizes=request.sizes,
     )
     return run_series(images, settings, request.shots, notify=_warn, show_progress=_show_progress)
 
@@ -137,7 +158,11 @@ def _rank(folder: Path, request: _Request, *, as_json: bool) -> None:
 
     set_threads(request.threads)
     settings = RankSettings(
-        variants=parse_methods(request.method), shots=request.shots[0], budget=request.budget, region=request.region
+        variants=parse_methods(request.method),
+        shots=request.shots[0],
+        budget=request.budget,
+        region=request.region,
+        bits=request.bits,
     )
     ranked = rank_folder(folder, settings, notify=_notify)
     console.print(_ranking_table(ranked, title=f"{folder.resolve().name}: synthetic defects on its normals"))
@@ -193,6 +218,8 @@ def _print(series: "EvaluationSeries") -> None:
             whole = _number(report[name]) + ("" if spread is None else f" ±{spread:.3f}")
             table.add_row(title, f"[bold]{whole}", *(_number(one[name]) for one in report["classes"].values()))
         console.print(table)
+        if report["normals"]:
+            console.print(f"normals: {report['normals']}", highlight=False)
         for text in filter(None, (report["promise"], *report["doubts"])):
             console.print(text, highlight=False, soft_wrap=True, markup=False)
     last = list(reports.values())[-1]

@@ -15,6 +15,7 @@ from siad.apps.cli.failures import reported_failures
 from siad.apps.client import IngestClient
 from siad.apps.local.machine import DATA
 from siad.contracts.methods import ASKABLE, DEFAULT
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import parse_region
 
 T = TypeVar("T")
@@ -24,6 +25,21 @@ line_app = typer.Typer(help="Register, change, show and end production lines.", 
 
 LineName = Annotated[str, typer.Argument(metavar="LINE", help="Its name: a-z, 0-9 and '-', at most 63 characters.")]
 Revision = Annotated[int | None, typer.Option("--if-revision", help="Only if the line is at this revision.")]
+
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        "--bits",
+        help="Significant bits of the camera's samples in 16-bit files, 8 to 16; 0: found from the normals. A change "
+        "fits a new teacher.",
+    ),
+]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        help="Sizes that images may have: normals (those of the normals) or any. Others get the verdict unknown."
+    ),
+]
 
 
 @line_app.command("put")
@@ -56,6 +72,8 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             "--input-px", help="Images are scaled to the area of a square of this side; 0: set by the method."
         ),
     ] = None,
+    bits: Bits = None,
+    sizes: Sizes = None,
     if_revision: Revision = None,
     url: options.Url = None,
     data: options.Data = DATA,
@@ -73,6 +91,8 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "method": method,
         "region": None if region is None else _parse_region(region),
         "input_px": input_px,
+        "bits": bits,
+        "sizes": sizes,
     }
     settings = {name: value for name, value in given.items() if value is not None}
     response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
@@ -150,6 +170,10 @@ def _describe_teacher(line: dict[str, Any]) -> str:
     parts = [line.get("method") or DEFAULT]
     if line.get("input_px"):
         parts.append(f"at {line['input_px']} px")
+    if line.get("bits"):
+        parts.append(f"{line['bits']} bits")
+    if line.get("sizes") == SizeRule.ANY:
+        parts.append("images of any size")
     if line.get("region"):
         parts.append(f"on a region of {len(line['region']) // 2} points")
     return ", ".join(parts)

@@ -103,6 +103,8 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
         place = f"{one['line']}/{one['product']}"
         if one["promise"]:
             to.print(f"{place}: {escape(one['promise'])}", soft_wrap=True, highlight=False)
+        if one.get("profile"):
+            to.print(f"{place}: normals are {escape(one['profile'])}", soft_wrap=True, highlight=False)
         serials = one.get("serials", {})
         left_out, doubted = (_first(_with_serials(one[group], serials)) for group in ("left_out", "doubted"))
         if doubts := describe_outliers(left_out, doubted):

@@ -6,14 +6,18 @@ from typing import Final
 
 import structlog
 
-from siad.contracts.fit_settings import BUDGET, INPUT_PX, FitSettings
+from siad.contracts.fit_settings import BITS, BUDGET, INPUT_PX, FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import AUTO, require_askable, require_teacher
+from siad.contracts.normals_profile import NormalsProfile
+from siad.contracts.place import Place
 from siad.models.bundle import Bundle
 from siad.models.method_modules import import_method
 from siad.models.teachers.method_choice import VARIANTS, FitVariant, choose_variant, rank_variants
 from siad.models.teachers.normals import Normals
+from siad.vision.depth import find_depth, require_depth, scale_to_full_range
 from siad.vision.memory_errors import out_of_memory_named
+from siad.vision.plausibility import profile_normals
 from siad.vision.region import RegionOfInterest
 
 log = structlog.get_logger()
@@ -28,17 +32,56 @@ def fit_teacher(normals: Normals, settings: FitSettings) -> Bundle:
 
     Args:
         normals: decoded images of the whole view.
-        settings: method, region, input size and false-reject budget; the method ``auto`` is the one that ranks first on
-            synthetic defects.
+        settings: method, region, input size, depth and false-reject budget; the method ``auto`` is the one that ranks
+            first on synthetic defects.
 
     Raises:
-        ValueError: an unknown method, an input size for a method that has a fixed one, or normals that the method can't
-            be fitted on.
+        ValueError: an unknown method, an input size for a method that has a fixed one, normals whose values exceed a
+            stated depth, or that the method can't be fitted on.
         OutOfMemoryError: memory ran out.
     """
     require_askable(settings.method)
     with out_of_memory_named(f"fitting a {settings.method} teacher on {len(normals)} normals"):
-        return _fit(normals.mapped(RegionOfInterest(settings.region).cut), settings)
+        bits = choose_depth(normals, settings.bits)
+        bundle = _fit(prepare_normals(normals, bits=bits, region=settings.region), settings)
+        learned = [
+            image_HWC
+            for image_HWC, name in zip(normals.images, normals.capture_ids, strict=True)
+            if name not in bundle.manifest.left_out
+        ]
+        profile = profile_normals(learned, bits)
+        _log_profile(profile, normals.place)
+        return Bundle(replace(bundle.manifest, profile=profile), bundle.parts)
+
+
+def choose_depth(normals: Normals, stated: int) -> int:
+    """Choose the depth by which a line's images are scaled.
+
+    Args:
+        normals: decoded images.
+        stated: significant bits as the line states them; 0: they are found.
+
+    Returns:
+        Bits of the samples of 16-bit files, 8 to 16; 8 where all files have 8 bits.
+
+    Raises:
+        ValueError: a normal has a value beyond the stated depth.
+    """
+    if not len(normals):
+        return stated
+    chosen = (
+        require_depth(normals.images, stated, normals.declared_bits)
+        if stated
+        else find_depth(normals.images, normals.declared_bits)
+    )
+    log.info("depth_chosen", line=normals.place.line, product=normals.place.product, bits=chosen.bits, why=chosen.why)
+    return chosen.bits
+
+
+def prepare_normals(normals: Normals, *, bits: int, region: tuple[float, ...]) -> Normals:
+    """Scale normals by their depth, and cut them to the region."""
+    interest = RegionOfInterest(region)
+    return normals.mapped(lambda image_HWC: interest.cut(scale_to_full_range(image_HWC, bits)))
 
 
 def _fit(normals: Normals, settings: FitSettings) -> Bundle:
@@ -49,6 +92,8 @@ def _fit(normals: Normals, settings: FitSettings) -> Bundle:
     variant = FitVariant(method=settings.method, input_px=settings.input_px)
     if settings.input_px:
         facts.append((INPUT_PX, float(settings.input_px)))
+    if settings.bits:
+        facts.append((BITS, float(settings.bits)))
     if settings.method == AUTO:
         variants = [replace(one, input_px=settings.input_px or one.input_px) for one in VARIANTS]
         variants = list(dict.fromkeys(variants))
@@ -71,7 +116,7 @@ def fit_variant(variant: FitVariant, normals: Normals, *, false_reject_budget: f
 
     Args:
         variant: of a method other than ``auto``.
-        normals: images cut to the region of interest.
+        normals: images of the full range, cut to the region of interest; see ``prepare_normals``.
         false_reject_budget: share of good parts that may be rejected, in (0, 1).
 
     Raises:
@@ -84,6 +129,16 @@ def fit_variant(variant: FitVariant, normals: Normals, *, false_reject_budget: f
         raise ValueError(msg)
     bundle: Bundle = fit(normals, false_reject_budget=false_reject_budget, **wanted)
     return bundle
+
+
+def _log_profile(profile: NormalsProfile, place: Place) -> None:
+    """Log what later images are compared with, and where that is loose."""
+    fields = {"line": place.line, "product": place.product, "normals": str(profile)}
+    log.info("normals_profiled", **fields)
+    if not profile.has_one_size:
+        log.warning("normals_vary_in_size", **fields)
+    if len(profile.containers) > 1 or (profile.has_grey and profile.has_colour):
+        log.warning("normals_of_several_kinds", **fields)
 
 
 def _log_outliers(manifest: Manifest) -> None:

@@ -18,9 +18,12 @@ class Normals:
     images: tuple[Image, ...]  # uint8 or uint16 [H, W, C], of any sizes
     capture_ids: tuple[str, ...]  # ascending
     place: Place
+    declared_bits: tuple[int, ...] = ()  # of each file, see ``siad.vision.depth.find_depth``; empty: none declares any
 
     @classmethod
-    def ordered(cls, images: Sequence[Image], capture_ids: Sequence[str], place: Place) -> Self:
+    def ordered(
+        cls, images: Sequence[Image], capture_ids: Sequence[str], place: Place, *, declared_bits: Sequence[int] = ()
+    ) -> Self:
         """Sort images by capture id.
 
         Raises:
@@ -30,7 +33,12 @@ class Normals:
             msg = f"{len(images)} images and {len(capture_ids)} capture ids; give one id for each image"
             raise ValueError(msg)
         order = sorted(range(len(capture_ids)), key=lambda index: capture_ids[index])
-        return cls(tuple(images[index] for index in order), tuple(capture_ids[index] for index in order), place)
+        return cls(
+            tuple(images[index] for index in order),
+            tuple(capture_ids[index] for index in order),
+            place,
+            tuple(declared_bits[index] for index in order) if declared_bits else (),
+        )
 
     def __len__(self) -> int:
         """Number of normals."""
@@ -42,6 +50,7 @@ class Normals:
             self,
             images=tuple(self.images[index] for index in indices),
             capture_ids=tuple(self.capture_ids[index] for index in indices),
+            declared_bits=tuple(self.declared_bits[index] for index in indices) if self.declared_bits else (),
         )
 
     def mapped(self, change: Callable[[Image], Image]) -> Self:

@@ -46,13 +46,15 @@ def test_a_line_comes_back_as_it_was(is_gone: bool) -> None:
 
 
 def test_a_line_keeps_how_its_teacher_is_fitted() -> None:
-    settings = replace(SETTINGS, method="student-teacher", region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5), input_px=512)
+    settings = replace(
+        SETTINGS, method="student-teacher", region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5), input_px=512, bits=12, sizes="any"
+    )
     assert read_line(write_line(LineState(settings=settings))).settings == settings
 
 
 def test_what_an_older_writer_did_not_know_has_its_default() -> None:
     raw = json.loads(write_line(LineState(settings=SETTINGS)))
-    old = {name: value for name, value in raw.items() if name not in ("method", "region", "input_px")}
+    old = {name: value for name, value in raw.items() if name not in ("method", "region", "input_px", "bits", "sizes")}
     assert read_line(json.dumps(old).encode()).settings == SETTINGS
 
 

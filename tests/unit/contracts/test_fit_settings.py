@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from siad.contracts.events import LineChanged
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
-from tests.manifests import make_manifest
+from tests.manifests import PROFILE, make_manifest
 
 LINE = LineChanged(
     line="l",
@@ -31,8 +31,8 @@ def test_a_teacher_of_the_defaults_is_what_a_line_that_says_nothing_wants() -> N
 
 def test_what_a_line_asks_for_comes_back_from_the_teacher_that_was_made_so() -> None:
     region = (0.0, 0.0, 1.0, 0.0, 1.0, 0.5)
-    line = replace(LINE, method="student-teacher", region=region, input_px=512)
-    metrics = (*MANIFEST.metrics, ("asked_input_px", 512.0))
+    line = replace(LINE, method="student-teacher", region=region, input_px=512, bits=12)
+    metrics = (*MANIFEST.metrics, ("asked_bits", 12.0), ("asked_input_px", 512.0))
     made = replace(MANIFEST, method="student-teacher", region=region, input_px=512, metrics=metrics)
     assert FitSettings.of_manifest(Manifest.from_json(made.to_json())) == FitSettings.of_line(line)
 
@@ -47,6 +47,13 @@ def test_weights_without_a_region_keep_the_name_that_they_had() -> None:
     elsewhere = replace(MANIFEST, region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5))
     assert Manifest.from_json(elsewhere.to_json()) == elsewhere
     assert elsewhere.weights != MANIFEST.weights
+
+
+def test_weights_without_a_profile_keep_the_name_that_they_had() -> None:
+    assert b"profile" not in MANIFEST.to_json()
+    profiled = replace(MANIFEST, profile=PROFILE)
+    assert Manifest.from_json(profiled.to_json()) == profiled
+    assert profiled.weights != MANIFEST.weights
 
 
 def test_the_spread_of_equal_normals_is_not_nothing() -> None:

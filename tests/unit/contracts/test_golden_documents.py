@@ -35,6 +35,7 @@ from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.leases import Leases
 from siad.runtime.store.registry import Registry
 from siad.runtime.testing.clock import FakeClock
+from tests.manifests import PROFILE
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
@@ -110,9 +111,25 @@ REPORT = RunReport(
     seconds=12.5,
     device="cpu",
 )
+RUN_SPEC = RunSpec(
+    run=RUN,
+    line="press-1",
+    product="lid",
+    training_set="c" * 64,
+    teacher="d" * 64,
+    serving="",
+    ledger_until_at=NOON,
+    false_reject_budget=0.01,
+    input_px=256,
+    epochs=30,
+    train_s=600.0,
+    frozen_at=THERE,
+    region=POLYGON,
+)
 RECORDS: dict[str, JsonRecord] = {
     "line": LineState(settings=SETTINGS),
     "line_ended": LineState(settings=SETTINGS, is_gone=True),
+    "line_depth": LineState(settings=replace(SETTINGS, bits=12, sizes="any")),
     "capture_deletion": CaptureDeletion.of(RECEIPT, at=NOON),
     "line_deletion": LineDeletion(line="press-1", before_at=NOON, forgotten_at=THERE),
     "expiry": Expiry(images_from=date(2026, 1, 2), masks_from=date(2026, 3, 4)),
@@ -126,21 +143,10 @@ RECORDS: dict[str, JsonRecord] = {
     ),
     "teacher_manifest": TEACHER,
     "segmenter_manifest": SEGMENTER,
-    "run_spec": RunSpec(
-        run=RUN,
-        line="press-1",
-        product="lid",
-        training_set="c" * 64,
-        teacher="d" * 64,
-        serving="",
-        ledger_until_at=NOON,
-        false_reject_budget=0.01,
-        input_px=256,
-        epochs=30,
-        train_s=600.0,
-        frozen_at=THERE,
-        region=POLYGON,
-    ),
+    "run_spec": RUN_SPEC,
+    "run_spec_profile": replace(RUN_SPEC, profile=PROFILE, sizes="any"),
+    "teacher_manifest_profile": replace(TEACHER, profile=PROFILE),
+    "segmenter_manifest_profile": replace(SEGMENTER, profile=PROFILE),
     "run_report": REPORT,
     "run_report_beside": replace(REPORT, serving=FIGURES),
     "run_judgement": CandidateJudgement(
@@ -167,7 +173,7 @@ def test_a_receipt_is_written_and_read_as_before() -> None:
     assert read_receipt(golden("receipt")) == RECEIPT
 
 
-@pytest.mark.parametrize("name", ["teacher_manifest", "segmenter_manifest"])
+@pytest.mark.parametrize("name", [name for name in RECORDS if "manifest" in name])
 def test_a_manifest_that_was_read_keeps_its_name(name: str) -> None:
     assert Manifest.from_json(golden(name)).to_json() == golden(name)
 

@@ -8,18 +8,21 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from prometheus_client import REGISTRY
 
-from services.inference.domain.judge import Prediction, UnknownReason
+from services.inference.domain.judge import Prediction, UnknownReason, label_of
 from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from siad.contracts.codec import decode, encode
 from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import Decision, ImageStored, Intent, LineChanged, Origin, VerdictGiven, WeightsKind
 from siad.contracts.ids import CaptureId, ImageId, WeightsId
+from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.contracts.place import Place
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.decide import decide
 from siad.vision.images import Image
+from siad.vision.plausibility import Misfit
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RELEASE = ReleasePointer(
@@ -53,6 +56,10 @@ class World:
     fetch_takes_s: float = 0.25
     score_takes_s: float = 0.5
     fails: Exception | None = None
+    sizes: str = ""
+    misfit: Misfit | None = None
+    darkness: str = ""
+    rules: list[SizeRule] = field(default_factory=list)
     diary: list[str] = field(default_factory=list)
 
     async def settings(self, line: str, revision: int) -> LineChanged:
@@ -65,6 +72,7 @@ class World:
             shards=1,
             deadline_s=self.deadline_s,
             changed_at=NOON,
+            sizes=self.sizes,
         )
 
     async def fetch(self, event: ImageStored) -> Image:
@@ -77,15 +85,20 @@ class World:
     async def prepare(self, place: Place) -> UnknownReason | None:
         return self.unprepared
 
-    async def predict(self, image: Image, place: Place) -> Prediction | None:
+    async def predict(self, image: Image, place: Place, *, sizes: SizeRule = SizeRule.NORMALS) -> Prediction | None:
+        self.rules.append(sizes)
         self.diary.append(f"predict {place.line} {place.product}")
         self.clock.advance(self.score_takes_s)
         if self.gone:
             return None
         map_HW = np.full(image.shape[:2], 0.1, np.float32)
         map_HW[1, 2] = self.score
+        if self.misfit is not None:
+            return Prediction(finding=self.misfit, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
         finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.5, spread=1.0)
-        return Prediction(finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
+        return Prediction(
+            finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s, darkness=self.darkness
+        )
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
         self.diary.append(f"mask {mask_HW.tolist()[1]}")
@@ -215,3 +228,33 @@ def test_clocks_that_disagree_give_no_negative_wait() -> None:
 def test_every_verdict_survives_the_wire(world: World) -> None:
     (verdict,) = world.judge()
     assert decode(VerdictGiven, encode(verdict)) == verdict
+
+
+@pytest.mark.parametrize("reason", MisfitReason)
+def test_an_image_that_does_not_fit_the_normals_is_unknown_for_that_reason(reason: MisfitReason) -> None:
+    (verdict,) = World(misfit=Misfit(reason, "the image has 1x1 px")).judge()
+    assert (verdict.decision, verdict.reason) == (Decision.UNKNOWN, reason.value)
+    assert verdict.detail == "the image has 1x1 px"
+    assert (verdict.weights, verdict.score, verdict.regions, verdict.mask_uri) == ("", 0.0, (), "")
+    assert label_of(verdict.decision, verdict.reason) == reason.value
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rule"), [("", SizeRule.NORMALS), ("normals", SizeRule.NORMALS), ("any", SizeRule.ANY)]
+)
+def test_the_size_rule_is_that_of_the_settings_that_the_capture_names(sizes: str, rule: SizeRule) -> None:
+    world = World(sizes=sizes)
+    world.judge()
+    assert world.rules == [rule]
+
+
+def test_a_dark_image_is_judged_and_counted() -> None:
+    before = dark(EVENT.line)
+    (verdict,) = World(score=0.1, darkness="the brightest value is 2.0% of white").judge()
+    assert verdict.decision is Decision.PASS
+    World(score=0.1).judge()
+    assert dark(EVENT.line) == before + 1
+
+
+def dark(line: str) -> float:
+    return REGISTRY.get_sample_value("siad_inference_dark_total", {"line": line}) or 0.0

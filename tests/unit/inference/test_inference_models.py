@@ -20,6 +20,7 @@ from services.inference.domain.releases import ReleasePointer
 from siad.contracts.errors import DeniedError, OutOfMemoryError, TransientError, UnusableWeightsError
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.models.runner.port import DeviceError
 from siad.runtime.metrics import WEIGHTS
@@ -54,9 +55,11 @@ class Store:
         assert self.go.wait(5)
         if queue := self.fails.get(weights):
             raise queue.pop(0) if len(queue) > 1 else queue[0]
-        return SimpleNamespace(manifest=SimpleNamespace(image_threshold=0.5), predict=self.predict)
+        return SimpleNamespace(
+            manifest=SimpleNamespace(image_threshold=0.5), examine=self.examine, darkness=lambda image: ""
+        )
 
-    def predict(self, images: Sequence[Any]) -> list[Finding]:
+    def examine(self, images: Sequence[Any], *, sizes: SizeRule) -> list[Finding]:
         time.sleep(self.scoring_s)
         if self.scoring_fails is not None:
             raise self.scoring_fails

@@ -68,6 +68,8 @@ def test_the_end_of_a_line_is_a_revision() -> None:
         (HELD, LineChangeRequest(method="draem"), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(region=(0.0, 0.0, 2.0, 0.0, 1.0, 1.0)), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(input_px=5), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(bits=7), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(sizes="all"), RefusalReason.INVALID_LINE),
     ],
 )
 def test_what_a_line_may_not_become(held: LineState | None, wish: LineChangeRequest, reason: RefusalReason) -> None:

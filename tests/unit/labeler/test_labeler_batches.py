@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.labeler.scorer.batches import examine_batch
+from services.labeler.scorer.batches import BatchItem, examine_batch
+from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.vision.decide import Finding
 from siad.vision.images import Image
+from siad.vision.plausibility import Misfit
 
-Call = Callable[[Sequence[Image]], list[Finding]]
+Call = Callable[[Sequence[Image]], list[Finding | Misfit]]
 
 
 @dataclass
@@ -18,14 +20,18 @@ class Teacher:
 
     shift: float = 0.0
     batches: list[int] = field(default_factory=list)
+    rules: list[SizeRule] = field(default_factory=list)
 
-    def predict(self, images: Sequence[Image]) -> list[Finding]:
+    def examine(self, images: Sequence[Image], *, sizes: SizeRule) -> list[Finding | Misfit]:
+        self.rules.append(sizes)
         self.batches.append(len(images))
         pixels = [float(image[0, 0, 0]) for image in images]
         if 13 in pixels:
             msg = "13 is no good"
             raise ZeroDivisionError(msg)
         mask_HW = np.zeros((1, 1), np.uint8)
+        if sizes is SizeRule.NORMALS and 7 in pixels:
+            return [Misfit(MisfitReason.SIZE, "7 is too small") for _ in pixels]
         return [
             Finding(
                 score=pixel + self.shift,
@@ -40,7 +46,7 @@ class Teacher:
         ]
 
 
-async def run(call: Call, images: Sequence[Image]) -> list[Finding]:
+async def run(call: Call, images: Sequence[Image]) -> list[Finding | Misfit]:
     return call(images)
 
 
@@ -48,25 +54,36 @@ def image(pixel: int) -> Image:
     return np.full((1, 1, 1), pixel, np.uint8)
 
 
-def scores(found: Sequence[Finding | Exception]) -> list[float | str]:
+def scores(found: Sequence[Finding | Misfit | Exception]) -> list[float | str]:
     return [one.score if isinstance(one, Finding) else type(one).__name__ for one in found]
 
 
 async def test_every_image_is_judged_by_its_own_teacher_and_answers_keep_their_order() -> None:
     a, b = Teacher(0.25), Teacher(0.5)
-    found = await examine_batch([(image(1), a), (image(2), b), (image(3), a), (image(4), b)], run=run)
+    found = await examine_batch(
+        [BatchItem(image(1), a), BatchItem(image(2), b), BatchItem(image(3), a), BatchItem(image(4), b)], run=run
+    )
     assert scores(found) == [1.25, 2.5, 3.25, 4.5]
     assert (a.batches, b.batches) == ([2], [2])
 
 
 async def test_an_image_that_no_network_can_take_fails_alone() -> None:
     a, b = Teacher(), Teacher()
-    found = await examine_batch([(image(1), a), (image(13), a), (image(2), b), (image(3), a)], run=run)
+    found = await examine_batch(
+        [BatchItem(image(1), a), BatchItem(image(13), a), BatchItem(image(2), b), BatchItem(image(3), a)], run=run
+    )
     assert scores(found) == [1.0, "ZeroDivisionError", 2.0, 3.0]
     assert (a.batches, b.batches) == ([3, 1, 1, 1], [1])
 
 
 async def test_a_batch_of_one_that_fails_is_not_tried_twice() -> None:
     a = Teacher()
-    assert scores(await examine_batch([(image(13), a)], run=run)) == ["ZeroDivisionError"]
+    assert scores(await examine_batch([BatchItem(image(13), a)], run=run)) == ["ZeroDivisionError"]
     assert a.batches == [1]
+
+
+async def test_images_under_different_size_rules_are_judged_apart() -> None:
+    a = Teacher()
+    items = [BatchItem(image(7), a), BatchItem(image(7), a, SizeRule.ANY), BatchItem(image(7), a)]
+    assert scores(await examine_batch(items, run=run)) == ["Misfit", 7.0, "Misfit"]
+    assert (a.batches, a.rules) == ([2, 1], [SizeRule.NORMALS, SizeRule.ANY])

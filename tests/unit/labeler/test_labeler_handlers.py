@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.labeler.adapters.teachers import KnownTeachers
 from services.labeler.handlers import on_image_stored
@@ -11,10 +12,12 @@ from siad.contracts.errors import TransientError
 from siad.contracts.events import ImageStored, Intent, Region, TeacherReleased
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import weights_pointer_key
+from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.contracts.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.state_table import StateTable
+from siad.vision.plausibility import Misfit, MisfitError
 from tests.unit.labeler.world import LINE, PRODUCT, World, capture, manifest_of, weights_of
 
 DRAWN = DrawnMask(
@@ -42,16 +45,28 @@ class OneTeacher:
 class Pen:
     """Draws the same mask on everything."""
 
+    misfit: Misfit | None = None
     drawn: list[str] = field(default_factory=list)
+    rules: list[SizeRule] = field(default_factory=list)
 
-    async def draw(self, event: ImageStored, *, weights: WeightsId) -> DrawnMask:
+    async def draw(self, event: ImageStored, *, weights: WeightsId, sizes: SizeRule = SizeRule.NORMALS) -> DrawnMask:
+        self.rules.append(sizes)
+        if self.misfit is not None:
+            raise MisfitError(self.misfit)
         self.drawn.append(event.capture_id)
         return DRAWN
 
 
+class AnySize:
+    """Lines that accept images of every size."""
+
+    async def size_rule(self, event: ImageStored) -> SizeRule:
+        return SizeRule.ANY
+
+
 async def test_an_inspected_capture_gets_the_mask_of_its_lines_teacher() -> None:
     event = capture(1)
-    [mask] = await on_image_stored(event, teachers=OneTeacher(weights_of(1)), scorer=Pen())
+    [mask] = await on_image_stored(event, teachers=OneTeacher(weights_of(1)), scorer=Pen(), lines=AnySize())
     assert (mask.capture_id, mask.image_id, mask.line, mask.product) == (
         *(event.capture_id, event.image_id),
         *(LINE, PRODUCT),
@@ -62,16 +77,39 @@ async def test_an_inspected_capture_gets_the_mask_of_its_lines_teacher() -> None
     assert (mask.captured_at, mask.received_at) == (event.captured_at, event.received_at)
 
 
+async def test_a_capture_that_does_not_fit_its_line_gets_no_mask_and_is_counted() -> None:
+    pen = Pen(misfit=Misfit(MisfitReason.DEPTH, "the image is a file of 8 bits"))
+    before = misfits(LINE, "depth")
+    event = capture(1)
+    assert await on_image_stored(event, teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize()) == []
+    assert misfits(LINE, "depth") == before + 1
+
+
+async def test_the_size_rule_of_the_line_is_passed_on() -> None:
+    pen = Pen()
+    await on_image_stored(capture(1), teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize())
+    assert pen.rules == [SizeRule.ANY]
+
+
+def misfits(line: str, reason: str) -> float:
+    return REGISTRY.get_sample_value("siad_labeler_misfits_total", {"line": line, "reason": reason}) or 0.0
+
+
 async def test_a_capture_that_comes_before_the_teacher_is_left_to_the_backfill() -> None:
     pen = Pen()
-    assert await on_image_stored(capture(1), teachers=OneTeacher(), scorer=pen) == []
+    assert await on_image_stored(capture(1), teachers=OneTeacher(), scorer=pen, lines=AnySize()) == []
     assert pen.drawn == []
 
 
 @pytest.mark.parametrize("intent", [Intent.NORMAL, Intent.UNSPECIFIED])
 async def test_only_inspected_captures_are_labelled(intent: Intent) -> None:
     pen = Pen()
-    assert await on_image_stored(capture(1, intent=intent), teachers=OneTeacher(weights_of(1)), scorer=pen) == []
+    assert (
+        await on_image_stored(
+            capture(1, intent=intent), teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize()
+        )
+        == []
+    )
     assert pen.drawn == []
 
 

@@ -119,8 +119,9 @@ def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_s
         FitSettings(false_reject_budget=0.05, method="student-teacher"),
         FitSettings(false_reject_budget=0.05, region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5)),
         FitSettings(false_reject_budget=0.05, input_px=512),
+        FitSettings(false_reject_budget=0.05, bits=12),
     ],
-    ids=["budget", "method", "region", "input size"],
+    ids=["budget", "method", "region", "input size", "depth"],
 )
 def test_a_line_that_wants_another_teacher_gets_one_once(other: FitSettings) -> None:
     served = replace(STATE, fit=FitRecord(10, SETTINGS), is_backfilled=True)

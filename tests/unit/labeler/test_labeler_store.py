@@ -1,11 +1,22 @@
 """What the labeler reads of the store, and how much of it."""
 
+from dataclasses import replace
+
+import pytest
+
 from services.labeler.adapters.lines import LabelerLines
+from siad.contracts.documents import LineState, write_line
+from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
+from siad.contracts.keys import line_revision_key
+from siad.contracts.normals_profile import SizeRule
 from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.blobs.port import Blob
 from siad.runtime.store.lines import READ_AT_ONCE
 from siad.runtime.testing.mortal import MortalBlobs
+from tests.events import make_line_changed
 from tests.unit.labeler.world import LINE, PLACE, World, capture
 
 
@@ -45,3 +56,23 @@ async def test_a_line_that_is_gone_is_fitted_no_teacher_and_one_that_never_was_n
     assert await lines.fit_settings(LINE) is None
     assert await lines.fit_settings("press-9") is None
     assert (await lines.shards(LINE), await lines.shards("press-9")) == (4, 1)
+
+
+@pytest.mark.parametrize(("sizes", "rule"), [("", SizeRule.NORMALS), ("any", SizeRule.ANY)])
+async def test_the_size_rule_is_that_of_the_revision_that_a_capture_names(sizes: str, rule: SizeRule) -> None:
+    world = World()
+    settings = make_line_changed(line=LINE, revision=7, sizes=sizes)
+    world.blobs.put(line_revision_key(LINE, 7), write_line(LineState(settings=settings)))
+    lines = LabelerLines(AsyncBlobs(world.blobs, workers=1))
+    assert await lines.size_rule(replace(capture(1), line_revision=7)) is rule
+    assert await lines.size_rule(replace(capture(2), line_revision=8)) is SizeRule.NORMALS  # never written
+    assert await lines.size_rule(replace(capture(3), line_revision=7)) is rule
+
+
+async def test_settings_that_can_be_read_later_are_waited_for() -> None:
+    class AwayBlobs(MemoryBlobs):
+        def get(self, key: str) -> Blob:
+            raise TransientError("away")
+
+    with pytest.raises(TransientError):
+        await LabelerLines(AsyncBlobs(AwayBlobs(), workers=1)).size_rule(capture(1))

@@ -17,6 +17,7 @@ from siad.runtime.bus.port import Message
 from siad.runtime.state_table import StateTable
 from siad.runtime.testing.mortal import MortalBlobs
 from tests.events import NOON
+from tests.manifests import PROFILE
 from tests.unit.labeler.world import LINE, PRODUCT, capture, manifest_of
 
 FITTED = replace(
@@ -75,6 +76,15 @@ async def test_a_teacher_is_told_of_with_its_promise_and_its_odd_normals() -> No
     assert "5.00% can't be guaranteed" in told.promise
     assert (told.left_out, told.doubted) == (("a",), ("c",))
     assert told.serials == {}
+    assert told.profile == ""
+
+
+async def test_a_teacher_says_what_its_normals_are() -> None:
+    plant, profiled = Plant(), replace(FITTED, profile=PROFILE)
+    plant.put(profiled)
+    await plant.tell(profiled)
+    [told] = await plant.teachers.facts()
+    assert told.profile == "256x192 px, grey, 12 of 16 bits"
 
 
 async def test_odd_normals_are_called_by_the_serials_of_their_parts() -> None:

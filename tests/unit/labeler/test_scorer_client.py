@@ -12,10 +12,12 @@ import structlog
 
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.ports import FitRefusedError, ScorerBugError
-from services.labeler.scorer_api import ACCESS_DENIED, DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, UNAVAILABLE
+from services.labeler.scorer_api import ACCESS_DENIED, DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, MISFIT, UNAVAILABLE
 from siad.contracts.errors import DeniedError, PoisonError, TransientError
 from siad.contracts.events import Region
 from siad.contracts.fit_settings import FitSettings
+from siad.contracts.normals_profile import MisfitReason
+from siad.vision.plausibility import Misfit, MisfitError
 from tests.unit.labeler.world import LINE, PLACE, PRODUCT, capture, weights_of
 
 W = weights_of(1)
@@ -62,7 +64,7 @@ async def test_a_mask_is_asked_for_by_reference_and_read_back_whole() -> None:
     assert asdict(drawn) | {"regions": None} == DRAWN | {"regions": None}
     [request] = seen
     said = {name: getattr(event, name) for name in ("capture_id", "image_id", "image_uri", "line", "product")}
-    assert json.loads(request.content) == said | {"weights": W}
+    assert json.loads(request.content) == said | {"weights": W, "sizes": "normals"}
     assert (request.url.path, request.headers["traceparent"]) == ("/draw", "00-trace-span-01")
     assert request.extensions["timeout"]["read"] == 7.0
 
@@ -75,6 +77,18 @@ async def test_an_image_that_the_scorer_refuses_is_poison() -> None:
     answer = always(422, type=IMAGE_REFUSED, detail="it is no image")
     with pytest.raises(PoisonError, match="it is no image"):
         await scorer(answer).draw(capture(1), weights=W)
+
+
+async def test_an_image_that_does_not_fit_the_normals_is_a_misfit_with_its_reason() -> None:
+    answer = always(422, type=MISFIT, detail="the image has 1x1 px", reason="size")
+    with pytest.raises(MisfitError, match=r"the image has 1x1 px; not scored \(reason: size\)") as found:
+        await scorer(answer).draw(capture(1), weights=W)
+    assert found.value.misfit == Misfit(MisfitReason.SIZE, "the image has 1x1 px")
+
+
+async def test_a_misfit_for_a_reason_of_a_newer_scorer_is_transient() -> None:
+    with pytest.raises(TransientError, match="smells"):
+        await scorer(always(422, type=MISFIT, detail="smells", reason="smell")).draw(capture(1), weights=W)
 
 
 async def test_a_capture_that_the_network_falls_over_is_a_bug() -> None:

@@ -200,3 +200,15 @@ def test_bytes_that_are_no_image_are_an_image_error() -> None:
     blobs.put("images/1.png", b"no image")
     with pytest.raises(ImageError):
         fetch_image(blobs, blobs.uri("images/1.png"), sha256_hex(b"no image"))
+
+
+def test_the_depth_that_the_line_states_reaches_the_fit() -> None:
+    blobs, asked = MemoryBlobs(), list[int]()
+
+    def fit(normals: Normals, settings: FitSettings) -> Bundle:
+        asked.append(settings.bits)
+        return BUNDLE
+
+    fit_and_store(blobs, request(blobs, bits=12), fit)
+    fit_and_store(blobs, request(blobs), fit)  # as a labeler of an earlier version asks
+    assert asked == [12, 0]

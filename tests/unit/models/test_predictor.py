@@ -6,9 +6,12 @@ import pytest
 from numpy.typing import NDArray
 
 from siad.contracts.errors import OutOfMemoryError
+from siad.contracts.normals_profile import SizeRule
 from siad.models import predictor, tiling
 from siad.models.predictor import BATCH_MAX, Predictor, score_maps
 from siad.vision.decide import smooth_map
+from siad.vision.images import Image
+from siad.vision.plausibility import Misfit, MisfitError, profile_normals
 from tests.manifests import make_manifest
 from tests.runners import BrightnessRunner
 
@@ -142,3 +145,59 @@ def test_other_errors_keep_their_names() -> None:
 
     with pytest.raises(RuntimeError, match="do not match"):
         score_maps(FaultyRunner(), [flat(64, 64, 0)], input_px=64)
+
+
+def line_of(normals: list[Image], bits: int) -> Predictor:
+    """Weights of a line with these normals, by brightness."""
+    manifest = make_manifest(image_threshold=0.5, pixel_threshold=0.5, profile=profile_normals(normals, bits))
+    return Predictor(manifest, BrightnessRunner())
+
+
+def deep(value: int, *, side_px: int = 64) -> NDArray[np.uint16]:
+    return np.full((side_px, side_px, 1), value, np.uint16)
+
+
+def test_a_deep_image_scores_as_its_eight_bit_version() -> None:
+    eight = np.random.default_rng(0).integers(0, 256, (64, 64, 1)).astype(np.uint16)
+    twelve = np.rint(eight * (4095 / 255)).astype(np.uint16)
+    [expected] = line_of([eight.astype(np.uint8)], 8).maps([eight.astype(np.uint8)])
+    [scaled] = line_of([twelve], 12).maps([twelve])
+    [unscaled] = Predictor(make_manifest(), BrightnessRunner()).maps([twelve])
+    np.testing.assert_allclose(scaled, expected, atol=2e-3)
+    assert float(np.abs(unscaled - expected).max()) > 0.4
+
+
+def test_images_that_do_not_fit_are_named_in_their_places_and_never_scored() -> None:
+    runner = BrightnessRunner()
+    line = line_of([flat(64, 64, 100)], 8)
+    predictor = Predictor(line.manifest, runner)
+    tiny, wide, colour = flat(1, 1, 0), flat(64, 128, 250), np.zeros((64, 64, 3), np.uint8)
+    colour[5, 5, 0] = 200
+    found = predictor.examine([tiny, flat(64, 64, 10), colour, deep(9), wide, flat(64, 64, 250)])
+    reasons = [one.reason.value if isinstance(one, Misfit) else one.is_defect for one in found]
+    assert reasons == ["size", False, "channels", "depth", "size", True]
+    assert sum(shape[0] for shape in runner.shapes) == 2
+
+
+def test_images_of_every_size_are_scored_where_the_line_accepts_them() -> None:
+    found = line_of([flat(64, 64, 100)], 8).examine([flat(1, 1, 0), flat(64, 128, 250)], sizes=SizeRule.ANY)
+    assert [isinstance(one, Misfit) for one in found] == [False, False]
+
+
+def test_a_caller_that_expects_findings_learns_of_a_misfit() -> None:
+    with pytest.raises(MisfitError, match="the image has 1x1 px, the normals have 64x64 px"):
+        line_of([flat(64, 64, 100)], 8).predict([flat(64, 64, 10), flat(1, 1, 0)])
+
+
+def test_weights_that_do_not_record_their_normals_judge_as_before() -> None:
+    predictor = Predictor(make_manifest(), BrightnessRunner())
+    images: list[Image] = [flat(1, 1, 0), deep(4095)]
+    assert not any(isinstance(one, Misfit) for one in predictor.examine(images))
+    assert predictor.darkness(flat(64, 64, 0)) == ""
+    assert predictor.at_full_range(images[1]) is images[1]
+
+
+def test_a_dark_image_is_said_to_be_dark() -> None:
+    line = line_of([deep(4000)], 12)
+    assert "of white" in line.darkness(deep(100))
+    assert line.darkness(deep(2000)) == ""

@@ -1,20 +1,26 @@
 """Faults injected into a training job: what is left out, what is transient, and what is judged without."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember
+from services.trainer.job.evaluation import make_scorer
+from services.trainer.job.examples import MemberPixels, ReadMembers, as_inputs, without_misfits
 from services.trainer.job.members import StoredMembers
 from services.trainer.job.serving import open_serving
 from siad.contracts.errors import DeniedError, OutOfMemoryError, TransientError
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import sha256_hex
 from siad.contracts.manifest import part_of
+from siad.models.segmenter import new_segmenter
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
 from siad.runtime.store.registry import Registry
-from siad.vision.images import DECODER_VERSION
+from siad.vision.images import DECODER_VERSION, Image
+from siad.vision.plausibility import profile_normals
 from siad.vision.preprocess import PREPROCESS_VERSION
 from tests.manifests import make_manifest
 from tests.synthetic import part_image, png
@@ -95,3 +101,47 @@ def test_a_serving_segmenter_that_cannot_be_read_now_is_not_judged_without() -> 
         blobs.error = error
         with pytest.raises(type(error)):
             open_serving(blobs, spec)
+
+
+def numbered(number: int) -> TrainingMember:
+    return replace(member(f"s3://siad/{number}.png"), capture_id=str(number))
+
+
+def pixels(*images: Image) -> ReadMembers:
+    """Members 0, 1, ... with these images, each with a mask of its size."""
+
+    def read(members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
+        for index, image_HWC in enumerate(images):
+            yield numbered(index), (image_HWC, np.zeros(image_HWC.shape[:2], np.uint8))
+
+    return read
+
+
+DEEP = np.full((64, 64, 1), 4095, np.uint16)
+PROFILED = replace(SPEC, profile=profile_normals([DEEP], 12), region=())
+
+
+def test_members_that_do_not_fit_the_teachers_normals_are_left_out() -> None:
+    tiny, shallow, beyond = DEEP[:8], np.zeros((64, 64, 1), np.uint8), DEEP + np.uint16(1)
+    read = pixels(tiny, DEEP, shallow, beyond)
+    assert [one.capture_id for one, _ in without_misfits(PROFILED, read)([])] == ["1"]
+    any_size = replace(PROFILED, sizes="any")
+    assert [one.capture_id for one, _ in without_misfits(any_size, read)([])] == ["0", "1"]
+    assert [one.capture_id for one, _ in without_misfits(SPEC, read)([])] == ["0", "1", "2", "3"]
+
+
+def test_members_become_inputs_of_the_full_range_within_the_region() -> None:
+    spec = replace(PROFILED, region=(0.0, 0.0, 0.5, 0.0, 0.5, 1.0, 0.0, 1.0))
+    [(_, (image_HWC, mask_hw))] = as_inputs(spec, pixels(DEEP))([])
+    assert (image_HWC.shape, image_HWC.min()) == ((64, 32, 1), 65535)
+    assert mask_hw is not None
+    assert mask_hw.shape == (64, 32)
+    [(_, (unscaled_HWC, _))] = as_inputs(replace(spec, profile=None), pixels(DEEP))([])
+    assert unscaled_HWC.max() == 4095
+
+
+def test_a_candidate_scores_whole_images_at_the_depth_of_its_line() -> None:
+    segmenter = new_segmenter(seed=0)
+    [deep_HW] = make_scorer(segmenter, input_px=64, bits=12)([DEEP])
+    [white_HW] = make_scorer(segmenter, input_px=64)([np.full((64, 64, 1), 255, np.uint8)])
+    np.testing.assert_allclose(deep_HW, white_HW, atol=1e-4)

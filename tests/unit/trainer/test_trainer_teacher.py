@@ -13,6 +13,7 @@ from siad.contracts.keys import manifest_key
 from siad.contracts.place import Place
 from siad.runtime.store.registry import Registry
 from tests.events import NOON
+from tests.manifests import PROFILE
 from tests.unit.trainer.test_trainer_plan import LINE, POLICIES, PRODUCT, UNIT, World, manifest_of
 from tests.unit.trainer.test_training_set import name
 
@@ -45,3 +46,9 @@ async def test_who_learns_from_a_teacher_that_sees_more_sees_more_too(
     spec = await frozen(await World().begin(), input_px=teacher_px)
     assert spec.input_px == side_px
     assert spec.train_s == times * POLICIES.train_s
+
+
+async def test_a_run_takes_over_what_the_normals_of_its_teacher_were() -> None:
+    spec = await frozen(await World().begin(), profile=PROFILE)
+    assert (spec.profile, spec.bits) == (PROFILE, 12)
+    assert (await frozen(await World().begin())).bits == 0

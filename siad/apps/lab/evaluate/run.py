@@ -2,8 +2,8 @@
 
 import resource
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from siad.apps.lab.evaluate.figures import (
 from siad.apps.lab.evaluate.folder import FolderError, ImageFolder, LabelledSample, read_images, read_mask
 from siad.apps.lab.sheet import SheetRow, worst_first
 from siad.contracts.fit_settings import FitSettings
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
@@ -31,6 +32,7 @@ from siad.models.teachers.normals import Normals
 from siad.vision.images import Image
 from siad.vision.masks import IGNORE
 from siad.vision.outliers import describe_outliers
+from siad.vision.plausibility import Misfit, describe_misfits
 from siad.vision.promise import promise_of
 
 NORMALS_MIN = 2
@@ -47,6 +49,8 @@ class EvaluationSettings:
     pixels_px: int | None  # side of the square with the area that maps and masks are resized to; None: image size
     input_px: int = 0  # side of the square with the area that images are scaled to; 0: set by the method
     region: tuple[float, ...] = ()
+    bits: int = 0  # significant bits of the samples of 16-bit files; 0: found from the normals
+    sizes: SizeRule = SizeRule.NORMALS  # which sizes of test images are scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class ScoredSamples:
     predictor: Predictor
     fit_s: float
     images_per_s: float
+    misfits: Mapping[str, Misfit] = field(default_factory=dict)  # by name: images that do not fit the normals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +123,7 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, notif
             method=settings.method,
             region=settings.region,
             input_px=settings.input_px,
+            bits=settings.bits,
         )
         bundle = fit_teacher(normals, wanted)
     except ValueError as error:
@@ -132,20 +138,29 @@ def score_samples(
     samples: Sequence[LabelledSample],
     *,
     fit_s: float,
-    pixels_px: int | None,
+    settings: EvaluationSettings,
     progress: Progress | None = None,
 ) -> ScoredSamples:
     """Score samples one at a time.
 
-    Those that can't be decoded are left out and reported.
+    Those that can't be decoded, or do not fit the normals, are left out and reported.
+
+    Raises:
+        FolderError: none of them fits the normals.
     """
     progress = progress or Progress()
-    scored, spent_s = [], 0.0
+    scored, spent_s, pixels_px = [], 0.0, settings.pixels_px
+    misfits: dict[str, Misfit] = {}
     for sample in samples:
         images, _, left_out = read_images([sample.path])
         for line in left_out:
             progress.notify(line)
-        if images:
+        if images and (misfit := predictor.misfit(images[0], sizes=settings.sizes)) is not None:
+            misfits[sample.name] = misfit
+            progress.notify(f"{sample.name} was not scored ({misfit.reason}): {misfit.detail}")
+        elif images:
+            if darkness := predictor.darkness(images[0]):
+                progress.notify(f"{sample.name} is dark: {darkness}")
             began_s = time.perf_counter()
             [map_HW] = predictor.maps(images)
             spent_s += time.perf_counter() - began_s
@@ -155,8 +170,11 @@ def score_samples(
             )
             scored.append(image if pixels_px is None else shrink(image, side_px=pixels_px))
         progress.tick()
+    if misfits and not scored:
+        msg = f"nothing was evaluated: all test images are {describe_misfits(misfits)}"
+        raise FolderError(msg)
     images_per_s = len(scored) / max(spent_s, 1e-9)
-    return ScoredSamples(images=scored, predictor=predictor, fit_s=fit_s, images_per_s=images_per_s)
+    return ScoredSamples(images=scored, predictor=predictor, fit_s=fit_s, images_per_s=images_per_s, misfits=misfits)
 
 
 def evaluate(
@@ -165,7 +183,7 @@ def evaluate(
     """Fit one teacher and score all test images."""
     paths = draw_normals(folder, shots=shots, seed=seed)
     predictor, fit_s = fit(paths, settings, name="evaluate", notify=progress.notify)
-    scored = score_samples(predictor, folder.samples, fit_s=fit_s, pixels_px=settings.pixels_px, progress=progress)
+    scored = score_samples(predictor, folder.samples, fit_s=fit_s, settings=settings, progress=progress)
     return sum_up(scored, shots=len(paths), seed=seed)
 
 
@@ -189,13 +207,16 @@ def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
     ]
     by_kind = [{kind: figures.to_json() for kind, figures in run.by_kind.items()} for run in runs]
     first = runs[0].scored.predictor.manifest
+    misfits = {name: misfit for run in runs for name, misfit in run.scored.misfits.items()}
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         **mean_of(flat),
         "memory_mb": round(peak_kb / 1024, 1),
         "weights_mb": round(sum(part.size_bytes for part in first.parts) / 1e6, 2),
         "promise": promise_of(first),
-        "doubts": _doubts(runs),
+        "doubts": [*_doubts(runs), *filter(None, [describe_misfits(misfits)])],
+        "misfits": {name: {"reason": one.reason.value, "detail": one.detail} for name, one in misfits.items()},
+        "normals": "" if first.profile is None else str(first.profile),
         "classes": {kind: mean_of([one[kind] for one in by_kind]) for kind in by_kind[0]},
         "spread": spread_of(flat),
         "shots": runs[0].shots,
@@ -246,7 +267,7 @@ def worst_rows(scored: ScoredSamples, samples: Sequence[LabelledSample]) -> list
 def _row(scored: ScoredImage, image_HWC: Image, predictor: Predictor) -> SheetRow:
     return SheetRow(
         name=scored.name,
-        image_HWC=image_HWC,
+        image_HWC=predictor.at_full_range(image_HWC),
         map_HW=scored.map_HW,
         mask_HW=predictor.decide(scored.map_HW).mask_HW,
         truth_HW=scored.mask_HW if scored.is_defect else None,

@@ -12,10 +12,9 @@ from siad.apps.lab.evaluate.run import Notify
 from siad.contracts.methods import AUTO, DEFAULT, TEACHERS, require_teacher
 from siad.contracts.place import Place
 from siad.models.bundle import Bundle
-from siad.models.teachers.fit import fit_variant
+from siad.models.teachers.fit import choose_depth, fit_variant, prepare_normals
 from siad.models.teachers.method_choice import VARIANTS, FitVariant, RankedVariant, merit_of, rank_variants
 from siad.models.teachers.normals import Normals
-from siad.vision.region import RegionOfInterest
 
 NORMALS_MIN = 6
 
@@ -28,6 +27,7 @@ class RankSettings:
     shots: int | None  # normals to use; None: all
     budget: float  # fraction of good parts that may be rejected
     region: tuple[float, ...] = ()
+    bits: int = 0  # significant bits of the samples of 16-bit files; 0: found from the normals
     seed: int = 0
 
 
@@ -69,7 +69,7 @@ def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify) -> list
         notify(line)
     names = [f"{index:06d}" for index in range(len(images))]
     normals = Normals.ordered(images, names, Place("evaluate", "evaluate"))
-    normals = normals.mapped(RegionOfInterest(settings.region).cut)
+    normals = prepare_normals(normals, bits=choose_depth(normals, settings.bits), region=settings.region)
 
     def fit(variant: FitVariant, some: Normals) -> Bundle:
         return fit_variant(variant, some, false_reject_budget=settings.budget)

@@ -30,9 +30,10 @@ from services.trainer.domain.training_set import (
 )
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import make_scorer, score_held_out
-from services.trainer.job.examples import MemberPixels, make_examples
+from services.trainer.job.examples import MemberPixels, as_inputs, make_examples
 from services.trainer.settings import TrainerSettings
 from siad.apps.lab.evaluate.folder import LabelledSample, read_images
+from siad.apps.lab.evaluate.run import Notify
 from siad.contracts.fit_settings import BUDGET
 from siad.contracts.ids import sha256_hex
 from siad.models.bundle import open_bundle
@@ -41,6 +42,7 @@ from siad.models.segmenter import new_segmenter
 from siad.models.training.recipe import TrainingRecipe
 from siad.models.training.segmenter import SegmenterTraining
 from siad.vision.images import Image
+from siad.vision.plausibility import Misfit
 
 LINE: Final = "routine"
 FEW: Final = FreezePolicy(normals_min=2, defects_min=2, held_out_defects_min=1, held_out_goods_min=2)
@@ -77,19 +79,32 @@ class TrainedSegmenter:
     train_s: float
 
 
-def label(teacher: Predictor, samples: Sequence[LabelledSample]) -> list[PseudoLabel]:
-    """Draw pseudo-masks; an image that can't be decoded gets none."""
-    return [
-        PseudoLabel(
-            sample=sample,
-            score=finding.score,
-            defect_ratio=finding.defect_ratio,
-            confidence=finding.confidence,
-            mask_HW=finding.pseudo_mask_HW,
-        )
-        for sample in samples
-        for finding in teacher.predict(read_images([sample.path])[0])
-    ]
+def label(
+    teacher: Predictor, samples: Sequence[LabelledSample], *, notify: Notify = lambda _: None
+) -> list[PseudoLabel]:
+    """Draw pseudo-masks.
+
+    An image that can't be decoded, or does not fit the normals, gets none and is reported.
+    """
+    labels = []
+    for sample in samples:
+        images, _, left_out = read_images([sample.path])
+        for text in left_out:
+            notify(text)
+        for finding in teacher.examine(images):
+            if isinstance(finding, Misfit):
+                notify(f"{sample.name} was not labelled ({finding.reason}): {finding.detail}")
+            else:
+                labels.append(
+                    PseudoLabel(
+                        sample=sample,
+                        score=finding.score,
+                        defect_ratio=finding.defect_ratio,
+                        confidence=finding.confidence,
+                        mask_HW=finding.pseudo_mask_HW,
+                    )
+                )
+    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +145,15 @@ def learn(
     spec = _spec(teacher, training_set)
     recipe = TrainingRecipe(epochs=spec.epochs, train_s=_TRAIN_S, seed=seed)
     training = SegmenterTraining(new_segmenter(seed=seed), recipe, torch.device("cpu"))
-    examples = make_examples(training_set, captures.look, input_px=spec.input_px)
+    inputs = as_inputs(spec, captures.look)
+    examples = make_examples(training_set, inputs, input_px=spec.input_px)
     while not training.is_done:
         training.run_epoch(examples)
-    scorer = make_scorer(training.segmenter, input_px=spec.input_px)
+    scorer = make_scorer(training.segmenter, input_px=spec.input_px, bits=spec.bits)
     scores = score_held_out(training_set, captures.look, {"candidate": scorer}, input_px=spec.input_px)
-    golden = next(member.capture_id for member in training_set.members if member.role is MemberRole.NORMAL)
-    bundle, figures = make_candidate(training.segmenter, spec, scores["candidate"], normal=captures.pixels(golden))
+    golden = next(member for member in training_set.members if member.role is MemberRole.NORMAL)
+    [(_, (normal, _))] = inputs([golden])
+    bundle, figures = make_candidate(training.segmenter, spec, scores["candidate"], normal=normal)
     report = RunReport(
         run=spec.run,
         weights=bundle.manifest.weights,
@@ -174,6 +191,7 @@ def _spec(teacher: Predictor, training_set: TrainingSet) -> RunSpec:
         epochs=max(settings.epochs, math.ceil(_STEPS_MIN / steps)),
         train_s=_TRAIN_S,
         frozen_at=_START,
+        profile=teacher.manifest.profile,
     )
 
 

@@ -113,7 +113,7 @@ def run_routine(
     doubts = describe_outliers(left_out, doubted)
     notify(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
     began_s = time.perf_counter()
-    labels = label(teacher, shift.online)
+    labels = label(teacher, shift.online, notify=notify)
     steps: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "doubted": doubted, "fit_s": fit_s}
     steps |= _count_marks(labels, teacher.manifest.image_threshold) | {"label_s": time.perf_counter() - began_s}
     notify(
@@ -136,7 +136,7 @@ def run_routine(
     notify(f"decision of the trainer: {segmenter.judgement.outcome.value}: {segmenter.judgement.reason}")
     runs = []
     for predictor, seconds in ((teacher, fit_s), (segmenter.predictor, segmenter.train_s)):
-        scored = score_samples(predictor, shift.test, fit_s=seconds, pixels_px=settings.pixels_px)
+        scored = score_samples(predictor, shift.test, fit_s=seconds, settings=settings)
         runs.append(sum_up(scored, shots=len(shift.normals), seed=seed))
     notify(f"both tested on {len(shift.test)} images that neither was fitted on")
     return RoutineResult(shift=shift, teacher=runs[0], segmenter=runs[1], steps=steps)

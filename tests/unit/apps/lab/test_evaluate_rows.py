@@ -11,8 +11,17 @@ from torch import Tensor
 
 from siad.apps.lab.evaluate.figures import ScoredImage
 from siad.apps.lab.evaluate.folder import LabelledSample
-from siad.apps.lab.evaluate.run import EvaluationRun, ScoredSamples, report_of, score_samples, sum_up, worst_rows
+from siad.apps.lab.evaluate.run import (
+    EvaluationRun,
+    EvaluationSettings,
+    ScoredSamples,
+    report_of,
+    score_samples,
+    sum_up,
+    worst_rows,
+)
 from siad.apps.lab.sheet import SheetRow
+from siad.contracts.normals_profile import SizeRule
 from siad.models.predictor import Predictor
 from siad.models.runner.torch import TorchRunner
 from tests.manifests import make_manifest
@@ -47,9 +56,13 @@ def sample(tmp_path: Path) -> LabelledSample:
     return LabelledSample(path=tmp_path / "1.png", kind="square", mask_path=None)
 
 
+def settings_of(pixels_px: int | None = None, *, sizes: SizeRule = SizeRule.NORMALS) -> EvaluationSettings:
+    return EvaluationSettings(method="feature-memory", budget=0.1, seeds=1, pixels_px=pixels_px, sizes=sizes)
+
+
 def row_of(detector: Brightness, sample: LabelledSample, *, pixels_px: int | None) -> SheetRow:
     predictor = Predictor(MANIFEST, TorchRunner(detector))
-    scored = score_samples(predictor, [sample], fit_s=1.0, pixels_px=pixels_px)
+    scored = score_samples(predictor, [sample], fit_s=1.0, settings=settings_of(pixels_px))
     [row] = worst_rows(scored, [sample])
     return row
 
