@@ -6,7 +6,6 @@ from functools import partial
 
 import structlog
 
-from services.inference import metrics
 from services.inference.domain.judge import CaptureJudgement, JudgementRequest, UnknownReason, is_late, make_verdict
 from services.inference.ports import ErasedCaptures, ImageSource, LinePredictors, LineSettings, MaskStore
 from siad.contracts.events import ImageStored, Intent, VerdictGiven
@@ -108,6 +107,5 @@ async def judge(
     if is_late(clock.now(), received_at=received_at, deadline_s=settings.deadline_s):
         return CaptureJudgement.unknown(UnknownReason.LATE, fetch_s=fetch_s, score_s=prediction.score_s)
     if prediction.darkness:
-        metrics.DARK.labels(place.line).inc()
         log.warning("image_dark", line=place.line, product=place.product, reason=prediction.darkness)
     return CaptureJudgement.of(prediction, fetch_s=fetch_s)

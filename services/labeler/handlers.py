@@ -5,7 +5,6 @@ Captures whose image is unlike the normals get none.
 
 import structlog
 
-from services.labeler import metrics
 from services.labeler.ports import MaskScorer, SizeRules, TeacherLookup
 from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated
 from siad.contracts.ids import WeightsId
@@ -25,10 +24,7 @@ async def on_image_stored(
     if event.intent is not Intent.INSPECT:
         return []
     weights = await teachers.current(event.line, event.product)
-    if weights is None:
-        metrics.SKIPPED.labels(event.line).inc()
-        return []
-    return await label(event, weights=weights, scorer=scorer, lines=lines)
+    return [] if weights is None else await label(event, weights=weights, scorer=scorer, lines=lines)
 
 
 async def label(
@@ -42,7 +38,6 @@ async def label(
         drawn = await scorer.draw(event, weights=weights, sizes=await lines.size_rule(event))
     except MisfitError as error:
         misfit = error.misfit
-        metrics.MISFITS.labels(event.line, misfit.reason.value).inc()
         log.warning("capture_left_out", capture_id=event.capture_id, reason=misfit.reason.value, detail=misfit.detail)
         return []
     mask = PseudoMaskCreated(

@@ -125,7 +125,9 @@ class HotSwapPredictors:
         """
         began_s = self._clock.monotonic()
         answer = await self._batcher.submit((place, sizes), image)
-        return None if answer is None else replace(answer, score_s=self._clock.monotonic() - began_s)
+        if answer is not None and answer.darkness:
+            metrics.DARK.labels(place.line).inc()
+        return answer and replace(answer, score_s=self._clock.monotonic() - began_s)
 
     async def run(self) -> None:
         """Score batches and follow the releases, until cancelled."""

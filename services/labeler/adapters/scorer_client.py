@@ -61,7 +61,7 @@ class ScorerClient:
         """Draw the pseudo-mask of one capture and store it."""
         request = DrawRequest.of(event, weights, sizes)
         with metrics.DRAW_SECONDS.time():
-            response = await self._post(DRAW_PATH, request, timeout_s=self._timeout_s)
+            response = await self._post_draw(event.line, request)
         try:
             mask = _parse(DrawResponse, response).mask()
         except ValueError as error:
@@ -88,6 +88,14 @@ class ScorerClient:
         if not response.is_success:
             msg = f"scorer at {self._client.base_url} is not ready: {_summary(response)}"
             raise TransientError(msg)
+
+    async def _post_draw(self, line: str, request: DrawRequest) -> httpx.Response:
+        """Request a pseudo-mask, and count an image that gets none."""
+        try:
+            return await self._post(DRAW_PATH, request, timeout_s=self._timeout_s)
+        except MisfitError as error:
+            metrics.MISFITS.labels(line, error.misfit.reason.value).inc()
+            raise
 
     async def _post(self, path: str, request: BaseModel, *, timeout_s: float) -> httpx.Response:
         """Send a request in the current trace; return a successful response."""

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import structlog
 
+from services.labeler import metrics
 from services.labeler.ports import TeacherFacts
 from siad.contracts.documents import read_receipt
 from siad.contracts.errors import CorruptError, MissingError, TransientError
@@ -46,7 +47,10 @@ class KnownTeachers:
         except CorruptError as error:
             msg = f"captures of {line}/{product} wait until the pointer to its teacher is repaired: {error}"
             raise TransientError(msg) from error
-        return None if pointer is None else pointer.weights
+        if pointer is None:
+            metrics.SKIPPED.labels(line).inc()
+            return None
+        return pointer.weights
 
 
 class ServingTeachers:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.inference.domain.judge import Prediction, UnknownReason, label_of
 from services.inference.domain.releases import ReleasePointer
@@ -248,13 +248,10 @@ def test_the_size_rule_is_that_of_the_settings_that_the_capture_names(sizes: str
     assert world.rules == [rule]
 
 
-def test_a_dark_image_is_judged_and_counted() -> None:
-    before = dark(EVENT.line)
-    (verdict,) = World(score=0.1, darkness="the brightest value is 2.0% of white").judge()
+def test_a_dark_image_is_judged_and_logged() -> None:
+    with capture_logs() as logs:
+        (verdict,) = World(score=0.1, darkness="the brightest value is 2.0% of white").judge()
+        World(score=0.1).judge()
     assert verdict.decision is Decision.PASS
-    World(score=0.1).judge()
-    assert dark(EVENT.line) == before + 1
-
-
-def dark(line: str) -> float:
-    return REGISTRY.get_sample_value("siad_inference_dark_total", {"line": line}) or 0.0
+    dark = [one for one in logs if one["event"] == "image_dark"]
+    assert [(one["log_level"], one["reason"]) for one in dark] == [("warning", "the brightest value is 2.0% of white")]

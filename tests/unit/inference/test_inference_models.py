@@ -49,6 +49,8 @@ class Store:
         self.go.set()
         self.scoring_s = 0.0
         self.scoring_fails: Exception | None = None
+        self.darkness = ""
+        self.rules: list[SizeRule] = []
 
     def __call__(self, place: Place, weights: WeightsId) -> Any:
         self.loads.append(weights)
@@ -56,11 +58,12 @@ class Store:
         if queue := self.fails.get(weights):
             raise queue.pop(0) if len(queue) > 1 else queue[0]
         return SimpleNamespace(
-            manifest=SimpleNamespace(image_threshold=0.5), examine=self.examine, darkness=lambda image: ""
+            manifest=SimpleNamespace(image_threshold=0.5), examine=self.examine, darkness=lambda image: self.darkness
         )
 
     def examine(self, images: Sequence[Any], *, sizes: SizeRule) -> list[Finding]:
         time.sleep(self.scoring_s)
+        self.rules.append(sizes)
         if self.scoring_fails is not None:
             raise self.scoring_fails
         flat = np.zeros((4, 4), np.float32)
@@ -464,3 +467,33 @@ async def test_warming_loads_so_many_lines_and_forgives_a_store_that_is_away() -
             one._releases.apply(release("teacher", f"t{n}", line=f"line-{n}"))
         await one.warm(places_max=3)
         assert store.loads == ["t0", "t1", "t2"]
+
+
+async def test_captures_under_different_size_rules_are_examined_apart() -> None:
+    store, place = Store(), Place("line-1", "cell")
+    async with models(store) as one:
+        one.on_release(release("teacher", "t1"))
+        await until(one, "t1")
+        store.rules.clear()
+        rules = [SizeRule.ANY, SizeRule.NORMALS, SizeRule.ANY]
+        await asyncio.gather(*(one.predict(IMAGE, place, sizes=rule) for rule in rules))
+    assert sorted(set(store.rules)) == [SizeRule.ANY, SizeRule.NORMALS]
+
+
+async def test_a_dark_image_is_counted_and_says_so() -> None:
+    store, place = Store(), Place("line-1", "cell")
+    async with models(store) as one:
+        one.on_release(release("teacher", "t1"))
+        await until(one, "t1")
+        before = dark("line-1")
+        store.darkness = "2.0% of white"
+        prediction = await one.predict(IMAGE, place)
+        store.darkness = ""
+        await one.predict(IMAGE, place)
+    assert prediction is not None
+    assert prediction.darkness == "2.0% of white"
+    assert dark("line-1") == before + 1
+
+
+def dark(line: str) -> float:
+    return REGISTRY.get_sample_value("siad_inference_dark_total", {"line": line}) or 0.0

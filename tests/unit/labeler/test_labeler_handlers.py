@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.labeler.adapters.teachers import KnownTeachers
 from services.labeler.handlers import on_image_stored
@@ -77,22 +77,20 @@ async def test_an_inspected_capture_gets_the_mask_of_its_lines_teacher() -> None
     assert (mask.captured_at, mask.received_at) == (event.captured_at, event.received_at)
 
 
-async def test_a_capture_that_does_not_fit_its_line_gets_no_mask_and_is_counted() -> None:
+async def test_a_capture_that_does_not_fit_its_line_gets_no_mask_and_is_logged() -> None:
     pen = Pen(misfit=Misfit(MisfitReason.DEPTH, "the image is a file of 8 bits"))
-    before = misfits(LINE, "depth")
     event = capture(1)
-    assert await on_image_stored(event, teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize()) == []
-    assert misfits(LINE, "depth") == before + 1
+    with capture_logs() as logs:
+        assert await on_image_stored(event, teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize()) == []
+    [log] = logs
+    assert (log["event"], log["capture_id"], log["reason"]) == ("capture_left_out", event.capture_id, "depth")
+    assert log["detail"] == "the image is a file of 8 bits"
 
 
 async def test_the_size_rule_of_the_line_is_passed_on() -> None:
     pen = Pen()
     await on_image_stored(capture(1), teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize())
     assert pen.rules == [SizeRule.ANY]
-
-
-def misfits(line: str, reason: str) -> float:
-    return REGISTRY.get_sample_value("siad_labeler_misfits_total", {"line": line, "reason": reason}) or 0.0
 
 
 async def test_a_capture_that_comes_before_the_teacher_is_left_to_the_backfill() -> None:

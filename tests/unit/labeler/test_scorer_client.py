@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.ports import FitRefusedError, ScorerBugError
@@ -80,10 +81,15 @@ async def test_an_image_that_the_scorer_refuses_is_poison() -> None:
 
 
 async def test_an_image_that_does_not_fit_the_normals_is_a_misfit_with_its_reason() -> None:
-    answer = always(422, type=MISFIT, detail="the image has 1x1 px", reason="size")
+    answer, before = always(422, type=MISFIT, detail="the image has 1x1 px", reason="size"), misfits("size")
     with pytest.raises(MisfitError, match=r"the image has 1x1 px; not scored \(reason: size\)") as found:
         await scorer(answer).draw(capture(1), weights=W)
     assert found.value.misfit == Misfit(MisfitReason.SIZE, "the image has 1x1 px")
+    assert misfits("size") == before + 1
+
+
+def misfits(reason: str) -> float:
+    return REGISTRY.get_sample_value("siad_labeler_misfits_total", {"line": LINE, "reason": reason}) or 0.0
 
 
 async def test_a_misfit_for_a_reason_of_a_newer_scorer_is_transient() -> None:
