@@ -1,4 +1,7 @@
-"""Chapter of image files: every kind is decoded here, so that the table is what the decoder does."""
+"""Chapter of image files.
+
+Every kind is decoded here, so that the table is what the decoder does.
+"""
 
 from itertools import groupby
 from typing import Final

@@ -202,7 +202,10 @@ class TeacherReconciler:
         log.info("backfilled", line=place.line, product=place.product, captures=len(captures))
 
     async def _missed(self, place: Place, pointer: Pointer) -> Sequence[ImageStored]:
-        """Read the captures of the backfill; the first attempt chooses and stores them."""
+        """Read the captures of the backfill.
+
+        The first attempt chooses and stores them.
+        """
         chosen = await self.lines.backfill_list(place)
         if chosen is not None:
             listed = set(chosen)

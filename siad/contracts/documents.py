@@ -54,7 +54,10 @@ class BackfillMark(JsonRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillList(JsonRecord):
-    """Captures that a backfill labels, chosen once, so that a restart does not choose others."""
+    """Captures that a backfill labels.
+
+    They are chosen once, so that a restart does not choose others.
+    """
 
     JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
 

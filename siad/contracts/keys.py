@@ -83,7 +83,10 @@ def capture_of_mask(key: str) -> str:
 
 
 def weights_of_mask(key: str) -> str:
-    """Return the weights that drew a mask, from its key; ValueError for another key."""
+    """Return the weights that drew a mask, from its key.
+
+    ValueError for another key.
+    """
     _, _, _, name = key.split("/")
     return name.removesuffix(".png")
 

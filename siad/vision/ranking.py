@@ -26,7 +26,10 @@ def average_precision(is_defect_N: ArrayLike, scores_N: ArrayLike) -> float:
 
 
 def precision_and_recall(is_defect_N: ArrayLike, scores_N: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Precision [T + 1], recall [T + 1] and thresholds [T], from the lowest threshold up."""
+    """Precision [T + 1], recall [T + 1] and thresholds [T].
+
+    From the lowest threshold up.
+    """
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, thresholds = precision_recall_curve(is_defect_N, scores_N)

@@ -189,7 +189,10 @@ def _meant(image: Samples, page: Page) -> Samples:
 
 
 def _without_unknown(image: Samples, channels: int) -> Samples:
-    """Drop a sample of unknown meaning that holds nothing: padding of pixels to four bytes."""
+    """Drop a sample of unknown meaning that holds nothing.
+
+    It pads pixels to four bytes.
+    """
     extra = image[:, :, channels:]
     if extra.size and int(extra.min()) != int(extra.max()):
         msg = "a TIFF with a sample of unknown meaning beside its colour (ExtraSamples is not alpha)"

@@ -189,7 +189,10 @@ def _images_in_page(page: Directory) -> int:
 
 
 def _images_of_shape(page: Directory, description: bytes) -> int:
-    """Count the images of a stack that tifffile wrote with the tags of the first alone."""
+    """Count the images of a stack of tifffile.
+
+    It writes the tags of the first alone.
+    """
     found = _STACK_SHAPE.search(description)
     samples = _area(page) * page.get(277, 1)
     if b'"truncated": true' not in description or found is None or not samples:
