@@ -28,7 +28,8 @@ from benchmarks.soak_chart import write_chart
 from benchmarks.soak_judge import SETTLED_S, Flatness, Sample, judge_lag, judge_memory, passers_by
 from benchmarks.soak_processes import below, name_of, rss_mb
 from siad.apps.client import IngestClient
-from siad.apps.local.machine import Machine, locked
+from siad.apps.local.data_folder import locked
+from siad.apps.local.machine import Machine
 from siad.apps.local.run import run_machine, wait_ready
 from siad.apps.local.stage_status import read_stage
 from tests.e2e.chaos.cameras import Cameras

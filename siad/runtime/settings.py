@@ -2,12 +2,15 @@
 
 import ipaddress
 import os
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIXES: Final = tuple(f"SIAD_{part}_" for part in ("BUS", "STORE", "INGEST", "LABELER", "TRAINER", "INFERENCE"))
 
 
 class Settings(BaseSettings):
@@ -17,16 +20,26 @@ class Settings(BaseSettings):
     renamed: ClassVar[Mapping[str, str]] = {}  # former name in the environment -> the name to set instead
 
     @classmethod
-    def load(cls) -> Self:
+    def names(cls) -> list[str]:
+        """Names of the settings in the environment, in order."""
+        return sorted(f"{cls.model_config.get('env_prefix', '')}{name}".upper() for name in cls.model_fields)
+
+    @classmethod
+    def load(cls, env: Mapping[str, str] | None = None) -> Self:
         """Read the environment; refuse missing, invalid or unknown names.
 
+        Args:
+            env: replaces the environment; has at least its names.
+
         Raises:
-            ValueError: lists every wrong name, its value (except secrets), and the known names.
+            ValueError: lists every wrong name, its value (except secrets), and the names that may have been meant.
         """
+        env = os.environ if env is None else env
         prefix = str(cls.model_config.get("env_prefix", "")).upper()
-        known = sorted(f"{prefix}{name}".upper() for name in cls.model_fields)
+        known = cls.names()
+        values = {name.upper(): value for name, value in env.items() if name.upper().startswith(prefix)}
         # pydantic-settings ignores unknown names, so a misspelt one would leave the default in force
-        unknown = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
+        unknown = sorted(name for name in env if name.upper().startswith(prefix) and name.upper() not in known)
         if renamed := [f"{name} is now {cls.renamed[name.upper()]}" for name in unknown if name.upper() in cls.renamed]:
             msg = (
                 f"settings were renamed, nothing was started: {', '.join(renamed)}. Set the new name and unset the old."
@@ -35,11 +48,11 @@ class Settings(BaseSettings):
         if unknown:
             msg = (
                 f"unknown settings {', '.join(unknown)}, nothing was started. "
-                f"Correct or unset them; known: {', '.join(known)}"
+                f"Correct or unset them{describe_nearest(unknown, known, prefix)}"
             )
             raise ValueError(msg)
         try:
-            return cls()
+            return cls.model_validate({name.removeprefix(prefix).lower(): value for name, value in values.items()})
         except ValidationError as error:
             raise ValueError(_describe(error, prefix, cls.model_fields)) from None  # pydantic's text shows secrets
 
@@ -65,6 +78,20 @@ class StageSettings(Settings):
             )
             raise ValueError(msg)
         return self
+
+
+def describe_nearest(names: Collection[str], known: Collection[str], prefix: str) -> str:
+    """Say which known names may have been meant; else list all."""
+    ends = [name.removeprefix(prefix) for name in known]
+    nearest = {name: get_close_matches(name.upper().removeprefix(prefix), ends, n=1) for name in names}
+    meant = [f"{name}: did you mean {prefix}{found[0]}?" for name, found in nearest.items() if found]
+    rest = "" if len(meant) == len(nearest) else f"; known: {', '.join(sorted(known))}"
+    return (f" ({' '.join(meant)})" if meant else "") + rest
+
+
+def without_effect(env: Collection[str]) -> list[str]:
+    """List names that look like settings and that no process reads."""
+    return sorted(name for name in env if name.upper().startswith("SIAD_") and not name.upper().startswith(PREFIXES))
 
 
 def is_loopback(host: str) -> bool:

@@ -30,7 +30,7 @@ from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.http import make_app
 from siad.runtime.logs import configure_logs
-from siad.runtime.settings import StageSettings
+from siad.runtime.settings import PREFIXES, StageSettings, without_effect
 
 log = structlog.get_logger()
 
@@ -91,6 +91,8 @@ def run_stage(name: str, settings: StageSettings, assemble: Assemble) -> None:
         assemble: opens adapters, adds routes, checks, preparations and tasks, and closes the adapters on exit.
     """
     configure_logs(name, level=settings.log_level)
+    for setting in without_effect(os.environ):
+        log.warning("setting_without_effect", name=setting, reason=f"settings begin with one of {', '.join(PREFIXES)}")
     try:
         asyncio.run(_run(StageProcess(name, settings), assemble))
     except KeyboardInterrupt:

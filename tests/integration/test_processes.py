@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from siad.apps.local.log_excerpt import describe_exit
 from siad.apps.local.ports import free_ports
 from siad.apps.local.processes import ProcessState, ProgramSpec, SupervisedProgram, send_signal
 
@@ -75,3 +76,29 @@ def hammer(process: asyncio.subprocess.Process) -> None:
     while Path(f"/proc/{process.pid}").exists():
         send_signal(process, 0)
         assert time.monotonic() < end_s
+
+
+async def test_an_exit_during_the_start_is_reported_with_its_log_and_counted(tmp_path: Path) -> None:
+    reports: list[str] = []
+
+    def report(one: SupervisedProgram) -> None:
+        reports.append(describe_exit("ingest", one.last_exit, one.program.log, start=one.log_start))
+
+    (tmp_path / "log").write_text("ValueError: of an earlier start\n")
+    supervised = SupervisedProgram(program(tmp_path, "-c", "raise ValueError('port is taken')"), on_exit=report)
+    running = asyncio.create_task(supervised.run())
+    await until(lambda: supervised.failed_starts == 2)
+    await supervised.stop()
+    await running
+    assert [text.splitlines()[0] for text in reports] == ["ingest ended with status 1: ValueError: port is taken"] * 2
+    assert all("earlier" not in text for text in reports)
+
+
+async def test_a_program_that_was_ready_has_no_failed_start(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    supervised = SupervisedProgram(program(tmp_path, "-c", SERVE, str(port), port=port), failed_starts=2)
+    running = asyncio.create_task(supervised.run())
+    await until(lambda: supervised.state is ProcessState.READY)
+    assert supervised.failed_starts == 0
+    await supervised.stop()
+    await running

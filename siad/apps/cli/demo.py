@@ -19,7 +19,8 @@ from siad.apps.lab.demo.report import problems_of
 from siad.apps.lab.demo.session import NORMALS, STAGE_SETTINGS, DemoRun, require_own_servers
 from siad.apps.lab.demo.stream import StreamPace
 from siad.apps.local.bus_choice import BusKind
-from siad.apps.local.machine import Machine, locked
+from siad.apps.local.data_folder import locked
+from siad.apps.local.machine import Machine
 from siad.apps.local.run import run_machine
 
 DATA = Path("var/demo")

@@ -13,7 +13,8 @@ from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.library_log import log_libraries_to
 from siad.apps.local.bus_choice import BusKind
-from siad.apps.local.machine import DATA, Machine, locked
+from siad.apps.local.data_folder import locked
+from siad.apps.local.machine import DATA, Machine
 from siad.apps.local.processes import ProcessState
 from siad.apps.local.run import run_machine, wait_ready
 

@@ -6,21 +6,22 @@ continues with it.
 """
 
 import asyncio
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from siad.apps.local.bus_choice import ADDRESS, BusKind, choose_bus, mark_in_use, why_no_kafka_here
 from siad.apps.local.connection import remove_connection, write_connection
 from siad.apps.local.kafka.node import KafkaNode
-from siad.apps.local.ports import free_port
+from siad.apps.local.log_excerpt import describe_exit
+from siad.apps.local.ports import PortRequest, choose_ports
 from siad.apps.local.processes import ProgramSpec, SupervisedProgram
 from siad.apps.local.ray_node import RayNode
+from siad.apps.local.stage_settings import check_settings, client_url, port_requests
 from siad.apps.local.weed import WeedNode
 from siad.runtime.bus.embedded.file import check_whole
 from siad.runtime.bus.settings import path_of
@@ -65,9 +66,22 @@ class Machine:
     env: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
+    _requests: dict[str, PortRequest] = field(default_factory=dict)
+
     def url(self, stage: str) -> str:
-        """Address of a stage."""
-        return f"http://127.0.0.1:{self.ports[stage]}"
+        """Address of a stage for clients on this machine."""
+        return client_url(self._requests[stage].host, self.ports[stage])
+
+    def check(self, notify: Notify) -> None:
+        """Check settings and ports before anything is started.
+
+        Raises:
+            ValueError: settings are refused; names all of them, of every stage.
+            OSError: a port that a setting names can't be used; names its holder.
+        """
+        settings = check_settings(os.environ, self.extra, notify)
+        self._requests = port_requests(os.environ, settings, STAGE_PORTS)
+        choose_ports(self._requests, lambda _: None)  # told when they are chosen
 
     def start_nodes(self, notify: Notify) -> None:
         """Start broker, store and Ray, except those that the environment names.
@@ -90,9 +104,9 @@ class Machine:
             self.env.update(ray.environment())
             notify(f"Ray: one head at {ray.address}")
 
-    def prepare_stages(self) -> None:
+    def prepare_stages(self, notify: Notify) -> None:
         """Choose ports and settings of the stages; write all addresses."""
-        self.ports = {name: free_port(preferred) for name, preferred in STAGE_PORTS.items()}
+        self.ports = choose_ports(self._requests, notify)
         for name in ("ingest", "labeler", "trainer", "inference"):
             self.env[f"SIAD_{name.upper()}_HTTP_PORT"] = str(self.ports[name])
         self.env["SIAD_LABELER_SCORER_URL"] = self.url("scorer")
@@ -103,7 +117,7 @@ class Machine:
             ready = f"{self.url(name)}/{'healthz' if name == 'scorer' else 'readyz'}"
             log = self.data / "logs" / f"{name}.log"
             program = ProgramSpec(name=name, args=("-m", module), env=self.env, ready_url=ready, log=log)
-            self.stages[name] = SupervisedProgram(program)
+            self.stages[name] = SupervisedProgram(program, on_exit=partial(_report_exit, notify=notify))
         state = {name: self.url(name) for name in STAGE_PORTS} | {"bus": self.bus}
         (self.data / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n")
         write_connection(self.data, {**os.environ, **self.env})
@@ -154,6 +168,13 @@ class Machine:
         node.start()
 
 
+def _report_exit(stage: SupervisedProgram, *, notify: Notify) -> None:
+    """Report that a stage ended, with the reason first."""
+    program = stage.program
+    text = describe_exit(program.name, stage.last_exit, program.log, start=stage.log_start)
+    notify(f"{text}\n  It is started again")
+
+
 def read_state(data: Path) -> dict[str, str]:
     """Addresses of the stages of the `siad up` on ``data``, by stage.
 
@@ -166,23 +187,3 @@ def read_state(data: Path) -> dict[str, str]:
         raise FileNotFoundError(msg)
     state: dict[str, str] = json.loads(path.read_text())
     return state
-
-
-@contextmanager
-def locked(data: Path) -> Iterator[None]:
-    """Lock the data folder, so that only one machine runs on it.
-
-    Raises:
-        BlockingIOError: another `siad up` or `siad demo` runs on it.
-    """
-    data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = (
-                f"another `siad up` or `siad demo` runs on {data}; nothing was started. Stop it, or choose another "
-                "folder with --data"
-            )
-            raise BlockingIOError(msg) from error
-        yield

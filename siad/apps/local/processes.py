@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -52,6 +52,9 @@ class SupervisedProgram:
     restarts: int = 0
     pid: int | None = None
     last_exit: int | None = None
+    failed_starts: int = 0  # exits since the last time it was ready
+    on_exit: Callable[["SupervisedProgram"], None] = lambda _: None  # an exit that was not requested
+    log_start: int = 0  # where in the log the present start begins
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _process: asyncio.subprocess.Process | None = None
 
@@ -61,6 +64,8 @@ class SupervisedProgram:
         while not self._stopping.is_set():
             self.state = ProcessState.STARTING
             started = time.monotonic()
+            log = self.program.log
+            self.log_start = log.stat().st_size if log.exists() else 0
             self._process = await _start(self.program)
             self.pid = self._process.pid
             watcher = asyncio.create_task(self._watch_readiness())
@@ -72,6 +77,8 @@ class SupervisedProgram:
             exits = 0 if time.monotonic() - started > STABLE_S else exits
             self.state = ProcessState.RESTARTING
             self.restarts += 1
+            self.failed_starts += 1
+            self.on_exit(self)
             await self._pause(BACKOFF_S[min(exits, len(BACKOFF_S) - 1)])
             exits += 1
         self.state = ProcessState.STOPPED
@@ -95,6 +102,7 @@ class SupervisedProgram:
             while True:
                 ready = await _is_ready(client, self.program.ready_url)
                 self.state = ProcessState.READY if ready else ProcessState.STARTING
+                self.failed_starts = 0 if ready else self.failed_starts
                 await asyncio.sleep(POLL_READY_S if ready else POLL_STARTING_S)
 
     async def _pause(self, seconds: float) -> None:

@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 
+import httpx
+
 from siad.apps.local.machine import Machine, Notify
 from siad.apps.local.processes import ProcessState
+from siad.apps.local.stage_status import read_missing
 
 CHECK_NODES_S = 2.0  # between two checks whether the nodes run
+STARTS_MAX = 3  # of a stage that ends each time before it is ready
 RETRY_NODES_S = 10.0  # after a node that did not start again
 
 Work = Callable[[Machine], Awaitable[None]]
@@ -20,8 +24,9 @@ def run_machine(machine: Machine, work: Work, *, notify: Notify) -> None:
     # the kernel ends a node with the thread that started it, so the thread that restarts nodes outlives the work
     with ThreadPoolExecutor(1, "nodes") as thread:
         try:
+            machine.check(notify)
             machine.start_nodes(notify)
-            machine.prepare_stages()
+            machine.prepare_stages(notify)
             asyncio.run(_run_stages(machine, work, notify, thread))
         finally:
             wait({thread.submit(lambda: None)})  # a restart in progress ends first, so that its node is stopped too
@@ -72,7 +77,8 @@ async def wait_ready(machine: Machine, notify: Notify, *, timeout_s: float = 180
     """Wait until every stage is ready.
 
     Raises:
-        TimeoutError: some stage was not ready in time; names it and its log.
+        RuntimeError: a stage ended several times during its start; has the reason and the end of its log.
+        TimeoutError: some stage was not ready in time; names what it waits for and its log.
     """
     ready: set[str] = set()
     try:
@@ -82,9 +88,16 @@ async def wait_ready(machine: Machine, notify: Notify, *, timeout_s: float = 180
                     if stage.state is ProcessState.READY and name not in ready:
                         ready.add(name)
                         notify(f"{name}: ready at {machine.url(name)}")
+                    if name not in ready and stage.failed_starts >= STARTS_MAX:
+                        msg = f"{name} ended {STARTS_MAX} times during its start, see above; stopping everything"
+                        raise RuntimeError(msg)
                 await asyncio.sleep(0.2)
     except TimeoutError as error:
         missing = {name: stage for name, stage in machine.stages.items() if name not in ready}
-        logs = ", ".join(f"{name} ({stage.state}, log {stage.program.log})" for name, stage in missing.items())
-        msg = f"not ready within {timeout_s:g} s: {logs}; stopping everything. The logs give the reason"
+        with httpx.Client(timeout=2.0) as client:
+            waits = [
+                f"{name} {read_missing(client, stage.program.ready_url)}, log {stage.program.log}"
+                for name, stage in missing.items()
+            ]
+        msg = f"not ready within {timeout_s:g} s, stopping everything: {'; '.join(waits)}"
         raise TimeoutError(msg) from error

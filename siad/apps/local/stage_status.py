@@ -41,9 +41,9 @@ def read_stage(client: httpx.Client, name: str, url: str) -> StageStatus:
     """
     try:
         response = client.get(f"{url}/readyz")
-    except httpx.HTTPError as error:
+    except httpx.HTTPError:
         return StageStatus(
-            stage=name, url=url, ready=False, missing=f"does not respond: {error}",
+            stage=name, url=url, ready=False, missing=f"does not respond at {url}",
             received=0, done=0, failed={}, in_flight=0, lag=0,
         )  # fmt: skip
     metrics = read_metrics(client, url)
@@ -51,13 +51,32 @@ def read_stage(client: httpx.Client, name: str, url: str) -> StageStatus:
         stage=name,
         url=url,
         ready=response.is_success,
-        missing="" if response.is_success else response.text,
+        missing="" if response.is_success else describe_problem(response),
         received=int(total(metrics, "siad_records_received_total")),
         done=int(total(metrics, "siad_records_done_total")),
         failed={fate: int(count) for fate, count in by_label(metrics, "siad_records_failed_total", "fate").items()},
         in_flight=int(total(metrics, "siad_records_in_flight")),
         lag=int(total(metrics, "siad_lag_records")),
     )
+
+
+def read_missing(client: httpx.Client, url: str) -> str:
+    """Say what a stage waits for, from its readiness."""
+    try:
+        response = client.get(url)
+    except httpx.HTTPError:
+        return "does not respond"
+    return "is ready now" if response.is_success else f"waits: {describe_problem(response)}"
+
+
+def describe_problem(response: httpx.Response) -> str:
+    """Say what a problem lacks, part by part; else its text."""
+    try:
+        body = response.json()
+        missing = body.get("missing") or {}
+        return "; ".join(f"{name}: {reason}" for name, reason in missing.items()) or str(body["detail"])
+    except (ValueError, KeyError, AttributeError):
+        return response.text or f"HTTP status {response.status_code}"
 
 
 def read_metrics(client: httpx.Client, url: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from siad.runtime.settings import StageSettings, is_loopback
+from siad.runtime.settings import StageSettings, is_loopback, without_effect
 
 
 class PaintSettings(StageSettings):
@@ -31,8 +31,29 @@ def test_reads_the_environment_whatever_the_case(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", ["SIAD_PAINT_COATSS", "siad_paint_coatss"])
 def test_an_unknown_name_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "9")
-    with pytest.raises(ValueError, match=f"unknown settings {name}, nothing was started.*known: .*SIAD_PAINT_COATS"):
+    with pytest.raises(
+        ValueError, match=rf"unknown settings {name}, nothing .*{name}: did you mean SIAD_PAINT_COATS\?"
+    ):
         PaintSettings.load()
+
+
+def test_an_unknown_name_that_is_like_none_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIAD_PAINT_XYZZY", "9")
+    with pytest.raises(ValueError, match=r"unknown settings SIAD_PAINT_XYZZY.*known: .*SIAD_PAINT_COATS, "):
+        PaintSettings.load()
+
+
+def test_a_given_environment_is_read_in_place_of_this_one() -> None:
+    env = {"SIAD_PAINT_COLOUR": "blue", "siad_paint_coats": "4", "PATH": "/bin"}
+    settings = PaintSettings.load(env)
+    assert (settings.colour, settings.coats) == ("blue", 4)
+    with pytest.raises(ValueError, match="SIAD_PAINT_COATS='many' refused"):
+        PaintSettings.load({**env, "siad_paint_coats": "many"})
+
+
+def test_names_that_no_process_reads_are_found() -> None:
+    env = {"SIAD_INGST_HTTP_PORT": "1", "siad_stoer": "2", "SIAD_BUS_BOOTSTRAP": "3", "siad_ingest_x": "4", "PATH": "5"}
+    assert without_effect(env) == ["SIAD_INGST_HTTP_PORT", "siad_stoer"]
 
 
 def test_a_renamed_setting_stops_the_start_and_names_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:

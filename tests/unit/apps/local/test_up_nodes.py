@@ -91,7 +91,8 @@ def test_a_node_in_its_restart_is_stopped_with_the_machine(monkeypatch: pytest.M
         tmp_path, nodes={"ray": node}, stages={name: cast("SupervisedProgram", Stage()) for name in STAGE_PORTS}
     )
     monkeypatch.setattr(Machine, "start_nodes", lambda *_: None)
-    monkeypatch.setattr(Machine, "prepare_stages", lambda _: None)
+    monkeypatch.setattr(Machine, "prepare_stages", lambda *_: None)
+    monkeypatch.setattr(Machine, "check", lambda *_: None)
 
     async def work(_: Machine) -> None:
         while not node.starts:
