@@ -1,6 +1,7 @@
 """`siad watch`: upload every image that is written to a folder."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from siad.apps.edge.folder import WatchedFolder
 from siad.apps.edge.journal import Journal, journal_path, locked
 from siad.apps.edge.names import SerialPattern
 from siad.apps.edge.ports import WatchOptions
+from siad.apps.edge.zones import machine_zone, read_zone
 from siad.apps.files import printable
 from siad.apps.local.machine import DATA
 from siad.contracts.events import Intent
@@ -35,6 +37,13 @@ def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             metavar="PATTERN",
             help="Regular expression for file names, with a group 'serial' and optionally 'captured_at', for example "
             "'(?P<serial>[A-Z0-9]+)_'. A file that does not match is sent without a serial.",
+        ),
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            help="Time zone of times in names that name none: Europe/Berlin, +01:00 or UTC; default: that of this "
+            "machine. A time in the hour that the end of summer time repeats is read as the file's time says."
         ),
     ] = None,
     move_to: Annotated[Path | None, typer.Option(help="Move each file to this folder once it was accepted.")] = None,
@@ -77,11 +86,24 @@ def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
                 is_new=new,
                 is_once=once,
                 is_moving=target is not None,
-                serials=SerialPattern(serial_from_name) if serial_from_name else None,
+                serials=_serials(serial_from_name, zone),
             ),
         )
         with locked(journal_file, line), Journal(journal_file, line) as journal:
             raise typer.Exit(asyncio.run(run_watch(job, journal, console)))
+
+
+def _serials(pattern: str | None, zone: str | None) -> SerialPattern | None:
+    serials = None
+    if pattern:
+        serials = SerialPattern(pattern, zone=read_zone(zone) if zone else machine_zone(os.environ.get("TZ")))
+    if zone and (serials is None or not serials.has_time):
+        msg = (
+            f"--zone {zone} has no effect without a group 'captured_at' in --serial-from-name; nothing was sent. Add "
+            "the group, for example '_(?P<captured_at>[0-9-]+)', or leave out --zone"
+        )
+        raise ValueError(msg)
+    return serials
 
 
 def _require_other(move_to: Path, root: Path) -> Path:

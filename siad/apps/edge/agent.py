@@ -56,6 +56,9 @@ async def run_watch(job: WatchJob, journal: Journal, console: Console) -> int:
         watch = FolderWatch(ports, job.options)
         end = "ends when all files are sent" if job.options.is_once else "Ctrl-C ends it"
         output.line(f"watching {printable(job.folder.root)}, sending to line {job.line} at {job.url}; {end}")
+        serials = job.options.serials
+        if serials is not None and serials.has_time:
+            output.line(f"times in names are read in the zone {serials.zone} unless they name one; --zone sets it")
         with _stop_on_signals() as stop:
             try:
                 await watch.run(stop)
@@ -82,6 +85,8 @@ def _sum_up(watch: FolderWatch, output: WatchOutput, job: WatchJob) -> int:
         f"ended: {images(counts.accepted)} sent to line {job.line}{again}, {len(refused)} refused, "
         f"{len(unsent)} not sent{f', {len(skipped)} skipped' if skipped else ''}"
     )
+    for problem, count in sorted(counts.names.items(), key=lambda one: one[0].value):
+        output.line(f"of the images sent, names {problem.value}: {count}")
     output.refused(refused)
     output.unsent(unsent)
     output.skipped(skipped)

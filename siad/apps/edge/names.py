@@ -7,13 +7,14 @@ from enum import Enum
 from typing import Final
 
 from siad.apps.files import SUFFIXES
+from siad.contracts.timestamps import LocalTime, TimestampError, read_local_time
 
 _TEMPORARY: Final = frozenset(
     {".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", ".lock", ".writing"}
 )
 _NO_SUFFIX = re.compile(r"\.\d*")  # "img.0001" has a number, not a file type
-_DIGITS = re.compile(r"\d{14,20}")
-_DAY_CHARS: Final = 15  # a text shorter than this holds a day without a time
+_SERIAL, _TIME = "serial", "captured_at"  # groups of a pattern
+_WRITTEN_WITHIN: Final = timedelta(hours=1)  # of the exposure; a file's later time is that of a copy
 
 
 class FileKind(Enum):
@@ -25,13 +26,22 @@ class FileKind(Enum):
     OTHER = "other"
 
 
+class NameProblem(Enum):
+    """What a name did not say; completes a count of names."""
+
+    NO_SERIAL = "without a serial"
+    NO_TIME = "without a readable time (sent with file time)"
+    REPEATED_HOUR = "in the hour that the end of summer time repeats"
+
+
 @dataclass(frozen=True, slots=True)
 class NameLabel:
     """What a name says about its image."""
 
     serial: str = ""
-    captured_at: datetime | None = None  # with a time zone
-    problem: str = ""  # what could not be read from the name; empty if all could
+    captured_at: datetime | None = None  # UTC
+    problem: NameProblem | None = None  # None if all could be read
+    detail: str = ""  # of the problem, for users
 
 
 def kind_of(name: str) -> FileKind:
@@ -53,13 +63,13 @@ class SerialPattern:
     Args:
         pattern: a regular expression, searched for in the path below the folder; its group ``serial`` is the serial of
             the part, its optional group ``captured_at`` the time.
-        zone: time zone of times without one; None: that of this machine.
+        zone: time zone of times without one.
 
     Raises:
         ValueError: it is not a regular expression, or has no group ``serial``.
     """
 
-    def __init__(self, pattern: str, *, zone: tzinfo | None = None) -> None:
+    def __init__(self, pattern: str, *, zone: tzinfo) -> None:
         try:
             self._pattern = re.compile(pattern)
         except re.error as error:
@@ -68,44 +78,52 @@ class SerialPattern:
                 "the syntax of Python's re"
             )
             raise ValueError(msg) from error
-        if "serial" not in self._pattern.groupindex:
+        if _SERIAL not in self._pattern.groupindex:
             msg = (
                 f"--serial-from-name {pattern!r} has no group 'serial'; nothing was sent. Write for example "
                 "'(?P<serial>[A-Z0-9]+)_'"
             )
             raise ValueError(msg)
-        self._zone = zone
+        self.zone = zone
 
-    def read(self, path: str) -> NameLabel:
+    @property
+    def has_time(self) -> bool:
+        """Whether the pattern has a group for the time."""
+        return _TIME in self._pattern.groupindex
+
+    def read(self, path: str, *, written_at: datetime | None) -> NameLabel:
         """Read one path.
 
-        If it does not match, the label is empty and says so.
+        Args:
+            path: below the folder.
+            written_at: the file's time, which decides between the two moments of a repeated hour; None: unknown.
         """
         found = self._pattern.search(path)
-        if found is None or not found["serial"]:
-            return NameLabel(problem="its name does not match --serial-from-name: sent without a serial")
-        text = found.groupdict().get("captured_at")
+        if found is None or not found[_SERIAL]:
+            detail = "its name does not match --serial-from-name: sent without a serial"
+            return NameLabel(problem=NameProblem.NO_SERIAL, detail=detail)
+        serial, text = found[_SERIAL], found.groupdict().get(_TIME)
         if not text:
-            return NameLabel(serial=found["serial"])
-        moment = read_time(text, zone=self._zone)
-        if moment is None:
-            return NameLabel(serial=found["serial"], problem=f"{text!r} in its name is not a time: sent with file time")
-        return NameLabel(serial=found["serial"], captured_at=moment)
+            return NameLabel(serial=serial)
+        try:
+            time = read_local_time(text, self.zone)
+        except TimestampError as error:
+            detail = f"in its name, {error}: sent with file time"
+            return NameLabel(serial=serial, problem=NameProblem.NO_TIME, detail=detail)
+        if len(time.moments) == 1:
+            return NameLabel(serial=serial, captured_at=time.moments[0])
+        return self._in_repeated_hour(serial, text, time, written_at)
 
-
-def read_time(text: str, *, zone: tzinfo | None = None) -> datetime | None:
-    """Read a time in ISO 8601 or as digits.
-
-    Digits run from year to second, with any separators. None if the text is neither.
-
-    Args:
-        text: for example 2026-05-04T12:00:00+02:00, 20260504_120000 or 2026-05-04_12-00-00.250.
-        zone: time zone of a time without one; None: that of this machine.
-    """
-    moment = _read_iso(text) or _read_digits(re.sub(r"\D", "", text))
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=zone) if zone is not None else moment.astimezone()
+    def _in_repeated_hour(self, serial: str, text: str, time: LocalTime, written_at: datetime | None) -> NameLabel:
+        """Take the moment nearest to the file's time, otherwise the first."""
+        moment, why = time.moments[0], "the first of the two, since its file time is of another day"
+        if written_at is not None:
+            nearest = time.nearest(written_at)
+            if abs(nearest - written_at) <= _WRITTEN_WITHIN:
+                moment, why = nearest, "as its file time says"
+        shown = f"{moment.astimezone(self.zone):%H:%M:%S%z}"
+        detail = f"in its name, {text!r} is in the hour that {self.zone} repeats: read as {shown}, {why}"
+        return NameLabel(serial=serial, captured_at=moment, problem=NameProblem.REPEATED_HOUR, detail=detail)
 
 
 def time_of(mtime_ns: int) -> datetime | None:
@@ -118,22 +136,3 @@ def time_of(mtime_ns: int) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest_ns // 1000)
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def _read_iso(text: str) -> datetime | None:
-    if len(text) < _DAY_CHARS:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _read_digits(digits: str) -> datetime | None:
-    if not _DIGITS.fullmatch(digits):
-        return None
-    try:
-        whole = datetime.strptime(digits[:14], "%Y%m%d%H%M%S")  # noqa: DTZ007 - the caller adds the zone
-    except ValueError:
-        return None
-    return whole.replace(microsecond=int(digits[14:].ljust(6, "0")))

@@ -1,11 +1,12 @@
 """What the watch works with: the folder, the options and its collaborators."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from siad.apps.edge.folder import FolderListing
 from siad.apps.edge.journal import Journal
-from siad.apps.edge.names import SerialPattern
+from siad.apps.edge.names import NameProblem, SerialPattern
 from siad.apps.edge.output import WatchOutput
 from siad.apps.edge.plan import FileInspection, FileStamp
 from siad.apps.edge.upload import UploadPort
@@ -58,4 +59,5 @@ class WatchCounts:
 
     accepted: int = 0
     repeats: int = 0  # of the accepted: ingest had them already
+    names: Counter[NameProblem] = field(default_factory=Counter)  # of the accepted: what their names did not say
     unmoved: dict[str, str] = field(default_factory=dict)  # accepted files that can't be moved -> why

@@ -8,7 +8,7 @@ from typing import Final
 from siad.apps.edge.folder import FolderListing
 from siad.apps.edge.journal import KEEP_S
 from siad.apps.edge.mover import FileMover
-from siad.apps.edge.names import NameLabel, time_of
+from siad.apps.edge.names import NameLabel, NameProblem, time_of
 from siad.apps.edge.plan import (
     INCOMPLETE_FACTOR,
     FileDecision,
@@ -185,18 +185,20 @@ class FolderWatch:
                 await self._send(path, found, file)
 
     async def _send(self, path: str, found: FileInspection, file: UnsettledFile) -> None:
-        label = self._options.serials.read(path) if self._options.serials else NameLabel()
+        written_at, label = time_of(found.stamp.mtime_ns), NameLabel()
+        if self._options.serials is not None:
+            label = self._options.serials.read(path, written_at=written_at)
         if not label.serial.isprintable():  # a byte that is not UTF-8 can't be sent, a line break is refused
-            problem = f"serial {printable(label.serial)} is not printable: sent without a serial"
-            label = replace(label, serial="", problem=problem)
-        if label.problem:
-            self._output.once(path, label.problem)
+            detail = f"serial {printable(label.serial)} is not printable: sent without a serial"
+            label = replace(label, serial="", problem=NameProblem.NO_SERIAL, detail=detail)
+        if label.problem is not None:
+            self._output.once(path, printable(label.detail))
         written_ns = found.stamp.mtime_ns if self._options.is_new else None
         upload = FileUpload(
             data=found.data,
             key=key_of(self._options.name, path, found.sha256, written_ns=written_ns),
             serial=label.serial,
-            captured_at=label.captured_at or time_of(found.stamp.mtime_ns),
+            captured_at=label.captured_at or written_at,
             is_time_guessed=label.captured_at is None,
         )
         response = await self._upload(upload)
@@ -209,9 +211,9 @@ class FolderWatch:
         if response.outcome is UploadOutcome.RETRY:
             self._postpone(path, file, response.detail)
         else:
-            self._settle(path, found, response, serial=label.serial)
+            self._settle(path, found, response, label)
 
-    def _settle(self, path: str, found: FileInspection, response: UploadResponse, *, serial: str) -> None:
+    def _settle(self, path: str, found: FileInspection, response: UploadResponse, label: NameLabel) -> None:
         """Record and print the outcome of one file."""
         is_accepted = response.outcome is UploadOutcome.ACCEPTED
         entry = JournalEntry(
@@ -228,7 +230,9 @@ class FolderWatch:
             return
         self.counts.accepted += 1
         self.counts.repeats += response.is_repeat
-        with_serial = f", serial {printable(serial)}" if serial else ""
+        if label.problem is not None:
+            self.counts.names[label.problem] += 1
+        with_serial = f", serial {printable(label.serial)}" if label.serial else ""
         repeat = "; ingest had it already" if response.is_repeat else ""
         self._output.file(path, f"sent as capture {response.capture_id[:12]}{with_serial}{repeat}")
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from siad.apps.edge.names import NameProblem, SerialPattern
 from siad.apps.edge.plan import FileState
 from siad.apps.edge.run import ONCE_TIMEOUT_S
 from siad.apps.edge.upload import UploadOutcome, UploadResponse
@@ -79,6 +82,32 @@ async def test_captured_at_is_the_files_time_or_that_of_its_name(world_of: World
     (upload,) = world.ingest.captures.values()
     assert upload.captured_at == written
     assert upload.is_time_guessed
+
+
+async def test_names_that_do_not_say_all_are_told_and_counted_once_each(world_of: WorldOf) -> None:
+    pattern = SerialPattern(r"(?P<serial>[A-Z0-9]+)_(?P<captured_at>[0-9-]+)", zone=ZoneInfo("Europe/Berlin"))
+    world = world_of(serials=pattern, parallel=1)
+    written = world.clock.now()
+    world.ingest.is_away = True
+    for number, name in enumerate(
+        ("A1_20251026-023000.png", "A2_20251026-0230.png", "A3.png", "A4_20251026-120000.png")
+    ):
+        world.folder.put(name, picture(number))
+        await world.step()
+    world.ingest.is_away = False
+    await world.step(3, seconds=20)
+    times = {upload.serial: upload.captured_at for upload in world.ingest.captures.values()}
+    assert times["A1"] == datetime(2025, 10, 26, 0, 30, tzinfo=UTC)  # written on another day: the first of the two
+    assert times["A4"] == datetime(2025, 10, 26, 11, tzinfo=UTC)
+    assert (times["A2"] or written) - written < timedelta(seconds=10)
+    assert world.watch.counts.names == {
+        NameProblem.REPEATED_HOUR: 1,
+        NameProblem.NO_TIME: 1,
+        NameProblem.NO_SERIAL: 1,
+    }
+    said = world.text.getvalue()
+    assert said.count("is in the hour that Europe/Berlin repeats: read as 02:30:00+0200, the first of the two") == 1
+    assert said.count("'20251026-0230' is not a time") == 1
 
 
 async def test_an_outage_is_told_once_and_loses_nothing(world_of: WorldOf) -> None:

@@ -100,6 +100,9 @@ def test_what_can_not_be_meant_is_told_in_a_line(tmp_path: Path) -> None:
         (("--line", "Press 1"), "'Press 1' is not a slug"),
         (("--line", "a", "--move-to", tmp_path / "in"), "Name another folder"),
         (("--line", "a", "--serial-from-name", "SN"), "no group 'serial'"),
+        (("--line", "a", "--serial-from-name", "(?P<serial>.)", "--zone", "UTC"), "has no effect without a group"),
+        (("--line", "a", "--zone", "UTC"), "has no effect without a group"),
+        (("--line", "a", "--serial-from-name", "(?P<serial>.)(?P<captured_at>.)", "--zone", "Mars"), "'Mars' is not a"),
     ):
         status, text = run(*there, *args)
         assert (status, said in text) == (1, True), text

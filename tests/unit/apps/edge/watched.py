@@ -4,6 +4,7 @@ import asyncio
 import functools
 import io
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 
 import cv2
@@ -111,7 +112,8 @@ class World:
     def __init__(self, journal: Path, **options: object) -> None:
         self.clock = FakeClock()
         self.folder, self.ingest, self.text = FakeFolder(self.clock), FakeIngest(), io.StringIO()
-        self._options = WatchOptions(**{"name": "/cam", "serials": SerialPattern("(?P<serial>.+)"), **options})  # type: ignore[arg-type]
+        serials = SerialPattern("(?P<serial>.+)", zone=UTC)
+        self._options = WatchOptions(**{"name": "/cam", "serials": serials, **options})  # type: ignore[arg-type]
         self._place, self.stop = journal, asyncio.Event()
         self.start()
 
