@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
+from siad.apps.refusals import Refusal, explain
 from siad.contracts.errors import TransientError
 from siad.contracts.events import Intent
 from siad.contracts.ids import require_slug
@@ -27,7 +28,10 @@ _RETRIED: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPS
 
 
 class ProblemError(Exception):
-    """A request that ingest refused, and would refuse again."""
+    """A request that ingest refused, and would refuse again.
+
+    The message is in the terms of the command line.
+    """
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -151,8 +155,8 @@ class IngestClient:
                 return response
             delay_s = max(_retry_after_s(response), self._backoff.delay_s(attempt))
             if self._clock.monotonic() + delay_s > end_s:
-                prefix = f"{method} {path} not done within {self._retry_for_s:g} s: " if self._retry_for_s else ""
-                msg = f"{prefix}{reason}. Repeating the request is safe"
+                prefix = f"not done within {self._retry_for_s:g} s: " if self._retry_for_s else ""
+                msg = f"{prefix}{reason}. Repeating is safe"
                 raise TransientError(msg)
             await self._clock.sleep(delay_s)
             attempt += 1
@@ -167,9 +171,10 @@ class IngestClient:
         except httpx.TransportError as error:
             return None, f"{self._http.base_url} does not respond: {error!r}"
         if response.status_code in _RETRIED:
-            return response, _problem_of(response)[1]
+            return response, explain(_refusal_of(response, path))
         if response.is_error:
-            raise ProblemError(response.status_code, *_problem_of(response))
+            refusal = _refusal_of(response, path)
+            raise ProblemError(response.status_code, refusal.code, explain(refusal))
         return response, ""
 
 
@@ -185,16 +190,19 @@ def _line_path(line: str) -> str:
     return f"/v1/lines/{quote(line, safe='')}"
 
 
-def _problem_of(response: httpx.Response) -> tuple[str, str]:
-    """Code and detail of a problem.
+def _refusal_of(response: httpx.Response, path: str) -> Refusal:
+    """Read a problem.
 
     A proxy in between may send another body.
     """
+    line = path.split("/")[3] if path.count("/") > 2 else "LINE"
     try:
         body = response.json()
-        return str(body["type"]).rpartition(":")[2], str(body["detail"])
-    except (ValueError, KeyError, TypeError):
-        return "http-error", f"{response.status_code} {response.reason_phrase}: {response.text[:200]}"
+        code, detail, errors = str(body["type"]).rpartition(":")[2], str(body["detail"]), body.get("errors", ())
+        return Refusal(code=code, detail=detail, errors=[dict(error) for error in errors], line=line)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        text = f"{response.status_code} {response.reason_phrase}: {response.text[:200]}"
+        return Refusal(code="http-error", detail=text, line=line)
 
 
 def _retry_after_s(response: httpx.Response | None) -> float:

@@ -11,7 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
-from siad.apps.client import IngestClient, ProblemError
+from siad.apps.client import IngestClient
 from siad.apps.edge.folder import WatchedFolder
 from siad.apps.edge.journal import Journal, read_refused
 from siad.apps.edge.output import WatchOutput, images
@@ -102,9 +102,6 @@ async def _require_line(client: IngestClient, line: str) -> None:
     """
     try:
         await client.get_line(line)
-    except ProblemError as error:
-        hint = f". Register it first: siad line put {line} --product PRODUCT" if error.code == "unknown-line" else ""
-        raise ProblemError(error.status, error.code, f"{error}{hint}") from error
     except TransientError:
         return
 
