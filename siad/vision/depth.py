@@ -11,13 +11,13 @@ Shape suffixes: H, W = size of the image, C = channels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siad.contracts.depth import FULL_BITS, white_of
+from siad.vision.formats.samples import scale_samples
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]  # ``siad.vision.images.Image``, which is decoded with this module
 
@@ -44,7 +44,8 @@ def scale_to_full_range(image_HWC: Samples, bits: int) -> Samples:
     """
     if image_HWC.dtype != np.uint16 or bits in (0, FULL_BITS):
         return image_HWC
-    return np.take(_table(bits), image_HWC)
+    scaled: Samples = scale_samples(np.minimum(image_HWC, np.uint16(white_of(bits))), bits)
+    return scaled
 
 
 def find_depth(images: Sequence[Samples], declared: Sequence[int] = ()) -> FittedDepth:
@@ -103,10 +104,3 @@ def require_depth(images: Sequence[Samples], bits: int, declared: Sequence[int] 
 
 def _least_depth(highest: int) -> int:
     return next((depth for depth in DEPTHS if highest <= white_of(depth)), FULL_BITS)
-
-
-@lru_cache(maxsize=8)
-def _table(bits: int) -> NDArray[np.uint16]:
-    """Scaled value of each of the 65536 values."""
-    values = np.minimum(np.arange(white_of(FULL_BITS) + 1), white_of(bits))
-    return np.rint(values * (white_of(FULL_BITS) / white_of(bits))).astype(np.uint16)

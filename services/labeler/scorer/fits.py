@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from services.labeler.domain.fitting import STEPS
-from services.labeler.scorer.images import fetch_image
+from services.labeler.scorer.images import fetch_normal
 from services.labeler.scorer.outcomes import IMAGE_FAULTS, problem_of
 from services.labeler.scorer_api import FIT_REFUSED, FitRequest, FitResponse, ScorerProblem
 from siad.contracts.errors import TransientError
@@ -43,19 +43,21 @@ def fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher = fit_teach
 
 
 def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitResponse | ScorerProblem:
-    images, names = [], []
+    images, names, declared_bits = [], [], []
     for normal in request.normals:
         try:
-            images.append(fetch_image(blobs, normal.image_uri, normal.image_id))
+            image_HWC, bits = fetch_normal(blobs, normal.image_uri, normal.image_id)
         except IMAGE_FAULTS as error:
             log.error("normal_left_out", capture_id=normal.capture_id, reason=str(error))
             continue
+        images.append(image_HWC)
         names.append(normal.capture_id)
+        declared_bits.append(bits)
     if len(images) < NORMALS_MIN:
         readable = f"only {len(images)} of {len(request.normals)} normals can be read"
         return ScorerProblem(type=FIT_REFUSED, detail=f"{readable}; a teacher needs {NORMALS_MIN}: send more")
     try:
-        normals = Normals.ordered(images, names, Place(request.line, request.product))
+        normals = Normals.ordered(images, names, Place(request.line, request.product), declared_bits=declared_bits)
         settings = FitSettings(
             false_reject_budget=request.false_reject_budget,
             method=request.method,

@@ -134,7 +134,7 @@ def _rows(report: CaptureReport, no_verdict: str) -> Iterator[tuple[str, str]]:
 def _verdict_rows(verdict: VerdictGiven) -> Iterator[tuple[str, str]]:
     yield "verdict", f"{verdict.decision.value} at {verdict.judged_at:%Y-%m-%d %H:%M:%S} UTC"
     if verdict.reason:
-        yield "reason", verdict.reason
+        yield "reason", f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason
     if verdict.weights:
         yield "score", f"{verdict.score:.6g}"
         yield "threshold", f"{verdict.threshold:.6g}"

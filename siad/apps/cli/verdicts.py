@@ -42,7 +42,7 @@ def verdicts(
     Reads the broker of the `siad up` on --data, or the one that SIAD_BUS_BOOTSTRAP names.
 
     In a pipe, each verdict is one line of tab-separated fields: time, decision, line, product, serial, capture, score,
-    threshold, kind of weights, weights, regions (left,top,right,bottom in pixels; several by ;), mask, reason.
+    threshold, kind of weights, weights, regions (left,top,right,bottom in pixels; several by ;), mask, reason, detail.
     """
     show = _print_json if as_json else _print_text if console.is_terminal else _print_fields
     with reported_failures():
@@ -99,6 +99,7 @@ def _print_fields(verdict: VerdictGiven) -> None:
         ";".join(",".join(map(str, box_of(region))) for region in verdict.regions),
         verdict.mask_uri,
         verdict.reason,
+        verdict.detail,
     )
     print("\t".join(field.replace("\t", " ").replace("\n", " ") for field in fields), flush=True)
 
@@ -120,7 +121,7 @@ def _print_text(verdict: VerdictGiven) -> None:
     if verdict.weights:
         details.append(f"by {verdict.weights_kind.value} {verdict.weights[:WEIGHTS_CHARS]}")
     if verdict.reason:
-        details.append(verdict.reason)
+        details.append(f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason)
     if verdict.regions:
         details.append(describe_regions(verdict.regions))
     console.print(f"  [dim]{escape('; '.join(details))}", highlight=False, soft_wrap=True)

@@ -1,12 +1,15 @@
 """Faults injected into the scorer: each has one outcome, and exhausted memory condemns no capture and no fit."""
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
+from numpy.typing import NDArray
 
 from services.labeler.scorer.fits import FitTeacher, fit_and_store
 from services.labeler.scorer.images import fetch_image
@@ -212,3 +215,27 @@ def test_the_depth_that_the_line_states_reaches_the_fit() -> None:
     fit_and_store(blobs, request(blobs, bits=12), fit)
     fit_and_store(blobs, request(blobs), fit)  # as a labeler of an earlier version asks
     assert asked == [12, 0]
+
+
+def test_the_depth_that_files_declare_reaches_the_fit() -> None:
+    blobs, seen = MemoryBlobs(), list[tuple[int, ...]]()
+
+    def fit(normals: Normals, settings: FitSettings) -> Bundle:
+        seen.append(normals.declared_bits)
+        return BUNDLE
+
+    asked = request(blobs)
+    for normal in asked.normals:
+        data = mono12(np.full((16, 16), 900, np.uint16), declares=normal is asked.normals[0])
+        blobs.put(blobs.key_of(normal.image_uri), data)
+        normal.image_id = sha256_hex(data)
+    fit_and_store(blobs, asked, fit)
+    assert sorted(seen[0]) == [0] * 9 + [12]
+
+
+def mono12(image_HW: NDArray[np.uint16], *, declares: bool) -> bytes:
+    """TIFF of 12 bits in 16, which says so in MaxSampleValue or not."""
+    out = io.BytesIO()
+    tags = [(281, "H", 1, 4095, True)] if declares else []
+    tifffile.imwrite(out, image_HW, extratags=tags, metadata=None)
+    return out.getvalue()

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from siad.apps.lab.evaluate.declared_depth import read_declared_bits
 from siad.apps.lab.evaluate.figures import (
     EvaluationFigures,
     ScoredImage,
@@ -117,7 +118,8 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, notif
         notify(line)
     began_s = time.perf_counter()
     try:
-        normals = Normals.ordered(images, [path.name for path in read], Place(name, name))
+        names, declared_bits = [path.name for path in read], read_declared_bits(read)
+        normals = Normals.ordered(images, names, Place(name, name), declared_bits=declared_bits)
         wanted = FitSettings(
             false_reject_budget=settings.budget,
             method=settings.method,

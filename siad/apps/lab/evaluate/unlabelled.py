@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from siad.apps.lab.evaluate.declared_depth import read_declared_bits
 from siad.apps.lab.evaluate.folder import GOOD, SUFFIXES, FolderError, read_images
 from siad.apps.lab.evaluate.run import Notify
 from siad.contracts.methods import AUTO, DEFAULT, TEACHERS, require_teacher
@@ -64,11 +65,11 @@ def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify) -> list
     """Estimate every variant on a folder's normals, best first."""
     paths = find_normals(folder)
     order = np.random.default_rng(settings.seed).permutation(len(paths))[: settings.shots].tolist()
-    images, _, left_out = read_images([paths[index] for index in sorted(order)])
+    images, read, left_out = read_images([paths[index] for index in sorted(order)])
     for line in left_out:
         notify(line)
     names = [f"{index:06d}" for index in range(len(images))]
-    normals = Normals.ordered(images, names, Place("evaluate", "evaluate"))
+    normals = Normals.ordered(images, names, Place("evaluate", "evaluate"), declared_bits=read_declared_bits(read))
     normals = prepare_normals(normals, bits=choose_depth(normals, settings.bits), region=settings.region)
 
     def fit(variant: FitVariant, some: Normals) -> Bundle:

@@ -83,3 +83,9 @@ def test_lines_are_read_from_ingest() -> None:
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as client:
         assert read_lines(client, "http://ingest") == [{"line": "cam-1"}]
+
+
+def test_what_the_normals_of_a_teacher_are_is_printed() -> None:
+    assert "cam-1/cap: normals are 256x192 px, grey, 12 of 16 bits\n" in printed(
+        [{**TEACHER, "profile": "256x192 px, grey, 12 of 16 bits"}]
+    )

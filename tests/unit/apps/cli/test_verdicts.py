@@ -24,7 +24,7 @@ REJECT = replace(
     regions=(REGION,) * 5,
     mask_uri="s3://siad/masks/l/m.png",
 )
-UNKNOWN = replace(verdict(3, 0.0), decision=Decision.UNKNOWN, reason="no weights serve l/p yet", weights="")
+UNKNOWN = replace(verdict(3, 0.0), decision=Decision.UNKNOWN, reason="size", detail="the image has 1x1 px", weights="")
 
 Siad = Callable[..., Result]
 
@@ -63,9 +63,9 @@ def test_a_pipe_gets_one_line_of_fields_for_each_verdict(siad: Siad) -> None:
     assert passed[1:5] == ["pass", "l", "p", ""]
     assert reject[1:] == [
         "reject", "l", "p", "cell[1]", REJECT.capture_id, "3.2", "1", "segmenter", SEGMENTER[:12],
-        ";".join(["10,20,50,61"] * 5), REJECT.mask_uri, "",
+        ";".join(["10,20,50,61"] * 5), REJECT.mask_uri, "", "",
     ]  # fmt: skip
-    assert unknown[-1] == UNKNOWN.reason
+    assert unknown[-2:] == [UNKNOWN.reason, UNKNOWN.detail]
 
 
 def test_a_terminal_gets_columns_and_details(siad: Siad, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_a_terminal_gets_columns_and_details(siad: Siad, monkeypatch: pytest.Mon
     assert "and 2 more" in text
     assert f"mask {REJECT.mask_uri}" in text
     assert f"by segmenter {SEGMENTER[:12]}" in text
-    assert UNKNOWN.reason in text
+    assert "size: the image has 1x1 px" in text
 
 
 def test_a_line_without_verdicts_is_reported(siad: Siad) -> None:

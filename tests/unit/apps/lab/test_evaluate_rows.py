@@ -1,5 +1,6 @@
 """What is told after an evaluation: rows to look at, with what views differ on, and the doubts of every draw."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 
 from siad.apps.lab.evaluate.figures import ScoredImage
-from siad.apps.lab.evaluate.folder import LabelledSample
+from siad.apps.lab.evaluate.folder import FolderError, LabelledSample
 from siad.apps.lab.evaluate.run import (
     EvaluationRun,
     EvaluationSettings,
+    Progress,
     ScoredSamples,
     report_of,
     score_samples,
@@ -24,6 +26,7 @@ from siad.apps.lab.sheet import SheetRow
 from siad.contracts.normals_profile import SizeRule
 from siad.models.predictor import Predictor
 from siad.models.runner.torch import TorchRunner
+from siad.vision.plausibility import profile_normals
 from tests.manifests import make_manifest
 
 MANIFEST = make_manifest(image_threshold=0.3, pixel_threshold=0.3, held_out_scores=(0.1, 0.2))
@@ -99,3 +102,52 @@ def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:
 def test_a_lone_draw_needs_no_seed() -> None:
     assert report_of([run_of(0, left_out=("a.png",))])["doubts"][0].startswith("left out as outliers: a.png")
     assert report_of([run_of(0)])["doubts"] == []
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[LabelledSample]:
+    """One image like the normals, a dark one, and one of each kind that is unlike them."""
+    images = {
+        "fits": np.full((64, 64), 127, np.uint8),
+        "dark": np.full((64, 64), 20, np.uint8),
+        "tiny": np.full((1, 1), 127, np.uint8),
+        "deep": np.full((64, 64), 127, np.uint16),
+    }
+    for name, image in images.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    return [LabelledSample(path=tmp_path / f"{name}.png", kind="good", mask_path=None) for name in images]
+
+
+def line() -> Predictor:
+    profile = profile_normals([np.full((64, 64, 1), 127, np.uint8)], 8)
+    return Predictor(replace(MANIFEST, profile=profile), TorchRunner(Brightness()))
+
+
+def names(samples: Iterable[str]) -> list[str]:
+    return [name.rsplit("/", 1)[-1] for name in samples]
+
+
+def test_images_unlike_the_normals_are_named_counted_and_left_out(samples: list[LabelledSample]) -> None:
+    said: list[str] = []
+    scored = score_samples(line(), samples, fit_s=1.0, settings=settings_of(), progress=Progress(notify=said.append))
+    assert names(image.name for image in scored.images) == ["fits.png", "dark.png"]
+    assert {name.rsplit("/", 1)[-1]: one.reason.value for name, one in scored.misfits.items()} == {
+        "tiny.png": "size",
+        "deep.png": "depth",
+    }
+    assert any("tiny.png was not scored (size): the image has 1x1 px" in text for text in said)
+    assert any("dark.png is dark: " in text for text in said)
+    report = report_of([sum_up(scored, shots=2, seed=0)])
+    assert names(report["misfits"]) == ["tiny.png", "deep.png"]
+    assert any("depth 1, size 1" in text for text in report["doubts"])
+    assert report["normals"] == "64x64 px, grey, 8 bits"
+
+
+def test_images_of_every_size_are_scored_where_that_is_wanted(samples: list[LabelledSample]) -> None:
+    scored = score_samples(line(), samples, fit_s=1.0, settings=settings_of(sizes=SizeRule.ANY))
+    assert names(scored.misfits) == ["deep.png"]
+
+
+def test_a_folder_in_which_nothing_fits_the_normals_is_a_failure(samples: list[LabelledSample]) -> None:
+    with pytest.raises(FolderError, match=r"nothing was evaluated: all test images are not scored, .* depth 1, size 1"):
+        score_samples(line(), samples[2:], fit_s=1.0, settings=settings_of())
