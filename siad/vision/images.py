@@ -9,6 +9,7 @@ behind it.
 Shape suffixes: H = height, W = width, C = channels.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siad.vision.formats import bmp, jpeg, png, tiff, webp
+from siad.vision.formats.errors import damaged
 from siad.vision.formats.header import Header
 from siad.vision.headers import DAMAGED, EXTENSIONS, TOO_LARGE, UNSUPPORTED, ImageError, read_header
 from siad.vision.memory_errors import out_of_memory_named
@@ -129,7 +131,13 @@ def _decoded(data: bytes, header: Header) -> NDArray[Any]:
 
     [H, W, C], C one more where there is alpha.
     """
-    samples = _DECODERS[header.format](data, header)
+    try:
+        samples = _DECODERS[header.format](data, header)
+    except ImageError:
+        raise
+    except (struct.error, IndexError, ValueError) as error:  # within a segment; libpng's messages may be no text
+        msg = f"the {header.format} of {len(data)} bytes can't be decoded: {error}"
+        raise damaged(msg) from error
     height, width, channels = samples.shape
     found = (width, height, 8 * samples.dtype.itemsize)
     if found != (header.width_px, header.height_px, header.bits) or channels - header.channels not in (0, 1):
