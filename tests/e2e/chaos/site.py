@@ -23,7 +23,7 @@ PROGRESS_S = 120.0  # from its readiness to the first thing done
 LOOK_S = 0.2
 # a run in the long version, small, for it shares the cores; none in the short
 # A refused candidate gets a successor while the stream lasts.
-TRAINING = {"captures_min": "300", "cooldown_s": "20", "input_px": "64", "train_s": "15"}
+TRAINING = {"captures_min": "250", "cooldown_s": "5", "input_px": "64", "train_s": "15"}
 NO_TRAINING = {"captures_min": "1000000"}
 
 

@@ -17,7 +17,7 @@ from services.trainer.adapters.ledger import ParquetLedger
 from siad.apps.client import IngestClient
 from siad.contracts.codec import decode
 from siad.contracts.errors import MissingError
-from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated, VerdictGiven
+from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated, VerdictGiven, WeightsKind
 from siad.contracts.ids import sha256_hex
 from siad.contracts.place import Place
 from siad.contracts.topics import IMAGE, PSEUDO_MASK, VERDICT, dead_letter
@@ -42,6 +42,7 @@ SETTLE_S = 150.0 + SCALE.stream_s  # from the last capture handed over to nothin
 BOOKS_S = 90.0  # who keeps them may have been killed, and its lease has to run out
 IN_HAND_MAX = 64  # captures that one blow can catch handled, perhaps published, and not committed
 TRICKLE_PER_S = 4.0
+SWAP_S = 600.0  # the audit reports that no segmenter took over by then
 INPUT_PX = 128  # a ninth of the usual work: delivery is tested, and two cores do everything
 READERS = {"labeler": IMAGE, "inference": IMAGE, "trainer": PSEUDO_MASK}
 
@@ -49,7 +50,7 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.ray,
     pytest.mark.slow,
-    pytest.mark.timeout(600 + 5 * SCALE.stream_s),
+    pytest.mark.timeout(600 + 5 * SCALE.stream_s + SWAP_S * SCALE.trains),
 ]
 
 
@@ -67,6 +68,8 @@ async def test_no_kill_loses_doubles_or_stops_anything(tmp_path: Path, caplog: p
             early = frozenset(cameras.inspected)
             recoveries = await stream_under(blows, site, cameras, watch)
             tell(markdown(recoveries))
+            if SCALE.trains:
+                await stream_until_swap(cameras, watch)
             found = await settle(site, cameras, watch)
             account = await take_account(site, cameras, early, repeats_max=IN_HAND_MAX * len(blows))
             found += faults(account) + await books_apart(site, account) + await unwell(site, recoveries)
@@ -127,6 +130,17 @@ async def stream_under(blows: tuple[Blow, ...], site: Site, cameras: Cameras, wa
     finally:
         streaming.cancel()
     return list(recoveries)
+
+
+async def stream_until_swap(cameras: Cameras, watch: Watch) -> None:
+    """Stream on until a segmenter has judged; a slow machine trains longer than the stream of kills lasts."""
+    until_s = time.monotonic() + SWAP_S
+
+    def is_over() -> bool:
+        swapped = any(verdict.weights_kind is WeightsKind.SEGMENTER for verdict in watch.verdicts)
+        return swapped or time.monotonic() > until_s
+
+    await cameras.trickle(per_s=TRICKLE_PER_S, until=is_over)
 
 
 async def settle(site: Site, cameras: Cameras, watch: Watch) -> list[str]:
