@@ -60,7 +60,7 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
             upload = await _read(dependencies.settings, request)
             product = upload.parameters.get("product", settings.product)
             if not SLUG.fullmatch(product):
-                detail = f"product {product!r} is not a slug; nothing was judged. Use {SLUG_RULE}"
+                detail = f"product {product!r} is not a valid name; nothing was judged. Use {SLUG_RULE}"
                 raise Problem(422, "invalid-product", detail)
             asked = JudgementRequest(product=product, received_at=dependencies.clock.now(), settings=settings)
             return await _inspect(dependencies, upload.data, asked)

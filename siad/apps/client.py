@@ -186,7 +186,11 @@ def _line_path(line: str) -> str:
     Raises:
         ValueError: it can't be the name of a line.
     """
-    require_slug("line", line)
+    try:
+        require_slug("line", line)
+    except ValueError as error:
+        msg = f"{error}; nothing was sent"
+        raise ValueError(msg) from error
     return f"/v1/lines/{quote(line, safe='')}"
 
 

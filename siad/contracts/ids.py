@@ -70,7 +70,7 @@ def record_key(line: str, capture_id: CaptureId, shards: int) -> str:
 def require_slug(name: str, value: str) -> None:
     """Raise ValueError unless ``value`` can name a line or product."""
     if not SLUG.fullmatch(value):
-        msg = f"{name} {value!r} is not a slug: use {SLUG_RULE}"
+        msg = f"{name} {value!r} is not a valid name: use {SLUG_RULE}"
         raise ValueError(msg)
 
 

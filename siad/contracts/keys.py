@@ -26,12 +26,12 @@ def name_of(key: str) -> str:
 
 def image_key(line: str, received_at: datetime, image_id: str, extension: str) -> str:
     """Image as it was sent, under the UTC date of its receipt."""
-    return f"images/{line}/{received_at.astimezone(UTC):%Y-%m-%d}/{image_id}.{extension}"
+    return f"images/{_part(line)}/{received_at.astimezone(UTC):%Y-%m-%d}/{_part(image_id)}.{_part(extension)}"
 
 
 def images_prefix(line: str) -> str:
     """All images of a line, in the order of their days."""
-    return f"images/{line}/"
+    return f"images/{_part(line)}/"
 
 
 def day_of_image(key: str) -> date:
@@ -42,17 +42,17 @@ def day_of_image(key: str) -> date:
 
 def capture_key(line: str, capture_id: str) -> str:
     """Write-once receipt of a capture."""
-    return f"captures/{line}/{capture_id}.json"
+    return f"captures/{_part(line)}/{_part(capture_id)}.json"
 
 
 def captures_prefix(line: str) -> str:
     """All receipts of a line."""
-    return f"captures/{line}/"
+    return f"captures/{_part(line)}/"
 
 
 def normal_key(line: str, product: str, capture_id: str) -> str:
     """Write-once mark that a capture was labelled normal."""
-    return f"normals/{line}/{product}/{capture_id}.json"
+    return f"normals/{_part(line)}/{_part(product)}/{_part(capture_id)}.json"
 
 
 def normals_prefix(line: str = "", product: str = "") -> str:
@@ -68,7 +68,7 @@ def place_of_normal(key: str) -> Place | None:
 
 def mask_key(line: str, capture_id: str, weights: str) -> str:
     """Mask: uint8 [H, W], 0 good, 255 defect, at image size."""
-    return f"masks/{line}/{capture_id}/{weights}.png"
+    return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}.png"
 
 
 def masks_prefix(line: str, capture_id: str = "") -> str:
@@ -98,22 +98,22 @@ def corrections_prefix(line: str, capture_id: str = "") -> str:
 
 def ledger_key(place: Place, topic: str, partition: int, first: int, last: int) -> str:
     """Rows that the trainer read from one partition, offsets ``first`` to ``last``."""
-    return f"{ledger_prefix(*place)}{topic}-{partition}-{first}-{last}.parquet"
+    return f"{ledger_prefix(*place)}{_part(topic)}-{partition}-{first}-{last}.parquet"
 
 
 def ledger_prefix(line: str, product: str) -> str:
     """All rows of a line and product."""
-    return f"ledger/{line}/{product}/"
+    return f"ledger/{_part(line)}/{_part(product)}/"
 
 
 def training_set_key(line: str, product: str, digest: str) -> str:
     """Frozen training set."""
-    return f"training-sets/{line}/{product}/{digest}{_PARQUET}"
+    return f"training-sets/{_part(line)}/{_part(product)}/{_part(digest)}{_PARQUET}"
 
 
 def training_set_members_key(line: str, product: str, digest: str) -> str:
     """Captures and images of a frozen training set, readable without Parquet."""
-    return f"training-sets/{line}/{product}/{digest}{_MEMBERS}"
+    return f"training-sets/{_part(line)}/{_part(product)}/{_part(digest)}{_MEMBERS}"
 
 
 def training_sets_prefix(line: str, product: str = "") -> str:
@@ -133,27 +133,27 @@ def members_of(key: str) -> tuple[Place, str] | None:
 
 def part_key(sha256: str) -> str:
     """One file of bundles, stored once."""
-    return f"parts/{sha256}"
+    return f"parts/{_part(sha256)}"
 
 
 def manifest_key(line: str, product: str, weights: str) -> str:
     """Manifest of some weights."""
-    return f"weights/{line}/{product}/{weights}.json"
+    return f"weights/{_part(line)}/{_part(product)}/{_part(weights)}.json"
 
 
 def manifests_prefix(line: str) -> str:
     """All manifests of a line."""
-    return f"weights/{line}/"
+    return f"weights/{_part(line)}/"
 
 
 def checkpoints_prefix(run: str) -> str:
     """Checkpoints of a run, written by Ray Train through pyarrow."""
-    return f"checkpoints/{run}"
+    return f"checkpoints/{_part(run)}"
 
 
 def runs_prefix(line: str, product: str) -> str:
     """All training runs of a line and product: ``checkpoints/<line>.<product>.<number>/...``."""
-    return f"checkpoints/{line}.{product}."
+    return f"checkpoints/{_part(line)}.{_part(product)}."
 
 
 def run_of(key: str) -> str:
@@ -188,12 +188,12 @@ def run_judgement_key(run: str) -> str:
 
 def line_revision_key(line: str, revision: int) -> str:
     """Write-once revision of a line's settings."""
-    return f"lines/{line}/{revision}.json"
+    return f"lines/{_part(line)}/{revision}.json"
 
 
 def line_pointer_key(line: str) -> str:
     """Present settings of a line."""
-    return f"{line_pointers_prefix()}{line}.json"
+    return f"{line_pointers_prefix()}{_part(line)}.json"
 
 
 def line_pointers_prefix() -> str:
@@ -203,12 +203,12 @@ def line_pointers_prefix() -> str:
 
 def weights_pointer_key(kind: str, line: str, product: str) -> str:
     """Weights of a kind (teacher, segmenter) that serve a line and product."""
-    return f"{weights_pointers_prefix(kind)}{line}/{product}.json"
+    return f"{weights_pointers_prefix(kind)}{_part(line)}/{_part(product)}.json"
 
 
 def weights_pointers_prefix(kind: str) -> str:
     """All pointers of one kind of weights."""
-    return f"pointers/{kind}/"
+    return f"pointers/{_part(kind)}/"
 
 
 def place_of_weights_pointer(key: str) -> Place:
@@ -224,22 +224,22 @@ def lease_key(name: str) -> str:
 
 def backfill_key(line: str, product: str) -> str:
     """Mark that the captures from before the first teacher were labelled."""
-    return f"backfills/{line}/{product}.json"
+    return f"backfills/{_part(line)}/{_part(product)}.json"
 
 
 def backfill_list_key(line: str, product: str) -> str:
     """Captures that the backfill of a line and product labels."""
-    return f"backfills/{line}/{product}/captures.json"
+    return f"backfills/{_part(line)}/{_part(product)}/captures.json"
 
 
 def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
     """Mark of a stage's dead letter, by the position of its record."""
-    return f"{letter_marks_prefix(stage)}{topic}-{partition}-{offset}.json"
+    return f"{letter_marks_prefix(stage)}{_part(topic)}-{partition}-{offset}.json"
 
 
 def letter_marks_prefix(stage: str) -> str:
     """All marks of a stage's dead letters."""
-    return f"dead-letters/{stage}/"
+    return f"dead-letters/{_part(stage)}/"
 
 
 def books_key() -> str:
@@ -249,7 +249,7 @@ def books_key() -> str:
 
 def deletion_key(line: str, capture_id: str) -> str:
     """Write-once deletion record of a capture, which takes precedence over all others."""
-    return f"{deletions_prefix(line)}{capture_id}.json"
+    return f"{deletions_prefix(line)}{_part(capture_id)}.json"
 
 
 def line_deletion_key(line: str) -> str:
@@ -262,21 +262,32 @@ def prefix_of_line_objects(kind: str, line: str) -> str:
 
     A kind is, for example, ``masks``.
     """
-    return f"{kind}/{line}/"
+    return f"{_part(kind)}/{_part(line)}/"
 
 
 def deletions_prefix(line: str) -> str:
     """All deletion records of a line."""
-    return f"deletions/{line}/"
+    return f"deletions/{_part(line)}/"
 
 
 def expiry_key(line: str) -> str:
     """First days of which a line's images, masks and receipts are kept."""
-    return f"expiries/{line}.json"
+    return f"expiries/{_part(line)}.json"
 
 
 def _under(*parts: str) -> str:
-    return "".join(f"{part}/" for part in parts if part)
+    return "".join(f"{_part(part)}/" for part in parts if part)
+
+
+def _part(name: str) -> str:
+    """A name as one part of a key.
+
+    A name with a slash, or an empty one, would make the key or prefix of other objects.
+    """
+    if not name or "/" in name or name in (".", "..") or not name.isprintable():
+        msg = f"{name!r} can't be a part of an object's key: it is empty, or has a slash or a control character"
+        raise ValueError(msg)
+    return name
 
 
 def _stem(key: str, suffix: str) -> str:

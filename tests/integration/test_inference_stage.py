@@ -355,6 +355,10 @@ async def test_what_cannot_be_judged_over_http_says_why(plant: Plant) -> None:
             "no-image": await plant.http.post("/v1/lines/line-1/inspect", files={"picture": ("a", good)}),
             "invalid-product": await inspect(plant, good, product="A B"),
             "invalid-request": await inspect(plant, good, line="LINE"),
+            "unknown-parameter": await inspect(plant, good, prodct="cell"),
+            "repeated-parameter": await plant.http.post(
+                "/v1/lines/line-1/inspect?product=cell", files={"image": ("a", good)}, data={"product": "module"}
+            ),
         }
     statuses = {code: answer.status_code for code, answer in answers.items()}
     for code, answer in answers.items():
@@ -368,4 +372,6 @@ async def test_what_cannot_be_judged_over_http_says_why(plant: Plant) -> None:
         "no-image": 422,
         "invalid-product": 422,
         "invalid-request": 422,
+        "unknown-parameter": 422,
+        "repeated-parameter": 422,
     }

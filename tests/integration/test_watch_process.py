@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -62,12 +63,12 @@ class Cam:
             half.rename(half.with_suffix(""))
 
     @contextmanager
-    def watch(self, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    def watch(self, *more: str, pattern: str = r"(?P<serial>SN\d+)") -> Iterator[subprocess.Popen[bytes]]:
         """One process of the watch; ended at the latest here."""
         words = ["watch", self.folder, "--line", LINE, "--url", self.url, "--data", self.folder.parent / "data", *more]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "siad.apps.cli", *map(str, words), "--serial-from-name", r"(?P<serial>SN\d+)"],
+                [sys.executable, "-m", "siad.apps.cli", *map(str, words), "--serial-from-name", pattern],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -83,6 +84,10 @@ class Cam:
     def said(self, text: str) -> int:
         """How often the watch said it."""
         return self.log.read_text().count(text)
+
+
+DAY = datetime(2025, 10, 26, 1, 30, 1, tzinfo=UTC)
+README = r"(?P<serial>[A-Z0-9]+)_(?P<captured_at>[0-9-]+)"  # as in docs/use.md
 
 
 @pytest.fixture
@@ -155,3 +160,29 @@ async def test_an_unknown_line_is_reported_at_once(ingest: StageProcess, cam: Ca
     with cam.watch() as process:
         assert await asyncio.to_thread(process.wait, 30) == 1
     assert cam.said(f"siad line put {LINE} --product PRODUCT") == 1
+
+
+async def test_times_of_names_are_read_in_the_zone_that_is_set(cam: Cam, blobs: S3Blobs) -> None:
+    cam.shoot(0, 4)
+    names = ("20251026-013000", "20251026-023000123", "20250330-023000", "00010101-000000")
+    for number, name in enumerate(names):
+        file = cam.folder / f"SN{number:04d}.png"
+        os.utime(file, (DAY.timestamp() + number, DAY.timestamp() + number))
+        file.rename(cam.folder / f"A{number}_{name}.png")
+    with cam.watch("--once", "--zone", "Europe/Berlin", pattern=README) as process:
+        assert await asyncio.to_thread(process.wait, 60) == 0, cam.log.read_text()
+    assert {receipt.serial: receipt.captured_at for receipt in receipts(blobs)} == {
+        "A0": datetime(2025, 10, 25, 23, 30, tzinfo=UTC),
+        "A1": datetime(2025, 10, 26, 1, 30, 0, 123_000, tzinfo=UTC),  # the file was written in winter time
+        "A2": DAY + timedelta(seconds=2),
+        "A3": DAY + timedelta(seconds=3),
+    }
+    for text in (
+        "times in names are read in the zone Europe/Berlin",
+        "read as 02:30:00+0100, as its file time says",
+        "Europe/Berlin leaves out at the start of summer time",
+        "'00010101-000000' is before 2000-01-01",
+        "of the images sent, names in the hour that the end of summer time repeats: 1",
+        "of the images sent, names without a readable time (sent with file time): 2",
+    ):
+        assert cam.said(text) == 1, text

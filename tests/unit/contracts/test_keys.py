@@ -1,6 +1,8 @@
 """Keys that are parsed again, and places as text."""
 
+import inspect
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
@@ -57,3 +59,41 @@ def test_every_key_lies_below_its_prefix() -> None:
     }.items():
         assert key.startswith(prefix)
         assert key != prefix
+
+
+NAMED = {
+    "line",
+    "product",
+    "capture_id",
+    "image_id",
+    "extension",
+    "weights",
+    "sha256",
+    "digest",
+    "run",
+    "stage",
+    "topic",
+}
+MAKERS = [
+    make
+    for name, make in vars(keys).items()
+    if inspect.isfunction(make) and name.endswith(("_key", "_prefix")) and name != "lease_key"  # a lease is of a path
+]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: str(make.__name__))
+@pytest.mark.parametrize("bad", ["x/../press-1", "..", ".", "a/b", "/", "a\n", "\0", "a\x7f"])
+def test_no_name_reaches_beyond_its_part_of_a_key(make: Any, bad: str) -> None:
+    good: dict[str, Any] = dict.fromkeys(inspect.signature(make).parameters, "x")
+    good |= {"received_at": datetime(2026, 5, 4, tzinfo=UTC), "number": 1, "place": PLACE}
+    given = {name: good[name] for name in inspect.signature(make).parameters}
+    make(**given)
+    for name in given.keys() & (NAMED | {"kind"}):
+        with pytest.raises(ValueError, match="can't be a part of an object's key"):
+            make(**given | {name: bad})
+
+
+def test_an_empty_name_is_no_part_of_a_key() -> None:
+    for make in (keys.images_prefix, keys.captures_prefix, keys.deletions_prefix, keys.manifests_prefix):
+        with pytest.raises(ValueError, match="it is empty"):
+            make("")
