@@ -7,13 +7,15 @@ from enum import Enum
 from typing import Final
 
 from siad.apps.files import SUFFIXES
-from siad.contracts.timestamps import LocalTime, TimestampError, read_local_time
+from siad.contracts.timestamps import LocalTime, TimestampError, TimestampFault, read_local_time
 
 _TEMPORARY: Final = frozenset(
     {".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", ".lock", ".writing"}
 )
 _NO_SUFFIX = re.compile(r"\.\d*")  # "img.0001" has a number, not a file type
 _SERIAL, _TIME = "serial", "captured_at"  # groups of a pattern
+_REFUSALS: Final = {TimestampFault.EARLY: "past-time", TimestampFault.LATE: "future-time"}
+_CLOCK_ADVICE: Final = "Set the camera's clock, or leave out the group 'captured_at' of --serial-from-name"
 _WRITTEN_WITHIN: Final = timedelta(hours=1)  # of the exposure; a file's later time is that of a copy
 
 
@@ -42,6 +44,7 @@ class NameLabel:
     captured_at: datetime | None = None  # UTC
     problem: NameProblem | None = None  # None if all could be read
     detail: str = ""  # of the problem, for users
+    refusal: str = ""  # why ingest would refuse the time; empty if it would not
 
 
 def kind_of(name: str) -> FileKind:
@@ -108,6 +111,9 @@ class SerialPattern:
         try:
             time = read_local_time(text, self.zone)
         except TimestampError as error:
+            if (code := _REFUSALS.get(error.fault)) is not None:
+                detail = f"in its name, {error}; nothing was sent. {_CLOCK_ADVICE}"
+                return NameLabel(serial=serial, detail=detail, refusal=code)
             detail = f"in its name, {error}: sent with file time"
             return NameLabel(serial=serial, problem=NameProblem.NO_TIME, detail=detail)
         if len(time.moments) == 1:

@@ -193,6 +193,10 @@ class FolderWatch:
             label = replace(label, serial="", problem=NameProblem.NO_SERIAL, detail=detail)
         if label.problem is not None:
             self._output.once(path, printable(label.detail))
+        if label.refusal:
+            refused = UploadResponse(outcome=UploadOutcome.REFUSED, code=label.refusal, detail=label.detail)
+            self._settle(path, found, refused, label)
+            return
         written_ns = found.stamp.mtime_ns if self._options.is_new else None
         upload = FileUpload(
             data=found.data,

@@ -54,8 +54,6 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("SN42_202605041200001.png", None),
         ("SN42_20260504.png", None),
         ("SN42_1200.png", None),
-        ("SN42_00010101000000.png", None),
-        ("SN42_99991231235959.png", None),
     ],
 )
 def test_the_pattern_of_the_documents_reads_a_time_or_says_that_it_is_none(name: str, millis: int | None) -> None:
@@ -67,6 +65,22 @@ def test_the_pattern_of_the_documents_reads_a_time_or_says_that_it_is_none(name:
     assert (label.captured_at, label.problem) == (None, NameProblem.NO_TIME)
     assert repr(name[5:-4]) in label.detail
     assert label.detail.endswith("sent with file time")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "bound"),
+    [
+        ("00010101000000", "past-time", "is before 2000-01-01T00:00:00+00:00, the earliest"),
+        ("19700101-000000", "past-time", "is before 2000-01-01T00:00:00+00:00, the earliest"),
+        ("22000101-020000", "future-time", "is not before 2200-01-01T00:00:00+00:00"),
+        ("99991231235959", "future-time", "is not before 2200-01-01T00:00:00+00:00"),
+    ],
+)
+def test_a_clock_far_off_is_refused_with_its_bound(text: str, code: str, bound: str) -> None:
+    label = SerialPattern(README, zone=CEST).read(f"SN42_{text}.png", written_at=NOON)
+    assert (label.captured_at, label.refusal) == (None, code)
+    assert label.detail.startswith(f"in its name, {text!r} {bound}")
+    assert "nothing was sent. Set the camera's clock" in label.detail
 
 
 def test_a_name_that_does_not_match_says_so_and_nothing_else() -> None:

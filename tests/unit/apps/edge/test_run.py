@@ -110,6 +110,17 @@ async def test_names_that_do_not_say_all_are_told_and_counted_once_each(world_of
     assert said.count("'20251026-0230' is not a time") == 1
 
 
+async def test_a_name_of_a_clock_far_off_is_refused_until_it_changes(world_of: WorldOf) -> None:
+    pattern = SerialPattern(r"(?P<serial>[A-Z0-9]+)_(?P<captured_at>[0-9-]+)", zone=UTC)
+    world = world_of(serials=pattern)
+    world.folder.put("A1_00010101000000.png", picture(1))
+    await world.settle()
+    assert world.ingest.order == []
+    (entry,) = world.watch.refused().values()
+    assert (entry.code, "before 2000-01-01" in entry.detail) == ("past-time", True)
+    assert world.text.getvalue().count("A1_00010101000000.png  refused: in its name, '00010101000000' is before") == 1
+
+
 async def test_an_outage_is_told_once_and_loses_nothing(world_of: WorldOf) -> None:
     world = world_of(parallel=1)
     world.ingest.is_away = True
