@@ -169,11 +169,12 @@ class ImageResponse(BaseModel):
     received_at: datetime
     serial: str
     is_repeat: bool
+    note: str = Field(default="", description="Which of several images in the file was used; empty: it holds one")
 
     @classmethod
     def of(cls, receipt: ImageStored, info: ImageInfo, *, is_repeat: bool) -> Self:
         """Describe an accepted image."""
-        fields = asdict(receipt) | {"intent": receipt.intent.value, "is_repeat": is_repeat}
+        fields = asdict(receipt) | {"intent": receipt.intent.value, "is_repeat": is_repeat, "note": info.note}
         return cls(**fields, width_px=info.width_px, height_px=info.height_px, channels=info.channels, bits=info.bits)
 
 

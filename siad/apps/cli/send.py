@@ -102,6 +102,9 @@ def _print(result: UploadResult, line: str, found: FolderContent, *, as_json: bo
         for one in files:
             text = f"[red]{escape(one['file'])}[/] {verb}: {escape(one['detail'])}"
             errors.print(text, highlight=False, soft_wrap=True)
+    for one in result.accepted:
+        if note := one.get("note"):
+            errors.print(f"[yellow]{escape(one['file'])}[/]: {escape(note)}", highlight=False, soft_wrap=True)
     repeats = sum(one["is_repeat"] for one in result.accepted)
     again = f" ({repeats} of them were sent before)" if repeats else ""
     others = "".join(

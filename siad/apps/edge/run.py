@@ -238,7 +238,8 @@ class FolderWatch:
             self.counts.names[label.problem] += 1
         with_serial = f", serial {printable(label.serial)}" if label.serial else ""
         repeat = "; ingest had it already" if response.is_repeat else ""
-        self._output.file(path, f"sent as capture {response.capture_id[:12]}{with_serial}{repeat}")
+        note = f"; {response.note}" if response.note else ""
+        self._output.file(path, f"sent as capture {response.capture_id[:12]}{with_serial}{repeat}{note}")
 
     def _record(self, path: str, entry: JournalEntry) -> None:
         self._journal.record(path, entry, now_s=self._clock.now().timestamp())

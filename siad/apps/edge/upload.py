@@ -37,6 +37,7 @@ class UploadResponse:
     outcome: UploadOutcome
     capture_id: str = ""
     is_repeat: bool = False
+    note: str = ""  # of ingest, about the accepted file
     code: str = ""
     detail: str = ""
 
@@ -97,7 +98,10 @@ class IngestUploader:
         except TransientError as error:
             return UploadResponse(outcome=UploadOutcome.UNAVAILABLE, code="away", detail=str(error))
         return UploadResponse(
-            outcome=UploadOutcome.ACCEPTED, capture_id=body["capture_id"], is_repeat=body["is_repeat"]
+            outcome=UploadOutcome.ACCEPTED,
+            capture_id=body["capture_id"],
+            is_repeat=body["is_repeat"],
+            note=body.get("note", ""),
         )
 
 

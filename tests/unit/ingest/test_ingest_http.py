@@ -20,6 +20,7 @@ from siad.contracts.topics import IMAGE, LINE
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.testing.clock import FakeClock
+from tests.image_files import HEIGHT_PX, WIDTH_PX, image_files
 
 URL = "/v1/lines/press-1"
 IMAGES = f"{URL}/images"
@@ -288,6 +289,15 @@ async def test_the_same_upload_many_times_at_once_is_one_capture(
     assert len({answer.json()["capture_id"] for answer in answers}) == 1
     assert len(list(blobs.list("captures/"))) == len(list(blobs.list("normals/"))) == 1
     assert len(set(images_told(bus))) == 1
+
+
+@pytest.mark.usefixtures("line")
+async def test_the_answer_says_which_of_several_images_was_used(client: httpx.AsyncClient, png: bytes) -> None:
+    (several,) = (file.data for file in image_files() if file.holds == "grey, with a reduced copy")
+    said = (await client.post(IMAGES, content=several)).json()
+    assert (said["width_px"], said["height_px"]) == (WIDTH_PX, HEIGHT_PX)
+    assert said["note"] == "page 2 of 2 was used: the other is a reduced copy"
+    assert (await client.post(IMAGES, content=png)).json()["note"] == ""
 
 
 @pytest.mark.usefixtures("line")

@@ -29,7 +29,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         if image == b"away":
             raise TransientError("store is unavailable")
         taken.append(image)
-        return {"capture_id": "1", "is_repeat": False}
+        note = "page 2 of 2 was used" if image == b"pages" else ""
+        return {"capture_id": "1", "is_repeat": False, "note": note}
 
     monkeypatch.setattr(IngestClient, "send_image", accept)
     return taken
@@ -89,6 +90,13 @@ def test_a_folder_without_images_is_a_failure_that_says_what_was_looked_for(
     assert f"no image in {tmp_path}" in done.stderr
     assert ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp" in done.stderr
     assert ("ignored" in done.stderr) is bool(names)
+
+
+def test_a_note_of_ingest_is_printed_with_its_file(sent: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / "scan.tif").write_bytes(b"pages")
+    done = run(tmp_path)
+    assert "scan.tif: page 2 of 2 was used" in done.stderr.replace("\n", "")
+    assert sent == [b"pages"]
 
 
 def test_an_unavailable_ingest_says_how_many_it_accepted_before(sent: list[bytes], tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ async def test_all_that_is_known_goes_along_under_its_key() -> None:
     assert dict(seen[0].url.params) == {"intent": "normal", "serial": "SN1", "captured_at": at.isoformat()}
 
 
+async def test_a_note_of_ingest_is_kept() -> None:
+    said = await hand(lambda _: httpx.Response(202, json=ACCEPTED | {"note": "page 2"}), FileUpload(data=b"", key="k"))
+    assert said.note == "page 2"
+
+
 @pytest.mark.parametrize(("is_guessed", "outcome"), [(True, UploadOutcome.ACCEPTED), (False, UploadOutcome.REFUSED)])
 async def test_a_file_systems_wrong_clock_costs_no_image_and_a_senders_does(
     is_guessed: bool, outcome: UploadOutcome
