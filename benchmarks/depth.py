@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from siad.apps.lab.evaluate.folder import read_folder, read_images
+from siad.apps.lab.evaluate.folder import read_images
+from siad.apps.lab.evaluate.folder_reader import read_folder
 from siad.contracts.depth import white_of
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.methods import FEATURE_MEMORY

@@ -65,13 +65,19 @@ def listed(names: Iterable[str], *, most: int = NAMES_MAX) -> str:
     return ", ".join(found[:most]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def reason_of(error: OSError) -> str:
     """What the system says about a file, and what to check.
 
     Without the name of the file.
     """
     text, advice = error.strerror or str(error), _ADVICE.get(error.errno or 0)
-    return f"{text}; {advice}" if advice else text
+    is_plain = text == os.strerror(error.errno or 0)  # else the text already says what to do
+    return f"{text}; {advice}" if advice and is_plain else text
 
 
 def link_reason_of(path: Path, error: OSError) -> str:

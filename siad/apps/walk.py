@@ -73,7 +73,7 @@ def find_images(paths: Sequence[Path]) -> FolderContent:
     return content
 
 
-def list_images(folder: Path, content: FolderContent | None = None) -> FolderContent:
+def list_images(folder: Path, content: FolderContent | None = None, *, is_deep: bool = True) -> FolderContent:
     """List the images below a folder.
 
     What can't be listed is skipped with its reason.
@@ -81,11 +81,12 @@ def list_images(folder: Path, content: FolderContent | None = None) -> FolderCon
     Args:
         folder: where to begin.
         content: to add to; None: a new one.
+        is_deep: include folders below it.
     """
     content = content if content is not None else FolderContent()
     walk = _Walk(content)
-    walk.todo.append(folder)
-    while walk.todo or walk.links:  # folders before links to folders, so that each is listed under its own name
+    walk.list_one(folder)
+    while is_deep and (walk.todo or walk.links):  # links to folders last, so that each is listed under its own name
         walk.list_one(walk.todo.pop() if walk.todo else walk.links.pop(0))
     content.images += sorted(walk.found)
     return content

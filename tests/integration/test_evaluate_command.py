@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,9 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from siad.apps.cli.__main__ import app
-from siad.apps.lab.evaluate.folder import read_folder
+from siad.apps.lab.evaluate import inventory
+from siad.apps.lab.evaluate.folder import ImageFolder
+from siad.apps.lab.evaluate.folder_reader import read_folder
 from siad.apps.lab.evaluate.run import draw_normals
 from tests.synthetic import part_image
+from tests.unit.apps.odd_files import ODD, make_odd
 
 KEYS = {
     "image_auroc",
@@ -161,3 +165,74 @@ def first_only_drawn_later(root: Path) -> list[Path]:
     """The first normal that seed 1 draws and seed 0 does not."""
     first, second = (draw_normals(read_folder(root), shots=9, seed=seed) for seed in (0, 1))
     return [path for path in second if path not in first][:1]
+
+
+def test_odd_files_are_skipped_and_named_and_the_exit_status_says_so(root: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    shutil.copytree(root, odd)
+    make_odd(odd / "test/blob")
+    (odd / "test/blob/torn.png").write_bytes(b"torn")
+    put(odd / "test/loose.png", part_image(1))
+    put(odd / "ground_truth/blob/100_mask.png", np.full((96, 96), 7, np.uint8).T[:40])
+    done = run(odd, tmp_path, "--shots", "2", "--seeds", "1", "--json", "--pixels", "32")
+    assert done.exit_code == 3, done.output
+    report = json.loads(done.stdout)
+    assert report["image_auroc"] is not None
+    content = report["folder"]
+    assert content["classes"] == {"good": {"images": 4, "with_mask": 0}, "blob": {"images": 4, "with_mask": 3}}
+    skipped = {Path(one["file"]).name: one["detail"] for one in content["skipped"]}
+    assert skipped.keys() == {*ODD, "device.png", "torn.png", "loose.png", "100_mask.png"}
+    assert "another aspect ratio" in skipped["100_mask.png"]
+    said = " ".join(done.stderr.split())
+    assert "test/blob/torn.png skipped: 4 bytes" in said
+    assert f"{len(skipped)} files were skipped" in said
+
+
+def test_a_report_that_can_not_be_written_is_refused_before_the_fit(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"")
+    done = run(root, tmp_path, "--html", str(tmp_path / "taken/report.html"))
+    assert done.exit_code == 1
+    assert "taken is a file where a folder is needed" in " ".join(done.output.split())
+    assert "importing torch" not in done.output
+
+
+def test_figures_are_printed_though_the_disk_of_the_report_is_full(root: Path, tmp_path: Path) -> None:
+    done = run(root, tmp_path, "--shots", "2", "--seeds", "1", "--json", "--pixels", "32", "--html", "/dev/full")
+    assert (done.exit_code, "/dev/full can't be written: No space left on device" in done.stderr) == (1, True)
+    assert json.loads(done.stdout)["image_auroc"] is not None
+
+
+def test_an_image_that_vanishes_during_the_run_is_skipped(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(root, spoiled)
+    gone = [spoiled / "test/good/101.png", spoiled / "ground_truth/blob/102_mask.png"]
+    check = inventory.check_folder
+
+    def check_then_remove(folder: ImageFolder, *, on_done: Callable[[], None]) -> ImageFolder:
+        checked = check(folder, on_done=on_done)
+        for path in gone:
+            path.unlink()
+        return checked
+
+    monkeypatch.setattr(inventory, "check_folder", check_then_remove)
+    done = run(spoiled, tmp_path, "--shots", "2,3", "--seeds", "1", "--pixels", "32")
+    assert done.exit_code == 3, done.output
+    said = " ".join(done.stderr.split())
+    assert said.count("101.png skipped: No such file") == 1
+    assert said.count("102_mask.png skipped: can't be read: No such file") == 1
+
+
+def test_the_routine_leaves_out_what_can_not_be_decoded(root: Path, tmp_path: Path) -> None:
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(root, spoiled)
+    odd = spoiled / "train/good/000.png"
+    odd.unlink()
+    odd.symlink_to("nowhere.png")
+    words = ["routine", str(spoiled), "--no-whole", "--shots", "11", "--online", "4", "--test", "2", "--threads", "1"]
+    done = CliRunner().invoke(app, [*words, "--sheet", str(tmp_path / "sheet.png")])
+    said = " ".join(done.output.split())
+    assert "train/good/000.png skipped: a link to nowhere.png, which does not exist" in said
+    assert done.exit_code in {1, 3}  # so few images may make no training set; that is a failure with a reason
+    assert "Traceback" not in said

@@ -1,7 +1,5 @@
 """`siad evaluate`: how good a method is on a folder of images."""
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
+from siad.apps.cli import bounds, options
 from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.folder_table import SkipLog, end_with_skipped, show_folder
+from siad.apps.cli.standard_output import print_json
+from siad.apps.files import printable
+from siad.apps.output_file import check_outputs
 from siad.contracts.depth import require_bits
-from siad.contracts.methods import ASKABLE, DEFAULT
+from siad.contracts.events import INPUT_PX_MAX, INPUT_PX_MIN
+from siad.contracts.methods import ASKABLE, DEFAULT, require_askable
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import parse_region
 
@@ -26,6 +31,7 @@ if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --
     from siad.models.teachers.synthetic_estimate import SyntheticEstimate
 
 console = Console(stderr=True)
+SEEDS_MAX = 100
 SHOWN = (
     ("image AUROC", "image_auroc"),
     ("image AP", "image_ap"),
@@ -47,35 +53,45 @@ Bits = Annotated[
 ]
 Sizes = Annotated[SizeRule, typer.Option(help="Sizes of test images that are scored: those of the normals, or any.")]
 
+Folder = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Images in MVTec AD's layout: train/good, test/CLASS, ground_truth/CLASS."),
+]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        callback=bounds.whole(1, SEEDS_MAX, "number of draws"), help="Draws of normals; the figures are their mean."
+    ),
+]
+InputPx = Annotated[
+    int,
+    typer.Option(
+        "--input-px",
+        callback=bounds.side_px(INPUT_PX_MIN, INPUT_PX_MAX),
+        help="Images are scaled to the area of a square of this side; 0: set by the method.",
+    ),
+]
+NoLabels = Annotated[
+    bool,
+    typer.Option("--no-labels", help="Rank methods by synthetic defects on the normals; DIR may hold only these."),
+]
+
 
 def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
-    folder: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="Images in MVTec AD's layout: train/good, test/CLASS, ground_truth/CLASS."),
-    ],
+    folder: Folder,
     shots: Annotated[str, typer.Option(help="Number of normals to fit on; several: 1,2,4,10,all.")] = "10",
-    seeds: Annotated[int, typer.Option(min=1, help="Draws of normals; the figures are their mean.")] = 3,
+    seeds: Seeds = 3,
     method: Annotated[
         str, typer.Option(help=f"Method of the teacher: {', '.join(ASKABLE)}; with --no-labels several, or all.")
     ] = DEFAULT,
-    no_labels: Annotated[
-        bool,
-        typer.Option("--no-labels", help="Rank methods by synthetic defects on the normals; DIR may hold only these."),
-    ] = False,
-    budget: Annotated[float, typer.Option(help="Fraction of good parts that may be rejected.")] = 0.01,
-    pixels: Annotated[
-        int, typer.Option(help="Compute pixel figures at the area of a square of this side; 0: image size.")
-    ] = 0,
-    input_px: Annotated[
-        int,
-        typer.Option(
-            "--input-px", help="Images are scaled to the area of a square of this side; 0: set by the method."
-        ),
-    ] = 0,
+    no_labels: NoLabels = False,
+    budget: options.Budget = 0.01,
+    pixels: options.Pixels = 0,
+    input_px: InputPx = 0,
     bits: Bits = 0,
     sizes: Sizes = SizeRule.NORMALS,
     region: Annotated[str, typer.Option(help="Part of the image to inspect, as in `siad line put`.")] = "",
-    threads: Annotated[int, typer.Option(help="Threads of the network.")] = min(4, os.cpu_count() or 1),
+    threads: options.Threads = options.THREADS,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with curves, tables and pictures to this file.")
@@ -84,7 +100,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "var/evaluate/sheet.png"
     ),
 ) -> None:
-    """Fit teachers on normals of a folder, test them on the rest."""
+    """Fit teachers on normals of a folder, test them on the rest.
+
+    Prints first what each file was taken for. Exit status 3 if files were skipped because they can't be read.
+    """
     with reported_failures():
         request = _Request(
             method=method,
@@ -99,14 +118,17 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             threads=threads,
         )
         if no_labels:
-            _rank(folder, request, as_json=as_json)
+            end_with_skipped(_rank(folder, request, as_json=as_json), console)
             return
+        require_askable(method)
+        check_outputs([sheet, html])
         series = _run(folder, request)
-    _print(series)
-    if as_json:
-        reports = series.reports()
-        print(json.dumps(next(iter(reports.values())) if len(reports) == 1 else reports, indent=2))
-    _write(series, sheet, html)
+        _print(series)
+        if as_json:
+            reports = series.reports()
+            print_json(next(iter(reports.values())) if len(reports) == 1 else reports)
+        _write(series, sheet, html)
+        end_with_skipped(series.folder.report.skipped, console)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +153,16 @@ def _require_bits(bits: int) -> int:
 
 
 def _run(folder: Path, request: _Request) -> "EvaluationSeries":
-    from siad.apps.lab.evaluate.folder import read_folder
+    from siad.apps.lab.evaluate.folder_reader import read_folder
+    from siad.apps.lab.evaluate.inventory import check_folder
 
-    images = read_folder(folder)
-    console.print(f"importing torch; then {len(images.samples)} test images of {images.name}", style="dim")
-    from siad.apps.lab.evaluate.run import EvaluationSettings
+    listed = read_folder(folder)
+    with _show_progress("reading images", len(listed.normals) + len(listed.samples)) as tick:
+        images = check_folder(listed, on_done=tick)
+    show_folder(images, console)
+    text = f"importing torch; then {len(images.samples)} test images of {images.name}"
+    console.print(escape(text), style="dim", highlight=False)
+    from siad.apps.lab.evaluate.run import EvaluationSettings, Progress
     from siad.apps.lab.evaluate.series import run_series, set_threads
 
     set_threads(request.threads)
@@ -149,10 +176,12 @@ def _run(folder: Path, request: _Request) -> "EvaluationSeries":
         bits=request.bits,
         sizes=request.sizes,
     )
-    return run_series(images, settings, request.shots, notify=_warn, show_progress=_show_progress)
+    progress = Progress(notify=_warn, skip=SkipLog(images.report.skipped, console))
+    return run_series(images, settings, request.shots, progress=progress, show_progress=_show_progress)
 
 
-def _rank(folder: Path, request: _Request, *, as_json: bool) -> None:
+def _rank(folder: Path, request: _Request, *, as_json: bool) -> dict[Path, str]:
+    """Rank the methods; returns the files that were skipped."""
     from siad.apps.lab.evaluate.series import set_threads
     from siad.apps.lab.evaluate.unlabelled import RankSettings, json_of, parse_methods, rank_folder
 
@@ -164,29 +193,36 @@ def _rank(folder: Path, request: _Request, *, as_json: bool) -> None:
         region=request.region,
         bits=request.bits,
     )
-    ranked = rank_folder(folder, settings, notify=_notify)
-    console.print(_ranking_table(ranked, title=f"{folder.resolve().name}: synthetic defects on its normals"))
+    skipped: dict[Path, str] = {}
+    ranked = rank_folder(folder, settings, notify=_notify, skip=SkipLog(skipped, console))
+    name = escape(printable(folder.resolve().name))
+    console.print(_ranking_table(ranked, title=f"{name}: synthetic defects on its normals"))
     if as_json:
-        print(json.dumps(json_of(ranked), indent=2))
+        print_json(json_of(ranked))
+    return skipped
 
 
 def _write(series: "EvaluationSeries", sheet: Path, html: Path | None) -> None:
     """Write contact sheet and page."""
     rows = series.worst_rows()
     series.write_sheet(sheet, rows)
-    console.print(f"worst misses and false rejects in {sheet}", highlight=False)
+    console.print(escape(f"worst misses and false rejects in {printable(sheet)}"), highlight=False, soft_wrap=True)
     if html is not None:
         series.write_page(html, rows)
-        console.print(f"report in {html}", highlight=False)
+        console.print(escape(f"report in {printable(html)}"), highlight=False, soft_wrap=True)
 
 
 def _parse_shots(text: str) -> list[int | None]:
     """Read ``10`` or ``1,2,all``; None stands for all."""
-    try:
-        return [None if one.strip() == "all" else int(one) for one in text.split(",")]
-    except ValueError as error:
-        msg = f"--shots {text!r} is invalid; write numbers of normals or all, separated by commas: 2,10,all"
-        raise ValueError(msg) from error
+    words = [one.strip() for one in text.split(",")]
+    is_number = [word.isascii() and word.isdigit() and int(word[:9]) >= 1 and len(word) < 9 for word in words]
+    if not all(word == "all" or is_one for word, is_one in zip(words, is_number, strict=True)):
+        msg = f"--shots {text!r} is invalid; write numbers of normals from 1, or all, separated by commas: 2,10,all"
+        raise ValueError(msg)
+    if len(set(words)) < len(words):
+        msg = f"--shots {text!r} names a number twice; name each once"
+        raise ValueError(msg)
+    return [None if word == "all" else int(word) for word in words]
 
 
 def _ranking_table(ranked: "list[RankedVariant]", *, title: str) -> Table:
@@ -208,15 +244,16 @@ def _print(series: "EvaluationSeries") -> None:
     at = "image size" if settings.pixels_px is None else f"{settings.pixels_px} px"
     for label, report in reports.items():
         seeds = f"mean of {report['seeds']} seeds; " if report["seeds"] > 1 else ""
-        table = Table(title=f"{series.folder.name}: {settings.method}, {label} normals\n{seeds}pixel figures at {at}")
+        name = escape(series.folder.name)
+        table = Table(title=f"{name}: {settings.method}, {label} normals\n{seeds}pixel figures at {at}")
         table.add_column("")
         table.add_column("all", justify="right")
         for kind in report["classes"]:
-            table.add_column(kind, justify="right")
-        for title, name in SHOWN:
-            spread = report["spread"][name]
-            whole = _number(report[name]) + ("" if spread is None else f" ±{spread:.3f}")
-            table.add_row(title, f"[bold]{whole}", *(_number(one[name]) for one in report["classes"].values()))
+            table.add_column(escape(kind), justify="right")
+        for title, figure in SHOWN:
+            spread = report["spread"][figure]
+            whole = _number(report[figure]) + ("" if spread is None else f" ±{spread:.3f}")
+            table.add_row(title, f"[bold]{whole}", *(_number(one[figure]) for one in report["classes"].values()))
         console.print(table)
         if report["normals"]:
             console.print(f"normals: {report['normals']}", highlight=False)
@@ -233,7 +270,7 @@ def _print(series: "EvaluationSeries") -> None:
 @contextmanager
 def _show_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with ProgressBar(*columns, console=console) as progress:
         task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)
 

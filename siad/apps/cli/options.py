@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from siad.apps.cli import bounds
 from siad.apps.local.bus_choice import BusKind
 from siad.apps.local.machine import read_state
 
@@ -26,6 +28,24 @@ Bus = Annotated[
 ]
 Intent = Annotated[
     Purpose, typer.Option("--intent", help="inspect: give a verdict. normal: known good, to fit the teacher on.")
+]
+
+
+THREADS: Final = min(4, os.cpu_count() or 1)
+Threads = Annotated[int, typer.Option(callback=bounds.threads, help="Threads of the network.")]
+Budget = Annotated[float, typer.Option(callback=bounds.budget, help="Fraction of good parts that may be rejected.")]
+Pixels = Annotated[
+    int,
+    typer.Option(
+        callback=bounds.side_px(16, 8192),
+        help="Compute pixel figures at the area of a square of this side; 0: image size.",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        callback=bounds.whole(0, bounds.SEED_MAX, "seed"), help="Seed of every draw; equal seeds give equal figures."
+    ),
 ]
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from siad.apps.cli import options
+from siad.apps.cli import bounds, options
 from siad.apps.cli.failures import print_failure, reported_failures
 from siad.apps.client import IngestClient
 from siad.apps.exit_status import FAILED, SOME_SKIPPED
@@ -33,7 +33,9 @@ def send(
     new: Annotated[
         bool, typer.Option("--new", help="Make each file a new capture, even if its bytes were sent before.")
     ] = False,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="Uploads at a time.")] = 4,
+    parallel: Annotated[
+        int, typer.Option(callback=bounds.whole(1, 64, "number of uploads"), help="Uploads at a time.")
+    ] = 4,
     url: options.Url = None,
     data: options.Data = DATA,
     as_json: options.Json = False,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from siad.apps.cli import options
+from siad.apps.cli import bounds, options
 from siad.apps.cli.failures import print_failure, reported_failures
 from siad.apps.edge.agent import WatchJob, run_watch, unchanged_refused
 from siad.apps.edge.folder import WatchedFolder
@@ -25,6 +25,17 @@ from siad.contracts.events import Intent
 from siad.contracts.ids import require_slug
 
 console = Console()
+
+SettleS = Annotated[
+    float,
+    typer.Option(
+        callback=bounds.seconds(0.1, 3600), help="Seconds without a change after which a file counts as complete."
+    ),
+]
+Parallel = Annotated[
+    int,
+    typer.Option(callback=bounds.whole(1, 64, "number of uploads"), help="Uploads at a time; 1 keeps strict order."),
+]
 
 
 def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
@@ -55,10 +66,8 @@ def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     new: Annotated[
         bool, typer.Option("--new", help="Each write of a file is a new capture, even with the same bytes.")
     ] = False,
-    settle_s: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without a change after which a file counts as complete.")
-    ] = 1.0,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="Uploads at a time; 1 keeps strict order.")] = 4,
+    settle_s: SettleS = 1.0,
+    parallel: Parallel = 4,
     list_refused: Annotated[bool, typer.Option("--refused", help="List refused files and end.")] = False,
     url: options.Url = None,
     data: options.Data = DATA,

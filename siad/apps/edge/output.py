@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from siad.apps.edge.plan import JournalEntry
-from siad.apps.files import printable
+from siad.apps.files import counted, printable
 from siad.runtime.clock import Clock
 
 LINES_MAX: Final = 10  # about single files in one second; further ones are counted
@@ -17,7 +17,7 @@ NAMES_MAX: Final = 20  # listed at the end
 
 def images(count: int) -> str:
     """`1 image`, `2 images`."""
-    return "1 image" if count == 1 else f"{count} images"
+    return counted(count, "image")
 
 
 class WatchOutput:

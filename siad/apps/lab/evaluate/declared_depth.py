@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from siad.apps.files import read_stable
 from siad.vision.images import ImageError, describe_image
 
 
@@ -16,6 +17,6 @@ def read_declared_bits(paths: Sequence[Path]) -> list[int]:
 
 def _declared_bits(path: Path) -> int:
     try:
-        return describe_image(path.read_bytes()).significant_bits
+        return describe_image(read_stable(path)).significant_bits
     except (ImageError, OSError):
         return 0

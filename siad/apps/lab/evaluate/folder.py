@@ -1,21 +1,17 @@
-"""A folder of images in MVTec AD's layout: ``train/good``, ``test/<class>``, ``ground_truth/<class>``.
+"""A folder of labelled images, and the reading of its files."""
 
-Source: Bergmann et al. 2021, The MVTec Anomaly Detection Dataset, IJCV 129; most sets are published in this layout.
-"""
-
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from siad.apps.files import link_reason_of, printable, read_stable
+from siad.apps.lab.evaluate.folder_names import GOOD
+from siad.apps.lab.evaluate.mask_file import read_masks
 from siad.vision.images import Image, ImageError, decode_image
-
-GOOD: Final = "good"
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 
 class FolderError(ValueError):
@@ -31,7 +27,8 @@ class LabelledSample:
 
     path: Path
     kind: str  # the class; ``good`` without a defect
-    mask_path: Path | None  # None if it has no mask
+    mask_paths: tuple[Path, ...] = ()  # empty if it has no mask; several are united
+    label: str = ""  # its path below ``test``, printable; empty: class and file name
 
     @property
     def is_defect(self) -> bool:
@@ -41,7 +38,19 @@ class LabelledSample:
     @property
     def name(self) -> str:
         """Class and file name."""
-        return f"{self.kind}/{self.path.name}"
+        return self.label or printable(f"{self.kind}/{self.path.name}")
+
+
+@dataclass(slots=True)
+class FolderReport:
+    """What was taken for what, and what was not used."""
+
+    taken: dict[str, str] = field(default_factory=dict)  # folder -> normals, good, defects, masks
+    notes: list[str] = field(default_factory=list)  # sentences about the content
+    unused_masks: dict[Path, str] = field(default_factory=dict)  # -> why
+    skipped: dict[Path, str] = field(default_factory=dict)  # images and masks that can't be used -> why
+    ignored: Counter[str] = field(default_factory=Counter)  # ignored by a rule -> how many
+    mask_styles: Counter[str] = field(default_factory=Counter)  # how masks were read -> images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +60,12 @@ class ImageFolder:
     path: Path
     normals: tuple[Path, ...]
     samples: tuple[LabelledSample, ...]
+    report: FolderReport = field(default_factory=FolderReport)
 
     @property
     def name(self) -> str:
-        """Name of the folder."""
-        return self.path.resolve().name
+        """Name of the folder, printable."""
+        return printable(self.path.resolve().name)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -63,53 +73,20 @@ class ImageFolder:
         return tuple(sorted({sample.kind for sample in self.samples if sample.is_defect}))
 
 
-def read_folder(path: Path) -> ImageFolder:
-    """List the images of a folder.
-
-    Raises:
-        FolderError: ``train/good`` or ``test`` is missing or has no images.
-    """
-    for needed in (path, path / "train" / GOOD, path / "test"):
-        if not needed.is_dir():
-            msg = (
-                f"{needed} is not a folder; nothing was evaluated. A set has train/good, test/<class> and, for masks, "
-                "ground_truth/<class>"
-            )
-            raise FolderError(msg)
-    normals = tuple(_images(path / "train" / GOOD))
-    if not normals:
-        msg = (
-            f"{path / 'train' / GOOD} has no images ({', '.join(sorted(SUFFIXES))}); nothing was evaluated. A teacher "
-            "is fitted on them"
-        )
-        raise FolderError(msg)
-    kinds = sorted(folder for folder in (path / "test").iterdir() if folder.is_dir())
-    samples = [
-        LabelledSample(path=image, kind=folder.name, mask_path=_mask_of(path, folder.name, image))
-        for folder in kinds
-        for image in _images(folder)
-    ]
-    if not samples:
-        msg = (
-            f"{path / 'test'} has no folders with images; nothing was evaluated. Put test images into test/good and "
-            "test/<class of defect>"
-        )
-        raise FolderError(msg)
-    return ImageFolder(path=path, normals=normals, samples=tuple(samples))
-
-
-def read_images(paths: Sequence[Path]) -> tuple[list[Image], list[Path], list[str]]:
+def read_images(paths: Sequence[Path]) -> tuple[list[Image], list[Path], dict[Path, str]]:
     """Decode images, and leave out those that can't be decoded.
 
     Returns:
-        Images, their paths, and one line of text for each that was left out.
+        Images, their paths, and why others were left out.
     """
-    images, read, left_out = [], [], []
+    images, read, left_out = [], [], dict[Path, str]()
     for path in paths:
         try:
-            images.append(decode_image(path.read_bytes()))
-        except (ImageError, OSError) as error:
-            left_out.append(f"{path} was left out: {error}")
+            images.append(decode_image(read_stable(path)))
+        except OSError as error:
+            left_out[path] = link_reason_of(path, error)
+        except ImageError as error:
+            left_out[path] = str(error)
         else:
             read.append(path)
     return images, read, left_out
@@ -120,37 +97,18 @@ def read_mask(sample: LabelledSample, size_px: tuple[int, int]) -> NDArray[np.ui
 
     Args:
         sample: the sample.
-        size_px: height and width of its image; a mask of another size is resized by nearest neighbour.
+        size_px: height and width of its image; a mask of another size and the same aspect ratio is scaled by nearest
+            neighbour.
 
     Returns:
-        uint8 [H, W], 0 good, 255 defect; zeros for a good sample, None for a defective one without a mask.
+        uint8 [H, W], 0 good, 255 defect; zeros for a good sample, None for a defective one without marked pixels.
 
     Raises:
-        FolderError: the mask can't be decoded.
+        MaskFileError: a mask can't be read.
     """
     if not sample.is_defect:
         return np.zeros(size_px, np.uint8)
-    if sample.mask_path is None:
+    if not sample.mask_paths:
         return None
-    try:
-        mask_HW = decode_image(sample.mask_path.read_bytes())[:, :, 0]
-    except (ImageError, OSError) as error:
-        msg = f"mask {sample.mask_path} of {sample.name} can't be read: {error}; repair or remove it"
-        raise FolderError(msg) from error
-    binary_HW = np.where(mask_HW > 0, 255, 0).astype(np.uint8)
-    if binary_HW.shape != size_px:
-        binary_HW = np.asarray(cv2.resize(binary_HW, size_px[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-    return binary_HW
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _mask_of(root: Path, kind: str, image: Path) -> Path | None:
-    """``<stem>_mask`` or the same stem, with any image extension."""
-    if kind == GOOD:
-        return None
-    folder = root / "ground_truth" / kind
-    names = (f"{stem}{suffix}" for stem in (f"{image.stem}_mask", image.stem) for suffix in sorted(SUFFIXES))
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    mask_HW = read_masks(sample.mask_paths, size_px).mask_HW
+    return mask_HW if mask_HW.any() else None

@@ -1,5 +1,6 @@
 """One evaluation: fit a teacher, score test images, compute figures."""
 
+import os
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from siad.apps.files import printable
 from siad.apps.lab.evaluate.declared_depth import read_declared_bits
 from siad.apps.lab.evaluate.figures import (
     EvaluationFigures,
@@ -22,7 +23,7 @@ from siad.apps.lab.evaluate.figures import (
     spread_of,
 )
 from siad.apps.lab.evaluate.folder import FolderError, ImageFolder, LabelledSample, read_images, read_mask
-from siad.apps.lab.sheet import SheetRow, worst_first
+from siad.apps.lab.evaluate.mask_file import MaskFileError
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
@@ -30,14 +31,13 @@ from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
 from siad.models.teachers.normals import Normals
-from siad.vision.images import Image
-from siad.vision.masks import IGNORE
 from siad.vision.outliers import describe_outliers
 from siad.vision.plausibility import Misfit, describe_misfits
 from siad.vision.promise import promise_of
 
 NORMALS_MIN = 2
 Notify = Callable[[str], None]
+Skip = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,7 @@ class Progress:
     """Callbacks of an evaluation."""
 
     notify: Notify = lambda _: None  # one line of text
+    skip: Skip = lambda *_: None  # a file that can't be used
     tick: Callable[[], None] = lambda: None  # after each test image
 
 
@@ -104,7 +105,16 @@ def draw_normals(folder: ImageFolder, *, shots: int | None, seed: int) -> list[P
     return [folder.normals[index] for index in sorted(order.tolist())]
 
 
-def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, notify: Notify) -> tuple[Predictor, float]:
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Names of files for users; with their folders where names repeat."""
+    names = [printable(path.name) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    common = os.path.commonpath(paths)
+    return [printable(os.path.relpath(path, common)) for path in paths]
+
+
+def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, skip: Skip) -> tuple[Predictor, float]:
     """Fit a teacher as the labeler does, with a golden check.
 
     Returns:
@@ -114,12 +124,11 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, notif
         FolderError: too few of the normals can be read, or no teacher can be fitted on them.
     """
     images, read, left_out = read_images(paths)
-    for line in left_out:
-        notify(line)
+    for path, why in left_out.items():
+        skip(path, why)
     began_s = time.perf_counter()
     try:
-        names, declared_bits = [path.name for path in read], read_declared_bits(read)
-        normals = Normals.ordered(images, names, Place(name, name), declared_bits=declared_bits)
+        normals = Normals.ordered(images, names_of(read), Place(name, name), declared_bits=read_declared_bits(read))
         wanted = FitSettings(
             false_reject_budget=settings.budget,
             method=settings.method,
@@ -155,8 +164,8 @@ def score_samples(
     misfits: dict[str, Misfit] = {}
     for sample in samples:
         images, _, left_out = read_images([sample.path])
-        for line in left_out:
-            progress.notify(line)
+        for path, why in left_out.items():
+            progress.skip(path, why)
         if images and (misfit := predictor.misfit(images[0], sizes=settings.sizes)) is not None:
             misfits[sample.name] = misfit
             progress.notify(f"{sample.name} was not scored ({misfit.reason}): {misfit.detail}")
@@ -166,7 +175,7 @@ def score_samples(
             began_s = time.perf_counter()
             [map_HW] = predictor.maps(images)
             spent_s += time.perf_counter() - began_s
-            mask_HW = read_mask(sample, (map_HW.shape[0], map_HW.shape[1]))
+            mask_HW = _mask_of(sample, (map_HW.shape[0], map_HW.shape[1]), progress)
             image = ScoredImage(
                 name=sample.name, kind=sample.kind, is_defect=sample.is_defect, map_HW=map_HW, mask_HW=mask_HW
             )
@@ -179,12 +188,21 @@ def score_samples(
     return ScoredSamples(images=scored, predictor=predictor, fit_s=fit_s, images_per_s=images_per_s, misfits=misfits)
 
 
+def _mask_of(sample: LabelledSample, size_px: tuple[int, int], progress: Progress) -> NDArray[np.uint8] | None:
+    """Mask of a sample; without one, if it became unreadable."""
+    try:
+        return read_mask(sample, size_px)
+    except MaskFileError as error:
+        progress.skip(error.path, error.why)
+        return None
+
+
 def evaluate(
     folder: ImageFolder, settings: EvaluationSettings, *, shots: int | None, seed: int, progress: Progress
 ) -> EvaluationRun:
     """Fit one teacher and score all test images."""
     paths = draw_normals(folder, shots=shots, seed=seed)
-    predictor, fit_s = fit(paths, settings, name="evaluate", notify=progress.notify)
+    predictor, fit_s = fit(paths, settings, name="evaluate", skip=progress.skip)
     scored = score_samples(predictor, folder.samples, fit_s=fit_s, settings=settings, progress=progress)
     return sum_up(scored, shots=len(paths), seed=seed)
 
@@ -239,50 +257,3 @@ def _doubts(runs: Sequence[EvaluationRun]) -> list[str]:
     if len(runs) == 1:
         return list(seeds)
     return [f"seed{'s' if len(of) > 1 else ''} {', '.join(of)}: {text}" for text, of in seeds.items()]
-
-
-@dataclass(frozen=True, slots=True)
-class _SheetEntry:
-    """One scored image, for the choice of rows."""
-
-    image: ScoredImage
-    is_defect: bool
-    score: float
-    threshold: float
-
-
-def worst_rows(scored: ScoredSamples, samples: Sequence[LabelledSample]) -> list[SheetRow]:
-    """Rows of a contact sheet, worst first.
-
-    Only their images are decoded again.
-    """
-    by_name = {sample.name: sample for sample in samples}
-    threshold = scored.predictor.manifest.image_threshold
-    entries = [_SheetEntry(image, image.is_defect, image.score, threshold) for image in scored.images]
-    rows = []
-    for entry in worst_first(entries):
-        images, _, _ = read_images([by_name[entry.image.name].path])
-        rows += [_row(entry.image, image_HWC, scored.predictor) for image_HWC in images]
-    return rows
-
-
-def _row(scored: ScoredImage, image_HWC: Image, predictor: Predictor) -> SheetRow:
-    return SheetRow(
-        name=scored.name,
-        image_HWC=predictor.at_full_range(image_HWC),
-        map_HW=scored.map_HW,
-        mask_HW=predictor.decide(scored.map_HW).mask_HW,
-        truth_HW=scored.mask_HW if scored.is_defect else None,
-        is_defect=scored.is_defect,
-        score=scored.score,
-        threshold=predictor.manifest.image_threshold,
-        ignored_HW=_ignored(scored, image_HWC, predictor) if predictor.has_views else None,
-    )
-
-
-def _ignored(scored: ScoredImage, image_HWC: Image, predictor: Predictor) -> NDArray[np.bool_]:
-    """Pixels that a pseudo-mask marks as unknown, at map size."""
-    [views] = predictor.views([image_HWC])
-    height, width = scored.map_HW.shape
-    small = [np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA), np.float32) for one in views]
-    return np.asarray(predictor.decide(scored.map_HW, views=small).pseudo_mask_HW == IGNORE)

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +15,10 @@ from typing import Any, Final
 import torch
 
 from siad.apps.lab.evaluate.folder import ImageFolder
+from siad.apps.lab.evaluate.inventory import folder_json
 from siad.apps.lab.evaluate.page import make_page
 from siad.apps.lab.evaluate.plots import PlottedRun
+from siad.apps.lab.evaluate.rows import worst_rows
 from siad.apps.lab.evaluate.run import (
     EvaluationRun,
     EvaluationSettings,
@@ -25,9 +27,9 @@ from siad.apps.lab.evaluate.run import (
     draw_normals,
     evaluate,
     report_of,
-    worst_rows,
 )
 from siad.apps.lab.sheet import SheetRow, draw_sheet, encode_sheet
+from siad.apps.output_file import write_output
 
 ALL: Final = "all"
 Shots = int | None  # number of normals; None: all
@@ -46,7 +48,8 @@ class EvaluationSeries:
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """Reports by number of normals."""
-        return {label: report_of(runs) for label, runs in self.runs.items()}
+        content = folder_json(self.folder)
+        return {label: report_of(runs) | {"folder": content} for label, runs in self.runs.items()}
 
     def worst_rows(self) -> list[SheetRow]:
         """Rows of the contact sheet, of the first run."""
@@ -72,8 +75,7 @@ class EvaluationSeries:
             rows,
             origin=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} processors, {platform.machine()}",
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page)
+        write_output(path, page.encode())
 
     @property
     def _first(self) -> EvaluationRun:
@@ -82,8 +84,7 @@ class EvaluationSeries:
 
 def write_sheet(path: Path, rows: Sequence[SheetRow], *, title: str) -> None:
     """Write a contact sheet as PNG, with its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_sheet(draw_sheet(rows, title=title)))
+    write_output(path, encode_sheet(draw_sheet(rows, title=title)))
 
 
 def run_series(
@@ -91,7 +92,7 @@ def run_series(
     settings: EvaluationSettings,
     shots: Sequence[Shots],
     *,
-    notify: Notify,
+    progress: Progress,
     show_progress: ShowProgress,
 ) -> EvaluationSeries:
     """Evaluate every number of normals with every seed.
@@ -101,15 +102,14 @@ def run_series(
     Raises:
         FolderError: the folder has fewer normals, or no teacher can be fitted on them.
     """
-    numbers = _without_lone_normal(shots, notify)
+    numbers = _without_lone_normal(shots, progress.notify)
     for number in numbers:
         draw_normals(folder, shots=number, seed=0)  # refused before the first fit, not after the last
     runs: dict[str, list[EvaluationRun]] = {}
     for number, seed in _draws(numbers, settings.seeds):
         label = ALL if number is None else str(number)
         with show_progress(f"{label} normals, seed {seed}", len(folder.samples)) as tick:
-            progress = Progress(notify=notify, tick=tick)
-            run = evaluate(folder, settings, shots=number, seed=seed, progress=progress)
+            run = evaluate(folder, settings, shots=number, seed=seed, progress=replace(progress, tick=tick))
         runs.setdefault(label, []).append(run)
     return EvaluationSeries(folder, settings, runs)
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from siad.apps.files import printable
 from siad.apps.lab.evaluate.declared_depth import read_declared_bits
-from siad.apps.lab.evaluate.folder import GOOD, SUFFIXES, FolderError, read_images
-from siad.apps.lab.evaluate.run import Notify
+from siad.apps.lab.evaluate.folder import FolderError, read_images
+from siad.apps.lab.evaluate.folder_reader import find_good
+from siad.apps.lab.evaluate.run import Notify, Skip
+from siad.apps.walk import FolderContent, list_images
 from siad.contracts.methods import AUTO, DEFAULT, TEACHERS, require_teacher
 from siad.contracts.place import Place
 from siad.models.bundle import Bundle
@@ -44,30 +47,32 @@ def parse_methods(text: str) -> tuple[FitVariant, ...]:
     return groups.get(text) or tuple(FitVariant(method=require_teacher(name.strip())) for name in text.split(","))
 
 
-def find_normals(folder: Path) -> list[Path]:
+def find_normals(folder: Path) -> FolderContent:
     """List ``train/good`` of a set, or all images of a plain folder.
 
     Raises:
         FolderError: there are too few.
     """
-    home = folder / "train" / GOOD if (folder / "train" / GOOD).is_dir() else folder
-    if not home.is_dir():
-        msg = f"{home} is not a folder; nothing was ranked. Name one with good images, or a set with train/good"
-        raise FolderError(msg)
-    found = sorted(path for path in home.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if len(found) < NORMALS_MIN:
-        msg = f"{home} holds {len(found)} images, {NORMALS_MIN} good ones are needed; nothing was ranked. Add images"
+    home = find_good(folder)
+    found = list_images(home)
+    if len(found.images) < NORMALS_MIN:
+        ignored = f" ({found.ignored_text()} ignored)" if found.ignored else ""
+        msg = (
+            f"{printable(home)} holds {len(found.images)} images{ignored}, {NORMALS_MIN} good ones are needed; nothing "
+            "was ranked. Add images"
+        )
         raise FolderError(msg)
     return found
 
 
-def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify) -> list[RankedVariant]:
+def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify, skip: Skip) -> list[RankedVariant]:
     """Estimate every variant on a folder's normals, best first."""
-    paths = find_normals(folder)
+    content = find_normals(folder)
+    paths = content.images
     order = np.random.default_rng(settings.seed).permutation(len(paths))[: settings.shots].tolist()
     images, read, left_out = read_images([paths[index] for index in sorted(order)])
-    for line in left_out:
-        notify(line)
+    for path, why in (content.skipped | left_out).items():
+        skip(path, why)
     names = [f"{index:06d}" for index in range(len(images))]
     normals = Normals.ordered(images, names, Place("evaluate", "evaluate"), declared_bits=read_declared_bits(read))
     normals = prepare_normals(normals, bits=choose_depth(normals, settings.bits), region=settings.region)

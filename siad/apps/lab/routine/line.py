@@ -32,8 +32,9 @@ from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import make_scorer, score_held_out
 from services.trainer.job.examples import MemberPixels, as_inputs, make_examples
 from services.trainer.settings import TrainerSettings
-from siad.apps.lab.evaluate.folder import LabelledSample, read_images
-from siad.apps.lab.evaluate.run import Notify
+from siad.apps.files import printable
+from siad.apps.lab.evaluate.folder import FolderError, LabelledSample, read_images
+from siad.apps.lab.evaluate.run import Progress
 from siad.contracts.fit_settings import BUDGET
 from siad.contracts.ids import sha256_hex
 from siad.models.bundle import open_bundle
@@ -79,9 +80,7 @@ class TrainedSegmenter:
     train_s: float
 
 
-def label(
-    teacher: Predictor, samples: Sequence[LabelledSample], *, notify: Notify = lambda _: None
-) -> list[PseudoLabel]:
+def label(teacher: Predictor, samples: Sequence[LabelledSample], *, progress: Progress) -> list[PseudoLabel]:
     """Draw pseudo-masks.
 
     An image that can't be decoded, or does not fit the normals, gets none and is reported.
@@ -89,11 +88,11 @@ def label(
     labels = []
     for sample in samples:
         images, _, left_out = read_images([sample.path])
-        for text in left_out:
-            notify(text)
+        for path, why in left_out.items():
+            progress.skip(path, why)
         for finding in teacher.examine(images):
             if isinstance(finding, Misfit):
-                notify(f"{sample.name} was not labelled ({finding.reason}): {finding.detail}")
+                progress.notify(f"{sample.name} was not labelled ({finding.reason}): {finding.detail}")
             else:
                 labels.append(
                     PseudoLabel(
@@ -123,9 +122,16 @@ class _MemoryCaptures:
             yield member, (self.pixels(member.capture_id), mask_hw)
 
     def pixels(self, capture_id: str) -> Image:
-        """Decode the image of one capture."""
-        [image_HWC], _, _ = read_images([self.samples[capture_id].path])
-        return image_HWC
+        """Decode the image of one capture.
+
+        Raises:
+            FolderError: it became unreadable during the run.
+        """
+        images, _, left_out = read_images([self.samples[capture_id].path])
+        for path, why in left_out.items():
+            msg = f"{printable(path)} became unreadable during the run: {why}. Restore it, or run again without it"
+            raise FolderError(msg)
+        return images[0]
 
 
 def learn(

@@ -1,22 +1,23 @@
 """The routine step by step: fit, label, train, test."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services.labeler.domain.fitting import STEPS
 from services.trainer.domain.training_set import FreezePolicy, MemberRole
-from siad.apps.lab.evaluate.folder import GOOD, ImageFolder, LabelledSample
+from siad.apps.lab.evaluate.folder import ImageFolder, LabelledSample, read_images
+from siad.apps.lab.evaluate.folder_names import GOOD
+from siad.apps.lab.evaluate.rows import worst_rows
 from siad.apps.lab.evaluate.run import (
     EvaluationRun,
     EvaluationSettings,
-    Notify,
+    Progress,
     fit,
     report_of,
     score_samples,
     sum_up,
-    worst_rows,
 )
 from siad.apps.lab.routine.line import FEW, WHOLE, PseudoLabel, label, learn
 from siad.apps.lab.routine.split import ImagePool, RoutineShift, draw_few, draw_whole
@@ -44,7 +45,7 @@ class RoutineRequest:
             TooFewError: the folder has too few images.
         """
         pool = ImagePool(
-            normals=[LabelledSample(path=path, kind=GOOD, mask_path=None) for path in folder.normals],
+            normals=[LabelledSample(path=path, kind=GOOD) for path in folder.normals],
             goods=[sample for sample in folder.samples if not sample.is_defect],
             defects=[sample for sample in folder.samples if sample.is_defect],
         )
@@ -93,7 +94,7 @@ def run_routine(
     *,
     policy: FreezePolicy,
     seed: int,
-    notify: Notify,
+    progress: Progress,
 ) -> RoutineResult:
     """Run the routine once.
 
@@ -102,18 +103,19 @@ def run_routine(
         settings: how the teacher is fitted, and the size of pixel figures.
         policy: what a training set needs.
         seed: of names, weights and views.
-        notify: called after each step.
+        progress: called after each step, and for each image that can't be read.
 
     Raises:
         FolderError: the normals can't be read, or no teacher can be fitted on them.
         CannotLearnError: the pseudo-masks make no training set.
     """
-    teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", notify=notify)
+    shift, notify = _readable(shift, progress), progress.notify
+    teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", skip=progress.skip)
     left_out, doubted = list(teacher.manifest.left_out), list(teacher.manifest.doubted)
     doubts = describe_outliers(left_out, doubted)
     notify(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
     began_s = time.perf_counter()
-    labels = label(teacher, shift.online, notify=notify)
+    labels = label(teacher, shift.online, progress=progress)
     steps: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "doubted": doubted, "fit_s": fit_s}
     steps |= _count_marks(labels, teacher.manifest.image_threshold) | {"label_s": time.perf_counter() - began_s}
     notify(
@@ -136,10 +138,28 @@ def run_routine(
     notify(f"decision of the trainer: {segmenter.judgement.outcome.value}: {segmenter.judgement.reason}")
     runs = []
     for predictor, seconds in ((teacher, fit_s), (segmenter.predictor, segmenter.train_s)):
-        scored = score_samples(predictor, shift.test, fit_s=seconds, settings=settings)
+        scored = score_samples(predictor, shift.test, fit_s=seconds, settings=settings, progress=progress)
         runs.append(sum_up(scored, shots=len(shift.normals), seed=seed))
     notify(f"both tested on {len(shift.test)} images that neither was fitted on")
     return RoutineResult(shift=shift, teacher=runs[0], segmenter=runs[1], steps=steps)
+
+
+def _readable(shift: RoutineShift[LabelledSample], progress: Progress) -> RoutineShift[LabelledSample]:
+    """Leave out images that can't be decoded.
+
+    One of them would end the run after minutes.
+    """
+
+    def kept(samples: Sequence[LabelledSample]) -> tuple[LabelledSample, ...]:
+        found = []
+        for sample in samples:
+            _, read, left_out = read_images([sample.path])
+            for path, why in left_out.items():
+                progress.skip(path, why)
+            found += [sample] if read else []
+        return tuple(found)
+
+    return RoutineShift(normals=kept(shift.normals), online=kept(shift.online), test=kept(shift.test))
 
 
 def _count_marks(labels: list[PseudoLabel], threshold: float) -> dict[str, int]:

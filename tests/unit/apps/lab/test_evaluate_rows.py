@@ -12,6 +12,7 @@ from torch import Tensor
 
 from siad.apps.lab.evaluate.figures import ScoredImage
 from siad.apps.lab.evaluate.folder import FolderError, LabelledSample
+from siad.apps.lab.evaluate.rows import worst_rows
 from siad.apps.lab.evaluate.run import (
     EvaluationRun,
     EvaluationSettings,
@@ -20,7 +21,6 @@ from siad.apps.lab.evaluate.run import (
     report_of,
     score_samples,
     sum_up,
-    worst_rows,
 )
 from siad.apps.lab.sheet import SheetRow
 from siad.contracts.normals_profile import SizeRule
@@ -56,7 +56,7 @@ def sample(tmp_path: Path) -> LabelledSample:
     image = np.full((64, 64), 127, np.uint8)
     image[16:48, 16:48] = 255
     cv2.imwrite(str(tmp_path / "1.png"), image)
-    return LabelledSample(path=tmp_path / "1.png", kind="square", mask_path=None)
+    return LabelledSample(path=tmp_path / "1.png", kind="square")
 
 
 def settings_of(pixels_px: int | None = None, *, sizes: SizeRule = SizeRule.NORMALS) -> EvaluationSettings:
@@ -115,7 +115,7 @@ def samples(tmp_path: Path) -> list[LabelledSample]:
     }
     for name, image in images.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), image)
-    return [LabelledSample(path=tmp_path / f"{name}.png", kind="good", mask_path=None) for name in images]
+    return [LabelledSample(path=tmp_path / f"{name}.png", kind="good") for name in images]
 
 
 def line() -> Predictor:
