@@ -91,11 +91,12 @@ def _query(request: Request) -> Iterator[tuple[str, str]]:
             continue
         name, _, value = part.replace(b"+", b" ").partition(b"=")
         try:
+            part.decode("ascii")  # other bytes would be read as Latin-1
             yield unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode()
         except UnicodeDecodeError as error:
             detail = (
-                f"the parameter {shown(part.decode('latin-1'))} is not UTF-8; nothing was done. Encode it as UTF-8, "
-                "then as %XX"
+                f"the parameter {shown(part.decode('utf-8', 'backslashreplace'))} is not UTF-8 written as %XX; nothing "
+                "was done. Encode it so"
             )
             raise Problem(422, INVALID, detail) from error
 

@@ -70,6 +70,17 @@ class UploadBody:
 class _InMemoryParser(MultiPartParser):
     spool_max_size = 2**40  # never to a file: uploads are bounded here, and the disk of a pod may be read-only
 
+    def on_part_end(self) -> None:
+        """Refuse a field of another encoding, which would be read as Latin-1."""
+        part = self._current_part
+        if part.file is None:
+            try:
+                part.data.decode(self._charset)
+            except (UnicodeDecodeError, LookupError) as error:
+                msg = f"Field {part.field_name!r} is not {self._charset}."
+                raise MultiPartException(msg) from error
+        super().on_part_end()
+
 
 def describe_upload(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Describe an upload for OpenAPI: the bytes, or a form.

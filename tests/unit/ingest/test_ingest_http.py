@@ -1,7 +1,6 @@
 """What ingest answers over HTTP, on a bus and a store in memory."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -332,6 +331,7 @@ BAD_UPLOADS: list[tuple[Callable[[bytes], dict[str, Any]], tuple[int, str]]] = [
     (lambda png: {"files": {"image": png}, "data": {"colour": "red"}}, (422, "unknown-parameter")),
     (lambda png: {"content": png, "headers": PNG, "params": {"product": "cup"}}, (422, "unknown-parameter")),
     (lambda png: {"content": png, "params": [("serial", "1"), ("serial", "2")]}, (422, "repeated-parameter")),
+    (lambda png: {"files": {"image": png}, "data": {"serial": b"\xe9"}}, (422, "invalid-form")),
     (lambda png: {"files": {"image": png}, "data": {"serial": ["1", "2"]}}, (422, "repeated-parameter")),
     (
         lambda png: {"files": {"image": png}, "data": {"serial": "1"}, "params": {"serial": "2"}},
@@ -431,6 +431,10 @@ async def test_uploads_are_counted_by_their_fate(client: httpx.AsyncClient, png:
 
 
 async def test_the_interface_describes_itself(client: httpx.AsyncClient) -> None:
-    paths = json.loads((await client.get("/openapi.json")).text)["paths"]
+    description = (await client.get("/openapi.json")).json()
+    paths = description["paths"]
+    body = paths["/v1/lines/{line}"]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    request = description["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+    assert request["additionalProperties"] is False  # unknown members are refused
     assert "multipart/form-data" in paths["/v1/lines/{line}/images"]["post"]["requestBody"]["content"]
     assert {"get", "put", "delete"} <= paths["/v1/lines/{line}"].keys()

@@ -162,7 +162,7 @@ async def test_an_invalid_body_is_told_with_field_value_and_rule(
         ("?b&a=1", "unknown-parameter", "parameters 'a', 'b' are unknown; nothing was done. Known are shade, tone"),
         ("?shade=1&shade=2", "repeated-parameter", "'shade' is given twice, as '1' and as '2'"),
         ("?shade=1&shade=", "repeated-parameter", "'shade' is given twice, as '1' and as ''"),
-        ("?shade=%ff", "invalid-request", "the parameter 'shade=%ff' is not UTF-8"),
+        ("?shade=%ff", "invalid-request", "the parameter 'shade=%ff' is not UTF-8 written as %XX"),
     ],
 )
 async def test_a_query_that_the_route_would_misread_is_refused(
