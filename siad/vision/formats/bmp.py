@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,7 +70,8 @@ def decode(data: bytes, header: Header) -> NDArray[np.uint8]:
     if not bitmap.is_top_down:
         rows = rows[::-1]
     if bitmap.bits == 24:
-        return rows[:, : 3 * bitmap.width_px].reshape(bitmap.height_px, bitmap.width_px, 3)[:, :, ::-1]
+        pixels = np.ascontiguousarray(rows[:, : 3 * bitmap.width_px]).reshape(bitmap.height_px, bitmap.width_px, 3)
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
     if bitmap.bits > 8:
         return _masked(rows.copy().view(f"<u{bitmap.bits // 8}")[:, : bitmap.width_px], bitmap.masks)
     places = _places(rows, bitmap)
@@ -77,7 +79,11 @@ def decode(data: bytes, header: Header) -> NDArray[np.uint8]:
     if highest >= len(bitmap.palette):
         msg = f"a BMP with {len(bitmap.palette)} colours in its palette and a pixel of colour {highest}"
         raise damaged(msg)
-    return bitmap.palette[places][:, :, : header.channels]
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(bitmap.palette)] = bitmap.palette
+    if header.channels == 1:
+        return np.asarray(cv2.LUT(places, table[:, 0]), np.uint8)[:, :, None]
+    return np.asarray(np.take(table, places, axis=0), np.uint8)
 
 
 def _bitmap(data: bytes) -> _Bitmap:
@@ -154,7 +160,7 @@ def _places(rows_HB: NDArray[np.uint8], bitmap: _Bitmap) -> NDArray[np.uint8]:
         places = np.stack([rows_HB >> 4, rows_HB & 15], axis=2).reshape(len(rows_HB), -1)
     else:
         places = np.unpackbits(rows_HB, axis=1)
-    return places[:, : bitmap.width_px]
+    return np.ascontiguousarray(places[:, : bitmap.width_px])
 
 
 def _masked(words_HW: NDArray[np.uint16] | NDArray[np.uint32], masks: tuple[int, ...]) -> NDArray[np.uint8]:
