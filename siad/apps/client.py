@@ -56,6 +56,9 @@ class IngestClient:
         retry_for_s: how long one request is retried while ingest, store or broker is unavailable; 0: never.
         transport: replaces the network, in tests.
         clock: for the waits between attempts.
+
+    Raises:
+        ValueError: ``url`` is no address over HTTP.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class IngestClient:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         timeout = httpx.Timeout(RESPONSE_S, connect=5.0)
-        self._http = httpx.AsyncClient(base_url=url, transport=transport, timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=_require_address(url), transport=transport, timeout=timeout)
         self._retry_for_s, self._clock = retry_for_s, clock
         self._backoff = Backoff(schedule_s=(0.2, 0.5, 1.0, 2.0, 5.0))
 
@@ -176,6 +179,24 @@ class IngestClient:
             refusal = _refusal_of(response, path)
             raise ProblemError(response.status_code, refusal.code, explain(refusal))
         return response, ""
+
+
+def _require_address(url: str) -> httpx.URL:
+    """Read an address.
+
+    Another text would be tried again and again, as if ingest were unavailable.
+    """
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise _no_address(url) from error
+    if address.scheme not in ("http", "https") or not address.host or address.query or address.fragment:
+        raise _no_address(url)
+    return address
+
+
+def _no_address(url: str) -> ValueError:
+    return ValueError(f"--url {url!r} is not an address; nothing was sent. Write it as http://127.0.0.1:8400")
 
 
 def _line_path(line: str) -> str:

@@ -86,6 +86,26 @@ async def test_what_is_away_is_asked_again_and_stays_one_capture(
     assert len(list(blobs.list("captures/"))) == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8400",
+        "127.0.0.1:8400",
+        "ftp://a",
+        "http://",
+        "http://[::1",
+        "http://a:x",
+        "http://a?b",
+        "http://a#b",
+    ],
+)
+def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="is not an address; nothing was sent") as refused:
+        IngestClient(url)
+    assert repr(url) in str(refused.value)
+
+
 async def test_patience_ends(ingest: IngestClient, blobs: MemoryBlobs, clock: FakeClock, png: bytes) -> None:
     blobs.down = True
     with pytest.raises(TransientError, match="not done within 30 s: store in memory is unavailable"):
