@@ -34,6 +34,9 @@ _ADVICE: Final = {
     errno.EDQUOT: "free some space, or name another place",
     errno.EROFS: "name another place",
     errno.ENOTDIR: "a part of the path is a file",
+    errno.EEXIST: "move it away, or name another place",
+    errno.EISDIR: "name a file",
+    errno.ENAMETOOLONG: "give it a shorter name",
 }
 
 
@@ -78,6 +81,19 @@ def reason_of(error: OSError) -> str:
     text, advice = error.strerror or str(error), _ADVICE.get(error.errno or 0)
     is_plain = text == os.strerror(error.errno or 0)  # else the text already says what to do
     return f"{text}; {advice}" if advice and is_plain else text
+
+
+def failure_of(error: OSError) -> str:
+    """What failed on which file, and what to check.
+
+    For an error that ends a command.
+    """
+    if error.errno is None or error.strerror != os.strerror(error.errno):
+        return str(error.strerror or error)  # raised here, with a text for users
+    if error.filename is None:
+        return f"{reason_of(error)}; the system names no file: check standard output, --data and the temporary folder"
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{' to '.join(printable(name) for name in names)}: {reason_of(error)}"
 
 
 def link_reason_of(path: Path, error: OSError) -> str:

@@ -1,5 +1,6 @@
 """`siad`: every command."""
 
+import io
 import sys
 from typing import Any
 
@@ -41,6 +42,8 @@ app = typer.Typer(
 @app.callback()
 def _set_up_logs() -> None:
     """Keep standard output for results; log events go to standard error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may have bytes that are not UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
 
     def to_stderr(*_: Any) -> structlog.PrintLogger:
         return structlog.PrintLogger(sys.stderr)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from siad.apps.client import ProblemError
+from siad.apps.files import failure_of
 from siad.contracts.errors import ConflictError, CorruptError, MissingError, TransientError
 
 
@@ -27,15 +28,21 @@ def reported_failures() -> Iterator[None]:
         MissingError,
         ConflictError,
         CorruptError,
-        OSError,
         RuntimeError,
         ValueError,
         LookupError,
     ) as error:
         print_failure(str(error))
         raise typer.Exit(1) from error
+    except OSError as error:
+        print_failure(failure_of(error))
+        raise typer.Exit(1) from error
 
 
 def print_failure(text: str) -> None:
-    """Print a failure on standard error."""
+    """Print a failure on standard error.
+
+    Bytes of names that are not UTF-8 are escaped.
+    """
+    text = text.encode(errors="backslashreplace").decode()
     Console(stderr=True).print(f"[red]{escape(text)}", highlight=False, soft_wrap=True)
