@@ -83,7 +83,7 @@ def release(blobs: Blobs, made: Bundle, *, status: SegmenterStatus = SegmenterSt
     return registry.point(manifest, expected=expected, released_at=datetime.now(UTC), status=status)
 
 
-def settings(*, line: str = LINE, revision: int = 1, deadline_s: float = 0.0) -> LineChanged:
+def settings(*, line: str = LINE, revision: int = 1, deadline_s: float = 0.0, sizes: str = "") -> LineChanged:
     """A line's settings."""
     return LineChanged(
         line=line,
@@ -93,6 +93,7 @@ def settings(*, line: str = LINE, revision: int = 1, deadline_s: float = 0.0) ->
         shards=4,
         deadline_s=deadline_s,
         changed_at=datetime.now(UTC),
+        sizes=sizes,
     )
 
 

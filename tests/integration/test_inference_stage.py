@@ -33,6 +33,7 @@ from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
 from siad.runtime.worker import StageProcess, serve
 from siad.vision.masks import decode_mask
+from siad.vision.plausibility import profile_normals
 from tests import synthetic
 from tests.synthetic import bundle, image_message, part_image, png, store_capture
 
@@ -375,3 +376,35 @@ async def test_what_cannot_be_judged_over_http_says_why(plant: Plant) -> None:
         "unknown-parameter": 422,
         "repeated-parameter": 422,
     }
+
+
+async def test_an_image_unlike_the_normals_is_unknown_in_the_stream_and_over_http(plant: Plant) -> None:
+    large = np.zeros((192, 256, 1), np.uint8) + np.uint8(120)
+    profiled = Bundle(replace(T1.manifest, profile=profile_normals([large], 8)), T1.parts)
+    odd = {
+        "size": png(np.zeros((1, 1, 1), np.uint8)),
+        "channels": png(np.full((192, 256, 3), (0, 120, 250), np.uint8)),
+        "depth": png(np.zeros((192, 256, 1), np.uint16)),
+    }
+    await plant.release(profiled)
+    async with plant.running():
+        streamed = {reason: await plant.verdict(await plant.capture(data)) for reason, data in odd.items()}
+        direct = {reason: (await inspect(plant, data)).json() for reason, data in odd.items()}
+        fitting = await plant.verdict(await plant.capture(png(large)))
+        await plant.make_line(revision=2, sizes="any")
+        async with asyncio.timeout(10):
+            while (any_size := (await inspect(plant, odd["size"])).json())["decision"] == "unknown":
+                await asyncio.sleep(0.02)
+        text = await metrics(plant)
+    assert {verdict.decision for verdict in streamed.values()} == {Decision.UNKNOWN}
+    assert {reason: verdict.reason for reason, verdict in streamed.items()} == {reason: reason for reason in odd}
+    assert streamed["size"].detail == "the image has 1x1 px, the normals have 256x192 px"
+    assert fitting.decision in (Decision.PASS, Decision.REJECT)
+    assert {reason: (told["decision"], told["reason"]) for reason, told in direct.items()} == {
+        reason: ("unknown", reason) for reason in odd
+    }
+    assert direct["size"]["detail"] == streamed["size"].detail
+    assert any_size["line_revision"] == 2
+    for reason in odd:
+        assert f'siad_inference_verdicts_total{{decision="{reason}",line="line-1"}} ' in text
+    assert not plant.bus.records("siad.inference.dead-letter.v1")

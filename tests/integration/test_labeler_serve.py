@@ -18,10 +18,12 @@ from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import ImageStored, Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId, sha256_hex
+from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.contracts.place import Place
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.store.registry import Registry
 from siad.vision.masks import decode_mask
+from siad.vision.plausibility import MisfitError
 from tests.e2e.harness import StageProcess, wait_for
 from tests.fixtures.store import settings_of
 from tests.synthetic import part_image, png, store_capture
@@ -109,6 +111,17 @@ async def test_a_teacher_looks_at_what_its_line_wants_it_to_look_at(bench: Bench
     assert mask.shape == (64, 64)
     assert not mask[:, 32:].any()
     assert 0 <= drawn.confidence <= 1
+
+
+async def test_an_image_unlike_the_normals_gets_no_mask_but_a_reason(bench: Bench) -> None:
+    weights = await bench.fit(10)
+    manifest = Registry(bench.blobs).manifest(Place("line-1", "cell"), weights)
+    assert str(manifest.profile) == "64x64 px, grey, 8 bits"
+    half = store_capture(bench.blobs, png(part_image(9)[:32]), key="half", intent=Intent.INSPECT)
+    with pytest.raises(MisfitError, match="the image has 64x32 px, the normals have 64x64 px") as found:
+        await bench.scorer.draw(half, weights=weights)
+    assert found.value.misfit.reason is MisfitReason.SIZE
+    assert (await bench.scorer.draw(half, weights=weights, sizes=SizeRule.ANY)).mask_uri
 
 
 async def test_settings_that_no_teacher_can_have_refuse_a_fit(bench: Bench) -> None:
