@@ -49,6 +49,8 @@ def machine_zone(environment: str | None, localtime: Path = LOCALTIME) -> tzinfo
     """
     if environment is not None:
         return read_zone(environment.removeprefix(":") or "UTC", source="TZ")
+    if not localtime.exists():  # a machine without a database of zones runs in UTC
+        return UTC
     _, database, name = os.path.realpath(localtime).rpartition(_DATABASE)
     if database:
         return read_zone(name, source=str(localtime))

@@ -43,5 +43,7 @@ def test_the_machines_zone_is_that_of_tz_else_that_of_its_link_else_of_its_file_
     assert str(machine_zone(None, link)) == "Asia/Kolkata"
     assert (offset_h(machine_zone(None, copy)), str(machine_zone(None, copy))) == (5.5, str(copy))
     assert machine_zone(None, tmp_path / "none") is UTC
+    (tmp_path / "dangling").symlink_to(tmp_path / "zoneinfo" / "Etc" / "UTC")
+    assert machine_zone(None, tmp_path / "dangling") is UTC
     with pytest.raises(ValueError, match="TZ 'CET-1CEST' is not a time zone of this machine"):
         machine_zone("CET-1CEST", link)
