@@ -10,10 +10,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import print_failure, reported_failures
+from siad.apps.cli.tables import TableContent, print_table
 from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA
 from siad.audit.dead_letters import STAGES, UNSEEN, Letter, LetterFilter, PlantDeadLetters, event_of
@@ -90,7 +90,7 @@ def list_(
     if not found:
         console.print("no dead letters" if everything else "no open dead letters (--all includes the others)")
         return
-    console.print(_table(found[-limit:], with_state=everything))
+    print_table(console, _table(found[-limit:], with_state=everything))
     if len(found) > limit:
         console.print(f"{len(found) - limit} older letters are not shown; --limit {len(found)} shows all")
 
@@ -208,13 +208,11 @@ def _summary(one: Letter) -> dict[str, Any]:
     }
 
 
-def _table(letters: Sequence[Letter], *, with_state: bool) -> Table:
-    table = Table()
-    for column in ("id", "stage", "line", "when (UTC)", "kind", *(("state",) if with_state else ())):
-        table.add_column(column, no_wrap=True)
-    table.add_column("reason")
+def _table(letters: Sequence[Letter], *, with_state: bool) -> TableContent:
+    rows = []
     for one in letters:
         state = (one.state.value,) if with_state else ()
         when = f"{one.letter.buried_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(one.id), one.id.stage, one.line, when, one.letter.kind, *state, escape(one.letter.reason))
-    return table
+        rows.append([str(one.id), one.id.stage, one.line, when, one.letter.kind, *state, one.letter.reason])
+    columns = ("id", "stage", "line", "when (UTC)", "kind", *(("state",) if with_state else ()), "reason")
+    return TableContent(columns=columns, rows=rows, is_last_text=True)

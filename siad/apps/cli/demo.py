@@ -74,6 +74,8 @@ def demo(
 
 def _table(report: dict[str, Any]) -> Table:
     table = Table(title="SIAD demo", show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
     swap = f"{report['swaps']}, longest pause {report['longest_swap_pause_ms']:.1f} ms"
     times = report["seconds_to_verdict"]
     rows = {

@@ -8,11 +8,10 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.tables import print_pairs
 from siad.apps.local.connection import bus_settings, connect
 from siad.apps.local.machine import DATA
 from siad.contracts.deletion import CaptureDeletion
@@ -80,10 +79,9 @@ def line(
         blobs = connect(data).blobs
         remains = find_line_remains(blobs, name)
         affected = find_affected_weights(blobs, name, None)
-        table = Table("", "objects", title=f"to be deleted of line {name}")
-        for kind, count in remains.objects:
-            table.add_row(kind, str(count))
-        console.print(table)
+        print_pairs(
+            console, [("to be deleted of line", name), *((kind, str(count)) for kind, count in remains.objects)]
+        )
         _confirm(yes)
         time.sleep(TIMESTAMP_S)
         erase_line(blobs, remains, now=_now())
@@ -110,7 +108,7 @@ def _forget(data: Path, line: str, find: Callable[[Blobs, datetime], list[Captur
     if remains.is_empty:
         console.print("nothing left to delete: it was deleted before")
     else:
-        console.print(_table(remains))
+        print_pairs(console, _pairs(remains))
         _confirm(yes)
         erase_captures(blobs, remains)
         _repeat_until_clean(lambda: _erase_again(blobs, line, deletions))
@@ -147,10 +145,8 @@ def _repeat_until_clean(is_clean: Callable[[], bool]) -> None:
     console.print("[yellow]a stage still writes data of it; run this command again in a minute")
 
 
-def _table(remains: CaptureRemains) -> Table:
+def _pairs(remains: CaptureRemains) -> list[tuple[str, str]]:
     captures = remains.deletions
-    table = Table("", "", title=f"to be deleted of line {remains.line}")
-    table.add_row("captures", f"{len(captures)}: {_first([one.capture_id for one in captures])}")
     counts = {
         "images": len(remains.images),
         "masks": len(remains.masks),
@@ -159,11 +155,14 @@ def _table(remains: CaptureRemains) -> Table:
         "ledger rows": sum(rows for _, rows in remains.ledger),
         "receipts": len(remains.receipts),
     }
-    for kind, count in counts.items():
-        table.add_row(kind, str(count))
+    pairs = [
+        ("to be deleted of line", remains.line),
+        ("captures", f"{len(captures)}: {_first([one.capture_id for one in captures])}"),
+        *((kind, str(count)) for kind, count in counts.items()),
+    ]
     if remains.shared:
-        table.add_row("images that stay", f"{len(remains.shared)}: other captures have the same bytes")
-    return table
+        pairs.append(("images that stay", f"{len(remains.shared)}: other captures have the same bytes"))
+    return pairs
 
 
 def _print_unreached(affected: Sequence[AffectedWeights], data: Path, *, line: str) -> None:
@@ -209,7 +208,7 @@ def _confirm(yes: bool) -> None:
 def _first(names: Collection[str]) -> str:
     shown = sorted(names)[:CAPTURES_SHOWN]
     more = len(names) - len(shown)
-    return escape(", ".join(shown)) + (f" and {more} more" if more else "")
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _now() -> datetime:

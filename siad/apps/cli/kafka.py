@@ -56,4 +56,4 @@ def _start(node: KafkaNode, data: Path, *, as_json: bool) -> None:
 
 
 def _notify(text: str) -> None:
-    console.print(f"[dim]siad[/] {text}", highlight=False)
+    console.print(f"[dim]siad[/] {text}", highlight=False, soft_wrap=True)

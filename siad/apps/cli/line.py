@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.client import IngestClient
 from siad.apps.local.machine import DATA
 from siad.contracts.methods import ASKABLE, DEFAULT
@@ -19,6 +20,7 @@ from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import parse_region
 
 T = TypeVar("T")
+LISTED: Final = ("line", "product", "revision", "budget", "teacher", "deadline", "changed (UTC)")  # fits 80 characters
 console = Console()
 
 line_app = typer.Typer(help="Register, change, show and end production lines.", no_args_is_help=True)
@@ -145,24 +147,28 @@ def _run(url: str | None, data: Path, work: Callable[[IngestClient], Coroutine[A
 
 
 def _print(lines: list[dict[str, Any]], *, as_json: Any | None) -> None:
+    """Print one line as names and values, several as a table."""
     if as_json is not None:
         print(json.dumps(as_json, indent=2))
-        return
-    table = Table()
-    for column in ("line", "product", "revision", "false rejects", "teacher", "shards", "deadline", "changed"):
-        table.add_column(column)
-    for one in lines:
-        table.add_row(
-            one["line"],
-            one["product"],
-            str(one["revision"]),
-            f"{one['false_reject_budget']:.2%}",
-            _describe_teacher(one),
-            str(one["shards"]),
-            f"{one['deadline_s']:g} s" if one["deadline_s"] else "none",
-            one["changed_at"],
-        )
-    console.print(table)
+    elif len(lines) == 1:
+        print_pairs(console, [*_settings(lines[0]).items()])
+    else:
+        rows = [[settings[name] for name in LISTED] for settings in map(_settings, lines)]
+        print_table(console, TableContent(columns=LISTED, rows=rows))
+
+
+def _settings(line: dict[str, Any]) -> dict[str, str]:
+    """Settings of a line in words."""
+    return {
+        "line": line["line"],
+        "product": line["product"],
+        "revision": str(line["revision"]),
+        "budget": f"{line['false_reject_budget']:.2%}",
+        "teacher": _describe_teacher(line),
+        "shards": str(line["shards"]),
+        "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",
+        "changed (UTC)": f"{datetime.fromisoformat(line['changed_at']).astimezone(UTC):%Y-%m-%d %H:%M}",
+    }
 
 
 def _describe_teacher(line: dict[str, Any]) -> str:

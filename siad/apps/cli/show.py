@@ -9,10 +9,10 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.tables import print_pairs
 from siad.apps.cli.verdicts import box_of
 from siad.apps.local.connection import PlantConnection, connect
 from siad.apps.local.machine import DATA
@@ -64,7 +64,7 @@ def show(
         if as_json:
             print(json.dumps(to_plain(report), indent=2))
         else:
-            _print_rows([*_rows(report, reason)])
+            print_pairs(console, [*_rows(report, reason)])
         if save is not None:
             for path in save_files(plant.blobs, report, save):
                 errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
@@ -144,20 +144,6 @@ def _verdict_rows(verdict: VerdictGiven) -> Iterator[tuple[str, str]]:
         yield "region", f"x {left}..{right} y {top}..{bottom}, {region.area_px} px, peak {region.peak_score:.4g}"
     if (more := len(verdict.regions) - REGIONS_SHOWN) > 0:
         yield "region", f"and {more} more; --json has all"
-
-
-def _print_rows(rows: list[tuple[str, str]]) -> None:
-    width = max(len(name) for name, _ in rows)
-    if not console.is_terminal:
-        for name, value in rows:
-            print(f"{name:{width}}  {value}")
-        return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, escape(value))
-    console.print(table)
 
 
 def save_files(blobs: Blobs, report: CaptureReport, folder: Path) -> Iterator[Path]:

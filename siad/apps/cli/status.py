@@ -9,10 +9,11 @@ import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.tables import Cell, TableContent, print_table
 from siad.apps.local.machine import DATA, read_state
 from siad.apps.local.normals import count_normals, find_shortages
 from siad.apps.local.stage_status import (
@@ -59,8 +60,8 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         }
         print(json.dumps(tables, indent=2))
     else:
-        console.print(_stage_table(stages, bus=urls["bus"]))
-        console.print(_serving_table(serving))
+        _print_stages(stages, console, bus=urls["bus"])
+        _print_serving(serving, console)
         print_teachers(teachers, console)
         print_shortages(lines, normals, teachers, console)
         print_ledger(ledger, console)
@@ -68,24 +69,26 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _stage_table(stages: list[StageStatus], *, bus: str) -> Table:
-    table = Table(title=f"stages (bus: {bus})")
-    for column in ("stage", "ready", "received", "done", "failed", "in flight", "lag", "address"):
-        table.add_column(column)
+def _print_stages(stages: list[StageStatus], to: Console, *, bus: str) -> None:
+    columns = ("stage", "ready", "received", "done", "failed", "in flight", "lag", "address")
+    rows: list[list[Cell]] = []
     for s in stages:
         failed = ", ".join(f"{fate} {count}" for fate, count in s.failed.items()) or "0"
-        ready = "[green]yes" if s.ready else f"[red]no[/]: {escape(s.missing)}"
-        table.add_row(s.stage, ready, str(s.received), str(s.done), failed, str(s.in_flight), str(s.lag), s.url)
-    return table
+        ready = Text("yes", style="green") if s.ready else Text("no", style="red")
+        rows.append([s.stage, ready, str(s.received), str(s.done), failed, str(s.in_flight), str(s.lag), s.url])
+    print_table(to, TableContent(columns=columns, rows=rows, title=f"stages (bus: {bus})"))
+    for s in stages:
+        if not s.ready:
+            to.print(f"[red]{s.stage} is not ready[/]: {escape(s.missing)}", soft_wrap=True, highlight=False)
 
 
-def _serving_table(serving: list[LineWeights]) -> Table:
-    table = Table(title="weights in service")
-    for column in ("line", "product", "kind", "weights"):
-        table.add_column(column)
-    for s in serving:
-        table.add_row(s.line, s.product, s.kind, s.weights[:12])
-    return table
+def _print_serving(serving: list[LineWeights], to: Console) -> None:
+    if not serving:
+        to.print("weights in service: none yet", highlight=False)
+        return
+    rows = [(s.line, s.product, s.kind, s.weights[:12]) for s in serving]
+    columns = ("line", "product", "kind", "weights")
+    print_table(to, TableContent(columns=columns, rows=rows, title="weights in service"))
 
 
 def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
@@ -93,12 +96,12 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
     if teachers is None:
         to.print("teachers: unavailable (the labeler did not respond)")
         return
-    table = Table(title="teachers")
-    for column in ("line", "product", "weights", "method", "normals"):
-        table.add_column(column)
-    for one in teachers:
-        table.add_row(one["line"], one["product"], one["weights"][:12], one["method"], str(one["normals"]))
-    to.print(table)
+    if not teachers:
+        to.print("teachers: none yet", highlight=False)
+        return
+    rows = [(one["line"], one["product"], one["weights"][:12], one["method"], str(one["normals"])) for one in teachers]
+    columns = ("line", "product", "weights", "method", "normals")
+    print_table(to, TableContent(columns=columns, rows=rows, title="teachers"))
     for one in teachers:
         place = f"{one['line']}/{one['product']}"
         if one["promise"]:
@@ -156,14 +159,17 @@ def print_ledger(ledger: dict[str, Any] | None, to: Console) -> None:
         to.print("capture ledger: not written yet")
         return
     behind = f", {ledger['behind']} records behind" if ledger["behind"] else ""
-    table = Table(title=f"capture ledger ({ledger['age_s']:g} s old{behind})")
-    for column in ("line", "received", "= verdicts", "+ waiting", "+ dead letters", "missing", "normals", "stale"):
-        table.add_column(column)
+    columns = ("line", "received", "= verdicts", "+ waiting", "+ dead\nletters", "missing", "normals", "stale")
+    rows: list[list[Cell]] = []
     for line in ledger["lines"]:
-        missing = f"[red]{line['missing']}" if line["missing"] else "0"
-        counts = (str(line[name]) for name in ("received", "verdict", "waiting", "dead_letter"))
-        table.add_row(line["line"], *counts, missing, str(line["normal"]), str(line["stale"]))
-    to.print(table)
+        missing = Text(str(line["missing"]), style="red" if line["missing"] else "")
+        counts = [str(line[name]) for name in ("received", "verdict", "waiting", "dead_letter")]
+        rows.append([line["line"], *counts, missing, str(line["normal"]), str(line["stale"])])
+    title = f"capture ledger ({ledger['age_s']:g} s old{behind})"
+    if rows:
+        print_table(to, TableContent(columns=columns, rows=rows, title=title))
+    else:
+        to.print(f"{title}: no captures yet", highlight=False)
     for line in ledger["lines"]:
         if line["missing"]:
             names = line["missing_names"][:NAMES_MAX]

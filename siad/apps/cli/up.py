@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.markup import escape
+from rich.text import Text
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.library_log import log_libraries_to
+from siad.apps.cli.tables import Cell, TableContent, table_for
 from siad.apps.local.bus_choice import BusKind
 from siad.apps.local.data_folder import locked
 from siad.apps.local.machine import DATA, Machine
@@ -50,19 +52,19 @@ async def _until_stopped(machine: Machine) -> None:
             live.update(_table(machine))
 
 
-def _table(machine: Machine) -> Table:
-    table = Table(title="SIAD on this machine (Ctrl-C stops it)")
-    for column in ("part", "state", "address", "process", "restarts"):
-        table.add_column(column)
-    if "broker" not in machine.nodes:
-        table.add_row("bus", machine.bus, "", "", "")
+def _table(machine: Machine) -> RenderableType:
+    rows: list[list[Cell]] = [] if "broker" in machine.nodes else [["bus", machine.bus, "", "", ""]]
     for name, node in machine.nodes.items():
-        table.add_row(name, "[green]running" if node.alive else "[red]ended", "", "", "")
+        state = Text("running", style="green") if node.alive else Text("ended", style="red")
+        rows.append([name, state, "", "", ""])
     for name, stage in machine.stages.items():
         colour = "green" if stage.state is ProcessState.READY else "yellow"
-        table.add_row(name, f"[{colour}]{stage.state}", machine.url(name), str(stage.pid or ""), str(stage.restarts))
-    return table
+        state = Text(stage.state, style=colour)
+        rows.append([name, state, machine.url(name), str(stage.pid or ""), str(stage.restarts)])
+    columns = ("part", "state", "address", "process", "restarts")
+    title = "SIAD on this machine (Ctrl-C stops it)"
+    return table_for(TableContent(columns=columns, rows=rows, title=title), console.width)
 
 
 def _notify(text: str) -> None:
-    console.print(f"[dim]siad[/] {text}", highlight=False)
+    console.print(f"[dim]siad[/] {escape(text)}", highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
@@ -24,7 +24,8 @@ from siad.contracts.ids import require_slug
 
 REGIONS_SHOWN: Final = 3  # of one verdict on a terminal; --json and a pipe have all
 WEIGHTS_CHARS: Final = 12
-COLUMNS: Final = (("judged (UTC)", 19), ("decision", 8), ("line", 16), ("serial", 20), ("score", 9), ("threshold", 9))
+NAMES: Final = ("judged (UTC)", "decision", "line", "serial", "score", "threshold")
+WIDE, NARROW = (19, 8, 16, 20, 9, 9), (19, 8, 12, 13, 9, 9)  # 91 and 80 characters; a longer value shifts the rest
 COLOURS: Final = {Decision.PASS: "green", Decision.REJECT: "red", Decision.UNKNOWN: "yellow"}
 
 console, errors = Console(), Console(stderr=True)
@@ -50,9 +51,7 @@ def verdicts(
             require_slug("--line", line)
         log = VerdictLog(connect_bus(data))
         if console.is_terminal and not as_json:
-            console.print(
-                "  ".join(f"{name:{width}}" for name, width in COLUMNS), style="bold", highlight=False, soft_wrap=True
-            )
+            console.print(_aligned(NAMES), style="bold", highlight=False, overflow="fold")
         try:
             count = asyncio.run(_print_all(log, show, line=line, follow=follow, limit=limit))
         except KeyboardInterrupt:  # how --follow ends
@@ -113,10 +112,11 @@ def _print_text(verdict: VerdictGiven) -> None:
         f"{verdict.score:.4g}" if verdict.weights else "-",
         f"{verdict.threshold:.4g}" if verdict.weights else "-",
     )
-    cells = [escape(f"{value:{width}}") for value, (_, width) in zip(values, COLUMNS, strict=True)]
+    row = Text(_aligned(values))
     if colour := COLOURS.get(verdict.decision):
-        cells[1] = f"[{colour}]{cells[1]}[/]"
-    console.print("  ".join(cells), highlight=False, soft_wrap=True)
+        start = row.plain.index("  ") + 2  # after the time
+        row.stylize(colour, start, start + len(verdict.decision.value))
+    console.print(row, highlight=False, overflow="fold")
     details = [f"capture {verdict.capture_id}"]
     if verdict.weights:
         details.append(f"by {verdict.weights_kind.value} {verdict.weights[:WEIGHTS_CHARS]}")
@@ -124,9 +124,18 @@ def _print_text(verdict: VerdictGiven) -> None:
         details.append(f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason)
     if verdict.regions:
         details.append(describe_regions(verdict.regions))
-    console.print(f"  [dim]{escape('; '.join(details))}", highlight=False, soft_wrap=True)
     if verdict.mask_uri:
-        console.print(f"  [dim]mask {escape(verdict.mask_uri)}", highlight=False, soft_wrap=True)
+        details.append(f"mask {verdict.mask_uri}")
+    for detail in details:
+        console.print(Text(f"  {detail}", style="dim"), highlight=False, overflow="fold")
+
+
+def _aligned(values: Sequence[str]) -> str:
+    """Values in columns; on a narrow terminal, in a line that wraps."""
+    if console.width < sum(NARROW) + 2 * len(NARROW) - 2:
+        return "  ".join(values)
+    widths = WIDE if console.width >= sum(WIDE) + 2 * len(WIDE) - 2 else NARROW
+    return "  ".join(f"{value:{width}}" for value, width in zip(values, widths, strict=True))
 
 
 def describe_regions(regions: tuple[Region, ...]) -> str:

@@ -25,7 +25,7 @@ def printed(ledger: dict[str, Any] | None) -> str:
 def test_counts_are_in_a_row_and_missing_captures_below_by_id() -> None:
     said = printed({"as_of": "2026-01-01T12:00:00+00:00", "age_s": 3.2, "behind": 0, "lines": [LINE]})
     row = next(line for line in said.splitlines() if "cam-1" in line)
-    assert [word.strip() for word in row.strip("\u2502| ").split("\u2502")] == [
+    assert row.split() == [
         "cam-1",
         "12",
         "4",
