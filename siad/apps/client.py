@@ -25,6 +25,16 @@ from siad.runtime.clock import SYSTEM_CLOCK, Clock
 RETRY_FOR_S: Final = 60.0
 RESPONSE_S: Final = 60.0  # for one response; ingest itself gives up earlier
 _RETRIED: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+_TRANSPORT_ERRORS: Final[Mapping[type[httpx.TransportError], str]] = {
+    httpx.ConnectTimeout: "the connection timed out",
+    httpx.ConnectError: "no server accepts connections there",
+    httpx.TimeoutException: "it did not answer in time",
+    httpx.UnsupportedProtocol: "the address does not begin with http:// or https://",
+    httpx.RemoteProtocolError: "it ended the connection, or is no HTTP server",
+    httpx.ReadError: "it ended the connection",
+    httpx.WriteError: "it ended the connection",
+    httpx.ProxyError: "the proxy failed",
+}
 
 
 class ProblemError(Exception):
@@ -172,7 +182,8 @@ class IngestClient:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            return None, f"{self._http.base_url} does not respond: {error!r}"
+            address = str(self._http.base_url).rstrip("/")
+            return None, f"ingest does not respond at {address}: {describe_transport_error(error)}"
         if response.status_code in _RETRIED:
             return response, explain(_refusal_of(response, path))
         if response.is_error:
@@ -192,11 +203,21 @@ def _require_address(url: str) -> httpx.URL:
         raise _no_address(url) from error
     if address.scheme not in ("http", "https") or not address.host or address.query or address.fragment:
         raise _no_address(url)
+    if address.port is not None and not 1 <= address.port <= 65535:
+        raise _no_address(url)
     return address
 
 
 def _no_address(url: str) -> ValueError:
     return ValueError(f"--url {url!r} is not an address; nothing was sent. Write it as http://127.0.0.1:8400")
+
+
+def describe_transport_error(error: httpx.TransportError) -> str:
+    """Say in words why a server did not respond."""
+    for kinds, text in _TRANSPORT_ERRORS.items():
+        if isinstance(error, kinds):
+            return text
+    return "the connection failed"
 
 
 def _line_path(line: str) -> str:

@@ -33,7 +33,6 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset(
         {"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::captures_of_training_set"}
     ): "two documents",
-    frozenset({f"siad/apps/cli/forget.py::{name}" for name in ("capture", "serial")}): "two commands, options apart",
     frozenset({"siad/apps/lab/evaluate/page.py::_jpeg", "siad/apps/lab/sheet.py::encode_sheet"}): "two image formats",
     frozenset({"siad/erasure/deletions.py::Deletions.__init__", f"{_MEMORY}MemoryLogReader.__init__"}): "fields only",
 }

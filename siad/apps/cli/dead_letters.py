@@ -18,10 +18,12 @@ from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA
 from siad.audit.dead_letters import STAGES, UNSEEN, Letter, LetterFilter, PlantDeadLetters, event_of
 from siad.contracts.dead_letters import LetterState
+from siad.contracts.ids import require_slug
 
 T = TypeVar("T")
 console, errors = Console(), Console(stderr=True)
 ANY = frozenset(LetterState)
+KINDS = ("poison", "crash", "quarantine")
 EXCERPT_BYTES = 64  # shown of a payload that is not an event
 
 dead_letters_app = typer.Typer(
@@ -159,6 +161,9 @@ def drop(
     """
 
     async def work(letters: PlantDeadLetters) -> tuple[int, list[str]]:
+        if not because.strip():
+            msg = "--because is empty; nothing was dropped. Say why the letters are not needed"
+            raise ValueError(msg)
         chosen = await letters.find(ids)
         return len(chosen), await letters.drop(chosen, because=because)
 
@@ -167,6 +172,11 @@ def drop(
 
 
 async def _select(letters: PlantDeadLetters, wanted: LetterFilter) -> list[Letter]:
+    if wanted.line is not None:
+        require_slug("--line", wanted.line)
+    if wanted.kind not in (None, *KINDS):
+        msg = f"--kind {wanted.kind!r} is unknown; kinds are {', '.join(KINDS)}"
+        raise ValueError(msg)
     if wanted.stage not in (None, *STAGES):
         msg = f"stage {wanted.stage} has no dead letters; these have: {', '.join(STAGES)}"
         raise ValueError(msg)

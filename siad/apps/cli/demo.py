@@ -32,7 +32,13 @@ console, progress = Console(), Console(stderr=True)
 
 def demo(
     data: Annotated[
-        Path, typer.Option("--data", help="Folder for the demo's data; an earlier demo in it is removed.")
+        Path,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            parser=options.parse_folder,
+            help="Folder for the demo's data; an earlier demo in it is removed.",
+        ),
     ] = DATA,
     rate: Annotated[float, typer.Option(min=0.5, max=50.0, help="Cells sent per second.")] = 4.0,
     cells: Annotated[int, typer.Option(min=300, help="Cells sent at most.")] = 1000,

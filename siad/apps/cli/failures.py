@@ -1,13 +1,14 @@
-"""Failures of a command: one line on standard error, exit status 1."""
+"""Failures of a command: a message on standard error, exit status 1."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from siad.apps.client import ProblemError
+from siad.apps.client import ProblemError, describe_transport_error
 from siad.apps.files import failure_of
 from siad.contracts.errors import ConflictError, CorruptError, MissingError, TransientError
 
@@ -28,15 +29,25 @@ def reported_failures() -> Iterator[None]:
         MissingError,
         ConflictError,
         CorruptError,
+        OSError,
         RuntimeError,
         ValueError,
         LookupError,
+        httpx.HTTPError,
+        httpx.InvalidURL,
     ) as error:
-        print_failure(str(error))
+        print_failure(describe_failure(error))
         raise typer.Exit(1) from error
-    except OSError as error:
-        print_failure(failure_of(error))
-        raise typer.Exit(1) from error
+
+
+def describe_failure(error: BaseException) -> str:
+    """Describe a failure without numbers and class names of libraries."""
+    if isinstance(error, OSError):
+        return failure_of(error)
+    if isinstance(error, httpx.TransportError):
+        return f"a stage does not respond: {describe_transport_error(error)}. siad status shows which"
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return text or f"the command failed ({type(error).__name__}); please report this with the command"
 
 
 def print_failure(text: str) -> None:

@@ -1,5 +1,6 @@
 """`siad forget`: delete stored data of a capture, a part or a line."""
 
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from siad.apps.local.connection import bus_settings, connect
 from siad.apps.local.machine import DATA
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.events import WeightsKind
-from siad.contracts.ids import require_hex, require_slug
+from siad.contracts.ids import require_slug
 from siad.erasure.capture import CaptureRemains, erase_captures, find_capture, find_remains, find_serial
 from siad.erasure.deletions import RECENT_S
 from siad.erasure.line import erase_line, find_line_remains
@@ -48,7 +49,12 @@ def capture(
 ) -> None:
     """Delete one capture: image, masks, corrections, ledger rows and receipt."""
     with reported_failures():
-        require_hex("capture", capture_id, 32)
+        if not re.fullmatch("[0-9a-f]{32}", capture_id):
+            msg = (
+                f"{capture_id!r} is not the whole id of a capture, 32 digits 0-9 and a-f; nothing was deleted. siad "
+                "show prints the whole id"
+            )
+            raise ValueError(msg)
         _forget(data, line, lambda blobs, now: find_capture(blobs, line, capture_id, now=now), yes=yes)
 
 
@@ -61,6 +67,9 @@ def serial(
 ) -> None:
     """Delete every capture of the part with this serial."""
     with reported_failures():
+        if not number.strip():
+            msg = "the serial is empty, which would be every capture without one; nothing was deleted. Name a serial"
+            raise ValueError(msg)
         _forget(data, line, lambda blobs, now: find_serial(blobs, line, number, now=now), yes=yes)
 
 

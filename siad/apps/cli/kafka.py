@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from siad.apps.cli.failures import print_failure
+from siad.apps.cli import options
+from siad.apps.cli.failures import print_failure, reported_failures
+from siad.apps.local.data_folder import require_writable
 from siad.apps.local.kafka.node import KafkaNode
 
 console = Console(stderr=True)
@@ -17,10 +19,17 @@ console = Console(stderr=True)
 
 def kafka(
     data: Annotated[
-        Path, typer.Option("--data", help="Folder for Kafka's data; a second start continues with it.")
+        Path,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            parser=options.parse_folder,
+            help="Folder for Kafka's data; a second start continues with it.",
+        ),
     ] = Path("var/kafka"),
     port: Annotated[
-        int | None, typer.Option("--port", help="Port for clients; default: a free one, then kept.")
+        int | None,
+        typer.Option("--port", min=1, max=65535, help="Port for clients; default: a free one, then kept."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print address and process id as JSON.")] = False,
 ) -> None:
@@ -45,12 +54,10 @@ def kafka(
 
 
 def _start(node: KafkaNode, data: Path, *, as_json: bool) -> None:
-    _notify(f"starting Kafka, data in {data}")
-    try:
+    with reported_failures():
+        require_writable(data)
+        _notify(f"starting Kafka, data in {data}")
         node.start()
-    except RuntimeError as error:
-        print_failure(str(error))
-        raise typer.Exit(1) from error
     print(json.dumps({"bootstrap": node.bootstrap, "pid": node.pid}) if as_json else node.bootstrap, flush=True)
     _notify(f"Kafka runs at {node.bootstrap}; Ctrl-C stops it")
 

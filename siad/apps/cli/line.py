@@ -21,6 +21,7 @@ from siad.contracts.region import parse_region
 
 T = TypeVar("T")
 LISTED: Final = ("line", "product", "revision", "budget", "teacher", "deadline", "changed (UTC)")  # fits 80 characters
+RETRY_FOR_S: Final = 10.0  # a person waits for it
 console = Console()
 
 line_app = typer.Typer(help="Register, change, show and end production lines.", no_args_is_help=True)
@@ -139,7 +140,7 @@ def _run(url: str | None, data: Path, work: Callable[[IngestClient], Coroutine[A
     """Send one request to ingest."""
 
     async def run(address: str) -> T:
-        async with IngestClient(address) as client:
+        async with IngestClient(address, retry_for_s=RETRY_FOR_S) as client:
             return await work(client)
 
     with reported_failures():

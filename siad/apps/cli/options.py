@@ -19,8 +19,22 @@ class Purpose(StrEnum):
     NORMAL = "normal"
 
 
+def parse_folder(text: str | Path) -> Path:
+    """Read the path of a folder.
+
+    An empty text is refused: it would be the present folder.
+    """
+    if not str(text).strip():
+        msg = "the path is empty; name a folder, '.' is the present one"
+        raise typer.BadParameter(msg)
+    return Path(text)
+
+
 Url = Annotated[str | None, typer.Option("--url", help="Address of ingest; default: that of the `siad up` on --data.")]
-Data = Annotated[Path, typer.Option("--data", help="Data folder of the `siad up` to use.")]
+Data = Annotated[
+    Path,
+    typer.Option("--data", metavar="PATH", parser=parse_folder, help="Data folder of the `siad up` to use."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Bus = Annotated[
     BusKind,
@@ -55,4 +69,4 @@ def ingest_address(url: str | None, data: Path) -> str:
     Raises:
         FileNotFoundError: no address was given, and `siad up` does not run on ``data``.
     """
-    return url or read_state(data)["ingest"]
+    return read_state(data)["ingest"] if url is None else url

@@ -25,7 +25,13 @@ console = Console(stderr=True)
 
 def up(
     data: Annotated[
-        Path, typer.Option("--data", help="Folder for all data and logs; a second start continues with it.")
+        Path,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            parser=options.parse_folder,
+            help="Folder for all data and logs; a second start continues with it.",
+        ),
     ] = DATA,
     bus: options.Bus = BusKind.AUTO,
 ) -> None:

@@ -116,13 +116,16 @@ def _read_settings(data: Path, env: Mapping[str, str]) -> dict[str, str]:
     path = data / CONNECTION_FILE
     try:
         settings: dict[str, str] = json.loads(path.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         names = ", ".join(sorted(_from_environment(env))) or "none"
         msg = (
             f"`siad up` does not run on {data}: {path} does not exist. Start `siad up`, name its folder with --data, "
             f"or set SIAD_BUS_* and SIAD_STORE_* as the stages have them (set now: {names})"
         )
         raise FileNotFoundError(msg) from error
+    except ValueError as error:
+        msg = f"{path} is damaged; nothing was opened. Stop `siad up` and start it again"
+        raise ValueError(msg) from error
     except PermissionError as error:
         msg = f"{path} can't be read: it holds the store's keys, for the user who ran `siad up`; run this as that user"
         raise PermissionError(msg) from error

@@ -51,7 +51,7 @@ def require_writable(data: Path) -> None:
         probe.unlink()
         free_bytes = shutil.disk_usage(data).free
     except (FileExistsError, NotADirectoryError) as error:
-        file = next((path for path in (data, *data.parents) if path.is_file()), data)
+        file = next((path for path in (data, *data.parents) if path.exists() and not path.is_dir()), data)
         msg = f"data folder {data} can't be created: {file} is a file; nothing was started. {_OTHER}"
         raise NotADirectoryError(msg) from error
     except OSError as error:

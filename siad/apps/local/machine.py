@@ -180,10 +180,17 @@ def read_state(data: Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: `siad up` does not run on that folder.
+        ValueError: the file is damaged, or of another version.
     """
     path = data / STATE_FILE
-    if not path.exists():
+    try:
+        state = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
         msg = f"`siad up` does not run on {data}: {path} does not exist. Start it, or name its folder with --data"
-        raise FileNotFoundError(msg)
-    state: dict[str, str] = json.loads(path.read_text())
-    return state
+        raise FileNotFoundError(msg) from error
+    except ValueError:
+        state = None
+    if not isinstance(state, dict) or not {*STAGE_PORTS, "bus"} <= state.keys():
+        msg = f"{path} is damaged or of another version of SIAD; nothing was done. Stop `siad up` and start it again"
+        raise ValueError(msg)
+    return {str(name): str(value) for name, value in state.items()}

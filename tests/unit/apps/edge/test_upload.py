@@ -89,7 +89,7 @@ async def test_who_does_not_answer_is_away_at_once() -> None:
 
     said = await hand(answer, FileUpload(data=b"", key="k"))
     assert said.outcome is UploadOutcome.UNAVAILABLE
-    assert said.detail.startswith("http://ingest does not respond")
+    assert said.detail.startswith("ingest does not respond at http://ingest")
 
 
 def run(*args: str | Path) -> tuple[int, str]:

@@ -1,0 +1,113 @@
+"""Messages of commands: what is wrong, with the value, and what to do; never a traceback."""
+
+import errno
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from siad.apps.cli.__main__ import app
+from siad.apps.cli.failures import describe_failure
+from siad.apps.client import describe_transport_error
+from tests.unit.apps.cli.plant import MemoryPlant
+
+READERS = ("dead_letters", "forget", "show")
+
+
+@pytest.fixture(autouse=True)
+def plant(monkeypatch: pytest.MonkeyPatch) -> MemoryPlant:
+    plant = MemoryPlant()
+    for module in READERS:
+        monkeypatch.setattr(f"siad.apps.cli.{module}.connect", lambda _: plant.connection)
+    return plant
+
+
+def siad(*args: str) -> Result:
+    return CliRunner().invoke(app, args)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "part"),
+    [
+        (["line", "get", "a", "--url", "siad:8400"], 1, "--url 'siad:8400' is not an address; nothing was sent"),
+        (["line", "list", "--url", ""], 1, "--url '' is not an address"),
+        (["line", "list", "--url", "http://h:99999"], 1, "--url 'http://h:99999' is not an address"),
+        (["line", "list", "--data", ""], 2, "the path is empty"),
+        (["line", "list", "--data", "/nowhere"], 1, "`siad up` does not run on /nowhere"),
+        (["status", "--data", "/dev/null"], 1, "`siad up` does not run on /dev/null"),
+        (["verdicts", "--data", "/dev/null"], 1, "`siad up` does not run on /dev/null"),
+        (["verdicts", "--line", "press/3"], 1, "--line 'press/3'"),
+        (["forget", "capture", "7267", "--line", "press-3"], 1, "'7267' is not the whole id of a capture"),
+        (["forget", "serial", " ", "--line", "press-3"], 1, "the serial is empty, which would be every"),
+        (["forget", "serial", "A1", "--line", "press/3"], 1, "'press/3'"),
+        (["dead-letters", "list", "--kind", "odd"], 1, "--kind 'odd' is unknown; kinds are poison, crash, quarantine"),
+        (["dead-letters", "list", "--line", "press/3"], 1, "--line 'press/3'"),
+        (["dead-letters", "list", "--stage", "odd"], 1, "stage odd has no dead letters; these have: labeler"),
+        (["dead-letters", "drop", "inference-1-2", "--because", ""], 1, "--because is empty; nothing was dropped"),
+        (["dead-letters", "show", "x"], 1, "'x' is not the ID of a dead letter"),
+        (["kafka", "--port", "99999"], 2, "99999"),
+        (["kafka", "--port", "0"], 2, "0 is not in the range"),
+        (["kafka", "--data", "/dev/null"], 1, "data folder /dev/null can't be created: /dev/null is a file"),
+        (["up", "--data", "/dev/null/x"], 1, "data folder /dev/null/x can't be created: /dev/null is a file"),
+        (["up", "--data", ""], 2, "the path is empty"),
+        (["demo", "--cells", "3"], 2, "--cells"),
+        (["demo", "--data", ""], 2, "the path is empty"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_named_with_its_value(args: list[str], status: int, part: str) -> None:
+    done = siad(*args)
+    assert done.exit_code == status, done.output
+    text = " ".join(done.stderr.replace("│", " ").split())
+    assert part in text or status == 2
+    assert "Errno" not in text
+    assert "Traceback" not in text
+
+
+def test_an_empty_serial_deletes_nothing(plant: MemoryPlant) -> None:
+    receipt = plant.put_capture("7267" + "0" * 28)
+    assert siad("forget", "serial", "", "--line", "press-3", "--yes").exit_code == 1
+    assert plant.blobs.head(plant.blobs.key_of(receipt.image_uri)) is not None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"ingest": "x"}', "\x00"])
+def test_a_damaged_file_of_siad_up_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "machine.json").write_text(content)
+    done = siad("status", "--data", str(tmp_path))
+    assert done.exit_code == 1
+    assert f"{tmp_path}/machine.json is damaged" in done.stderr
+
+
+def test_an_ingest_that_is_away_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siad.apps.cli.line.RETRY_FOR_S", 0.0)
+    done = siad("line", "list", "--url", "http://127.0.0.1:1")
+    assert done.exit_code == 1
+    assert "ingest does not respond at http://127.0.0.1:1: no server accepts connections there" in done.stderr
+    assert "ConnectError" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), "/a"), "/a: "),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a", None, "/b"), "/a to /b: "),
+        (FileNotFoundError("our own text"), "our own text"),
+        (ValueError("our own text"), "our own text"),
+        (KeyError("ingest"), "ingest"),
+        (ValueError(), "the command failed (ValueError); please report this with the command"),
+        (httpx.ReadTimeout("x"), "a stage does not respond: it did not answer in time. siad status shows which"),
+    ],
+)
+def test_errors_of_libraries_are_put_into_words(error: Exception, text: str) -> None:
+    assert describe_failure(error).startswith(text)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError, httpx.UnsupportedProtocol, httpx.LocalProtocolError],
+)
+def test_every_transport_error_has_words(kind: type[httpx.TransportError]) -> None:
+    text = describe_transport_error(kind("raw [Errno 111]"))
+    assert text
+    assert "raw" not in text
