@@ -4,16 +4,26 @@ Sources: TIFF revision 6.0; BigTIFF, Adobe Technical Note of 2007; Exif 2.32; CI
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from siad.vision.formats.errors import DAMAGED, ImageError, damaged, truncated, unsupported
 
 PAGES_MAX: Final = 1000
+SUB_PAGES_MAX: Final = 64  # pyramids halve the size at each
+TAGS_MAX: Final = 4096  # of a page; about twenty are usual
+VALUES_MAX: Final = 2_000_000  # of all pages: forged counts may name the same bytes again and again
 ORIENTATION: Final = 274
 SUB_IFDS: Final = 330
 
+# The tags that are read; others may hold whole documents.
+_READ: Final = frozenset(
+    {
+        *(254, 255, 256, 257, 258, 259, 262, 266, 270, 273, ORIENTATION, 277, 278, 279, 281, 284, 317, 320),
+        *(322, 323, 324, 325, SUB_IFDS, 338, 339, 347, 32997, 33629, 50706, 0xB001),
+    }
+)
 _CLASSIC: Final = {b"II*\0": "<", b"MM\0*": ">"}
 _BIG: Final = {b"II+\0": "<", b"MM\0+": ">"}
 MAGIC: Final = frozenset({*_CLASSIC, *_BIG})
@@ -29,6 +39,11 @@ class Directory:
 
     integers: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     strings: Mapping[int, bytes] = field(default_factory=dict)
+
+    @property
+    def values(self) -> int:
+        """Number of values read."""
+        return sum(map(len, self.integers.values())) + sum(map(len, self.strings.values())) // 8
 
     def get(self, tag: int, default: int) -> int:
         """Return the first integer of a tag."""
@@ -63,6 +78,7 @@ def read_pages(data: bytes) -> Iterator[Directory]:
     layout = _layout(data)
     (at,) = struct.unpack_from(f"{layout.order}{layout.offset}", data, layout.first)
     seen: set[int] = set()
+    values = 0
     while at:
         if at in seen:
             msg = f"a TIFF whose page {len(seen) + 1} is one of the pages before it"
@@ -72,14 +88,28 @@ def read_pages(data: bytes) -> Iterator[Directory]:
             raise unsupported(msg)
         seen.add(at)
         page, at = _directory(data, layout, at)
+        values += page.values
+        _require_few(values)
         yield page
 
 
-def read_sub_pages(data: bytes, page: Directory) -> Iterator[Directory]:
-    """Read the pages below a page (SubIFDs)."""
+def read_sub_pages(data: bytes, pages: Sequence[Directory]) -> Iterator[Directory]:
+    """Read the pages below pages (SubIFDs).
+
+    Raises:
+        ImageError: truncated, damaged, or unsupported (over ``SUB_PAGES_MAX`` of them).
+    """
     layout = _layout(data)
-    for at in page.integers.get(SUB_IFDS, ())[:PAGES_MAX]:
-        yield _directory(data, layout, at)[0]
+    places = [at for page in pages for at in page.integers.get(SUB_IFDS, ())]
+    if len(places) > SUB_PAGES_MAX:
+        msg = f"a TIFF of {len(places)} pages below others"
+        raise unsupported(msg)
+    values = 0
+    for at in places:
+        page, _ = _directory(data, layout, at)
+        values += page.values
+        _require_few(values)
+        yield page
 
 
 def exif_orientation(exif: bytes) -> int:
@@ -91,6 +121,12 @@ def exif_orientation(exif: bytes) -> int:
         return next(read_pages(exif)).get(ORIENTATION, 1)
     except (struct.error, IndexError, ImageError, StopIteration):
         return 1
+
+
+def _require_few(values: int) -> None:
+    if values > VALUES_MAX:
+        msg = f"a TIFF of more than {VALUES_MAX:,} values in its tags"
+        raise unsupported(msg)
 
 
 def _layout(data: bytes) -> _Layout:
@@ -120,12 +156,26 @@ def _directory(data: bytes, layout: _Layout, at: int) -> tuple[Directory, int]:
     size = 4 + 2 * layout.inline
     if start + count * size + layout.inline > len(data):
         raise truncated(data, f"the {count} tags at byte {at}")
+    if count > TAGS_MAX:
+        msg = f"a TIFF of {count} tags in a page"
+        raise damaged(msg)
+    page = _read_entries(data, layout, range(start, start + count * size, size))
+    (following,) = struct.unpack_from(f"{order}{offset}", data, start + count * size)
+    return page, following
+
+
+def _read_entries(data: bytes, layout: _Layout, entries: range) -> Directory:
+    """Read the tags at the given places.
+
+    Of several with one number the first counts.
+    """
+    order, offset = layout.order, layout.offset
     integers: dict[int, tuple[int, ...]] = {}
     strings: dict[int, bytes] = {}
-    for entry in range(start, start + count * size, size):
+    for entry in entries:
         tag, kind, length = struct.unpack_from(f"{order}HH{offset}", data, entry)
         code = _INTEGERS.get(kind)
-        if code is None and kind not in _STRINGS:
+        if tag not in _READ or tag in integers or tag in strings or (code is None and kind not in _STRINGS):
             continue
         if length > len(data):  # also prevents a forged length from allocating gigabytes
             raise truncated(data, f"tag {tag}")
@@ -140,5 +190,4 @@ def _directory(data: bytes, layout: _Layout, at: int) -> tuple[Directory, int]:
             strings[tag] = values[0]
         elif values:
             integers[tag] = values
-    (following,) = struct.unpack_from(f"{order}{offset}", data, start + count * size)
-    return Directory(integers=integers, strings=strings), following
+    return Directory(integers=integers, strings=strings)

@@ -136,7 +136,7 @@ def read_page(data: bytes) -> Page:
     if not pages:
         msg = "a TIFF without pages"
         raise damaged(msg)
-    pages += [below for page in pages for below in read_sub_pages(data, page)]
+    pages += read_sub_pages(data, pages)
     place, page = _only_full_page(pages)
     note = ""
     if len(pages) > 1:

@@ -182,6 +182,16 @@ def test_a_page_that_follows_itself_is_damaged() -> None:
     assert (reason, message[:53]) == ("damaged", "a TIFF whose page 2 is one of the pages before it; th")
 
 
+def test_forged_tags_cost_little() -> None:
+    """Pages and tags may name the same bytes again and again; reading them all would take minutes."""
+    many = tiff([({256: 9, 257: 9, 258: [8] * 60_000, 330: [8] * 60_000}, [bytes(81)])] * 20)
+    assert "2,000,000 values" in refusal(many)[1]
+    below = page(t330=[8] * 65)
+    assert "65 pages below others" in refusal(below)[1]
+    crowded = page(**{f"t{40_000 + number}": 1 for number in range(4096)})
+    assert "tags in a page" in refusal(crowded)[1]
+
+
 def test_a_compressed_segment_of_another_size_is_damaged() -> None:
     for more in (-35, 35):
         pixels = (GREY.tobytes() + bytes(35))[: GREY.size + more]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from siad.contracts.errors import OutOfMemoryError
 from siad.vision.formats.tiff_layout import read_page
 from siad.vision.images import ImageError, decode_image, describe_image
-from tests.fuzzing import INPUTS
+from tests.fuzzing import INPUTS, long_fuzz
 from tests.image_files import ImageFile, image_files
 
 PIXELS_MAX: Final = 40_000
@@ -86,8 +86,7 @@ def for_every_seed(check: Callable[[Random], None]) -> None:
             raise
 
 
-@pytest.mark.fuzz
-@pytest.mark.timeout(1200)
+@long_fuzz
 @pytest.mark.parametrize("name", FORMATS)
 def test_damage_never_crashes(name: str) -> None:
     def check(random: Random) -> None:
@@ -97,8 +96,7 @@ def test_damage_never_crashes(name: str) -> None:
     for_every_seed(check)
 
 
-@pytest.mark.fuzz
-@pytest.mark.timeout(1200)
+@long_fuzz
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_cut_file_is_refused_or_has_all_its_pixels(name: str) -> None:
     def check(random: Random) -> None:
@@ -111,8 +109,7 @@ def test_a_cut_file_is_refused_or_has_all_its_pixels(name: str) -> None:
     for_every_seed(check)
 
 
-@pytest.mark.fuzz
-@pytest.mark.timeout(1200)
+@long_fuzz
 def test_a_damaged_png_is_refused_or_has_all_its_pixels() -> None:
     def check(random: Random) -> None:
         file = random.choice(READ["PNG"])
@@ -121,8 +118,7 @@ def test_a_damaged_png_is_refused_or_has_all_its_pixels() -> None:
     for_every_seed(check)
 
 
-@pytest.mark.fuzz
-@pytest.mark.timeout(1200)
+@long_fuzz
 def test_damaged_deflate_in_tiff_is_refused_or_gives_all_its_pixels() -> None:
     files = [file for file in READ["TIFF"] if file.is_checked]
     grids = [read_page(file.data).grid for file in files]
@@ -135,8 +131,7 @@ def test_damaged_deflate_in_tiff_is_refused_or_gives_all_its_pixels() -> None:
     for_every_seed(check)
 
 
-@pytest.mark.fuzz
-@pytest.mark.timeout(1200)
+@long_fuzz
 def test_any_bytes_are_refused_or_read() -> None:
     starts = [b"", *(files[0].data[:8] for files in ANY.values())]
 
