@@ -82,6 +82,7 @@ def test_a_link_stays_and_its_file_keeps_its_mode(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert ((tmp_path / "real").read_bytes(), (tmp_path / "real").stat().st_mode & 0o777) == (b"new", 0o640)
     write_output(tmp_path / "fresh", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "link", "real"]
     mask = os.umask(0)
     os.umask(mask)
     assert (tmp_path / "fresh").stat().st_mode & 0o777 == 0o666 & ~mask

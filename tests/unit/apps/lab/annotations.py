@@ -27,6 +27,7 @@ def lay(root: Path, *names: str, data: bytes = b"") -> Path:
 def random_truth(rng: np.random.Generator) -> Truth:
     """Some blobs, none of them thin, which cover less than half of an image."""
     height, width = (int(side) for side in rng.integers(24, 80, 2))
+    width += width == height  # nothing tells that a square mask is transposed
     canvas = np.zeros((height, width), np.uint8)
     for _ in range(int(rng.integers(1, 4))):
         x, y = int(rng.integers(4, width - 4)), int(rng.integers(4, height - 4))
