@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,7 @@ from siad.apps.exit_status import FAILED, SOME_SKIPPED
 from siad.apps.files import SUFFIXES, listed, printable
 from siad.apps.local.machine import DATA, read_state
 from siad.apps.local.normals import report_after_sending
+from siad.apps.local.stage_status import describe_missing_weights, read_metrics
 from siad.apps.uploads import UploadOptions, UploadResult, send_all
 from siad.apps.walk import FolderContent, find_images
 from siad.contracts.events import Intent
@@ -57,6 +59,8 @@ def send(
     _print(result, line, found, as_json=as_json)
     if how.intent is Intent.NORMAL and result.accepted and not as_json:
         errors.print(_describe_normals(result, data, url), highlight=False, soft_wrap=True)
+    if how.intent is Intent.INSPECT and result.accepted and not as_json and not url:
+        errors.print(_describe_missing_weights(result, data), highlight=False, soft_wrap=True, end="")
     if result.refused or not result.accepted:
         raise typer.Exit(FAILED)
     if result.skipped:
@@ -86,6 +90,14 @@ def _describe_normals(result: UploadResult, data: Path, url: str | None) -> str:
     captures = {one["capture_id"]: Place(one["line"], one["product"]) for one in result.accepted}
     labeler = "" if url else read_state(data)["labeler"]
     return report_after_sending(labeler, next(iter(captures.values())), sent=len(captures))
+
+
+def _describe_missing_weights(result: UploadResult, data: Path) -> str:
+    """Lines for the terminal where no weights judge the images yet."""
+    places = {Place(one["line"], one["product"]) for one in result.accepted}
+    with httpx.Client(timeout=2.0) as client:
+        metrics = read_metrics(client, read_state(data)["inference"])
+    return "".join(f"{text}\n" for text in describe_missing_weights(metrics, sorted(places)))
 
 
 async def _send(
@@ -118,5 +130,6 @@ def _print(result: UploadResult, line: str, found: FolderContent, *, as_json: bo
         )
         if text
     )
-    text = f"{len(result.accepted)} images accepted by line {line}{again}{others}"
+    number = "1 image" if len(result.accepted) == 1 else f"{len(result.accepted)} images"
+    text = f"{number} accepted by line {line}{again}{others}"
     Console().print(escape(text), highlight=False, soft_wrap=True)

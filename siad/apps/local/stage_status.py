@@ -1,10 +1,13 @@
 """Status of the stages, from their probes, metrics and APIs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
+from siad.contracts.place import Place
 
 STAGES = ("ingest", "labeler", "trainer", "inference")
 
@@ -133,6 +136,24 @@ def serving_weights(metrics: str) -> list[LineWeights]:
     return [
         LineWeights(**{key: sample.labels[key] for key in ("line", "product", "kind", "weights")})
         for sample in _samples(metrics, "siad_weights_info")
+    ]
+
+
+def describe_missing_weights(metrics: str, places: Iterable[Place]) -> list[str]:
+    """Name the places that no weights serve: their images get UNKNOWN.
+
+    Args:
+        metrics: of inference, in Prometheus's text format; empty where it did not respond, then nothing is said.
+        places: lines and products that images were sent for.
+    """
+    if not metrics:
+        return []
+    served = {(weights.line, weights.product) for weights in serving_weights(metrics)}
+    return [
+        f"no weights serve line {place.line}, product {place.product}, yet: these images get the verdict unknown, "
+        "reason no-weights. Once siad status shows weights for it, send them again to have them judged"
+        for place in places
+        if tuple(place) not in served
     ]
 
 

@@ -2,7 +2,8 @@
 
 import httpx
 
-from siad.apps.local.stage_status import by_label, read_stage, serving_weights, total
+from siad.apps.local.stage_status import by_label, describe_missing_weights, read_stage, serving_weights, total
+from siad.contracts.place import Place
 
 METRICS = """\
 # TYPE siad_records_received_total counter
@@ -28,6 +29,15 @@ def test_failures_are_told_by_fate() -> None:
 def test_weights_in_service_are_named_with_their_line() -> None:
     (serving,) = serving_weights(METRICS)
     assert (serving.line, serving.product, serving.kind, serving.weights) == ("l", "p", "teacher", "abc")
+
+
+def test_images_sent_before_weights_serve_are_reported_as_unknown() -> None:
+    (serving,) = serving_weights(METRICS)
+    served, other = Place(serving.line, serving.product), Place("line-without", "cap")
+    (said,) = describe_missing_weights(METRICS, [served, other])
+    assert "no weights serve line line-without, product cap" in said
+    assert "unknown" in said
+    assert describe_missing_weights("", [other]) == []
 
 
 def test_a_stage_that_does_not_answer_is_not_ready() -> None:
