@@ -26,12 +26,14 @@ from numpy.typing import NDArray
 from siad.contracts.place import Place
 from siad.models.backbone import pretrained_backbone
 from siad.models.bundle import Bundle, open_bundle
+from siad.models.predictor import marking_of
 from siad.models.teachers.feature_memory import fit, load
 from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.models.teachers.normals import Normals
 from siad.vision import pixel_scores
 from siad.vision.decide import decide
 from siad.vision.images import Image, decode_image
+from siad.vision.marks import RelativeMarks
 from siad.vision.preprocess import input_size, preprocess
 from siad.vision.scores import false_reject_rate, image_auroc
 
@@ -154,7 +156,7 @@ def measure(line: Line, draw: NormalDraw) -> Row:
     pixel_auroc, pixel_ap, aupro_30, mask_f1 = np.nan, np.nan, np.nan, np.nan
     if line.has_masks:
         pixel_auroc, pixel_ap, aupro_30 = pixel_figures(tests, maps)
-        mask_f1 = mask_figure(tests, maps, threshold, bundle.manifest.pixel_threshold)
+        mask_f1 = mask_figure(tests, maps, threshold, marking_of(bundle.manifest))
     return Row(
         image_auroc(scores, is_defect.tolist()),
         pixel_auroc,
@@ -208,14 +210,12 @@ def show_speed(line: Line, *, normals: int, rounds: int = 15) -> None:
 
 
 def mask_figure(
-    tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]], image_threshold: float, pixel_threshold: float
+    tests: Sequence[Sample], maps: Sequence[NDArray[np.float32]], image_threshold: float, rule: float | RelativeMarks
 ) -> float:
     """F1 of the pseudo-masks' pixels, over all images together."""
     both = drawn = true = 0
     for sample, map_HW in zip(tests, maps, strict=True):
-        mask_HW = (
-            decide(map_HW, image_threshold=image_threshold, pixel_threshold=pixel_threshold, spread=1.0).mask_HW > 0
-        )
+        mask_HW = decide(map_HW, image_threshold=image_threshold, pixel_threshold=rule, spread=1.0).mask_HW > 0
         truth_HW = np.zeros(mask_HW.shape, bool) if sample.mask_HW is None else sample.mask_HW
         both += int(np.count_nonzero(mask_HW & truth_HW))
         drawn += int(np.count_nonzero(mask_HW))

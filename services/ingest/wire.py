@@ -42,6 +42,11 @@ class LineRequest(BaseModel):
     false_reject_budget: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = Field(
         None, description=f"Share of good parts that may be rejected; default of a new line: {FALSE_REJECT_BUDGET}"
     )
+    budget_tightens: bool | None = Field(
+        None,
+        description="Whether the budget tightens to 1 / (normals + 1) as normals grow, not under 0.01; a new line: "
+        "true; false where only a budget is sent",
+    )
     shards: Annotated[int, Field(ge=1, le=64, strict=True)] | None = Field(
         None, description=f"Keys that its captures are spread over; may only grow; default of a new line: {SHARDS}"
     )
@@ -80,6 +85,7 @@ class LineRequest(BaseModel):
             input_px=self.input_px,
             bits=self.bits,
             sizes=self.sizes,
+            budget_tightens=self.budget_tightens,
         )
 
 
@@ -98,6 +104,7 @@ class LineResponse(BaseModel):
     input_px: int
     bits: int
     sizes: str
+    budget_tightens: bool
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

@@ -116,6 +116,7 @@ class FitRequest(BaseModel):
     region: list[float]
     input_px: int
     bits: int = 0
+    budget_tightens: bool = False
 
     @classmethod
     def of(cls, place: Place, normals: Iterable[ImageStored], settings: FitSettings) -> Self:

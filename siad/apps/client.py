@@ -101,7 +101,8 @@ class IngestClient:
 
         Args:
             line: name of the line.
-            settings: product, false_reject_budget, shards, deadline_s, method, region, input_px, bits, sizes.
+            settings: product, false_reject_budget, shards, deadline_s, method, region, input_px, bits, sizes,
+                budget_tightens.
             if_match: change only this revision.
 
         Raises:

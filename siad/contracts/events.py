@@ -108,6 +108,8 @@ class LineChanged:
     bits: int = field(default=0, metadata=OMIT_IF_DEFAULT)
     # a ``siad.contracts.normals_profile.SizeRule``; empty: normals
     sizes: str = field(default="", metadata=OMIT_IF_DEFAULT)
+    # whether the false-reject budget tightens as normals grow, as ``siad.contracts.fit_settings`` has it
+    budget_tightens: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""

@@ -24,6 +24,16 @@ class BundlePart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateEstimate:
+    """Share of good parts that weights reject, as estimated from their normals."""
+
+    budget: float  # that the threshold was chosen for
+    estimated: float  # 0..1, median of what the rate may be
+    low: float  # 0..1; the rate is from low to high with a probability of 90%
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(JsonRecord):
     """Description of one bundle: its files, its input, its thresholds.
 
@@ -55,6 +65,10 @@ class Manifest(JsonRecord):
     region: tuple[float, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
     # what the teacher's normals were, for the depth and the plausibility of images; None: neither is checked
     profile: NormalsProfile | None = field(default=None, metadata=OMIT_IF_DEFAULT)
+    # false rejects to expect at ``image_threshold``; None: not estimated
+    false_rejects: RateEstimate | None = field(default=None, metadata=OMIT_IF_DEFAULT)
+    # side of the square, px of the input, by which a mark exceeds its defect; 0: marks do not depend on their peaks
+    footprint_px: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse a manifest without files, kind, line or product."""

@@ -16,6 +16,7 @@ from siad.models.tiling import run_tiled
 from siad.vision.decide import Finding, decide, refine_map
 from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
+from siad.vision.marks import RelativeMarks
 from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.plausibility import Misfit, MisfitError, describe_darkness, find_misfit
 from siad.vision.preprocess import preprocess
@@ -102,7 +103,7 @@ class Predictor:
         return decide(
             map_HW,
             image_threshold=manifest.image_threshold,
-            pixel_threshold=manifest.pixel_threshold,
+            pixel_threshold=marking_of(manifest),
             spread=manifest.spread,
             views=views,
         )
@@ -134,6 +135,17 @@ class Predictor:
 
     def _interest(self) -> RegionOfInterest:
         return RegionOfInterest(self.manifest.region)
+
+
+def marking_of(manifest: Manifest) -> float | RelativeMarks:
+    """Choose the rule of marks.
+
+    Weights of an older version have a pixel threshold alone.
+    """
+    if not manifest.footprint_px:
+        return manifest.pixel_threshold
+    ratio = (manifest.footprint_px / manifest.input_px) ** 2 * RegionOfInterest(manifest.region).area_ratio
+    return RelativeMarks(pixel_threshold=manifest.pixel_threshold, footprint_ratio=ratio)
 
 
 def score_maps(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from siad.contracts.events import Region
 from siad.vision.confidence import confidence_of
 from siad.vision.edges import follow_edges
+from siad.vision.marks import Marks, RelativeMarks, mark_connected, mark_relative
 from siad.vision.masks import DEFECT, IGNORE, regions_of
 
 SMOOTHING = 3 / 256  # deviation of the Gaussian, as a share of the input's side
@@ -33,22 +34,23 @@ class Finding:
     regions: tuple[Region, ...]  # of the mask, largest first
     defect_ratio: float  # 0..1, share of the pixels that are marked
     confidence: float  # 0..1; see ``siad.vision.confidence``
-    pseudo_mask_HW: NDArray[np.uint8]  # the mask to train a segmenter with: 128, ignore, where views differ
+    pseudo_mask_HW: NDArray[np.uint8]  # the mask to train a segmenter with: 128, ignore, where the truth is unsure
 
 
 def decide(
     map_HW: NDArray[np.float32],
     *,
     image_threshold: float,
-    pixel_threshold: float,
+    pixel_threshold: float | RelativeMarks,
     spread: float,
     views: Sequence[NDArray[np.float32]] = (),
 ) -> Finding:
     """Decide on one image by its weights' thresholds.
 
     The image is defective where its highest score reaches ``image_threshold``. Its mask has the connected parts that
-    reach ``pixel_threshold`` everywhere and ``image_threshold`` somewhere (hysteresis, Canny 1986). So a good image has
-    an empty mask, and a defective one has no marks that would pass by themselves.
+    reach ``pixel_threshold`` everywhere and ``image_threshold`` somewhere; with ``RelativeMarks`` each as wide as its
+    own peak says (``siad.vision.marks``), and then the pseudo-mask ignores what surrounds them. So a good image has an
+    empty mask, and a defective one has no marks that would pass by themselves.
 
     Where several views made the map, a pixel that some of them would mark and some would not is to be ignored in
     training: what all mark is certainly a defect, what none marks certainly good. A defect that the views agree on
@@ -57,7 +59,7 @@ def decide(
     Args:
         map_HW: float32 [H, W], raw scores at image size, finite.
         image_threshold: raw score.
-        pixel_threshold: raw score; above ``image_threshold`` it counts as equal to it.
+        pixel_threshold: raw score, above ``image_threshold`` it counts as equal to it; or a rule.
         spread: standard deviation of normals' image scores, over 0; the unit of confidence.
         views: the maps that ``map_HW`` is the mean of, on its scale; float32 [H, W] each.
 
@@ -70,11 +72,10 @@ def decide(
         msg = f"a map of {size} has scores that are not finite; its weights are damaged"
         raise ValueError(msg)
     is_defect = score >= image_threshold
-    if is_defect:
-        mask_HW = _mark(map_HW, low=min(pixel_threshold, image_threshold), high=image_threshold)
-    else:
-        mask_HW = np.zeros(map_HW.shape, np.uint8)
-    pseudo_mask_HW, agreement = _ignore_disagreement(mask_HW, views, image_threshold)
+    marks = _mark(map_HW, pixel_threshold, image_threshold) if is_defect else _no_marks(map_HW)
+    mask_HW = np.where(marks.is_defect_HW, DEFECT, 0).astype(np.uint8)
+    sure_HW = np.where(marks.is_unsure_HW, IGNORE, mask_HW).astype(np.uint8)
+    pseudo_mask_HW, agreement = _ignore_disagreement(sure_HW, views, image_threshold)
     confidence = confidence_of(map_HW, mask_HW, threshold=image_threshold, spread=spread)
     return Finding(
         score=score,
@@ -161,7 +162,13 @@ def _ignore_disagreement(
     return np.where(differ_HW, IGNORE, mask_HW).astype(np.uint8), agreed / marked if marked else 1.0
 
 
-def _mark(map_HW: NDArray[np.float32], *, low: float, high: float) -> NDArray[np.uint8]:
-    _, labels = cv2.connectedComponents((map_HW >= low).astype(np.uint8), connectivity=8)
-    reaching = np.unique(labels[map_HW >= high])
-    return np.where(np.isin(labels, reaching), DEFECT, 0).astype(np.uint8)
+def _mark(map_HW: NDArray[np.float32], rule: float | RelativeMarks, image_threshold: float) -> Marks:
+    if isinstance(rule, RelativeMarks):
+        return mark_relative(map_HW, rule, image_threshold=image_threshold)
+    is_defect_HW = mark_connected(map_HW, low=min(rule, image_threshold), high=image_threshold)
+    return Marks(is_defect_HW=is_defect_HW, is_unsure_HW=np.zeros(map_HW.shape, np.bool_))
+
+
+def _no_marks(map_HW: NDArray[np.float32]) -> Marks:
+    nowhere_HW = np.zeros(map_HW.shape, np.bool_)
+    return Marks(is_defect_HW=nowhere_HW, is_unsure_HW=nowhere_HW)

@@ -1,11 +1,11 @@
-"""The false-reject rate that a teacher guarantees, in words.
+"""The false-reject rate of a teacher, in words.
 
 A threshold at a conformal quantile of n held-out normals keeps its budget for a further good part, whatever the
 distribution, if that part is like them. This holds on average over draws of normals: the true rate of one draw scatters
 about it, the more the fewer normals there are. Feature memory scores every normal with itself left out and then serves
 with a memory of all: for that there is no such theorem (of the jackknife+, the nearest method, one that guarantees at
-most twice the budget: Barber et al. 2021, theorem 1). So the sentence states an expectation, and
-``benchmarks/coverage.py`` measures how it is kept.
+most twice the budget: Barber et al. 2021, theorem 1). So the sentence states an expectation with an interval, and
+``benchmarks/coverage.py`` and ``benchmarks/calibration.py`` measure how they are kept.
 
 Sources: Vovk, Gammerman and Shafer 2005 (split conformal prediction); Vovk 2015 (cross-conformal predictors); Barber,
 Candes, Ramdas and Tibshirani 2021, arXiv:1905.02928 (the jackknife+).
@@ -13,48 +13,57 @@ Candes, Ramdas and Tibshirani 2021, arXiv:1905.02928 (the jackknife+).
 
 import math
 
-from siad.contracts.fit_settings import BUDGET
-from siad.contracts.manifest import Manifest
-
-
-def normals_needed(budget: float) -> int:
-    """Number of held-out normals that a budget in (0, 1) needs.
-
-    The least n with 1 / (n + 1) <= budget.
-    """
-    return math.ceil(1 / budget - 1e-9) - 1
+from siad.contracts.fit_settings import BUDGET, TIGHTENS, TIGHTEST_BUDGET
+from siad.contracts.manifest import Manifest, RateEstimate
+from siad.vision.calibration import INTERVAL, normals_to_promise
 
 
 def promise_of(manifest: Manifest) -> str:
-    """Describe the guarantee of a teacher.
+    """Describe a teacher's threshold and its false rejects.
 
     Empty where its manifest does not record the budget.
     """
-    budget = dict(manifest.metrics).get(BUDGET)
-    if budget is None:
+    asked = dict(manifest.metrics).get(BUDGET)
+    if asked is None:
         return ""
-    return describe_promise(
-        budget=budget, held_out=len(manifest.held_out_scores), promised=manifest.promised_false_reject
-    )
-
-
-def describe_promise(*, budget: float, held_out: int, promised: float | None) -> str:
-    """Describe the false-reject rate to expect.
-
-    With the number of normals that the budget needs, where it can't be guaranteed.
-
-    Args:
-        budget: share of good parts that may be rejected, in (0, 1), as the line asked.
-        held_out: normals that were scored by a teacher which was not fitted on them.
-        promised: the rate in the manifest; None where the normals were too few.
-    """
+    promised, rate = manifest.promised_false_reject, manifest.false_rejects
+    held_out = len(manifest.held_out_scores)
     if promised is not None:
-        return (
-            f"expect at most {promised:.2%} of good parts like these {held_out} normals to be rejected, on average "
-            "over draws of normals; the rate of this draw may be higher"
-        )
-    least = 1 / (held_out + 1)
+        sentence = _describe_promise(promised, held_out) + ("" if rate is None else f"; {_describe_interval(rate)}")
+    elif rate is None:
+        sentence = f"threshold estimated for a false-reject rate of {asked:.2%} from {held_out} held-out normals"
+    else:
+        sentence = _describe_estimate(rate, held_out)
+    return f"threshold {manifest.image_threshold:.4g}: {sentence}. {_describe_next(manifest, asked)}".rstrip()
+
+
+def _describe_promise(promised: float, held_out: int) -> str:
     return (
-        f"a false-reject rate of {budget:.2%} can't be guaranteed: {held_out} held-out normals allow nothing under "
-        f"{least:.2%}; the threshold is an estimate. Send {normals_needed(budget)} normals, or ask for {least:.2%}"
+        f"expect at most {promised:.2%} of good parts like these {held_out} normals to be rejected, on average over "
+        "draws of normals; the rate of this draw may be higher"
     )
+
+
+def _describe_estimate(rate: RateEstimate, held_out: int) -> str:
+    return (
+        f"expect about {rate.estimated:.1%} of good parts to be rejected, for a budget of {rate.budget:.2%}; "
+        f"{_describe_interval(rate)}, since {held_out} held-out normals say no more"
+    )
+
+
+def _describe_interval(rate: RateEstimate) -> str:
+    return f"with {INTERVAL:.0%} probability {rate.low:.1%} to {rate.high:.1%}"
+
+
+def _describe_next(manifest: Manifest, asked: float) -> str:
+    """Say what would sharpen the estimate; empty where nothing would."""
+    held_out = len(manifest.held_out_scores)
+    if manifest.promised_false_reject is not None:
+        is_loose = TIGHTENS in dict(manifest.metrics) and manifest.promised_false_reject > TIGHTEST_BUDGET
+        return f"More normals tighten the budget, to {TIGHTEST_BUDGET:.2%} at last" if is_loose else ""
+    needed = normals_to_promise(asked)
+    used = len(manifest.normals) - len(manifest.left_out)
+    each = max(1.0, used / held_out) if held_out else 1.0  # a method that holds out a third needs three for a score
+    more = max(1, math.ceil((needed - held_out) * each - 1e-9))
+    normals = "normal" if more == 1 else "normals"
+    return f"This is an estimate: {more} more {normals} would allow a promise of {asked:.2%}"

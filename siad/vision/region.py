@@ -44,6 +44,12 @@ class RegionOfInterest:
         """
         return cls(parse_region(text))
 
+    @property
+    def area_ratio(self) -> float:
+        """Area of the polygon's box as a share of the view's, 0..1."""
+        across, down = self.points[0::2], self.points[1::2]
+        return (max(across) - min(across)) * (max(down) - min(down)) if self.points else 1.0
+
     def cut(self, image_HWC: Image) -> Image:
         """Cut an image to the polygon's box.
 

@@ -135,8 +135,8 @@ def test_a_lone_normal_is_left_out_and_the_others_are_told_with_their_promise(ro
     assert "1 normal: no teacher" in done.stderr
     report = json.loads(done.stdout)
     assert report["shots"] == 3
-    assert "3 held-out normals allow nothing under 25.00%" in report["promise"]
-    assert "Send 99 normals" in report["promise"]
+    assert "for a budget of 5.00%" in report["promise"]
+    assert "47 more normals would allow a promise of 5.00%" in report["promise"]
     assert report["weights_mb"] > 1
 
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from siad.contracts.documents import LineState
 from siad.contracts.events import LineChanged
+from siad.contracts.fit_settings import DEFAULT_BUDGET
 from siad.contracts.methods import require_askable
 
-FALSE_REJECT_BUDGET: Final = 0.01  # one good part of a hundred
+FALSE_REJECT_BUDGET: Final = DEFAULT_BUDGET
 SHARDS: Final = 8  # spread a line over the partitions of a small cluster; order is kept within a shard
 DEADLINE_S: Final = 0.0  # none
 _ETAGS = re.compile(r'\s*(?:W/)?"[^"]*"\s*(?:,\s*(?:W/)?"[^"]*"\s*)*')
@@ -33,6 +34,7 @@ class LineChangeRequest:
     input_px: int | None = None
     bits: int | None = None
     sizes: str | None = None
+    budget_tightens: bool | None = None  # not given with a budget: no
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,10 @@ def missing_after_s(settings: LineChanged | None, *, default_s: float, grace_s: 
 
 
 def _given(request: LineChangeRequest) -> dict[str, Any]:
-    return {field.name: value for field in fields(request) if (value := getattr(request, field.name)) is not None}
+    given = {field.name: value for field in fields(request) if (value := getattr(request, field.name)) is not None}
+    if "false_reject_budget" in given:
+        given.setdefault("budget_tightens", False)  # a stated budget is kept as it is
+    return given
 
 
 def _start(current: LineState | None, request: LineChangeRequest, *, line: str, now: datetime) -> LineChanged:
@@ -147,6 +152,7 @@ def _start(current: LineState | None, request: LineChangeRequest, *, line: str, 
             shards=SHARDS if current is None else max(SHARDS, current.settings.shards),
             deadline_s=DEADLINE_S,
             changed_at=now,
+            budget_tightens=True,
         )
     except ValueError as error:
         raise RequestRefusedError(

@@ -64,6 +64,7 @@ def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitRes
             region=tuple(request.region),
             input_px=request.input_px,
             bits=request.bits,
+            budget_tightens=request.budget_tightens,
         )
         bundle = fit(normals, settings)
     except ValueError as error:

@@ -15,6 +15,7 @@ from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, m
 from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet, freeze
 from siad.contracts.events import LineChanged, SegmenterStatus
+from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
@@ -209,7 +210,7 @@ def _spec(
         teacher=state.teacher.pointer.weights,
         serving=serving,
         ledger_until_at=max((file.written_at for file in state.files), default=_EARLIEST),
-        false_reject_budget=state.settings.false_reject_budget,
+        false_reject_budget=FitSettings.of_line(state.settings).budget_for(len(teacher.normals)),
         region=state.settings.region,
         profile=teacher.profile,
         sizes=state.settings.sizes,

@@ -14,13 +14,13 @@ THREADS_MAX: Final = 256
 SEED_MAX: Final = 2**32 - 1
 
 
-def budget(value: float) -> float:
-    """A fraction of good parts, over 0 and under 1.
+def budget(value: float | None) -> float | None:
+    """A fraction of good parts, over 0 and under 1, or none.
 
     Raises:
         typer.BadParameter: it is not; the message says what a percentage would be.
     """
-    if not 0 < value < 1:  # also NaN
+    if value is not None and not 0 < value < 1:  # also NaN
         meant = f"; {value:g} % is {value / 100:g}" if 1 <= value < 100 else ""
         msg = f"{value:g} is not a fraction between 0 and 1{meant}. Nothing was done"
         raise typer.BadParameter(msg)

@@ -21,6 +21,7 @@ from siad.apps.files import printable
 from siad.apps.output_file import check_outputs
 from siad.contracts.depth import require_bits
 from siad.contracts.events import INPUT_PX_MAX, INPUT_PX_MIN
+from siad.contracts.fit_settings import DEFAULT_BUDGET
 from siad.contracts.methods import ASKABLE, DEFAULT, require_askable
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import parse_region
@@ -85,7 +86,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         str, typer.Option(help=f"Method of the teacher: {', '.join(ASKABLE)}; with --no-labels several, or all.")
     ] = DEFAULT,
     no_labels: NoLabels = False,
-    budget: options.Budget = 0.01,
+    budget: options.Budget = None,
     pixels: options.Pixels = 0,
     input_px: InputPx = 0,
     bits: Bits = 0,
@@ -138,7 +139,7 @@ class _Request:
     method: str
     shots: list[int | None]
     seeds: int
-    budget: float
+    budget: float | None  # None: as of a new line
     pixels_px: int | None
     input_px: int
     region: tuple[float, ...]
@@ -168,7 +169,8 @@ def _run(folder: Path, request: _Request) -> "EvaluationSeries":
     set_threads(request.threads)
     settings = EvaluationSettings(
         method=request.method,
-        budget=request.budget,
+        budget=DEFAULT_BUDGET if request.budget is None else request.budget,
+        budget_tightens=request.budget is None,
         seeds=request.seeds,
         pixels_px=request.pixels_px,
         input_px=request.input_px,
@@ -189,7 +191,7 @@ def _rank(folder: Path, request: _Request, *, as_json: bool) -> dict[Path, str]:
     settings = RankSettings(
         variants=parse_methods(request.method),
         shots=request.shots[0],
-        budget=request.budget,
+        budget=DEFAULT_BUDGET if request.budget is None else request.budget,
         region=request.region,
         bits=request.bits,
     )

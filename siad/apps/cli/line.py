@@ -50,7 +50,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     line: LineName,
     product: Annotated[str | None, typer.Option(help="What the line makes now; required for a new line.")] = None,
     false_reject_budget: Annotated[
-        float | None, typer.Option(help="Fraction of good parts that may be rejected (new line: 0.01).")
+        float | None, typer.Option(help="Fraction of good parts that may be rejected (new line: 0.05).")
     ] = None,
     shards: Annotated[
         int | None,
@@ -75,6 +75,14 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             "--input-px", help="Images are scaled to the area of a square of this side; 0: set by the method."
         ),
     ] = None,
+    budget_tightens: Annotated[
+        bool | None,
+        typer.Option(
+            "--tighten-budget/--keep-budget",
+            help="Tighten the budget to 1 / (normals + 1) as normals grow, not under 0.01 (new line: tighten; where "
+            "only a budget is given: keep).",
+        ),
+    ] = None,
     bits: Bits = None,
     sizes: Sizes = None,
     if_revision: Revision = None,
@@ -94,6 +102,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "method": method,
         "region": None if region is None else _parse_region(region),
         "input_px": input_px,
+        "budget_tightens": budget_tightens,
         "bits": bits,
         "sizes": sizes,
     }
@@ -164,7 +173,7 @@ def _settings(line: dict[str, Any]) -> dict[str, str]:
         "line": line["line"],
         "product": line["product"],
         "revision": str(line["revision"]),
-        "budget": f"{line['false_reject_budget']:.2%}",
+        "budget": f"{line['false_reject_budget']:.2%}{', tightens' if line.get('budget_tightens') else ''}",
         "teacher": _describe_teacher(line),
         "shards": str(line["shards"]),
         "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",

@@ -47,7 +47,13 @@ Intent = Annotated[
 
 THREADS: Final = min(4, os.cpu_count() or 1)
 Threads = Annotated[int, typer.Option(callback=bounds.threads, help="Threads of the network.")]
-Budget = Annotated[float, typer.Option(callback=bounds.budget, help="Fraction of good parts that may be rejected.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        callback=bounds.budget,
+        help="Fraction of good parts that may be rejected; left out: 0.05, tightened as normals grow.",
+    ),
+]
 Pixels = Annotated[
     int,
     typer.Option(

@@ -14,6 +14,7 @@ from siad.apps.cli.folder_table import SkipLog, end_with_skipped, show_folder
 from siad.apps.cli.standard_output import print_json
 from siad.apps.files import printable
 from siad.apps.output_file import check_outputs
+from siad.contracts.fit_settings import DEFAULT_BUDGET
 from siad.contracts.methods import DEFAULT, TEACHERS, require_teacher
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `siad --help` does not need it
@@ -67,7 +68,7 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         bool, typer.Option(help="Run it again with the whole set, and as many normals as the labeler uses.")
     ] = True,
     method: Annotated[str, typer.Option(help=f"Method of the teacher: {', '.join(TEACHERS)}.")] = DEFAULT,
-    budget: options.Budget = 0.01,
+    budget: options.Budget = None,
     pixels: options.Pixels = 0,
     seed: options.Seed = 0,
     threads: options.Threads = options.THREADS,
@@ -96,7 +97,13 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
 
         shifts = RoutineRequest(shots=shots, online=online, test=test, whole=whole, seed=seed).draw(images)
         set_threads(threads)
-        settings = EvaluationSettings(method=method, budget=budget, seeds=1, pixels_px=pixels or None)
+        settings = EvaluationSettings(
+            method=method,
+            budget=DEFAULT_BUDGET if budget is None else budget,
+            budget_tightens=budget is None,
+            seeds=1,
+            pixels_px=pixels or None,
+        )
         progress, results = Progress(notify=_notify, skip=skip), {}
         for name, shift in shifts.items():
             console.print(f"[bold]{TITLES[name]}", highlight=False)

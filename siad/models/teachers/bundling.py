@@ -4,9 +4,11 @@ A method's module has two functions: ``fit(normals, *, false_reject_budget, reci
 ``load(manifest, parts) -> Detector``. ``fit`` ends with ``make_bundle``.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import siad
 from siad.contracts.events import WeightsKind
@@ -17,9 +19,19 @@ from siad.models.detector import Detector
 from siad.models.runner.torch import TorchRunner
 from siad.models.teachers.normals import Normals
 from siad.models.tensors import unpack
+from siad.vision.calibration import calibrate
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
-from siad.vision.scores import choose_threshold
+
+_TOWARDS_PIXELS: Final = 0.25  # 0 marks tiles too small, 0.5 dirty spindles too wide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marking:
+    """Scores of normals' pixels, and a detector's response to a point."""
+
+    normal_pixel: float  # raw score that a thousandth of the pixels of held-out normals exceed
+    footprint_px: float  # as in the manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,8 @@ class FittedDetector:
     parts: Mapping[str, bytes]  # the files that its ``load`` needs, by name
     input_px: int
     held_out: tuple[float, ...]  # image scores of at least two normals that it was not fitted on
+    is_left_one_out: bool = False  # whether these normals were left out one at a time, and it serves with all of them
+    marking: Marking | None = None  # None: a mark has the pixels that reach the image threshold
     metrics: tuple[tuple[str, float], ...] = ()  # figures of the fit, besides the number of normals
     left_out: tuple[str, ...] = ()  # capture ids of outliers, which it was not fitted on
     doubted: tuple[str, ...] = ()  # capture ids of suspects, which it was fitted on in part
@@ -44,7 +58,7 @@ def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget
         fitted: the detector.
         false_reject_budget: share of good parts that may be rejected, in (0, 1).
     """
-    threshold, promised = choose_threshold(fitted.held_out, budget=false_reject_budget)
+    chosen = calibrate(fitted.held_out, budget=false_reject_budget, is_left_one_out=fitted.is_left_one_out)
     first = next(index for index, name in enumerate(normals.capture_ids) if name not in fitted.left_out)
     crops = golden_crops(normals.images[first])
     parts = {**fitted.parts, GOLDEN: golden_part(TorchRunner(fitted.detector), crops)}
@@ -58,9 +72,9 @@ def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget
         decoder_version=DECODER_VERSION,
         preprocess_version=PREPROCESS_VERSION,
         input_px=fitted.input_px,
-        image_threshold=threshold,
-        pixel_threshold=threshold,  # a lower one marks twice the defect's area: a smoothed peak has a wide foot
-        promised_false_reject=promised,
+        image_threshold=chosen.threshold,
+        pixel_threshold=_pixel_threshold(fitted.marking, chosen.threshold),
+        promised_false_reject=chosen.promised,
         held_out_scores=fitted.held_out,
         metrics=tuple(sorted((*fitted.metrics, ("normals", float(len(normals)))))),
         normals=normals.capture_ids,
@@ -68,8 +82,22 @@ def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget
         parent=None,
         left_out=fitted.left_out,
         doubted=fitted.doubted,
+        false_rejects=chosen.rate,
+        footprint_px=0.0 if fitted.marking is None else fitted.marking.footprint_px,
     )
     return Bundle(manifest, parts)
+
+
+def _pixel_threshold(marking: Marking | None, image_threshold: float) -> float:
+    """Choose the score that a marked pixel reaches at least.
+
+    In log a quarter of the way from the image threshold down to what normals' pixels reach: dirt about a defect scores
+    over normals' pixels, and a wide defect under the threshold at its border.
+    """
+    if marking is None or image_threshold <= 0:
+        return image_threshold
+    highest = min(marking.normal_pixel, image_threshold)
+    return max(image_threshold * math.pow(max(highest, 0.0) / image_threshold, _TOWARDS_PIXELS), image_threshold / 2)
 
 
 @lru_cache(maxsize=4)

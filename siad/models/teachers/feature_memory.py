@@ -30,7 +30,7 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.methods import FEATURE_MEMORY
 from siad.models.backbone import Backbone, pretrained_backbone
 from siad.models.bundle import Bundle
-from siad.models.teachers.bundling import FittedDetector, make_bundle, shared_backbone
+from siad.models.teachers.bundling import FittedDetector, Marking, make_bundle, shared_backbone
 from siad.models.teachers.distance_norm import DistanceNorm
 from siad.models.teachers.illumination import normalise_illumination
 from siad.models.teachers.memory_banks import Bank, PooledFeatures, banks_of, combine_banks, pool_banks, unit_length
@@ -45,6 +45,7 @@ METHOD: Final = FEATURE_MEMORY
 BACKBONE: Final = "backbone.safetensors"
 MEMORY: Final = "memory.safetensors"
 RECIPE: Final = "recipe.json"
+FOOTPRINT_PX: Final = 37.5  # regions over .6 of their peak exceed their defects by this square on three sets of parts
 
 
 class FeatureMemory:
@@ -151,6 +152,8 @@ def fit(
         parts={BACKBONE: pack(backbone.state_dict()), MEMORY: pack(fitted.memory), RECIPE: recipe.to_json()},
         input_px=recipe.input_px,
         held_out=tuple(fitted.scores),
+        is_left_one_out=True,
+        marking=Marking(normal_pixel=fitted.normal_pixel, footprint_px=FOOTPRINT_PX),
         metrics=(
             ("in_one_light", float(encoded.is_illumination_normalised)),
             ("turned", float(encoded.is_rotated)),

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from siad.contracts.fit_settings import BITS, BUDGET, INPUT_PX, FitSettings
+from siad.contracts.fit_settings import BITS, BUDGET, INPUT_PX, TIGHTENS, FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import AUTO, require_askable, require_teacher
 from siad.contracts.normals_profile import NormalsProfile
@@ -86,7 +86,7 @@ def prepare_normals(normals: Normals, *, bits: int, region: tuple[float, ...]) -
 
 def _fit(normals: Normals, settings: FitSettings) -> Bundle:
     def fit_some(variant: FitVariant, some: Normals) -> Bundle:
-        return fit_variant(variant, some, false_reject_budget=settings.false_reject_budget)
+        return fit_variant(variant, some, false_reject_budget=settings.budget_for(len(some)))
 
     facts: list[tuple[str, float]] = [(BUDGET, settings.false_reject_budget)]
     variant = FitVariant(method=settings.method, input_px=settings.input_px)
@@ -94,6 +94,8 @@ def _fit(normals: Normals, settings: FitSettings) -> Bundle:
         facts.append((INPUT_PX, float(settings.input_px)))
     if settings.bits:
         facts.append((BITS, float(settings.bits)))
+    if settings.budget_tightens:
+        facts.append((TIGHTENS, 1.0))
     if settings.method == AUTO:
         variants = [replace(one, input_px=settings.input_px or one.input_px) for one in VARIANTS]
         variants = list(dict.fromkeys(variants))

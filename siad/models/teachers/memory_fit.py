@@ -37,6 +37,8 @@ ILLUMINATION: Final = "in_one_light"  # name of a flag in the memory's file: inp
 _LEAVE_ONE_OUT_MAX: Final = 20  # normals; of more, a single one hardly changes the norm
 _STYLE_POSITIONS_MIN: Final = 36  # the mean over fewer describes these positions rather than a style
 _CANDIDATES_GROW: Final = 3  # factor by which candidates grow with the normals at most; 5 measured no better
+_PIXEL_QUANTILE: Final = 0.999
+_PIXEL_STEP: Final = 4  # px of the image between pixels that this quantile is of; maps are smooth
 _ROTATED_GROW: Final = (
     1.5  # factor of patch features kept with rotated copies; 2 finds a little more and takes too long
 )
@@ -73,6 +75,7 @@ class MemoryFit:
     maps: list[NDArray[np.float32]]  # [h, w], of the stages alone: zones are as wide as parts of a rare kind
     peaks: list[float]  # maxima of these maps after smoothing
     scores: list[float]  # of images, with zones
+    normal_pixel: float  # that a thousandth of these images' pixels exceed
 
     def outlier_scores(self) -> list[float]:
         """Measure how far each normal stands out in few of its positions."""
@@ -158,16 +161,19 @@ def fit_memory(recipe: MemoryRecipe, normals: EncodedNormals) -> MemoryFit:
             is_few = len(far) <= _LEAVE_ONE_OUT_MAX
             others = DistanceNorm.by_position([*far[:image], *far[image + 1 :]]) if is_few else norm
             scores_of[image].append(others.standardise(far_hw[None]))
-    maps, peaks, scores = [], [], []
+    maps, peaks, scores, pixels = [], [], [], []
     for scores_Lhw, normal in zip(scores_of, normals.each, strict=True):
         maps.append(combine_stages(recipe, scores_Lhw[: len(recipe.stages)])[0].numpy())
-        peaks.append(_peak(maps[-1], normal))
-        scores.append(_peak(combine_banks(recipe, scores_Lhw)[0].numpy(), normal))
-    return MemoryFit(memory=memory, maps=maps, peaks=peaks, scores=scores)
+        peaks.append(float(_smoothed(maps[-1], normal).max()))
+        smooth_HW = _smoothed(combine_banks(recipe, scores_Lhw)[0].numpy(), normal)
+        scores.append(float(smooth_HW.max()))
+        pixels.append(smooth_HW[::_PIXEL_STEP, ::_PIXEL_STEP].ravel())
+    normal_pixel = float(np.quantile(np.concatenate(pixels), _PIXEL_QUANTILE))
+    return MemoryFit(memory=memory, maps=maps, peaks=peaks, scores=scores, normal_pixel=normal_pixel)
 
 
-def _peak(map_hw: NDArray[np.float32], normal: EncodedNormal) -> float:
-    return float(smooth_map(map_hw, input_hw=normal.input_hw, size_px=normal.size_px).max())
+def _smoothed(map_hw: NDArray[np.float32], normal: EncodedNormal) -> NDArray[np.float32]:
+    return smooth_map(map_hw, input_hw=normal.input_hw, size_px=normal.size_px)
 
 
 def _style_mean(normals: EncodedNormals, index: int) -> Tensor | None:

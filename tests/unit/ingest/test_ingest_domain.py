@@ -41,12 +41,24 @@ def test_a_changeover_leaves_the_rest_as_it_is() -> None:
 
 def test_a_new_line_takes_the_defaults() -> None:
     new = change_line(None, LineChangeRequest(product="lid"), line="press-2", now=NOON)
-    assert (new.revision, new.false_reject_budget, new.shards, new.deadline_s) == (1, 0.01, 8, 0.0)
+    assert (new.revision, new.false_reject_budget, new.shards, new.deadline_s) == (1, 0.05, 8, 0.0)
+    assert new.budget_tightens
+
+
+def test_a_stated_budget_is_kept_and_tightens_only_where_asked() -> None:
+    stated = change_line(None, LineChangeRequest(product="lid", false_reject_budget=0.05), line="press-2", now=NOON)
+    assert (stated.false_reject_budget, stated.budget_tightens) == (0.05, False)
+    loose = LineChangeRequest(product="lid", false_reject_budget=0.1, budget_tightens=True)
+    both = change_line(None, loose, line="press-2", now=NOON)
+    assert (both.false_reject_budget, both.budget_tightens) == (0.1, True)
+    again = change_line(HELD, LineChangeRequest(budget_tightens=True), line="press-1", now=NOON)
+    assert (again.false_reject_budget, again.budget_tightens) == (SETTINGS.false_reject_budget, True)
+    assert not is_fulfilled(LineState(settings=both), LineChangeRequest(false_reject_budget=0.1))
 
 
 def test_a_line_that_comes_back_keeps_its_shards_and_its_count_alone() -> None:
     again = change_line(GONE, LineChangeRequest(product="lid"), line="press-1", now=NOON)
-    assert (again.revision, again.shards, again.false_reject_budget, again.deadline_s) == (4, 16, 0.01, 0.0)
+    assert (again.revision, again.shards, again.false_reject_budget, again.deadline_s) == (4, 16, 0.05, 0.0)
 
 
 def test_the_end_of_a_line_is_a_revision() -> None:

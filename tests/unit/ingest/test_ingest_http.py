@@ -50,7 +50,7 @@ async def test_a_new_line_is_stored_then_told(line: httpx.Response, bus: MemoryB
     assert (line.status_code, line.headers["etag"], line.headers["location"]) == (201, '"1"', URL)
     (record,) = bus.records(LINE.name)
     told = decode(LineChanged, record.value)
-    assert (record.key, told.product, told.shards, told.false_reject_budget) == (b"press-1", "lid", 8, 0.01)
+    assert (record.key, told.product, told.shards, told.false_reject_budget) == (b"press-1", "lid", 8, 0.05)
     assert read_line(blobs.get("pointers/lines/press-1.json").data).settings == told
     assert blobs.get("lines/press-1/1.json").data == blobs.get("pointers/lines/press-1.json").data
 

@@ -73,7 +73,7 @@ async def test_a_teacher_is_told_of_with_its_promise_and_its_odd_normals() -> No
     await plant.tell(FITTED)
     [told] = await plant.teachers.facts()
     assert (told.line, told.product, told.weights, told.normals) == (LINE, PRODUCT, FITTED.weights, 3)
-    assert "5.00% can't be guaranteed" in told.promise
+    assert "48 more normals would allow a promise of 5.00%" in told.promise
     assert (told.left_out, told.doubted) == (("a",), ("c",))
     assert told.serials == {}
     assert told.profile == ""

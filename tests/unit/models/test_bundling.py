@@ -1,6 +1,7 @@
 """Normals and bundles, the same for every method, with a detector of brightness."""
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from siad.contracts.methods import TEACHERS
 from siad.models.bundle import GOLDEN, Bundle
 from siad.models.method_modules import METHODS
 from siad.models.teachers import feature_memory
-from siad.models.teachers.bundling import FittedDetector, make_bundle
+from siad.models.teachers.bundling import FittedDetector, Marking, make_bundle
 from siad.models.teachers.fit import fit_teacher
 from siad.models.teachers.normals import Normals
 from siad.models.tensors import unpack
+from siad.vision.calibration import calibrate
 from siad.vision.images import Image
 from tests.synthetic import normals_of
 
@@ -71,14 +73,39 @@ def bundle_of(count: int, *, budget: float = 0.3) -> Bundle:
 def test_the_bundle_says_by_what_it_decides() -> None:
     manifest = bundle_of(3).manifest
     assert manifest.held_out_scores == (1.0, 2.0, 3.0)
-    assert manifest.promised_false_reject == 0.3  # 3 of 3 held out allow 1/4
-    assert manifest.image_threshold == np.nextafter(np.float32(3.0), np.float32(np.inf))
+    assert manifest.promised_false_reject is None  # three held out promise nothing
+    assert manifest.image_threshold == calibrate((1.0, 2.0, 3.0), budget=0.3).threshold
+    assert manifest.false_rejects == calibrate((1.0, 2.0, 3.0), budget=0.3).rate
+    assert (manifest.pixel_threshold, manifest.footprint_px) == (manifest.image_threshold, 0.0)
     assert manifest.metrics == (("normals", 3.0), ("z", 1.0))
     assert [part.name for part in manifest.parts] == [GOLDEN, "x"]
 
 
-def test_a_budget_that_few_normals_do_not_allow_is_not_promised() -> None:
-    assert bundle_of(3, budget=0.05).manifest.promised_false_reject is None
+def test_a_budget_that_many_normals_allow_is_promised() -> None:
+    many = fitted(held_out=tuple(float(score) for score in range(1, 61)))
+    manifest = make_bundle(normals([0, 1]), many, false_reject_budget=0.05).manifest
+    assert manifest.promised_false_reject == 0.05
+    assert manifest.image_threshold == np.nextafter(np.float32(58.0), np.float32(np.inf))
+
+
+def test_scores_with_one_normal_left_out_give_a_lower_threshold() -> None:
+    plain, biased = (
+        make_bundle(normals([0, 1]), replace(fitted(), is_left_one_out=one), false_reject_budget=0.1).manifest
+        for one in (False, True)
+    )
+    assert biased.image_threshold < plain.image_threshold
+
+
+@pytest.mark.parametrize("normal_pixel", [0.0, 0.5, 2.0, 9.0])
+def test_the_pixel_threshold_is_between_normals_pixels_and_the_image_threshold(normal_pixel: float) -> None:
+    marked = replace(fitted(), marking=Marking(normal_pixel=normal_pixel, footprint_px=20.0))
+    manifest = make_bundle(normals([0, 1]), marked, false_reject_budget=0.1).manifest
+    least = manifest.image_threshold / 2
+    highest = min(normal_pixel, manifest.image_threshold)
+    expected = max(least, (highest * manifest.image_threshold**3) ** 0.25)
+    assert manifest.pixel_threshold == pytest.approx(expected)
+    assert least <= manifest.pixel_threshold <= manifest.image_threshold
+    assert manifest.footprint_px == 20.0
 
 
 def test_golden_outputs_are_the_detectors_own() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import cv2
@@ -23,6 +23,7 @@ class ScoredImage:
     is_defect: bool
     map_HW: NDArray[np.float32]  # smoothed raw scores
     mask_HW: NDArray[np.uint8] | None  # 0 good, 255 defect; None if it has no mask
+    marked_HW: NDArray[np.bool_] | None = None  # by the detector; None: what reaches the pixel threshold
 
     @property
     def score(self) -> float:
@@ -45,7 +46,7 @@ class EvaluationFigures:
     pixel_f1max: float | None
     aupro_30: float | None
     aupro_05: float | None
-    pixel_iou: float | None  # at the detector's own threshold
+    pixel_iou: float | None  # of the detector's own marks
     false_rejects: float | None  # fraction of good images at or over the threshold
     misses: float | None  # fraction of defective images under it
     pixel_curves: PixelCurves | None = field(default=None, compare=False, repr=False)  # for plots
@@ -78,7 +79,7 @@ def figures_of(images: Sequence[ScoredImage], *, image_threshold: float, pixel_t
         pixel_f1max=found.f1max if found else None,
         aupro_30=found.aupro_30 if found else None,
         aupro_05=found.aupro_05 if found else None,
-        pixel_iou=found.iou if found else None,
+        pixel_iou=_iou(images, found.iou) if found else None,
         false_rejects=false_reject_rate(good_scores, threshold=image_threshold) if good_scores else None,
         misses=1 - false_reject_rate(bad_scores, threshold=image_threshold) if bad_scores else None,
         pixel_curves=curves,
@@ -117,7 +118,7 @@ def shrink(image: ScoredImage, *, side_px: int) -> ScoredImage:
     if mask_hw is not None:
         cover = cv2.resize((mask_hw > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
         mask_hw = np.where((cover >= 0.5) | ((cover > 0) & (cover >= cover.max())), 255, 0).astype(np.uint8)
-    return ScoredImage(name=image.name, kind=image.kind, is_defect=image.is_defect, map_HW=map_hw, mask_HW=mask_hw)
+    return replace(image, map_HW=map_hw, mask_HW=mask_hw, marked_HW=None)
 
 
 def mean_of(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
@@ -149,6 +150,23 @@ def _pixels(images: Sequence[ScoredImage], threshold: float) -> tuple[PixelFigur
         return None
     maps, masks = [map_HW for map_HW, _ in labelled], [mask_HW for _, mask_HW in labelled]
     return pixel_figures_and_curves(maps, masks, threshold=threshold)
+
+
+def _iou(images: Sequence[ScoredImage], over_threshold: float) -> float:
+    """IoU of all marks together.
+
+    Of the pixels over a threshold, where an image has no marks of its own.
+    """
+    both = either = 0
+    for image in images:
+        if image.mask_HW is None:
+            continue
+        if image.marked_HW is None:
+            return over_threshold
+        truth_HW = image.mask_HW > 0
+        both += int(np.count_nonzero(image.marked_HW & truth_HW))
+        either += int(np.count_nonzero(image.marked_HW | truth_HW))
+    return both / max(1, either)
 
 
 def _f1max(scores: Sequence[float], bad: Sequence[bool]) -> float:

@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class EvaluationSettings:
 
     method: str
     budget: float  # fraction of good parts that may be rejected
+    budget_tightens: bool = False  # as of a line
     seeds: int
     pixels_px: int | None  # side of the square with the area that maps and masks are resized to; None: image size
     input_px: int = 0  # side of the square with the area that images are scaled to; 0: set by the method
@@ -131,6 +132,7 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, skip:
         normals = Normals.ordered(images, names_of(read), Place(name, name), declared_bits=read_declared_bits(read))
         wanted = FitSettings(
             false_reject_budget=settings.budget,
+            budget_tightens=settings.budget_tightens,
             method=settings.method,
             region=settings.region,
             input_px=settings.input_px,
@@ -179,7 +181,8 @@ def score_samples(
             image = ScoredImage(
                 name=sample.name, kind=sample.kind, is_defect=sample.is_defect, map_HW=map_HW, mask_HW=mask_HW
             )
-            scored.append(image if pixels_px is None else shrink(image, side_px=pixels_px))
+            image = image if pixels_px is None else shrink(image, side_px=pixels_px)
+            scored.append(replace(image, marked_HW=predictor.decide(image.map_HW).mask_HW > 0))
         progress.tick()
     if misfits and not scored:
         msg = f"nothing was evaluated: all test images are {describe_misfits(misfits)}"

@@ -35,7 +35,7 @@ from services.trainer.settings import TrainerSettings
 from siad.apps.files import printable
 from siad.apps.lab.evaluate.folder import FolderError, LabelledSample, read_images
 from siad.apps.lab.evaluate.run import Progress
-from siad.contracts.fit_settings import BUDGET
+from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import sha256_hex
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
@@ -192,7 +192,7 @@ def _spec(teacher: Predictor, training_set: TrainingSet) -> RunSpec:
         teacher=teacher.manifest.weights,
         serving="",
         ledger_until_at=_START,
-        false_reject_budget=dict(teacher.manifest.metrics)[BUDGET],
+        false_reject_budget=FitSettings.budget_of(teacher.manifest),
         input_px=settings.size.side_px(teacher.manifest.input_px),
         epochs=max(settings.epochs, math.ceil(_STEPS_MIN / steps)),
         train_s=_TRAIN_S,
