@@ -88,6 +88,9 @@ def list_images(folder: Path, content: FolderContent | None = None, *, is_deep: 
     walk.list_one(folder)
     while is_deep and (walk.todo or walk.links):  # links to folders last, so that each is listed under its own name
         walk.list_one(walk.todo.pop() if walk.todo else walk.links.pop(0))
+    for place in walk.named:
+        if not any(path.is_relative_to(place) for path in walk.found):
+            content.skipped.setdefault(place, "a folder that holds no images")
     content.images += sorted(walk.found)
     return content
 
@@ -98,6 +101,7 @@ class _Walk:
 
     content: FolderContent
     found: list[Path] = field(default_factory=list)
+    named: list[Path] = field(default_factory=list)  # folders that are named like images
     todo: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)  # to folders
     seen: set[tuple[int, int]] = field(default_factory=set)  # device and inode of folders that were listed
@@ -134,6 +138,7 @@ class _Walk:
                 self.content.ignored[_rule(entry.name)] += 1
             return
         if stat.S_ISDIR(mode):
+            self.named += [path] if kind is FileKind.IMAGE else []
             (self.links if entry.is_symlink() else self.todo).append(path)
         elif kind is not FileKind.IMAGE:
             self.content.ignored[_rule(entry.name)] += 1

@@ -48,7 +48,8 @@ def test_every_entry_of_any_folder_is_accounted_for_and_nothing_raises(
         for stem, suffix, kind, is_below in entries:
             is_made = make(root / "below" if is_below else root, stem + suffix, kind)
             made += is_made
-            folders += is_made and kind == "folder" and not (stem.startswith((".", "~")) or suffix == ".part")
+            is_plain = not stem.startswith((".", "~")) and suffix.lower() not in {".part", *SUFFIXES}
+            folders += is_made and kind == "folder" and is_plain
         found = find_images([root])
         assert len(found.images) + len(found.skipped) + found.ignored.total() == made - folders
         for path in found.images:

@@ -25,6 +25,7 @@ from siad.contracts.events import Intent
 from siad.contracts.ids import require_slug
 
 console = Console()
+NO_LINE = "it is required. Name the line that the images come from, for example --line press-1; nothing was sent"
 
 SettleS = Annotated[
     float,
@@ -81,6 +82,8 @@ def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     with reported_failures(), _reported_journal_errors(journal_file):
         if list_refused:
             raise typer.Exit(_print_refused(journal_file, root))
+        if not line:
+            raise typer.BadParameter(NO_LINE, param_hint="--line")
         require_slug("--line", line)
         target = move_to and _require_other(move_to, root)
         job = WatchJob(
@@ -103,9 +106,8 @@ def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
 
 
 def _serials(pattern: str | None, zone: str | None) -> SerialPattern | None:
-    serials = None
-    if pattern:
-        serials = SerialPattern(pattern, zone=read_zone(zone) if zone else machine_zone(os.environ.get("TZ")))
+    named = read_zone(zone) if zone else None
+    serials = SerialPattern(pattern, zone=named or machine_zone(os.environ.get("TZ"))) if pattern else None
     if zone and (serials is None or not serials.has_time):
         msg = (
             f"--zone {zone} has no effect without a group 'captured_at' in --serial-from-name; nothing was sent. Add "

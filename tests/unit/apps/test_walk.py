@@ -25,6 +25,15 @@ def test_every_odd_file_has_a_reason_and_the_others_are_listed(tmp_path: Path) -
     assert found.ignored_text() == "1 .txt, 2 hidden or temporary, 4 of the operating system"
 
 
+def test_a_folder_named_like_an_image_is_skipped_unless_it_holds_images(tmp_path: Path) -> None:
+    put(tmp_path / "full.png/a.png")
+    put(tmp_path / "x.png/notes.txt")
+    (tmp_path / "plain").mkdir()
+    found = find_images([tmp_path])
+    assert [path.name for path in found.images] == ["a.png"]
+    assert found.skipped == {tmp_path / "x.png": "a folder that holds no images"}
+
+
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     put(tmp_path / "b/a.png")
     put(tmp_path / "elsewhere/c.png")

@@ -67,6 +67,19 @@ def test_a_serial_that_is_not_utf_8_is_named_and_its_image_sent(folder: Path, se
     assert r"caf\udce9.png  serial caf\udce9 is not printable: sent without a serial" in done.output
 
 
+def test_a_watch_without_a_line_says_that_it_is_required(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["watch", str(folder), "--once"], terminal_width=200)
+    assert (done.exit_code, "--line: it is required. Name the line" in done.output) == (2, True), done.output
+
+
+def test_a_bad_zone_is_named_though_the_pattern_has_no_time(folder: Path, serials: list[str]) -> None:
+    done = run(folder, "--zone", "Berlin", "--serial-from-name", "(?P<serial>.)")
+    assert (done.exit_code, serials) == (1, [])
+    assert "--zone" in done.output
+    assert "Berlin" in done.output
+    assert "has no effect" not in done.output
+
+
 def test_a_folder_that_is_called_like_an_image_is_named(folder: Path, serials: list[str]) -> None:
     put(folder, "a.png")
     (folder / "x.png").mkdir()
