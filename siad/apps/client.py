@@ -121,9 +121,18 @@ class IngestClient:
         return _json(await self._request("GET", _line_path(line)))
 
     async def delete_line(self, line: str, *, if_match: int | None = None) -> None:
-        """End a line."""
+        """End a line.
+
+        ProblemError if it does not exist or was ended before.
+        """
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
-        await self._request("DELETE", _line_path(line), headers=headers)
+        try:
+            await self._request("DELETE", _line_path(line), headers=headers)
+        except ProblemError as error:
+            if error.code != "unknown-line":
+                raise
+            msg = f"line {line!r} does not exist, or was ended before; nothing was changed. siad line list shows all"
+            raise ProblemError(error.status, error.code, msg) from error
 
     async def list_lines(self) -> list[dict[str, Any]]:
         """Read the settings of every line, by name."""

@@ -48,10 +48,16 @@ def require_region(points: tuple[float, ...]) -> None:
     if not points:
         return
     count = len(points) / 2
-    if count not in range(POLYGON_POINTS_MIN, POLYGON_POINTS_MAX + 1) or not all(0 <= value <= 1 for value in points):
+    if count not in range(POLYGON_POINTS_MIN, POLYGON_POINTS_MAX + 1):
         msg = (
-            f"region of interest {_described(points)} has {count:g} points or leaves the view; "
-            f"{POLYGON_POINTS_MIN} to {POLYGON_POINTS_MAX} points x, y in shares of the view, each 0 to 1, are needed"
+            f"region of interest {_described(points)} has {count:g} points; {POLYGON_POINTS_MIN} to "
+            f"{POLYGON_POINTS_MAX} points x, y are needed, or left,top,right,bottom"
+        )
+        raise ValueError(msg)
+    if outside := [value for value in points if not 0 <= value <= 1]:
+        msg = (
+            f"region of interest {_described(points)} leaves the view: {_described(tuple(outside))} not within 0 to 1; "
+            "give shares of the view's width and height, each 0 to 1"
         )
         raise ValueError(msg)
     if abs(_signed_area(points)) < _AREA_MIN:

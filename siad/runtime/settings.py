@@ -45,16 +45,20 @@ class Settings(BaseSettings):
                 f"settings were renamed, nothing was started: {', '.join(renamed)}. Set the new name and unset the old."
             )
             raise ValueError(msg)
+        problems, settings = [], None
         if unknown:
-            msg = (
+            problems.append(
                 f"unknown settings {', '.join(unknown)}, nothing was started. "
                 f"Correct or unset them{describe_nearest(unknown, known, prefix)}"
             )
-            raise ValueError(msg)
+        named = {name.removeprefix(prefix).lower(): value for name, value in values.items() if name in known}
         try:
-            return cls.model_validate({name.removeprefix(prefix).lower(): value for name, value in values.items()})
+            settings = cls.model_validate(named)
         except ValidationError as error:
-            raise ValueError(_describe(error, prefix, cls.model_fields)) from None  # pydantic's text shows secrets
+            problems.append(_describe(error, prefix, cls.model_fields))  # pydantic's own text shows secrets
+        if problems or settings is None:
+            raise ValueError("\n".join(problems))
+        return settings
 
 
 class StageSettings(Settings):

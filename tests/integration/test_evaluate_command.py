@@ -119,7 +119,7 @@ def test_several_shots_make_an_object_by_shots(root: Path, tmp_path: Path) -> No
     [
         (["--shots", "99"], "holds 12 images"),
         (["--shots", "many"], "--shots 'many' is invalid; write numbers"),
-        (["--region", "1,2,3"], "has 1.5 points or leaves the view"),
+        (["--region", "1,2,3"], "has 1.5 points"),
         (["--method", "divination"], "no method 'divination'"),
     ],
 )

@@ -73,8 +73,8 @@ def _read_time(text: str, latest: datetime) -> datetime:
     if moment > latest:
         ahead_s = (moment - latest).total_seconds()
         detail = (
-            f"captured_at {text} is {ahead_s:.1f} s after {latest.isoformat()}, the latest that is accepted; nothing "
-            "was stored. Set the camera's clock, or omit captured_at"
+            f"captured_at {text} is {_duration(ahead_s)} after {latest.isoformat()}, the latest that is accepted; "
+            "nothing was stored. Set the camera's clock, or omit captured_at"
         )
         raise RequestRefusedError(RefusalReason.FUTURE_TIME, detail)
     return moment
@@ -97,3 +97,8 @@ def _require_text(value: str, name: str, length_max: int, reason: RefusalReason)
         )
         raise RequestRefusedError(reason, detail)
     return value
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words: in days from two days on."""
+    return f"{seconds:.1f} s" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} days"

@@ -41,9 +41,12 @@ def up(
 
     To use servers of your own, set SIAD_BUS_BOOTSTRAP, SIAD_STORE_BUCKET or RAY_ADDRESS; they are never stopped.
     """
-    with reported_failures(), locked(data):
-        log_libraries_to(data / "up.log")
-        run_machine(Machine(data.resolve(), bus=bus), _until_stopped, notify=_notify)
+    with reported_failures():
+        machine = Machine(data.resolve(), bus=bus)
+        machine.check_settings(_notify)  # refused settings leave no file behind
+        with locked(data):
+            log_libraries_to(data / "up.log")
+            run_machine(machine, _until_stopped, notify=_notify)
 
 
 async def _until_stopped(machine: Machine) -> None:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any, Final
 
+import httpx
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from siad.apps.cli import options
-from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.failures import print_failure, reported_failures
 from siad.apps.local.connection import connect_bus
-from siad.apps.local.machine import DATA
+from siad.apps.local.machine import DATA, read_state
 from siad.audit.verdicts import VerdictLog
 from siad.contracts.events import Decision, Region, VerdictGiven
 from siad.contracts.ids import require_slug
@@ -59,9 +62,24 @@ def verdicts(
         except BrokenPipeError:  # the reader of the pipe ended, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
+    if not count and line is not None and _is_unknown(line, data):
+        print_failure(f"line {line!r} does not exist, so it has no verdicts. siad line list shows all lines")
+        raise typer.Exit(1)
     if not count:
         of_line = f" of line {line}" if line else ""
         errors.print(f"no verdicts{of_line} in the topic; they are kept for SIAD_BUS_WORK_RETENTION_H", highlight=False)
+
+
+def _is_unknown(line: str, data: Path) -> bool:
+    """Whether ingest does not know a line.
+
+    False where ingest can't be asked.
+    """
+    try:
+        url = read_state(data)["ingest"]
+        return httpx.get(f"{url}/v1/lines/{line}", timeout=2.0).status_code == HTTPStatus.NOT_FOUND
+    except (OSError, ValueError, httpx.HTTPError):
+        return False
 
 
 async def _print_all(

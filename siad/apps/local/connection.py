@@ -14,6 +14,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from siad.apps.local.data_folder import describe_absence, is_in_use
 from siad.apps.local.private_file import write_private
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
@@ -118,6 +119,8 @@ def _read_settings(data: Path, env: Mapping[str, str]) -> dict[str, str]:
         settings: dict[str, str] = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
         names = ", ".join(sorted(_from_environment(env))) or "none"
+        if is_in_use(data):
+            raise FileNotFoundError(describe_absence(data, path)) from error
         msg = (
             f"`siad up` does not run on {data}: {path} does not exist. Start `siad up`, name its folder with --data, "
             f"or set SIAD_BUS_* and SIAD_STORE_* as the stages have them (set now: {names})"

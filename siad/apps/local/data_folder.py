@@ -38,6 +38,25 @@ def locked(data: Path) -> Iterator[None]:
         yield
 
 
+def is_in_use(data: Path) -> bool:
+    """Whether a machine holds the lock of the folder."""
+    try:
+        with (data / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # never locked, or not for this user
+    return False
+
+
+def describe_absence(data: Path, file: Path) -> str:
+    """Say whether `siad up` starts, or does not run."""
+    if is_in_use(data):
+        return f"the `siad up` on {data} is still starting. Try again once it prints `next: ...`, or see its output"
+    return f"`siad up` does not run on {data}: {file} does not exist. Start it, or name its folder with --data"
+
+
 def require_writable(data: Path) -> None:
     """Create the folder; refuse one that can't be used.
 

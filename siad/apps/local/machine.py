@@ -16,6 +16,7 @@ from typing import Protocol
 
 from siad.apps.local.bus_choice import ADDRESS, BusKind, choose_bus, mark_in_use, why_no_kafka_here
 from siad.apps.local.connection import remove_connection, write_connection
+from siad.apps.local.data_folder import describe_absence
 from siad.apps.local.kafka.node import KafkaNode
 from siad.apps.local.log_excerpt import describe_exit
 from siad.apps.local.ports import PortRequest, choose_ports
@@ -72,6 +73,16 @@ class Machine:
         """Address of a stage for clients on this machine."""
         return client_url(self._requests[stage].host, self.ports[stage])
 
+    def check_settings(self, notify: Notify) -> None:
+        """Check the settings of every stage, once.
+
+        Raises:
+            ValueError: settings are refused; names all of them, of every stage.
+        """
+        if not self._requests:
+            settings = check_settings(os.environ, self.extra, notify)
+            self._requests = port_requests(os.environ, settings, STAGE_PORTS)
+
     def check(self, notify: Notify) -> None:
         """Check settings and ports before anything is started.
 
@@ -79,8 +90,7 @@ class Machine:
             ValueError: settings are refused; names all of them, of every stage.
             OSError: a port that a setting names can't be used; names its holder.
         """
-        settings = check_settings(os.environ, self.extra, notify)
-        self._requests = port_requests(os.environ, settings, STAGE_PORTS)
+        self.check_settings(notify)
         choose_ports(self._requests, lambda _: None)  # told when they are chosen
 
     def start_nodes(self, notify: Notify) -> None:
@@ -186,8 +196,7 @@ def read_state(data: Path) -> dict[str, str]:
     try:
         state = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
-        msg = f"`siad up` does not run on {data}: {path} does not exist. Start it, or name its folder with --data"
-        raise FileNotFoundError(msg) from error
+        raise FileNotFoundError(describe_absence(data, path)) from error
     except ValueError:
         state = None
     if not isinstance(state, dict) or not {*STAGE_PORTS, "bus"} <= state.keys():

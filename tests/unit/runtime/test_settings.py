@@ -37,6 +37,14 @@ def test_an_unknown_name_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: 
         PaintSettings.load()
 
 
+def test_unknown_names_and_bad_values_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SIAD_PAINT_COATSS", "SIAD_PAINT_COLOURS"):
+        monkeypatch.setenv(name, "9")
+    monkeypatch.setenv("SIAD_PAINT_COATS", "0")
+    with pytest.raises(ValueError, match=r"(?s)SIAD_PAINT_COATSS, SIAD_PAINT_COLOURS.*SIAD_PAINT_COATS='0' refused"):
+        PaintSettings.load()
+
+
 def test_an_unknown_name_that_is_like_none_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIAD_PAINT_XYZZY", "9")
     with pytest.raises(ValueError, match=r"unknown settings SIAD_PAINT_XYZZY.*known: .*SIAD_PAINT_COATS, "):

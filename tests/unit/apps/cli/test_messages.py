@@ -1,6 +1,7 @@
 """Messages of commands: what is wrong, with the value, and what to do; never a traceback."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 from siad.apps.cli.__main__ import app
 from siad.apps.cli.failures import describe_failure
-from siad.apps.client import describe_transport_error
+from siad.apps.client import ProblemError, describe_transport_error
+from siad.apps.local.machine import STAGE_PORTS
 from tests.unit.apps.cli.plant import MemoryPlant
 
 READERS = ("dead_letters", "forget", "show")
@@ -111,3 +113,34 @@ def test_every_transport_error_has_words(kind: type[httpx.TransportError]) -> No
     text = describe_transport_error(kind("raw [Errno 111]"))
     assert text
     assert "raw" not in text
+
+
+def test_a_line_that_does_not_exist_is_told_without_advice_to_register_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unknown(*_: object, **__: object) -> None:
+        raise ProblemError(404, "unknown-line", "line 'press-9' is unknown. Register it: siad line put")
+
+    monkeypatch.setattr("siad.apps.client.IngestClient._request", unknown)
+    done = siad("line", "delete", "press-9", "--url", "http://x")
+    assert done.exit_code == 1
+    assert "line 'press-9' does not exist, or was ended before; nothing was changed" in done.stderr
+    assert "Register" not in done.stderr
+
+
+def test_verdicts_of_a_line_that_does_not_exist_fail(
+    monkeypatch: pytest.MonkeyPatch, plant: MemoryPlant, tmp_path: Path
+) -> None:
+    addresses = dict.fromkeys((*STAGE_PORTS, "bus"), "http://ingest")
+    (tmp_path / "machine.json").write_text(json.dumps(addresses))
+    monkeypatch.setattr("siad.apps.cli.verdicts.connect_bus", lambda _: plant.bus)
+    for status, exit_code, part in ((404, 1, "does not exist"), (200, 0, "no verdicts of line press-9 in the topic")):
+        monkeypatch.setattr("httpx.get", lambda *_, status=status, **__: httpx.Response(status))
+        done = siad("verdicts", "--line", "press-9", "--data", str(tmp_path))
+        assert (done.exit_code, part in done.stderr) == (exit_code, True), done.stderr
+
+
+def test_refused_settings_leave_no_file_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SIAD_INGEST_HTTP_PORT", "many")
+    done = siad("up", "--data", str(tmp_path / "new"))
+    assert done.exit_code == 1
+    assert "SIAD_INGEST_HTTP_PORT='many' refused" in done.stderr
+    assert not (tmp_path / "new").exists()

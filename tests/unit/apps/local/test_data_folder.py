@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from siad.apps.local.connection import connection_settings
 from siad.apps.local.data_folder import locked
+from siad.apps.local.machine import read_state
 
 
 def refusal(folder: Path) -> str:
@@ -44,3 +46,14 @@ def test_a_nearly_full_disk_is_refused_with_its_free_space(tmp_path: Path, monke
     usage = type("Usage", (), {"free": 12 * 2**20})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     assert "has 12 MB free and 500 MB are needed" in refusal(tmp_path)
+
+
+def test_commands_say_that_a_machine_is_starting(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="does not run on"):
+        read_state(tmp_path)
+    with locked(tmp_path):
+        for read in (read_state, lambda data: connection_settings(data, env={})):
+            with pytest.raises(FileNotFoundError, match=f"the `siad up` on {tmp_path} is still starting"):
+                read(tmp_path)
+    with pytest.raises(FileNotFoundError, match="does not run on"):
+        read_state(tmp_path)
