@@ -59,11 +59,13 @@ def demo(
         run = DemoRun(
             draw_shift(find_cells(), normals=NORMALS, stream=cells, seed=seed), StreamPace(per_s=rate), output
         )
+        machine = Machine(data.resolve(), STAGE_SETTINGS, bus)
+        machine.check_settings(output.notify)  # before an earlier demo is removed
         with locked(data):
             for name in ("kafka", "embedded", "store", "ray", "logs"):
                 shutil.rmtree(data / name, ignore_errors=True)
             log_libraries_to(data / LOG)
-            run_machine(Machine(data.resolve(), STAGE_SETTINGS, bus), run, notify=output.notify)
+            run_machine(machine, run, notify=output.notify)
     if run.result is None:
         raise typer.Exit(INTERRUPTED)
     report = run.result.report

@@ -144,3 +144,16 @@ def test_refused_settings_leave_no_file_behind(monkeypatch: pytest.MonkeyPatch, 
     assert done.exit_code == 1
     assert "SIAD_INGEST_HTTP_PORT='many' refused" in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_refused_settings_leave_an_earlier_demo_in_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("SIAD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SIAD_TRAINER_EPOCHS", "0")
+    monkeypatch.setattr("siad.apps.cli.demo.find_cells", list)
+    monkeypatch.setattr("siad.apps.cli.demo.draw_shift", lambda *_, **__: None)
+    (tmp_path / "logs").mkdir()
+    done = siad("demo", "--data", str(tmp_path))
+    assert done.exit_code == 1
+    assert "SIAD_TRAINER_EPOCHS='0' refused" in done.stderr
+    assert (tmp_path / "logs").exists()
