@@ -84,7 +84,7 @@ def test_a_box_is_read_as_four_corners() -> None:
     ("text", "said"),
     [
         ("left", "write left,top,right,bottom"),
-        ("0,0,100,100", "shares of the view, each 0 to 1"),
+        ("0,0,100,100", "shares of the view's width and height, each 0 to 1"),
         ("0,0 0.5,0.5 1,1", "has no area"),
         ("0,0 1,0 1", "has 2.5 points"),
         ("nan,0,1,1", "shares of the view"),
