@@ -27,7 +27,7 @@ from siad.runtime.bus.settings import BusSettings
 from siad.runtime.store.registry import Registry
 
 NORMALS = 20
-BUDGET = 0.1  # fraction of good cells that may be rejected; 20 normals can promise no less than 1/21, and hardly that
+BUDGET = 0.1  # fraction of good cells that may be rejected; of 20 normals it is an estimate
 SHEET = "sheet.png"
 DRAIN_S = 120.0  # for captures in flight when the stream ends
 STAGE_SETTINGS = {
