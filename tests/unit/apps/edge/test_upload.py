@@ -101,7 +101,6 @@ def test_what_can_not_be_meant_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     there = (tmp_path / "in", "--data", tmp_path, "--url", "http://127.0.0.1:9")
     for args, said in (
-        ((), "--line '' is not a valid name"),
         (("--line", "Press 1"), "'Press 1' is not a valid name"),
         (("--line", "a", "--move-to", tmp_path / "in"), "Name another folder"),
         (("--line", "a", "--serial-from-name", "SN"), "no group 'serial'"),
