@@ -67,7 +67,7 @@ def place_of_normal(key: str) -> Place | None:
 
 
 def mask_key(line: str, capture_id: str, weights: str) -> str:
-    """Mask: uint8 [H, W], 0 good, 255 defect, at image size."""
+    """Mask: uint8 [H, W], 0 good, 128 unsure, 255 defect."""
     return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}.png"
 
 

@@ -22,6 +22,7 @@ from siad.contracts.place import Place
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.decide import decide
 from siad.vision.images import Image
+from siad.vision.masks import IGNORE
 from siad.vision.plausibility import Misfit
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -59,6 +60,7 @@ class World:
     sizes: str = ""
     misfit: Misfit | None = None
     darkness: str = ""
+    is_unsure: bool = False  # about the pixel beside the defect
     rules: list[SizeRule] = field(default_factory=list)
     diary: list[str] = field(default_factory=list)
 
@@ -96,6 +98,8 @@ class World:
         if self.misfit is not None:
             return Prediction(finding=self.misfit, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
         finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.5, spread=1.0)
+        if self.is_unsure:
+            finding.pseudo_mask_HW[1, 1] = IGNORE
         return Prediction(
             finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s, darkness=self.darkness
         )
@@ -255,3 +259,9 @@ def test_a_dark_image_is_judged_and_logged() -> None:
     assert verdict.decision is Decision.PASS
     dark = [one for one in logs if one["event"] == "image_dark"]
     assert [(one["log_level"], one["reason"]) for one in dark] == [("warning", "the brightest value is 2.0% of white")]
+
+
+def test_the_mask_equals_the_labeler_s_since_both_have_one_key() -> None:
+    world = World(is_unsure=True)
+    world.judge()
+    assert world.diary[-1] == "mask [0, 128, 255, 0, 0]"
