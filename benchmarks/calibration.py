@@ -1,7 +1,7 @@
 """Thresholds and masks of the default teacher on unseen images.
 
-    python -m benchmarks.calibration /work/shared/data             # every set in the folder, and solar cells
-    python -m benchmarks.calibration /work/shared/data --sets bottle,elpv-mono --seeds 5 --keep /tmp/scores
+    python -m benchmarks.calibration ../shared/data             # every set in the folder, and solar cells
+    python -m benchmarks.calibration ../shared/data --sets bottle,elpv-mono --seeds 5 --keep var/scores
 
 For each set and seed ten normals (cells: 20) are drawn and a teacher is fitted. It scores unseen good and defective
 images. The table has, for each set: false rejects; misses minus the misses at the true quantile of the unseen good

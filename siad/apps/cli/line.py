@@ -29,6 +29,14 @@ line_app = typer.Typer(help="Register, change, show and end production lines.", 
 LineName = Annotated[str, typer.Argument(metavar="LINE", help="Its name: a-z, 0-9 and '-', at most 63 characters.")]
 Revision = Annotated[int | None, typer.Option("--if-revision", help="Only if the line is at this revision.")]
 
+Tightens = Annotated[
+    bool | None,
+    typer.Option(
+        "--tighten-budget/--keep-budget",
+        help="Tighten the budget to 1 / (normals + 1) as normals grow, not under 0.01 (new line: tighten; where only a "
+        "budget is given: keep).",
+    ),
+]
 Bits = Annotated[
     int | None,
     typer.Option(
@@ -75,14 +83,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             "--input-px", help="Images are scaled to the area of a square of this side; 0: set by the method."
         ),
     ] = None,
-    budget_tightens: Annotated[
-        bool | None,
-        typer.Option(
-            "--tighten-budget/--keep-budget",
-            help="Tighten the budget to 1 / (normals + 1) as normals grow, not under 0.01 (new line: tighten; where "
-            "only a budget is given: keep).",
-        ),
-    ] = None,
+    budget_tightens: Tightens = None,
     bits: Bits = None,
     sizes: Sizes = None,
     if_revision: Revision = None,

@@ -27,6 +27,13 @@ from siad.contracts.ids import require_slug
 console = Console()
 NO_LINE = "it is required. Name the line that the images come from, for example --line press-1; nothing was sent"
 
+Zone = Annotated[
+    str | None,
+    typer.Option(
+        help="Time zone of times in names that name none: Europe/Berlin, +01:00 or UTC; default: that of this "
+        "machine. A time in the hour that the end of summer time repeats is read as the file's time says."
+    ),
+]
 SettleS = Annotated[
     float,
     typer.Option(
@@ -51,13 +58,7 @@ def watch(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             "'(?P<serial>[A-Z0-9]+)_'. A file that does not match is sent without a serial.",
         ),
     ] = None,
-    zone: Annotated[
-        str | None,
-        typer.Option(
-            help="Time zone of times in names that name none: Europe/Berlin, +01:00 or UTC; default: that of this "
-            "machine. A time in the hour that the end of summer time repeats is read as the file's time says."
-        ),
-    ] = None,
+    zone: Zone = None,
     move_to: Annotated[Path | None, typer.Option(help="Move each file to this folder once it was accepted.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Include folders below DIR.")] = False,
     once: Annotated[
