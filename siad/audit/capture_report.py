@@ -34,6 +34,7 @@ class MaskRecord:
     weights: str  # that drew it
     kind: WeightsKind  # a mask of a teacher is a pseudo-mask; UNSPECIFIED where the weights can't be read
     uri: str
+    is_of_verdict: bool = False  # drawn by inference; verdicts of earlier versions have the key of the pseudo-mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def _mask_record(blobs: Blobs, receipt: ImageStored, key: str) -> MaskRecord:
     weights, kind = keys.weights_of_mask(key), WeightsKind.UNSPECIFIED
     with suppress(CorruptError, MissingError):
         kind = Registry(blobs).manifest(Place(receipt.line, receipt.product), weights).kind
-    return MaskRecord(weights=weights, kind=kind, uri=blobs.uri(key))
+    return MaskRecord(weights=weights, kind=kind, uri=blobs.uri(key), is_of_verdict=keys.is_verdict_mask(key))
 
 
 def _normal_use(blobs: Blobs, receipt: ImageStored) -> NormalUse | None:

@@ -10,6 +10,7 @@ from typing import Final
 from siad.contracts.place import Place
 
 CONDITIONAL_PUT_KEY: Final = "probes/conditional-put"  # written once per bucket, to test that conditions are obeyed
+_OF_VERDICT: Final = ".verdict.png"
 _MEMBERS: Final = ".members.json"
 _PARQUET: Final = ".parquet"
 
@@ -67,8 +68,16 @@ def place_of_normal(key: str) -> Place | None:
 
 
 def mask_key(line: str, capture_id: str, weights: str) -> str:
-    """Mask: uint8 [H, W], 0 good, 128 unsure, 255 defect."""
+    """Pseudo-mask: uint8 [H, W], 0 good, 128 unsure, 255 defect."""
     return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}.png"
+
+
+def verdict_mask_key(line: str, capture_id: str, weights: str) -> str:
+    """Mask of a verdict: uint8 [H, W], 0 good, 255 defect.
+
+    The labeler and inference may draw with the same weights, and their bytes differ.
+    """
+    return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}{_OF_VERDICT}"
 
 
 def masks_prefix(line: str, capture_id: str = "") -> str:
@@ -88,7 +97,12 @@ def weights_of_mask(key: str) -> str:
     ValueError for another key.
     """
     _, _, _, name = key.split("/")
-    return name.removesuffix(".png")
+    return name.removesuffix(_OF_VERDICT).removesuffix(".png")
+
+
+def is_verdict_mask(key: str) -> bool:
+    """Whether a mask's key is that of a verdict."""
+    return key.endswith(_OF_VERDICT)
 
 
 def corrections_prefix(line: str, capture_id: str = "") -> str:

@@ -327,7 +327,7 @@ class PseudoMaskCreated(_message.Message):
     line: _builtins.str
     product: _builtins.str
     mask_uri: _builtins.str
-    """s3://bucket/masks/<line>/<capture_id>/<weights>.png; uint8 [H, W], 0 good, 255 defect, at image size."""
+    """s3://bucket/masks/<line>/<capture_id>/<weights>.png; uint8 [H, W], 0 good, 128 unsure, 255 defect."""
     mask_sha256: _builtins.str
     """SHA-256 of the mask file; hex, 64 characters."""
     weights: _builtins.str

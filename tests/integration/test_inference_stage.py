@@ -32,7 +32,7 @@ from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
 from siad.runtime.worker import StageProcess, serve
-from siad.vision.masks import DEFECT, decode_mask
+from siad.vision.masks import decode_mask
 from siad.vision.plausibility import profile_normals
 from tests import synthetic
 from tests.synthetic import bundle, image_message, part_image, png, store_capture
@@ -137,9 +137,9 @@ async def test_defects_are_rejected_with_a_mask_and_good_parts_pass(plant: Plant
         reject, passed = await plant.verdict(bad), await plant.verdict(good)
     assert (reject.decision, reject.weights, reject.weights_kind) == (Decision.REJECT, T1_ID, WeightsKind.TEACHER)
     assert reject.score >= reject.threshold == T1.manifest.image_threshold
-    mask_HW = decode_mask(plant.blobs.get(plant.blobs.key_of(reject.mask_uri)).data, may_ignore=True)
+    mask_HW = decode_mask(plant.blobs.get(plant.blobs.key_of(reject.mask_uri)).data)
     assert mask_HW.shape == (64, 64)
-    assert sum(region.area_px for region in reject.regions) == np.count_nonzero(mask_HW == DEFECT)
+    assert sum(region.area_px for region in reject.regions) == np.count_nonzero(mask_HW)
     assert (passed.decision, passed.mask_uri) == (Decision.PASS, "")
     assert passed.score < passed.threshold
 

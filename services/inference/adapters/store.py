@@ -53,7 +53,7 @@ class StoredMasks:
 
     async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
         """Write a mask, return its address; a repeat writes equal bytes."""
-        key = keys.mask_key(line, capture_id, weights)
+        key = keys.verdict_mask_key(line, capture_id, weights)
         await self._blobs.run(self._store, key, mask_HW)
         return self._blobs.uri(key)
 

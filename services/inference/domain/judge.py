@@ -59,7 +59,7 @@ class CaptureJudgement:
     score: float = 0.0
     threshold: float = 0.0
     regions: tuple[Region, ...] = ()
-    mask_HW: NDArray[np.uint8] | None = None  # only of a defect; equal to the labeler's, which has the same key
+    mask_HW: NDArray[np.uint8] | None = None  # only of a defect
     weights: str = ""
     weights_kind: WeightsKind = WeightsKind.UNSPECIFIED
     fetch_s: float = 0.0
@@ -82,7 +82,7 @@ class CaptureJudgement:
             score=finding.score,
             threshold=prediction.threshold,
             regions=finding.regions if finding.is_defect else (),
-            mask_HW=finding.pseudo_mask_HW if finding.is_defect else None,
+            mask_HW=finding.mask_HW if finding.is_defect else None,
             weights=prediction.release.weights,
             weights_kind=prediction.release.kind,
             fetch_s=fetch_s,

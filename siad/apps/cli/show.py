@@ -16,7 +16,7 @@ from siad.apps.cli.tables import print_pairs
 from siad.apps.cli.verdicts import box_of
 from siad.apps.local.connection import PlantConnection, connect
 from siad.apps.local.machine import DATA
-from siad.audit.capture_report import CaptureReport, read_report
+from siad.audit.capture_report import CaptureReport, MaskRecord, read_report
 from siad.audit.captures import find_matches, parse_prefix, read_capture, require_one
 from siad.audit.verdicts import VerdictLog
 from siad.contracts.errors import CorruptError, TransientError
@@ -49,7 +49,8 @@ def show(
 
     Of a normal, also whether the teacher learned from it or left it out. Reads broker and store of the `siad up` on
     --data, or those that SIAD_BUS_* and SIAD_STORE_* name. With --save it writes the image as it was sent, and each
-    mask alone (CAPTURE.mask-WEIGHTS.png) and over the image (CAPTURE.overlay-WEIGHTS.png).
+    mask alone (CAPTURE.mask-WEIGHTS.png) and over the image (CAPTURE.overlay-WEIGHTS.png); that of
+    the verdict ends in -verdict.
     """
     with reported_failures():
         prefix = parse_prefix(capture)
@@ -124,7 +125,7 @@ def _rows(report: CaptureReport, no_verdict: str) -> Iterator[tuple[str, str]]:
         for earlier in report.verdicts[:-1]:
             yield "earlier", f"{earlier.decision.value} at {earlier.judged_at:%Y-%m-%d %H:%M:%S} UTC"
     for mask in report.masks:
-        name = "pseudo-mask" if mask.kind is WeightsKind.TEACHER else "mask"
+        name = "mask" if mask.is_of_verdict or mask.kind is not WeightsKind.TEACHER else "pseudo-mask"
         by = "" if mask.kind is WeightsKind.UNSPECIFIED else f"{mask.kind.value} "
         yield name, f"by {by}{mask.weights[:WEIGHTS_CHARS]}: {mask.uri}"
     for uri in report.corrections:
@@ -155,9 +156,9 @@ def save_files(blobs: Blobs, report: CaptureReport, folder: Path) -> Iterator[Pa
         OSError: a file can't be written.
     """
     receipt = report.receipt
-    masks = {mask.weights[:WEIGHTS_CHARS]: blobs.get(blobs.key_of(mask.uri)).data for mask in report.masks}
-    for weights, mask in masks.items():
-        yield _write(folder / f"{receipt.capture_id}.mask-{weights}.png", mask)
+    masks = {_file_part(mask): blobs.get(blobs.key_of(mask.uri)).data for mask in report.masks}
+    for name, data in masks.items():
+        yield _write(folder / f"{receipt.capture_id}.{name}.png", data)
     if report.image_problem:
         msg = f"{report.image_problem}. Neither image nor overlay was written"
         raise LookupError(msg)
@@ -171,14 +172,18 @@ def save_files(blobs: Blobs, report: CaptureReport, folder: Path) -> Iterator[Pa
         raise CorruptError(msg) from error
 
 
+def _file_part(mask: MaskRecord) -> str:
+    return f"mask-{mask.weights[:WEIGHTS_CHARS]}{'-verdict' if mask.is_of_verdict else ''}"
+
+
 def _overlays(report: CaptureReport, image: bytes, masks: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """One overlay for each mask; without masks, one of the regions."""
     regions = report.verdicts[-1].regions if report.verdicts else ()
     if not masks and not regions:
         return
     decoded = decode_image(image)
-    for weights, mask in masks.items():
-        yield f"-{weights}", draw_overlay(decoded, decode_mask(mask, may_ignore=True))
+    for name, mask in masks.items():
+        yield name.removeprefix("mask"), draw_overlay(decoded, decode_mask(mask, may_ignore=True))
     if not masks:
         yield "", draw_overlay(decoded, None, regions)
 

@@ -174,3 +174,11 @@ def test_masks_are_listed_with_the_weights_that_drew_them(blobs: MemoryBlobs) ->
         blobs.put(keys.mask_key(LINE, CAPTURE, weights), b"png")
     masks = {mask.weights: mask.kind for mask in read_report(blobs, receipt, ()).masks}
     assert masks == {teacher: WeightsKind.TEACHER, "f" * 64: WeightsKind.UNSPECIFIED}
+
+
+def test_the_mask_of_a_verdict_and_the_pseudo_mask_of_one_teacher_are_two(blobs: MemoryBlobs) -> None:
+    receipt = put_capture(blobs)
+    for make in (keys.mask_key, keys.verdict_mask_key):
+        blobs.put(make(LINE, CAPTURE, "f" * 64), b"png")
+    masks = read_report(blobs, receipt, ()).masks
+    assert {(mask.weights, mask.is_of_verdict) for mask in masks} == {("f" * 64, True), ("f" * 64, False)}

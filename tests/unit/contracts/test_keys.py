@@ -32,6 +32,10 @@ def test_keys_are_read_back() -> None:
     assert keys.name_of(keys.line_pointer_key("press-1")) == "press-1"
     assert keys.capture_of_mask(keys.mask_key("press-1", "ab", "w")) == "ab"
     assert keys.weights_of_mask(keys.mask_key("press-1", "ab", "w")) == "w"
+    of_verdict = keys.verdict_mask_key("press-1", "ab", "w")
+    assert (keys.capture_of_mask(of_verdict), keys.weights_of_mask(of_verdict)) == ("ab", "w")
+    assert of_verdict != keys.mask_key("press-1", "ab", "w")
+    assert [keys.is_verdict_mask(key) for key in (of_verdict, keys.mask_key("press-1", "ab", "w"))] == [True, False]
     assert keys.place_of_weights_pointer(keys.weights_pointer_key("teacher", *PLACE)) == PLACE
     assert keys.run_of(keys.run_attempt_key("press-1.lid.000001", 2)) == "press-1.lid.000001"
 
@@ -48,6 +52,7 @@ def test_every_key_lies_below_its_prefix() -> None:
         keys.normals_prefix(*PLACE): keys.normals_prefix("press-1"),
         keys.normals_prefix("press-1"): keys.normals_prefix(),
         keys.mask_key("press-1", "ab", "w"): keys.masks_prefix("press-1", "ab"),
+        keys.verdict_mask_key("press-1", "ab", "w"): keys.masks_prefix("press-1", "ab"),
         keys.masks_prefix("press-1", "ab"): keys.masks_prefix("press-1"),
         keys.training_set_key(*PLACE, "d"): keys.training_sets_prefix(*PLACE),
         keys.training_sets_prefix(*PLACE): keys.training_sets_prefix("press-1"),

@@ -213,7 +213,7 @@ async def test_a_mask_lies_where_its_verdict_says(blobs: CountedBlobs, store: As
     mask_HW = np.zeros((3, 4), np.uint8)
     mask_HW[1, 2] = 255
     uri = await StoredMasks(store).store(mask_HW, line="line-1", capture_id="c", weights="w")
-    assert uri == "s3://siad/masks/line-1/c/w.png"
+    assert uri == "s3://siad/masks/line-1/c/w.verdict.png"
     assert np.array_equal(decode_mask(blobs.get(blobs.key_of(uri)).data), mask_HW)
 
 

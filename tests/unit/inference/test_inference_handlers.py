@@ -261,7 +261,7 @@ def test_a_dark_image_is_judged_and_logged() -> None:
     assert [(one["log_level"], one["reason"]) for one in dark] == [("warning", "the brightest value is 2.0% of white")]
 
 
-def test_the_mask_equals_the_labeler_s_since_both_have_one_key() -> None:
+def test_the_mask_of_a_verdict_has_no_unsure_pixels() -> None:
     world = World(is_unsure=True)
     world.judge()
-    assert world.diary[-1] == "mask [0, 128, 255, 0, 0]"
+    assert world.diary[-1] == "mask [0, 0, 255, 0, 0]"

@@ -66,7 +66,8 @@ def test_json_has_every_field(plant: MemoryPlant) -> None:
     body = json.loads(show("7267", "--json").stdout)
     assert body["receipt"]["capture_id"] == CAPTURE
     assert len(body["verdicts"][0]["regions"]) == 10
-    assert body["masks"] == [{"weights": TEACHER, "kind": "unspecified", "uri": body["verdicts"][0]["mask_uri"]}]
+    mask = {"weights": TEACHER, "kind": "unspecified", "uri": body["verdicts"][0]["mask_uri"], "is_of_verdict": False}
+    assert body["masks"] == [mask]
 
 
 @pytest.mark.parametrize("width", [80, 40])
@@ -137,6 +138,16 @@ def test_an_image_that_cannot_be_decoded_is_saved_as_it_was_sent(plant: MemoryPl
     assert done.exit_code == 1
     assert (tmp_path / f"{CAPTURE}.png").read_bytes() == b"no image"
     assert f"no overlay of capture {CAPTURE} was drawn" in done.stderr
+
+
+def test_pseudo_mask_and_mask_of_the_verdict_are_written_apart(plant: MemoryPlant, tmp_path: Path) -> None:
+    receipt = plant.put_capture(CAPTURE)
+    pseudo = plant.blobs.get(plant.blobs.key_of(plant.put_mask(receipt, TEACHER))).data
+    plant.blobs.put(keys.verdict_mask_key(LINE, CAPTURE, TEACHER), pseudo)
+    assert show("7267", "--save", str(tmp_path)).exit_code == 0
+    stem = f"{CAPTURE}.{{}}-{TEACHER[:12]}"
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {f"{stem.format(kind)}{end}.png" for kind in ("mask", "overlay") for end in ("", "-verdict")}
 
 
 def test_an_expired_image_is_told_and_nothing_else_is_lost(plant: MemoryPlant, tmp_path: Path) -> None:
