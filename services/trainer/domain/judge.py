@@ -1,14 +1,15 @@
 """Judgement of a candidate: whether it may serve. Pure.
 
-A candidate is compared with the line's false-reject budget, and with the serving segmenter on the same captures. The
-first candidate of a line is compared with fixed floors, since its reference is the teacher's own labels.
+The gate compares a candidate with what serves, on the same held-out captures (``siad.vision.gate``). Where nothing
+usable serves, and for reports of earlier versions, there is no such evidence. Then the candidate is compared with the
+line's false-reject budget and with fixed floors, which agreement with the teacher's own labels must reach.
 """
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
+from siad.vision.gate import DEFAULT_POLICY, GatePolicy, chance_of_at_least, judge_release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +21,20 @@ class JudgePolicy:
     image_auroc_slack: float = 0.03  # below the serving segmenter: the noise of some thirty captures
     pixel_ap_slack: float = 0.1  # likewise
     doubt: float = 0.05  # refuse false rejects whose probability within the budget is below this
+    gate: GatePolicy = DEFAULT_POLICY
 
 
 def judge(spec: RunSpec, report: RunReport, *, policy: JudgePolicy, now: datetime) -> CandidateJudgement:
     """Accept or refuse a candidate, with the figures that decided it."""
+    if report.evidence is not None:
+        decision = judge_release(report.evidence, policy.gate)
+        return CandidateJudgement(
+            run=spec.run,
+            outcome=RunOutcome.ACCEPTED if decision.accepted else RunOutcome.REFUSED,
+            reason=decision.text,
+            weights=report.weights,
+            judged_at=now,
+        )
     objections = [*_over_budget(spec, report.candidate, policy), *_too_weak(report, policy)]
     return CandidateJudgement(
         run=spec.run,
@@ -71,8 +82,3 @@ def _summary(report: RunReport) -> str:
         f"image AUROC {found.image_auroc:.3f}, pixel AP {found.pixel_ap:.3f}, rejects {found.false_rejects} of "
         f"{found.normals} good captures, finds {found.detected} of {found.defects} defects"
     )
-
-
-def chance_of_at_least(count: int, trials: int, rate: float) -> float:
-    """Return P(X >= ``count``) of a binomial with ``trials`` and ``rate``."""
-    return 1 - sum(math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(count))

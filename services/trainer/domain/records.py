@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
 from siad.contracts.normals_profile import NormalsProfile
+from siad.contracts.release_evidence import GateEvidence
 
 
 class RunOutcome(StrEnum):
@@ -76,11 +77,13 @@ class RunReport(JsonRecord):
     run: str
     weights: str
     candidate: SegmenterFigures
-    serving: SegmenterFigures | None
+    serving: SegmenterFigures | None  # of the serving segmenter, in reports without evidence
     epochs: int
     resumed_from_epoch: int  # 0: trained without interruption
     seconds: float  # of training, over all starts
     device: str
+    # comparison with what serves; None: nothing usable served, or an earlier version wrote the report
+    evidence: GateEvidence | None = field(default=None, metadata=OMIT_IF_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,8 @@ from ray.train.torch import TorchTrainer, get_device
 from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
-from services.trainer.job.evaluation import make_scorer, measure, score_held_out
+from services.trainer.job.evaluation import make_scorer, score_held_out
+from services.trainer.job.evidence import gather_evidence
 from services.trainer.job.examples import (
     ReadMembers,
     UnreadableTrainingSetError,
@@ -33,11 +34,14 @@ from services.trainer.job.members import StoredMembers
 from services.trainer.job.serving import open_serving
 from services.trainer.job.store import read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
+from siad.contracts.release_evidence import GateEvidence
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.segmenter import new_segmenter
 from siad.models.training.recipe import TrainingRecipe
 from siad.models.training.segmenter import SegmenterTraining
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
+from siad.runtime.blobs.port import Blobs
 from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
 from siad.runtime.store.registry import Registry
@@ -91,15 +95,10 @@ def work(run: str, store: StoreSettings) -> None:
         examples = make_examples(training_set, inputs, input_px=spec.input_px)
         log.info("examples_ready", run=run, images=len(examples), seconds=round(time.monotonic() - began_s, 1))
         learn(training, lambda: training.run_epoch(examples))
-    serving = open_serving(blobs, spec)
-    scorers = {
-        "candidate": make_scorer(
-            training.segmenter, input_px=spec.input_px, region=RegionOfInterest(spec.region), bits=spec.bits
-        )
-    }
-    if serving is not None:
-        scorers["serving"] = serving.maps
-    scored = score_held_out(training_set, read, scorers, input_px=spec.input_px)
+    scorer = make_scorer(
+        training.segmenter, input_px=spec.input_px, region=RegionOfInterest(spec.region), bits=spec.bits
+    )
+    scored = score_held_out(training_set, read, {"candidate": scorer}, input_px=spec.input_px)
     normal = _first_normal(training_set, inputs)
     bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=normal)
     write_report(
@@ -108,16 +107,26 @@ def work(run: str, store: StoreSettings) -> None:
             run=run,
             weights=Registry(blobs).store(bundle.manifest, bundle.parts),
             candidate=figures,
-            serving=measure(scored["serving"], image_threshold=serving.manifest.image_threshold)
-            if serving is not None
-            else None,
+            serving=None,
             epochs=training.epoch,
             resumed_from_epoch=resumed_from,
             seconds=round(training.seconds, 3),
             device=training.device.type,
+            evidence=_evidence(blobs, spec, bundle, training_set, read),
         ),
     )
     log.info("candidate_stored", run=run, weights=bundle.manifest.weights, seconds=round(time.monotonic() - began_s, 1))
+
+
+def _evidence(
+    blobs: Blobs, spec: RunSpec, bundle: Bundle, training_set: TrainingSet, read: ReadMembers
+) -> GateEvidence | None:
+    """Compare the candidate with what serves; None where nothing usable does."""
+    serving = open_serving(blobs, spec)
+    if serving is None:
+        return None
+    candidate = open_bundle(bundle.manifest, bundle.parts)
+    return gather_evidence(candidate, serving, training_set, read, budget=spec.false_reject_budget)
 
 
 def _resume(spec: RunSpec) -> tuple[SegmenterTraining, int]:

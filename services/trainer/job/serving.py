@@ -1,4 +1,4 @@
-"""The segmenter in service, which a candidate is compared with."""
+"""The weights in service, which a candidate is compared with."""
 
 import structlog
 
@@ -14,20 +14,21 @@ log = structlog.get_logger()
 
 
 def open_serving(blobs: Blobs, spec: RunSpec) -> Predictor | None:
-    """Open the serving segmenter; None if missing or not usable.
+    """Open the segmenter in service, else the teacher.
 
-    Weights of another version, or damaged ones, serve no line, so the candidate is judged like the first of its line.
-    Otherwise no candidate could ever replace them.
+    None where neither is usable. Weights of another version, or damaged ones, serve no line. Where neither is usable
+    the candidate is judged by the floors; otherwise no candidate could ever replace them.
 
     Raises:
         TransientError: the store is unavailable or denies access, or memory ran out.
     """
-    if not spec.serving:
-        return None
-    registry = Registry(blobs)
-    try:
-        manifest = registry.manifest(Place(spec.line, spec.product), spec.serving)
-        return open_bundle(manifest, registry.parts(manifest))
-    except (UnusableWeightsError, MissingError, CorruptError) as error:
-        log.error("serving_segmenter_unusable", run=spec.run, weights=spec.serving, reason=str(error))
-        return None
+    for name, weights in (("serving_segmenter_unusable", spec.serving), ("serving_teacher_unusable", spec.teacher)):
+        if not weights:
+            continue
+        try:
+            registry = Registry(blobs)
+            manifest = registry.manifest(Place(spec.line, spec.product), weights)
+            return open_bundle(manifest, registry.parts(manifest))
+        except (UnusableWeightsError, MissingError, CorruptError) as error:
+            log.error(name, run=spec.run, weights=weights, reason=str(error))
+    return None

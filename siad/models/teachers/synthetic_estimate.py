@@ -11,7 +11,7 @@ Sources: cross-validation as in Stone 1974; the area under the ROC curve and ave
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,7 +98,7 @@ def estimate(normals: Normals, fit: Fit, *, folds: int = FOLDS, seed: int = 0) -
     every = [score for of_kind in scores.defective.values() for score in of_kind]
     return SyntheticEstimate(
         image_auroc=image_auroc([*scores.good, *every], [False] * len(scores.good) + [True] * len(every)),
-        pixel_ap=float(np.mean([_pixel_ap(scores.maps[kind], scores.masks[kind]) for kind in KINDS])),
+        pixel_ap=mean_pixel_ap(scores.maps, scores.masks),
         recall=_share_over(every),
         false_rejects=_share_over(scores.good),
         recall_by_kind=tuple((kind, _share_over(scores.defective[kind])) for kind in KINDS),
@@ -116,12 +116,20 @@ def _score(predictor: Predictor, image_HWC: Image, rng: np.random.Generator, sco
     for defect, map_HW in zip(defects, maps, strict=True):
         scaled_HW = (map_HW - manifest.image_threshold) / manifest.spread
         scores.defective[defect.kind].append(float(scaled_HW.max()))
-        scores.maps[defect.kind].append(_small(scaled_HW))
-        scores.masks[defect.kind].append(_small(defect.mask_HW.astype(np.float32)) >= 127.5)
+        scores.maps[defect.kind].append(shrink_map(scaled_HW))
+        scores.masks[defect.kind].append(shrink_map(defect.mask_HW.astype(np.float32)) >= 127.5)
 
 
-def _small(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
+def shrink_map(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shrink a map or mask to ``MAP_PX`` a side, by area."""
     return np.asarray(cv2.resize(map_HW, (MAP_PX, MAP_PX), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def mean_pixel_ap(
+    maps: Mapping[str, Sequence[NDArray[np.float32]]], masks: Mapping[str, Sequence[NDArray[np.bool_]]]
+) -> float:
+    """Mean over kinds of the pixels' average precision, 0..1."""
+    return float(np.mean([_pixel_ap(maps[kind], masks[kind]) for kind in KINDS]))
 
 
 def _pixel_ap(maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]]) -> float:

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import product
 
 import pytest
 
-from services.trainer.domain.judge import JudgePolicy, abandon, chance_of_at_least, judge
+from services.trainer.domain.judge import JudgePolicy, abandon, judge
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from siad.contracts.errors import CorruptError
+from tests.unit.vision.test_gate import evidence
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 GOOD = SegmenterFigures(normals=40, defects=12, false_rejects=2, detected=10, image_auroc=0.95, pixel_ap=0.6)
@@ -36,6 +36,8 @@ REPORT = RunReport(
     seconds=30.0,
     device="cpu",
 )
+
+EVIDENT = replace(REPORT, evidence=evidence((0.5, 1.5), (0.4, 1.6)))
 
 
 def judged(candidate: SegmenterFigures, serving: SegmenterFigures | None = None) -> CandidateJudgement:
@@ -82,25 +84,26 @@ def test_all_that_speaks_against_a_candidate_is_told() -> None:
     assert reason.count(";") == 2
 
 
+def test_a_candidate_with_evidence_is_judged_by_the_gate_alone() -> None:
+    scores = tuple(index / 20 for index in range(40))
+    level = evidence(scores, scores)
+    weak = replace(REPORT, candidate=replace(GOOD, image_auroc=0.5), evidence=level)  # by the teacher's own labels
+    judgement = judge(SPEC, weak, policy=JudgePolicy(), now=NOON)
+    assert judgement.outcome is RunOutcome.ACCEPTED
+    assert "correlation 1.000" in judgement.reason
+    shuffled = replace(REPORT, evidence=evidence(scores[::-1], scores))
+    refused = judge(SPEC, shuffled, policy=JudgePolicy(), now=NOON)
+    assert refused.outcome is RunOutcome.REFUSED
+    assert "correlation -1.000" in refused.reason
+
+
 def test_a_run_without_a_candidate_is_written_off() -> None:
     judgement = abandon(SPEC, attempts=4, now=NOON)
     assert (judgement.outcome, judgement.weights) == (RunOutcome.FAILED, "")
     assert "4 starts" in judgement.reason
 
 
-@pytest.mark.parametrize(
-    ("count", "trials", "rate"), [(0, 5, 0.3), (1, 5, 0.3), (3, 6, 0.05), (6, 6, 0.5), (7, 6, 0.5)]
-)
-def test_the_chance_is_that_of_counting_all_cases(count: int, trials: int, rate: float) -> None:
-    slow = sum(
-        rate ** sum(case) * (1 - rate) ** (trials - sum(case))
-        for case in product((0, 1), repeat=trials)
-        if sum(case) >= count
-    )
-    assert chance_of_at_least(count, trials, rate) == pytest.approx(slow)
-
-
-@pytest.mark.parametrize("record", [SPEC, REPORT, replace(REPORT, serving=GOOD), judged(GOOD)])
+@pytest.mark.parametrize("record", [SPEC, REPORT, replace(REPORT, serving=GOOD), EVIDENT, judged(GOOD)])
 def test_a_record_comes_back_as_it_was(record: RunSpec | RunReport | CandidateJudgement) -> None:
     assert type(record).from_json(record.to_json()) == record
 

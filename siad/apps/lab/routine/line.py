@@ -30,6 +30,7 @@ from services.trainer.domain.training_set import (
 )
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import make_scorer, score_held_out
+from services.trainer.job.evidence import gather_evidence
 from services.trainer.job.examples import MemberPixels, as_inputs, make_examples
 from services.trainer.settings import TrainerSettings
 from siad.apps.files import printable
@@ -160,6 +161,8 @@ def learn(
     golden = next(member for member in training_set.members if member.role is MemberRole.NORMAL)
     [(_, (normal, _))] = inputs([golden])
     bundle, figures = make_candidate(training.segmenter, spec, scores["candidate"], normal=normal)
+    predictor = open_bundle(bundle.manifest, bundle.parts)
+    unseen = TrainingSet(members=tuple(one for one in training_set.members if one.role is not MemberRole.NORMAL))
     report = RunReport(
         run=spec.run,
         weights=bundle.manifest.weights,
@@ -169,9 +172,11 @@ def learn(
         resumed_from_epoch=0,
         seconds=training.seconds,
         device="cpu",
+        # the teacher knows its normals by heart
+        evidence=gather_evidence(predictor, teacher, unseen, captures.look, budget=spec.false_reject_budget),
     )
     return TrainedSegmenter(
-        predictor=open_bundle(bundle.manifest, bundle.parts),
+        predictor=predictor,
         training_set=training_set,
         judgement=judge(spec, report, policy=JudgePolicy(), now=_START),
         epochs=training.epoch,

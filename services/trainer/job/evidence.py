@@ -1,0 +1,49 @@
+"""Evidence for the gate, from the held-out members of a training set."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
+from services.trainer.job.examples import ReadMembers
+from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
+from siad.models.gate_evidence import HeldOutPixels, collect_evidence
+from siad.models.predictor import Predictor
+
+
+def gather_evidence(
+    candidate: Predictor, serving: Predictor, training_set: TrainingSet, read: ReadMembers, *, budget: float
+) -> GateEvidence:
+    """Compare a candidate with what serves on the held-out members.
+
+    Normals that one of the two was fitted on are left out: it knows them by heart. Pseudo-masks are no truth, so they
+    give no pixel figures.
+
+    Args:
+        candidate: opened from its bundle.
+        serving: the segmenter in service, else the teacher.
+        training_set: its members for calibration and for the check are held out.
+        read: reads members at image size.
+        budget: share of good captures that may be rejected, in (0, 1).
+    """
+    learned = {*candidate.manifest.normals, *serving.manifest.normals}
+    members = {member.capture_id: member for member in held_out(training_set, learned)}
+
+    def read_captures(captures: Sequence[HeldOutCapture]) -> Iterator[tuple[HeldOutCapture, HeldOutPixels]]:
+        by_id = {capture.capture_id: capture for capture in captures}
+        for member, (image_HWC, _) in read([members[capture.capture_id] for capture in captures]):
+            yield by_id[member.capture_id], (image_HWC, None)
+
+    captures = [HeldOutCapture(capture_id=one.capture_id, kind=_kind(one)) for one in members.values()]
+    return collect_evidence(candidate, serving, captures, read_captures, budget=budget)
+
+
+def held_out(training_set: TrainingSet, learned: Collection[str]) -> list[TrainingMember]:
+    """List the members that neither network nor memory learned from."""
+    return [
+        member
+        for member in training_set.members
+        if member.use is not MemberUse.TRAIN and member.capture_id not in learned
+    ]
+
+
+def _kind(member: TrainingMember) -> EvidenceKind:
+    return EvidenceKind.NORMAL if member.role is MemberRole.NORMAL else EvidenceKind.STREAM

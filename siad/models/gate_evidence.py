@@ -1,0 +1,160 @@
+"""Evidence for a release, from the candidate and the weights that serve.
+
+They score the same held-out captures and the same synthetic defects. Both are opened from their bundles, as they would
+serve. Images are read in two passes and one at a time, so memory does not grow with the captures: the first pass scores
+them, the second puts synthetic defects into good ones.
+
+Shape suffixes: H, W = size of an image, P = side of the square that maps and masks are compared at.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.contracts.ids import sha256_hex
+from siad.contracts.release_evidence import (
+    EvidenceKind,
+    GateEvidence,
+    HeldOutCapture,
+    ModelFigures,
+    ProbeFigures,
+)
+from siad.models.predictor import Predictor
+from siad.models.teachers.synthetic_estimate import mean_pixel_ap, shrink_map
+from siad.vision.images import Image
+from siad.vision.masks import DEFECT
+from siad.vision.ranking import average_precision
+from siad.vision.scores import image_auroc
+from siad.vision.synthetic_defects import KINDS, make_synthetic_defect
+
+HOSTS_MAX: Final = 12  # good captures with a probe of every kind: 72 probes in all
+HOSTS_MIN: Final = 4
+HOSTS_SHARE: Final = 0.6  # of the stream, from the lowest score up, as the gate's pseudo-normals
+PROBE_PX_MIN: Final = 16  # side of an image that a synthetic defect needs
+
+# Image, and mask of a corrected defect as ``siad.vision.masks`` has it; None: there is none.
+HeldOutPixels = tuple[Image, NDArray[np.uint8] | None]
+# Reads captures in their order, and leaves out those that cannot be read.
+ReadHeldOut = Callable[[Sequence[HeldOutCapture]], Iterator[tuple[HeldOutCapture, HeldOutPixels]]]
+
+
+@dataclass(slots=True)
+class _Side:
+    """Results of one model, as they are collected."""
+
+    predictor: Predictor
+    scores: list[float] = field(default_factory=list)
+    pixel_aps: list[float | None] = field(default_factory=list)
+    good: list[float] = field(default_factory=list)  # scores of the hosts
+    probes: list[float] = field(default_factory=list)
+    maps_PP: dict[str, list[NDArray[np.float32]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+
+    def figures(self, masks_PP: dict[str, list[NDArray[np.bool_]]]) -> ModelFigures:
+        manifest = self.predictor.manifest
+        return ModelFigures(
+            weights=manifest.weights,
+            method=manifest.method,
+            threshold=manifest.image_threshold,
+            scores=tuple(self.scores),
+            pixel_aps=tuple(self.pixel_aps),
+            probes=self._probe_figures(masks_PP) if len(self.good) >= HOSTS_MIN else None,
+        )
+
+    def _probe_figures(self, masks_PP: dict[str, list[NDArray[np.bool_]]]) -> ProbeFigures:
+        labels = [False] * len(self.good) + [True] * len(self.probes)
+        return ProbeFigures(
+            image_auroc=image_auroc([*self.good, *self.probes], labels),
+            pixel_ap=mean_pixel_ap(self.maps_PP, masks_PP),
+            found=tuple(score >= self.predictor.manifest.image_threshold for score in self.probes),
+        )
+
+
+def collect_evidence(
+    candidate: Predictor,
+    serving: Predictor,
+    captures: Sequence[HeldOutCapture],
+    read: ReadHeldOut,
+    *,
+    budget: float,
+) -> GateEvidence:
+    """Compare a candidate with the weights that serve.
+
+    Args:
+        candidate: opened from its bundle.
+        serving: likewise.
+        captures: that neither learned from.
+        read: reads them; is called twice.
+        budget: share of good captures that may be rejected, in (0, 1).
+
+    Raises:
+        OutOfMemoryError: memory ran out.
+    """
+    sides = (_Side(candidate), _Side(serving))
+    found = []
+    for capture, (image_HWC, mask_HW) in read(captures):
+        found.append(capture)
+        for side in sides:
+            [map_HW] = side.predictor.maps([image_HWC])
+            side.scores.append(float(map_HW.max()))
+            side.pixel_aps.append(_pixel_ap(map_HW, mask_HW))
+    masks_PP: dict[str, list[NDArray[np.bool_]]] = {kind: [] for kind in KINDS}
+    for capture, (image_HWC, _) in read(_hosts(found, sides[1].scores)):
+        _probe(capture, image_HWC, sides, masks_PP)
+    return GateEvidence(
+        budget=budget,
+        captures=tuple(found),
+        candidate=sides[0].figures(masks_PP),
+        serving=sides[1].figures(masks_PP),
+    )
+
+
+def _hosts(captures: Sequence[HeldOutCapture], scores: Sequence[float]) -> list[HeldOutCapture]:
+    """Choose good captures for synthetic defects: certain ones first.
+
+    Others are low-scoring captures of the stream. The choice goes by the hash of the id, so that it is no matter of
+    score or order.
+    """
+    certain = [one for one in captures if one.kind in (EvidenceKind.NORMAL, EvidenceKind.GOOD)]
+    ranked = sorted(
+        (score, one.capture_id, one)
+        for one, score in zip(captures, scores, strict=True)
+        if one.kind is EvidenceKind.STREAM
+    )
+    low = [one for _, _, one in ranked[: int(len(ranked) * HOSTS_SHARE)]]
+    return [*_by_hash(certain)[: HOSTS_MAX // 2], *_by_hash(low)][:HOSTS_MAX]
+
+
+def _by_hash(captures: Sequence[HeldOutCapture]) -> list[HeldOutCapture]:
+    return sorted(captures, key=lambda one: sha256_hex(one.capture_id.encode()))
+
+
+def _probe(
+    capture: HeldOutCapture, image_HWC: Image, sides: Sequence[_Side], masks_PP: dict[str, list[NDArray[np.bool_]]]
+) -> None:
+    """Score one good capture without and with a defect of every kind."""
+    if min(image_HWC.shape[:2]) < PROBE_PX_MIN:
+        return
+    rng = np.random.default_rng(int(sha256_hex(capture.capture_id.encode())[:16], 16))
+    for side in sides:
+        [map_HW] = side.predictor.maps([image_HWC])
+        side.good.append(float(map_HW.max()))
+    for kind in KINDS:
+        defect = make_synthetic_defect(image_HWC, kind, rng)
+        masks_PP[kind].append(shrink_map(defect.mask_HW.astype(np.float32)) >= 127.5)
+        for side in sides:
+            [map_HW] = side.predictor.maps([defect.image_HWC])
+            side.probes.append(float(map_HW.max()))
+            side.maps_PP[kind].append(shrink_map(map_HW))
+
+
+def _pixel_ap(map_HW: NDArray[np.float32], mask_HW: NDArray[np.uint8] | None) -> float | None:
+    """Average precision on one capture; None without a marked pixel."""
+    if mask_HW is None:
+        return None
+    is_defect_PP = shrink_map((mask_HW == DEFECT).astype(np.float32)) >= 0.5
+    if not is_defect_PP.any():
+        return None
+    return average_precision(is_defect_PP.ravel(), shrink_map(map_HW).ravel())

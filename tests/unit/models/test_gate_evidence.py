@@ -1,0 +1,107 @@
+"""Evidence of two models on the same captures and synthetic defects."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from siad.contracts.release_evidence import EvidenceKind, HeldOutCapture
+from siad.models.gate_evidence import HeldOutPixels, collect_evidence
+from siad.models.predictor import Predictor
+from siad.vision.gate import judge_release
+from siad.vision.masks import DEFECT
+from tests.manifests import make_manifest
+from tests.runners import BrightnessRunner
+
+STREAM, CORRECTED = EvidenceKind.STREAM, EvidenceKind.DEFECT
+
+
+class Inverted(BrightnessRunner):
+    """Scores dark pixels high."""
+
+    def run(self, inputs_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        return -super().run(inputs_BCHW)
+
+
+def picture(value: int) -> NDArray[np.uint8]:
+    return np.full((64, 64, 1), value, np.uint8)
+
+
+IMAGES = {f"{value:032x}": picture(value) for value in range(100, 130)}
+
+
+class Store:
+    """Captures in memory; keeps which were read."""
+
+    def __init__(self, masks: dict[str, NDArray[np.uint8]] | None = None, missing: str = "") -> None:
+        self.masks, self.missing = masks or {}, missing
+        self.reads: list[list[str]] = []
+
+    def read(self, captures: Sequence[HeldOutCapture]) -> Iterator[tuple[HeldOutCapture, HeldOutPixels]]:
+        self.reads.append([capture.capture_id for capture in captures])
+        for capture in captures:
+            if capture.capture_id != self.missing:
+                yield capture, (IMAGES[capture.capture_id], self.masks.get(capture.capture_id))
+
+
+def model(runner: BrightnessRunner, threshold: float = 0.5) -> Predictor:
+    return Predictor(make_manifest(image_threshold=threshold), runner)
+
+
+CAPTURES = [HeldOutCapture(capture_id=name, kind=STREAM) for name in IMAGES]
+
+
+def test_equal_models_have_equal_figures_and_pass() -> None:
+    store = Store()
+    made = collect_evidence(model(BrightnessRunner()), model(BrightnessRunner()), CAPTURES, store.read, budget=0.05)
+    assert made.candidate == made.serving
+    assert made.candidate.scores == pytest.approx([(value - 127) / 128 for value in range(100, 130)], abs=1e-5)
+    assert made.candidate.probes is not None
+    assert len(made.candidate.probes.found) == 72
+    assert judge_release(made).accepted
+
+
+def test_probes_are_put_into_captures_that_the_serving_model_scores_low() -> None:
+    store = Store()
+    collect_evidence(model(Inverted()), model(BrightnessRunner()), CAPTURES, store.read, budget=0.05)
+    first, hosts = store.reads
+    assert first == list(IMAGES)
+    assert len(hosts) == 12
+    assert set(hosts) <= set(list(IMAGES)[:18])
+
+
+def test_another_order_of_scores_is_refused() -> None:
+    made = collect_evidence(model(Inverted()), model(BrightnessRunner()), CAPTURES, Store().read, budget=0.05)
+    assert dict(judge_release(made).figures)["rank_agreement"] == pytest.approx(-1)
+    assert not judge_release(made).accepted
+
+
+def test_a_corrected_mask_gives_pixel_figures() -> None:
+    name = CAPTURES[0].capture_id
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:32] = DEFECT
+    captures = [HeldOutCapture(capture_id=name, kind=CORRECTED), *CAPTURES[1:]]
+    made = collect_evidence(
+        model(BrightnessRunner()), model(BrightnessRunner()), captures, Store({name: mask}).read, budget=0.05
+    )
+    assert made.candidate.pixel_aps[0] == pytest.approx(0.5)  # a flat map finds half of the pixels by chance
+    assert set(made.candidate.pixel_aps[1:]) == {None}
+
+
+def test_a_capture_that_cannot_be_read_is_in_neither() -> None:
+    made = collect_evidence(
+        model(BrightnessRunner()),
+        model(BrightnessRunner()),
+        CAPTURES,
+        Store(missing=CAPTURES[3].capture_id).read,
+        budget=0.05,
+    )
+    assert len(made.captures) == len(made.serving.scores) == 29
+
+
+def test_few_captures_have_no_probes() -> None:
+    made = collect_evidence(
+        model(BrightnessRunner()), model(BrightnessRunner()), CAPTURES[:5], Store().read, budget=0.05
+    )
+    assert made.candidate.probes is None
