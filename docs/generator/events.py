@@ -12,7 +12,18 @@ from grpc_tools import protoc
 from docs.generator.table import code, sentence, table
 from siad.contracts import keys
 from siad.contracts.place import Place
-from siad.contracts.topics import IMAGE, LINE, PSEUDO_MASK, SEGMENTER, TEACHER, TOPICS, VERDICT, Topic
+from siad.contracts.topics import (
+    CORRECTION,
+    IMAGE,
+    LINE,
+    PSEUDO_MASK,
+    SEGMENTER,
+    TEACHER,
+    THRESHOLD,
+    TOPICS,
+    VERDICT,
+    Topic,
+)
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROTO: Final = "siad/v1/events.proto"
@@ -26,6 +37,8 @@ HOLDS: Final = {  # topic -> event and key; a new topic is added here
     TEACHER.name: ("TeacherReleased", PLACE_KEY),
     SEGMENTER.name: ("SegmenterReleased", PLACE_KEY),
     VERDICT.name: ("VerdictGiven", CAPTURE_KEY),
+    CORRECTION.name: ("CaptureCorrected", CAPTURE_KEY),
+    THRESHOLD.name: ("ThresholdSet", "`<line>/<product>/<weights>`"),
 }
 HOLDS_OF_KIND: Final = {"dead-letter": ("DeadLetter", "key of the first record")}
 RETRY: Final = ("the event of the first topic, as it was", "key of the first record")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from google.protobuf.message import DecodeError, Message
 
-from siad.contracts import events
+from siad.contracts import corrections, events
 from siad.contracts.errors import PoisonError
 from siad.v1 import events_pb2
 
@@ -24,6 +24,8 @@ Event = (
     | events.TeacherReleased
     | events.SegmenterReleased
     | events.VerdictGiven
+    | corrections.CaptureCorrected
+    | corrections.ThresholdSet
     | events.DeadLetter
 )
 E = TypeVar("E")
@@ -36,6 +38,8 @@ MESSAGES: dict[type[Any], type[Message]] = {
     events.TeacherReleased: events_pb2.TeacherReleased,
     events.SegmenterReleased: events_pb2.SegmenterReleased,
     events.VerdictGiven: events_pb2.VerdictGiven,
+    corrections.CaptureCorrected: events_pb2.CaptureCorrected,
+    corrections.ThresholdSet: events_pb2.ThresholdSet,
     events.DeadLetter: events_pb2.DeadLetter,
 }
 TYPES = {kind: get_type_hints(kind) for kind in MESSAGES}  # resolved once: every record is decoded

@@ -105,6 +105,29 @@ def is_verdict_mask(key: str) -> bool:
     return key.endswith(_OF_VERDICT)
 
 
+def correction_key(line: str, capture_id: str, revision: int) -> str:
+    """Write-once record of a correction: the event as JSON."""
+    return f"{corrections_prefix(line, capture_id)}{revision}.json"
+
+
+def correction_mask_key(line: str, capture_id: str, sha256: str) -> str:
+    """Mask that a person drew, of a defect.
+
+    uint8 [H, W], 0 good, 128 unsure, 255 defect. It is named by its bytes and stored before the record, so that two
+    people who draw at once can't mix up their masks.
+    """
+    return f"{corrections_prefix(line, capture_id)}{_part(sha256)}.png"
+
+
+def correction_of(key: str) -> tuple[str, int] | None:
+    """Return capture and revision of a record; None for a mask.
+
+    ValueError for another key.
+    """
+    _, _, capture_id, name = key.split("/")
+    return (capture_id, int(name.removesuffix(".json"))) if name.endswith(".json") else None
+
+
 def corrections_prefix(line: str, capture_id: str = "") -> str:
     """All corrections of a line, or of one capture."""
     return f"corrections/{_under(line, capture_id)}"
@@ -143,6 +166,16 @@ def training_set_of(key: str) -> tuple[Place, str] | None:
 def members_of(key: str) -> tuple[Place, str] | None:
     """Return place and digest of a member list; None for another key."""
     return (_place_of(key), _stem(key, _MEMBERS)) if key.endswith(_MEMBERS) else None
+
+
+def threshold_key(line: str, product: str, weights: str) -> str:
+    """Image threshold that some weights have now; moved by conditional put."""
+    return f"{thresholds_prefix(line, product)}{_part(weights)}.json"
+
+
+def thresholds_prefix(line: str = "", product: str = "") -> str:
+    """All thresholds that were set, of a line or place."""
+    return f"thresholds/{_under(line, product)}"
 
 
 def part_key(sha256: str) -> str:

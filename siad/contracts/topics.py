@@ -17,16 +17,19 @@ class Topic:
     writer: str
     readers: tuple[str, ...]  # stages that act on it: to the right of the writer, or the writer
     viewers: tuple[str, ...] = ()  # stages that only display or count it
-    feedback: bool = False  # leads to the left; allowed for corrections by people and shadow reports
+    feedback: bool = False  # leads to the left; allowed for what people decide and for shadow reports
 
 
-# Ingest keeps the capture ledger, so it views images, verdicts and the dead letters of inference.
-LINE: Final = Topic("siad.line.v1", "state", "ingest", ("ingest", "labeler", "trainer", "inference"))
+# Ingest keeps the capture ledger, so it views images, verdicts and the dead letters of inference. The console shows
+# captures to people, so it views pseudo-masks and verdicts.
+LINE: Final = Topic("siad.line.v1", "state", "ingest", ("ingest", "labeler", "console", "trainer", "inference"))
 IMAGE: Final = Topic("siad.image.v1", "work", "ingest", ("labeler", "inference"), viewers=("ingest",))
-PSEUDO_MASK: Final = Topic("siad.pseudo-mask.v1", "work", "labeler", ("trainer",))
+PSEUDO_MASK: Final = Topic("siad.pseudo-mask.v1", "work", "labeler", ("trainer",), viewers=("console",))
 TEACHER: Final = Topic("siad.teacher.v1", "state", "labeler", ("labeler", "trainer", "inference"))
 SEGMENTER: Final = Topic("siad.segmenter.v1", "state", "trainer", ("trainer", "inference"))
-VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("ingest",))
+VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("ingest", "console"))
+CORRECTION: Final = Topic("siad.correction.v1", "work", "console", ("trainer",))
+THRESHOLD: Final = Topic("siad.threshold.v1", "state", "console", ("labeler", "inference"), feedback=True)
 
 
 def dead_letter(stage: str) -> Topic:
@@ -47,6 +50,8 @@ TOPICS: Final = (
     TEACHER,
     SEGMENTER,
     VERDICT,
+    CORRECTION,
+    THRESHOLD,
     dead_letter("labeler"),
     dead_letter("trainer"),
     dead_letter("inference"),

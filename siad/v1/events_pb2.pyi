@@ -128,6 +128,58 @@ SEGMENTER_STATUS_WITHDRAWN: SegmenterStatus.ValueType  # 2
 """Out of service; the teacher judges again."""
 Global___SegmenterStatus: _TypeAlias = SegmenterStatus  # noqa: Y015
 
+class _CorrectionVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CorrectionVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CorrectionVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CORRECTION_VERDICT_UNSPECIFIED: _CorrectionVerdict.ValueType  # 0
+    CORRECTION_VERDICT_GOOD: _CorrectionVerdict.ValueType  # 1
+    """A good part: a normal for teachers, no defect for segmenters."""
+    CORRECTION_VERDICT_DEFECT: _CorrectionVerdict.ValueType  # 2
+    """A defect; the mask shows where, if there is one."""
+    CORRECTION_VERDICT_UNSURE: _CorrectionVerdict.ValueType  # 3
+    """Not to be decided from the image: no stage learns from it."""
+
+class CorrectionVerdict(_CorrectionVerdict, metaclass=_CorrectionVerdictEnumTypeWrapper):
+    """What a person says about a capture."""
+
+CORRECTION_VERDICT_UNSPECIFIED: CorrectionVerdict.ValueType  # 0
+CORRECTION_VERDICT_GOOD: CorrectionVerdict.ValueType  # 1
+"""A good part: a normal for teachers, no defect for segmenters."""
+CORRECTION_VERDICT_DEFECT: CorrectionVerdict.ValueType  # 2
+"""A defect; the mask shows where, if there is one."""
+CORRECTION_VERDICT_UNSURE: CorrectionVerdict.ValueType  # 3
+"""Not to be decided from the image: no stage learns from it."""
+Global___CorrectionVerdict: _TypeAlias = CorrectionVerdict  # noqa: Y015
+
+class _Selection:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SelectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Selection.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SELECTION_UNSPECIFIED: _Selection.ValueType  # 0
+    SELECTION_NEAREST: _Selection.ValueType  # 1
+    """Its score is near the threshold."""
+    SELECTION_RANDOM: _Selection.ValueType  # 2
+    """Drawn at random from all captures of the line; such answers alone estimate misses and false rejects."""
+    SELECTION_CHOSEN: _Selection.ValueType  # 3
+    """The person named it."""
+
+class Selection(_Selection, metaclass=_SelectionEnumTypeWrapper):
+    """Why a capture was shown to the person who corrected it."""
+
+SELECTION_UNSPECIFIED: Selection.ValueType  # 0
+SELECTION_NEAREST: Selection.ValueType  # 1
+"""Its score is near the threshold."""
+SELECTION_RANDOM: Selection.ValueType  # 2
+"""Drawn at random from all captures of the line; such answers alone estimate misses and false rejects."""
+SELECTION_CHOSEN: Selection.ValueType  # 3
+"""The person named it."""
+Global___Selection: _TypeAlias = Selection  # noqa: Y015
+
 @_typing.final
 class Region(_message.Message):
     """One connected defect in oriented image pixels, origin top left. At most 64 per mask."""
@@ -559,6 +611,165 @@ class VerdictGiven(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerdictGiven: _TypeAlias = VerdictGiven  # noqa: Y015
+
+@_typing.final
+class CaptureCorrected(_message.Message):
+    """CaptureCorrected: a person's verdict on one capture. The highest revision of a capture counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPTURE_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_URI_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    CAPTURED_AT_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    MASK_URI_FIELD_NUMBER: _builtins.int
+    MASK_SHA256_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    CORRECTED_AT_FIELD_NUMBER: _builtins.int
+    SELECTION_FIELD_NUMBER: _builtins.int
+    capture_id: _builtins.str
+    """As in ImageStored."""
+    image_id: _builtins.str
+    image_uri: _builtins.str
+    line: _builtins.str
+    product: _builtins.str
+    serial: _builtins.str
+    revision: _builtins.int
+    """From 1; grows by one with every correction of the capture. A reader ignores a lower one, and a repeat."""
+    verdict: Global___CorrectionVerdict.ValueType
+    """Good, defect or unsure."""
+    mask_uri: _builtins.str
+    """s3://bucket/corrections/<line>/<capture_id>/<mask_sha256>.png; uint8 [H, W] of the image's size, 0 good, 128 unsure,
+    255 defect. Empty unless DEFECT, and where the defect has no outline.
+    """
+    mask_sha256: _builtins.str
+    """SHA-256 of the mask file; hex, 64 characters. Empty where there is no mask."""
+    weights: _builtins.str
+    """What the person was shown: digest of the weights, raw image score and threshold; empty and 0 where nothing was."""
+    score: _builtins.float
+    threshold: _builtins.float
+    author: _builtins.str
+    """Name of the person, as sent; 1 to 128 characters."""
+    selection: Global___Selection.ValueType
+    """Why the capture was shown."""
+    @_builtins.property
+    def captured_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def corrected_at(self) -> _timestamp_pb2.Timestamp:
+        """When the console accepted it (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        capture_id: _builtins.str = ...,
+        image_id: _builtins.str = ...,
+        image_uri: _builtins.str = ...,
+        line: _builtins.str = ...,
+        product: _builtins.str = ...,
+        serial: _builtins.str = ...,
+        captured_at: _timestamp_pb2.Timestamp | None = ...,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
+        revision: _builtins.int = ...,
+        verdict: Global___CorrectionVerdict.ValueType = ...,
+        mask_uri: _builtins.str = ...,
+        mask_sha256: _builtins.str = ...,
+        weights: _builtins.str = ...,
+        score: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        author: _builtins.str = ...,
+        corrected_at: _timestamp_pb2.Timestamp | None = ...,
+        selection: Global___Selection.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "corrected_at", b"corrected_at", "received_at", b"received_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "capture_id", b"capture_id", "captured_at", b"captured_at", "corrected_at", b"corrected_at", "image_id", b"image_id", "image_uri", b"image_uri", "line", b"line", "mask_sha256", b"mask_sha256", "mask_uri", b"mask_uri", "product", b"product", "received_at", b"received_at", "revision", b"revision", "score", b"score", "selection", b"selection", "serial", b"serial", "threshold", b"threshold", "verdict", b"verdict", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureCorrected: _TypeAlias = CaptureCorrected  # noqa: Y015
+
+@_typing.final
+class ThresholdSet(_message.Message):
+    """ThresholdSet: image threshold that weights of a line and product have now. State. It replaces the threshold in the
+    manifest of exactly these weights; the pixel threshold keeps its ratio to it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    IMAGE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    NORMALS_FIELD_NUMBER: _builtins.int
+    STREAM_CAPTURES_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SET_AT_FIELD_NUMBER: _builtins.int
+    line: _builtins.str
+    product: _builtins.str
+    weights: _builtins.str
+    """Digest of the weights to which the threshold belongs."""
+    revision: _builtins.int
+    """Grows by one with every change; readers ignore a lower one."""
+    image_threshold: _builtins.float
+    """In the unit of the weights' scores; a capture with score >= threshold is rejected."""
+    budget: _builtins.float
+    """Share of good parts that may be rejected, in (0, 1), as the line asked for it."""
+    estimated: _builtins.float
+    """Estimated share of good parts that this threshold rejects, and its interval, in [0, 1]."""
+    low: _builtins.float
+    high: _builtins.float
+    normals: _builtins.int
+    """Counts of what it was computed from: normals, captures of the stream, answers of people."""
+    stream_captures: _builtins.int
+    answers: _builtins.int
+    reason: _builtins.str
+    """Why it was set, in one sentence."""
+    @_builtins.property
+    def set_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was set (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        line: _builtins.str = ...,
+        product: _builtins.str = ...,
+        weights: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        image_threshold: _builtins.float = ...,
+        budget: _builtins.float = ...,
+        estimated: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        normals: _builtins.int = ...,
+        stream_captures: _builtins.int = ...,
+        answers: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        set_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["set_at", b"set_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "budget", b"budget", "estimated", b"estimated", "high", b"high", "image_threshold", b"image_threshold", "line", b"line", "low", b"low", "normals", b"normals", "product", b"product", "reason", b"reason", "revision", b"revision", "set_at", b"set_at", "stream_captures", b"stream_captures", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThresholdSet: _TypeAlias = ThresholdSet  # noqa: Y015
 
 @_typing.final
 class DeadLetter(_message.Message):

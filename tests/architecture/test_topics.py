@@ -16,7 +16,8 @@ def test_readers_stand_right_of_the_writer_or_are_the_writer(topic: Topic) -> No
 
 
 def test_only_a_persons_word_and_the_shadow_report_lead_back() -> None:
-    assert {topic.name for topic in TOPICS if topic.feedback} <= {"siad.command.v1", "siad.shadow.v1"}
+    allowed = {"siad.command.v1", "siad.shadow.v1", "siad.threshold.v1"}
+    assert {topic.name for topic in TOPICS if topic.feedback} <= allowed
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)

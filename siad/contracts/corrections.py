@@ -1,0 +1,129 @@
+"""Events of the console: corrections by people, and the thresholds that follow.
+
+The stored record of a correction (``corrections/<line>/<capture>/<revision>.json``) is the event as JSON and holds the
+truth; the event follows it. ``protos/siad/v1/events.proto`` documents the unit and range of every field.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from siad.contracts.event_checks import (
+    require_capture,
+    require_finite,
+    require_place,
+    require_release,
+    require_revision,
+    require_uri,
+)
+from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex
+from siad.contracts.json_codec import JsonRecord, JsonStyle
+
+AUTHOR_MAX: Final = 128  # characters
+REASON_MAX: Final = 1000  # characters
+
+
+class CorrectionVerdict(StrEnum):
+    """What a person says about a capture."""
+
+    UNSPECIFIED = "unspecified"
+    GOOD = "good"
+    DEFECT = "defect"
+    UNSURE = "unsure"
+
+
+class Selection(StrEnum):
+    """Why a capture was shown to the person who corrected it."""
+
+    UNSPECIFIED = "unspecified"
+    NEAREST = "nearest"
+    RANDOM = "random"
+    CHOSEN = "chosen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureCorrected(JsonRecord):
+    """A person's verdict on one capture; the highest revision counts."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
+
+    capture_id: CaptureId
+    image_id: ImageId
+    image_uri: str
+    line: str
+    product: str
+    serial: str
+    captured_at: datetime
+    received_at: datetime
+    revision: int  # from 1, without gaps
+    verdict: CorrectionVerdict
+    mask_uri: str  # empty unless DEFECT, and where the defect has no outline
+    mask_sha256: str
+    weights: str  # a WeightsId: what was shown; empty where nothing was
+    score: float  # 0 where nothing was shown
+    threshold: float
+    author: str
+    corrected_at: datetime
+    selection: Selection
+
+    def __post_init__(self) -> None:
+        """Refuse a correction that lacks a field or contradicts itself."""
+        require_capture(self.capture_id, self.image_id, self.image_uri)
+        require_place(self.line, self.product)
+        require_revision("revision", self.revision)
+        if self.mask_uri or self.mask_sha256:
+            require_uri("mask_uri", self.mask_uri)
+            require_hex("mask_sha256", self.mask_sha256, 64)
+            if self.verdict in (CorrectionVerdict.GOOD, CorrectionVerdict.UNSURE):
+                msg = f"a mask belongs to a defect, and capture {self.capture_id} is called {self.verdict}"
+                raise ValueError(msg)
+        if self.weights:
+            require_hex("weights", self.weights, 64)
+        require_finite("score", self.score)
+        require_finite("threshold", self.threshold)
+        if not 1 <= len(self.author) <= AUTHOR_MAX:
+            msg = f"author has {len(self.author)} characters; 1 to {AUTHOR_MAX} are allowed"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdSet(JsonRecord):
+    """Image threshold that weights of a line and product have now.
+
+    The same bytes as JSON are the pointer in the store (``siad.contracts.keys.threshold_key``).
+    """
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
+
+    line: str
+    product: str
+    weights: WeightsId
+    revision: int  # grows by one with every change
+    image_threshold: float  # in the unit of the weights' scores
+    budget: float  # share of good parts, in (0, 1)
+    estimated: float  # share of good parts that it rejects, 0..1
+    low: float  # interval of the estimate
+    high: float
+    normals: int  # counts behind it
+    stream_captures: int
+    answers: int
+    reason: str  # one sentence
+    set_at: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that lacks a field or contradicts itself."""
+        require_release(self.line, self.product, self.revision, self.weights)
+        require_finite("image_threshold", self.image_threshold)
+        if not 0 < self.budget < 1:
+            msg = f"budget {self.budget:g} is not between 0 and 1"
+            raise ValueError(msg)
+        if not 0 <= self.low <= self.estimated <= self.high <= 1:
+            msg = f"false rejects {self.estimated:g} in {self.low:g} to {self.high:g} are no estimate in an interval"
+            raise ValueError(msg)
+        if min(self.normals, self.stream_captures, self.answers) < 0:
+            msg = f"counts {self.normals}, {self.stream_captures}, {self.answers}: none may be below 0"
+            raise ValueError(msg)
+        if len(self.reason) > REASON_MAX:
+            msg = f"reason has {len(self.reason)} characters; at most {REASON_MAX} are allowed"
+            raise ValueError(msg)
