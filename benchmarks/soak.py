@@ -34,7 +34,7 @@ from siad.apps.local.run import run_machine, wait_ready
 from siad.apps.local.stage_status import read_stage
 from tests.e2e.chaos.cameras import Cameras
 
-STAGES: Final = ("ingest", "labeler", "trainer", "inference")
+STAGES: Final = ("ingest", "labeler", "console", "trainer", "inference")
 EVERY_S: Final = 5.0
 STEP_S: Final = 15.0  # of one rate in the ramp; lag is reported every 5 s
 RATES: Final = (2.0, 3.0, 4.5, 6.5, 10.0, 15.0, 22.0, 33.0)

@@ -1,4 +1,4 @@
-"""The stages: ingest, labeler, trainer, inference.
+"""The stages: ingest, labeler, console, trainer, inference.
 
 They never import each other; they communicate through events.
 """

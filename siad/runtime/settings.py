@@ -10,7 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PREFIXES: Final = tuple(f"SIAD_{part}_" for part in ("BUS", "STORE", "INGEST", "LABELER", "TRAINER", "INFERENCE"))
+PREFIXES: Final = tuple(
+    f"SIAD_{part}_" for part in ("BUS", "STORE", "INGEST", "LABELER", "CONSOLE", "TRAINER", "INFERENCE")
+)
 
 
 class Settings(BaseSettings):

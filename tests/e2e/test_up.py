@@ -91,7 +91,7 @@ async def test_up_comes_up_goes_down_and_carries_on(tmp_path: Path, bus: str) ->
         assert status == 0, said
         assert json.loads(said)["bus"] == bus
         assert {stage["stage"]: stage["ready"] for stage in json.loads(said)["stages"]} == dict.fromkeys(
-            ("ingest", "labeler", "trainer", "inference"), True
+            ("ingest", "labeler", "console", "trainer", "inference"), True
         )
         status, said = await siad("up", "--data", str(data))
         assert status == 1

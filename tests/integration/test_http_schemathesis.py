@@ -25,6 +25,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
 )
 
+from services.console.app import assemble as assemble_console
+from services.console.settings import ConsoleSettings
 from services.inference.app import assemble as assemble_inference
 from services.inference.settings import InferenceSettings
 from services.ingest.app import assemble as assemble_ingest
@@ -94,6 +96,11 @@ def labeler(bus: MemoryBus, blobs: MemoryBlobs) -> tuple[StageSettings, Assemble
     return mine, lambda stage: assemble_labeler(stage, mine, bus=bus, blobs=blobs)
 
 
+def console(bus: MemoryBus, blobs: MemoryBlobs) -> tuple[StageSettings, Assemble]:
+    mine = ConsoleSettings(http_port=0)
+    return mine, lambda stage: assemble_console(stage, mine, bus=bus, blobs=blobs)
+
+
 def trainer(bus: MemoryBus, blobs: MemoryBlobs) -> tuple[StageSettings, Assemble]:
     mine = TrainerSettings(http_port=0)
     jobs = LocalJobs(limit_s=mine.job_limit_s)
@@ -105,7 +112,7 @@ def inference(bus: MemoryBus, blobs: MemoryBlobs) -> tuple[StageSettings, Assemb
     return mine, lambda stage: assemble_inference(stage, mine, bus=bus, blobs=blobs)
 
 
-@pytest.mark.parametrize("make", [ingest, labeler, trainer, inference], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [ingest, labeler, console, trainer, inference], ids=lambda make: make.__name__)
 def test_a_stage_keeps_its_word(make: Callable[..., tuple[StageSettings, Assemble]]) -> None:
     bus, blobs = MemoryBus(), MemoryBlobs()
     asyncio.run(bus.create_topics(TOPICS))

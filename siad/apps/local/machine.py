@@ -22,14 +22,21 @@ from siad.apps.local.log_excerpt import describe_exit
 from siad.apps.local.ports import PortRequest, choose_ports
 from siad.apps.local.processes import ProgramSpec, SupervisedProgram
 from siad.apps.local.ray_node import RayNode
-from siad.apps.local.stage_settings import check_settings, client_url, port_requests
+from siad.apps.local.stage_settings import STAGES, check_settings, client_url, port_requests
 from siad.apps.local.weed import WeedNode
 from siad.runtime.bus.embedded.file import check_whole
 from siad.runtime.bus.settings import path_of
 
 BUCKET = "siad"
 DATA = Path("var/siad")
-STAGE_PORTS: Mapping[str, int] = {"ingest": 8400, "scorer": 8401, "labeler": 8402, "trainer": 8403, "inference": 8404}
+STAGE_PORTS: Mapping[str, int] = {
+    "ingest": 8400,
+    "scorer": 8401,
+    "labeler": 8402,
+    "console": 8405,
+    "trainer": 8403,
+    "inference": 8404,
+}
 STATE_FILE = "machine.json"  # addresses of the stages; read by `siad status`, `siad line`, `siad send`
 
 Notify = Callable[[str], None]  # shows one line of progress
@@ -117,7 +124,7 @@ class Machine:
     def prepare_stages(self, notify: Notify) -> None:
         """Choose ports and settings of the stages; write all addresses."""
         self.ports = choose_ports(self._requests, notify)
-        for name in ("ingest", "labeler", "trainer", "inference"):
+        for name in STAGES:
             self.env[f"SIAD_{name.upper()}_HTTP_PORT"] = str(self.ports[name])
         self.env["SIAD_LABELER_SCORER_URL"] = self.url("scorer")
         self.env["SIAD_LABELER_SCORER_PORT"] = str(self.ports["scorer"])

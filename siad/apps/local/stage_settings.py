@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
 
+from services.console.settings import ConsoleSettings
 from services.inference.settings import InferenceSettings
 from services.ingest.settings import IngestSettings
 from services.labeler.settings import LabelerSettings
@@ -20,6 +21,7 @@ from siad.runtime.settings import Settings, StageSettings, without_effect
 STAGES: Final[Mapping[str, type[StageSettings]]] = {
     "ingest": IngestSettings,
     "labeler": LabelerSettings,
+    "console": ConsoleSettings,
     "trainer": TrainerSettings,
     "inference": InferenceSettings,
 }

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from siad.contracts.place import Place
 
-STAGES = ("ingest", "labeler", "trainer", "inference")
+STAGES = ("ingest", "labeler", "console", "trainer", "inference")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

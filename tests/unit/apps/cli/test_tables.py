@@ -74,7 +74,7 @@ def test_pairs_are_folded_on_a_terminal_and_whole_in_a_pipe() -> None:
         assert (len(out.getvalue().splitlines()) == 1) == (width is None)
 
 
-STAGES = ("ingest", "labeler", "trainer", "inference", "scorer")
+STAGES = ("ingest", "labeler", "console", "trainer", "inference", "scorer")
 LINES = [
     {
         "line": f"press-with-a-long-name-{number}", "product": "cap-28mm-blue", "revision": 12345, "shards": 8,
@@ -109,7 +109,8 @@ Run = Callable[[Any, list[str], int], str]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     state = {name: f"http://127.0.0.1:{8400 + number}" for number, name in enumerate(["ingest", "scorer", "labeler"])}
-    state |= {"trainer": "http://127.0.0.1:8403", "inference": "http://127.0.0.1:8404", "bus": "kafka"}
+    state |= {"trainer": "http://127.0.0.1:8403", "inference": "http://127.0.0.1:8404"}
+    state |= {"console": "http://127.0.0.1:8405", "bus": "kafka"}
     client = httpx.Client(transport=httpx.MockTransport(answer))
     monkeypatch.setattr(status, "read_state", lambda _: state)
     monkeypatch.setattr("siad.apps.cli.status.httpx.Client", lambda **_: client)
