@@ -34,6 +34,9 @@ class Scale:
 SHORT: Final = Scale(name="short", captures=240, per_s=8.0, kills=1, outage_s=4.0, trains=False, parts=32)
 LONG: Final = Scale(name="long", captures=2000, per_s=10.0, kills=2, outage_s=20.0, trains=True, parts=800)
 
+# Streamed once the segmenter serves, so that the swap lies between two kills on a machine of any speed.
+AFTER_SWAP: Final = replace(LONG, name="after the swap", captures=400, kills=1, outage_s=4.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Blow:

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from siad.runtime.bus.kafka.bus import KafkaBus
 from tests.e2e.chaos.audit import Account, faults, repeats
 from tests.e2e.chaos.cameras import PATIENCE_S, Cameras
 from tests.e2e.chaos.report import Report, markdown, percentile, printed
-from tests.e2e.chaos.schedule import Blow, schedule, told_scale, told_seed
+from tests.e2e.chaos.schedule import AFTER_SWAP, Blow, Scale, schedule, told_scale, told_seed
 from tests.e2e.chaos.site import Recovery, Site
 from tests.e2e.chaos.topics import read_whole
 from tests.e2e.conftest import NORMALS
@@ -38,7 +39,8 @@ from tests.fixtures.store import settings_of
 from tests.synthetic import PRODUCT
 
 SCALE, SEED = told_scale(), told_seed()
-SETTLE_S = 150.0 + SCALE.stream_s  # from the last capture handed over to nothing left to do, on a busy machine
+# From the last capture handed over to nothing left to do, on a busy machine.
+SETTLE_S = 150.0 + SCALE.stream_s + AFTER_SWAP.stream_s * SCALE.trains
 BOOKS_S = 90.0  # who keeps them may have been killed, and its lease has to run out
 IN_HAND_MAX = 64  # captures that one blow can catch handled, perhaps published, and not committed
 TRICKLE_PER_S = 4.0
@@ -50,7 +52,7 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.ray,
     pytest.mark.slow,
-    pytest.mark.timeout(600 + 5 * SCALE.stream_s + SWAP_S * SCALE.trains),
+    pytest.mark.timeout(600 + 5 * SCALE.stream_s + (SWAP_S + 5 * AFTER_SWAP.stream_s) * SCALE.trains),
 ]
 
 
@@ -66,10 +68,17 @@ async def test_no_kill_loses_doubles_or_stops_anything(tmp_path: Path, caplog: p
             cameras = Cameras(client, "press-1", SCALE.parts, INPUT_PX)
             await teach(site, cameras)
             early = frozenset(cameras.inspected)
+            began_s = time.monotonic()
             recoveries = await stream_under(blows, site, cameras, watch)
             tell(markdown(recoveries))
             if SCALE.trains:
                 await stream_until_swap(cameras, watch)
+                late = schedule(SEED, AFTER_SWAP)
+                tell(printed(SEED, late))
+                since_s = time.monotonic() - began_s
+                more = await stream_under(late, site, cameras, watch, scale=AFTER_SWAP)
+                recoveries += [replace(one, at_s=round(one.at_s + since_s, 1)) for one in more]
+                blows += late
             found = await settle(site, cameras, watch)
             account = await take_account(site, cameras, early, repeats_max=IN_HAND_MAX * len(blows))
             found += faults(account) + await books_apart(site, account) + await unwell(site, recoveries)
@@ -109,7 +118,9 @@ async def teach(site: Site, cameras: Cameras) -> None:
         teaching.set()
 
 
-async def stream_under(blows: tuple[Blow, ...], site: Site, cameras: Cameras, watch: Watch) -> list[Recovery]:
+async def stream_under(
+    blows: tuple[Blow, ...], site: Site, cameras: Cameras, watch: Watch, *, scale: Scale = SCALE
+) -> list[Recovery]:
     """Stream captures during the kills."""
     began_s = time.monotonic()
 
@@ -123,7 +134,7 @@ async def stream_under(blows: tuple[Blow, ...], site: Site, cameras: Cameras, wa
         await asyncio.sleep(max(0.0, began_s + blow.at_s - time.monotonic()))
         return await site.strike(blow, began_s=began_s, progress=lambda since_s: progress(blow.victim, since_s))
 
-    streaming = asyncio.create_task(cameras.stream(SCALE.captures, per_s=SCALE.per_s))
+    streaming = asyncio.create_task(cameras.stream(scale.captures, per_s=scale.per_s))
     try:
         recoveries = await asyncio.gather(*(fall(blow) for blow in blows))
         await streaming
