@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -18,8 +19,9 @@ from services.inference.adapters.warm_up import WarmUp
 from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from services.inference.routes import InferenceDependencies, make_router
 from services.inference.settings import InferenceSettings
+from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased
-from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, VERDICT, dead_letter, retry
+from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, THRESHOLD, VERDICT, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
 from siad.models.runner.open import limit_threads
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -29,10 +31,11 @@ from siad.runtime.bus.port import Bus
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.registry import Registry
+from siad.runtime.thresholds import KnownThresholds
 from siad.runtime.worker import StageProcess
 
 NAME: Final = "inference"
-TOPICS: Final = (LINE, IMAGE, TEACHER, SEGMENTER, VERDICT, dead_letter(NAME), retry(NAME))
+TOPICS: Final = (LINE, IMAGE, TEACHER, SEGMENTER, THRESHOLD, VERDICT, dead_letter(NAME), retry(NAME))
 
 
 def main() -> None:
@@ -48,16 +51,22 @@ async def assemble(stage: StageProcess, settings: InferenceSettings, *, bus: Bus
     counting = CountingBus(bus, stage.clock)
     async with (
         connect(stage, counting, blobs, topics=TOPICS, store_threads=settings.max_in_flight) as store,
-        _predicting(stage, settings, blobs) as predictors,
+        _predicting(stage, settings, blobs) as serving,
     ):
-        _wire(stage, settings, bus=counting, store=store, predictors=predictors)
+        _wire(stage, settings, bus=counting, store=store, serving=serving)
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class _Judges:
+    """Predictors, and the thresholds by which they judge."""
+
+    predictors: HotSwapPredictors
+    thresholds: StateTable[ThresholdSet]
+
+
 @asynccontextmanager
-async def _predicting(
-    stage: StageProcess, settings: InferenceSettings, blobs: Blobs
-) -> AsyncIterator[HotSwapPredictors]:
+async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: Blobs) -> AsyncIterator[_Judges]:
     """Run the predictors until all tasks have drained.
 
     If they fail, the stage stops.
@@ -67,11 +76,18 @@ async def _predicting(
     )
     with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader:
         threads = ServingThreads(scorer=scorer, loader=loader)
-        predictors = HotSwapPredictors(BundleLoader(Registry(blobs)), threads=threads, limits=limits, clock=stage.clock)
+        thresholds = StateTable(THRESHOLD, ThresholdSet, stage=NAME)
+        predictors = HotSwapPredictors(
+            BundleLoader(Registry(blobs)),
+            KnownThresholds(thresholds),
+            threads=threads,
+            limits=limits,
+            clock=stage.clock,
+        )
         running = asyncio.create_task(predictors.run(), name="predictors")
         running.add_done_callback(lambda done: None if done.cancelled() else stage.stop.set())
         try:
-            yield predictors
+            yield _Judges(predictors, thresholds)
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -79,17 +95,18 @@ async def _predicting(
         raise bug
 
 
-def _wire(
-    stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: AsyncBlobs, predictors: HotSwapPredictors
-) -> None:
+def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: AsyncBlobs, serving: _Judges) -> None:
     """Add checks, routes and tasks to the stage."""
+    predictors, thresholds = serving.predictors, serving.thresholds
     listener = ReleaseListener(predictors.on_release)
     lines = StateTable(LINE, LineChanged, stage=NAME)
     teachers = StateTable(TEACHER, TeacherReleased, stage=NAME, on_change=listener.on_teacher)
     segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME, on_change=listener.on_segmenter)
     pointers = PointerPoller(store, predictors.on_release)
     known_lines, images = KnownLines(lines, store), StoredImages(store)
-    warm_up = WarmUp((lines, teachers, segmenters), pointers, predictors, places_max=settings.models_max // 2)
+    warm_up = WarmUp(
+        (lines, teachers, segmenters, thresholds), pointers, predictors, places_max=settings.models_max // 2
+    )
     ports = StreamDependencies(
         lines=known_lines,
         images=images,
@@ -112,6 +129,7 @@ def _wire(
         "lines": lines.check,
         "teachers": teachers.check,
         "segmenters": segmenters.check,
+        "thresholds": thresholds.check,
         "pointers": pointers.check,
         "weights": warm_up.check,
     }
@@ -119,6 +137,7 @@ def _wire(
         "lines": partial(lines.follow, bus, stage.stop),
         "teachers": partial(teachers.follow, bus, stage.stop),
         "segmenters": partial(segmenters.follow, bus, stage.stop),
+        "thresholds": partial(thresholds.follow, bus, stage.stop),
         "pointers": partial(pointers.run, stage.stop, every_s=settings.poll_s),
         "images": partial(_judge_stream, stage, settings, bus, ports, warm_up),
     }

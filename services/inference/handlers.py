@@ -32,8 +32,8 @@ class StreamDependencies:
 async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
     """Judge one capture, unless it is labelled normal or erased.
 
-    Safe to repeat: readers take the first verdict of a capture, and the mask's key holds capture and weights, so a
-    redelivered event overwrites the same bytes.
+    Safe to repeat: readers take the first verdict of a capture, and the mask's key holds capture, weights and threshold
+    revision, so a redelivered event overwrites the same bytes.
     """
     if event.intent is Intent.NORMAL:
         return []
@@ -55,9 +55,7 @@ async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> list[V
     )
     mask_uri = ""
     if judgement.mask_HW is not None:
-        mask_uri = await ports.masks.store(
-            judgement.mask_HW, line=event.line, capture_id=event.capture_id, weights=judgement.weights
-        )
+        mask_uri = await ports.masks.store(judgement.mask_HW, event=event, judgement=judgement)
     judged_at = ports.clock.now()
     return [make_verdict(event, judgement, mask_uri=mask_uri, started_at=started_at, judged_at=judged_at)]
 

@@ -10,9 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.domain.judge import Prediction, UnknownReason
+from services.inference.domain.judge import CaptureJudgement, Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
+from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, LineChanged, VerdictGiven
+from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.vision.images import Image
@@ -76,6 +78,14 @@ class ServingWeights:
     swaps: int  # since the process started
 
 
+class ThresholdLookup(Protocol):
+    """Thresholds set for weights since they were released."""
+
+    def of(self, place: Place, weights: WeightsId) -> ThresholdSet | None:
+        """Return the threshold that was set; None for that of the manifest."""
+        ...
+
+
 class LinePredictors(Protocol):
     """Weights of all lines."""
 
@@ -108,8 +118,11 @@ class WeightsReporter(Protocol):
 class MaskStore(Protocol):
     """Masks of rejected captures."""
 
-    async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
-        """Write a mask, return its address; a repeat writes equal bytes."""
+    async def store(self, mask_HW: NDArray[np.uint8], *, event: ImageStored, judgement: CaptureJudgement) -> str:
+        """Write the mask of a capture, and return its address.
+
+        A repeat writes equal bytes.
+        """
         ...
 
 

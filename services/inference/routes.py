@@ -119,6 +119,7 @@ def _response(
     judgement: CaptureJudgement, asked: JudgementRequest, *, image_id: ImageId, judged_at: datetime
 ) -> dict[str, Any]:
     """The fields of a verdict that an image without a capture has."""
+    rate = judgement.threshold.false_rejects
     return {
         "image_id": image_id,
         "line": asked.settings.line,
@@ -129,7 +130,7 @@ def _response(
         "reason": judgement.reason,
         "detail": judgement.detail,
         "score": judgement.score,
-        "threshold": judgement.threshold,
+        "threshold": judgement.threshold.image_threshold,
         "regions": [asdict(region) for region in judgement.regions],
         "weights": judgement.weights,
         "weights_kind": judgement.weights_kind.value,
@@ -137,4 +138,7 @@ def _response(
         "judged_at": judged_at.isoformat(),
         "fetch_s": judgement.fetch_s,
         "score_s": judgement.score_s,
+        "threshold_revision": judgement.threshold.revision,
+        "false_rejects": None if rate is None else asdict(rate),
+        "advice": judgement.threshold.advice,
     }

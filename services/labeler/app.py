@@ -15,8 +15,9 @@ from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.routes import make_router
 from services.labeler.settings import LabelerSettings
+from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
-from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter, retry
+from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
@@ -26,6 +27,7 @@ from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.releases import ReleasePublisher
+from siad.runtime.thresholds import KnownThresholds
 from siad.runtime.worker import StageProcess
 
 log = structlog.get_logger()
@@ -42,17 +44,28 @@ def main() -> None:
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Wire the stage; close its connections and threads on leaving."""
-    topics = [IMAGE, PSEUDO_MASK, TEACHER, dead_letter(NAME), retry(NAME)]
+    topics = [IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, dead_letter(NAME), retry(NAME)]
     limits = httpx.Limits(max_connections=settings.max_in_flight + 8)
     async with (
         connect(stage, bus, blobs, topics=topics) as store,
         httpx.AsyncClient(base_url=str(settings.scorer_url), limits=limits) as client,
     ):
-        scorer = ScorerClient(client, timeout_s=settings.handler_timeout_s, fit_timeout_s=settings.fit_timeout_s)
+        thresholds = StateTable(THRESHOLD, ThresholdSet, stage=NAME)
+        timeouts = {"timeout_s": settings.handler_timeout_s, "fit_timeout_s": settings.fit_timeout_s}
+        scorer = ScorerClient(client, KnownThresholds(thresholds), **timeouts)
         tasks = _LabelerTasks(stage, settings, bus, store, scorer)
-        stage.health.checks |= {"scorer": scorer.probe, "teachers": tasks.teachers.check}
+        stage.health.checks |= {
+            "scorer": scorer.probe,
+            "teachers": tasks.teachers.check,
+            "thresholds": thresholds.check,
+        }
         stage.app.include_router(make_router(ServingTeachers(tasks.teachers, store)))
-        stage.tasks |= {"images": tasks.label_stream, "teachers": tasks.follow_teachers, "reconcile": tasks.reconcile}
+        stage.tasks |= {
+            "images": partial(tasks.label_stream, thresholds),
+            "teachers": tasks.follow_teachers,
+            "thresholds": partial(thresholds.follow, bus, stage.stop),
+            "reconcile": tasks.reconcile,
+        }
         yield
 
 
@@ -69,8 +82,10 @@ class _LabelerTasks:
         self.lines = LabelerLines(store)
         self.nudge = asyncio.Event()
 
-    async def label_stream(self) -> None:
-        """Label the inspected captures of the stream."""
+    async def label_stream(self, thresholds: StateTable[ThresholdSet]) -> None:
+        """Label the inspected captures of the stream, once thresholds are known."""
+        if not await self.stage.unless_stopped(thresholds.wait_ready()):
+            return
         await consume(
             self.bus,
             with_retry({IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK)}, stage=NAME),

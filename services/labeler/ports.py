@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from siad.contracts.corrections import ThresholdSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import ImageStored, PseudoMaskCreated, Region, WeightsKind
 from siad.contracts.fit_settings import FitSettings
@@ -61,6 +62,14 @@ class SizeRules(Protocol):
         Raises:
             TransientError: the store is unavailable.
         """
+        ...
+
+
+class ThresholdLookup(Protocol):
+    """Thresholds set for weights since they were fitted."""
+
+    def of(self, place: Place, weights: WeightsId) -> ThresholdSet | None:
+        """Return the threshold that was set; None for that of the manifest."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import Final, Self
 from pydantic import BaseModel, FiniteFloat
 
 from services.labeler.ports import DrawnMask
+from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, Region
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
@@ -47,10 +48,19 @@ class DrawRequest(BaseModel):
     product: str
     weights: str
     sizes: SizeRule = SizeRule.NORMALS
+    image_threshold: FiniteFloat | None = None  # None: that of the manifest
+    threshold_revision: int = 0  # of ``image_threshold``; part of the mask's key
 
     @classmethod
-    def of(cls, event: ImageStored, weights: WeightsId, sizes: SizeRule) -> Self:
-        """Request the pseudo-mask of one capture."""
+    def of(cls, event: ImageStored, weights: WeightsId, sizes: SizeRule, threshold: ThresholdSet | None) -> Self:
+        """Request the pseudo-mask of one capture.
+
+        Args:
+            event: the capture.
+            weights: that draw it.
+            sizes: which sizes the line accepts.
+            threshold: set for these weights since they were fitted, if any.
+        """
         return cls(
             capture_id=event.capture_id,
             image_id=event.image_id,
@@ -59,6 +69,8 @@ class DrawRequest(BaseModel):
             product=event.product,
             weights=weights,
             sizes=sizes,
+            image_threshold=None if threshold is None else threshold.image_threshold,
+            threshold_revision=0 if threshold is None else threshold.revision,
         )
 
 

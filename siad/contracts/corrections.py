@@ -4,7 +4,7 @@ The stored record of a correction (``corrections/<line>/<capture>/<revision>.jso
 truth; the event follows it. ``protos/siad/v1/events.proto`` documents the unit and range of every field.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -18,7 +18,7 @@ from siad.contracts.event_checks import (
     require_uri,
 )
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex
-from siad.contracts.json_codec import JsonRecord, JsonStyle
+from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord, JsonStyle
 
 AUTHOR_MAX: Final = 128  # characters
 REASON_MAX: Final = 1000  # characters
@@ -110,6 +110,7 @@ class ThresholdSet(JsonRecord):
     answers: int
     reason: str  # one sentence
     set_at: datetime
+    advice: str = field(default="", metadata=OMIT_IF_DEFAULT)  # what would narrow the interval, in one sentence
 
     def __post_init__(self) -> None:
         """Refuse a threshold that lacks a field or contradicts itself."""
@@ -124,6 +125,7 @@ class ThresholdSet(JsonRecord):
         if min(self.normals, self.stream_captures, self.answers) < 0:
             msg = f"counts {self.normals}, {self.stream_captures}, {self.answers}: none may be below 0"
             raise ValueError(msg)
-        if len(self.reason) > REASON_MAX:
-            msg = f"reason has {len(self.reason)} characters; at most {REASON_MAX} are allowed"
-            raise ValueError(msg)
+        for name, text in (("reason", self.reason), ("advice", self.advice)):
+            if len(text) > REASON_MAX:
+                msg = f"{name} has {len(text)} characters; at most {REASON_MAX} are allowed"
+                raise ValueError(msg)

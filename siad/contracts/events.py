@@ -256,6 +256,11 @@ class VerdictGiven:
     fetch_s: float
     score_s: float
     detail: str = ""  # why UNKNOWN, in words; empty where the reason says all
+    threshold_revision: int = 0  # of the ``ThresholdSet``; 0: the threshold is that of the manifest
+    false_rejects: float = 0.0  # estimated share of good parts that the threshold rejects; 0 where not estimated
+    false_rejects_low: float = 0.0
+    false_rejects_high: float = 0.0
+    advice: str = ""  # what would narrow that interval; empty where nothing would
 
     def __post_init__(self) -> None:
         """Refuse a verdict without capture, reason or weights."""

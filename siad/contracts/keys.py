@@ -67,17 +67,21 @@ def place_of_normal(key: str) -> Place | None:
     return Place(parts[1], parts[2]) if len(parts) == 4 else None
 
 
-def mask_key(line: str, capture_id: str, weights: str) -> str:
-    """Pseudo-mask: uint8 [H, W], 0 good, 128 unsure, 255 defect."""
-    return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}.png"
+def mask_key(line: str, capture_id: str, weights: str, threshold_revision: int = 0) -> str:
+    """Pseudo-mask: uint8 [H, W], 0 good, 128 unsure, 255 defect.
+
+    A threshold that was set for the weights since changes their masks, so its revision is part of the key; revision 0,
+    the manifest's own threshold, is not written.
+    """
+    return f"{_mask_stem(line, capture_id, weights, threshold_revision)}.png"
 
 
-def verdict_mask_key(line: str, capture_id: str, weights: str) -> str:
+def verdict_mask_key(line: str, capture_id: str, weights: str, threshold_revision: int = 0) -> str:
     """Mask of a verdict: uint8 [H, W], 0 good, 255 defect.
 
     The labeler and inference may draw with the same weights, and their bytes differ.
     """
-    return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}{_OF_VERDICT}"
+    return f"{_mask_stem(line, capture_id, weights, threshold_revision)}{_OF_VERDICT}"
 
 
 def masks_prefix(line: str, capture_id: str = "") -> str:
@@ -97,7 +101,7 @@ def weights_of_mask(key: str) -> str:
     ValueError for another key.
     """
     _, _, _, name = key.split("/")
-    return name.removesuffix(_OF_VERDICT).removesuffix(".png")
+    return name.partition(".")[0]
 
 
 def is_verdict_mask(key: str) -> bool:
@@ -320,6 +324,11 @@ def deletions_prefix(line: str) -> str:
 def expiry_key(line: str) -> str:
     """First days of which a line's images, masks and receipts are kept."""
     return f"expiries/{_part(line)}.json"
+
+
+def _mask_stem(line: str, capture_id: str, weights: str, threshold_revision: int) -> str:
+    revision = f".t{threshold_revision}" if threshold_revision else ""
+    return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}{revision}"
 
 
 def _under(*parts: str) -> str:

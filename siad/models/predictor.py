@@ -34,12 +34,24 @@ class Predictor:
     unknown origin: it scores only those that fit the normals. Weights without a profile of their normals, of earlier
     versions, do neither.
 
+    It judges at the image threshold of its manifest, or at another one that was set for these weights since
+    (``at_threshold``).
+
     Every method that scores images raises ``OutOfMemoryError`` where memory runs out.
     """
 
-    def __init__(self, manifest: Manifest, runner: Runner) -> None:
+    def __init__(self, manifest: Manifest, runner: Runner, *, image_threshold: float | None = None) -> None:
         self.manifest = manifest
         self._runner = runner
+        self.image_threshold = manifest.image_threshold if image_threshold is None else image_threshold
+
+    def at_threshold(self, image_threshold: float | None) -> "Predictor":
+        """Judge by another image threshold, with the same network.
+
+        Args:
+            image_threshold: raw score; None for that of the manifest. The pixel threshold keeps its ratio to it.
+        """
+        return Predictor(self.manifest, self._runner, image_threshold=image_threshold)
 
     def examine(self, images: Sequence[Image], *, sizes: SizeRule = SizeRule.NORMALS) -> list[Finding | Misfit]:
         """Judge decoded images that fit the normals, and name the others.
@@ -102,8 +114,8 @@ class Predictor:
         manifest = self.manifest
         return decide(
             map_HW,
-            image_threshold=manifest.image_threshold,
-            pixel_threshold=marking_of(manifest),
+            image_threshold=self.image_threshold,
+            pixel_threshold=marking_of(manifest, image_threshold=self.image_threshold),
             spread=manifest.spread,
             views=views,
         )
@@ -137,15 +149,32 @@ class Predictor:
         return RegionOfInterest(self.manifest.region)
 
 
-def marking_of(manifest: Manifest) -> float | RelativeMarks:
+def marking_of(manifest: Manifest, *, image_threshold: float | None = None) -> float | RelativeMarks:
     """Choose the rule of marks.
 
     Weights of an older version have a pixel threshold alone.
+
+    Args:
+        manifest: of the weights.
+        image_threshold: the one in use, where it is not that of the manifest.
     """
+    pixel_threshold = pixel_threshold_at(manifest, image_threshold)
     if not manifest.footprint_px:
-        return manifest.pixel_threshold
+        return pixel_threshold
     ratio = (manifest.footprint_px / manifest.input_px) ** 2 * RegionOfInterest(manifest.region).area_ratio
-    return RelativeMarks(pixel_threshold=manifest.pixel_threshold, footprint_ratio=ratio)
+    return RelativeMarks(pixel_threshold=pixel_threshold, footprint_ratio=ratio)
+
+
+def pixel_threshold_at(manifest: Manifest, image_threshold: float | None) -> float:
+    """Scale the pixel threshold with the image threshold.
+
+    Where a threshold is not over 0, ratios say nothing, and their difference stays.
+    """
+    if image_threshold is None or image_threshold == manifest.image_threshold:
+        return manifest.pixel_threshold
+    if min(image_threshold, manifest.image_threshold) > 0:
+        return manifest.pixel_threshold * image_threshold / manifest.image_threshold
+    return manifest.pixel_threshold + image_threshold - manifest.image_threshold
 
 
 def score_maps(

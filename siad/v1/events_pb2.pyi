@@ -535,6 +535,11 @@ class VerdictGiven(_message.Message):
     FETCH_S_FIELD_NUMBER: _builtins.int
     SCORE_S_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    THRESHOLD_REVISION_FIELD_NUMBER: _builtins.int
+    FALSE_REJECTS_FIELD_NUMBER: _builtins.int
+    FALSE_REJECTS_LOW_FIELD_NUMBER: _builtins.int
+    FALSE_REJECTS_HIGH_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -565,6 +570,14 @@ class VerdictGiven(_message.Message):
     score_s: _builtins.float
     detail: _builtins.str
     """Why the decision is UNKNOWN, in words, with values; empty where the reason says all."""
+    threshold_revision: _builtins.int
+    """Revision of the ThresholdSet that gave the threshold; 0 where it is that of the weights' manifest."""
+    false_rejects: _builtins.float
+    """Estimated share of good parts that this threshold rejects, and its interval of 90%, in [0, 1]; 0 where not estimated."""
+    false_rejects_low: _builtins.float
+    false_rejects_high: _builtins.float
+    advice: _builtins.str
+    """What would narrow that interval, in one sentence; empty where nothing would."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -603,10 +616,15 @@ class VerdictGiven(_message.Message):
         fetch_s: _builtins.float = ...,
         score_s: _builtins.float = ...,
         detail: _builtins.str = ...,
+        threshold_revision: _builtins.int = ...,
+        false_rejects: _builtins.float = ...,
+        false_rejects_low: _builtins.float = ...,
+        false_rejects_high: _builtins.float = ...,
+        advice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "judged_at", b"judged_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "detail", b"detail", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_uri", b"mask_uri", "origin", b"origin", "product", b"product", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_uri", b"mask_uri", "origin", b"origin", "product", b"product", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -721,6 +739,7 @@ class ThresholdSet(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SET_AT_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     product: _builtins.str
     weights: _builtins.str
@@ -741,6 +760,8 @@ class ThresholdSet(_message.Message):
     answers: _builtins.int
     reason: _builtins.str
     """Why it was set, in one sentence."""
+    advice: _builtins.str
+    """What would narrow the interval, in one sentence; empty where nothing would."""
     @_builtins.property
     def set_at(self) -> _timestamp_pb2.Timestamp:
         """When it was set (UTC)."""
@@ -762,10 +783,11 @@ class ThresholdSet(_message.Message):
         answers: _builtins.int = ...,
         reason: _builtins.str = ...,
         set_at: _timestamp_pb2.Timestamp | None = ...,
+        advice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["set_at", b"set_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "budget", b"budget", "estimated", b"estimated", "high", b"high", "image_threshold", b"image_threshold", "line", b"line", "low", b"low", "normals", b"normals", "product", b"product", "reason", b"reason", "revision", b"revision", "set_at", b"set_at", "stream_captures", b"stream_captures", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "answers", b"answers", "budget", b"budget", "estimated", b"estimated", "high", b"high", "image_threshold", b"image_threshold", "line", b"line", "low", b"low", "normals", b"normals", "product", b"product", "reason", b"reason", "revision", b"revision", "set_at", b"set_at", "stream_captures", b"stream_captures", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,15 @@ def promise_of(manifest: Manifest) -> str:
     return f"threshold {manifest.image_threshold:.4g}: {sentence}. {_describe_next(manifest, asked)}".rstrip()
 
 
+def advice_of(manifest: Manifest) -> str:
+    """Say what would sharpen the estimate of a teacher's false rejects.
+
+    Empty where nothing would, or where its manifest does not record the budget.
+    """
+    asked = dict(manifest.metrics).get(BUDGET)
+    return "" if asked is None else _describe_next(manifest, asked)
+
+
 def _describe_promise(promised: float, held_out: int) -> str:
     return (
         f"expect at most {promised:.2%} of good parts like these {held_out} normals to be rejected, on average over "

@@ -130,6 +130,7 @@ LARGEST: tuple[Any, ...] = (
         answers=2**40,
         reason="ß" * REASON_MAX,
         set_at=NOON,
+        advice="ß" * REASON_MAX,
     ),
     DeadLetter(
         topic="siad.image.v1",

@@ -27,6 +27,7 @@ from siad.vision.plausibility import MisfitError
 from tests.e2e.harness import StageProcess, wait_for
 from tests.fixtures.store import settings_of
 from tests.synthetic import part_image, png, store_capture
+from tests.thresholds import FixedThresholds
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -71,7 +72,9 @@ async def bench(
     try:
         await process.wait_ready()
         async with httpx.AsyncClient(base_url=process.url) as client:
-            yield Bench(ScorerClient(client, timeout_s=30, fit_timeout_s=120), blobs, process, ray_node)
+            yield Bench(
+                ScorerClient(client, FixedThresholds(), timeout_s=30, fit_timeout_s=120), blobs, process, ray_node
+            )
         assert await process.stop() == 0
     finally:
         if process.alive:

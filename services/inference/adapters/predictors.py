@@ -25,7 +25,7 @@ from services.inference.domain.releases import (
     StopServing,
     plan,
 )
-from services.inference.ports import ServingWeights
+from services.inference.ports import ServingWeights, ThresholdLookup
 from siad.contracts.errors import TransientError
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
@@ -36,6 +36,7 @@ from siad.runtime.clock import Clock
 from siad.runtime.metrics import WeightsInService
 from siad.vision.images import Image
 from siad.vision.plausibility import Misfit
+from siad.vision.threshold_in_use import threshold_in_use
 
 log = structlog.get_logger()
 
@@ -63,7 +64,16 @@ class HotSwapPredictors:
     At most ``models_max`` models are in memory.
     """
 
-    def __init__(self, load: LoadPredictor, *, threads: ServingThreads, limits: ServingLimits, clock: Clock) -> None:
+    def __init__(
+        self,
+        load: LoadPredictor,
+        thresholds: ThresholdLookup,
+        *,
+        threads: ServingThreads,
+        limits: ServingLimits,
+        clock: Clock,
+    ) -> None:
+        self._thresholds = thresholds
         self._slots = Slots(load, models_max=limits.models_max)
         self._models_max = limits.models_max
         self._clock = clock
@@ -162,15 +172,17 @@ class HotSwapPredictors:
         release = self._serving.get(place)
         if release is None:
             return [None] * len(images)
-        predictor = self._predictor_of(release)
+        threshold = self._thresholds.of(place, release.weights)  # once a batch: it may change until the next one
+        predictor = self._predictor_of(release).at_threshold(None if threshold is None else threshold.image_threshold)
         with metrics.BATCH_SECONDS.time():
             findings = predictor.examine(images, sizes=sizes)
         metrics.BATCH_IMAGES.observe(len(images))
+        in_use = threshold_in_use(predictor.manifest, threshold)
         return [
             Prediction(
                 finding=finding,
                 release=release,
-                threshold=predictor.manifest.image_threshold,
+                threshold=in_use,
                 score_s=0.0,  # known once the caller has its result
                 darkness="" if isinstance(finding, Misfit) else predictor.darkness(image_HWC),
             )

@@ -6,6 +6,7 @@ Shape suffixes: H = image height, W = image width.
 import numpy as np
 from numpy.typing import NDArray
 
+from services.inference.domain.judge import CaptureJudgement
 from siad.contracts import keys
 from siad.contracts.errors import CorruptError, MissingError, PoisonError
 from siad.contracts.events import ImageStored
@@ -51,9 +52,14 @@ class StoredMasks:
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
 
-    async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
-        """Write a mask, return its address; a repeat writes equal bytes."""
-        key = keys.verdict_mask_key(line, capture_id, weights)
+    async def store(self, mask_HW: NDArray[np.uint8], *, event: ImageStored, judgement: CaptureJudgement) -> str:
+        """Write the mask of a capture, and return its address.
+
+        A repeat writes equal bytes, since the key holds all that the mask depends on: capture, weights and the revision
+        of their threshold.
+        """
+        revision = judgement.threshold.revision
+        key = keys.verdict_mask_key(event.line, event.capture_id, judgement.weights, revision)
         await self._blobs.run(self._store, key, mask_HW)
         return self._blobs.uri(key)
 

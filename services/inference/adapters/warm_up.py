@@ -20,7 +20,7 @@ class WarmUp:
     """Reads the state topics and the pointers, then loads released weights.
 
     Args:
-        tables: lines, teachers and segmenters.
+        tables: lines, teachers, segmenters and thresholds.
         pointers: release pointers of the store.
         predictors: take the weights.
         places_max: lines and products whose weights are loaded; the others are loaded on first use.

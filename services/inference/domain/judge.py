@@ -6,7 +6,7 @@ Shape suffixes: H = image height, W = image width.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from services.inference.domain.releases import ReleasePointer
 from siad.contracts.events import Decision, ImageStored, LineChanged, Origin, Region, VerdictGiven, WeightsKind
 from siad.vision.decide import Finding
 from siad.vision.plausibility import Misfit
+from siad.vision.threshold_in_use import ThresholdInUse
 
 
 class UnknownReason(StrEnum):
@@ -27,6 +28,9 @@ class UnknownReason(StrEnum):
     SIZE = "size"  # the image does not fit the normals of its line; see ``siad.vision.plausibility``
     CHANNELS = "channels"  # likewise
     DEPTH = "depth"  # likewise
+
+
+NO_THRESHOLD: Final = ThresholdInUse(image_threshold=0.0)  # of a capture that was not judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,7 @@ class Prediction:
 
     finding: Finding | Misfit
     release: ReleasePointer
-    threshold: float  # raw score; a defect has score >= threshold
+    threshold: ThresholdInUse
     score_s: float  # seconds in scoring and deciding, waiting for the batch included
     darkness: str = ""  # how much darker than every normal the image is; empty where it is not
 
@@ -57,7 +61,7 @@ class CaptureJudgement:
     reason: str = ""
     detail: str = ""  # why UNKNOWN, in words
     score: float = 0.0
-    threshold: float = 0.0
+    threshold: ThresholdInUse = NO_THRESHOLD
     regions: tuple[Region, ...] = ()
     mask_HW: NDArray[np.uint8] | None = None  # only of a defect
     weights: str = ""
@@ -112,6 +116,7 @@ def make_verdict(
     event: ImageStored, judgement: CaptureJudgement, *, mask_uri: str, started_at: datetime, judged_at: datetime
 ) -> VerdictGiven:
     """Build the verdict of a capture of the stream."""
+    rate = judgement.threshold.false_rejects
     return VerdictGiven(
         capture_id=event.capture_id,
         image_id=event.image_id,
@@ -125,7 +130,7 @@ def make_verdict(
         decision=judgement.decision,
         reason=judgement.reason,
         score=judgement.score,
-        threshold=judgement.threshold,
+        threshold=judgement.threshold.image_threshold,
         regions=judgement.regions,
         mask_uri=mask_uri,
         weights=judgement.weights,
@@ -136,4 +141,9 @@ def make_verdict(
         fetch_s=judgement.fetch_s,
         score_s=judgement.score_s,
         detail=judgement.detail,
+        threshold_revision=judgement.threshold.revision,
+        false_rejects=0.0 if rate is None else rate.estimated,
+        false_rejects_low=0.0 if rate is None else rate.low,
+        false_rejects_high=0.0 if rate is None else rate.high,
+        advice=judgement.threshold.advice,
     )

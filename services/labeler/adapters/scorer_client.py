@@ -8,7 +8,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.labeler import metrics
-from services.labeler.ports import DrawnMask, FitRefusedError, ScorerBugError
+from services.labeler.ports import DrawnMask, FitRefusedError, ScorerBugError, ThresholdLookup
 from services.labeler.scorer_api import (
     ACCESS_DENIED,
     DRAW_FAILED,
@@ -50,16 +50,21 @@ class ScorerClient:
 
     Args:
         client: with the scorer's address as its base URL.
+        thresholds: those set for weights since they were fitted; they replace the ones in the manifests.
         timeout_s: of drawing one mask.
         fit_timeout_s: of one fit.
     """
 
-    def __init__(self, client: httpx.AsyncClient, *, timeout_s: float, fit_timeout_s: float) -> None:
-        self._client, self._timeout_s, self._fit_timeout_s = client, timeout_s, fit_timeout_s
+    def __init__(
+        self, client: httpx.AsyncClient, thresholds: ThresholdLookup, *, timeout_s: float, fit_timeout_s: float
+    ) -> None:
+        self._client, self._thresholds = client, thresholds
+        self._timeout_s, self._fit_timeout_s = timeout_s, fit_timeout_s
 
     async def draw(self, event: ImageStored, *, weights: WeightsId, sizes: SizeRule = SizeRule.NORMALS) -> DrawnMask:
         """Draw the pseudo-mask of one capture and store it."""
-        request = DrawRequest.of(event, weights, sizes)
+        threshold = self._thresholds.of(Place(event.line, event.product), weights)
+        request = DrawRequest.of(event, weights, sizes, threshold)
         with metrics.DRAW_SECONDS.time():
             response = await self._post_draw(event.line, request)
         try:

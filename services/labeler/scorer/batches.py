@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, Self
 
 from siad.contracts.normals_profile import SizeRule
 from siad.vision.decide import Finding
@@ -18,6 +18,10 @@ from siad.vision.plausibility import Misfit
 
 class BatchPredictor(Protocol):
     """One set of weights, ready."""
+
+    def at_threshold(self, image_threshold: float | None) -> Self:
+        """Judge by another image threshold, with the same network."""
+        ...
 
     def examine(self, images: Sequence[Image], *, sizes: SizeRule) -> list[Finding | Misfit]:
         """Judge decoded images that fit the normals, in their order."""
@@ -31,6 +35,7 @@ class BatchItem:
     image_HWC: Image
     predictor: BatchPredictor
     sizes: SizeRule = SizeRule.NORMALS
+    image_threshold: float | None = None  # None: that of the manifest
 
 
 Examination = Callable[[Sequence[Image]], list[Finding | Misfit]]
@@ -40,7 +45,7 @@ Run = Callable[[Examination, Sequence[Image]], Awaitable[list[Finding | Misfit]]
 async def examine_batch(items: Sequence[BatchItem], *, run: Run) -> list[Finding | Misfit | Exception]:
     """Judge every image by its own weights.
 
-    Images of equal weights and size rules are judged together, and one by one where they fail together.
+    Images of equal weights, thresholds and size rules are judged together, and one by one where they fail together.
 
     Args:
         items: images and the weights that judge them.
@@ -49,13 +54,13 @@ async def examine_batch(items: Sequence[BatchItem], *, run: Run) -> list[Finding
     Returns:
         In the order of ``items``: the finding, or why this one could not be judged.
     """
-    indices_of: dict[tuple[int, SizeRule], list[int]] = defaultdict(list)
+    indices_of: dict[tuple[int, SizeRule, float | None], list[int]] = defaultdict(list)
     for index, item in enumerate(items):
-        indices_of[id(item.predictor), item.sizes].append(index)
+        indices_of[id(item.predictor), item.sizes, item.image_threshold].append(index)
     results: dict[int, Finding | Misfit | Exception] = {}
     for indices in indices_of.values():
         first, images = items[indices[0]], [items[index].image_HWC for index in indices]
-        examine = partial(first.predictor.examine, sizes=first.sizes)
+        examine = partial(first.predictor.at_threshold(first.image_threshold).examine, sizes=first.sizes)
         results |= dict(zip(indices, await _examine(examine, images, run), strict=True))
     return [results[index] for index in range(len(items))]
 

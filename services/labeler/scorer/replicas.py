@@ -155,7 +155,7 @@ class ScorerReplica:
         predictor = await self._run(
             self._threads, self._models.predictor, Place(request.line, request.product), WeightsId(request.weights)
         )
-        item = BatchItem(image, predictor, request.sizes)
+        item = BatchItem(image, predictor, request.sizes, request.image_threshold)
         finding: Finding | Misfit | Exception = await self._score(item)
         if isinstance(finding, Misfit):
             return ScorerProblem(type=MISFIT, detail=finding.detail, reason=finding.reason.value)
@@ -186,7 +186,7 @@ class ScorerReplica:
             return open_bundle(manifest, self._registry.parts(manifest))
 
     def _store(self, request: DrawRequest, predictor: Predictor, finding: Finding) -> DrawResponse:
-        key = mask_key(request.line, request.capture_id, request.weights)
+        key = mask_key(request.line, request.capture_id, request.weights, request.threshold_revision)
         with out_of_memory_named(f"storing {key}"):
             data = encode_mask(finding.pseudo_mask_HW)
             self._blobs.put(key, data, content_type="image/png")
@@ -194,7 +194,7 @@ class ScorerReplica:
             mask_uri=self._blobs.uri(key),
             mask_sha256=sha256_hex(data),
             score=finding.score,
-            threshold=predictor.manifest.image_threshold,
+            threshold=predictor.at_threshold(request.image_threshold).image_threshold,
             defect_ratio=finding.defect_ratio,
             regions=[
                 RegionBody(points=list(region.points), area_px=region.area_px, peak_score=region.peak_score)

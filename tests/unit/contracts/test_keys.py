@@ -34,6 +34,9 @@ def test_keys_are_read_back() -> None:
     assert keys.weights_of_mask(keys.mask_key("press-1", "ab", "w")) == "w"
     of_verdict = keys.verdict_mask_key("press-1", "ab", "w")
     assert (keys.capture_of_mask(of_verdict), keys.weights_of_mask(of_verdict)) == ("ab", "w")
+    of_revision = [make("press-1", "ab", "w", 7) for make in (keys.mask_key, keys.verdict_mask_key)]
+    assert {keys.weights_of_mask(key) for key in of_revision} == {"w"}
+    assert [keys.is_verdict_mask(key) for key in of_revision] == [False, True]
     assert of_verdict != keys.mask_key("press-1", "ab", "w")
     assert [keys.is_verdict_mask(key) for key in (of_verdict, keys.mask_key("press-1", "ab", "w"))] == [True, False]
     assert keys.place_of_weights_pointer(keys.weights_pointer_key("teacher", *PLACE)) == PLACE

@@ -15,12 +15,13 @@ from services.inference.adapters.lines import KnownLines
 from services.inference.adapters.release_listener import PointerPoller
 from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
+from services.inference.domain.judge import CaptureJudgement
 from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import on_dead_letter
 from siad.contracts.codec import encode
 from siad.contracts.documents import LineState, write_line
 from siad.contracts.errors import PoisonError, TransientError
-from siad.contracts.events import ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
+from siad.contracts.events import Decision, ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
 from siad.contracts.ids import CaptureId, image_id_of
 from siad.contracts.manifest import part_of
 from siad.contracts.place import Place
@@ -34,6 +35,7 @@ from siad.runtime.state_table import StateTable
 from siad.runtime.store.registry import Registry
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.masks import decode_mask
+from siad.vision.threshold_in_use import ThresholdInUse
 from tests.manifests import make_manifest
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -212,8 +214,14 @@ async def test_an_image_that_cannot_be_judged_is_poison_and_a_store_away_is_not(
 async def test_a_mask_lies_where_its_verdict_says(blobs: CountedBlobs, store: AsyncBlobs) -> None:
     mask_HW = np.zeros((3, 4), np.uint8)
     mask_HW[1, 2] = 255
-    uri = await StoredMasks(store).store(mask_HW, line="line-1", capture_id="c", weights="w")
-    assert uri == "s3://siad/masks/line-1/c/w.verdict.png"
+    masks, stored = StoredMasks(store), event(blobs, b"x")
+    judged = CaptureJudgement(decision=Decision.REJECT, weights="w")
+    uri = await masks.store(mask_HW, event=stored, judgement=judged)
+    assert uri == f"s3://siad/masks/line-1/{stored.capture_id}/w.verdict.png"
+    assert np.array_equal(decode_mask(blobs.get(blobs.key_of(uri)).data), mask_HW)
+    moved = replace(judged, threshold=ThresholdInUse(image_threshold=1.0, revision=2))
+    later = await masks.store(255 - mask_HW, event=stored, judgement=moved)
+    assert later == f"s3://siad/masks/line-1/{stored.capture_id}/w.t2.verdict.png", "another threshold, another mask"
     assert np.array_equal(decode_mask(blobs.get(blobs.key_of(uri)).data), mask_HW)
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from services.inference.domain.judge import Prediction, UnknownReason, label_of
+from services.inference.domain.judge import CaptureJudgement, Prediction, UnknownReason, label_of
 from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from siad.contracts.codec import decode, encode
@@ -24,11 +24,15 @@ from siad.vision.decide import decide
 from siad.vision.images import Image
 from siad.vision.masks import IGNORE
 from siad.vision.plausibility import Misfit
+from siad.vision.threshold_in_use import ThresholdInUse, threshold_in_use
+from tests.manifests import make_manifest
+from tests.thresholds import make_threshold_set
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RELEASE = ReleasePointer(
     place=Place("line-1", "cell"), kind=WeightsKind.SEGMENTER, revision=3, weights=WeightsId("ab" * 32)
 )
+THRESHOLD: ThresholdInUse = threshold_in_use(make_manifest(), make_threshold_set(RELEASE.weights, image_threshold=0.8))
 EVENT = ImageStored(
     capture_id=CaptureId("0f" * 16),
     image_id=ImageId("1e" * 32),
@@ -96,17 +100,17 @@ class World:
         map_HW = np.full(image.shape[:2], 0.1, np.float32)
         map_HW[1, 2] = self.score
         if self.misfit is not None:
-            return Prediction(finding=self.misfit, release=RELEASE, threshold=0.8, score_s=self.score_takes_s)
+            return Prediction(finding=self.misfit, release=RELEASE, threshold=THRESHOLD, score_s=self.score_takes_s)
         finding = decide(map_HW, image_threshold=0.8, pixel_threshold=0.5, spread=1.0)
         if self.is_unsure:
             finding.pseudo_mask_HW[1, 1] = IGNORE
         return Prediction(
-            finding=finding, release=RELEASE, threshold=0.8, score_s=self.score_takes_s, darkness=self.darkness
+            finding=finding, release=RELEASE, threshold=THRESHOLD, score_s=self.score_takes_s, darkness=self.darkness
         )
 
-    async def store(self, mask_HW: NDArray[np.uint8], *, line: str, capture_id: str, weights: str) -> str:
+    async def store(self, mask_HW: NDArray[np.uint8], *, event: ImageStored, judgement: CaptureJudgement) -> str:
         self.diary.append(f"mask {mask_HW.tolist()[1]}")
-        return f"s3://siad/masks/{line}/{capture_id}/{weights}.png"
+        return f"s3://siad/masks/{event.line}/{event.capture_id}/{judgement.weights}.png"
 
     def judge(self, event: ImageStored = EVENT) -> list[VerdictGiven]:
         ports = StreamDependencies(lines=self, images=self, predictors=self, masks=self, erased=self, clock=self.clock)
@@ -146,6 +150,11 @@ def test_a_defect_is_rejected_with_mask_regions_and_times() -> None:
         wait_s=2.0,
         fetch_s=0.25,
         score_s=0.5,
+        threshold_revision=3,
+        false_rejects=0.04,
+        false_rejects_low=0.01,
+        false_rejects_high=0.1,
+        advice="20 more normals would sharpen it",
     )
     assert world.diary == ["settings line-1 7", "fetch", "predict line-1 cell", "mask [0, 0, 255, 0, 0]"]
 

@@ -3,9 +3,11 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +17,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.inference.adapters.predictors import HotSwapPredictors, ServingLimits, ServingThreads
-from services.inference.domain.judge import UnknownReason
+from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.errors import DeniedError, OutOfMemoryError, TransientError, UnusableWeightsError
 from siad.contracts.events import WeightsKind
@@ -26,6 +28,8 @@ from siad.models.runner.port import DeviceError
 from siad.runtime.metrics import WEIGHTS
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.decide import Finding, decide
+from tests.manifests import make_manifest
+from tests.thresholds import FixedThresholds, make_threshold_set
 
 IMAGE = np.zeros((4, 4, 1), np.uint8)
 
@@ -51,23 +55,32 @@ class Store:
         self.scoring_fails: Exception | None = None
         self.darkness = ""
         self.rules: list[SizeRule] = []
+        self.thresholds = FixedThresholds()
+        self.moves: Callable[[], None] = lambda: None
 
     def __call__(self, place: Place, weights: WeightsId) -> Any:
         self.loads.append(weights)
         assert self.go.wait(5)
         if queue := self.fails.get(weights):
             raise queue.pop(0) if len(queue) > 1 else queue[0]
+        return SimpleNamespace(at_threshold=self.at_threshold)
+
+    def at_threshold(self, image_threshold: float | None) -> Any:
+        """The threshold moves while the batch runs, if ``moves`` says so."""
+        self.moves()
         return SimpleNamespace(
-            manifest=SimpleNamespace(image_threshold=0.5), examine=self.examine, darkness=lambda image: self.darkness
+            manifest=make_manifest(image_threshold=0.5),
+            examine=partial(self.examine, threshold=0.5 if image_threshold is None else image_threshold),
+            darkness=lambda image: self.darkness,
         )
 
-    def examine(self, images: Sequence[Any], *, sizes: SizeRule) -> list[Finding]:
+    def examine(self, images: Sequence[Any], *, sizes: SizeRule, threshold: float) -> list[Finding]:
         time.sleep(self.scoring_s)
         self.rules.append(sizes)
         if self.scoring_fails is not None:
             raise self.scoring_fails
         flat = np.zeros((4, 4), np.float32)
-        return [decide(flat, image_threshold=0.5, pixel_threshold=0.5, spread=1.0) for _ in images]
+        return [decide(flat, image_threshold=threshold, pixel_threshold=threshold, spread=1.0) for _ in images]
 
 
 def release(
@@ -89,6 +102,7 @@ async def models(
     with ThreadPoolExecutor(1) as scorer, ThreadPoolExecutor(1) as loader:
         one = HotSwapPredictors(
             store,
+            store.thresholds,
             threads=ServingThreads(scorer=scorer, loader=loader),
             limits=ServingLimits(models_max=models_max, batch_max=4, batch_wait_s=0.0),
             clock=clock or FakeClock(),
@@ -122,6 +136,38 @@ async def planned(one: HotSwapPredictors) -> None:
     async with asyncio.timeout(3):
         while any(due_s <= one._clock.monotonic() for due_s in one._due_s.values()) or one._loading.locked():
             await asyncio.sleep(0.002)
+
+
+async def test_a_threshold_judges_the_next_batch_and_waits_for_its_weights() -> None:
+    store = Store()
+    set_once = make_threshold_set("a" * 64, image_threshold=-1.0)
+    async with models(store) as one:
+        one.on_release(release("segmenter", "a"))
+        await until(one, "a")
+        store.thresholds.by_weights["b"] = replace(set_once, image_threshold=-2.0)
+        before = await one.predict(IMAGE, Place("line-1", "cell"))
+        assert before is not None
+        assert (before.threshold.image_threshold, before.threshold.revision) == (0.5, 0)
+        store.moves = lambda: store.thresholds.by_weights.update({"a": set_once})
+        within = await one.predict(IMAGE, Place("line-1", "cell"))
+        after = await one.predict(IMAGE, Place("line-1", "cell"))
+        assert within is not None
+        assert after is not None
+        assert (within.threshold.image_threshold, _is_defect(within)) == (0.5, False), "it moved after the batch began"
+        assert (after.threshold.image_threshold, _is_defect(after)) == (-1.0, True)
+        rate = after.threshold.false_rejects
+        assert rate is not None
+        assert (after.threshold.revision, rate.low, rate.high) == (3, 0.01, 0.1)
+        one.on_release(release("segmenter", "b", 2))
+        await until(one, "b")
+        newest = await one.predict(IMAGE, Place("line-1", "cell"))
+        assert newest is not None
+        assert newest.threshold.image_threshold == -2.0, "it was set before its weights were released"
+
+
+def _is_defect(prediction: Prediction) -> bool:
+    assert isinstance(prediction.finding, Finding)
+    return prediction.finding.is_defect
 
 
 async def test_a_line_that_nothing_was_released_for_has_no_weights() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -21,6 +22,11 @@ class Teacher:
     shift: float = 0.0
     batches: list[int] = field(default_factory=list)
     rules: list[SizeRule] = field(default_factory=list)
+    thresholds: list[float | None] = field(default_factory=list)
+
+    def at_threshold(self, image_threshold: float | None) -> Self:
+        self.thresholds.append(image_threshold)
+        return self
 
     def examine(self, images: Sequence[Image], *, sizes: SizeRule) -> list[Finding | Misfit]:
         self.rules.append(sizes)
@@ -80,6 +86,13 @@ async def test_a_batch_of_one_that_fails_is_not_tried_twice() -> None:
     a = Teacher()
     assert scores(await examine_batch([BatchItem(image(13), a)], run=run)) == ["ZeroDivisionError"]
     assert a.batches == [1]
+
+
+async def test_images_under_different_thresholds_are_judged_apart() -> None:
+    a = Teacher()
+    items = [BatchItem(image(1), a), BatchItem(image(2), a, image_threshold=4.5), BatchItem(image(3), a)]
+    assert scores(await examine_batch(items, run=run)) == [1.0, 2.0, 3.0]
+    assert (a.batches, a.thresholds) == ([2, 1], [None, 4.5])
 
 
 async def test_images_under_different_size_rules_are_judged_apart() -> None:

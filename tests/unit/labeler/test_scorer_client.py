@@ -19,6 +19,7 @@ from siad.contracts.events import Region
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.normals_profile import MisfitReason
 from siad.vision.plausibility import Misfit, MisfitError
+from tests.thresholds import FixedThresholds, make_threshold_set
 from tests.unit.labeler.world import LINE, PLACE, PRODUCT, capture, weights_of
 
 W = weights_of(1)
@@ -37,7 +38,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 def scorer(answer: Answer) -> ScorerClient:
     client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(answer))
-    return ScorerClient(client, timeout_s=7.0, fit_timeout_s=70.0)
+    return ScorerClient(client, FixedThresholds(), timeout_s=7.0, fit_timeout_s=70.0)
 
 
 def always(status: int, *, text: str = "", **body: Any) -> Answer:
@@ -65,9 +66,25 @@ async def test_a_mask_is_asked_for_by_reference_and_read_back_whole() -> None:
     assert asdict(drawn) | {"regions": None} == DRAWN | {"regions": None}
     [request] = seen
     said = {name: getattr(event, name) for name in ("capture_id", "image_id", "image_uri", "line", "product")}
-    assert json.loads(request.content) == said | {"weights": W, "sizes": "normals"}
+    unset = {"image_threshold": None, "threshold_revision": 0}
+    assert json.loads(request.content) == said | {"weights": W, "sizes": "normals"} | unset
     assert (request.url.path, request.headers["traceparent"]) == ("/draw", "00-trace-span-01")
     assert request.extensions["timeout"]["read"] == 7.0
+
+
+async def test_a_mask_is_asked_for_at_the_threshold_set_for_exactly_these_weights() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(json.loads(request.content))
+        return httpx.Response(200, json=DRAWN)
+
+    thresholds = FixedThresholds({W: make_threshold_set(W, image_threshold=2.5, revision=4)})
+    client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(answer))
+    one = ScorerClient(client, thresholds, timeout_s=7.0, fit_timeout_s=70.0)
+    await one.draw(capture(1), weights=W)
+    await one.draw(capture(1), weights=weights_of(2))
+    assert [(asked["image_threshold"], asked["threshold_revision"]) for asked in seen] == [(2.5, 4), (None, 0)]
 
 
 async def test_what_a_newer_scorer_says_beside_it_is_ignored() -> None:
@@ -208,4 +225,4 @@ async def test_a_draw_that_is_cancelled_leaves_at_once() -> None:
     client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(answer))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await ScorerClient(client, timeout_s=60, fit_timeout_s=60).draw(capture(1), weights=W)
+            await ScorerClient(client, FixedThresholds(), timeout_s=60, fit_timeout_s=60).draw(capture(1), weights=W)

@@ -34,6 +34,7 @@ from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 from tests.events import NOON, make_image_stored, make_line_changed
 from tests.manifests import make_manifest
+from tests.thresholds import FixedThresholds
 
 LINE, PRODUCT, UNIT = "press-1", "cap", "labeler/press-1/cap"
 PLACE = Place(LINE, PRODUCT)
@@ -147,7 +148,7 @@ class World:
         self.blobs.lives = self.producer.lives = IMMORTAL
         store = AsyncBlobs(self.blobs, workers=2)
         client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
-        scorer = ScorerClient(client, timeout_s=5, fit_timeout_s=5)
+        scorer = ScorerClient(client, FixedThresholds(), timeout_s=5, fit_timeout_s=5)
         self.works = TeacherReconciler(
             lines=LabelerLines(store),
             releases=ReleasePublisher(store, self.producer),

@@ -1,5 +1,7 @@
 """Predictor: batches by shape, answers in order, at image size."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from siad.contracts.errors import OutOfMemoryError
 from siad.contracts.normals_profile import SizeRule
 from siad.models import predictor, tiling
-from siad.models.predictor import BATCH_MAX, Predictor, score_maps
+from siad.models.predictor import BATCH_MAX, Predictor, marking_of, pixel_threshold_at, score_maps
 from siad.vision.decide import smooth_map
 from siad.vision.images import Image
 from siad.vision.plausibility import Misfit, MisfitError, profile_normals
@@ -48,6 +50,20 @@ def test_an_image_is_scored_the_same_alone_and_in_a_batch() -> None:
     together = score_maps(BrightnessRunner(), images, input_px=64)
     for image, map_HW in zip(images, together, strict=True):
         np.testing.assert_allclose(score_maps(BrightnessRunner(), [image], input_px=64)[0], map_HW, atol=1e-6)
+
+
+def test_another_threshold_moves_the_decision_and_the_pixel_threshold_in_its_ratio() -> None:
+    manifest = replace(make_manifest(input_px=64), image_threshold=0.4, pixel_threshold=0.3)
+    one = Predictor(manifest, BrightnessRunner())
+    image = flat(64, 64, 165)  # scores 0.297
+    higher = one.at_threshold(0.2)
+    [before], [after] = one.predict([image]), higher.predict([image])
+    assert (before.is_defect, after.is_defect) == (False, True)
+    assert marking_of(manifest, image_threshold=0.2) == pytest.approx(0.15)
+    assert marking_of(manifest) == 0.3
+    assert (one.image_threshold, higher.image_threshold, higher.at_threshold(None).image_threshold) == (0.4, 0.2, 0.4)
+    assert higher.manifest.weights == one.manifest.weights, "weights keep their name"
+    assert pixel_threshold_at(replace(manifest, image_threshold=-1.0), 0.5) == pytest.approx(1.8), "no ratio to below 0"
 
 
 def undrawn(
