@@ -1,9 +1,10 @@
-"""Composition root of the trainer: settings, adapters, handler, reconciler."""
+"""Composition root of the trainer: settings, adapters, handlers, reconciler."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from services.trainer import handlers, metrics
 from services.trainer.adapters.job_process import LocalJobs
@@ -18,8 +19,9 @@ from services.trainer.ports import JobRunner
 from services.trainer.reconcile import SegmenterReconciler
 from services.trainer.settings import TrainerSettings
 from siad.contracts.codec import decode
+from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.events import PseudoMaskCreated
-from siad.contracts.topics import PSEUDO_MASK, SEGMENTER, dead_letter, retry
+from siad.contracts.topics import CORRECTION, PSEUDO_MASK, SEGMENTER, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
@@ -45,7 +47,7 @@ async def assemble(
     stage: StageProcess, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: JobRunner
 ) -> AsyncIterator[None]:
     """Wire the stage; close the store's threads on leaving."""
-    topics = [PSEUDO_MASK, SEGMENTER, dead_letter(NAME), retry(NAME)]
+    topics = [PSEUDO_MASK, CORRECTION, SEGMENTER, dead_letter(NAME), retry(NAME)]
     async with connect(stage, bus, blobs, topics=topics) as store:
         works = _TrainerTasks(stage, settings, bus, store, jobs)
         stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}
@@ -63,16 +65,15 @@ class _TrainerTasks:
         self.ledger = ParquetLedger(store)
 
     async def take_in(self) -> None:
-        """Write pseudo-masks to the ledger; commit offsets after the store's acknowledgement."""
-        route = BatchRoute(
-            decode=_decode,
-            on_batch=self._on_batch,
-            records_max=self.settings.batch_max,
-            wait_s=self.settings.batch_wait_s,
-        )
+        """Write the ledger; commit offsets after the store's acknowledgement."""
+        size: dict[str, Any] = {"records_max": self.settings.batch_max, "wait_s": self.settings.batch_wait_s}
+        routes: dict[str, BatchRoute[Any]] = {
+            PSEUDO_MASK.name: BatchRoute(decode=_decode_mask, on_batch=self._on_masks, **size),
+            CORRECTION.name: BatchRoute(decode=_decode_correction, on_batch=self._on_corrections, **size),
+        }
         await consume(
             self.bus,
-            with_retry({PSEUDO_MASK.name: route}, stage=NAME),
+            with_retry(routes, stage=NAME),
             self.stage.context,
             limits=Limits.of(self.settings),
         )
@@ -100,15 +101,28 @@ class _TrainerTasks:
                 every_s=self.settings.plan_every_s,
             )
 
-    async def _on_batch(self, batch: Batch[PseudoMaskCreated]) -> list[Message]:
-        messages = list(await handlers.on_pseudo_masks(batch, ledger=self.ledger, deletions=self.deletions))
-        for event in batch.decoded:
-            metrics.LEDGER_ROWS.labels(event.line).inc()
+    async def _on_masks(self, batch: Batch[PseudoMaskCreated]) -> list[Message]:
+        messages = await handlers.on_pseudo_masks(batch, ledger=self.ledger, deletions=self.deletions)
+        _count_rows(batch)
+        return messages
+
+    async def _on_corrections(self, batch: Batch[CaptureCorrected]) -> list[Message]:
+        messages = await handlers.on_capture_corrected(batch, ledger=self.ledger, deletions=self.deletions)
+        _count_rows(batch)
         return messages
 
 
-def _decode(record: Record) -> PseudoMaskCreated:
+def _decode_mask(record: Record) -> PseudoMaskCreated:
     return decode(PseudoMaskCreated, record.value)
+
+
+def _decode_correction(record: Record) -> CaptureCorrected:
+    return decode(CaptureCorrected, record.value)
+
+
+def _count_rows(batch: Batch[Any]) -> None:
+    for event in batch.decoded:
+        metrics.LEDGER_ROWS.labels(event.line).inc()
 
 
 def policies_of(settings: TrainerSettings) -> TrainerPolicies:
@@ -116,6 +130,7 @@ def policies_of(settings: TrainerSettings) -> TrainerPolicies:
     return TrainerPolicies(
         schedule=SchedulePolicy(
             captures_min=settings.captures_min,
+            corrections_min=settings.corrections_min,
             normals_min=settings.normals_min,
             cooldown_s=settings.cooldown_s,
             attempts_max=settings.attempts_max,

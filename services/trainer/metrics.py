@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 LEDGER_ROWS = Counter(
     "siad_trainer_ledger_rows_total",
-    "Pseudo-masks written to the ledger and acknowledged by the store; a repeated batch counts again.",
+    "Pseudo-masks and corrections written to the ledger and acknowledged by the store; a repeated batch counts again.",
     ["line"],
 )
 RUNS = Counter(
@@ -23,5 +23,10 @@ RELEASES = Counter("siad_trainer_releases_total", "Segmenters put in service.", 
 NEW_CAPTURES = Gauge(
     "siad_trainer_new_captures",
     "Labelled captures since the training set of the last run that did not fail, as of the last plan.",
+    ["line", "product"],
+)
+NEW_CORRECTIONS = Gauge(
+    "siad_trainer_new_corrections",
+    "Corrections by people since the training set of the last run that did not fail, as of the last plan.",
     ["line", "product"],
 )

@@ -1,10 +1,11 @@
-"""Ports of the trainer's handler and reconciler."""
+"""Ports of the trainer's handlers and reconciler."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.schedule import RunState
@@ -24,11 +25,11 @@ class DeletionReader(Protocol):
         ...
 
 
-class MaskLedger(Protocol):
-    """Stores and reads the rows of pseudo-masks."""
+class Ledger(Protocol):
+    """Stores and reads the rows of pseudo-masks and corrections."""
 
-    async def write(self, key: str, rows: Sequence[LedgerRow]) -> None:
-        """Store one file of rows; a repeat overwrites it.
+    async def write(self, key: str, rows: Sequence[LedgerRow | CorrectionRow]) -> None:
+        """Store one file of rows of one kind; a repeat overwrites it.
 
         Raises:
             TransientError: the store is unavailable, so the rows are not acknowledged.

@@ -28,7 +28,7 @@ from services.trainer.domain.plan import (
 )
 from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.training_set import NormalCapture
-from services.trainer.ports import JobRunner, LineReader, MaskLedger, ReleaseStore, RunStore, TrainingSetStore
+from services.trainer.ports import JobRunner, Ledger, LineReader, ReleaseStore, RunStore, TrainingSetStore
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import WeightsKind
 from siad.contracts.place import Place
@@ -44,7 +44,7 @@ UNIT: Final = "trainer/"  # begins the name of every unit of work: trainer/<line
 class SegmenterReconciler:
     """Plans and acts for the segmenter of each line and product."""
 
-    ledger: MaskLedger
+    ledger: Ledger
     training_sets: TrainingSetStore
     runs: RunStore
     jobs: JobRunner
@@ -87,7 +87,9 @@ class SegmenterReconciler:
             settings=await self.lines.settings(place.line),
             announced=self._announced.get(place, 0),
         )
-        metrics.NEW_CAPTURES.labels(place.line, place.product).set(state.new_captures)
+        new = state.new_captures
+        metrics.NEW_CAPTURES.labels(place.line, place.product).set(new.labelled)
+        metrics.NEW_CORRECTIONS.labels(place.line, place.product).set(new.corrected)
         return state
 
     async def _teacher(self, place: Place, pointer: Pointer) -> TeacherInService:

@@ -17,6 +17,7 @@ class TrainerSettings(StageSettings):
     batch_wait_s: float = Field(default=2.0, gt=0)  # longest time that a ledger file waits to fill
     plan_every_s: float = Field(default=5.0, gt=0)  # between two plans of a line
     captures_min: int = Field(default=120, ge=20)  # new captures for another run; fewer teach too little
+    corrections_min: int = Field(default=10, ge=1)  # new corrections by people, which start another run too
     normals_min: int = Field(default=10, ge=2)  # known good captures for a run, as many as a teacher needs
     cooldown_s: float = Field(default=600.0, ge=0)  # from the end of a run to the line's next, so that lines take turns
     attempts_max: int = Field(default=4, ge=1)  # starts of one job, before its run is closed as failed

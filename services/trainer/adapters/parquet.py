@@ -14,7 +14,7 @@ from siad.contracts.errors import CorruptError
 
 R = TypeVar("R")
 
-_TYPES = {str: pa.string(), float: pa.float64(), datetime: pa.timestamp("us", tz="UTC")}
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", tz="UTC")}
 
 
 def write_rows(kind: type[R], rows: Sequence[R]) -> bytes:
@@ -44,6 +44,19 @@ def read_rows(kind: type[R], data: bytes) -> list[R]:
         return [kind(**{name: _typed(hints[name], row[name]) for name in names}) for row in table.to_pylist()]
     except (pa.ArrowException, KeyError, ValueError) as error:
         msg = f"{len(data)} bytes are not Parquet of {kind.__name__}: {error}"
+        raise CorruptError(msg) from error
+
+
+def column_names(data: bytes) -> frozenset[str]:
+    """Read which columns a file has.
+
+    Raises:
+        CorruptError: the bytes are not Parquet.
+    """
+    try:
+        return frozenset(pq.read_schema(io.BytesIO(data)).names)
+    except (pa.ArrowException, ValueError) as error:
+        msg = f"{len(data)} bytes are not Parquet: {error}"
         raise CorruptError(msg) from error
 
 

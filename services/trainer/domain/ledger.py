@@ -1,9 +1,10 @@
-"""Rows of the ledger: one for each pseudo-mask. Pure."""
+"""Rows of the ledger: pseudo-masks and corrections. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.trainer.domain.corrections import CorrectionRow
 from siad.contracts.events import PseudoMaskCreated
 
 
@@ -29,6 +30,11 @@ class LedgerRow:
         """Whether the teacher judged the capture defective."""
         return self.score >= self.threshold
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether it also marked at least one pixel."""
+        return self.is_defect and self.defect_ratio > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFile:
@@ -36,12 +42,18 @@ class LedgerFile:
 
     key: str
     written_at: datetime  # by the store's clock
-    rows: tuple[LedgerRow, ...]
+    rows: tuple[LedgerRow, ...] = ()
+    corrections: tuple[CorrectionRow, ...] = ()
 
 
 def rows_of(files: Iterable[LedgerFile]) -> list[LedgerRow]:
     """List all rows, file by file in the order of their keys."""
     return [row for file in sorted(files, key=lambda file: file.key) for row in file.rows]
+
+
+def corrections_of(files: Iterable[LedgerFile]) -> list[CorrectionRow]:
+    """List all corrections, in any order."""
+    return [row for file in files for row in file.corrections]
 
 
 def fresh_captures(files: Iterable[LedgerFile], *, since: datetime | None) -> int:
@@ -51,11 +63,27 @@ def fresh_captures(files: Iterable[LedgerFile], *, since: datetime | None) -> in
         files: the ledger.
         since: None counts all captures.
     """
-    old: set[str] = set()
-    new: set[str] = set()
-    for file in files:
-        is_old = since is not None and file.written_at <= since
-        (old if is_old else new).update(row.capture_id for row in file.rows)
+    return _count_new(((file.written_at, (row.capture_id for row in file.rows)) for file in files), since=since)
+
+
+def fresh_corrections(files: Iterable[LedgerFile], *, since: datetime | None) -> int:
+    """Count the corrections that only files written after ``since`` hold.
+
+    Each revision is a correction of its own.
+    """
+    named = (
+        (file.written_at, ((row.capture_id, row.revision) for row in file.corrections))
+        for file in files
+        if file.corrections
+    )
+    return _count_new(named, since=since)
+
+
+def _count_new(named: Iterable[tuple[datetime, Iterable[Hashable]]], *, since: datetime | None) -> int:
+    old: set[Hashable] = set()
+    new: set[Hashable] = set()
+    for written_at, names in named:
+        (old if since is not None and written_at <= since else new).update(names)
     return len(new - old)
 
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.trainer.domain.judge import JudgePolicy, abandon, judge
-from services.trainer.domain.ledger import LedgerFile, fresh_captures, rows_of
+from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunSpec, run_name
-from services.trainer.domain.schedule import RunState, SchedulePolicy, is_due, may_start_job
+from services.trainer.domain.schedule import NewCaptures, RunState, SchedulePolicy, is_due, may_start_job
 from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet, freeze
 from siad.contracts.events import LineChanged, SegmenterStatus
@@ -74,10 +74,13 @@ class SegmenterState:
         return next(used, None)
 
     @property
-    def new_captures(self) -> int:
-        """Labelled captures since the last trained run's set was frozen."""
+    def new_captures(self) -> NewCaptures:
+        """What came since the last trained run's set was frozen."""
         last = self.last_trained_run
-        return fresh_captures(self.files, since=last.spec.ledger_until_at if last else None)
+        since = last.spec.ledger_until_at if last else None
+        return NewCaptures(
+            labelled=fresh_captures(self.files, since=since), corrected=fresh_corrections(self.files, since=since)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ def _advance(run: RunState, now: datetime, policies: TrainerPolicies) -> tuple[A
 def _next_run(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Plan:
     """Freeze a training set if a run is due and captures suffice."""
     if state.settings is None or not is_due(
-        fresh=state.new_captures,
+        new=state.new_captures,
         normals=len(state.normals),
         last=state.last_run,
         now=now,
@@ -185,7 +188,13 @@ def _next_run(state: SegmenterState, now: datetime, policies: TrainerPolicies) -
         return Plan(waits_for=f"a readable manifest of teacher {weights}: {state.teacher.unreadable}")
     uncertain = {*manifest.left_out, *manifest.doubted}  # normals that looked like defects to the teacher
     normals = [normal for normal in state.normals if normal.capture_id not in uncertain]
-    chosen = freeze(rows_of(state.files), normals, teachers=state.teacher.lineage, policy=policies.freeze)
+    chosen = freeze(
+        rows_of(state.files),
+        normals,
+        corrections_of(state.files),
+        teachers=state.teacher.lineage,
+        policy=policies.freeze,
+    )
     if isinstance(chosen, TooFewCaptures):
         return Plan(waits_for=chosen.reason)
     trained = state.last_trained_run

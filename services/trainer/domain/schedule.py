@@ -11,6 +11,7 @@ class SchedulePolicy:
     """Captures that a run takes, and delays between runs and between jobs."""
 
     captures_min: int = 120  # labelled since the training set of the last trained run
+    corrections_min: int = 10  # or corrected since then
     normals_min: int = 10
     cooldown_s: float = 600.0  # since the last run was judged
     attempts_max: int = 4  # starts of one job; each resumes from the last checkpoint
@@ -44,17 +45,29 @@ class RunState:
         return self.judgement.weights if accepted and self.judgement is not None else ""
 
 
-def is_due(*, fresh: int, normals: int, last: RunState | None, now: datetime, policy: SchedulePolicy) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCaptures:
+    """What came since the last trained run was frozen."""
+
+    labelled: int  # captures with a first pseudo-mask
+    corrected: int = 0  # corrections by people
+
+    def suffice(self, policy: SchedulePolicy) -> bool:
+        """Whether they are enough for another run."""
+        return self.labelled >= policy.captures_min or self.corrected >= policy.corrections_min
+
+
+def is_due(*, new: NewCaptures, normals: int, last: RunState | None, now: datetime, policy: SchedulePolicy) -> bool:
     """Whether captures suffice for a run and the cooldown has passed.
 
     Args:
-        fresh: captures labelled since the training set of the last trained run was frozen.
+        new: since the training set of the last trained run was frozen.
         normals: captures known to be good.
         last: the last run; None before the first.
         now: the time of day.
         policy: minima and cooldown.
     """
-    if normals < policy.normals_min or fresh < policy.captures_min:
+    if normals < policy.normals_min or not new.suffice(policy):
         return False
     if last is None:
         return True

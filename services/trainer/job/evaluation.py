@@ -88,7 +88,7 @@ def score_held_out(
     for member, (image_HWC, mask_hw) in read(members):
         for name, scorer in scorers.items():
             [map_hw] = scorer([image_HWC])
-            known_P, mask_P = _known(mask_hw, side), _marked(mask_hw, member, side)
+            known_P, mask_P = _known(mask_hw, member, side), _marked(mask_hw, member, side)
             map_P = _shrink(map_hw, side)[known_P]
             scored[name].append(
                 ScoredCapture(member=member, score=float(map_hw.max()), map_P=map_P, mask_P=mask_P[known_P])
@@ -106,8 +106,13 @@ def _marked(mask_hw: NDArray[np.uint8] | None, member: TrainingMember, side: int
     return shrink_mask(mask_hw == DEFECT, (side, side)).ravel()
 
 
-def _known(mask_hw: NDArray[np.uint8] | None, side: int) -> NDArray[np.bool_]:
-    """Select pixels where the teacher's views agree; all if none do."""
+def _known(mask_hw: NDArray[np.uint8] | None, member: TrainingMember, side: int) -> NDArray[np.bool_]:
+    """Select pixels where the teacher's views agree; all if none do.
+
+    Of a defect without an outline no pixel is known.
+    """
+    if not member.has_pixels:
+        return np.zeros(side * side, np.bool_)
     everywhere = np.ones(side * side, np.bool_)
     known_P = everywhere if mask_hw is None else _shrink((mask_hw == IGNORE).astype(np.float32), side) < 0.5
     return known_P if known_P.any() else everywhere
@@ -153,14 +158,16 @@ def _best_pixel_threshold(defects: Sequence[ScoredCapture], *, otherwise: float)
 def measure(scored: Sequence[ScoredCapture], *, image_threshold: float) -> SegmenterFigures:
     """Measure a segmenter on held-out captures.
 
-    False rejects are counted on good captures for the check, since those for calibration set the threshold. All other
-    figures use every held-out capture, because defects are few and no threshold was fitted to them.
+    False rejects are counted on good captures for the check, since those for calibration set the threshold, without
+    corrected ones: people are shown the captures nearest the threshold, so these are no sample of the good ones. All
+    other figures use every held-out capture, because defects are few and no threshold was fitted to them.
 
     Raises:
         UnreadableTrainingSetError: no defect, or no good capture for the check, could be read.
     """
     defects = [capture for capture in scored if capture.is_defect]
-    checked = [capture for capture in scored if not capture.is_defect and capture.member.use is MemberUse.CHECK]
+    goods = [capture for capture in scored if not capture.is_defect and not capture.member.is_corrected]
+    checked = [capture for capture in goods if capture.member.use is MemberUse.CHECK]
     if not defects or not checked:
         msg = f"{len(defects)} held-out defects and {len(checked)} good captures for the check can be read"
         raise UnreadableTrainingSetError(msg)

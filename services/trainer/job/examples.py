@@ -76,7 +76,7 @@ def make_examples(training_set: TrainingSet, read: ReadMembers, *, input_px: int
     Raises:
         UnreadableTrainingSetError: no member can be read.
     """
-    members = [member for member in training_set.members if member.use is MemberUse.TRAIN]
+    members = [member for member in training_set.members if member.use is MemberUse.TRAIN and member.has_pixels]
     examples = [_example(member, *pixels, input_px=input_px) for member, pixels in read(members)]
     if not examples:
         msg = f"none of the {len(members)} members for training can be read"
