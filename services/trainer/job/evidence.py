@@ -14,8 +14,8 @@ def gather_evidence(
 ) -> GateEvidence:
     """Compare a candidate with what serves on the held-out members.
 
-    Normals that one of the two was fitted on are left out: it knows them by heart. Pseudo-masks are no truth, so they
-    give no pixel figures.
+    Normals that one of the two was fitted on are left out: it knows them by heart. Pseudo-masks are no truth, so only
+    the outlines that people drew give pixel figures.
 
     Args:
         candidate: opened from its bundle.
@@ -29,10 +29,10 @@ def gather_evidence(
 
     def read_captures(captures: Sequence[HeldOutCapture]) -> Iterator[tuple[HeldOutCapture, HeldOutPixels]]:
         by_id = {capture.capture_id: capture for capture in captures}
-        for member, (image_HWC, _) in read([members[capture.capture_id] for capture in captures]):
-            yield by_id[member.capture_id], (image_HWC, None)
+        for member, (image_HWC, mask_HW) in read([members[capture.capture_id] for capture in captures]):
+            yield by_id[member.capture_id], (image_HWC, mask_HW if member.is_corrected else None)
 
-    captures = [HeldOutCapture(capture_id=one.capture_id, kind=_kind(one)) for one in members.values()]
+    captures = [HeldOutCapture(capture_id=one.capture_id, kind=kind_of(one)) for one in members.values()]
     return collect_evidence(candidate, serving, captures, read_captures, budget=budget)
 
 
@@ -45,5 +45,8 @@ def held_out(training_set: TrainingSet, learned: Collection[str]) -> list[Traini
     ]
 
 
-def _kind(member: TrainingMember) -> EvidenceKind:
+def kind_of(member: TrainingMember) -> EvidenceKind:
+    """What the gate may conclude from a held-out member."""
+    if member.is_corrected:
+        return EvidenceKind.DEFECT if member.role is MemberRole.DEFECT else EvidenceKind.GOOD
     return EvidenceKind.NORMAL if member.role is MemberRole.NORMAL else EvidenceKind.STREAM

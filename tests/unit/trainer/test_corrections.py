@@ -23,6 +23,7 @@ from services.trainer.domain.training_set import (
     TrainingSet,
     freeze,
 )
+from services.trainer.job.evidence import kind_of
 from services.trainer.job.store import read_training_set
 from siad.contracts.codec import encode
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
@@ -32,6 +33,7 @@ from siad.contracts.ids import CaptureId, ImageId
 from siad.contracts.json_codec import write_json
 from siad.contracts.keys import deletion_key
 from siad.contracts.place import Place
+from siad.contracts.release_evidence import EvidenceKind
 from siad.erasure.deletions import AsyncDeletions
 from siad.erasure.rows import erase_rows
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -348,3 +350,14 @@ async def test_a_crash_at_any_write_leaves_corrections_to_the_next_process() -> 
         assert sum(one.is_corrected for one in members) == 10
         writes += 1
     assert writes >= 5
+
+
+@pytest.mark.parametrize(("verdict", "kind"), [(GOOD, EvidenceKind.GOOD), (DEFECT, EvidenceKind.DEFECT)])
+def test_the_gate_knows_a_held_out_correction_from_what_a_teacher_drew(
+    verdict: CorrectionVerdict, kind: EvidenceKind
+) -> None:
+    number = held_out_number()
+    before, after = member(frozen([]), number), member(frozen(corrected(correction(number, verdict))), number)
+    assert before is None or kind_of(before) is EvidenceKind.STREAM
+    assert after is not None
+    assert kind_of(after) is kind
