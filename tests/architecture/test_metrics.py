@@ -16,7 +16,17 @@ LABELS = {
 UNITS = {
     *("total", "seconds", "bytes", "ratio", "info"),
     *("quarantined", "stopped"),  # states: 1 or 0
-    *("records", "images", "captures", "uploads", "models", "rows", "waiting", "flight"),  # counts of things
+    *(
+        "records",
+        "images",
+        "captures",
+        "corrections",
+        "uploads",
+        "models",
+        "rows",
+        "waiting",
+        "flight",
+    ),  # counts of things
 }
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
