@@ -7,18 +7,17 @@ positions, or Dice, made magnetic tiles worse (image AUROC .79 for .84).
 Shape suffixes: B = batch, C = channels, K = hints, h, w = size of a crop.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from siad.models.residual import ResidualSegmenter
+from siad.models.training.descent import DecoderTraining
 from siad.models.training.lessons import CORRECTED, LessonKind, LessonView
 from siad.models.training.recipe import ResidualRecipe
 
@@ -27,25 +26,16 @@ _ON_DEFECT: Final = 0.75  # share of crops with a defective position, of views t
 _CLEAR: Final = 0.5  # target from which a position counts as defective here
 
 
-@dataclass(slots=True)
-class ResidualTraining:
-    """Training in progress; ``state`` and ``restore`` resume it after a crash.
+class ResidualTraining(DecoderTraining):
+    """Training of a correction in progress.
 
     Everything that is drawn follows from the seed and the number of the step, so a resumed training gives the weights
     of one that was never interrupted.
     """
 
-    segmenter: ResidualSegmenter
-    recipe: ResidualRecipe
-    device: torch.device
-    epoch: int = 0  # the next to run; one is ``steps_each`` steps
-    seconds: float = 0.0  # spent on training, over all attempts
-    _optimizer: torch.optim.Optimizer = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Move the decoder to its device."""
-        self.segmenter.decoder.to(self.device).eval()
-        self._optimizer = torch.optim.AdamW(self.segmenter.decoder.parameters(), lr=self.recipe.rate, weight_decay=1e-3)
+    def __init__(self, segmenter: ResidualSegmenter, recipe: ResidualRecipe, device: torch.device) -> None:
+        super().__init__(segmenter.decoder, device, rate=recipe.rate)
+        self.segmenter, self.recipe = segmenter, recipe
 
     @property
     def is_done(self) -> bool:
@@ -71,34 +61,10 @@ class ResidualTraining:
         self.epoch += 1
         return float(np.mean(losses))
 
-    def state(self) -> dict[str, Any]:
-        """Return everything that resuming needs, except the views."""
-        return {
-            "decoder": self.segmenter.decoder.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a ``state``."""
-        self.segmenter.decoder.load_state_dict(state["decoder"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.seconds = int(state["epoch"]), float(state["seconds"])
-
     def finish(self) -> ResidualSegmenter:
         """Return the trained segmenter, on the CPU as its teacher."""
         self.segmenter.decoder.to("cpu").eval()
         return self.segmenter
-
-    def _set_rate(self, progress: float) -> None:
-        """Set the learning rate.
-
-        Up for a twentieth, then down along a cosine.
-        """
-        factor = min(1.0, progress / 0.05 + 0.1) * 0.5 * (1 + math.cos(math.pi * progress))
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.rate * factor
 
     def _step(self, batch: Sequence[LessonView], step: int) -> float:
         levels = [self._stacked(level) for level in zip(*(view.levels for view in batch), strict=True)]
@@ -114,11 +80,7 @@ class ResidualTraining:
             logits_Bhw + correction_Bhw, target_Bhw, weight=weight_Bhw, reduction="sum"
         )
         loss = entropy_Bhw / weight_Bhw.sum().clamp_min(1.0) + self.recipe.penalty * correction_Bhw.square().mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.segmenter.decoder.parameters(), 1.0)
-        self._optimizer.step()
-        return float(loss.detach())
+        return self._descend(loss)
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(tensors)).float().to(self.device)
