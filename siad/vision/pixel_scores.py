@@ -1,8 +1,9 @@
-"""Exact figures of maps against masks, over all pixels.
+"""Figures of maps against masks, over all pixels.
 
-Every distinct score is a threshold; equal scores cross it together. Scores are neither sampled nor binned.
+Every distinct score is a threshold; equal scores cross it together. Pixels are not sampled, and their scores are exact
+unless a set has millions of distinct ones (``siad.vision.pixel_tally``).
 
-Shape suffixes: H, W = size of an image, P = pixels of all images, T = distinct scores.
+Shape suffixes: H, W = size of an image, T = distinct scores, from the highest down.
 
 Sources:
     Bergmann, Batzner, Fauser, Sattlegger and Steger 2021, The MVTec Anomaly Detection Dataset, IJCV 129, section 5.3.2
@@ -12,12 +13,14 @@ Sources:
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from siad.vision.pixel_tally import PixelTally
 
 FPR_LIMITS: Final = (0.3, 0.05)
 
@@ -69,37 +72,31 @@ def pixel_figures(
     Raises:
         ValueError: a map and its mask differ in size, a score is not finite, or all pixels are good, or all defective.
     """
-    return pixel_figures_and_curves(maps, masks, threshold=threshold)[0]
+    tally = PixelTally()
+    for map_HW, mask_HW in zip(maps, masks, strict=True):
+        tally.add(map_HW, mask_HW)
+    figures, _ = figures_and_curves(tally)
+    return figures if threshold is None else replace(figures, iou=_iou(maps, masks, threshold))
 
 
-def pixel_figures_and_curves(
-    maps: Sequence[NDArray[np.float32]],
-    masks: Sequence[NDArray[np.uint8]],
-    *,
-    threshold: float | None = None,
-    points: int = 300,
-) -> tuple[PixelFigures, PixelCurves]:
-    """Compute the figures and their curves with one sort.
+def figures_and_curves(tally: PixelTally, *, points: int = 300) -> tuple[PixelFigures, PixelCurves]:
+    """Compute figures, without ``iou``, and curves of tallied pixels.
 
     Args:
-        maps: as of ``pixel_figures``, with the same errors.
-        masks: as of ``pixel_figures``.
-        threshold: raw score at which pixels are marked, for ``iou``.
+        tally: of all images; good ones count with a mask of zeros.
         points: how many of each curve to keep, at equal steps of recall and of the false-positive rate up to 0.3.
+
+    Raises:
+        ValueError: all pixels are good, or all defective.
     """
-    scores_P, weights_P = _flatten(maps, masks)
-    defective = int(np.count_nonzero(weights_P))
-    if not 0 < defective < len(scores_P):
-        msg = f"{defective} of {len(scores_P)} pixels are defective; pixel figures need good and defective ones"
-        raise ValueError(msg)
-    curve = _curve(scores_P, weights_P)
+    curve = _curve(tally)
     figures = PixelFigures(
         auroc=_auroc(curve),
         ap=_average_precision(curve),
         f1max=_f1max(curve),
         aupro_30=_aupro(curve, limit=FPR_LIMITS[0]),
         aupro_05=_aupro(curve, limit=FPR_LIMITS[1]),
-        iou=math.nan if threshold is None else _iou(scores_P, weights_P, threshold),
+        iou=math.nan,
     )
     return figures, _thin_out(curve, points)
 
@@ -109,53 +106,19 @@ def count_regions(masks: Iterable[NDArray[np.uint8]]) -> int:
 
     Pixels that touch at a corner are connected.
     """
-    return sum(cv2.connectedComponents(_binary(mask_HW), connectivity=8)[0] - 1 for mask_HW in masks)
+    return sum(cv2.connectedComponents((mask_HW > 0).astype(np.uint8), connectivity=8)[0] - 1 for mask_HW in masks)
 
 
-def _flatten(
-    maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.uint8]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Join all scores, and each pixel's share of its region.
-
-    float32 [P] each; the share is 0 where the pixel is good.
-    """
-    total = sum(map_HW.size for map_HW in maps)
-    scores_P, weights_P = np.empty(total, np.float32), np.zeros(total, np.float32)
-    at = 0
-    for index, (map_HW, mask_HW) in enumerate(zip(maps, masks, strict=True)):
-        if map_HW.shape != mask_HW.shape or not np.isfinite(map_HW).all():
-            what = "scores that are not finite" if map_HW.shape == mask_HW.shape else f"mask is {list(mask_HW.shape)}"
-            msg = f"map {index} is {list(map_HW.shape)}, its {what}; a finite score for every pixel is needed"
-            raise ValueError(msg)
-        part = slice(at, at := at + map_HW.size)
-        scores_P[part] = map_HW.ravel()
-        if mask_HW.any():
-            weights_P[part] = _shares(mask_HW)
-    return scores_P, weights_P
-
-
-def _shares(mask_HW: NDArray[np.uint8]) -> NDArray[np.float32]:
-    _, labels_HW = cv2.connectedComponents(_binary(mask_HW), connectivity=8)
-    areas = np.bincount(labels_HW.ravel())
-    shares = (1.0 / np.maximum(areas, 1)).astype(np.float32)
-    shares[0] = 0.0
-    return np.asarray(shares[labels_HW.ravel()])
-
-
-def _binary(mask_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return (mask_HW > 0).astype(np.uint8)
-
-
-def _curve(scores_P: NDArray[np.float32], weights_P: NDArray[np.float32]) -> _Curve:
-    order_P = np.argsort(scores_P)[::-1]
-    sorted_P = scores_P[order_P]
-    ends_T = np.append(np.flatnonzero(sorted_P[1:] != sorted_P[:-1]), len(sorted_P) - 1)
-    del sorted_P
-    weights_P = weights_P[order_P]
-    del order_P
-    true_T = np.cumsum(weights_P > 0, dtype=np.int64)[ends_T]
-    covered_T = np.cumsum(weights_P, dtype=np.float64)[ends_T]
-    return _Curve(true_T, ends_T + 1 - true_T, covered_T / covered_T[-1])  # the shares of a region sum to 1
+def _curve(tally: PixelTally) -> _Curve:
+    levels = tally.levels()
+    defective, total = int(levels.bad_T.sum()), int(levels.bad_T.sum() + levels.good_T.sum())
+    if not 0 < defective < total:
+        msg = f"{defective} of {total} pixels are defective; pixel figures need good and defective ones"
+        raise ValueError(msg)
+    covered_T = np.cumsum(levels.shares_T[::-1])
+    return _Curve(  # the shares of a region sum to 1
+        np.cumsum(levels.bad_T[::-1]), np.cumsum(levels.good_T[::-1]), covered_T / covered_T[-1]
+    )
 
 
 def _auroc(curve: _Curve) -> float:
@@ -185,9 +148,13 @@ def _aupro(curve: _Curve, *, limit: float) -> float:
     return float(np.trapezoid(overlaps, rates) / limit)
 
 
-def _iou(scores_P: NDArray[np.float32], weights_P: NDArray[np.float32], threshold: float) -> float:
-    marked_P, bad_P = scores_P >= threshold, weights_P > 0
-    return float(np.count_nonzero(marked_P & bad_P) / np.count_nonzero(marked_P | bad_P))
+def _iou(maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.uint8]], threshold: float) -> float:
+    both = either = 0
+    for map_HW, mask_HW in zip(maps, masks, strict=True):
+        marked_HW, bad_HW = map_HW >= threshold, mask_HW > 0
+        both += int(np.count_nonzero(marked_HW & bad_HW))
+        either += int(np.count_nonzero(marked_HW | bad_HW))
+    return both / either
 
 
 def _thin_out(curve: _Curve, points: int) -> PixelCurves:

@@ -69,6 +69,13 @@ def test_a_folder_becomes_figures_and_a_sheet(root: Path, tmp_path: Path) -> Non
     assert report["pixel_auroc"] > 0.9
     assert report["classes"]["blob"]["image_auroc"] == pytest.approx(report["image_auroc"])
     assert report["spread"]["image_auroc"] is not None
+    assert [one["seed"] for one in report["by_seed"]] == [0, 1]
+    mean = sum(one["image_auroc"] for one in report["by_seed"]) / 2
+    assert report["image_auroc"] == pytest.approx(mean)
+    assert report["by_seed"][0]["image_threshold"] != report["by_seed"][1]["image_threshold"]
+    said = done.stderr
+    assert said.index("normals: the decision") < said.index("image AUROC")
+    assert report["decision"]["text"] in " ".join(said.split())
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
     assert sheet.shape[1] > 1000

@@ -33,18 +33,20 @@ if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --
 
 console = Console(stderr=True)
 SEEDS_MAX = 100
-SHOWN = (
+SHOWN = (  # first what the line would do, then what the scores could do
+    ("misses", "misses"),
+    ("misses at true quantile", "misses_at_quantile"),
+    ("false rejects", "false_rejects"),
+    ("IoU of marks", "pixel_iou"),
+    ("IoU of best cut", "pixel_iou_best"),
+    ("pixel F1max", "pixel_f1max"),
     ("image AUROC", "image_auroc"),
     ("image AP", "image_ap"),
     ("image F1max", "image_f1max"),
     ("pixel AUROC", "pixel_auroc"),
     ("pixel AP", "pixel_ap"),
-    ("pixel F1max", "pixel_f1max"),
-    ("pixel IoU", "pixel_iou"),
     ("AUPRO at 0.3", "aupro_30"),
     ("AUPRO at 0.05", "aupro_05"),
-    ("false rejects", "false_rejects"),
-    ("misses", "misses"),
 )
 RANKING = ("", "merit", "image AUROC", "pixel AP", "found", "false rejects", "fit s", "images/s")
 
@@ -247,6 +249,9 @@ def _print(series: "EvaluationSeries") -> None:
     for label, report in reports.items():
         seeds = f"mean of {report['seeds']} seeds; " if report["seeds"] > 1 else ""
         name = escape(series.folder.name)
+        decision = report["decision"]
+        style = {True: "green", False: "yellow", None: "dim"}[decision["works"]]
+        console.print(f"[{style}]{label} normals: {escape(decision['text'])}", highlight=False, soft_wrap=True)
         table = Table(title=f"{name}: {settings.method}, {label} normals\n{seeds}pixel figures at {at}")
         table.add_column("")
         table.add_column("all", justify="right")

@@ -1,7 +1,7 @@
 """`siad routine`: the paper's routine on a folder, in minutes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `siad --help` does not n
 console = Console(stderr=True)
 COUNT_MAX = 100_000  # images of one role
 SHOWN = (  # as many as fit a terminal; --json has all
+    ("misses", "misses"),
+    ("at true quantile", "misses_at_quantile"),
+    ("false rejects", "false_rejects"),
     ("image AUROC", "image_auroc"),
-    ("pixel AUROC", "pixel_auroc"),
     ("pixel AP", "pixel_ap"),
     ("AUPRO .3", "aupro_30"),
-    ("false rejects", "false_rejects"),
-    ("misses", "misses"),
 )
 TITLES = {"few": "few shots", "whole": "whole set"}
 
@@ -79,9 +79,12 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
 ) -> None:
     """Fit a teacher, train a segmenter on its pseudo-masks, test both.
 
-    Runs first with few images, then with the whole set. Exit status 3 if files were skipped because they can't be read.
+    Runs first with few images, then with the whole set. A segmenter that can't be trained leaves the teacher's figures,
+    with the reason. Exit status 1 if a run failed (the others are printed), 3 if files were skipped because they can't
+    be read.
     """
     with reported_failures():
+        from siad.apps.lab.evaluate.folder import FolderError
         from siad.apps.lab.evaluate.folder_reader import read_folder
         from siad.apps.lab.evaluate.inventory import check_folder, folder_json
 
@@ -92,7 +95,7 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         skip = SkipLog(images.report.skipped, console)
         console.print("importing torch", style="dim")
         from siad.apps.lab.evaluate.run import EvaluationSettings, Progress
-        from siad.apps.lab.evaluate.series import set_threads, write_sheet
+        from siad.apps.lab.evaluate.series import set_threads
         from siad.apps.lab.routine.run import POLICIES, RoutineRequest, report_of_all, run_routine
 
         shifts = RoutineRequest(shots=shots, online=online, test=test, whole=whole, seed=seed).draw(images)
@@ -104,19 +107,33 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             seeds=1,
             pixels_px=pixels or None,
         )
-        progress, results = Progress(notify=_notify, skip=skip), {}
+        progress, failures = Progress(notify=_notify, skip=skip), dict[str, str]()
+        results: dict[str, RoutineResult] = {}
         for name, shift in shifts.items():
             console.print(f"[bold]{TITLES[name]}", highlight=False)
-            results[name] = run_routine(shift, settings, policy=POLICIES[name], seed=seed, progress=progress)
-        _print(images.name, results)
+            try:
+                results[name] = run_routine(shift, settings, policy=POLICIES[name], seed=seed, progress=progress)
+            except FolderError as error:
+                failures[name] = str(error)
+        if results:
+            _print(images.name, results)
         if as_json:
-            print_json(report_of_all(results) | {"folder": folder_json(images)})
-        few = results["few"]
-        title = f"{images.name}: segmenter trained on marks of a teacher of {len(few.shift.normals)} normals"
-        write_sheet(sheet, few.worst_rows(), title=title)
-        text = f"worst misses and false rejects of the segmenter in {printable(sheet)}"
-        console.print(escape(text), highlight=False, soft_wrap=True)
+            print_json(report_of_all(results, failures) | {"folder": folder_json(images)})
+        if results:
+            _write_sheet(sheet, images.name, next(iter(results.values())))
+        if failures:
+            raise FolderError("; ".join(f"{TITLES[name]}: {reason}" for name, reason in failures.items()))
         end_with_skipped(images.report.skipped, console)
+
+
+def _write_sheet(sheet: Path, name: str, result: "RoutineResult") -> None:
+    from siad.apps.lab.evaluate.series import write_sheet
+
+    normals = len(result.shift.normals)
+    model = "teacher" if result.segmenter is None else "segmenter trained on marks of a teacher"
+    write_sheet(sheet, result.worst_rows(), title=f"{name}: {model} of {normals} normals")
+    text = f"worst misses and false rejects of the {model.split(maxsplit=1)[0]} in {printable(sheet)}"
+    console.print(escape(text), highlight=False, soft_wrap=True)
 
 
 def _print(name: str, results: "dict[str, RoutineResult]") -> None:
@@ -129,12 +146,26 @@ def _print(name: str, results: "dict[str, RoutineResult]") -> None:
         sizes = {"teacher": f"{len(result.shift.normals)} normals", "segmenter": f"{len(result.shift.online)} marked"}
         for model, size in sizes.items():
             figures = reports[part][model]
+            if figures is None:
+                table.add_row(f"{part} {model}, none trained", *("-" for _ in SHOWN))
+                continue
             table.add_row(f"{part} {model}, {size}", *(_number(figures[key]) for _, key in SHOWN))
+    for part, report in reports.items():
+        _print_decisions(part, report)
     console.print(table)
     for part, report in reports.items():
         teacher = report["teacher"]  # a segmenter's threshold rests on few held-out parts and promises nothing
         for text in filter(None, (teacher["promise"], *teacher["doubts"])):
             console.print(f"{part} teacher: {text}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _print_decisions(part: str, report: dict[str, Any]) -> None:
+    """Print whether each model decides well, or why there is none."""
+    for model in ("teacher", "segmenter"):
+        figures = report[model]
+        decision = {"works": False, "text": report["steps"]["reason"]} if figures is None else figures["decision"]
+        style = {True: "green", False: "yellow", None: "dim"}[decision["works"]]
+        console.print(f"[{style}]{part} {model}: {escape(decision['text'])}", highlight=False, soft_wrap=True)
 
 
 def _notify(text: str) -> None:

@@ -1,105 +1,33 @@
 """Contact sheet of a model's results, worst errors first. Pure.
 
 A row of cells: the image | its score map, one colour scale for all | outlines of the mask and of the true defect, and
-a tint over ignored pixels | score, threshold and label.
+a tint over ignored pixels | score, threshold and label, and of an image that is shown in part the whole.
 
 Shape suffixes: H, W = size of an image, C = channels; the sheet is [H, W, 3] RGB.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from siad.apps.lab.sheet_rows import SheetRow, WholeImage, focus
 from siad.vision.images import Image
 
-ROWS_MAX: Final = 16
 CELL_PX: Final = 300  # side of a cell
 TEXT_PX: Final = 500  # width of the last column
 GAP_PX: Final = 12
+WHOLE_PX: Final = (250, 110)  # width and height that the whole image may take in the last column
 _PAPER, _INK, _DIM = (250, 250, 248), (30, 32, 36), (120, 124, 130)
 _MASK, _TRUTH = (255, 80, 60), (40, 200, 90)  # outlines: marked pixels, defective pixels
 _IGNORED: Final = (60, 150, 255)  # a tint unlike both outlines and unlike grey or brown parts
 _TINT: Final = 0.6  # its opacity; below one half it is invisible on dark parts
+_BOX: Final = (255, 190, 0)  # around the part of an image that is shown
 _RIGHT, _WRONG = (30, 140, 70), (200, 50, 40)
 _FONT: Final = cv2.FONT_HERSHEY_DUPLEX
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SheetRow:
-    """One image with score map, mask and label."""
-
-    name: str
-    image_HWC: Image
-    map_HW: NDArray[np.float32]  # smoothed raw scores
-    mask_HW: NDArray[np.uint8]  # marked pixels: 0 good, 255 defect
-    truth_HW: NDArray[np.uint8] | None  # defective pixels; None without a mask
-    is_defect: bool  # label of the image
-    score: float
-    threshold: float  # of the image; a score at or over it is a reject
-    ignored_HW: NDArray[np.bool_] | None = None  # pixels where views differ, excluded from training; None with one view
-
-    @property
-    def has_ignored(self) -> bool:
-        """Whether there are pixels to tint."""
-        return self.ignored_HW is not None and bool(self.ignored_HW.any())
-
-    @property
-    def verdict(self) -> str:
-        """Verdict and label in one word."""
-        return verdict_of(self)
-
-
-class SheetEntry(Protocol):
-    """Score and label of one image, for the choice of rows."""
-
-    @property
-    def is_defect(self) -> bool:
-        """Label of the image."""
-        ...
-
-    @property
-    def score(self) -> float:
-        """Raw score; the same unit for all entries."""
-        ...
-
-    @property
-    def threshold(self) -> float:
-        """An image with a score at or over it is rejected."""
-        ...
-
-
-S = TypeVar("S", bound=SheetEntry)
-
-
-def verdict_of(entry: SheetEntry) -> str:
-    """Verdict and label in one word."""
-    is_marked = entry.score >= entry.threshold
-    if entry.is_defect:
-        return "found" if is_marked else "MISSED"
-    return "FALSE REJECT" if is_marked else "passed"
-
-
-def worst_first(rows: Sequence[S], *, count: int = ROWS_MAX, seed: int = 0) -> list[S]:
-    """Choose rows: errors in turn, clearest first, then others by seed.
-
-    Errors take at most three quarters of the sheet if there are other images.
-    """
-    by_verdict: dict[str, list[S]] = {"MISSED": [], "FALSE REJECT": [], "found": [], "passed": []}
-    for row in rows:
-        by_verdict[verdict_of(row)].append(row)
-    misses = sorted(by_verdict["MISSED"], key=lambda row: row.score - row.threshold)
-    false = sorted(by_verdict["FALSE REJECT"], key=lambda row: row.threshold - row.score)
-    rest = [*by_verdict["found"], *by_verdict["passed"]]
-    order = np.random.default_rng(seed).permutation(len(rest))
-    others = [rest[index] for index in order]
-    room = count - min(len(others), count // 4)
-    errors = [row for pair in _in_turn(misses, false) for row in pair][:room]
-    return [*errors, *others[: count - len(errors)]]
 
 
 def draw_sheet(rows: Sequence[SheetRow], *, title: str = "") -> NDArray[np.uint8]:
@@ -118,21 +46,26 @@ def draw_sheet(rows: Sequence[SheetRow], *, title: str = "") -> NDArray[np.uint8
     if not rows:
         msg = "a contact sheet needs at least one image; nothing was drawn"
         raise ValueError(msg)
+    rows = [focus(row) for row in rows]
     scale = _scale(rows)
     drawn = [_row(row, scale) for row in rows]
     width = drawn[0].shape[1]
-    has_ignored = any(row.has_ignored for row in rows)
-    return np.concatenate([_head(title, width, scale, has_ignored=has_ignored), *drawn])
+    return np.concatenate([_head(title, width, scale, [row.whole for row in rows if row.whole is not None]), *drawn])
 
 
 def draw_cells(row: SheetRow, *, side_px: int = CELL_PX) -> list[NDArray[np.uint8]]:
     """Draw one row without text: image, map, outlines over the tint.
 
     Returns:
-        uint8 [h, w, 3] RGB each, with the image's aspect ratio; the longer side is ``side_px``.
+        uint8 [h, w, 3] RGB each, with the aspect ratio of what is shown; the longer side is ``side_px``. Of an image
+        that is shown in part also the whole, with a box around the part.
     """
-    pixels = _as_rgb(row.image_HWC)
-    return [_fitted(pixels, side_px), _fitted(_coloured(row.map_HW, _scale([row])), side_px), _outlined(row, side_px)]
+    row = focus(row)
+    pictures = [_as_rgb(row.image_HWC), _coloured(row.map_HW, _scale([row]))]
+    cells = [*(_fitted(picture_HWC, side_px) for picture_HWC in pictures), _outlined(row, side_px)]
+    if row.whole is not None and row.whole.is_cut:
+        cells.append(_located(row.whole, (side_px, side_px)))
+    return cells
 
 
 def encode_sheet(sheet_HWC: NDArray[np.uint8]) -> bytes:
@@ -142,17 +75,12 @@ def encode_sheet(sheet_HWC: NDArray[np.uint8]) -> bytes:
     return bytes(data)
 
 
-def _in_turn(misses: Sequence[S], false: Sequence[S]) -> list[list[S]]:
-    longest = max(len(misses), len(false))
-    return [[*misses[index : index + 1], *false[index : index + 1]] for index in range(longest)]
-
-
 def _scale(rows: Sequence[SheetRow]) -> tuple[float, float]:
     """Score range of the colour scale.
 
     It reaches from good images to defects over the threshold.
     """
-    low = min(float(np.quantile(row.map_HW, 0.02)) for row in rows)
+    low = min(row.whole.lowest for row in rows if row.whole is not None)
     threshold = float(np.median([row.threshold for row in rows]))
     high = max(threshold, float(np.quantile([row.score for row in rows], 0.75)))
     return low, high if high > low else low + 1.0
@@ -183,10 +111,35 @@ def _fitted(picture_HWC: NDArray[np.uint8], side_px: int = CELL_PX) -> NDArray[n
     The aspect ratio stays.
     """
     height, width = picture_HWC.shape[:2]
-    ratio = side_px / max(height, width)
+    return _scaled(picture_HWC, side_px / max(height, width))
+
+
+def _scaled(picture_HWC: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
+    height, width = picture_HWC.shape[:2]
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
     kernel = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture_HWC, size, interpolation=kernel), np.uint8)
+
+
+def _located(whole: WholeImage, most_px: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw a whole image with a box around the part shown.
+
+    ``most_px`` is the width and the height that it may take.
+    """
+    picture_HWC = _as_rgb(whole.picture_hwC)
+    height, width = picture_HWC.shape[:2]
+    picture = np.ascontiguousarray(_scaled(picture_HWC, min(most_px[0] / width, most_px[1] / height)))
+    rows, columns = picture.shape[:2]
+    top, left, bottom, right = whole.box
+    corners = (
+        (round(left * (columns - 1)), round(top * (rows - 1))),
+        (
+            round(right * (columns - 1)),
+            round(bottom * (rows - 1)),
+        ),
+    )
+    cv2.rectangle(picture, *corners, _BOX, 2)
+    return picture
 
 
 def _framed(picture_hwC: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -238,15 +191,20 @@ def _text(row: SheetRow) -> NDArray[np.uint8]:
     _write(cell, f"score {_format(row.score)}", (10, 155), size=0.65)
     _write(cell, f"threshold {_format(row.threshold)}", (10, 185), size=0.65)
     _write(cell, f"label: {'defective' if row.is_defect else 'good'}", (10, 230), size=0.65)
-    ratio = np.count_nonzero(row.mask_HW) / row.mask_HW.size
-    truth = "" if row.truth_HW is None else f", {np.count_nonzero(row.truth_HW) / row.truth_HW.size:.2%} defective"
-    _write(cell, f"marked {ratio:.2%} of the image{truth}", (10, 260), size=0.55, colour=_DIM)
-    if row.has_ignored and row.ignored_HW is not None:
-        _write(cell, f"ignored {np.mean(row.ignored_HW):.2%}: views differ", (10, 285), size=0.55, colour=_DIM)
+    whole = row.whole
+    assert whole is not None, "rows are drawn as ``focus`` gives them"
+    truth = "" if row.truth_HW is None else f", {whole.defective_ratio:.2%} defective"
+    _write(cell, f"marked {whole.marked_ratio:.2%} of the image{truth}", (10, 260), size=0.55, colour=_DIM)
+    if whole.ignored_ratio:
+        _write(cell, f"ignored {whole.ignored_ratio:.2%}: views differ", (10, 285), size=0.55, colour=_DIM)
+    if whole.is_cut:
+        picture = _located(whole, WHOLE_PX)
+        height, width = picture.shape[:2]
+        cell[130 : 130 + height, TEXT_PX - width :] = picture
     return cell
 
 
-def _head(title: str, width: int, scale: tuple[float, float], *, has_ignored: bool) -> NDArray[np.uint8]:
+def _head(title: str, width: int, scale: tuple[float, float], wholes: Sequence[WholeImage]) -> NDArray[np.uint8]:
     head = np.full((110, width, 3), _PAPER, np.uint8)
     _write(head, title, (GAP_PX, 40), size=0.9)
     names = ("image", f"score {_format(scale[0])} to {_format(scale[1])}", "")
@@ -255,7 +213,10 @@ def _head(title: str, width: int, scale: tuple[float, float], *, has_ignored: bo
     left = GAP_PX + 2 * (CELL_PX + GAP_PX)
     _write(head, "marked", (left, 92), size=0.55, colour=_MASK)
     _write(head, "defective", (left + 90, 92), size=0.55, colour=_TRUTH)
-    if has_ignored:
+    if any(whole.is_cut for whole in wholes):
+        shown = "small findings are enlarged; the whole image beside"
+        _write(head, shown, (left + CELL_PX + GAP_PX, 92), size=0.55, colour=_DIM)
+    if any(whole.ignored_ratio for whole in wholes):
         _write(head, "ignored: views differ", (left + 200, 92), size=0.55, colour=_IGNORED)
     return head
 

@@ -1,6 +1,7 @@
 """The routine whole, on a small folder drawn here: both detectors find defects that neither was shown."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from siad.apps.cli.__main__ import app
+from siad.apps.lab.evaluate.folder import FolderError, LabelledSample
+from siad.apps.lab.routine import run as routine_run
+from siad.apps.lab.routine.run import RoutineResult
+from siad.apps.lab.routine.split import RoutineShift
 
 KEYS = {
     *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30"),
@@ -47,7 +52,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, to: Path, *more: str) -> tuple[dict[str, Any], str]:
     """The figures, and what was told beside them."""
-    command = ["routine", str(folder), "--shots", "8", "--online", "11", "--test", "5", "--json", "--no-whole"]
+    command = [
+        "routine",
+        str(folder),
+        "--shots",
+        "8",
+        "--online",
+        "11",
+        "--test",
+        "5",
+        "--json",
+        "--no-whole",
+        "--threads",
+        "1",
+    ]
     done = CliRunner().invoke(app, [*command, "--sheet", str(to / "sheet.png"), *more])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout), " ".join(done.stderr.split())
@@ -64,6 +82,49 @@ def test_both_find_what_neither_has_seen(folder: Path, tmp_path: Path) -> None:
     assert "since 8 held-out normals say no more" in told
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with defects that no teacher could mark."""
+    root = tmp_path_factory.mktemp("plain") / "stripes"
+    shutil.copytree(folder, root)
+    for index in range(14):
+        draw(root / "test" / "square" / f"{index}.png", 200 + index)
+    return root
+
+
+def test_a_segmenter_that_can_not_be_trained_leaves_the_teacher_s_figures_and_a_reason(
+    plain: Path, tmp_path: Path
+) -> None:
+    found, told = run(plain, tmp_path)
+    assert found["segmenter"] is None
+    assert found["teacher"].keys() >= KEYS
+    assert found["few"]["steps"]["judgement"] == "not-trained"
+    assert "no segmenter was trained: of 11 images online the teacher marked" in found["few"]["steps"]["reason"]
+    assert "few segmenter: no segmenter was trained" in told
+    assert (tmp_path / "sheet.png").exists()
+
+
+def test_figures_of_the_first_run_are_printed_where_the_second_fails(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_one = routine_run.run_routine
+
+    def run_few(shift: RoutineShift[LabelledSample], *rest: Any, **more: Any) -> RoutineResult:
+        if len(shift.online) > 5:
+            raise FolderError("planted")
+        return run_one(shift, *rest, **more)
+
+    monkeypatch.setattr(routine_run, "run_routine", run_few)
+    command = ["routine", str(plain), "--shots", "4", "--online", "5", "--test", "2", "--json", "--threads", "1"]
+    done = CliRunner().invoke(app, [*command, "--sheet", str(tmp_path / "sheet.png")])
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert found["teacher"]["image_auroc"] is not None
+    assert found["whole"] == {"teacher": None, "segmenter": None, "failure": "planted"}
+    assert "whole set: planted" in " ".join(done.stderr.split())
+    assert (tmp_path / "sheet.png").exists()
 
 
 def test_a_folder_with_too_little_is_refused_before_anything_is_fitted(folder: Path) -> None:

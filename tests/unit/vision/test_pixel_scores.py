@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from siad.vision.pixel_scores import count_regions, pixel_figures, pixel_figures_and_curves
+from siad.vision.pixel_scores import PixelCurves, count_regions, figures_and_curves, pixel_figures
+from siad.vision.pixel_tally import PixelTally
 
 Maps = Sequence[NDArray[np.float32]]
 Masks = Sequence[NDArray[np.uint8]]
@@ -150,10 +151,17 @@ def test_maps_that_do_not_fit_their_masks_are_refused() -> None:
         pixel_figures([np.full((2, 2), np.nan, np.float32)], [np.zeros((2, 2), np.uint8)])
 
 
+def curves_of(maps: Maps, masks: Masks, points: int = 300) -> PixelCurves:
+    tally = PixelTally()
+    for map_HW, mask_HW in zip(maps, masks, strict=True):
+        tally.add(map_HW, mask_HW)
+    return figures_and_curves(tally, points=points)[1]
+
+
 def test_the_curves_lie_on_what_the_definitions_give() -> None:
     maps, masks = drawn(3, levels=1000)
     rows = at_thresholds(maps, masks)
-    _, curves = pixel_figures_and_curves(maps, masks)
+    curves = curves_of(maps, masks)
     exact = {(round(recall, 9), round(precision, 9)) for precision, recall, _, _ in rows}
     drawn_points = {
         (round(r, 9), round(p, 9)) for r, p in zip(curves.recall_N.tolist(), curves.precision_N.tolist(), strict=True)
@@ -169,6 +177,6 @@ def test_curves_are_thinned_out() -> None:
     rng = np.random.default_rng(0)
     mask_HW = np.zeros((200, 200), np.uint8)
     mask_HW[50:90, 50:90] = 255
-    _, curves = pixel_figures_and_curves([rng.random((200, 200)).astype(np.float32)], [mask_HW], points=50)
+    curves = curves_of([rng.random((200, 200)).astype(np.float32)], [mask_HW], points=50)
     assert len(curves.recall_N) <= 50
     assert curves.false_rate_N.max() < 0.31

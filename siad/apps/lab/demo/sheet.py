@@ -6,7 +6,8 @@ from pathlib import Path
 
 from siad.apps.lab.demo.cells import DEFECTIVE, LINE, NORMAL, PRODUCT, Cell
 from siad.apps.lab.demo.report import ModelVerdict
-from siad.apps.lab.sheet import SheetRow, draw_sheet, encode_sheet, worst_first
+from siad.apps.lab.sheet import draw_sheet, encode_sheet
+from siad.apps.lab.sheet_rows import SheetRow, worst_first
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.place import Place

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from siad.apps.lab.evaluate.curves import swatch
 from siad.apps.lab.evaluate.plots import PlottedRun, plots_of
 from siad.apps.lab.evaluate.style import ALL_INK, ink_of, style_of
-from siad.apps.lab.sheet import SheetRow, draw_cells
+from siad.apps.lab.sheet import draw_cells
+from siad.apps.lab.sheet_rows import SheetRow
 
 FIGURES = (
     ("image_auroc", "image AUROC"),
@@ -21,15 +22,17 @@ FIGURES = (
     ("pixel_auroc", "pixel AUROC"),
     ("pixel_ap", "pixel AP"),
     ("pixel_f1max", "pixel F1max"),
-    ("pixel_iou", "pixel IoU"),
+    ("pixel_iou", "IoU of marks"),
+    ("pixel_iou_best", "IoU of best cut"),
     ("aupro_30", "AUPRO 0.3"),
     ("aupro_05", "AUPRO 0.05"),
     ("false_rejects", "false rejects"),
     ("misses", "misses"),
+    ("misses_at_quantile", "misses at true quantile"),
 )
 PICTURE_PX = 420  # longer side; three fill the page's width
-_BETTER_LOW = ("false_rejects", "misses")
-_CELLS = ("the image", "its score map", "outlines of marked and defective pixels")
+_BETTER_LOW = ("false_rejects", "misses", "misses_at_quantile")
+_CELLS = ("the image", "its score map", "outlines of marked and defective pixels", "the whole image")
 
 
 def make_page(
@@ -56,7 +59,8 @@ def make_page(
         f"<h2>Curves <small>{escape(first)}; a class: its defective images against all good ones</small></h2>"
         f'<div class="plots">{"".join(plots_of(run))}</div>'
         f"<h2>Images, the worst first <small>{escape(first)}</small></h2>"
-        '<ul class="legend"><li>The image; its score map, bright where it is unusual; outlines of</li>'
+        '<ul class="legend"><li>The image, or a part of it where the finding is small; its score map, bright where it '
+        "is unusual; outlines of</li>"
         '<li class="marked"><i></i>pixels marked as defective</li><li class="truth"><i></i>defective pixels</li>'
         f"{tint if any(row.has_ignored for row in rows) else ''}</ul>{pictures}</body></html>\n"
     )
@@ -72,10 +76,9 @@ def _table(label: str, report: Mapping[str, Any], inks: Mapping[str, str]) -> st
         f"{report['memory_mb']:.0f} MB, weights {report['weights_mb']:.1f} MB; {draws} of normals"
     )
     notes = "".join(f"<p>{escape(one)}</p>" for one in (report["promise"], *report["doubts"]) if one)
-    return (
-        f'<h2>{escape(label)} normals</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table>'
-        f"</div><p>{escape(times)}</p>{notes}"
-    )
+    decision = f"<p><b>{escape(report['decision']['text'])}</b></p>"
+    table = f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
+    return f'<h2>{escape(label)} normals</h2>{decision}<div class="wide">{table}</div><p>{escape(times)}</p>{notes}'
 
 
 def _line(name: str, figures: Mapping[str, Any], spread: Mapping[str, Any], ink: str) -> str:
@@ -104,7 +107,7 @@ def _picture(row: SheetRow) -> str:
     )
     cells = "".join(
         f'<img alt="{escape(row.name)}: {content}" src="data:image/jpeg;base64,{_jpeg(picture_HWC)}">'
-        for content, picture_HWC in zip(_CELLS, draw_cells(row, side_px=PICTURE_PX), strict=True)
+        for content, picture_HWC in zip(_CELLS, draw_cells(row, side_px=PICTURE_PX), strict=False)
     )
     return f'<figure><figcaption>{caption}</figcaption><div class="cells">{cells}</div></figure>'
 

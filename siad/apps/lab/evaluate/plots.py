@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siad.apps.lab.evaluate.curves import Curve, Points, ScoreGroup, draw_curves, draw_histogram, draw_strips
-from siad.apps.lab.evaluate.figures import EvaluationFigures, ScoredImage
+from siad.apps.lab.evaluate.figures import EvaluationFigures
+from siad.apps.lab.evaluate.scored import ScoredImage
 from siad.apps.lab.evaluate.style import ALL_INK, BAD_INK, GOOD_INK, ink_of
 from siad.vision.pixel_scores import FPR_LIMITS
 from siad.vision.ranking import precision_and_recall, roc_rates

@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siad.apps.files import printable
+from siad.apps.lab.evaluate.decision import describe_decision
 from siad.apps.lab.evaluate.declared_depth import read_declared_bits
 from siad.apps.lab.evaluate.figures import (
     EvaluationFigures,
-    ScoredImage,
+    OwnThreshold,
     figures_by_kind,
     figures_of,
     mean_of,
-    shrink,
     spread_of,
 )
 from siad.apps.lab.evaluate.folder import FolderError, ImageFolder, LabelledSample, read_images, read_mask
 from siad.apps.lab.evaluate.mask_file import MaskFileError
-from siad.contracts.fit_settings import FitSettings
+from siad.apps.lab.evaluate.scored import MappedImage, ScoredImage, ScoredSet, shrink
+from siad.contracts.fit_settings import BUDGET, FitSettings
+from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
@@ -68,11 +70,18 @@ class Progress:
 class ScoredSamples:
     """Scores of one detector for all test images, and its speed."""
 
-    images: list[ScoredImage]
+    scored: ScoredSet
     predictor: Predictor
     fit_s: float
     images_per_s: float
+    budget: float  # false rejects that the detector's threshold was chosen for
+    pixels_px: int | None = None  # side of the square with the area of the counted maps; None: image size
     misfits: Mapping[str, Misfit] = field(default_factory=dict)  # by name: images that do not fit the normals
+
+    @property
+    def images(self) -> list[ScoredImage]:
+        """Scored images, in their order."""
+        return self.scored.images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +165,13 @@ def score_samples(
 ) -> ScoredSamples:
     """Score samples one at a time.
 
-    Those that can't be decoded, or do not fit the normals, are left out and reported.
+    Those that can't be decoded, or do not fit the normals, are left out and reported. No map is kept.
 
     Raises:
         FolderError: none of them fits the normals.
     """
     progress = progress or Progress()
-    scored, spent_s, pixels_px = [], 0.0, settings.pixels_px
+    scored, spent_s = ScoredSet(), 0.0
     misfits: dict[str, Misfit] = {}
     for sample in samples:
         images, _, left_out = read_images([sample.path])
@@ -178,17 +187,32 @@ def score_samples(
             [map_HW] = predictor.maps(images)
             spent_s += time.perf_counter() - began_s
             mask_HW = _mask_of(sample, (map_HW.shape[0], map_HW.shape[1]), progress)
-            image = ScoredImage(
-                name=sample.name, kind=sample.kind, is_defect=sample.is_defect, map_HW=map_HW, mask_HW=mask_HW
-            )
-            image = image if pixels_px is None else shrink(image, side_px=pixels_px)
-            scored.append(replace(image, marked_HW=predictor.decide(image.map_HW).mask_HW > 0))
+            image = MappedImage(name=sample.name, kind=sample.kind, map_HW=map_HW, mask_HW=mask_HW)
+            image = image if settings.pixels_px is None else shrink(image, side_px=settings.pixels_px)
+            scored.add(image, predictor.decide(image.map_HW).mask_HW > 0)
         progress.tick()
-    if misfits and not scored:
+    if misfits and not scored.images:
         msg = f"nothing was evaluated: all test images are {describe_misfits(misfits)}"
         raise FolderError(msg)
-    images_per_s = len(scored) / max(spent_s, 1e-9)
-    return ScoredSamples(images=scored, predictor=predictor, fit_s=fit_s, images_per_s=images_per_s, misfits=misfits)
+    return ScoredSamples(
+        scored=scored,
+        predictor=predictor,
+        fit_s=fit_s,
+        images_per_s=len(scored.images) / max(spent_s, 1e-9),
+        budget=_budget_of(predictor.manifest, settings),
+        pixels_px=settings.pixels_px,
+        misfits=misfits,
+    )
+
+
+def _budget_of(manifest: Manifest, settings: EvaluationSettings) -> float:
+    """Budget of the detector's threshold.
+
+    Weights that do not record it have that of the settings.
+    """
+    if manifest.false_rejects is not None:
+        return manifest.false_rejects.budget
+    return dict(manifest.metrics).get(BUDGET, settings.budget)
 
 
 def _mask_of(sample: LabelledSample, size_px: tuple[int, int], progress: Progress) -> NDArray[np.uint8] | None:
@@ -213,14 +237,11 @@ def evaluate(
 def sum_up(scored: ScoredSamples, *, shots: int, seed: int) -> EvaluationRun:
     """Compute figures at the detector's own thresholds."""
     manifest = scored.predictor.manifest
-    thresholds = {"image_threshold": manifest.image_threshold, "pixel_threshold": manifest.pixel_threshold}
-    return EvaluationRun(
-        shots=shots,
-        seed=seed,
-        figures=figures_of(scored.images, **thresholds),
-        by_kind=figures_by_kind(scored.images, **thresholds),
-        scored=scored,
-    )
+    own = OwnThreshold(image_threshold=manifest.image_threshold, budget=scored.budget)
+    figures = figures_of(scored.scored, own)
+    by_kind = figures_by_kind(scored.scored, own, overall=figures)
+    scored.scored.tallies.clear()  # counts of all pixels; of several draws they would add up
+    return EvaluationRun(shots=shots, seed=seed, figures=figures, by_kind=by_kind, scored=scored)
 
 
 def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
@@ -232,8 +253,10 @@ def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
     first = runs[0].scored.predictor.manifest
     misfits = {name: misfit for run in runs for name, misfit in run.scored.misfits.items()}
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mean = mean_of(flat)
     return {
-        **mean_of(flat),
+        "decision": describe_decision(mean, runs[0].scored.scored, budget=runs[0].scored.budget),
+        **mean,
         "memory_mb": round(peak_kb / 1024, 1),
         "weights_mb": round(sum(part.size_bytes for part in first.parts) / 1e6, 2),
         "promise": promise_of(first),
@@ -244,6 +267,15 @@ def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
         "spread": spread_of(flat),
         "shots": runs[0].shots,
         "seeds": len(runs),
+        "by_seed": [_report_of_seed(run, figures) for run, figures in zip(runs, flat, strict=True)],
+    }
+
+
+def _report_of_seed(run: EvaluationRun, figures: Mapping[str, float | None]) -> dict[str, Any]:
+    manifest = run.scored.predictor.manifest
+    return {"seed": run.seed, "image_threshold": manifest.image_threshold, "budget": run.scored.budget, **figures} | {
+        "doubts": describe_outliers(manifest.left_out, manifest.doubted),
+        "classes": {kind: of_kind.to_json() for kind, of_kind in run.by_kind.items()},
     }
 
 

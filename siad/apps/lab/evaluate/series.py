@@ -28,7 +28,8 @@ from siad.apps.lab.evaluate.run import (
     evaluate,
     report_of,
 )
-from siad.apps.lab.sheet import SheetRow, draw_sheet, encode_sheet
+from siad.apps.lab.sheet import draw_sheet, encode_sheet
+from siad.apps.lab.sheet_rows import SheetRow
 from siad.apps.output_file import write_output
 
 ALL: Final = "all"

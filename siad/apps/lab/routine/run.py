@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.labeler.domain.fitting import STEPS
@@ -13,18 +13,29 @@ from siad.apps.lab.evaluate.rows import worst_rows
 from siad.apps.lab.evaluate.run import (
     EvaluationRun,
     EvaluationSettings,
+    Notify,
     Progress,
     fit,
     report_of,
     score_samples,
     sum_up,
 )
-from siad.apps.lab.routine.line import FEW, WHOLE, PseudoLabel, label, learn
+from siad.apps.lab.routine.line import (
+    FEW,
+    WHOLE,
+    CannotLearnError,
+    PseudoLabel,
+    TrainedSegmenter,
+    label,
+    learn,
+)
 from siad.apps.lab.routine.split import ImagePool, RoutineShift, draw_few, draw_whole
-from siad.apps.lab.sheet import SheetRow
+from siad.apps.lab.sheet_rows import SheetRow
+from siad.models.predictor import Predictor
 from siad.vision.outliers import describe_outliers
 
 FEW_NAME, WHOLE_NAME = "few", "whole"
+NOT_TRAINED = "not-trained"
 POLICIES = {FEW_NAME: FEW, WHOLE_NAME: WHOLE}
 
 
@@ -61,7 +72,7 @@ class RoutineResult:
 
     shift: RoutineShift[LabelledSample]
     teacher: EvaluationRun
-    segmenter: EvaluationRun
+    segmenter: EvaluationRun | None  # None: none was trained; ``steps`` has the reason
     steps: dict[str, Any]  # figures of each step
 
     def to_json(self) -> dict[str, Any]:
@@ -69,22 +80,26 @@ class RoutineResult:
 
         Keys are those of ``siad evaluate``.
         """
-        return {"teacher": report_of([self.teacher]), "segmenter": report_of([self.segmenter]), "steps": self.steps}
+        segmenter = None if self.segmenter is None else report_of([self.segmenter])
+        return {"teacher": report_of([self.teacher]), "segmenter": segmenter, "steps": self.steps}
+
+    @property
+    def last(self) -> EvaluationRun:
+        """Run of the last model: the segmenter, or without one the teacher."""
+        return self.teacher if self.segmenter is None else self.segmenter
 
     def worst_rows(self) -> list[SheetRow]:
-        """Rows of the segmenter's contact sheet.
-
-        It is the model that would serve.
-        """
-        return worst_rows(self.segmenter.scored, self.shift.test)
+        """Rows of the last model's contact sheet."""
+        return worst_rows(self.last.scored, self.shift.test)
 
 
-def report_of_all(results: Mapping[str, RoutineResult]) -> dict[str, Any]:
-    """Reports of all runs by name.
+def report_of_all(results: Mapping[str, RoutineResult], failures: Mapping[str, str]) -> dict[str, Any]:
+    """Reports of all runs by name; of one that failed the reason.
 
     The figures of the few-shot run are repeated at the top.
     """
-    parts = {name: result.to_json() for name, result in results.items()}
+    failed = {name: {"teacher": None, "segmenter": None, "failure": reason} for name, reason in failures.items()}
+    parts = {name: result.to_json() for name, result in results.items()} | failed
     return {"teacher": parts[FEW_NAME]["teacher"], "segmenter": parts[FEW_NAME]["segmenter"], **parts}
 
 
@@ -98,6 +113,8 @@ def run_routine(
 ) -> RoutineResult:
     """Run the routine once.
 
+    Where the pseudo-masks make no training set, the result has the teacher alone, and the reason.
+
     Args:
         shift: images by role.
         settings: how the teacher is fitted, and the size of pixel figures.
@@ -107,41 +124,56 @@ def run_routine(
 
     Raises:
         FolderError: the normals can't be read, or no teacher can be fitted on them.
-        CannotLearnError: the pseudo-masks make no training set.
     """
     shift, notify = _readable(shift, progress), progress.notify
     teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", skip=progress.skip)
     left_out, doubted = list(teacher.manifest.left_out), list(teacher.manifest.doubted)
     doubts = describe_outliers(left_out, doubted)
     notify(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
+    steps: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "doubted": doubted, "fit_s": fit_s}
+
+    def tested(predictor: Predictor, seconds: float) -> EvaluationRun:
+        scored = score_samples(predictor, shift.test, fit_s=seconds, settings=settings, progress=progress)
+        return sum_up(scored, shots=len(shift.normals), seed=seed)
+
+    teacher_run = tested(teacher, fit_s)
+    settings = replace(settings, budget=teacher_run.scored.budget)  # a segmenter has that of its teacher
+    notify(f"teacher: {report_of([teacher_run])['decision']['text']}")
     began_s = time.perf_counter()
     labels = label(teacher, shift.online, progress=progress)
-    steps: dict[str, Any] = {"normals": len(shift.normals), "left_out": left_out, "doubted": doubted, "fit_s": fit_s}
     steps |= _count_marks(labels, teacher.manifest.image_threshold) | {"label_s": time.perf_counter() - began_s}
     notify(
         f"{steps['online']} images online, {steps['online_defects']} of them defective: the teacher marked "
         f"{steps['marked']}, {steps['marked_defects']} of them defective"
     )
-    segmenter = learn(teacher, shift.normals, labels, policy=policy, seed=seed)
+    try:
+        segmenter = learn(teacher, shift.normals, labels, policy=policy, seed=seed)
+    except CannotLearnError as error:
+        notify(str(error))
+        steps |= {"judgement": NOT_TRAINED, "reason": str(error)}
+        return RoutineResult(shift=shift, teacher=teacher_run, segmenter=None, steps=steps)
+    steps |= _describe_training(segmenter, notify)
+    segmenter_run = tested(segmenter.predictor, segmenter.train_s)
+    notify(f"both tested on {len(shift.test)} images that neither was fitted on")
+    return RoutineResult(shift=shift, teacher=teacher_run, segmenter=segmenter_run, steps=steps)
+
+
+def _describe_training(segmenter: TrainedSegmenter, notify: Notify) -> dict[str, Any]:
+    """Figures of the training and the decision on it."""
+    members = len(segmenter.training_set.members)
     held_out = sum(member.use.value != "train" for member in segmenter.training_set.members)
-    steps |= {
-        "members": len(segmenter.training_set.members),
+    seconds, judgement = segmenter.train_s, segmenter.judgement
+    notify(f"segmenter trained on {members - held_out} of them and the normals in {seconds:.1f} s, {held_out} held out")
+    notify(f"decision of the trainer: {judgement.outcome.value}: {judgement.reason}")
+    return {
+        "members": members,
         "held_out": held_out,
         "defects": segmenter.training_set.count(MemberRole.DEFECT),
         "epochs": segmenter.epochs,
-        "train_s": segmenter.train_s,
-        "judgement": segmenter.judgement.outcome.value,
-        "reason": segmenter.judgement.reason,
+        "train_s": seconds,
+        "judgement": judgement.outcome.value,
+        "reason": judgement.reason,
     }
-    trained = steps["members"] - held_out
-    notify(f"segmenter trained on {trained} of them and the normals in {segmenter.train_s:.1f} s, {held_out} held out")
-    notify(f"decision of the trainer: {segmenter.judgement.outcome.value}: {segmenter.judgement.reason}")
-    runs = []
-    for predictor, seconds in ((teacher, fit_s), (segmenter.predictor, segmenter.train_s)):
-        scored = score_samples(predictor, shift.test, fit_s=seconds, settings=settings, progress=progress)
-        runs.append(sum_up(scored, shots=len(shift.normals), seed=seed))
-    notify(f"both tested on {len(shift.test)} images that neither was fitted on")
-    return RoutineResult(shift=shift, teacher=runs[0], segmenter=runs[1], steps=steps)
 
 
 def _readable(shift: RoutineShift[LabelledSample], progress: Progress) -> RoutineShift[LabelledSample]:

@@ -9,32 +9,33 @@ import numpy as np
 import pytest
 
 from siad.apps.lab.evaluate.curves import Curve, ScoreGroup, draw_curves, draw_histogram, draw_strips
-from siad.apps.lab.evaluate.figures import ScoredImage, figures_by_kind, figures_of
+from siad.apps.lab.evaluate.figures import OwnThreshold, figures_by_kind, figures_of
 from siad.apps.lab.evaluate.page import PICTURE_PX, make_page
 from siad.apps.lab.evaluate.plots import PlottedRun, plots_of
+from siad.apps.lab.evaluate.scored import MappedImage
 from siad.apps.lab.evaluate.style import ink_of, style_of
-from siad.apps.lab.sheet import SheetRow
+from siad.apps.lab.sheet_rows import SheetRow
 from siad.vision.images import decode_image
+from tests.unit.apps.lab.scored import scored_set
 
-CUTS = {"image_threshold": 1.0, "pixel_threshold": 1.0}
+OWN = OwnThreshold(image_threshold=1.0, budget=0.05)
 SIDE = 20
 
 
-def answer(kind: str, score: float, *, masked: bool = True) -> ScoredImage:
+def answer(kind: str, score: float, *, masked: bool = True) -> MappedImage:
     mask_HW = np.zeros((SIDE, SIDE), np.uint8)
     map_HW = np.full((SIDE, SIDE), 0.1, np.float32)
     map_HW[4:8, 4:10] = score
     if kind != "good":
         mask_HW[4:8, 4:10] = 255
-    return ScoredImage(
-        name=f"{kind}/{score}", kind=kind, is_defect=kind != "good", map_HW=map_HW, mask_HW=mask_HW if masked else None
-    )
+    return MappedImage(name=f"{kind}/{score}", kind=kind, map_HW=map_HW, mask_HW=mask_HW if masked else None)
 
 
-def drawn(*answers: ScoredImage) -> PlottedRun:
-    return PlottedRun(
-        images=answers, figures=figures_of(answers, **CUTS), by_kind=figures_by_kind(answers, **CUTS), threshold=1.0
-    )
+def drawn(*answers: MappedImage) -> PlottedRun:
+    scored = scored_set(answers)
+    figures = figures_of(scored, OWN)
+    by_kind = figures_by_kind(scored, OWN, overall=figures)
+    return PlottedRun(images=scored.images, figures=figures, by_kind=by_kind, threshold=1.0)
 
 
 SOME = (answer("good", 0.5), answer("good", 1.2), answer("crack", 2.0), answer("crack", 3.0), answer("stain", 0.3))
@@ -60,6 +61,7 @@ def page_of(seen: PlottedRun, rows: list[SheetRow] | None = None) -> str:
     }
     classes = {kind: figures.to_json() for kind, figures in seen.by_kind.items()}
     report |= {"spread": {}, "classes": classes, "promise": "", "doubts": []}
+    report |= {"decision": {"works": True, "text": "the decision works"}}
     return make_page("a set", {"10": report}, seen, rows or [], origin="today")
 
 

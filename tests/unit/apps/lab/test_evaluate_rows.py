@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from siad.apps.lab.evaluate.figures import ScoredImage
 from siad.apps.lab.evaluate.folder import FolderError, LabelledSample
 from siad.apps.lab.evaluate.rows import worst_rows
 from siad.apps.lab.evaluate.run import (
@@ -22,7 +21,8 @@ from siad.apps.lab.evaluate.run import (
     score_samples,
     sum_up,
 )
-from siad.apps.lab.sheet import SheetRow
+from siad.apps.lab.evaluate.scored import ScoredImage, ScoredSet
+from siad.apps.lab.sheet_rows import SheetRow
 from siad.contracts.normals_profile import SizeRule
 from siad.models.predictor import Predictor
 from siad.models.runner.torch import TorchRunner
@@ -88,9 +88,9 @@ def test_one_view_has_nothing_to_ignore(sample: LabelledSample) -> None:
 def run_of(seed: int, *, left_out: tuple[str, ...] = (), doubted: tuple[str, ...] = ()) -> EvaluationRun:
     """A draw whose teacher left out or doubted these."""
     predictor = Predictor(replace(MANIFEST, left_out=left_out, doubted=doubted), TorchRunner(Brightness()))
-    map_HW = np.ones((2, 2), np.float32)
-    answer = ScoredImage(name="good/1", kind="good", is_defect=False, map_HW=map_HW, mask_HW=None)
-    return sum_up(ScoredSamples(images=[answer], predictor=predictor, fit_s=1.0, images_per_s=1.0), shots=10, seed=seed)
+    scored = ScoredSet(images=[ScoredImage(name="good/1", kind="good", score=1.0)])
+    samples = ScoredSamples(scored=scored, predictor=predictor, fit_s=1.0, images_per_s=1.0, budget=0.05)
+    return sum_up(samples, shots=10, seed=seed)
 
 
 def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from siad.apps.lab.sheet import CELL_PX, GAP_PX, ROWS_MAX, SheetRow, draw_sheet, encode_sheet, worst_first
+from siad.apps.lab.sheet import CELL_PX, GAP_PX, draw_cells, draw_sheet, encode_sheet
+from siad.apps.lab.sheet_rows import ROWS_MAX, SheetRow, focus, worst_first
 
 
 def row(name: str, *, score: float, is_defect: bool, size: tuple[int, int] = (40, 60)) -> SheetRow:
@@ -115,3 +116,73 @@ def test_comes_back_from_png_as_it_was() -> None:
 def test_a_sheet_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         draw_sheet([])
+
+
+def board(size: tuple[int, int], defect: tuple[int, int, int], *, is_found: bool = True) -> SheetRow:
+    """A large image with a small square defect: top, left, side."""
+    top, left, side = defect
+    image = np.full((*size, 1), 90, np.uint8)
+    truth_HW = np.zeros(size, np.uint8)
+    truth_HW[top : top + side, left : left + side] = 255
+    image[truth_HW > 0] = 250
+    return SheetRow(
+        name="board",
+        image_HWC=image,
+        map_HW=np.where(truth_HW > 0, 2.0 if is_found else 0.5, 0).astype(np.float32),
+        mask_HW=truth_HW if is_found else np.zeros(size, np.uint8),
+        truth_HW=truth_HW,
+        is_defect=True,
+        score=2.0 if is_found else 0.5,
+        threshold=1.0,
+    )
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+@pytest.mark.parametrize("size", [(256, 4096), (3000, 4000)])
+def test_a_small_finding_is_enlarged_and_the_whole_image_shown_beside(size: tuple[int, int], is_found: bool) -> None:
+    shown = focus(board(size, (100, 3000, 20), is_found=is_found))
+    assert shown.whole is not None
+    assert shown.whole.is_cut
+    assert shown.truth_HW is not None
+    bright = shown.image_HWC[:, :, 0] > 200
+    assert bright.sum() == 20 * 20  # whole, and at its own size
+    assert np.array_equal(bright, shown.truth_HW > 0)
+    assert max(shown.image_HWC.shape) <= 161
+    assert shown.whole.defective_ratio == pytest.approx(400 / (size[0] * size[1]))  # of the whole image
+    top, left, bottom, right = shown.whole.box
+    assert top <= 100 / size[0] < bottom
+    assert left <= 3000 / size[1] < right
+    assert len(draw_cells(shown)) == 4
+
+
+def test_marks_elsewhere_come_before_the_true_defect() -> None:
+    wrong = board((2000, 2000), (1500, 1500, 20))
+    wrong.mask_HW[:], wrong.map_HW[:] = 0, 0
+    wrong.mask_HW[50:60, 50:60], wrong.map_HW[50:60, 50:60] = 255, 3.0
+    shown = focus(wrong)
+    assert shown.whole is not None
+    assert shown.whole.box[:2] == (0.0, 0.0)
+    assert shown.mask_HW.sum() == 255 * 100
+
+
+@pytest.mark.parametrize(("size", "side"), [((300, 300), 5), ((3000, 4000), 600)])
+def test_small_images_and_large_findings_are_shown_whole(size: tuple[int, int], side: int) -> None:
+    shown = focus(board(size, (10, 10, side)))
+    assert shown.whole is not None
+    assert not shown.whole.is_cut
+    assert len(draw_cells(shown)) == 3
+    assert max(shown.image_HWC.shape) <= 1024
+
+
+def test_a_map_that_is_smaller_than_its_image_is_cut_at_the_same_place() -> None:
+    large = board((2000, 2000), (1000, 400, 40))
+    small = replace(
+        large,
+        map_HW=np.ascontiguousarray(large.map_HW[::10, ::10]),
+        mask_HW=np.ascontiguousarray(large.mask_HW[::10, ::10]),
+        truth_HW=None,
+    )
+    shown = focus(small)
+    y, x = np.argwhere(shown.image_HWC[:, :, 0] > 200).mean(0) / shown.image_HWC.shape[:2]
+    y_map, x_map = (np.argwhere(shown.map_HW > 1).mean(0) + 0.5) / shown.map_HW.shape
+    assert (y, x) == (pytest.approx(y_map, abs=0.02), pytest.approx(x_map, abs=0.02))
