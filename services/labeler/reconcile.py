@@ -174,6 +174,10 @@ class TeacherReconciler:
             metrics.FITS.labels(place.line, "unchanged").inc()
             log.warning("fit_changed_nothing", **fields, weights=weights)
             return
+        if action.expected is not None and weights in action.expected.rejected:
+            metrics.FITS.labels(place.line, "unchanged").inc()
+            log.warning("fit_rolled_back_before", **fields, weights=weights, serving=action.expected.weights)
+            return
         pointer = await self.releases.point(place, weights, expected=action.expected, at=self.clock.now())
         seconds = self.clock.monotonic() - started_s
         metrics.FITS.labels(place.line, "released").inc()

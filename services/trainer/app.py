@@ -1,4 +1,4 @@
-"""Composition root of the trainer: settings, adapters, handlers, reconciler."""
+"""Composition root of the trainer: settings, adapters, handlers, reconciler, route."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,12 +11,14 @@ from services.trainer.adapters.job_process import LocalJobs
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
+from services.trainer.domain.explain import PlaceReport
 from services.trainer.domain.judge import JudgePolicy
 from services.trainer.domain.plan import TrainerPolicies
 from services.trainer.domain.schedule import SchedulePolicy
 from services.trainer.domain.training_set import FreezePolicy
 from services.trainer.ports import JobRunner
 from services.trainer.reconcile import SegmenterReconciler
+from services.trainer.routes import make_router
 from services.trainer.settings import TrainerSettings
 from siad.contracts.codec import decode
 from siad.contracts.corrections import CaptureCorrected
@@ -50,6 +52,7 @@ async def assemble(
     topics = [PSEUDO_MASK, CORRECTION, SEGMENTER, dead_letter(NAME), retry(NAME)]
     async with connect(stage, bus, blobs, topics=topics) as store:
         works = _TrainerTasks(stage, settings, bus, store, jobs)
+        stage.app.include_router(make_router(works))
         stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}
         yield
 
@@ -63,6 +66,11 @@ class _TrainerTasks:
         self.stage, self.settings, self.bus, self.store, self.jobs = stage, settings, bus, store, jobs
         self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.ledger = ParquetLedger(store)
+        self.reconciler: SegmenterReconciler | None = None
+
+    def reports(self, line: str) -> list[PlaceReport]:
+        """Report what a line trains on; nothing before the first plan."""
+        return [] if self.reconciler is None else self.reconciler.reports(line)
 
     async def take_in(self) -> None:
         """Write the ledger; commit offsets after the store's acknowledgement."""
@@ -82,7 +90,7 @@ class _TrainerTasks:
         """Run training jobs; judge, release and announce segmenters."""
         nudge = asyncio.Event()
         async with self.bus.producer() as producer:
-            works = SegmenterReconciler(
+            self.reconciler = SegmenterReconciler(
                 ledger=self.ledger,
                 training_sets=StoredTrainingSets(self.store),
                 runs=StoredRuns(self.store),
@@ -94,7 +102,7 @@ class _TrainerTasks:
                 clock=self.stage.clock,
             )
             await reconcile(
-                works,
+                self.reconciler,
                 self.stage.context,
                 leases_of(self.stage, self.store),
                 nudge=nudge,

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.trainer.domain.corrections import CorrectionRow
+from services.trainer.domain.explain import PlaceReport
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.schedule import RunState
@@ -62,6 +63,14 @@ class RunStore(Protocol):
         Raises:
             CorruptError: a record cannot be read.
         """
+        ...
+
+    async def newest_request(self, place: Place) -> int:
+        """Return the number of the newest requested run; 0 for none."""
+        ...
+
+    async def is_closed(self, run: str) -> bool:
+        """Whether a run has a judgement, such as a cancellation."""
         ...
 
     async def put_spec(self, spec: RunSpec) -> None:
@@ -127,6 +136,14 @@ class ReleaseStore(Protocol):
 
     async def announce(self, pointer: Pointer) -> None:
         """Publish the pointer's position; return once the broker has acknowledged it."""
+        ...
+
+
+class RunReports(Protocol):
+    """Reports what each line and product trains on, or waits for."""
+
+    def reports(self, line: str) -> list[PlaceReport]:
+        """Report the products of a line, as of the last plan."""
         ...
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from services.trainer import metrics
+from services.trainer.domain.explain import PlaceReport, explain
 from services.trainer.domain.plan import (
     AbandonRun,
     Action,
@@ -29,7 +30,7 @@ from services.trainer.domain.plan import (
 from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.training_set import NormalCapture
 from services.trainer.ports import JobRunner, Ledger, LineReader, ReleaseStore, RunStore, TrainingSetStore
-from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import WeightsKind
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
@@ -37,6 +38,7 @@ from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 log = structlog.get_logger()
 
+CANCEL_POLL_S: Final = 3.0  # from the cancellation of a run to the end of its job
 UNIT: Final = "trainer/"  # begins the name of every unit of work: trainer/<line>/<product>
 
 
@@ -53,6 +55,7 @@ class SegmenterReconciler:
     policies: TrainerPolicies
     nudge: asyncio.Event  # set when an action makes another one possible
     clock: Clock = SYSTEM_CLOCK
+    _reports: dict[Place, PlaceReport] = field(default_factory=dict)
     _announced: dict[Place, int] = field(default_factory=dict)
     _listed: set[Place] = field(default_factory=set)  # whose training sets all have member lists
     _teachers: dict[Place, TeacherInService] = field(default_factory=dict)  # manifests never change: read once
@@ -86,6 +89,7 @@ class SegmenterReconciler:
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, place),
             settings=await self.lines.settings(place.line),
             announced=self._announced.get(place, 0),
+            requested=await self.runs.newest_request(place),
         )
         new = state.new_captures
         metrics.NEW_CAPTURES.labels(place.line, place.product).set(new.labelled)
@@ -110,7 +114,12 @@ class SegmenterReconciler:
         if following.waits_for and following.waits_for != self._waits_for.get(state.place):
             log.info("nothing_frozen", reason=following.waits_for)
         self._waits_for[state.place] = following.waits_for
+        self._reports[state.place] = explain(state, following.waits_for, now=now, policies=self.policies)
         return following.actions
+
+    def reports(self, line: str) -> list[PlaceReport]:
+        """Report the products of a line, as of the last plan."""
+        return [report for place, report in sorted(self._reports.items()) if place.line == line]
 
     async def act(self, name: str, action: Action) -> None:
         """Execute one action.
@@ -151,9 +160,32 @@ class SegmenterReconciler:
 
     async def _run_job(self, line: str, run: str, attempt: int) -> None:
         async with self.jobs.turn():
+            if await self.runs.is_closed(run):
+                return  # cancelled while it waited for its turn
             await self.runs.put_attempt(run, attempt, self.clock.now())
             metrics.JOB_STARTS.labels(line).inc()
-            await self.jobs.run(run)
+            job = asyncio.create_task(self.jobs.run(run))
+            try:
+                await self._watch(run, job)
+            finally:
+                job.cancel()
+                await asyncio.wait({job})
+
+    async def _watch(self, run: str, job: asyncio.Task[int]) -> None:
+        """Wait for the end of a job, or for its cancellation."""
+        while not job.done():
+            await asyncio.wait({job}, timeout=CANCEL_POLL_S)
+            if not job.done() and await self._is_closed(run):
+                log.info("job_cancelled", run=run)
+                return
+        job.result()
+
+    async def _is_closed(self, run: str) -> bool:
+        try:
+            return await self.runs.is_closed(run)
+        except TransientError as error:  # the job has its own way to wait for the store
+            log.warning("run_not_looked_up", run=run, reason=str(error))
+            return False
 
     async def _close(self, spec: RunSpec, judgement: CandidateJudgement) -> None:
         await self.runs.put_judgement(judgement)

@@ -73,6 +73,16 @@ class RunAttempt(JsonRecord):
     started_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest(JsonRecord):
+    """Request of an operator that a training run starts."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.SPACED
+
+    number: int  # of the line and product, from 1; a run that names it has answered it
+    requested_at: datetime
+
+
 def write_receipt(event: ImageStored) -> bytes:
     """Write a receipt, or the mark of a normal."""
     return write_json(event, JsonStyle.INDENTED)

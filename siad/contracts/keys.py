@@ -237,6 +237,16 @@ def run_judgement_key(run: str) -> str:
     return f"{checkpoints_prefix(run)}/judgement.json"
 
 
+def run_request_key(line: str, product: str, number: int) -> str:
+    """Write-once request of an operator that a training run starts."""
+    return f"{run_requests_prefix(line, product)}{number:06d}.json"
+
+
+def run_requests_prefix(line: str, product: str) -> str:
+    """All requests for training runs of a line and product, in order."""
+    return f"run-requests/{_part(line)}/{_part(product)}/"
+
+
 def line_revision_key(line: str, revision: int) -> str:
     """Write-once revision of a line's settings."""
     return f"lines/{_part(line)}/{revision}.json"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.ids import WeightsId
-from siad.contracts.json_codec import SKIP, JsonRecord, JsonStyle
+from siad.contracts.json_codec import OMIT_IF_DEFAULT, SKIP, JsonRecord, JsonStyle
 from siad.contracts.place import Place
 
 
@@ -27,6 +27,8 @@ class Pointer(JsonRecord):
     released_at: datetime
     status: SegmenterStatus  # a teacher is always SERVING
     history: tuple[str, ...]  # weights of earlier revisions, newest first
+    # weights that an operator took out of service, the last first; no plan releases them
+    rejected: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
     etag: str = field(default="", metadata=SKIP)  # of the stored object; the next conditional put must match it
 
     @property

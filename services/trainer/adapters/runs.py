@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
 from services.trainer.domain.schedule import RunState
-from siad.contracts.documents import RunAttempt
+from siad.contracts.documents import RunAttempt, RunRequest
 from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import (
     run_attempt_key,
@@ -14,6 +14,8 @@ from siad.contracts.keys import (
     run_judgement_key,
     run_of,
     run_report_key,
+    run_request_key,
+    run_requests_prefix,
     run_spec_key,
     runs_prefix,
 )
@@ -42,6 +44,26 @@ class StoredRuns:
         for info in await self._blobs.list_all(runs_prefix(*place)):
             runs[run_of(info.key)][info.key] = info
         return [await self._run(run, files) for run, files in sorted(runs.items()) if run_spec_key(run) in files]
+
+    async def newest_request(self, place: Place) -> int:
+        """Return the number of the newest requested run; 0 for none."""
+        infos = await self._blobs.list_all(run_requests_prefix(*place))
+        return RunRequest.from_json(await self._bytes(infos[-1].key)).number if infos else 0
+
+    async def put_request(self, place: Place, requested_at: datetime) -> RunRequest:
+        """Request a run.
+
+        Raises:
+            ConflictError: another operator requested one at the same moment.
+        """
+        request = RunRequest(number=await self.newest_request(place) + 1, requested_at=requested_at)
+        key = run_request_key(*place, request.number)
+        await self._blobs.put(key, request.to_json(), content_type=JSON, condition=IF_ABSENT)
+        return request
+
+    async def is_closed(self, run: str) -> bool:
+        """Whether a run has a judgement."""
+        return await self._blobs.head(run_judgement_key(run)) is not None
 
     async def put_spec(self, spec: RunSpec) -> None:
         """Open a run."""

@@ -56,6 +56,13 @@ def abandon(spec: RunSpec, *, attempts: int, now: datetime) -> CandidateJudgemen
     )
 
 
+def cancel(spec: RunSpec, *, now: datetime) -> CandidateJudgement:
+    """Close a run at the request of an operator."""
+    return CandidateJudgement(
+        run=spec.run, outcome=RunOutcome.CANCELLED, reason="cancelled by an operator", weights="", judged_at=now
+    )
+
+
 def _over_budget(spec: RunSpec, found: SegmenterFigures, policy: JudgePolicy) -> list[str]:
     """Object to false rejects beyond chance only: few captures are held out."""
     probability = chance_of_at_least(found.false_rejects, found.normals, spec.false_reject_budget)

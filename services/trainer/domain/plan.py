@@ -61,6 +61,7 @@ class SegmenterState:
     segmenter: Pointer | None
     settings: LineChanged | None  # None: the line was removed, and no further run starts for it
     announced: int  # revision of the segmenter's pointer that this process last announced; 0 for none
+    requested: int = 0  # number of the newest request of an operator for a run; 0 for none
 
     @property
     def last_run(self) -> RunState | None:
@@ -72,6 +73,11 @@ class SegmenterState:
         """The latest run that did not fail; failed runs use no captures."""
         used = (run for run in reversed(self.runs) if run.outcome is not RunOutcome.FAILED)
         return next(used, None)
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether an operator has requested a run that was not frozen yet."""
+        return self.requested > max((run.spec.request for run in self.runs), default=0)
 
     @property
     def new_captures(self) -> NewCaptures:
@@ -157,7 +163,7 @@ def plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Pla
 
 def _was_released(weights: str, pointer: Pointer | None) -> bool:
     """Whether a candidate has served: it may have been rolled back since."""
-    return pointer is not None and weights in (pointer.weights, *pointer.history)
+    return pointer is not None and weights in (pointer.weights, *pointer.history, *pointer.rejected)
 
 
 def _advance(run: RunState, now: datetime, policies: TrainerPolicies) -> tuple[Action, ...]:
@@ -174,13 +180,7 @@ def _advance(run: RunState, now: datetime, policies: TrainerPolicies) -> tuple[A
 
 def _next_run(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Plan:
     """Freeze a training set if a run is due and captures suffice."""
-    if state.settings is None or not is_due(
-        new=state.new_captures,
-        normals=len(state.normals),
-        last=state.last_run,
-        now=now,
-        policy=policies.schedule,
-    ):
+    if state.settings is None or not (state.is_requested or _is_due(state, now, policies)):
         return Plan()
     manifest = state.teacher.manifest
     if manifest is None:
@@ -197,10 +197,16 @@ def _next_run(state: SegmenterState, now: datetime, policies: TrainerPolicies) -
     )
     if isinstance(chosen, TooFewCaptures):
         return Plan(waits_for=chosen.reason)
-    trained = state.last_trained_run
+    judged = (run for run in reversed(state.runs) if run.outcome in (RunOutcome.ACCEPTED, RunOutcome.REFUSED))
+    trained = next(judged, None)
     if trained is not None and trained.spec.training_set == chosen.digest:
         return Plan(waits_for="other captures: the training set would equal that of the last run")
     return Plan((FreezeTrainingSet(_spec(state, chosen, manifest, now, policies), chosen),))
+
+
+def _is_due(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> bool:
+    new, normals = state.new_captures, len(state.normals)
+    return is_due(new=new, normals=normals, last=state.last_run, now=now, policy=policies.schedule)
 
 
 def _spec(
@@ -223,6 +229,7 @@ def _spec(
         region=state.settings.region,
         profile=teacher.profile,
         sizes=state.settings.sizes,
+        request=state.requested,
         input_px=side_px,
         epochs=policies.epochs,
         train_s=policies.size.train_s(side_px, policies.train_s),

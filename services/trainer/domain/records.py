@@ -19,6 +19,7 @@ class RunOutcome(StrEnum):
     ACCEPTED = "accepted"  # the candidate may serve
     REFUSED = "refused"  # it may not, for the reason of the judgement
     FAILED = "failed"  # the job left no candidate
+    CANCELLED = "cancelled"  # by an operator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class RunSpec(JsonRecord):
     # of the teacher: images are scaled by its depth, and those that do not fit it are left out; None: neither
     profile: NormalsProfile | None = field(default=None, metadata=OMIT_IF_DEFAULT)
     sizes: str = field(default="", metadata=OMIT_IF_DEFAULT)  # as in ``siad.contracts.events.LineChanged``
+    request: int = field(default=0, metadata=OMIT_IF_DEFAULT)  # newest of an operator that the run answers; 0: none
 
     @property
     def bits(self) -> int:

@@ -14,7 +14,9 @@ from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
 from siad.apps.cli.library_log import silence_bus_client
 from siad.apps.cli.line import line_app
+from siad.apps.cli.rollback import rollback
 from siad.apps.cli.routine import routine
+from siad.apps.cli.runs import runs_app
 from siad.apps.cli.send import send
 from siad.apps.cli.show import show
 from siad.apps.cli.status import status
@@ -61,6 +63,8 @@ app.command(rich_help_panel=LINES)(watch)
 app.command(rich_help_panel=ANSWERS)(verdicts)
 app.command(rich_help_panel=ANSWERS)(show)
 app.command(rich_help_panel=ANSWERS)(status)
+app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
+app.command(rich_help_panel=ANSWERS)(rollback)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=ANSWERS)
 app.add_typer(forget_app, name="forget", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=LAB)(evaluate)

@@ -106,6 +106,7 @@ class Registry:
         expected: Pointer | None,
         released_at: datetime,
         status: SegmenterStatus = SegmenterStatus.SERVING,
+        rejecting: str = "",
     ) -> Pointer:
         """Point a kind and place to stored weights; also to roll back.
 
@@ -114,6 +115,7 @@ class Registry:
             expected: the pointer as the caller read it; None where there was none.
             released_at: the time of the move, UTC.
             status: SERVING, or WITHDRAWN to take a segmenter out of service.
+            rejecting: weights that no plan may release again; empty for none.
 
         Raises:
             ConflictError: another process moved it since; nothing was changed.
@@ -127,6 +129,8 @@ class Registry:
             msg = f"{self._blobs.uri(key)} does not exist; no pointer was moved. Store the bundle first"
             raise MissingError(msg)
         history = () if expected is None else (expected.weights, *expected.history)[:HISTORY_MAX]
+        rejected = () if expected is None else expected.rejected
+        kept = (one for one in rejected if one not in (rejecting, weights if status is SegmenterStatus.SERVING else ""))
         pointer = Pointer(
             kind=manifest.kind,
             line=manifest.line,
@@ -136,6 +140,7 @@ class Registry:
             released_at=released_at,
             status=status,
             history=history,
+            rejected=(*((rejecting,) if rejecting else ()), *kept)[:HISTORY_MAX],
         )
         etag = self._blobs.put(
             pointer_key,

@@ -20,6 +20,7 @@ from siad.contracts.documents import (
     BackfillMark,
     LineState,
     RunAttempt,
+    RunRequest,
     TrainingSetMembers,
     read_receipt,
     write_receipt,
@@ -144,6 +145,7 @@ RECORDS: dict[str, JsonRecord] = {
     "teacher_manifest": TEACHER,
     "segmenter_manifest": SEGMENTER,
     "run_spec": RUN_SPEC,
+    "run_spec_request": replace(RUN_SPEC, request=3),
     "run_spec_profile": replace(RUN_SPEC, profile=PROFILE, sizes="any"),
     "teacher_manifest_profile": replace(TEACHER, profile=PROFILE),
     "segmenter_manifest_profile": replace(SEGMENTER, profile=PROFILE),
@@ -153,6 +155,7 @@ RECORDS: dict[str, JsonRecord] = {
         run=RUN, outcome=RunOutcome.REFUSED, reason="image AUROC 0.9 is under 0.95", weights="", judged_at=NOON
     ),
     "run_attempt": RunAttempt(started_at=NOON),
+    "run_request": RunRequest(number=3, requested_at=NOON),
     "training_set_members": TrainingSetMembers(captures=("ab" * 16, "ba" * 16), images=("s3://siad/images/a.png",)),
 }
 

@@ -25,6 +25,7 @@ from siad.contracts.keys import backfill_key, capture_key, line_pointer_key, man
 from siad.contracts.place import Place
 from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.store.registry import Registry
 from siad.runtime.testing.diary import ProcessKilled
 from siad.vision.images import DECODER_VERSION
 from tests.events import NOON
@@ -186,6 +187,24 @@ async def test_the_teacher_is_fitted_again_at_twenty_normals_and_old_masks_stay(
     assert len(world.teacher().normals) == 20
     assert [told.revision for told in world.releases()] == [1, 2]
     assert len(world.masks()) == 1
+
+
+async def test_a_teacher_that_was_rolled_back_is_not_released_again() -> None:
+    world = World()
+    world.add_normals(10)
+    await world.settle()
+    first = world.teacher()
+    world.add_normals(20)
+    await world.settle()
+    left = world.teacher().weights
+    Registry(world.blobs).point(first, expected=world.pointer(), released_at=NOON, rejecting=left)
+    world.restart()
+    done = await world.settle()
+    assert "FitTeacher" in done  # of the same normals, so the same weights
+    assert world.teacher() == first
+    world.add_normals(50)
+    await world.settle()
+    assert len(world.teacher().normals) == 50
 
 
 async def test_a_normal_that_cannot_be_read_does_not_have_the_teacher_fitted_for_ever() -> None:

@@ -1,0 +1,106 @@
+"""Training runs of a line in the store, for operators."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from services.trainer.adapters.runs import StoredRuns
+from services.trainer.domain.judge import cancel
+from services.trainer.domain.schedule import RunState
+from siad.audit.rollback import find_place
+from siad.contracts.place import Place
+from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import Blobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run, as lists show it."""
+
+    run: str
+    line: str
+    product: str
+    outcome: str  # open, or how it ended
+    frozen_at: datetime
+    closed_at: datetime | None
+    attempts: int
+    weights: str  # the candidate; empty where there is none
+    reason: str
+
+    @classmethod
+    def of(cls, state: RunState) -> "RunRow":
+        """Describe a run."""
+        judgement = state.judgement
+        candidate = state.report.weights if state.report is not None else ""
+        return cls(
+            run=state.spec.run,
+            line=state.spec.line,
+            product=state.spec.product,
+            outcome="open" if judgement is None else judgement.outcome.value,
+            frozen_at=state.spec.frozen_at,
+            closed_at=None if judgement is None else judgement.judged_at,
+            attempts=state.attempts,
+            weights=candidate if judgement is None else judgement.weights or candidate,
+            reason="" if judgement is None else judgement.reason,
+        )
+
+
+async def read_runs(blobs: Blobs, place: Place) -> list[RunState]:
+    """Read every run of a line and product, oldest first.
+
+    Raises:
+        CorruptError: a record can't be read.
+    """
+    return await StoredRuns(AsyncBlobs(blobs)).read(place)
+
+
+async def find_run(blobs: Blobs, place: Place, run: str | None) -> RunState:
+    """Find a run by name or number; the last one by default.
+
+    Raises:
+        LookupError: there is none; names those that are.
+    """
+    runs = await read_runs(blobs, place)
+    if not runs:
+        msg = f"{place} has no run yet. siad runs why {place.line} says what the first one waits for"
+        raise LookupError(msg)
+    if run is None:
+        return runs[-1]
+    wanted = f"{place.line}.{place.product}.{int(run):06d}" if run.isdecimal() else run
+    for state in runs:
+        if state.spec.run == wanted:
+            return state
+    msg = f"{place} has no run {run!r}; the last ones are {', '.join(state.spec.run for state in runs[-5:])}"
+    raise LookupError(msg)
+
+
+async def request_run(blobs: Blobs, line: str, product: str | None) -> tuple[Place, int]:
+    """Request a run that does not wait for new captures.
+
+    Raises:
+        ConflictError: another operator requested one at the same moment.
+        LookupError: the line has no teacher, or a run is open.
+    """
+    place = find_place(blobs, line, product)
+    runs = await read_runs(blobs, place)
+    if runs and runs[-1].is_open:
+        run = runs[-1].spec.run
+        msg = f"run {run} is open; nothing was requested. Wait for it, or cancel it: siad runs cancel {line}"
+        raise LookupError(msg)
+    request = await StoredRuns(AsyncBlobs(blobs)).put_request(place, datetime.now(UTC))
+    return place, request.number
+
+
+async def cancel_run(blobs: Blobs, line: str, product: str | None) -> str:
+    """Close the open run of a place; the trainer ends its job.
+
+    Raises:
+        ConflictError: the trainer closed it at the same moment.
+        LookupError: no run is open.
+    """
+    place = find_place(blobs, line, product)
+    last = await find_run(blobs, place, None)
+    if not last.is_open:
+        msg = f"no run of {place} is open; nothing was cancelled. The last one, {last.spec.run}, has ended"
+        raise LookupError(msg)
+    await StoredRuns(AsyncBlobs(blobs)).put_judgement(cancel(last.spec, now=datetime.now(UTC)))
+    return last.spec.run
