@@ -21,9 +21,6 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset({f"{_EMBEDDED}EmbeddedConsumer.poll", f"{_EMBEDDED_LOG}changes"}): _POLLING,
     frozenset({f"{_EMBEDDED}EmbeddedStateReader.changes", f"{_EMBEDDED_LOG}changes"}): _POLLING,
     frozenset(
-        {f"services/{stage}/app.py::_{stage.title()}Tasks.reconcile" for stage in ("labeler", "trainer")}
-    ): _TWO_STAGES,
-    frozenset(
         {f"services/{stage}/app.py::_{stage.title()}Tasks.__init__" for stage in ("labeler", "trainer")}
     ): _TWO_STAGES,
     frozenset(
