@@ -17,7 +17,7 @@ from siad.contracts.depth import FULL_BITS
 from siad.contracts.errors import CorruptError, DeniedError, MissingError
 from siad.contracts.events import INPUT_PX_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
-from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
+from siad.contracts.methods import ASKABLE, DEFAULT
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import POLYGON_POINTS_MAX
 from siad.runtime.problems import problem_response
@@ -69,9 +69,6 @@ class LineRequest(BaseModel):
     sizes: str | None = Field(
         None, description=f"Sizes that images may have: {', '.join(SizeRule)}; empty: {SizeRule.NORMALS.value}"
     )
-    segmenter: str | None = Field(
-        None, description=f"Method of its segmenter: {', '.join(SEGMENTERS)}; empty: {DEFAULT_SEGMENTER}"
-    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -89,7 +86,6 @@ class LineRequest(BaseModel):
             bits=self.bits,
             sizes=self.sizes,
             budget_tightens=self.budget_tightens,
-            segmenter=self.segmenter,
         )
 
 
@@ -109,7 +105,6 @@ class LineResponse(BaseModel):
     bits: int
     sizes: str
     budget_tightens: bool
-    segmenter: str
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

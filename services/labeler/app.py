@@ -9,8 +9,11 @@ import httpx
 import structlog
 
 from services.labeler import handlers
+from services.labeler.adapters.fit_orders import StoredFitOrders
+from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
+from services.labeler.adapters.stream_scores import StoredStreamScores
 from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.routes import make_router
@@ -65,6 +68,7 @@ async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, 
             "teachers": tasks.follow_teachers,
             "thresholds": partial(thresholds.follow, bus, stage.stop),
             "reconcile": tasks.reconcile,
+            "scores": tasks.store_scores,
         }
         yield
 
@@ -80,6 +84,7 @@ class _LabelerTasks:
         self.known_teachers = KnownTeachers(self.teachers, store)
         self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.lines = LabelerLines(store)
+        self.scores = StoredStreamScores(store)
         self.nudge = asyncio.Event()
 
     async def label_stream(self, thresholds: StateTable[ThresholdSet]) -> None:
@@ -101,11 +106,18 @@ class _LabelerTasks:
         """Follow the state topic of the teachers in service."""
         await self.teachers.follow(self.bus, self.stage.stop)
 
+    async def store_scores(self) -> None:
+        """Store the scores of the stream, which refits go by."""
+        await self.scores.follow(self.stage.stop)
+
     async def reconcile(self) -> None:
         """Fit, release and announce teachers, and backfill their lines."""
         async with self.bus.producer() as producer:
             reconciler = TeacherReconciler(
                 lines=self.lines,
+                orders=StoredFitOrders(self.lines, self.scores, StoredCorrections(self.store), self.deletions),
+                refits=StoredRefits(self.store),
+                stream=self.scores,
                 releases=ReleasePublisher(self.store, producer),
                 scorer=self.scorer,
                 fitter=self.scorer,
@@ -131,5 +143,6 @@ class _LabelerTasks:
         )
         events = await self.deletions.unless_erased(event, handle)
         for mask in events:
+            self.scores.note(mask)
             log.info("mask_drawn", score=round(mask.score, 4), regions=len(mask.regions), weights=mask.weights[:12])
         return events

@@ -30,8 +30,8 @@ DRAW_SECONDS = Histogram(
 )
 FITS = Counter(
     "siad_labeler_fits_total",
-    "Fits that ended, by outcome: released (in service), unchanged (same weights as before), refused (see fit_refused "
-    "in the log).",
+    "Fits that ended, by outcome: released (in service), unchanged (same weights as before), declined (by the gate: "
+    "see refit_declined in the log), refused (no teacher on these normals, see fit_refused).",
     ["line", "outcome"],
 )
 FIT_SECONDS = Histogram(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from siad.contracts.corrections import ThresholdSet
+from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import ImageStored, PseudoMaskCreated, Region, WeightsKind
 from siad.contracts.fit_settings import FitSettings
@@ -14,6 +14,9 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.refits import FitCounts, RefitRecord
+from siad.contracts.release_evidence import GateEvidence, HeldOutCapture
+from siad.contracts.stream_scores import StreamScores
 
 
 class FitRefusedError(Exception):
@@ -35,6 +38,37 @@ class DrawnMask:
     defect_ratio: float
     regions: tuple[Region, ...]
     confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceCapture:
+    """A held-out capture, and where its image and mask are."""
+
+    about: HeldOutCapture
+    image_id: str
+    image_uri: str
+    mask_uri: str = ""  # of a corrected defect; empty: none
+    mask_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOrder:
+    """What a teacher is fitted on and compared with."""
+
+    normals: Sequence[ImageStored]
+    settings: FitSettings
+    goods: Sequence[CaptureCorrected] = ()  # confirmed good
+    stream: Sequence[ImageStored] = ()  # that scored low
+    held_out: Sequence[EvidenceCapture] = ()
+    serving: str = ""  # weights to compare with; empty for none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedTeacher:
+    """Stored weights, and how they compare."""
+
+    weights: WeightsId
+    evidence: GateEvidence | None  # None: nothing to compare with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +126,7 @@ class MaskScorer(Protocol):
 class TeacherFitter(Protocol):
     """Fits teachers."""
 
-    async def fit(self, place: Place, *, normals: Sequence[ImageStored], settings: FitSettings) -> WeightsId:
+    async def fit(self, place: Place, order: FitOrder) -> FittedTeacher:
         """Fit a teacher and store its weights; no pointer moves.
 
         Raises:
@@ -175,6 +209,10 @@ class LineRecords(SizeRules, Protocol):
         """Read the captures known to be good."""
         ...
 
+    async def receipts(self, line: str, captures: Sequence[str]) -> list[ImageStored]:
+        """Read captures by their ids, in order; log and omit unreadable ones."""
+        ...
+
     async def captures(self, line: str, *, wanted: Callable[[ImageStored], bool], newest: int) -> Sequence[ImageStored]:
         """Read the ``newest`` captures of a line that are ``wanted``, oldest first."""
         ...
@@ -213,6 +251,62 @@ class LineRecords(SizeRules, Protocol):
 
     async def set_backfilled(self, place: Place, *, weights: WeightsId, captures: int) -> None:
         """Record that they were."""
+        ...
+
+
+class StreamRecords(Protocol):
+    """Keeps the newest scores of each stream."""
+
+    def note(self, mask: PseudoMaskCreated) -> None:
+        """Remember a score; it is stored within seconds."""
+        ...
+
+    async def read(self, place: Place) -> StreamScores:
+        """Read the stored scores of a line and product."""
+        ...
+
+
+class CorrectionReader(Protocol):
+    """Reads what people corrected."""
+
+    async def latest(self, place: Place) -> dict[str, CaptureCorrected]:
+        """Read the latest correction of each capture; log and omit unreadable ones."""
+        ...
+
+
+class FitOrders(Protocol):
+    """Chooses what teachers are fitted on."""
+
+    async def counts(self, place: Place) -> FitCounts:
+        """Count what there is to fit on.
+
+        Raises:
+            TransientError: the store is unavailable.
+        """
+        ...
+
+    async def gather(self, place: Place, settings: FitSettings, *, serving: str) -> FitOrder:
+        """Choose what a fit learns and is compared on.
+
+        Raises:
+            TransientError: the store is unavailable.
+        """
+        ...
+
+
+class RefitRecords(Protocol):
+    """Keeps the records of fits."""
+
+    async def last(self, place: Place) -> RefitRecord | None:
+        """Read the latest record; None before the first.
+
+        Raises:
+            CorruptError: it can't be read.
+        """
+        ...
+
+    async def put(self, record: RefitRecord) -> None:
+        """Store a record; one of the same number stays as it is."""
         ...
 
 

@@ -5,7 +5,7 @@ in the store that are missing or damaged put off their line and product only, se
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,6 @@ from services.labeler.domain.fitting import (
     SKEW_CAPTURES_MAX,
     FitRecord,
     choose_missed,
-    choose_normals,
     describe_shortage,
     fit_record_of,
     was_missed,
@@ -32,13 +31,18 @@ from services.labeler.domain.plan import (
     TeacherState,
     plan,
 )
+from services.labeler.domain.refits import judge_refit
 from services.labeler.handlers import label
 from services.labeler.ports import (
     DeletionGuard,
+    FitOrders,
     FitRefusedError,
+    FittedTeacher,
     LineRecords,
     MaskScorer,
+    RefitRecords,
     ScorerBugError,
+    StreamRecords,
     TeacherFitter,
     TeacherReleases,
 )
@@ -48,6 +52,7 @@ from siad.contracts.events import ImageStored, PseudoMaskCreated, WeightsKind
 from siad.contracts.ids import record_key
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.refits import RefitRecord
 from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -66,6 +71,9 @@ class TeacherReconciler:
     releases: TeacherReleases
     scorer: MaskScorer
     fitter: TeacherFitter
+    orders: FitOrders
+    refits: RefitRecords
+    stream: StreamRecords
     deletions: DeletionGuard
     producer: Producer
     nudge: asyncio.Event  # set when an action makes another one possible
@@ -74,7 +82,6 @@ class TeacherReconciler:
     _announced: dict[Place, int] = field(default_factory=dict)
     _reported: dict[Place, int] = field(default_factory=dict)  # normals of a line without a teacher, as last seen
     _refused: dict[Place, FitAttempt] = field(default_factory=dict)
-    _fitted: dict[Place, FitAttempt] = field(default_factory=dict)
     _fits: dict[Place, tuple[str, FitRecord]] = field(default_factory=dict)  # weights and how they were fitted
     # Captures that an unfinished backfill has labelled: they are not labelled twice by this process.
     _labelled: dict[Place, set[str]] = field(default_factory=dict)
@@ -92,20 +99,22 @@ class TeacherReconciler:
         """
         place = _place_of(name)
         pointer = await self.releases.pointer(WeightsKind.TEACHER, place)
-        normals = await self.lines.count_normals(place)
-        metrics.NORMALS.labels(place.line, place.product).set(normals)
+        counts = await self.orders.counts(place)
+        metrics.NORMALS.labels(place.line, place.product).set(counts.normals)
         if pointer is None:
-            self._report_shortage(place, normals)
+            self._report_shortage(place, counts.normals)
         fit = await self._fit_record(place, pointer) if pointer else None
         return TeacherState(
             place=place,
-            normals=normals,
+            normals=counts.normals,
+            goods=counts.goods,
+            stream=counts.stream,
+            last=await self.refits.last(place),
             settings=await self.lines.fit_settings(place.line),
             pointer=pointer,
             fit=fit,
             announced=self._announced.get(place, 0),
             refused=self._refused.get(place),
-            fitted=self._fitted.get(place),
             is_backfilled=pointer is not None and await self.lines.is_backfilled(place),
             has_deleted_normal=fit is not None and pointer is not None and await self._has_deleted(pointer, fit),
         )
@@ -157,32 +166,65 @@ class TeacherReconciler:
         self._announced[place] = pointer.revision
 
     async def _fit(self, place: Place, action: FitTeacher) -> None:
-        normals = choose_normals(await self.lines.normals(place), await self.deletions.read(place.line))
-        fields = {"line": place.line, "product": place.product, "normals": len(normals)}
-        log.info("fit_started", **fields)
+        """Fit a teacher, have the gate decide, and record the decision.
+
+        The record comes last: after a crash the fit is repeated, and gives the same weights.
+        """
+        serving = "" if action.expected is None else action.expected.weights
+        order = await self.orders.gather(place, action.settings, serving=serving)
+        fields = {
+            "line": place.line,
+            "product": place.product,
+            "cause": action.cause.value,
+            "normals": len(order.normals),
+            "goods": len(order.goods),
+            "stream": len(order.stream),
+        }
+        log.info("fit_started", **fields, held_out=len(order.held_out))
         started_s = self.clock.monotonic()
-        attempt = FitAttempt(action.normals, action.settings)
         try:
-            weights = await self.fitter.fit(place, normals=normals, settings=action.settings)
+            fitted = await self.fitter.fit(place, order)
         except FitRefusedError as error:
-            self._refused[place] = attempt
+            self._refused[place] = FitAttempt(action.counts.normals, action.settings)
             metrics.FITS.labels(place.line, "refused").inc()
             log.error("fit_refused", **fields, reason=str(error))
             return
-        self._fitted[place] = attempt
-        if action.expected is not None and action.expected.weights == weights:
+        decision = judge_refit(action.cause, fitted.evidence)
+        if serving == fitted.weights:
             metrics.FITS.labels(place.line, "unchanged").inc()
-            log.warning("fit_changed_nothing", **fields, weights=weights)
-            return
-        if action.expected is not None and weights in action.expected.rejected:
+            log.warning("fit_changed_nothing", **fields, weights=fitted.weights)
+        elif action.expected is not None and fitted.weights in action.expected.rejected:
             metrics.FITS.labels(place.line, "unchanged").inc()
-            log.warning("fit_rolled_back_before", **fields, weights=weights, serving=action.expected.weights)
-            return
-        pointer = await self.releases.point(place, weights, expected=action.expected, at=self.clock.now())
-        seconds = self.clock.monotonic() - started_s
+            log.warning("fit_rolled_back_before", **fields, weights=fitted.weights, serving=serving)
+        elif decision.accepted:
+            await self._release(place, action, fitted, fields)
+            metrics.FIT_SECONDS.observe(self.clock.monotonic() - started_s)
+        else:
+            metrics.FITS.labels(place.line, "declined").inc()
+            log.warning("refit_declined", **fields, weights=fitted.weights, reason=decision.text)
+        await self.refits.put(
+            RefitRecord(
+                number=action.number,
+                line=place.line,
+                product=place.product,
+                cause=action.cause,
+                counts=action.counts,
+                settings=action.settings,
+                weights=fitted.weights,
+                serving=serving,
+                decision=decision,
+                ended_at=self.clock.now(),
+                evidence=fitted.evidence,
+            )
+        )
+
+    async def _release(
+        self, place: Place, action: FitTeacher, fitted: FittedTeacher, fields: Mapping[str, str | int]
+    ) -> None:
+        pointer = await self.releases.point(place, fitted.weights, expected=action.expected, at=self.clock.now())
         metrics.FITS.labels(place.line, "released").inc()
-        metrics.FIT_SECONDS.observe(seconds)
-        log.info("teacher_released", **fields, weights=weights, revision=pointer.revision, seconds=round(seconds, 3))
+        reason = judge_refit(action.cause, fitted.evidence).text
+        log.info("teacher_released", **fields, weights=fitted.weights, revision=pointer.revision, reason=reason)
         await self._announce(place, pointer)  # after a crash before this line, the next plan announces
 
     async def _backfill(self, place: Place, pointer: Pointer) -> None:
@@ -249,6 +291,8 @@ class TeacherReconciler:
             _log_left_out(capture, error)
         else:
             metrics.BACKFILLED.labels(capture.line).inc(len(messages))
+            for event in events:
+                self.stream.note(event)
 
 
 def _log_left_out(capture: ImageStored, error: Exception) -> None:

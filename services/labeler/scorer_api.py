@@ -10,13 +10,13 @@ from typing import Final, Self
 
 from pydantic import BaseModel, FiniteFloat
 
-from services.labeler.ports import DrawnMask
-from siad.contracts.corrections import ThresholdSet
+from services.labeler.ports import DrawnMask, FitOrder
+from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.events import ImageStored, Region
-from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
+from siad.contracts.release_evidence import EvidenceKind
 
 DRAW_PATH: Final = "/draw"
 FIT_PATH: Final = "/fit"
@@ -117,8 +117,19 @@ class NormalImage(BaseModel):
     image_uri: str
 
 
+class HeldOutImage(BaseModel):
+    """One capture to compare on, as ``siad.contracts.release_evidence``."""
+
+    capture_id: str
+    image_id: str
+    image_uri: str
+    kind: EvidenceKind
+    mask_uri: str = ""
+    mask_sha256: str = ""
+
+
 class FitRequest(BaseModel):
-    """Normals to fit a teacher on, and ``FitSettings``."""
+    """Captures to fit a teacher on and to compare on, and ``FitSettings``."""
 
     line: str
     product: str
@@ -129,18 +140,42 @@ class FitRequest(BaseModel):
     input_px: int
     bits: int = 0
     budget_tightens: bool = False
+    goods: list[NormalImage] = []  # confirmed good by people
+    stream: list[NormalImage] = []  # that scored low
+    held_out: list[HeldOutImage] = []
+    serving: str = ""  # weights to compare with; empty for none
 
     @classmethod
-    def of(cls, place: Place, normals: Iterable[ImageStored], settings: FitSettings) -> Self:
+    def of(cls, place: Place, order: FitOrder) -> Self:
         """Request a teacher."""
-        images = [
-            NormalImage(capture_id=normal.capture_id, image_id=normal.image_id, image_uri=normal.image_uri)
-            for normal in normals
-        ]
-        return cls(line=place.line, product=place.product, normals=images, **asdict(settings))
+        return cls(
+            line=place.line,
+            product=place.product,
+            normals=_images(order.normals),
+            goods=_images(order.goods),
+            stream=_images(order.stream),
+            held_out=[
+                HeldOutImage(
+                    capture_id=one.about.capture_id,
+                    image_id=one.image_id,
+                    image_uri=one.image_uri,
+                    kind=one.about.kind,
+                    mask_uri=one.mask_uri,
+                    mask_sha256=one.mask_sha256,
+                )
+                for one in order.held_out
+            ],
+            serving=order.serving,
+            **asdict(order.settings),
+        )
+
+
+def _images(captures: Iterable[ImageStored | CaptureCorrected]) -> list[NormalImage]:
+    return [NormalImage(capture_id=one.capture_id, image_id=one.image_id, image_uri=one.image_uri) for one in captures]
 
 
 class FitResponse(BaseModel):
-    """Digest of the stored weights."""
+    """Digest of the stored weights, and how they compare."""
 
     weights: str
+    evidence: str = ""  # a ``GateEvidence`` as JSON; empty: nothing to compare with

@@ -102,7 +102,7 @@ class IngestClient:
         Args:
             line: name of the line.
             settings: product, false_reject_budget, shards, deadline_s, method, region, input_px, bits, sizes,
-                budget_tightens, segmenter.
+                budget_tightens.
             if_match: change only this revision.
 
         Raises:

@@ -110,7 +110,6 @@ class LineChanged:
     sizes: str = field(default="", metadata=OMIT_IF_DEFAULT)
     # whether the false-reject budget tightens as normals grow, as ``siad.contracts.fit_settings`` has it
     budget_tightens: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
-    segmenter: str = field(default="", metadata=OMIT_IF_DEFAULT)  # method of the segmenter; empty: the default
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -127,8 +126,6 @@ class LineChanged:
             raise ValueError(msg)
         if self.method:
             require_slug("method", self.method)
-        if self.segmenter:
-            require_slug("segmenter", self.segmenter)
         require_region(self.region)
         if self.input_px and not INPUT_PX_MIN <= self.input_px <= INPUT_PX_MAX:
             msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, nor 0 for the method's own"

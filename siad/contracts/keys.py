@@ -293,6 +293,21 @@ def backfill_list_key(line: str, product: str) -> str:
     return f"backfills/{_part(line)}/{_part(product)}/captures.json"
 
 
+def stream_scores_key(line: str, product: str) -> str:
+    """Newest scores of a stream, by its teachers; moved by conditional put."""
+    return f"stream-scores/{_part(line)}/{_part(product)}.json"
+
+
+def refit_key(line: str, product: str, number: int) -> str:
+    """Write-once record of the ``number``-th fit of a teacher, with its decision."""
+    return f"{refits_prefix(line, product)}{number:06d}.json"
+
+
+def refits_prefix(line: str, product: str) -> str:
+    """All records of fits of a line and product, in order."""
+    return f"refits/{_part(line)}/{_part(product)}/"
+
+
 def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
     """Mark of a stage's dead letter, by the position of its record."""
     return f"{letter_marks_prefix(stage)}{_part(topic)}-{partition}-{offset}.json"

@@ -69,6 +69,8 @@ class Manifest(JsonRecord):
     false_rejects: RateEstimate | None = field(default=None, metadata=OMIT_IF_DEFAULT)
     # side of the square, px of the input, by which a mark exceeds its defect; 0: marks do not depend on their peaks
     footprint_px: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
+    # captures of the stream, sorted, that a teacher was fitted on too: scored low, confirmed good by no person
+    stream_normals: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse a manifest without files, kind, line or product."""

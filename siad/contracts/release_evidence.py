@@ -39,7 +39,7 @@ class ProbeFigures:
 
     image_auroc: float  # 0..1, with defects against without
     pixel_ap: float  # 0..1, mean over kinds of defects
-    found: tuple[bool, ...]  # by probe, whether it scores at least the threshold
+    scores: tuple[float, ...]  # raw image scores, by probe
 
     @property
     def merit(self) -> float:
@@ -84,7 +84,7 @@ class GateDecision(JsonRecord):
     accepted: bool
     reasons: tuple[str, ...]  # objections of a refusal; what was found better or level of an acceptance
     unknown: tuple[str, ...] = ()  # what the evidence could not show
-    overruled: tuple[str, ...] = ()  # objections that corrected captures outweighed
+    overruled: tuple[str, ...] = ()  # objections that corrected captures, or a release that must be, outweighed
     figures: tuple[tuple[str, float], ...] = ()  # sorted by name
 
     @property
@@ -92,7 +92,7 @@ class GateDecision(JsonRecord):
         """One line for logs and operators."""
         parts = ["; ".join(self.reasons)]
         if self.overruled:
-            parts.append("outweighed by corrections: " + "; ".join(self.overruled))
+            parts.append("overruled: " + "; ".join(self.overruled))
         if self.unknown:
             parts.append("not known: " + "; ".join(self.unknown))
         return ". ".join(part for part in parts if part)

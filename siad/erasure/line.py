@@ -19,7 +19,17 @@ from siad.runtime.blobs.port import Blobs, PutCondition
 log = structlog.get_logger()
 
 # In the order of their deletion: as long as a receipt exists, what it names is found, or the line's record.
-KINDS: Final = ("masks", "corrections", "normals", "ledger", "training-sets", "backfills", "images", "captures")
+KINDS: Final = (
+    "masks",
+    "corrections",
+    "normals",
+    "ledger",
+    "training-sets",
+    "backfills",
+    "stream-scores",
+    "images",
+    "captures",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ def captures_of_training_set(blobs: Blobs, line: str, product: str, digest: str)
 
 def _count(blobs: Blobs, manifest: Manifest, captures: Collection[str] | None) -> int | None:
     """Count the captures that the weights were trained on; None if unknown."""
-    used: set[str] | None = set(manifest.normals)
+    used: set[str] | None = {*manifest.normals, *manifest.stream_normals}
     if manifest.training_set is not None:
         used = captures_of_training_set(blobs, manifest.line, manifest.product, manifest.training_set)
     if used is None:

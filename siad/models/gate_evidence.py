@@ -68,7 +68,7 @@ class _Side:
         return ProbeFigures(
             image_auroc=image_auroc([*self.good, *self.probes], labels),
             pixel_ap=mean_pixel_ap(self.maps_PP, masks_PP),
-            found=tuple(score >= self.predictor.manifest.image_threshold for score in self.probes),
+            scores=tuple(self.probes),
         )
 
 

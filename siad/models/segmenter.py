@@ -43,35 +43,26 @@ _PRIOR: Final = -2.0  # logit of a defect before training: most positions are go
 class SegmenterDecoder(nn.Module):
     """Decodes the encoder's levels, finest first, to logits on the finest."""
 
-    def __init__(self, channels: Sequence[int], *, hints: int = 0, prior: float = _PRIOR) -> None:
-        """Build an untrained decoder, which gives ``prior`` everywhere.
-
-        Args:
-            channels: of each level, finest first.
-            hints: number of maps on the finest level that are added to its input.
-            prior: logit before training.
-        """
+    def __init__(self, variant: Variant) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(count, _WIDTH, 1) for count in channels)
+        channels = stage_channels(variant)
+        self.laterals = nn.ModuleList(nn.Conv2d(channels[stage], _WIDTH, 1) for stage in FEATURES)
         self.looks = nn.ModuleList(
             nn.Sequential(nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1), nn.GroupNorm(_GROUPS, _WIDTH), nn.ReLU())
-            for _ in channels
+            for _ in FEATURES
         )
         self.drop = nn.Dropout2d(0.1)
         self.head = nn.Conv2d(_WIDTH, 1, 1)
         nn.init.zeros_(self.head.weight)
-        nn.init.constant_(cast("Tensor", self.head.bias), prior)
-        self.hints = nn.Conv2d(hints, _WIDTH, 1) if hints else None
+        nn.init.constant_(cast("Tensor", self.head.bias), _PRIOR)
 
-    def forward(self, levels: Sequence[Tensor], hints_BKhw: Tensor | None = None) -> Tensor:
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Compute logits: float32 [B, h, w]."""
         x_BCHW: Tensor | None = None
-        steps = list(zip(levels, self.laterals, self.looks, strict=True))
-        for index, (input_BCHW, lateral, convolve) in reversed(list(enumerate(steps))):
+        steps = zip(levels, self.laterals, self.looks, strict=True)
+        for input_BCHW, lateral, convolve in reversed(list(steps)):
             unit_BCHW = functional.normalize(input_BCHW, dim=1) * input_BCHW.shape[1] ** 0.5
             level_BCHW = lateral(self.drop(unit_BCHW))
-            if index == 0 and self.hints is not None:
-                level_BCHW = level_BCHW + self.hints(hints_BKhw)
             if x_BCHW is not None:
                 size = level_BCHW.shape[-2:]
                 level_BCHW = level_BCHW + functional.interpolate(x_BCHW, size=size, mode="bilinear")
@@ -85,8 +76,7 @@ class Segmenter(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone.eval().requires_grad_(requires_grad=False)
-        channels = stage_channels(backbone.variant)
-        self.decoder = SegmenterDecoder([channels[stage] for stage in FEATURES])
+        self.decoder = SegmenterDecoder(backbone.variant)
 
     def encode(self, images_BCHW: Tensor) -> list[Tensor]:
         """Compute the decoder's inputs.

@@ -12,8 +12,9 @@ not be compared is listed in the decision. Only corrected captures can outweigh 
 - **corrections**: decisions, ranking and pixel AP on captures that a person corrected.
 - **families**: pixel AP on each family of defects, against the best that the line had.
 
-Reasons and measurements: docs/adr/0033-gate.md. Chance is judged by the exact binomial test: of captures that only one
-of two models decides right, each is better with probability 1/2 if they are level (the sign test; Dixon and Mood 1946).
+Reasons and measurements: docs/adr/0033-gate.md and benchmarks/gate.py. Chance is judged by the exact binomial test: of
+captures that only one of two models decides right, each is better with probability 1/2 if they are level (the sign
+test; Dixon and Mood 1946).
 """
 
 import math
@@ -30,7 +31,6 @@ from siad.contracts.release_evidence import (
     GateDecision,
     GateEvidence,
     ModelFigures,
-    ProbeFigures,
 )
 from siad.vision.ranking import auroc, rank_correlation
 
@@ -113,22 +113,26 @@ def _probes(evidence: GateEvidence, policy: GatePolicy) -> _Finding:
     if ours is None or theirs is None:
         return _Finding(unknown=("synthetic defects, too few held-out good captures to put them in",))
     text = (
-        f"image AUROC {ours.image_auroc:.3f} and pixel AP {ours.pixel_ap:.3f} on {len(ours.found)} synthetic defects, "
+        f"image AUROC {ours.image_auroc:.3f} and pixel AP {ours.pixel_ap:.3f} on {len(ours.scores)} synthetic defects, "
         f"serving weights {theirs.image_auroc:.3f} and {theirs.pixel_ap:.3f}"
     )
     figures = (("probe_merit", ours.merit), ("probe_merit_serving", theirs.merit))
     objections = [text] if ours.merit < theirs.merit - policy.merit_slack else []
-    objections += _missed(ours, theirs, policy)
+    objections += _missed(_found(evidence.candidate), _found(evidence.serving), policy)
     return _Finding(objections=tuple(objections), praise=(text,), figures=figures)
 
 
-def _missed(ours: ProbeFigures, theirs: ProbeFigures, policy: GatePolicy) -> list[str]:
+def _found(figures: ModelFigures) -> list[bool]:
+    """By probe, whether it reaches the threshold."""
+    return [] if figures.probes is None else [score >= figures.threshold for score in figures.probes.scores]
+
+
+def _missed(ours: Sequence[bool], theirs: Sequence[bool], policy: GatePolicy) -> list[str]:
     """Object to a threshold that is clearly too high."""
-    lost, won = _only(theirs.found, ours.found), _only(ours.found, theirs.found)
-    if lost - won <= policy.missed_probes_max * len(ours.found) or not _is_worse(lost, won, policy.doubt):
+    lost, won = _only(theirs, ours), _only(ours, theirs)
+    if lost - won <= policy.missed_probes_max * len(ours) or not _is_worse(lost, won, policy.doubt):
         return []
-    found = f"finds {sum(ours.found)} of {len(ours.found)} synthetic defects at its threshold"
-    return [f"{found}, serving weights {sum(theirs.found)}"]
+    return [f"finds {sum(ours)} of {len(ours)} synthetic defects at its threshold, serving weights {sum(theirs)}"]
 
 
 def _false_rejects(evidence: GateEvidence, policy: GatePolicy) -> _Finding:

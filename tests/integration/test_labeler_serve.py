@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from services.labeler.adapters.scorer_client import ScorerClient
-from services.labeler.ports import FitRefusedError
+from services.labeler.ports import FitOrder, FitRefusedError
 from siad.apps.local.ports import free_ports
 from siad.apps.local.ray_node import RayNode
 from siad.contracts.errors import PoisonError, TransientError
@@ -44,9 +44,8 @@ class Bench:
 
     async def fit(self, normals: int, *, line: str = "line-1") -> WeightsId:
         captures = [self.capture(1000 + seed, line=line) for seed in range(normals)]
-        return await self.scorer.fit(
-            Place(line, "cell"), normals=captures, settings=FitSettings(false_reject_budget=0.1)
-        )
+        order = FitOrder(normals=captures, settings=FitSettings(false_reject_budget=0.1))
+        return (await self.scorer.fit(Place(line, "cell"), order)).weights
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -107,7 +106,8 @@ async def test_a_teacher_looks_at_what_its_line_wants_it_to_look_at(bench: Bench
     left = (0.0, 0.0, 0.5, 0.0, 0.5, 1.0, 0.0, 1.0)
     settings = FitSettings(false_reject_budget=0.2, region=left, input_px=128)
     captures = [bench.capture(3000 + seed) for seed in range(10)]
-    weights = await bench.scorer.fit(Place("line-1", "cell"), normals=captures, settings=settings)
+    order = FitOrder(normals=captures, settings=settings)
+    weights = (await bench.scorer.fit(Place("line-1", "cell"), order)).weights
     manifest = Registry(bench.blobs).manifest(Place("line-1", "cell"), weights)
     assert FitSettings.of_manifest(manifest) == settings
     drawn = await bench.scorer.draw(bench.capture(7, defect=True), weights=weights)
@@ -132,7 +132,7 @@ async def test_settings_that_no_teacher_can_have_refuse_a_fit(bench: Bench) -> N
     captures = [bench.capture(4000 + seed) for seed in range(10)]
     settings = FitSettings(false_reject_budget=0.1, method="divination")
     with pytest.raises(FitRefusedError, match=r"no divination teacher .*choose feature-memory"):
-        await bench.scorer.fit(Place("line-1", "cell"), normals=captures, settings=settings)
+        await bench.scorer.fit(Place("line-1", "cell"), FitOrder(normals=captures, settings=settings))
 
 
 async def test_a_new_teacher_and_another_line_need_no_new_deployment(bench: Bench) -> None:
@@ -164,8 +164,9 @@ async def test_weights_that_are_not_there_are_waited_for(bench: Bench) -> None:
 async def test_normals_that_can_not_be_read_refuse_a_fit(bench: Bench) -> None:
     captures = [bench.capture(2000 + seed) for seed in range(10)]
     bench.blobs.put(bench.blobs.key_of(captures[0].image_uri), b"no image")
+    order = FitOrder(normals=captures, settings=FitSettings(false_reject_budget=0.1))
     with pytest.raises(FitRefusedError, match="only 9 of 10 normals can be read"):
-        await bench.scorer.fit(Place("line-1", "cell"), normals=captures, settings=FitSettings(false_reject_budget=0.1))
+        await bench.scorer.fit(Place("line-1", "cell"), order)
 
 
 async def test_a_replica_killed_in_mid_work_is_replaced(bench: Bench) -> None:

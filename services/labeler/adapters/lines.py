@@ -1,5 +1,7 @@
 """Lines as the labeler needs them, and marks of finished backfills."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from siad.contracts.documents import BackfillList, BackfillMark
@@ -7,7 +9,7 @@ from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import ImageStored
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
-from siad.contracts.keys import backfill_key, backfill_list_key
+from siad.contracts.keys import backfill_key, backfill_list_key, capture_key
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -51,6 +53,10 @@ class LabelerLines(StoredLines):
         """Return into how many record keys the line's captures are spread."""
         found = await self.pointer(line)
         return 1 if found is None else found[0].settings.shards
+
+    async def receipts(self, line: str, captures: Sequence[str]) -> list[ImageStored]:
+        """Read captures by their ids, in order; log and omit unreadable ones."""
+        return await self.receipts_of([capture_key(line, capture_id) for capture_id in captures])
 
     async def is_backfilled(self, place: Place) -> bool:
         """Whether the captures from before the first teacher were labelled."""

@@ -1,6 +1,6 @@
 """Client of the scorer, an application inside Ray Serve, see ``services.labeler.scorer_api``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import httpx
@@ -8,7 +8,14 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.labeler import metrics
-from services.labeler.ports import DrawnMask, FitRefusedError, ScorerBugError, ThresholdLookup
+from services.labeler.ports import (
+    DrawnMask,
+    FitOrder,
+    FitRefusedError,
+    FittedTeacher,
+    ScorerBugError,
+    ThresholdLookup,
+)
 from services.labeler.scorer_api import (
     ACCESS_DENIED,
     DRAW_FAILED,
@@ -23,12 +30,12 @@ from services.labeler.scorer_api import (
     FitResponse,
     ScorerProblem,
 )
-from siad.contracts.errors import DeniedError, PoisonError, TransientError
+from siad.contracts.errors import CorruptError, DeniedError, PoisonError, TransientError
 from siad.contracts.events import ImageStored
-from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.contracts.place import Place
+from siad.contracts.release_evidence import GateEvidence
 from siad.vision.plausibility import Misfit, MisfitError
 
 R = TypeVar("R", bound=BaseModel)
@@ -74,13 +81,14 @@ class ScorerClient:
         metrics.MASKS.labels(event.line).inc()
         return mask
 
-    async def fit(self, place: Place, *, normals: Sequence[ImageStored], settings: FitSettings) -> WeightsId:
+    async def fit(self, place: Place, order: FitOrder) -> FittedTeacher:
         """Fit a teacher and store its weights."""
-        request = FitRequest.of(place, normals, settings)
-        response = await self._post(FIT_PATH, request, timeout_s=self._fit_timeout_s)
+        response = await self._post(FIT_PATH, FitRequest.of(place, order), timeout_s=self._fit_timeout_s)
         try:
-            return WeightsId(_parse(FitResponse, response).weights)
-        except ValueError as error:
+            made = _parse(FitResponse, response)
+            evidence = GateEvidence.from_json(made.evidence.encode()) if made.evidence else None
+            return FittedTeacher(weights=WeightsId(made.weights), evidence=evidence)
+        except (ValueError, CorruptError) as error:
             raise self._unexpected(FIT_PATH, response) from error
 
     async def probe(self) -> None:

@@ -14,7 +14,8 @@ from siad.contracts.place import Place
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 
-STEPS: Final = (10, 20, 50, 100)  # normals; past the last a teacher gains little and its fit takes long
+STEPS: Final = (10, 20, 50, 100)  # normals; then at every doubling
+NORMALS_MAX: Final = 150  # that a teacher is fitted on; more take long and cost the scorer its memory
 CLOCK_SKEW_MAX: Final = timedelta(seconds=60)  # between the clocks that stamp a capture and a release
 SKEW_CAPTURES_MAX: Final = 6000  # captures of a line in that time, at 100 a second
 
@@ -25,7 +26,7 @@ class FitRecord:
 
     normals: int  # that it was fitted on; 0 where this version cannot open its weights, so that it is fitted again
     settings: FitSettings | None  # None: fitted by a version that did not record them
-    captures: tuple[str, ...] = ()  # ids of those normals
+    captures: tuple[str, ...] = ()  # ids of all that it was fitted on
 
 
 def fit_record_of(manifest: Manifest) -> FitRecord:
@@ -33,12 +34,15 @@ def fit_record_of(manifest: Manifest) -> FitRecord:
     versions = (manifest.decoder_version, manifest.preprocess_version)
     can_open = manifest.method in TEACHERS and versions == (DECODER_VERSION, PREPROCESS_VERSION)
     normals = len(manifest.normals) if can_open else 0
-    return FitRecord(normals, FitSettings.of_manifest(manifest), manifest.normals)
+    return FitRecord(normals, FitSettings.of_manifest(manifest), (*manifest.normals, *manifest.stream_normals))
 
 
 def fit_step(normals: int) -> int:
     """Return the largest step that ``normals`` reach; 0 for none."""
-    return max((step for step in STEPS if step <= normals), default=0)
+    step = max((step for step in STEPS if step <= normals), default=0)
+    while step >= STEPS[-1] and 2 * step <= normals:
+        step *= 2
+    return step
 
 
 def describe_shortage(place: Place, normals: int) -> str:
@@ -57,12 +61,17 @@ def describe_shortage(place: Place, normals: int) -> str:
 
 
 def choose_normals(normals: Iterable[ImageStored], deletions: DeletionIndex) -> list[ImageStored]:
-    """Choose the normals to fit on: the first received, without deleted ones.
+    """Choose the normals to fit on, without deleted ones.
 
-    A repeat chooses the same ones, so that a fit after a crash gives the same weights.
+    Of more than ``NORMALS_MAX`` the first and the last received, half and half: what the line was registered with, and
+    what it is like now. A repeat chooses the same ones, so that a fit after a crash gives the same weights.
     """
     kept = (normal for normal in normals if not deletions.covers(normal.capture_id, normal.received_at))
-    return sorted(kept, key=lambda normal: (normal.received_at, normal.capture_id))[: STEPS[-1]]
+    ordered = sorted(kept, key=lambda normal: (normal.received_at, normal.capture_id))
+    if len(ordered) <= NORMALS_MAX:
+        return ordered
+    half = NORMALS_MAX // 2
+    return [*ordered[:half], *ordered[-half:]]
 
 
 def choose_missed(captures: Iterable[ImageStored], *, first_released_at: datetime, most: int) -> list[ImageStored]:

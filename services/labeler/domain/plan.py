@@ -1,15 +1,17 @@
 """Plan for a line's teacher: state in, actions out. Pure.
 
-A fit names its weights by its normals, and a backfill leaves a mark when it has finished. So a process that plans after
-a crash, at whatever moment, finds the work that remains.
+Every fit leaves a record with what the line had to fit on, whether it was released or not, and a backfill leaves a mark
+when it has finished. So a process that plans after a crash, at whatever moment, finds the work that remains.
 """
 
 from dataclasses import dataclass
 
 from services.labeler.domain.fitting import FitRecord, fit_step
+from services.labeler.domain.refits import growth_cause
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.refits import FitCounts, RefitCause, RefitRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,16 @@ class TeacherState:
     fit: FitRecord | None  # of the teacher in service
     announced: int  # revision of the pointer that this process last announced; 0 for none
     refused: FitAttempt | None  # the last fit of this process that the scorer refused
-    fitted: FitAttempt | None  # the last fit of this process that gave weights
     is_backfilled: bool
+    goods: int = 0  # captures that people confirmed good
+    stream: int = 0  # captures of the stream that were scored
+    last: RefitRecord | None = None  # the last fit that gave weights; None: none since records are kept
     has_deleted_normal: bool = False  # the teacher in service was fitted on a capture that is deleted since
+
+    @property
+    def counts(self) -> FitCounts:
+        """What there is to fit on."""
+        return FitCounts(normals=self.normals, goods=self.goods, stream=self.stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +54,13 @@ class AnnounceTeacher:
 
 @dataclass(frozen=True, slots=True)
 class FitTeacher:
-    """Fit a teacher and put it in service."""
+    """Fit a teacher; put it in service if the gate accepts it."""
 
-    normals: int
+    cause: RefitCause
+    counts: FitCounts
     settings: FitSettings
     expected: Pointer | None
+    number: int = 1  # of its record
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +82,35 @@ def plan(state: TeacherState) -> list[Action]:
         return actions
     if state.pointer is not None and not state.is_backfilled:
         actions.append(BackfillLine(state.pointer))
-    elif _is_fit_due(state, FitAttempt(state.normals, state.settings)):
-        actions.append(FitTeacher(state.normals, state.settings, state.pointer))
+    elif (cause := _cause(state, state.settings)) is not None:
+        number = 1 if state.last is None else state.last.number + 1
+        actions.append(FitTeacher(cause, state.counts, state.settings, state.pointer, number))
     return actions
 
 
-def _is_fit_due(state: TeacherState, now: FitAttempt) -> bool:
-    """Whether a fit not yet tried would give another teacher.
+def _cause(state: TeacherState, settings: FitSettings) -> RefitCause | None:
+    """Name why a fit is due; None where none is.
 
-    A normal that cannot be read leaves a teacher one step short; fitting it again on the same step changes nothing.
+    A fit whose record says that it was tried with the same counts is not tried again, released or not.
     """
-    step = fit_step(now.normals)
-    if not step or state.refused == now:
-        return False
+    step = fit_step(state.normals)
+    if not step or state.refused == FitAttempt(state.normals, settings):
+        return None
+    if state.pointer is None or state.fit is None:
+        return RefitCause.FIRST
     if state.has_deleted_normal:
-        return True  # the fit chooses among the normals that remain, so this holds once
-    fitted = state.fitted if state.fitted is not None and state.fitted.settings == now.settings else None
-    if fitted is not None and fit_step(fitted.normals) >= step:
-        return False
-    is_short = state.fit is None or state.fit.normals < step
-    has_changed = state.fit is not None and state.fit.settings not in (None, now.settings)
-    return is_short or has_changed
+        return RefitCause.DELETED  # the fit chooses among the captures that remain, so this holds once
+    last = state.last if state.last is not None and state.last.settings == settings else None
+    if not state.fit.normals and not _was_fitted_as_unreadable(state):
+        return RefitCause.UNREADABLE
+    if last is None and state.fit.settings not in (None, settings):
+        return RefitCause.SETTINGS
+    before = FitCounts(normals=state.fit.normals) if last is None else last.counts
+    return growth_cause(before, state.counts, normals_step=(fit_step(before.normals), step))
+
+
+def _was_fitted_as_unreadable(state: TeacherState) -> bool:
+    """Whether the teacher in service is already the cure: once is enough."""
+    last = state.last
+    is_latest = last is not None and state.pointer is not None and last.weights == state.pointer.weights
+    return last is not None and is_latest and last.cause is RefitCause.UNREADABLE

@@ -14,8 +14,8 @@ def gather_evidence(
 ) -> GateEvidence:
     """Compare a candidate with what serves on the held-out members.
 
-    Normals that one of the two was fitted on are left out: it knows them by heart. Pseudo-masks are no truth, so only
-    the outlines that people drew give pixel figures.
+    Normals are left out, since teachers know theirs by heart, and so are captures of the stream that one was fitted on.
+    Pseudo-masks are no truth, so only the outlines that people drew give pixel figures.
 
     Args:
         candidate: opened from its bundle.
@@ -24,7 +24,7 @@ def gather_evidence(
         read: reads members at image size.
         budget: share of good captures that may be rejected, in (0, 1).
     """
-    learned = {*candidate.manifest.normals, *serving.manifest.normals}
+    learned = {name for one in (candidate, serving) for name in (*one.manifest.normals, *one.manifest.stream_normals)}
     members = {member.capture_id: member for member in held_out(training_set, learned)}
 
     def read_captures(captures: Sequence[HeldOutCapture]) -> Iterator[tuple[HeldOutCapture, HeldOutPixels]]:
@@ -41,7 +41,9 @@ def held_out(training_set: TrainingSet, learned: Collection[str]) -> list[Traini
     return [
         member
         for member in training_set.members
-        if member.use is not MemberUse.TRAIN and member.capture_id not in learned
+        if member.use is not MemberUse.TRAIN
+        and (member.is_corrected or member.role is not MemberRole.NORMAL)
+        and member.capture_id not in learned
     ]
 
 
@@ -49,4 +51,4 @@ def kind_of(member: TrainingMember) -> EvidenceKind:
     """What the gate may conclude from a held-out member."""
     if member.is_corrected:
         return EvidenceKind.DEFECT if member.role is MemberRole.DEFECT else EvidenceKind.GOOD
-    return EvidenceKind.NORMAL if member.role is MemberRole.NORMAL else EvidenceKind.STREAM
+    return EvidenceKind.STREAM

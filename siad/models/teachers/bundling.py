@@ -76,14 +76,15 @@ def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget
         pixel_threshold=_pixel_threshold(fitted.marking, chosen.threshold),
         promised_false_reject=chosen.promised,
         held_out_scores=fitted.held_out,
-        metrics=tuple(sorted((*fitted.metrics, ("normals", float(len(normals)))))),
-        normals=normals.capture_ids,
+        metrics=tuple(sorted((*fitted.metrics, ("normals", float(len(normals) - len(normals.unconfirmed)))))),
+        normals=tuple(name for name in normals.capture_ids if name not in normals.unconfirmed),
         training_set=None,
         parent=None,
-        left_out=fitted.left_out,
-        doubted=fitted.doubted,
+        left_out=tuple(name for name in fitted.left_out if name not in normals.unconfirmed),
+        doubted=tuple(name for name in fitted.doubted if name not in normals.unconfirmed),
         false_rejects=chosen.rate,
         footprint_px=0.0 if fitted.marking is None else fitted.marking.footprint_px,
+        stream_normals=tuple(name for name in normals.capture_ids if name in normals.unconfirmed),
     )
     return Bundle(manifest, parts)
 

@@ -86,7 +86,7 @@ def prepare_normals(normals: Normals, *, bits: int, region: tuple[float, ...]) -
 
 def _fit(normals: Normals, settings: FitSettings) -> Bundle:
     def fit_some(variant: FitVariant, some: Normals) -> Bundle:
-        return fit_variant(variant, some, false_reject_budget=settings.budget_for(len(some)))
+        return fit_variant(variant, some, false_reject_budget=settings.budget_for(len(some.calibrating)))
 
     facts: list[tuple[str, float]] = [(BUDGET, settings.false_reject_budget)]
     variant = FitVariant(method=settings.method, input_px=settings.input_px)

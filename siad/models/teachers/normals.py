@@ -19,6 +19,10 @@ class Normals:
     capture_ids: tuple[str, ...]  # ascending
     place: Place
     declared_bits: tuple[int, ...] = ()  # of each file, see ``siad.vision.depth.find_depth``; empty: none declares any
+    # capture ids of those that only scored low in the stream, and of those that a person confirmed because of their
+    # score: both are learned, but set no threshold
+    unconfirmed: frozenset[str] = frozenset()
+    selected: frozenset[str] = frozenset()
 
     @classmethod
     def ordered(
@@ -43,6 +47,11 @@ class Normals:
     def __len__(self) -> int:
         """Number of normals."""
         return len(self.images)
+
+    @property
+    def calibrating(self) -> tuple[str, ...]:
+        """Capture ids of those that set the threshold."""
+        return tuple(name for name in self.capture_ids if name not in self.unconfirmed | self.selected)
 
     def subset(self, indices: Sequence[int]) -> Self:
         """Select normals by their positions, which ascend."""

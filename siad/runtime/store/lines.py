@@ -95,12 +95,20 @@ class StoredLines:
             chosen += [receipt for receipt in batch if receipt is not None and wanted(receipt)]
         return sorted(chosen, key=lambda capture: (capture.received_at, capture.capture_id))[-newest:] if newest else []
 
+    async def receipts_of(self, names: Sequence[str]) -> list[ImageStored]:
+        """Read receipts by their keys; log and omit unreadable ones."""
+        return [receipt for receipt in await self._read_all(names) if receipt is not None]
+
     async def _receipts(self, infos: Sequence[BlobInfo]) -> list[ImageStored | None]:
-        """Read receipts in batches; None for a deleted or unreadable one."""
+        """Read receipts; None for a deleted or unreadable one."""
+        return await self._read_all([info.key for info in infos])
+
+    async def _read_all(self, names: Sequence[str]) -> list[ImageStored | None]:
+        """Read receipts in batches."""
         found: list[ImageStored | None] = []
-        for start in range(0, len(infos), READ_AT_ONCE):
-            batch = infos[start : start + READ_AT_ONCE]
-            found += await asyncio.gather(*(self._blobs.run(self._read, info.key) for info in batch))
+        for start in range(0, len(names), READ_AT_ONCE):
+            batch = names[start : start + READ_AT_ONCE]
+            found += await asyncio.gather(*(self._blobs.run(self._read, key) for key in batch))
         return found
 
     def _read(self, key: str) -> ImageStored | None:

@@ -6,7 +6,14 @@ from datetime import timedelta
 import pytest
 import structlog
 
-from services.labeler.domain.fitting import STEPS, FitRecord, choose_normals, describe_shortage, fit_step, was_missed
+from services.labeler.domain.fitting import (
+    NORMALS_MAX,
+    FitRecord,
+    choose_normals,
+    describe_shortage,
+    fit_step,
+    was_missed,
+)
 from services.labeler.domain.plan import (
     AnnounceTeacher,
     BackfillLine,
@@ -23,6 +30,9 @@ from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import record_key
 from siad.contracts.keys import backfill_key, capture_key, line_pointer_key, manifest_key, weights_pointer_key
 from siad.contracts.place import Place
+from siad.contracts.pointer import Pointer
+from siad.contracts.refits import FitCounts, RefitCause, RefitRecord
+from siad.contracts.release_evidence import GateDecision
 from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.registry import Registry
@@ -42,15 +52,44 @@ STATE = TeacherState(
     fit=None,
     announced=0,
     refused=None,
-    fitted=None,
     is_backfilled=False,
 )
 
 
+def due(
+    normals: int,
+    settings: FitSettings = SETTINGS,
+    *,
+    cause: RefitCause = RefitCause.FIRST,
+    pointer: Pointer | None = None,
+    number: int = 1,
+) -> FitTeacher:
+    return FitTeacher(cause, FitCounts(normals=normals), settings, pointer, number)
+
+
+def fitted(normals: int, settings: FitSettings = SETTINGS, cause: RefitCause = RefitCause.NORMALS) -> RefitRecord:
+    return RefitRecord(
+        number=1,
+        line=LINE,
+        product=PRODUCT,
+        cause=cause,
+        counts=FitCounts(normals=normals),
+        settings=settings,
+        weights="1" * 64,
+        serving="",
+        decision=GateDecision(accepted=False, reasons=("worse",)),
+        ended_at=NOON,
+    )
+
+
+SERVED = replace(STATE, pointer=World().release(manifest_of(["a" * 32] * 10)), announced=1, is_backfilled=True)
+
+
 @pytest.mark.parametrize(
-    ("normals", "expected"), [(0, 0), (9, 0), (10, 10), (19, 10), (20, 20), (49, 20), (50, 50), (100, 100), (500, 100)]
+    ("normals", "expected"),
+    [(0, 0), (9, 0), (10, 10), (19, 10), (20, 20), (49, 20), (50, 50), (100, 100), (199, 100), (200, 200), (1000, 800)],
 )
-def test_a_teacher_is_due_at_ten_twenty_fifty_and_a_hundred_normals(normals: int, expected: int) -> None:
+def test_a_teacher_is_due_at_ten_twenty_fifty_a_hundred_and_every_doubling(normals: int, expected: int) -> None:
     assert fit_step(normals) == expected
 
 
@@ -78,9 +117,10 @@ async def test_a_shortage_of_normals_is_logged_once_for_each_count() -> None:
     assert told[1][1] == describe_shortage(PLACE, 9)
 
 
-def test_a_fit_takes_the_first_hundred_normals_in_whatever_order_they_are_listed() -> None:
-    normals = [capture(number, intent=Intent.NORMAL, minutes=number) for number in range(130)]
-    assert choose_normals(reversed(normals), NOTHING_DELETED) == normals[: STEPS[-1]]
+def test_a_fit_takes_the_first_and_the_last_normals_in_whatever_order_they_are_listed() -> None:
+    normals = [capture(number, intent=Intent.NORMAL, minutes=number) for number in range(180)]
+    assert choose_normals(reversed(normals[:NORMALS_MAX]), NOTHING_DELETED) == normals[:NORMALS_MAX]
+    assert choose_normals(reversed(normals), NOTHING_DELETED) == [*normals[:75], *normals[-75:]]
 
 
 def test_only_inspected_captures_of_the_product_from_before_the_teacher_were_missed() -> None:
@@ -92,7 +132,7 @@ def test_only_inspected_captures_of_the_product_from_before_the_teacher_were_mis
 
 def test_nine_normals_are_waited_on_and_the_tenth_makes_a_fit() -> None:
     assert plan(replace(STATE, normals=9)) == []
-    assert plan(STATE) == [FitTeacher(10, SETTINGS, None)]
+    assert plan(STATE) == [due(10)]
 
 
 def test_a_line_that_is_gone_gets_no_teacher() -> None:
@@ -102,15 +142,33 @@ def test_a_line_that_is_gone_gets_no_teacher() -> None:
 def test_normals_that_were_refused_are_tried_again_only_when_there_are_more() -> None:
     refused = replace(STATE, refused=FitAttempt(10, SETTINGS))
     assert plan(refused) == []
-    assert plan(replace(refused, normals=11)) == [FitTeacher(11, SETTINGS, None)]
-    assert plan(replace(refused, settings=OTHER)) == [FitTeacher(10, OTHER, None)]
+    assert plan(replace(refused, normals=11)) == [due(11)]
+    assert plan(replace(refused, settings=OTHER)) == [due(10, OTHER)]
 
 
-def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_step() -> None:
-    short = replace(STATE, fit=FitRecord(19, SETTINGS), fitted=FitAttempt(20, SETTINGS))
+def test_a_fit_is_not_repeated_before_the_next_step_whether_it_was_released_or_not() -> None:
+    short = replace(SERVED, fit=FitRecord(19, SETTINGS), last=fitted(20))
     assert plan(replace(short, normals=20)) == []
     assert plan(replace(short, normals=49)) == []
-    assert plan(replace(short, normals=50)) == [FitTeacher(50, SETTINGS, None)]
+    assert plan(replace(short, normals=50)) == [due(50, cause=RefitCause.NORMALS, pointer=SERVED.pointer, number=2)]
+
+
+@pytest.mark.parametrize(
+    ("goods", "stream", "cause"),
+    [
+        (9, 49, None),
+        (10, 0, RefitCause.GOODS),
+        (0, 50, RefitCause.STREAM),
+        (10, 50, RefitCause.GOODS),
+    ],
+)
+def test_a_refit_is_due_at_steps_of_confirmed_captures_and_of_the_stream(
+    goods: int, stream: int, cause: RefitCause | None
+) -> None:
+    state = replace(SERVED, fit=FitRecord(10, SETTINGS), goods=goods, stream=stream)
+    assert [action.cause for action in plan(state) if isinstance(action, FitTeacher)] == ([cause] if cause else [])
+    again = replace(fitted(10), counts=state.counts)
+    assert plan(replace(state, last=again)) == []
 
 
 @pytest.mark.parametrize(
@@ -125,17 +183,28 @@ def test_a_fit_that_reached_less_than_its_step_is_not_repeated_before_the_next_s
     ids=["budget", "method", "region", "input size", "depth"],
 )
 def test_a_line_that_wants_another_teacher_gets_one_once(other: FitSettings) -> None:
-    served = replace(STATE, fit=FitRecord(10, SETTINGS), is_backfilled=True)
+    served = replace(SERVED, fit=FitRecord(10, SETTINGS))
+    wanted = due(10, other, cause=RefitCause.SETTINGS, pointer=SERVED.pointer)
     assert plan(served) == []
-    assert plan(replace(served, settings=other)) == [FitTeacher(10, other, None)]
-    assert plan(replace(served, settings=other, fitted=FitAttempt(10, SETTINGS))) == [FitTeacher(10, other, None)]
-    assert plan(replace(served, settings=other, fitted=FitAttempt(10, other))) == []
+    assert plan(replace(served, settings=other)) == [wanted]
+    assert plan(replace(served, settings=other, last=fitted(10))) == [replace(wanted, number=2)]
+    assert plan(replace(served, settings=other, last=fitted(10, other))) == []
     assert plan(replace(served, settings=other, fit=FitRecord(10, other))) == []
 
 
 def test_a_teacher_from_before_settings_were_written_down_is_left_alone() -> None:
-    assert plan(replace(STATE, fit=FitRecord(10, None))) == []
-    assert plan(replace(STATE, normals=20, fit=FitRecord(10, None))) == [FitTeacher(20, SETTINGS, None)]
+    assert plan(replace(SERVED, fit=FitRecord(10, None))) == []
+    assert plan(replace(SERVED, normals=20, fit=FitRecord(10, None))) == [
+        due(20, cause=RefitCause.NORMALS, pointer=SERVED.pointer)
+    ]
+
+
+def test_a_teacher_that_cannot_be_opened_is_fitted_again_once() -> None:
+    closed = replace(SERVED, fit=FitRecord(0, SETTINGS), last=fitted(10))
+    assert [action.cause for action in plan(closed) if isinstance(action, FitTeacher)] == [RefitCause.UNREADABLE]
+    assert SERVED.pointer is not None
+    cure = replace(fitted(10, cause=RefitCause.UNREADABLE), weights=SERVED.pointer.weights)
+    assert plan(replace(closed, last=cure)) == []
 
 
 async def test_what_came_before_is_labelled_before_the_teacher_is_fitted_again() -> None:
@@ -143,7 +212,7 @@ async def test_what_came_before_is_labelled_before_the_teacher_is_fitted_again()
     pointer = world.release(manifest_of(["a" * 32] * 10))
     state = replace(STATE, normals=20, pointer=pointer, fit=FitRecord(10, SETTINGS), announced=1)
     assert plan(state) == [BackfillLine(pointer)]
-    assert plan(replace(state, is_backfilled=True)) == [FitTeacher(20, SETTINGS, pointer)]
+    assert plan(replace(state, is_backfilled=True)) == [due(20, cause=RefitCause.NORMALS, pointer=pointer)]
     assert plan(replace(state, fit=FitRecord(20, SETTINGS), is_backfilled=True, announced=0)) == [
         AnnounceTeacher(pointer)
     ]
@@ -213,9 +282,8 @@ async def test_a_normal_that_cannot_be_read_does_not_have_the_teacher_fitted_for
     world.add_normals(20)
     assert await world.settle() == ["FitTeacher", "BackfillLine"]
     world.restart()
-    assert await world.settle() == ["AnnounceTeacher", "FitTeacher"]  # once a process: perhaps it can be read again
+    assert await world.settle() == ["AnnounceTeacher"]  # its record says that twenty were tried
     assert world.pointer() is not None
-    assert [told.revision for told in world.releases()] == [1, 1]  # the same normals are the same weights
 
 
 async def test_normals_that_are_no_images_are_refused_until_there_are_more() -> None:
@@ -277,7 +345,7 @@ async def test_a_scorer_that_fails_now_and_then_holds_up_no_backfill_for_ever() 
     world = World()
     world.add_normals(10)
     captures = [world.add(capture(number, minutes=-30)).capture_id for number in range(40)]
-    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    await world.works.act(UNIT, due(10))
     world.serve.away_at = {20, 35}
     for _ in range(2):
         with pytest.raises(TransientError):
@@ -292,7 +360,7 @@ async def test_a_backfill_that_fails_leaves_nothing_running_behind_it() -> None:
     world.add_normals(10)
     for number in range(40):
         world.add(capture(number, minutes=-30))
-    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    await world.works.act(UNIT, due(10))
     world.serve.away_at = {5}
     with pytest.raises(TransientError):
         await world.settle()
@@ -316,7 +384,7 @@ async def test_a_restarted_backfill_does_not_drop_captures_for_newer_ones() -> N
     world = World(backfill_max=12)
     world.add_normals(10)
     missed = [world.add(capture(number, minutes=-30 + number / 10)).capture_id for number in range(12)]
-    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    await world.works.act(UNIT, due(10))
     world.serve.away_at = {5}
     with pytest.raises(TransientError):
         await world.settle()
@@ -331,7 +399,7 @@ async def test_captures_of_the_minute_after_the_release_displace_no_older_ones()
     world = World(backfill_max=12)
     world.add_normals(10)
     missed = [world.add(capture(number, minutes=-30 + number / 10)).capture_id for number in range(12)]
-    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    await world.works.act(UNIT, due(10))
     later = [world.add(capture(number, minutes=0.5)).capture_id for number in range(100, 120)]
     await world.settle()
     assert {mask.capture_id for mask in world.masks()} == {*missed, *later}
@@ -399,7 +467,7 @@ async def test_a_mask_event_over_the_size_limit_is_left_out_of_a_backfill() -> N
     world = World()
     world.add_normals(10)
     world.add(capture(1, minutes=-30))
-    await world.works.act(UNIT, FitTeacher(10, SETTINGS, None))
+    await world.works.act(UNIT, due(10))
     world.producer.bytes_max = 10
     assert await world.settle() == ["BackfillLine"]
     assert world.masks() == []

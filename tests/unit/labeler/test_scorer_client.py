@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import REGISTRY
 
 from services.labeler.adapters.scorer_client import ScorerClient
-from services.labeler.ports import FitRefusedError, ScorerBugError
+from services.labeler.ports import FitOrder, FitRefusedError, FittedTeacher, ScorerBugError
 from services.labeler.scorer_api import ACCESS_DENIED, DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED, MISFIT, UNAVAILABLE
 from siad.contracts.errors import DeniedError, PoisonError, TransientError
 from siad.contracts.events import Region
@@ -141,7 +141,7 @@ async def test_every_trouble_but_a_refusal_may_pass(trouble: str) -> None:
     with pytest.raises(TransientError, match="http://scorer"):
         await there.draw(capture(1), weights=W)
     with pytest.raises(TransientError, match="http://scorer"):
-        await there.fit(PLACE, normals=[capture(2)], settings=SETTINGS)
+        await there.fit(PLACE, FitOrder(normals=[capture(2)], settings=SETTINGS))
     with pytest.raises(TransientError, match="http://scorer"):
         await there.probe()
 
@@ -163,7 +163,7 @@ async def test_a_result_that_no_scorer_of_this_version_gives_is_transient(respon
     with pytest.raises(TransientError, match="http://scorer/draw is not one of this version's scorer"):
         await client.draw(capture(1), weights=W)
     with pytest.raises(TransientError, match="http://scorer/fit is not one of this version's scorer"):
-        await client.fit(PLACE, normals=[capture(2)], settings=SETTINGS)
+        await client.fit(PLACE, FitOrder(normals=[capture(2)], settings=SETTINGS))
 
 
 async def test_a_store_that_denies_access_to_the_scorer_is_denied_not_poison() -> None:
@@ -171,7 +171,7 @@ async def test_a_store_that_denies_access_to_the_scorer_is_denied_not_poison() -
     with pytest.raises(DeniedError, match="could not read s3://siad/images/x: 403"):
         await client.draw(capture(1), weights=W)
     with pytest.raises(DeniedError, match="could not read s3://siad/images/x: 403"):
-        await client.fit(PLACE, normals=[capture(2)], settings=SETTINGS)
+        await client.fit(PLACE, FitOrder(normals=[capture(2)], settings=SETTINGS))
 
 
 @pytest.mark.parametrize("problem", [FIT_REFUSED, UNAVAILABLE, "urn:siad:of-a-newer-scorer"])
@@ -183,7 +183,9 @@ async def test_a_problem_that_is_none_of_a_draw_is_transient(problem: str) -> No
 @pytest.mark.parametrize("problem", [IMAGE_REFUSED, DRAW_FAILED, UNAVAILABLE])
 async def test_a_problem_that_is_none_of_a_fit_is_transient(problem: str) -> None:
     with pytest.raises(TransientError, match="http://scorer/fit failed: 503 out of memory"):
-        await scorer(always(503, type=problem, detail="out of memory")).fit(PLACE, normals=[], settings=SETTINGS)
+        await scorer(always(503, type=problem, detail="out of memory")).fit(
+            PLACE, FitOrder(normals=[], settings=SETTINGS)
+        )
 
 
 async def test_a_refusal_without_a_reason_is_one_all_the_same() -> None:
@@ -199,7 +201,9 @@ async def test_a_fit_takes_normals_by_reference_and_its_own_time() -> None:
         return httpx.Response(200, json={"weights": W})
 
     normals = [capture(1), capture(2)]
-    assert await scorer(answer).fit(PLACE, normals=normals, settings=SETTINGS) == W
+    assert await scorer(answer).fit(PLACE, FitOrder(normals=normals, settings=SETTINGS)) == FittedTeacher(
+        weights=W, evidence=None
+    )
     [request] = seen
     body = json.loads(request.content)
     assert [one["capture_id"] for one in body["normals"]] == [one.capture_id for one in normals]
@@ -210,7 +214,7 @@ async def test_a_fit_takes_normals_by_reference_and_its_own_time() -> None:
 async def test_normals_that_can_not_teach_are_refused_for_good() -> None:
     answer = always(422, type=FIT_REFUSED, detail="they differ in size")
     with pytest.raises(FitRefusedError, match="they differ in size"):
-        await scorer(answer).fit(PLACE, normals=[], settings=SETTINGS)
+        await scorer(answer).fit(PLACE, FitOrder(normals=[], settings=SETTINGS))
 
 
 async def test_a_scorer_that_is_up_passes_its_probe() -> None:

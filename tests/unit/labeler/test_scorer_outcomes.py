@@ -21,6 +21,7 @@ from services.labeler.scorer_api import (
     UNAVAILABLE,
     FitRequest,
     FitResponse,
+    HeldOutImage,
     NormalImage,
 )
 from siad.contracts.errors import (
@@ -36,10 +37,11 @@ from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import sha256_hex
 from siad.contracts.manifest import part_of
 from siad.contracts.place import Place
+from siad.contracts.release_evidence import EvidenceKind
 from siad.models.bundle import Bundle
 from siad.models.runner.port import DeviceError
-from siad.models.teachers.fit import fit_teacher
 from siad.models.teachers.normals import Normals
+from siad.models.teachers.refit import Comparison, Refit, refit_teacher
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.registry import Registry
 from siad.vision.formats import png as png_format
@@ -105,14 +107,15 @@ def request(blobs: MemoryBlobs, normals: int = 10, **changes: Any) -> FitRequest
 
 
 def fits(bundle: Bundle) -> FitTeacher:
-    def fit(normals: Normals, _: FitSettings) -> Bundle:
-        return Bundle(replace(bundle.manifest, normals=normals.capture_ids), bundle.parts)
+    def fit(normals: Normals, _: FitSettings, __: Comparison | None) -> Refit:
+        named = replace(bundle.manifest, normals=normals.capture_ids)
+        return Refit(bundle=Bundle(named, bundle.parts), evidence=None)
 
     return fit
 
 
 def failing(error: Exception) -> FitTeacher:
-    def fit(_: Normals, __: FitSettings) -> Bundle:
+    def fit(_: Normals, __: FitSettings, ___: Comparison | None) -> Refit:
         raise error
 
     return fit
@@ -163,7 +166,7 @@ def test_normals_that_rule_out_a_teacher_refuse_the_fit_in_words() -> None:
 
 def test_a_removed_method_refuses_the_fit_and_names_the_others() -> None:
     blobs = MemoryBlobs()
-    problem = fit_and_store(blobs, request(blobs, method="removed-method"), fit_teacher)
+    problem = fit_and_store(blobs, request(blobs, method="removed-method"), refit_teacher)
     assert problem.type == FIT_REFUSED  # type: ignore[union-attr]
     assert "no removed-method teacher" in problem.detail  # type: ignore[union-attr]
     assert "feature-memory" in problem.detail  # type: ignore[union-attr]
@@ -176,6 +179,39 @@ def test_too_few_readable_normals_refuse_the_fit() -> None:
     problem = fit_and_store(blobs, asked, fits(BUNDLE))
     assert problem.type == FIT_REFUSED  # type: ignore[union-attr]
     assert "only 9 of 10 normals can be read" in problem.detail  # type: ignore[union-attr]
+
+
+def test_goods_and_captures_of_the_stream_are_learned_and_set_no_threshold() -> None:
+    blobs, seen = MemoryBlobs(), list[Normals]()
+
+    def fit(normals: Normals, _: FitSettings, comparison: Comparison | None) -> Refit:
+        seen.append(normals)
+        assert comparison is None  # nothing is held out
+        return Refit(bundle=BUNDLE, evidence=None)
+
+    asked = request(blobs, 14)
+    asked.normals, asked.goods, asked.stream = asked.normals[:10], asked.normals[9:12], asked.normals[11:]
+    fit_and_store(blobs, asked, fit)
+    [normals] = seen
+    assert len(normals) == 14
+    assert normals.selected == {one.capture_id for one in asked.goods[1:]}  # the first is a normal already
+    assert normals.unconfirmed == {one.capture_id for one in asked.stream[1:]}
+    assert set(normals.calibrating) == {one.capture_id for one in asked.normals}
+
+
+def test_a_serving_teacher_that_cannot_be_opened_leaves_nothing_to_compare_with() -> None:
+    blobs, seen = MemoryBlobs(), list[Comparison | None]()
+
+    def fit(_: Normals, __: FitSettings, comparison: Comparison | None) -> Refit:
+        seen.append(comparison)
+        return Refit(bundle=BUNDLE, evidence=None)
+
+    asked = request(blobs, 12)
+    asked.serving = Registry(blobs).store(BUNDLE.manifest, BUNDLE.parts)
+    asked.held_out = [HeldOutImage(**one.model_dump(), kind=EvidenceKind.STREAM) for one in asked.normals[10:]]
+    asked.normals = asked.normals[:10]
+    fit_and_store(blobs, asked, fit)
+    assert seen == [None]
 
 
 def test_memory_that_runs_out_during_decoding_does_not_make_an_image_poison(
@@ -208,9 +244,9 @@ def test_bytes_that_are_no_image_are_an_image_error() -> None:
 def test_the_depth_that_the_line_states_reaches_the_fit() -> None:
     blobs, asked = MemoryBlobs(), list[int]()
 
-    def fit(normals: Normals, settings: FitSettings) -> Bundle:
+    def fit(normals: Normals, settings: FitSettings, _: Comparison | None) -> Refit:
         asked.append(settings.bits)
-        return BUNDLE
+        return Refit(bundle=BUNDLE, evidence=None)
 
     fit_and_store(blobs, request(blobs, bits=12), fit)
     fit_and_store(blobs, request(blobs), fit)  # as a labeler of an earlier version asks
@@ -220,9 +256,9 @@ def test_the_depth_that_the_line_states_reaches_the_fit() -> None:
 def test_the_depth_that_files_declare_reaches_the_fit() -> None:
     blobs, seen = MemoryBlobs(), list[tuple[int, ...]]()
 
-    def fit(normals: Normals, settings: FitSettings) -> Bundle:
+    def fit(normals: Normals, settings: FitSettings, _: Comparison | None) -> Refit:
         seen.append(normals.declared_bits)
-        return BUNDLE
+        return Refit(bundle=BUNDLE, evidence=None)
 
     asked = request(blobs)
     for normal in asked.normals:

@@ -9,8 +9,11 @@ from typing import Any
 
 import httpx
 
+from services.labeler.adapters.fit_orders import StoredFitOrders
+from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
+from services.labeler.adapters.stream_scores import StoredStreamScores
 from services.labeler.domain.plan import Action, TeacherState
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.scorer_api import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED
@@ -82,6 +85,8 @@ class Serve:
     calls: int = 0
     fits: list[int] = field(default_factory=list)  # normals asked for
     drawn: list[str] = field(default_factory=list)  # capture ids
+    orders: list[dict[str, Any]] = field(default_factory=list)  # bodies of fits
+    evidence: str = ""  # of every fit
     abreast: int = 0
     abreast_max: int = 0
 
@@ -101,10 +106,11 @@ class Serve:
         names = [one["capture_id"] for one in body["normals"] if one["capture_id"] not in self.unreadable]
         if len(names) < 2:
             return httpx.Response(422, json={"type": FIT_REFUSED, "detail": "can't be read"})
-        manifest = manifest_of(names)
+        self.orders.append(body)
+        manifest = replace(manifest_of(names), stream_normals=tuple(one["capture_id"] for one in body["stream"]))
         if not self.loses_weights:
             MemoryBlobs.put(self.blobs, manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
-        return httpx.Response(200, json={"weights": manifest.weights})
+        return httpx.Response(200, json={"weights": manifest.weights, "evidence": self.evidence})
 
     def draw(self, body: dict[str, Any]) -> httpx.Response:
         if body["capture_id"] in self.unreadable:
@@ -137,6 +143,7 @@ class World:
     backfill_max: int = 500
     serve: Serve = field(init=False)
     works: TeacherReconciler = field(init=False)
+    stream: StoredStreamScores = field(init=False)
 
     def __post_init__(self) -> None:
         self.serve = Serve(self.blobs)
@@ -149,12 +156,17 @@ class World:
         store = AsyncBlobs(self.blobs, workers=2)
         client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
         scorer = ScorerClient(client, FixedThresholds(), timeout_s=5, fit_timeout_s=5)
+        lines, deletions = LabelerLines(store), AsyncDeletions(store, clock=self.clock)
+        self.stream = StoredStreamScores(store)
         self.works = TeacherReconciler(
-            lines=LabelerLines(store),
+            lines=lines,
+            orders=StoredFitOrders(lines, self.stream, StoredCorrections(store), deletions),
+            refits=StoredRefits(store),
+            stream=self.stream,
             releases=ReleasePublisher(store, self.producer),
             scorer=scorer,
             fitter=scorer,
-            deletions=AsyncDeletions(store, clock=self.clock),
+            deletions=deletions,
             producer=self.producer,
             nudge=asyncio.Event(),
             backfill_max=self.backfill_max,

@@ -58,7 +58,7 @@ def test_equal_models_have_equal_figures_and_pass() -> None:
     assert made.candidate == made.serving
     assert made.candidate.scores == pytest.approx([(value - 127) / 128 for value in range(100, 130)], abs=1e-5)
     assert made.candidate.probes is not None
-    assert len(made.candidate.probes.found) == 72
+    assert len(made.candidate.probes.scores) == 72
     assert judge_release(made).accepted
 
 

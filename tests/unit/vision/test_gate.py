@@ -16,7 +16,7 @@ from siad.contracts.release_evidence import (
 from siad.vision.gate import GatePolicy, chance_of_at_least, judge_release
 
 STREAM, NORMAL, GOOD, DEFECT = EvidenceKind.STREAM, EvidenceKind.NORMAL, EvidenceKind.GOOD, EvidenceKind.DEFECT
-PROBES = ProbeFigures(image_auroc=0.9, pixel_ap=0.6, found=(True,) * 50 + (False,) * 22)
+PROBES = ProbeFigures(image_auroc=0.9, pixel_ap=0.6, scores=(1.5,) * 50 + (0.5,) * 22)
 SCORES = tuple(float(score) for score in np.linspace(0.1, 2.0, 40))  # the lowest 24 are under the threshold
 
 
@@ -83,7 +83,7 @@ def test_a_lower_merit_on_synthetic_defects_is_refused() -> None:
 
 def test_a_threshold_that_finds_nothing_is_refused() -> None:
     made = evidence(SCORES)
-    blind = replace(made, candidate=replace(with_probes(made.candidate, found=(False,) * 72), threshold=99.0))
+    blind = replace(made, candidate=replace(made.candidate, threshold=99.0))
     decision = judge_release(blind)
     assert not decision.accepted
     assert "finds 0 of 72 synthetic defects at its threshold, serving weights 50" in decision.text
@@ -91,8 +91,8 @@ def test_a_threshold_that_finds_nothing_is_refused() -> None:
 
 def test_a_slightly_higher_threshold_is_accepted() -> None:
     made = evidence(SCORES)
-    found = (True,) * 45 + (False,) * 27
-    assert judge_release(replace(made, candidate=with_probes(made.candidate, found=found))).accepted
+    scores = (1.5,) * 45 + (0.5,) * 27
+    assert judge_release(replace(made, candidate=with_probes(made.candidate, scores=scores))).accepted
 
 
 def test_a_halved_threshold_is_refused_by_the_pseudo_normals() -> None:
@@ -146,7 +146,7 @@ def test_corrections_that_it_gets_right_outweigh_ranks_and_probes() -> None:
     proved = replace(made, candidate=with_probes(made.candidate, pixel_ap=0.5))
     decision = judge_release(proved)
     assert decision.accepted
-    assert "outweighed by corrections: image AUROC 0.900 and pixel AP 0.500" in decision.text
+    assert "overruled: image AUROC 0.900 and pixel AP 0.500" in decision.text
 
 
 def test_corrections_do_not_outweigh_false_rejects() -> None:

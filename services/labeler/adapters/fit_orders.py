@@ -1,0 +1,87 @@
+"""What teachers are fitted on and compared on, from the store."""
+
+from services.labeler.adapters.lines import LabelerLines
+from services.labeler.domain.fitting import choose_normals
+from services.labeler.domain.refits import STREAM_METHODS, LearnedCaptures, choose_captures
+from services.labeler.ports import CorrectionReader, DeletionGuard, EvidenceCapture, FitOrder, StreamRecords
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.place import Place
+from siad.contracts.refits import FitCounts
+from siad.contracts.release_evidence import EvidenceKind, HeldOutCapture
+
+
+class StoredFitOrders:
+    """Counts and chooses normals, corrections and captures of the stream."""
+
+    def __init__(
+        self, lines: LabelerLines, stream: StreamRecords, corrections: CorrectionReader, deletions: DeletionGuard
+    ) -> None:
+        self._lines, self._stream = lines, stream
+        self._corrections, self._deletions = corrections, deletions
+
+    async def counts(self, place: Place) -> FitCounts:
+        """Count what there is to fit on."""
+        corrections = await self._corrections.latest(place)
+        return FitCounts(
+            normals=await self._lines.count_normals(place),
+            goods=sum(one.verdict is CorrectionVerdict.GOOD for one in corrections.values()),
+            stream=(await self._stream.read(place)).captures,
+        )
+
+    async def gather(self, place: Place, settings: FitSettings, *, serving: str) -> FitOrder:
+        """Choose what a fit learns and is compared on.
+
+        A first teacher learns normals alone, and is compared with nothing.
+        """
+        deletions = await self._deletions.read(place.line)
+        every = await self._lines.normals(place)
+        normals = choose_normals(every, deletions)
+        if not serving:
+            return FitOrder(normals=normals, settings=settings)
+        corrections = {
+            name: one
+            for name, one in (await self._corrections.latest(place)).items()
+            if not deletions.covers(name, one.received_at)
+        }
+        rows = [
+            row
+            for row in (await self._stream.read(place)).rows
+            if not deletions.covers(row.capture_id, row.received_at)
+        ]
+        chosen = choose_captures(
+            rows,
+            corrections,
+            known={normal.capture_id for normal in every},
+            learns_stream=settings.method in STREAM_METHODS,
+        )
+        return FitOrder(
+            normals=normals,
+            settings=settings,
+            goods=chosen.goods,
+            stream=await self._lines.receipts(place.line, chosen.stream),
+            held_out=await self._held_out(place, chosen),
+            serving=serving,
+        )
+
+    async def _held_out(self, place: Place, chosen: LearnedCaptures) -> list[EvidenceCapture]:
+        stream = [
+            EvidenceCapture(
+                about=HeldOutCapture(capture_id=one.capture_id, kind=EvidenceKind.STREAM),
+                image_id=one.image_id,
+                image_uri=one.image_uri,
+            )
+            for one in await self._lines.receipts(place.line, chosen.held_out)
+        ]
+        return [*stream, *map(_corrected, chosen.corrected)]
+
+
+def _corrected(one: CaptureCorrected) -> EvidenceCapture:
+    kind = EvidenceKind.GOOD if one.verdict is CorrectionVerdict.GOOD else EvidenceKind.DEFECT
+    return EvidenceCapture(
+        about=HeldOutCapture(capture_id=one.capture_id, kind=kind),
+        image_id=one.image_id,
+        image_uri=one.image_uri,
+        mask_uri=one.mask_uri,
+        mask_sha256=one.mask_sha256,
+    )

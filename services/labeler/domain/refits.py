@@ -1,0 +1,153 @@
+"""Rules of refits: what is learned, and what is released. Pure.
+
+A refit learns confirmed normals and the lowest-scoring half of the stream. Three in ten captures, by the hash of their
+id, are held out: no teacher learns them, so that the gate can compare on them.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
+from siad.contracts.ids import sha256_hex
+from siad.contracts.methods import FEATURE_MEMORY
+from siad.contracts.refits import FitCounts, RefitCause
+from siad.contracts.release_evidence import EvidenceKind, GateDecision, GateEvidence
+from siad.contracts.stream_scores import StreamScore
+from siad.vision.gate import DEFAULT_POLICY, GatePolicy, judge_release
+
+HELD_OUT_SHARE: Final = 0.3  # of the captures; the trainer's training sets hold out the same ones
+LOWEST_SHARE: Final = 0.5  # of the stream; 70%, or all with rejection of odd patches, measured no better
+STREAM_MAX: Final = 100  # captures of the stream that a teacher learns; the banks keep their size
+GOODS_MAX: Final = 50  # captures confirmed good that it learns, the newest
+EVIDENCE_MAX: Final = 60  # held-out captures of the stream, the newest
+CORRECTED_MAX: Final = 40  # corrected captures held out, the newest of each verdict
+STREAM_STEPS: Final = (50, 100, 200, 500)  # captures scored in all; then at every doubling
+GOODS_STEP: Final = 10
+STREAM_METHODS: Final = (FEATURE_MEMORY,)  # the others set their threshold on a third of what they are fitted on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedCaptures:
+    """Captures that a refit learns and is compared on, by their ids."""
+
+    goods: tuple[CaptureCorrected, ...]  # confirmed good
+    stream: tuple[str, ...]  # that scored low
+    held_out: tuple[str, ...]  # of the stream
+    corrected: tuple[CaptureCorrected, ...]  # held out, good and defective
+
+
+def stream_step(captures: int) -> int:
+    """Return the largest step that so many captures reach; 0 for none."""
+    if captures < STREAM_STEPS[0]:
+        return 0
+    step = max(step for step in STREAM_STEPS if step <= captures)
+    while step >= STREAM_STEPS[-1] and 2 * step <= captures:
+        step *= 2
+    return step
+
+
+def growth_cause(before: FitCounts, now: FitCounts, *, normals_step: tuple[int, int]) -> RefitCause | None:
+    """Name the count that reached a further step; None for none.
+
+    Args:
+        before: at the last fit.
+        now: at present.
+        normals_step: steps of normals, before and now.
+    """
+    if normals_step[1] > normals_step[0]:
+        return RefitCause.NORMALS
+    if now.goods // GOODS_STEP > before.goods // GOODS_STEP:
+        return RefitCause.GOODS
+    if stream_step(now.stream) > stream_step(before.stream):
+        return RefitCause.STREAM
+    return None
+
+
+def is_held_out(capture_id: str) -> bool:
+    """Whether no teacher may learn a capture."""
+    return int(sha256_hex(capture_id.encode())[:8], 16) / 2**32 < HELD_OUT_SHARE
+
+
+def latest_corrections(corrections: Iterable[CaptureCorrected]) -> dict[str, CaptureCorrected]:
+    """Keep the highest revision of each capture."""
+    latest: dict[str, CaptureCorrected] = {}
+    for one in corrections:
+        if one.capture_id not in latest or one.revision > latest[one.capture_id].revision:
+            latest[one.capture_id] = one
+    return latest
+
+
+def choose_captures(
+    rows: Sequence[StreamScore],
+    corrections: Mapping[str, CaptureCorrected],
+    *,
+    known: Collection[str],
+    learns_stream: bool,
+) -> LearnedCaptures:
+    """Choose what a refit learns and is compared on, besides normals.
+
+    Args:
+        rows: of the stream, oldest first.
+        corrections: the latest of each capture, without deleted captures.
+        known: captures that are normals, or deleted: no captures of the stream.
+        learns_stream: whether the method can learn from the stream.
+    """
+    newest = {row.capture_id: row for row in rows if row.capture_id not in known and row.capture_id not in corrections}
+    ranked = sorted(newest.values(), key=lambda row: (row.ratio, row.capture_id))
+    low = [row.capture_id for row in ranked[: int(len(ranked) * LOWEST_SHARE)] if not is_held_out(row.capture_id)]
+    spread = sorted(low, key=lambda capture_id: sha256_hex(capture_id.encode()))  # of all low scores alike
+    held_out = [row.capture_id for row in rows if row.capture_id in newest and is_held_out(row.capture_id)]
+    goods = _newest(corrections.values(), CorrectionVerdict.GOOD)
+    defects = _newest(corrections.values(), CorrectionVerdict.DEFECT)  # no teacher learns defects: all are held out
+    return LearnedCaptures(
+        goods=tuple(one for one in goods if not is_held_out(one.capture_id))[:GOODS_MAX],
+        stream=tuple(sorted(spread[:STREAM_MAX])) if learns_stream else (),
+        held_out=tuple(dict.fromkeys(held_out))[-EVIDENCE_MAX:],
+        corrected=(
+            *[one for one in goods if is_held_out(one.capture_id)][:CORRECTED_MAX],
+            *defects[:CORRECTED_MAX],
+        ),
+    )
+
+
+def _newest(corrections: Iterable[CaptureCorrected], verdict: CorrectionVerdict) -> list[CaptureCorrected]:
+    chosen = [one for one in corrections if one.verdict is verdict]
+    return sorted(chosen, key=lambda one: (one.corrected_at, one.capture_id), reverse=True)
+
+
+def judge_refit(cause: RefitCause, evidence: GateEvidence | None, policy: GatePolicy = DEFAULT_POLICY) -> GateDecision:
+    """Decide whether a refit is released.
+
+    A refit that must be released is judged too, so that its record says what it costs. More normals than before are
+    released where nothing was inspected yet that could be compared: then no line gets worse that is known.
+    """
+    found = None if evidence is None else judge_release(evidence, policy)
+    if cause.must_release:
+        reason = f"must be released: {cause.must_release}"
+        if found is None:
+            return GateDecision(accepted=True, reasons=(reason,), unknown=("how it compares, nothing was compared",))
+        return replace(
+            found,
+            accepted=True,
+            reasons=(reason, *(found.reasons if found.accepted else ())),
+            overruled=() if found.accepted else found.reasons,
+        )
+    if evidence is None or not _is_comparable(evidence, policy):
+        is_certain = cause in (RefitCause.NORMALS, RefitCause.GOODS)
+        reason = f"too few inspected captures to compare it with the teacher in service (cause: {cause.value})"
+        return GateDecision(
+            accepted=is_certain,
+            reasons=("it learned more captures that people know to be good",) if is_certain else (reason,),
+            unknown=(reason,) if is_certain else (),
+        )
+    assert found is not None, "evidence was judged"
+    return found
+
+
+def _is_comparable(evidence: GateEvidence, policy: GatePolicy) -> bool:
+    """Whether the gate has something to go by."""
+    kinds = [capture.kind for capture in evidence.captures]
+    has_corrections = EvidenceKind.GOOD in kinds or EvidenceKind.DEFECT in kinds
+    has_probes = evidence.candidate.probes is not None
+    return has_corrections or has_probes or kinds.count(EvidenceKind.STREAM) >= policy.captures_min

@@ -1,0 +1,85 @@
+"""Refit of a teacher on normals and low-scoring captures, with evidence.
+
+The lowest scores of a stream are those of good parts; with them the memory knows more of what good looks like. They set
+no threshold: the leave-one-out scores of confirmed normals do, and the lower part of the scores that the new teacher
+gives to held-out captures. The higher of the two serves, since a memory of many low scores scores unseen good images
+higher than its own (``siad.vision.truncated``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from siad.contracts.fit_settings import FitSettings
+from siad.contracts.manifest import Manifest
+from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
+from siad.models.bundle import Bundle, open_bundle
+from siad.models.gate_evidence import ReadHeldOut, collect_evidence
+from siad.models.predictor import Predictor
+from siad.models.teachers.fit import fit_teacher
+from siad.models.teachers.normals import Normals
+from siad.vision.truncated import stream_threshold
+
+log = structlog.get_logger()
+
+STREAM_THRESHOLD: Final = "stream_threshold"  # among a manifest's metrics: the stream raised the threshold to it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What a refit is compared with."""
+
+    serving: Predictor
+    captures: Sequence[HeldOutCapture]  # that neither learned from
+    read: ReadHeldOut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refit:
+    """A fitted bundle, and how it compares."""
+
+    bundle: Bundle
+    evidence: GateEvidence | None  # None: nothing to compare with
+
+
+def refit_teacher(normals: Normals, settings: FitSettings, comparison: Comparison | None) -> Refit:
+    """Fit a teacher, and compare it with the one that serves.
+
+    Args:
+        normals: as for ``fit_teacher``; the unconfirmed ones are of the stream.
+        settings: of the line.
+        comparison: None where no teacher serves, or nothing is held out.
+
+    Raises:
+        ValueError, OutOfMemoryError: as ``fit_teacher``.
+    """
+    bundle = fit_teacher(normals, settings)
+    if comparison is None:
+        return Refit(bundle=bundle, evidence=None)
+    budget = settings.budget_for(len(normals.calibrating))
+    candidate = open_bundle(bundle.manifest, bundle.parts)
+    evidence = collect_evidence(candidate, comparison.serving, comparison.captures, comparison.read, budget=budget)
+    manifest = _raised(bundle.manifest, evidence, budget)
+    figures = replace(evidence.candidate, weights=manifest.weights, threshold=manifest.image_threshold)
+    return Refit(bundle=Bundle(manifest, bundle.parts), evidence=replace(evidence, candidate=figures))
+
+
+def _raised(manifest: Manifest, evidence: GateEvidence, budget: float) -> Manifest:
+    """Raise the threshold to that of the stream; marks keep their ratio."""
+    stream = [
+        score
+        for capture, score in zip(evidence.captures, evidence.candidate.scores, strict=True)
+        if capture.kind is EvidenceKind.STREAM
+    ]
+    threshold = stream_threshold(stream, budget=budget)
+    if threshold is None or threshold <= manifest.image_threshold or manifest.image_threshold <= 0:
+        return manifest
+    log.info("threshold_raised_by_stream", captures=len(stream), before=manifest.image_threshold, now=threshold)
+    return replace(
+        manifest,
+        image_threshold=threshold,
+        pixel_threshold=manifest.pixel_threshold * threshold / manifest.image_threshold,
+        metrics=tuple(sorted((*manifest.metrics, (STREAM_THRESHOLD, threshold)))),
+    )
