@@ -28,17 +28,22 @@ from scipy.special import stdtrit
 
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
-from siad.models.bundle import open_bundle
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor, marking_of
+from siad.models.runner.open import open_runner
 from siad.models.teachers.feature_memory import fit
 from siad.models.teachers.normals import Normals
+from siad.models.tiling import run_tiled
 from siad.vision.calibration import calibrate
-from siad.vision.decide import decide
+from siad.vision.decide import decide, smooth_map
 from siad.vision.images import Image, decode_image
+from siad.vision.preprocess import preprocess
+from siad.vision.region import RegionOfInterest
 
 SETS = ("bottle", "bsdata_pitting", "dobot_cubes", "magnetic_tile", "elpv-mono", "elpv-poly")
 BUDGET = 0.05
-GOOD_MAX, DEFECTS_MAX = 60, 30
+GOOD_MAX, DEFECTS_MAX = 60, 30  # with maps; of these the marks are measured
+FURTHER_GOOD_MAX, FURTHER_DEFECTS_MAX = 100, 30  # of these only scores: a stream to learn from
 MAP_PX = 256  # side of the square with the area of kept maps
 
 Scores = NDArray[np.float64]
@@ -64,6 +69,8 @@ class Split:
     defect_N: Scores
     maps: list[NDArray[np.float32]]  # of defective images with a mask, small
     truths: list[NDArray[np.bool_]]
+    further_good_N: Scores
+    further_defect_N: Scores
 
     @property
     def held_out(self) -> Scores:
@@ -120,9 +127,12 @@ def score_split(files: ImageSet, seed: int) -> Split:
     bundle = fit(normals, false_reject_budget=BUDGET)
     predictor = open_bundle(bundle.manifest, bundle.parts)
     goods = [*files.goods, *rest]
-    good_N = [_score(predictor, goods[index])[0] for index in rng.permutation(len(goods))[:GOOD_MAX]]
+    goods_order, defects_order = rng.permutation(len(goods)), rng.permutation(len(files.defects))
+    good_N = [_score(predictor, goods[index])[0] for index in goods_order[:GOOD_MAX]]
+    further = [goods[index] for index in goods_order[GOOD_MAX:][:FURTHER_GOOD_MAX]]
+    further_defects = [files.defects[index][0] for index in defects_order[DEFECTS_MAX:][:FURTHER_DEFECTS_MAX]]
     defect_N, maps, truths = [], [], []
-    for index in rng.permutation(len(files.defects))[:DEFECTS_MAX]:
+    for index in defects_order[:DEFECTS_MAX]:
         path, mask = files.defects[index]
         score, map_HW = _score(predictor, path)
         defect_N.append(score)
@@ -130,8 +140,27 @@ def score_split(files: ImageSet, seed: int) -> Split:
             maps.append(_small(map_HW))
             truths.append(_small((_read(mask)[:, :, 0] > 0).astype(np.float32)) >= 0.5)
     return Split(
-        manifest=bundle.manifest, good_N=np.array(good_N), defect_N=np.array(defect_N), maps=maps, truths=truths
+        manifest=bundle.manifest,
+        good_N=np.array(good_N),
+        defect_N=np.array(defect_N),
+        maps=maps,
+        truths=truths,
+        further_good_N=_scores(bundle, further),
+        further_defect_N=_scores(bundle, further_defects),
     )
+
+
+def _scores(bundle: Bundle, paths: Sequence[Path]) -> Scores:
+    """Score images without maps at full size, which take as long again."""
+    runner = open_runner(bundle.manifest, bundle.parts)
+    interest, found = RegionOfInterest(bundle.manifest.region), []
+    for path in paths:
+        input_CHW = preprocess(interest.cut(_read(path)), input_px=bundle.manifest.input_px)
+        size = (input_CHW.shape[1], input_CHW.shape[2])
+        [views_Vhw] = run_tiled(runner, input_CHW[None])
+        smooth = [smooth_map(map_hw, input_hw=size, size_px=size) for map_hw in views_Vhw]
+        found.append(float(np.mean(smooth, axis=0).max()))
+    return np.array(found)
 
 
 def _read(path: Path) -> Image:

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, chdtri, ndtr, ndtri
 
 from siad.contracts.manifest import RateEstimate
+from siad.vision.score_mixture import UNIT, GoodScores
 from siad.vision.scores import conformal_threshold
 
 PROMISED_MIN: Final = 50  # held-out normals; with 20 solar cells the conformal quantile missed 36%, the true one 9%
@@ -81,6 +82,30 @@ def calibrate(scores_N: Sequence[float], *, budget: float, is_left_one_out: bool
     return Calibration(threshold=promised, promised=budget, rate=rate)
 
 
+def is_log_scale(scores_N: Sequence[float]) -> bool:
+    """Whether to take logs: scores are over 0, of one size."""
+    return min(scores_N) > 0 and max(scores_N) < _RATIO_MAX * min(scores_N)
+
+
+def good_scores(scores_N: Sequence[float], *, is_left_one_out: bool) -> GoodScores:
+    """Describe good scores as held-out normals show them.
+
+    Args:
+        scores_N: as for ``calibrate``.
+        is_left_one_out: as for ``calibrate``.
+    """
+    scores = np.asarray(scores_N, np.float64)
+    is_log = is_log_scale(scores_N)
+    posterior = _log_posterior(np.log(scores), is_left_one_out=is_left_one_out) if is_log else _posterior(scores)
+    return GoodScores(
+        mean=posterior.mean,
+        mean_error=math.hypot(posterior.mean_error, posterior.deviation / math.sqrt(posterior.count)),
+        deviation=posterior.deviation,
+        freedom=posterior.freedom,
+        unit=UNIT if is_log else posterior.deviation,
+    )
+
+
 def normals_to_promise(budget: float) -> int:
     """Count the held-out normals that a promise of a budget needs.
 
@@ -90,7 +115,7 @@ def normals_to_promise(budget: float) -> int:
 
 
 def _estimate(scores_N: NDArray[np.float64], budget: float, *, is_left_one_out: bool) -> Calibration:
-    is_log = bool(scores_N.min() > 0 and scores_N.max() < _RATIO_MAX * scores_N.min())
+    is_log = is_log_scale(scores_N.tolist())
     values_N = np.log(scores_N) if is_log else scores_N
     posterior = _log_posterior(values_N, is_left_one_out=is_left_one_out) if is_log else _posterior(values_N)
     cut = posterior.mean + float(ndtri(1 - budget)) * posterior.deviation
