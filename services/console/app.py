@@ -1,14 +1,25 @@
-"""Composition root of the console: settings, adapters, tasks."""
+"""Composition root of the console: settings, adapters, routes, tasks."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+from services.console.adapters.followers import TopicFollower
+from services.console.adapters.masks import DecodingMaskReader
+from services.console.adapters.publisher import BusEventPublisher
+from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
+from services.console.domain.book import CorrectionBook, ShownCaptures
+from services.console.domain.captures import CaptureProjection
+from services.console.handlers import ConsolePorts
 from services.console.metrics import STAGE
+from services.console.reconcile import announce, heal
+from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
-from siad.contracts.events import LineChanged
+from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
+from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.boot import boot, connect
 from siad.runtime.bus.port import Bus
@@ -16,6 +27,7 @@ from siad.runtime.state_table import StateTable
 from siad.runtime.worker import StageProcess
 
 TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD)
+ALL: Final = 2**62  # records: the whole topic
 
 
 def main() -> None:
@@ -26,9 +38,74 @@ def main() -> None:
 
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
-    """Fill in the stage; on exit close its threads."""
-    async with connect(stage, bus, blobs, topics=TOPICS, store_threads=settings.store_threads):
+    """Fill in the stage; on exit close threads and producer."""
+    async with (
+        connect(stage, bus, blobs, topics=TOPICS, store_threads=settings.store_threads) as store,
+        bus.producer() as producer,
+    ):
         lines = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
-        stage.health.checks["lines"] = lines.check
-        stage.tasks["lines"] = partial(lines.follow, bus, stage.stop)
-        yield
+        captures = StoredCaptures(store, AsyncDeletions(store, clock=stage.clock))
+        masks = DecodingMaskReader(threads=settings.mask_threads)
+        ports = ConsolePorts(
+            captures=captures,
+            corrections=StoredCorrections(store),
+            erased=captures,
+            masks=masks,
+            publisher=BusEventPublisher(producer, lines),
+            projection=CaptureProjection(settings.captures_max),
+            book=CorrectionBook(),
+            shown=ShownCaptures(),
+            clock=stage.clock,
+        )
+        add_routes(stage.app, ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports))
+        _follow(stage, settings, bus, lines, ports)
+        try:
+            yield
+        finally:
+            masks.close()
+
+
+def _follow(
+    stage: StageProcess, settings: ConsoleSettings, bus: Bus, lines: StateTable[LineChanged], ports: ConsolePorts
+) -> None:
+    """Add the tasks that read the topics, and their checks."""
+    last, clock = settings.history_records, stage.clock
+    verdicts = TopicFollower(VERDICT, VerdictGiven, ports.projection.add_verdict, last=last, clock=clock)
+    pseudo_masks = TopicFollower(
+        PSEUDO_MASK, PseudoMaskCreated, ports.projection.add_pseudo_mask, last=last, clock=clock
+    )
+    corrections = TopicFollower(
+        CORRECTION,
+        CaptureCorrected,
+        partial(ports.book.add, is_published=True),
+        last=ALL,
+        after_backlog=partial(heal, ports),
+        clock=clock,
+    )
+    stage.health.checks |= {
+        "lines": lines.check,
+        "verdicts": verdicts.check,
+        "pseudo-masks": pseudo_masks.check,
+        "corrections": corrections.check,
+    }
+    stage.tasks |= {
+        "lines": partial(lines.follow, bus, stage.stop),
+        "verdicts": partial(verdicts.follow, bus, stage.stop),
+        "pseudo-masks": partial(pseudo_masks.follow, bus, stage.stop),
+        "corrections": partial(corrections.follow, bus, stage.stop),
+        "announce": partial(_announce, stage, settings, lines, ports),
+    }
+
+
+async def _announce(
+    stage: StageProcess, settings: ConsoleSettings, lines: StateTable[LineChanged], ports: ConsolePorts
+) -> None:
+    """Publish what is outstanding, now and then.
+
+    It begins once the lines are known, since they have the shards.
+    """
+    if not await stage.unless_stopped(lines.wait_ready()):
+        return
+    while not stage.stop.is_set():
+        await announce(ports)
+        await stage.unless_stopped(stage.clock.sleep(settings.announce_every_s))

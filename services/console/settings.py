@@ -12,4 +12,12 @@ class ConsoleSettings(StageSettings):
     model_config = SettingsConfigDict(env_prefix="SIAD_CONSOLE_")
 
     http_port: int = Field(default=8405, ge=0, le=65535)
-    store_threads: int = Field(default=8, ge=1)  # concurrent calls to the store
+    captures_max: int = Field(default=20_000, ge=1)  # newest captures held of each line, at about 1 kB each
+    # records of each partition of verdicts and of pseudo-masks that are read at the start
+    history_records: int = Field(default=20_000, ge=1)
+    mask_max_bytes: int = Field(default=16 * 2**20, ge=1)  # of one mask file
+    body_timeout_s: float = Field(default=60.0, gt=0)  # to receive one mask
+    accept_timeout_s: float = Field(default=20.0, gt=0)  # from the last byte to the broker's acknowledgement; then 503
+    mask_threads: int = Field(default=1, ge=1)  # masks decoded at once, up to 70 MB each
+    store_threads: int = Field(default=16, ge=1)  # concurrent calls to the store
+    announce_every_s: float = Field(default=5.0, gt=0)  # between two attempts to publish what is stored

@@ -123,17 +123,17 @@ def correction_mask_key(line: str, capture_id: str, sha256: str) -> str:
     return f"{corrections_prefix(line, capture_id)}{_part(sha256)}.png"
 
 
-def correction_of(key: str) -> tuple[str, int] | None:
-    """Return capture and revision of a record; None for a mask.
+def correction_of(key: str) -> tuple[str, str, int] | None:
+    """Return line, capture and revision of a record; None for a mask.
 
     ValueError for another key.
     """
-    _, _, capture_id, name = key.split("/")
-    return (capture_id, int(name.removesuffix(".json"))) if name.endswith(".json") else None
+    _, line, capture_id, name = key.split("/")
+    return (line, capture_id, int(name.removesuffix(".json"))) if name.endswith(".json") else None
 
 
-def corrections_prefix(line: str, capture_id: str = "") -> str:
-    """All corrections of a line, or of one capture."""
+def corrections_prefix(line: str = "", capture_id: str = "") -> str:
+    """All corrections, of a line, or of one capture."""
     return f"corrections/{_under(line, capture_id)}"
 
 

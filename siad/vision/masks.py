@@ -1,7 +1,7 @@
 """Masks at image size, as PNG and as outlines.
 
-A mask is uint8 [H, W], 0 good, 255 defect. A pseudo-mask may also have 128, ignore: the truth is unknown there, so such
-pixels are neither trained on nor measured. A correction by a person has none.
+A mask is uint8 [H, W], 0 good, 255 defect. A pseudo-mask and a correction by a person may also have 128, ignore: the
+truth is unknown there, so such pixels are neither trained on nor measured.
 """
 
 import cv2

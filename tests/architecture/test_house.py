@@ -21,7 +21,7 @@ OWN_WORDS = {
     "ingest": {"wire.py"},
     "labeler": {"scorer", "scorer_api.py"},
     "trainer": {"job"},
-    "console": {"web"},
+    "console": {"web", "wire.py"},
 }
 EVERY_STAGE_HAS = {"__init__.py", "__main__.py", "app.py", "settings.py", "metrics.py"}
 LINES_MAX, FUNCTION_LINES_MAX = 400, 60

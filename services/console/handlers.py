@@ -1,0 +1,240 @@
+"""Handlers of the console: show captures, take corrections, publish them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.console.domain.book import CorrectionBook, ShownCaptures
+from services.console.domain.captures import CaptureEntry, CaptureProjection, findings_in_service
+from services.console.domain.corrections import (
+    CorrectionContext,
+    CorrectionRefusedError,
+    CorrectionRequest,
+    RefusalReason,
+    StoredMask,
+    check_if_match,
+    is_repeat,
+    make_correction,
+)
+from services.console.domain.estimates import PlaceEstimates, estimate
+from services.console.domain.review import Review, choose
+from services.console.ports import (
+    CaptureStore,
+    CorrectionStore,
+    ErasedCaptures,
+    EventPublisher,
+    MaskImage,
+    MaskReader,
+)
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
+from siad.contracts.errors import ConflictError, TransientError
+from siad.contracts.events import ImageStored, Intent
+from siad.runtime.clock import Clock
+from siad.vision.headers import TOO_LARGE, ImageError
+
+RACES_MAX: Final = 8  # attempts of one correction that others of the capture may overtake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolePorts:
+    """What the handlers need."""
+
+    captures: CaptureStore
+    corrections: CorrectionStore
+    erased: ErasedCaptures
+    masks: MaskReader
+    publisher: EventPublisher
+    projection: CaptureProjection
+    book: CorrectionBook
+    shown: ShownCaptures
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionResult:
+    """A stored and published correction."""
+
+    correction: CaptureCorrected
+    is_new: bool
+
+
+async def on_correction(request: CorrectionRequest, ports: ConsolePorts) -> CorrectionResult:
+    """Take one correction: mask, record, event, in this order.
+
+    Safe to repeat and to interrupt: a request that says what the newest correction says only publishes that one again,
+    and what a crash left unpublished is published at the next start.
+
+    Raises:
+        CorrectionRefusedError: the capture, the mask or If-Match is refused; nothing was stored.
+        TransientError: the store or the broker is unavailable.
+    """
+    receipt = await _require_capture(request.line, request.capture_id, ports)
+    mask = await _require_mask(request, receipt, ports)
+    for _ in range(RACES_MAX):
+        revisions = await ports.corrections.revisions(request.line, request.capture_id)
+        held = revisions[-1] if revisions else None
+        if held is not None and is_repeat(held, request, mask_sha256="" if mask is None else mask.sha256):
+            await publish([held], ports)
+            return CorrectionResult(correction=held, is_new=False)
+        check_if_match(request.capture_id, request.if_match, held.revision if held else 0)
+        try:
+            correction = await _store(request, mask, receipt, held, ports)
+        except ConflictError:
+            continue  # read again: If-Match may fail now
+        await publish([correction], ports)
+        return CorrectionResult(correction=correction, is_new=True)
+    msg = f"capture {request.capture_id} was corrected {RACES_MAX} times by other requests; this one was not stored"
+    raise TransientError(msg)
+
+
+async def publish(corrections: Sequence[CaptureCorrected], ports: ConsolePorts) -> None:
+    """Publish stored corrections; until then they are outstanding in the book."""
+    for correction in corrections:
+        ports.book.add(correction, is_published=False)
+    await ports.publisher.publish(corrections)
+    for correction in corrections:
+        ports.book.add(correction, is_published=True)
+
+
+async def on_review(line: str, product: str | None, count: int, ports: ConsolePorts) -> Review:
+    """Choose the captures of a line that are shown next."""
+    entries, latest = await _present(line, product, ports)
+    items = await asyncio.to_thread(choose, entries, latest, count)
+    for item in items:
+        ports.shown.add(line, item.entry.capture_id, item.selection)
+    scored = [entry.capture_id for entry in entries if entry.finding is not None]
+    return Review(items=items, captures=len(scored), answered=len(latest.keys() & set(scored)))
+
+
+async def on_estimates(line: str, ports: ConsolePorts) -> list[PlaceEstimates]:
+    """Estimate misses and false rejects of a line from drawn answers."""
+    entries, latest = await _present(line, None, ports)
+    return await asyncio.to_thread(lambda: estimate(latest.values(), findings_in_service(entries)))
+
+
+async def on_corrections(line: str, capture_id: str, ports: ConsolePorts) -> list[CaptureCorrected]:
+    """Read every revision of a capture's correction, oldest first.
+
+    Raises:
+        CorrectionRefusedError: the capture is unknown or was erased.
+    """
+    await _require_receipt(line, capture_id, ports)
+    return await ports.corrections.revisions(line, capture_id)
+
+
+async def _present(
+    line: str, product: str | None, ports: ConsolePorts
+) -> tuple[list[CaptureEntry], Mapping[str, CaptureCorrected]]:
+    """Captures and corrections of a line, without those that were erased."""
+    entries, latest = ports.projection.of_line(line), ports.book.latest(line)
+    received = {entry.capture_id: entry.received_at for entry in entries}
+    received |= {capture_id: correction.received_at for capture_id, correction in latest.items()}
+    gone = await ports.erased.erased(line, list(received.items()))
+    ports.projection.drop(line, gone)
+    ports.book.drop(line, gone)
+    kept = [entry for entry in entries if entry.capture_id not in gone and product in (None, entry.product)]
+    return kept, {capture_id: one for capture_id, one in latest.items() if capture_id not in gone}
+
+
+async def _store(
+    request: CorrectionRequest,
+    mask: MaskImage | None,
+    receipt: ImageStored,
+    held: CaptureCorrected | None,
+    ports: ConsolePorts,
+) -> CaptureCorrected:
+    """Write mask and record.
+
+    Raises:
+        ConflictError: another request wrote this revision.
+        CorrectionRefusedError: the capture was erased meanwhile; nothing of it is left.
+    """
+    stored = StoredMask()
+    if mask is not None:
+        stored = await ports.corrections.put_mask(request.line, request.capture_id, mask)
+    context = CorrectionContext(
+        receipt=receipt,
+        held=held,
+        entry=ports.projection.find(request.line, request.capture_id),
+        shown=ports.shown.why(request.line, request.capture_id),
+    )
+    correction = make_correction(request, stored, context, ports.clock.now())
+    await ports.corrections.put_record(correction)
+    if await ports.captures.is_erased(request.line, request.capture_id, receipt.received_at):
+        await ports.corrections.delete(correction)  # an erasure that had listed the objects before does not know it
+        raise _forgotten(request.capture_id)
+    return correction
+
+
+async def _require_receipt(line: str, capture_id: str, ports: ConsolePorts) -> ImageStored:
+    receipt = await ports.captures.receipt(line, capture_id)
+    if await ports.captures.is_erased(line, capture_id, receipt.received_at if receipt else None):
+        raise _forgotten(capture_id)
+    if receipt is None:
+        detail = (
+            f"line {line!r} has no capture {capture_id}; nothing was stored. Copy the id from siad review or siad "
+            "verdicts; a capture older than the retention of receipts is unknown too"
+        )
+        raise CorrectionRefusedError(RefusalReason.UNKNOWN_CAPTURE, detail)
+    return receipt
+
+
+async def _require_capture(line: str, capture_id: str, ports: ConsolePorts) -> ImageStored:
+    receipt = await _require_receipt(line, capture_id, ports)
+    if receipt.intent is Intent.NORMAL:
+        detail = (
+            f"capture {capture_id} was sent as a normal, which needs no answer; nothing was stored. If the part is not "
+            f"good, remove the normal: siad forget capture {capture_id}"
+        )
+        raise CorrectionRefusedError(RefusalReason.CAPTURE_IS_NORMAL, detail)
+    return receipt
+
+
+async def _require_mask(request: CorrectionRequest, receipt: ImageStored, ports: ConsolePorts) -> MaskImage | None:
+    """Check the mask against the image, which must exist."""
+    if not request.mask:
+        if not await ports.captures.has_image(receipt):
+            raise _expired(receipt)
+        return None
+    if request.verdict is not CorrectionVerdict.DEFECT:
+        detail = (
+            f"a mask was sent and capture {request.capture_id} is called {request.verdict.value}; nothing was stored. "
+            "Send defect with the mask, or no mask"
+        )
+        raise CorrectionRefusedError(RefusalReason.MASK_WITHOUT_DEFECT, detail)
+    try:
+        mask = await ports.masks.read_mask(request.mask)
+    except ImageError as error:
+        reason = RefusalReason.MASK_TOO_LARGE if error.reason == TOO_LARGE else RefusalReason.MASK_UNREADABLE
+        raise CorrectionRefusedError(reason, f"mask refused: {error}; nothing was stored") from error
+    if not mask.defect_px:
+        detail = (
+            f"the mask of capture {request.capture_id} marks no pixel as defective (255); nothing was stored. Mark the "
+            "defect, send defect without a mask, or call the capture good"
+        )
+        raise CorrectionRefusedError(RefusalReason.MASK_EMPTY, detail)
+    image = await ports.captures.image(receipt)
+    if image is None:
+        raise _expired(receipt)
+    size = await ports.masks.read_size(image)
+    if size != (mask.width_px, mask.height_px):
+        detail = (
+            f"the mask has {mask.width_px}x{mask.height_px} px and the image of capture {request.capture_id} "
+            f"{size[0]}x{size[1]} px; nothing was stored. Send a mask of the image's size, upright like it"
+        )
+        raise CorrectionRefusedError(RefusalReason.MASK_SIZE_DIFFERS, detail)
+    return mask
+
+
+def _forgotten(capture_id: str) -> CorrectionRefusedError:
+    detail = f"capture {capture_id} was erased on request; nothing was stored, and nothing of it can be shown"
+    return CorrectionRefusedError(RefusalReason.FORGOTTEN, detail)
+
+
+def _expired(receipt: ImageStored) -> CorrectionRefusedError:
+    detail = (
+        f"the image of capture {receipt.capture_id}, received {receipt.received_at:%Y-%m-%d}, no longer exists; "
+        "nothing was stored, since nothing can be learned from it. SIAD_INGEST_IMAGES_DAYS sets how long images stay"
+    )
+    return CorrectionRefusedError(RefusalReason.IMAGE_EXPIRED, detail)

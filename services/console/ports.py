@@ -1,0 +1,120 @@
+"""Ports of the console. Every call may raise ``TransientError``."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.console.domain.book import CorrectionId
+from services.console.domain.corrections import StoredMask
+from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.events import ImageStored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskImage:
+    """A mask as it is stored."""
+
+    png: bytes  # uint8 [H, W], 0 good, 128 unsure, 255 defect; equal masks have equal bytes
+    sha256: str
+    width_px: int
+    height_px: int
+    defect_px: int  # pixels marked defective
+
+
+class CaptureStore(Protocol):
+    """Receipts and images in the store."""
+
+    async def receipt(self, line: str, capture_id: str) -> ImageStored | None:
+        """Read the receipt of a capture; None for an unknown one."""
+        ...
+
+    async def is_erased(self, line: str, capture_id: str, received_at: datetime | None) -> bool:
+        """Whether a capture was erased, by itself or with its line.
+
+        Args:
+            line: its line.
+            capture_id: the capture.
+            received_at: of its receipt; None where there is none.
+        """
+        ...
+
+    async def image(self, receipt: ImageStored) -> bytes | None:
+        """Read an image; None where it was deleted by age."""
+        ...
+
+    async def has_image(self, receipt: ImageStored) -> bool:
+        """Whether the image still exists."""
+        ...
+
+
+class KnownLines(Protocol):
+    """Lines that were ever registered."""
+
+    async def is_known(self, line: str) -> bool:
+        """Whether the line exists or existed."""
+        ...
+
+
+class ErasedCaptures(Protocol):
+    """Captures that were erased on request."""
+
+    async def erased(self, line: str, captures: Collection[tuple[str, datetime]]) -> set[str]:
+        """Return which of the captures, named with ``received_at``, were erased."""
+        ...
+
+
+class CorrectionStore(Protocol):
+    """Records of corrections in the store, and their masks."""
+
+    async def revisions(self, line: str, capture_id: str) -> list[CaptureCorrected]:
+        """Read every revision of a capture's correction, oldest first."""
+        ...
+
+    async def names(self) -> list[CorrectionId]:
+        """List every record."""
+        ...
+
+    async def read(self, name: CorrectionId) -> CaptureCorrected | None:
+        """Read one record; None where it was erased meanwhile."""
+        ...
+
+    async def put_mask(self, line: str, capture_id: str, mask: MaskImage) -> StoredMask:
+        """Write a mask under its digest."""
+        ...
+
+    async def delete(self, correction: CaptureCorrected) -> None:
+        """Delete a record and its mask, of a capture that was erased."""
+        ...
+
+    async def put_record(self, correction: CaptureCorrected) -> None:
+        """Write the record once.
+
+        Raises:
+            ConflictError: there is such a revision already.
+        """
+        ...
+
+
+class MaskReader(Protocol):
+    """Reads masks and the sizes of images, in threads."""
+
+    async def read_mask(self, data: bytes) -> MaskImage:
+        """Decode a mask.
+
+        Raises:
+            ImageError: the bytes are no mask.
+        """
+        ...
+
+    async def read_size(self, image: bytes) -> tuple[int, int]:
+        """Width and height of an image, upright; px."""
+        ...
+
+
+class EventPublisher(Protocol):
+    """Publishes events; returns once the broker has acknowledged them."""
+
+    async def publish(self, corrections: Sequence[CaptureCorrected]) -> None:
+        """Publish corrections, in order."""
+        ...
