@@ -1,8 +1,5 @@
 """HTTP routes of the console: captures to answer, corrections and estimates."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -23,8 +20,8 @@ from services.console.wire import (
     add_problems,
 )
 from siad.contracts.corrections import AUTHOR_MAX, CorrectionVerdict, Selection
-from siad.contracts.errors import TransientError
 from siad.contracts.ids import SLUG
+from siad.runtime.deadline import answered_within
 from siad.runtime.problems import Problem
 from siad.runtime.uploads import STATUS_OF_UPLOAD, UploadError, UploadFault, UploadLimits, read_upload
 
@@ -99,7 +96,9 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
         Most are nearest the threshold of the weights that judged them; every tenth is drawn at random from all captures
         of the line that the console holds. ``reason`` says which. Equal state gives equal captures.
         """
-        async with _in_time(dependencies, f"the captures of line {line!r} were not read"):
+        async with answered_within(
+            dependencies.settings.accept_timeout_s, f"the captures of line {line!r} were not read"
+        ):
             await _require_line(dependencies, line)
             return ReviewResponse.of(line, await on_review(line, product, count, dependencies.ports))
 
@@ -109,7 +108,9 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
 
         Of the weights in service, with intervals. Without such an answer nothing is said.
         """
-        async with _in_time(dependencies, f"the answers of line {line!r} were not read"):
+        async with answered_within(
+            dependencies.settings.accept_timeout_s, f"the answers of line {line!r} were not read"
+        ):
             await _require_line(dependencies, line)
             return EstimatesResponse.of(await on_estimates(line, dependencies.ports))
 
@@ -128,7 +129,9 @@ def _correction_routes(dependencies: ConsoleDependencies) -> APIRouter:
 
         The ETag names the last one; `"0"` where there is none.
         """
-        async with _in_time(dependencies, f"the corrections of capture {capture} were not read"):
+        async with answered_within(
+            dependencies.settings.accept_timeout_s, f"the corrections of capture {capture} were not read"
+        ):
             found = await on_corrections(line, capture, dependencies.ports)
         response.headers["ETag"] = f'"{found[-1].revision if found else 0}"'
         return CorrectionsResponse(corrections=[CorrectionResponse.of(one) for one in found])
@@ -161,7 +164,10 @@ def _correction_routes(dependencies: ConsoleDependencies) -> APIRouter:
             selection=None if selection is None else Selection(selection.value),
             if_match=if_match,
         )
-        async with _in_time(dependencies, f"the correction of capture {capture} was not stored and acknowledged"):
+        async with answered_within(
+            dependencies.settings.accept_timeout_s,
+            f"the correction of capture {capture} was not stored and acknowledged",
+        ):
             result = await on_correction(asked, dependencies.ports)
         correction = result.correction
         if result.is_new:
@@ -197,15 +203,3 @@ async def _require_line(dependencies: ConsoleDependencies, line: str) -> None:
     if not await dependencies.lines.is_known(line):
         detail = f"line {line!r} is unknown; nothing was done. siad line list shows all"
         raise Problem(404, "unknown-line", detail)
-
-
-@asynccontextmanager
-async def _in_time(dependencies: ConsoleDependencies, what: str) -> AsyncIterator[None]:
-    """Bound the time a client waits for store and broker."""
-    timeout_s = dependencies.settings.accept_timeout_s
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError as error:
-        msg = f"{what} within {timeout_s:g} s"
-        raise TransientError(msg) from error

@@ -1,8 +1,6 @@
 """HTTP routes of ingest: lines, their images, and the capture ledger."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -35,10 +33,10 @@ from services.ingest.wire import (
     add_problems,
 )
 from siad.contracts.documents import LineState
-from siad.contracts.errors import TransientError
 from siad.contracts.events import LineChanged
 from siad.contracts.ids import SLUG
 from siad.runtime.clock import Clock
+from siad.runtime.deadline import answered_within
 from siad.runtime.uploads import UploadError, UploadLimits, declared_bytes, read_upload, require_image_type
 from siad.vision.images import ImageError
 
@@ -98,7 +96,7 @@ def _line_reads(dependencies: IngestDependencies) -> APIRouter:
                 stored = await dependencies.lines.read(line)
                 return stored.state if stored else None
 
-        async with _in_time(dependencies, "the lines were not read"):
+        async with answered_within(dependencies.settings.accept_timeout_s, "the lines were not read"):
             found = await asyncio.gather(*(read(line) for line in await dependencies.lines.names()))
         return LinesResponse(lines=[LineResponse.of(state.settings) for state in found if state and not state.is_gone])
 
@@ -142,7 +140,9 @@ def _line_changes(dependencies: IngestDependencies) -> APIRouter:
             )
         if body.revision is not None and conditions.if_match is None:
             conditions = Preconditions(if_match=f'"{body.revision}"', if_none_match=conditions.if_none_match)
-        async with _in_time(dependencies, f"the change of line {line!r} was not stored and acknowledged"):
+        async with answered_within(
+            dependencies.settings.accept_timeout_s, f"the change of line {line!r} was not stored and acknowledged"
+        ):
             result = await on_line_put(line, body.change(), conditions, _line_ports(dependencies))
         state = LineState(settings=result.settings)
         log.info("line_put", line=line, revision=state.settings.revision, product=state.settings.product)
@@ -156,7 +156,9 @@ def _line_changes(dependencies: IngestDependencies) -> APIRouter:
 
         Stored objects stay. A repeat is harmless.
         """
-        async with _in_time(dependencies, f"the end of line {line!r} was not stored and acknowledged"):
+        async with answered_within(
+            dependencies.settings.accept_timeout_s, f"the end of line {line!r} was not stored and acknowledged"
+        ):
             await on_line_delete(line, conditions, _line_ports(dependencies))
         log.info("line_deleted", line=line)
 
@@ -202,7 +204,7 @@ def _ledger_routes(dependencies: IngestDependencies) -> APIRouter:
         Captures that have waited too long are missing; the longest waiting are named. The counts are those of the last
         snapshot, which every replica reads from the store; ``behind`` records were not in it yet.
         """
-        async with _in_time(dependencies, "the capture ledger was not read"):
+        async with answered_within(dependencies.settings.accept_timeout_s, "the capture ledger was not read"):
             report = await dependencies.ledger.read_report()
         return LedgerResponse.of(report, now=dependencies.clock.now())
 
@@ -252,7 +254,7 @@ async def _accept_upload(
 
 async def _accept(dependencies: IngestDependencies, upload: Upload, settings: LineChanged) -> AcceptedImage:
     try:
-        async with _in_time(dependencies, "the image was not stored and acknowledged"):
+        async with answered_within(dependencies.settings.accept_timeout_s, "the image was not stored and acknowledged"):
             return await on_upload(
                 upload,
                 settings,
@@ -264,23 +266,8 @@ async def _accept(dependencies: IngestDependencies, upload: Upload, settings: Li
         raise RequestRefusedError(RefusalReason(error.reason), f"image refused: {error}; nothing was stored") from error
 
 
-@asynccontextmanager
-async def _in_time(dependencies: IngestDependencies, what: str) -> AsyncIterator[None]:
-    """Bound the time a sender waits for store and broker.
-
-    Work already begun may still finish.
-    """
-    timeout_s = dependencies.settings.accept_timeout_s
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError as error:
-        msg = f"{what} within {timeout_s:g} s"
-        raise TransientError(msg) from error
-
-
 async def _require_line(dependencies: IngestDependencies, line: str) -> LineState:
-    async with _in_time(dependencies, f"line {line!r} was not read"):
+    async with answered_within(dependencies.settings.accept_timeout_s, f"line {line!r} was not read"):
         stored = await dependencies.lines.read(line)
     if stored is None or stored.state.is_gone:
         raise unknown_line(line)

@@ -1,4 +1,4 @@
-"""A console killed at every write of a correction: one correction remains, none twice, whoever heals it."""
+"""A console killed at every write of a correction: one correction remains, none twice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
