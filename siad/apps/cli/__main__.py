@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 import typer
 
+from siad.apps.cli.correct import correct
 from siad.apps.cli.dead_letters import dead_letters_app
 from siad.apps.cli.demo import demo
 from siad.apps.cli.evaluate import evaluate
@@ -14,6 +15,7 @@ from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
 from siad.apps.cli.library_log import silence_bus_client
 from siad.apps.cli.line import line_app
+from siad.apps.cli.review import review
 from siad.apps.cli.rollback import rollback
 from siad.apps.cli.routine import routine
 from siad.apps.cli.runs import runs_app
@@ -62,6 +64,8 @@ app.command(rich_help_panel=LINES)(send)
 app.command(rich_help_panel=LINES)(watch)
 app.command(rich_help_panel=ANSWERS)(verdicts)
 app.command(rich_help_panel=ANSWERS)(show)
+app.command(rich_help_panel=ANSWERS)(review)
+app.command(rich_help_panel=ANSWERS)(correct)
 app.command(rich_help_panel=ANSWERS)(status)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)

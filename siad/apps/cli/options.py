@@ -31,6 +31,9 @@ def parse_folder(text: str | Path) -> Path:
 
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of ingest; default: that of the `siad up` on --data.")]
+ConsoleUrl = Annotated[
+    str | None, typer.Option("--url", help="Address of the console; default: that of the `siad up` on --data.")
+]
 Data = Annotated[
     Path,
     typer.Option("--data", metavar="PATH", parser=parse_folder, help="Data folder of the `siad up` to use."),
@@ -76,3 +79,12 @@ def ingest_address(url: str | None, data: Path) -> str:
         FileNotFoundError: no address was given, and `siad up` does not run on ``data``.
     """
     return read_state(data)["ingest"] if url is None else url
+
+
+def console_address(url: str | None, data: Path) -> str:
+    """Address of the console.
+
+    Raises:
+        FileNotFoundError: no address was given, and `siad up` does not run on ``data``.
+    """
+    return read_state(data)["console"] if url is None else url

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
+from siad.apps.cli.review import describe_estimates
 from siad.apps.cli.tables import Cell, TableContent, print_table
 from siad.apps.local.machine import DATA, read_state
 from siad.apps.local.normals import count_normals, find_shortages
@@ -20,6 +21,7 @@ from siad.apps.local.stage_status import (
     STAGES,
     LineWeights,
     StageStatus,
+    read_estimates,
     read_ledger,
     read_lines,
     read_metrics,
@@ -48,6 +50,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         teachers = read_teachers(client, urls["labeler"])
         ledger = read_ledger(client, urls["ingest"])
         lines = read_lines(client, urls["ingest"])
+        estimates = read_estimates(client, urls["console"], [one["line"] for one in lines or ()])
         normals = count_normals(read_metrics(client, urls["labeler"]))
     if as_json:
         tables = {
@@ -56,6 +59,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
             "serving": [asdict(weights) for weights in serving],
             "teachers": teachers,
             "normals": [{"line": line, "product": product, "normals": n} for (line, product), n in normals.items()],
+            "estimates": estimates,
             "books": ledger,
         }
         print(json.dumps(tables, indent=2))
@@ -64,6 +68,8 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         _print_serving(serving, console)
         print_teachers(teachers, console)
         print_shortages(lines, normals, teachers, console)
+        for text in describe_estimates(estimates):
+            console.print(escape(text), highlight=False, soft_wrap=True)
         print_ledger(ledger, console)
     if not all(stage.ready for stage in stages):
         raise typer.Exit(1)

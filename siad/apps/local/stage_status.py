@@ -110,6 +110,15 @@ def read_lines(client: httpx.Client, url: str) -> list[dict[str, Any]] | None:
     return None if body is None else list(body["lines"])
 
 
+def read_estimates(client: httpx.Client, url: str, lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Estimates of misses and false rejects, from the console.
+
+    Lines without an answer to a drawn capture have none, and neither has a console that does not respond.
+    """
+    found = (_read_json(client, f"{url}/v1/lines/{line}/review/estimates") for line in lines)
+    return [one for body in found if body is not None for one in body.get("estimates", ())]
+
+
 def _read_json(client: httpx.Client, url: str) -> dict[str, Any] | None:
     try:
         response = client.get(url)

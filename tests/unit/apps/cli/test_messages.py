@@ -119,7 +119,7 @@ def test_a_line_that_does_not_exist_is_told_without_advice_to_register_it(monkey
     async def unknown(*_: object, **__: object) -> None:
         raise ProblemError(404, "unknown-line", "line 'press-9' is unknown. Register it: siad line put")
 
-    monkeypatch.setattr("siad.apps.client.IngestClient._request", unknown)
+    monkeypatch.setattr("siad.apps.client.IngestClient.request", unknown)
     done = siad("line", "delete", "press-9", "--url", "http://x")
     assert done.exit_code == 1
     assert "line 'press-9' does not exist, or was ended before; nothing was changed" in done.stderr
