@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import torch
 
+from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import (
@@ -24,7 +25,6 @@ from services.trainer.domain.training_set import (
     TooFewCaptures,
     TrainingMember,
     TrainingSet,
-    freeze,
 )
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import make_scorer, score_held_out

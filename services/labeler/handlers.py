@@ -56,5 +56,7 @@ async def label(
         defect_ratio=drawn.defect_ratio,
         regions=drawn.regions,
         confidence=drawn.confidence,
+        serial=event.serial,
+        image_hash=drawn.image_hash,
     )
     return [mask]

@@ -38,6 +38,7 @@ class DrawnMask:
     defect_ratio: float
     regions: tuple[Region, ...]
     confidence: float
+    image_hash: str = ""  # of the image, see ``siad.vision.image_hash``; empty: a scorer of an earlier version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

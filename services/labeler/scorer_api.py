@@ -92,6 +92,7 @@ class DrawResponse(BaseModel):
     defect_ratio: FiniteFloat
     regions: list[RegionBody]
     confidence: FiniteFloat
+    image_hash: str = ""
 
     def mask(self) -> DrawnMask:
         """Convert to the type of the port."""
@@ -106,6 +107,7 @@ class DrawResponse(BaseModel):
             defect_ratio=self.defect_ratio,
             regions=tuple(regions),
             confidence=self.confidence,
+            image_hash=self.image_hash,
         )
 
 

@@ -179,6 +179,8 @@ class PseudoMaskCreated:
     defect_ratio: float  # 0..1, fraction of pixels
     regions: tuple[Region, ...]
     confidence: float  # 0..1, weight of the mask in training
+    serial: str = ""  # as in ImageStored
+    image_hash: str = ""  # perceptual, 256 bits as hex; empty where unknown
 
     def __post_init__(self) -> None:
         """Refuse a mask that can't be trained on."""
@@ -195,6 +197,8 @@ class PseudoMaskCreated:
         if not 0 <= self.confidence <= 1:
             msg = f"confidence {self.confidence:g} is not in [0, 1]"
             raise ValueError(msg)
+        if self.image_hash:
+            require_hex("image_hash", self.image_hash, 64)
         _require_regions(self.regions)
 
 

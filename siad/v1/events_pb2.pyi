@@ -372,6 +372,8 @@ class PseudoMaskCreated(_message.Message):
     DEFECT_RATIO_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    IMAGE_HASH_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -391,6 +393,10 @@ class PseudoMaskCreated(_message.Message):
     """Fraction of pixels marked defective, in [0, 1]."""
     confidence: _builtins.float
     """Weight of the mask in training, in [0, 1]: from the score's distance to the threshold, the mask's stability and size."""
+    serial: _builtins.str
+    """As in ImageStored; empty where unknown. Captures of one part are never on both sides of a split."""
+    image_hash: _builtins.str
+    """Perceptual hash of the image, 256 bits as hex; near-duplicates differ in few of them. Empty where unknown."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -417,10 +423,12 @@ class PseudoMaskCreated(_message.Message):
         defect_ratio: _builtins.float = ...,
         regions: _abc.Iterable[Global___Region] | None = ...,
         confidence: _builtins.float = ...,
+        serial: _builtins.str = ...,
+        image_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_id", b"capture_id", "captured_at", b"captured_at", "confidence", b"confidence", "defect_ratio", b"defect_ratio", "image_id", b"image_id", "image_uri", b"image_uri", "line", b"line", "mask_sha256", b"mask_sha256", "mask_uri", b"mask_uri", "product", b"product", "received_at", b"received_at", "regions", b"regions", "score", b"score", "threshold", b"threshold", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_id", b"capture_id", "captured_at", b"captured_at", "confidence", b"confidence", "defect_ratio", b"defect_ratio", "image_hash", b"image_hash", "image_id", b"image_id", "image_uri", b"image_uri", "line", b"line", "mask_sha256", b"mask_sha256", "mask_uri", b"mask_uri", "product", b"product", "received_at", b"received_at", "regions", b"regions", "score", b"score", "serial", b"serial", "threshold", b"threshold", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -78,6 +78,8 @@ LARGEST: tuple[Any, ...] = (
         defect_ratio=0.125,
         regions=REGIONS,
         confidence=0.75,
+        serial="ß" * 128,
+        image_hash="c" * 64,
     ),
     TeacherReleased(line=SLUG, product=SLUG, revision=2**62, weights=WEIGHTS, released_at=NOON),
     SegmenterReleased(

@@ -17,9 +17,10 @@ import pytest
 
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
+from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.records import RunSpec, run_name
-from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TrainingSet, freeze
+from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TrainingSet
 from siad.apps.local.ray_node import RayNode
 from siad.contracts.ids import sha256_hex
 from siad.contracts.keys import checkpoints_prefix, mask_key

@@ -49,6 +49,7 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
 from siad.runtime.store.registry import Registry
 from siad.vision.decide import Finding
+from siad.vision.image_hash import image_hash
 from siad.vision.images import Image
 from siad.vision.masks import encode_mask
 from siad.vision.memory_errors import out_of_memory_named
@@ -161,7 +162,7 @@ class ScorerReplica:
             return ScorerProblem(type=MISFIT, detail=finding.detail, reason=finding.reason.value)
         if isinstance(finding, Exception):
             return self._problem(request, finding)
-        response: DrawResponse = await self._run(self._threads, self._store, request, predictor, finding)
+        response: DrawResponse = await self._run(self._threads, self._store, request, predictor, image, finding)
         return response
 
     def _problem(self, request: DrawRequest, error: Exception) -> ScorerProblem:
@@ -185,7 +186,7 @@ class ScorerReplica:
             log.info("weights_loaded", line=place.line, product=place.product, weights=weights)
             return open_bundle(manifest, self._registry.parts(manifest))
 
-    def _store(self, request: DrawRequest, predictor: Predictor, finding: Finding) -> DrawResponse:
+    def _store(self, request: DrawRequest, predictor: Predictor, image_HWC: Image, finding: Finding) -> DrawResponse:
         key = mask_key(request.line, request.capture_id, request.weights, request.threshold_revision)
         with out_of_memory_named(f"storing {key}"):
             data = encode_mask(finding.pseudo_mask_HW)
@@ -201,6 +202,7 @@ class ScorerReplica:
                 for region in finding.regions
             ],
             confidence=finding.confidence,
+            image_hash=image_hash(image_HWC),
         )
 
     @staticmethod

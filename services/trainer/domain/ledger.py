@@ -24,6 +24,8 @@ class LedgerRow:
     threshold: float
     defect_ratio: float
     confidence: float = 1.0  # of rows that were written before masks had a confidence
+    serial: str = ""  # here and below: empty where unknown, also in rows of earlier versions
+    image_hash: str = ""
 
     @property
     def is_defect(self) -> bool:
@@ -102,6 +104,8 @@ def row_of(event: PseudoMaskCreated) -> LedgerRow:
         threshold=event.threshold,
         defect_ratio=event.defect_ratio,
         confidence=event.confidence,
+        serial=event.serial,
+        image_hash=event.image_hash,
     )
 
 

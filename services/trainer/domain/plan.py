@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, abandon, judge
 from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunSpec, run_name
 from services.trainer.domain.schedule import NewCaptures, RunState, SchedulePolicy, is_due, may_start_job
 from services.trainer.domain.size import SizePolicy
-from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet, freeze
+from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet
 from siad.contracts.events import LineChanged, SegmenterStatus
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest

@@ -84,7 +84,8 @@ def score_held_out(
     """
     side = max(_MAP_PX_MIN, round(input_px * _MAP_SHARE))
     scored: dict[str, list[ScoredCapture]] = {name: [] for name in scorers}
-    members = [member for member in training_set.members if member.use is not MemberUse.TRAIN]
+    held_out = (member for member in training_set.members if member.use is not MemberUse.TRAIN)
+    members = [member for member in held_out if member.role is not MemberRole.UNCLEAR]
     for member, (image_HWC, mask_hw) in read(members):
         for name, scorer in scorers.items():
             [map_hw] = scorer([image_HWC])

@@ -32,6 +32,7 @@ DRAWN: dict[str, Any] = {
     "defect_ratio": 0.25,
     "regions": [{"points": [0, 0, 4, 0, 4, 4], "area_px": 9, "peak_score": 3.5}],
     "confidence": 0.5,
+    "image_hash": "c" * 64,
 }
 Answer = Callable[[httpx.Request], httpx.Response]
 

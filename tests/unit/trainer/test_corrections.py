@@ -12,6 +12,7 @@ import pytest
 from services.trainer import handlers
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.domain.corrections import CorrectionRow, correction_of, latest_corrections
+from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow, corrections_of, fresh_captures, fresh_corrections, rows_of
 from services.trainer.domain.plan import plan
 from services.trainer.domain.training_set import (
@@ -21,7 +22,6 @@ from services.trainer.domain.training_set import (
     NormalCapture,
     TrainingMember,
     TrainingSet,
-    freeze,
 )
 from services.trainer.job.evidence import kind_of
 from services.trainer.job.store import read_training_set

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.training_set import (
     FreezePolicy,
@@ -15,7 +16,6 @@ from services.trainer.domain.training_set import (
     NormalCapture,
     TooFewCaptures,
     TrainingSet,
-    freeze,
     use_of,
 )
 from siad.contracts.ids import sha256_hex
@@ -94,7 +94,8 @@ def test_held_out_are_the_shares_that_were_asked_for() -> None:
 
 def test_what_the_teacher_nearly_marked_or_nearly_passed_is_left_out() -> None:
     given = rows()
-    kept = {member.capture_id for member in frozen(given, normals()).members}
+    chosen = frozen(given, normals()).members
+    kept = {member.capture_id for member in chosen if member.role is not MemberRole.UNCLEAR}
     passed = sorted((one for one in given if not one.is_defect), key=lambda one: one.score)
     marked = sorted((one for one in given if one.is_defect), key=lambda one: one.score)
     assert {one.capture_id for one in passed[:70]} <= kept
@@ -105,7 +106,8 @@ def test_what_the_teacher_nearly_marked_or_nearly_passed_is_left_out() -> None:
 
 def test_the_surer_the_teacher_the_more_a_mask_is_believed() -> None:
     given = [replace(one, confidence=1.0 if one.score > 15 else 0.5) for one in rows()]
-    weight = {member.capture_id: member.weight for member in frozen(given, normals()).members}
+    members = frozen(given, normals()).members
+    weight = {member.capture_id: member.weight for member in members if member.role is not MemberRole.UNCLEAR}
     drawn = [one for one in given if one.is_defect and one.capture_id in weight]
     assert {weight[one.capture_id] for one in drawn if one.confidence == 1.0} == {1.0}
     assert {weight[one.capture_id] for one in drawn if one.confidence == 0.5} == {0.625}
@@ -133,14 +135,20 @@ def test_the_newest_teacher_has_the_last_word() -> None:
     assert frozen([*again, *rows()], normals()) == frozen([*rows(), *again], normals())
 
 
-def test_of_too_many_the_newest_are_taken_and_half_of_the_room_is_for_defects() -> None:
+def test_of_too_many_most_are_the_newest_and_half_of_the_room_is_for_defects() -> None:
     policy = replace(POLICY, members_max=120)
     chosen = frozen(rows(900), normals(), policy)
-    assert len(chosen.members) == 120
+    assert len([one for one in chosen.members if one.role is not MemberRole.UNCLEAR]) == 120
     assert chosen.count(MemberRole.DEFECT) == 50
     order = [name(n) for n in range(900)]
     defects = [order.index(one.capture_id) for one in chosen.members if one.role is MemberRole.DEFECT]
-    assert min(defects) > 900 - 50 * 3 * 2
+    newest = [number for number in defects if number > 900 - 30 * 3 * 1.5]
+    assert len(newest) >= 30  # six in ten are the newest
+    for period in range(4):  # the others are of every period before
+        assert any(period * 200 <= number < (period + 1) * 200 for number in defects)
+    only_new = frozen(rows(900), normals(), replace(policy, older_share=0.0))
+    kept = [order.index(one.capture_id) for one in only_new.members if one.role is MemberRole.DEFECT]
+    assert min(kept) > 900 - 50 * 3 * 2
 
 
 def test_of_very_many_normals_a_lasting_hundred_is_taken() -> None:

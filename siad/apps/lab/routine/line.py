@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, judge
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
@@ -26,7 +27,6 @@ from services.trainer.domain.training_set import (
     TooFewCaptures,
     TrainingMember,
     TrainingSet,
-    freeze,
 )
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import make_scorer, score_held_out

@@ -1,0 +1,67 @@
+"""Replay: which captures a bounded training set takes from many. Pure.
+
+Most are the newest, the line as it is now. The rest are older ones, spread over the line's past and over kinds of
+results, so that a network that learns a new kind of defect does not forget those of before.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from services.trainer.domain.ledger import LedgerRow
+from services.trainer.domain.split import fraction_of
+
+PERIODS: Final = 4  # of the past, with equally many captures each
+
+
+def choose_replayed(rows: Sequence[LedgerRow], count: int, *, older_share: float) -> list[LedgerRow]:
+    """Choose ``count`` rows: the newest ones, and a share of older ones.
+
+    Args:
+        rows: in any order.
+        count: rows to choose, if there are so many.
+        older_share: share of older ones among the chosen, 0..1.
+
+    Returns:
+        The same rows for the same captures in any order.
+    """
+    ordered = newest_first(rows)
+    if len(ordered) <= count:
+        return ordered
+    newest = count - round(count * older_share)
+    return [*ordered[:newest], *_spread(ordered[newest:], count - newest)]
+
+
+def newest_first(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
+    """Order rows by the time of receipt, the last first."""
+    return sorted(rows, key=lambda row: (row.received_at, row.capture_id), reverse=True)
+
+
+def _spread(rows: Sequence[LedgerRow], count: int) -> list[LedgerRow]:
+    """Take rows from each cell in turn.
+
+    A cell is a period and a kind of result. Rare cells are taken whole.
+    """
+    cells: dict[tuple[int, ...], list[LedgerRow]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        cells[index * PERIODS // len(rows), *_kind(row)].append(row)
+    queues = [sorted(cells[cell], key=_order) for cell in sorted(cells)]
+    depth = max(map(len, queues), default=0)
+    turns = (queue[turn] for turn in range(depth) for queue in queues if turn < len(queue))
+    return [row for row, _ in zip(turns, range(count), strict=False)]
+
+
+def _order(row: LedgerRow) -> float:
+    """Order by a hash that is independent of the split."""
+    return fraction_of(f"replay {row.capture_id}")
+
+
+def _kind(row: LedgerRow) -> tuple[int, int]:
+    """Steps of two in score, and of four in area."""
+    score = row.score / row.threshold if row.threshold > 0 else row.score
+    return _step(score, 2), _step(row.defect_ratio, 4)
+
+
+def _step(value: float, base: int) -> int:
+    return math.floor(math.log(value, base)) if value > 0 else -99
