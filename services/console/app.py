@@ -7,15 +7,19 @@ from typing import Final
 
 from services.console.adapters.followers import TopicFollower
 from services.console.adapters.masks import DecodingMaskReader
+from services.console.adapters.pictures import StoredPictures
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureProjection
+from services.console.domain.sessions import SessionBook
 from services.console.handlers import ConsolePorts
 from services.console.metrics import STAGE
 from services.console.reconcile import announce, heal
 from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
+from services.console.web.files import PageFiles
+from services.console.web.routes import PageDependencies, add_page
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
@@ -44,7 +48,8 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         bus.producer() as producer,
     ):
         lines = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
-        captures = StoredCaptures(store, AsyncDeletions(store, clock=stage.clock))
+        deletions = AsyncDeletions(store, clock=stage.clock)
+        captures = StoredCaptures(store, deletions)
         masks = DecodingMaskReader(threads=settings.mask_threads)
         ports = ConsolePorts(
             captures=captures,
@@ -58,6 +63,15 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             clock=stage.clock,
         )
         add_routes(stage.app, ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports))
+        page = PageDependencies(
+            files=PageFiles(),
+            sessions=SessionBook(),
+            pictures=StoredPictures(store, deletions),
+            lines=lines.values,
+            clock=stage.clock,
+            http_host=settings.http_host,
+        )
+        add_page(stage.app, page)
         _follow(stage, settings, bus, lines, ports)
         try:
             yield

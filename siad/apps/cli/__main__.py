@@ -21,6 +21,7 @@ from siad.apps.cli.routine import routine
 from siad.apps.cli.runs import runs_app
 from siad.apps.cli.send import send
 from siad.apps.cli.show import show
+from siad.apps.cli.sign_in import sign_in
 from siad.apps.cli.status import status
 from siad.apps.cli.up import up
 from siad.apps.cli.verdicts import verdicts
@@ -67,6 +68,7 @@ app.command(rich_help_panel=ANSWERS)(show)
 app.command(rich_help_panel=ANSWERS)(review)
 app.command(rich_help_panel=ANSWERS)(correct)
 app.command(rich_help_panel=ANSWERS)(status)
+app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=ANSWERS)

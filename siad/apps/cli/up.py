@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -19,6 +20,7 @@ from siad.apps.local.data_folder import locked
 from siad.apps.local.machine import DATA, Machine
 from siad.apps.local.processes import ProcessState
 from siad.apps.local.run import run_machine, wait_ready
+from siad.apps.local.sign_in import NOT_BUILT, make_link
 
 console = Console(stderr=True)
 
@@ -52,6 +54,7 @@ def up(
 async def _until_stopped(machine: Machine) -> None:
     await wait_ready(machine, _notify)
     _notify(f"logs in {machine.data / 'logs'}")
+    _notify(await asyncio.to_thread(_page_of, machine.url("console")))
     _notify("next: siad line put LINE --product PRODUCT, then siad send FILES --line LINE")
     if not console.is_terminal:
         await asyncio.Event().wait()
@@ -59,6 +62,15 @@ async def _until_stopped(machine: Machine) -> None:
         while True:
             await asyncio.sleep(0.5)
             live.update(_table(machine))
+
+
+def _page_of(address: str) -> str:
+    """Say where the console's page is, with a link that signs in."""
+    try:
+        link = make_link(address)
+    except (httpx.HTTPError, RuntimeError) as error:
+        return f"console: no sign-in link ({error}); siad sign-in asks again"
+    return f"review captures (this link works once): {link.url}" if link.is_page_built else NOT_BUILT
 
 
 def _table(machine: Machine) -> RenderableType:
