@@ -62,8 +62,8 @@ class CorrectionResult:
 async def on_correction(request: CorrectionRequest, ports: ConsolePorts) -> CorrectionResult:
     """Take one correction: mask, record, event, in this order.
 
-    Safe to repeat and to interrupt: a request that says what the newest correction says only publishes that one again,
-    and what a crash left unpublished is published at the next start.
+    Safe to repeat and to interrupt: a request that says what the newest correction says stores nothing, and what a crash
+    left unpublished is published at the next start.
 
     Raises:
         CorrectionRefusedError: the capture, the mask or If-Match is refused; nothing was stored.
@@ -75,7 +75,8 @@ async def on_correction(request: CorrectionRequest, ports: ConsolePorts) -> Corr
         revisions = await ports.corrections.revisions(request.line, request.capture_id)
         held = revisions[-1] if revisions else None
         if held is not None and is_repeat(held, request, mask_sha256="" if mask is None else mask.sha256):
-            await publish([held], ports)
+            if not ports.book.is_published(held):
+                await publish([held], ports)
             return CorrectionResult(correction=held, is_new=False)
         check_if_match(request.capture_id, request.if_match, held.revision if held else 0)
         try:
@@ -89,12 +90,14 @@ async def on_correction(request: CorrectionRequest, ports: ConsolePorts) -> Corr
 
 
 async def publish(corrections: Sequence[CaptureCorrected], ports: ConsolePorts) -> None:
-    """Publish stored corrections; until then they are outstanding in the book."""
-    for correction in corrections:
-        ports.book.add(correction, is_published=False)
-    await ports.publisher.publish(corrections)
-    for correction in corrections:
-        ports.book.add(correction, is_published=True)
+    """Publish stored corrections; what the broker did not take is outstanding."""
+    is_published = False
+    try:
+        await ports.publisher.publish(corrections)
+        is_published = True
+    finally:
+        for correction in corrections:
+            ports.book.add(correction, is_published=is_published)
 
 
 async def on_review(line: str, product: str | None, count: int, ports: ConsolePorts) -> Review:

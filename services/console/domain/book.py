@@ -47,6 +47,10 @@ class CorrectionBook:
         elif name not in self._published:
             self._outstanding[name] = correction
 
+    def is_published(self, correction: CaptureCorrected) -> bool:
+        """Whether this revision is known to be on the topic."""
+        return CorrectionId.of(correction) in self._published
+
     def latest(self, line: str) -> Mapping[str, CaptureCorrected]:
         """Return the newest correction of each capture of a line."""
         return dict(self._lines.get(line, {}))

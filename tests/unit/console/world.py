@@ -32,6 +32,7 @@ from siad.contracts.topics import CORRECTION, LINE, TOPICS
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.blobs.port import Blobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Producer
 from siad.runtime.state_table import StateTable
@@ -87,7 +88,7 @@ def pseudo_mask(number: int, score: float = 1.0, **fields: Any) -> PseudoMaskCre
     return replace(event, **fields)
 
 
-def put_capture(blobs: MemoryBlobs, number: int, **fields: Any) -> ImageStored:
+def put_capture(blobs: Blobs, number: int, **fields: Any) -> ImageStored:
     """Store image and receipt of a capture, as ingest does."""
     data, at = image_png(), NOON + timedelta(seconds=number)
     image_id = image_id_of(data)
