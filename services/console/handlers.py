@@ -62,8 +62,8 @@ class CorrectionResult:
 async def on_correction(request: CorrectionRequest, ports: ConsolePorts) -> CorrectionResult:
     """Take one correction: mask, record, event, in this order.
 
-    Safe to repeat and to interrupt: a request that says what the newest correction says stores nothing, and what a crash
-    left unpublished is published at the next start.
+    Safe to repeat and to interrupt: a request that says what the newest correction says stores nothing, and what a
+    crash left unpublished is published at the next start.
 
     Raises:
         CorrectionRefusedError: the capture, the mask or If-Match is refused; nothing was stored.
@@ -102,7 +102,7 @@ async def publish(corrections: Sequence[CaptureCorrected], ports: ConsolePorts) 
 
 async def on_review(line: str, product: str | None, count: int, ports: ConsolePorts) -> Review:
     """Choose the captures of a line that are shown next."""
-    entries, latest = await _present(line, product, ports)
+    entries, latest = await present_captures(line, product, ports)
     items = await asyncio.to_thread(choose, entries, latest, count)
     for item in items:
         ports.shown.add(line, item.entry.capture_id, item.selection)
@@ -112,7 +112,7 @@ async def on_review(line: str, product: str | None, count: int, ports: ConsolePo
 
 async def on_estimates(line: str, ports: ConsolePorts) -> list[PlaceEstimates]:
     """Estimate misses and false rejects of a line from drawn answers."""
-    entries, latest = await _present(line, None, ports)
+    entries, latest = await present_captures(line, None, ports)
     return await asyncio.to_thread(lambda: estimate(latest.values(), findings_in_service(entries)))
 
 
@@ -126,7 +126,7 @@ async def on_corrections(line: str, capture_id: str, ports: ConsolePorts) -> lis
     return await ports.corrections.revisions(line, capture_id)
 
 
-async def _present(
+async def present_captures(
     line: str, product: str | None, ports: ConsolePorts
 ) -> tuple[list[CaptureEntry], Mapping[str, CaptureCorrected]]:
     """Captures and corrections of a line, without those that were erased."""

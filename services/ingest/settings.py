@@ -38,7 +38,7 @@ class IngestSettings(StageSettings):
     # retention; 0 keeps for ever. Normals and members of training sets always stay
     images_days: int = Field(default=0, ge=0)  # retention of images, from the day of receipt, UTC; 0: for ever
     masks_days: int = Field(default=0, ge=0)  # retention of masks, from their creation; 0: for ever
-    receipts_days: int = Field(default=0, ge=0)  # retention of receipts, which are small; 0: for ever
+    receipts_days: int = Field(default=0, ge=0)  # retention of receipts and corrections, which are small; 0: for ever
     retention_every_s: float = Field(default=3600.0, gt=0)  # between two sweeps of a line
     removals_max: int = Field(default=5000, ge=1)  # deletions of one line in one sweep
 

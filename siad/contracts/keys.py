@@ -132,6 +132,15 @@ def correction_of(key: str) -> tuple[str, str, int] | None:
     return (line, capture_id, int(name.removesuffix(".json"))) if name.endswith(".json") else None
 
 
+def capture_of_correction(key: str) -> str:
+    """Return the capture of a correction's record or mask.
+
+    ValueError for another key.
+    """
+    _, _, capture_id, _ = key.split("/")
+    return capture_id
+
+
 def corrections_prefix(line: str = "", capture_id: str = "") -> str:
     """All corrections, of a line, or of one capture."""
     return f"corrections/{_under(line, capture_id)}"

@@ -56,7 +56,7 @@ class LineInventory:
 
     expiry: Expiry  # the line's mark
     wanted: Expiry  # by the policy, now
-    expired: tuple[ExpiredObject, ...] = ()  # in the order of their deletion: masks, images, receipts
+    expired: tuple[ExpiredObject, ...] = ()  # in the order of their deletion: masks, images, corrections, receipts
     retained: RetainedObjects = RetainedObjects()
 
 

@@ -1,8 +1,8 @@
 """Expired objects of a line in the store, and their deletion."""
 
 import asyncio
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from itertools import islice
 from typing import Final
 
@@ -83,7 +83,7 @@ class InventoryStore:
 
     async def expire(self, line: str, action: ExpireObjects) -> None:
         """Delete in small batches, one kind after the other."""
-        for kind in ("masks", "images", "captures"):
+        for kind in ("masks", "images", "corrections", "captures"):
             names = [key for key in action.keys if keys.kind_of(key) == kind]
             for start in range(0, len(names), DELETES_MAX):
                 await asyncio.gather(*(self._blobs.delete(key) for key in names[start : start + DELETES_MAX]))
@@ -121,16 +121,13 @@ def _expired(
     blobs: Blobs, line: str, expiry: Expiry, retained: RetainedObjects, count_max: int
 ) -> tuple[ExpiredObject, ...]:
     """Objects older than the mark that may be deleted, by kind."""
-    kinds = (_expired_masks, _expired_images, _expired_receipts)
+    kinds = (_expired_masks, _expired_images, _expired_corrections, _expired_receipts)
     found = (expired for kind in kinds for expired in kind(blobs, line, expiry) if retained.allows(expired))
     return tuple(islice(found, count_max))
 
 
 def _expired_masks(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
-    if expiry.masks_from > NEVER:
-        for info in blobs.list(keys.masks_prefix(line)):
-            if info.modified_at.date() < expiry.masks_from:
-                yield ExpiredObject(info.key, capture=keys.capture_of_mask(info.key))
+    return _written_before(blobs, keys.masks_prefix(line), expiry.masks_from, keys.capture_of_mask)
 
 
 def _expired_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
@@ -142,9 +139,23 @@ def _expired_images(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[Expired
             yield ExpiredObject(info.key, capture="")
 
 
+def _expired_corrections(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
+    """List corrections that are older than receipts may be.
+
+    Their captures are older still, so no correction follows that could take the number of an expired one.
+    """
+    return _written_before(blobs, keys.corrections_prefix(line), expiry.receipts_from, keys.capture_of_correction)
+
+
 def _expired_receipts(blobs: Blobs, line: str, expiry: Expiry) -> Iterator[ExpiredObject]:
     """List expired receipts; a receipt is written once, when its capture arrives."""
-    if expiry.receipts_from > NEVER:
-        for info in blobs.list(keys.captures_prefix(line)):
-            if info.modified_at.date() < expiry.receipts_from:
-                yield ExpiredObject(info.key, capture=keys.name_of(info.key))
+    return _written_before(blobs, keys.captures_prefix(line), expiry.receipts_from, keys.name_of)
+
+
+def _written_before(
+    blobs: Blobs, prefix: str, first_day: date, capture_of: Callable[[str], str]
+) -> Iterator[ExpiredObject]:
+    if first_day > NEVER:
+        for info in blobs.list(prefix):
+            if info.modified_at.date() < first_day:
+                yield ExpiredObject(info.key, capture=capture_of(info.key))

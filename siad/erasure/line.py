@@ -22,6 +22,7 @@ log = structlog.get_logger()
 KINDS: Final = (
     "masks",
     "corrections",
+    "thresholds",
     "normals",
     "ledger",
     "training-sets",

@@ -23,9 +23,6 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset(
         {f"services/{stage}/app.py::_{stage.title()}Tasks.__init__" for stage in ("labeler", "trainer")}
     ): _TWO_STAGES,
-    frozenset(
-        {f"siad/erasure/expiry_store.py::{name}" for name in ("_expired_masks", "_expired_receipts")}
-    ): "one loop each",
     frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",
     frozenset(
         {"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::captures_of_training_set"}

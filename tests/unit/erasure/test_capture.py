@@ -59,7 +59,8 @@ def add(blobs: MemoryBlobs, number: int, *, data: bytes = b"", **changes: Any) -
     blobs.put(keys.capture_key(LINE, event.capture_id), write_receipt(event))
     for weights in ("a" * 64, "b" * 64):
         blobs.put(keys.mask_key(LINE, event.capture_id, weights), b"mask")
-    blobs.put(f"corrections/{LINE}/{event.capture_id}/1.png", b"correction")
+    blobs.put(keys.correction_key(LINE, event.capture_id, 1), b"record")
+    blobs.put(keys.correction_mask_key(LINE, event.capture_id, "f" * 64), b"mask of a person")
     if event.intent is Intent.NORMAL:
         blobs.put(keys.normal_key(LINE, "p", event.capture_id), write_receipt(event))
     return event
@@ -262,6 +263,7 @@ def test_of_a_line_its_settings_and_weights_stay() -> None:
     end(blobs)
     blobs.put(f"weights/{LINE}/p/{'a' * 64}.json", b"{}")
     blobs.put(f"images/{LINE}-2/2026-01-01/x.png", b"another line's")
+    blobs.put(keys.threshold_key(LINE, "p", "a" * 64), b"from answers about erased captures")
     erase_line(blobs, find_line_remains(blobs, LINE), now=NOW)
     left = [info.key for info in blobs.list("")]
     assert left == sorted([
@@ -297,7 +299,7 @@ def test_a_line_made_anew_keeps_its_own_when_the_old_ones_deletion_is_finished()
     end(blobs, is_gone=False)
     new = add(blobs, 9)
     erase_line(blobs, find_line_remains(blobs, LINE), now=NOW)
-    assert len(named(blobs, 9)) == 4
+    assert len(named(blobs, 9)) == 5
     assert blobs.head(blobs.key_of(new.image_uri)) is not None
     assert all(named(blobs, number) == [] for number in range(6))
 

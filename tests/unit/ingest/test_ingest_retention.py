@@ -127,6 +127,27 @@ async def test_masks_and_receipts_go_in_their_time() -> None:
     assert left(blobs, event) == set()
 
 
+async def test_corrections_go_with_the_receipts_and_those_of_members_stay() -> None:
+    blobs = MemoryBlobs()
+    plain, member = add(blobs, 1), add(blobs, 2)
+    freeze(blobs, member)
+    found = {
+        event.capture_id: [
+            keys.correction_key(LINE, event.capture_id, 1),
+            keys.correction_key(LINE, event.capture_id, 2),
+            keys.correction_mask_key(LINE, event.capture_id, "f" * 64),
+        ]
+        for event in (plain, member)
+    }
+    for key in (key for names in found.values() for key in names):
+        blobs.put(key, b"correction")
+    await retain(blobs, days=40)
+    assert len(list(blobs.list(keys.corrections_prefix(LINE)))) == 6
+    await retain(blobs, days=61)
+    assert [info.key for info in blobs.list(keys.corrections_prefix(LINE))] == sorted(found[member.capture_id])
+    assert left(blobs, plain) == set()
+
+
 async def test_normals_and_members_of_training_sets_stay_for_ever() -> None:
     blobs = MemoryBlobs()
     normal, member, other = add(blobs, 1, days=100, is_normal=True), add(blobs, 2, days=100), add(blobs, 3, days=100)
