@@ -95,9 +95,10 @@ bench: $(STAMP)
 	@$(FAST) SIAD_FUZZ_INPUTS=20000 $(BIN)/pytest tests/unit tests/integration -m fuzz -n 2 --dist worksteal --durations=0 $(ARGS)
 	@echo "==> [2/3] quality floors on real images (skipped, with the reason, where they are missing)"
 	@$(BIN)/pytest tests/bench -m bench -s -rs --durations=0 $(ARGS)
-	@echo "==> [3/3] speed of scoring compared with the bare backbone, and of decoding compared with OpenCV"
+	@echo "==> [3/3] speed of scoring compared with the bare backbone, of decoding compared with OpenCV, and of the ledger as it grows"
 	@$(BIN)/python -m benchmarks.teacher --speed
 	@$(BIN)/python -m benchmarks.decoding
+	@$(BIN)/python -m benchmarks.ledger
 
 docs: $(STAMP)
 	@$(BIN)/python -m docs.generator

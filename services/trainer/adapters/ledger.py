@@ -3,6 +3,7 @@
 A file changes only where rows of deleted captures are taken out.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,11 +13,11 @@ import structlog
 from services.trainer.adapters.parquet import column_names, read_rows, write_rows
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
+from services.trainer.domain.sample import LedgerSample
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.keys import ledger_prefix
 from siad.contracts.place import Place
-from siad.contracts.topics import PSEUDO_MASK
 from siad.erasure.deletions import AsyncDeletions
 from siad.erasure.rows import first_written_at
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -24,19 +25,21 @@ from siad.runtime.blobs.port import BlobInfo
 
 log = structlog.get_logger()
 
-ROWS_MAX = 20_000  # of a line and product in memory, from the newest files; a training set takes a few hundred
+ROWS_MAX = 20_000  # of a line and product in memory, about 1.5 kB each; a training set takes a few hundred
+READ_AT_ONCE = 16  # files
 
 
 class ParquetLedger:
     """Writes files, and reads each once for every etag.
 
-    Rows of captures that have a deletion record are left out even while their file still holds them.
+    Of a large ledger a bounded sample is held in memory, see ``services.trainer.domain.sample``. Rows of captures that
+    have a deletion record are left out even while their file still holds them.
     """
 
     def __init__(self, blobs: AsyncBlobs, *, rows_max: int = ROWS_MAX) -> None:
         self._blobs, self._deletions = blobs, AsyncDeletions(blobs)
         self._rows_max = rows_max
-        self._files: dict[str, tuple[str, LedgerFile]] = {}  # by key, with the etag that was read
+        self._samples: dict[Place, LedgerSample] = {}
 
     async def write(self, key: str, rows: Sequence[LedgerRow | CorrectionRow]) -> None:
         """Store one file; a repeat overwrites it with the same rows."""
@@ -44,19 +47,20 @@ class ParquetLedger:
         await self._blobs.put(key, data, content_type="application/vnd.apache.parquet")
 
     async def read(self, place: Place) -> list[LedgerFile]:
-        """Read the newest files without deleted captures; unreadable ones have no rows."""
-        infos = await self._blobs.list_all(ledger_prefix(*place))
-        files: dict[str, tuple[str, LedgerFile]] = {}
-        room = self._rows_max
-        for info in sorted(infos, key=lambda info: info.modified_at, reverse=True):
-            if room <= 0 and PSEUDO_MASK.name in info.key:
-                continue  # corrections are few and never superseded, so all of them are read
-            cached = self._files.get(info.key)
-            files[info.key] = cached if cached and cached[0] == info.etag else (info.etag, await self._fetch(info))
-            room -= len(files[info.key][1].rows)
-        self._cache(ledger_prefix(*place), files)
+        """Read the files without deleted captures; unreadable ones have no rows.
+
+        Reads only files that are new or have changed, the newest first.
+        """
+        infos = {info.key: info for info in await self._blobs.list_all(ledger_prefix(*place))}
+        sample = self._samples.setdefault(place, LedgerSample(self._rows_max))
+        new = [infos[key] for key in sample.to_read({key: info.etag for key, info in infos.items()})]
+        new.sort(key=lambda info: (info.modified_at, info.key), reverse=True)
+        for start in range(0, len(new), READ_AT_ONCE):
+            part = new[start : start + READ_AT_ONCE]
+            files = await asyncio.gather(*map(self._fetch, part))
+            sample.add((info.etag, file) for info, file in zip(part, files, strict=True))
         deleted = await self._deletions.read(place.line)
-        return [_without(file, deleted) for _, file in files.values()]
+        return [_without(file, deleted) for file in sample.files()]
 
     async def _fetch(self, info: BlobInfo) -> LedgerFile:
         file = LedgerFile(key=info.key, written_at=info.modified_at)
@@ -70,11 +74,6 @@ class ParquetLedger:
         except CorruptError as error:
             log.error("ledger_file_left_out", key=info.key, reason=str(error))
         return file
-
-    def _cache(self, prefix: str, files: dict[str, tuple[str, LedgerFile]]) -> None:
-        for key in [key for key in self._files if key.startswith(prefix) and key not in files]:
-            del self._files[key]
-        self._files.update(files)
 
 
 def _read_file(file: LedgerFile, data: bytes) -> LedgerFile:

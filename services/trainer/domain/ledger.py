@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from services.trainer.domain.corrections import CorrectionRow
 from siad.contracts.events import PseudoMaskCreated
@@ -38,7 +39,7 @@ class LedgerRow:
         return self.is_defect and self.defect_ratio > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LedgerFile:
     """One stored batch of rows."""
 
@@ -46,6 +47,11 @@ class LedgerFile:
     written_at: datetime  # by the store's clock
     rows: tuple[LedgerRow, ...] = ()
     corrections: tuple[CorrectionRow, ...] = ()
+
+    @cached_property
+    def captures(self) -> frozenset[str]:
+        """Captures that its pseudo-masks name; plans count them again and again."""
+        return frozenset(row.capture_id for row in self.rows)
 
 
 def rows_of(files: Iterable[LedgerFile]) -> list[LedgerRow]:
@@ -65,7 +71,7 @@ def fresh_captures(files: Iterable[LedgerFile], *, since: datetime | None) -> in
         files: the ledger.
         since: None counts all captures.
     """
-    return _count_new(((file.written_at, (row.capture_id for row in file.rows)) for file in files), since=since)
+    return _count_new(((file.written_at, file.captures) for file in files), since=since)
 
 
 def fresh_corrections(files: Iterable[LedgerFile], *, since: datetime | None) -> int:

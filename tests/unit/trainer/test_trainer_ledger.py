@@ -34,6 +34,7 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.port import Record, TopicPartition
 from siad.runtime.consumer.routes import Batch
+from siad.runtime.testing.mortal import MortalBlobs
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LP = Place("l", "p")
@@ -112,15 +113,44 @@ async def test_a_repeat_that_is_cut_elsewhere_counts_each_capture_once() -> None
     assert fresh_captures(files, since=None) == 3
 
 
-async def test_a_file_is_fetched_once_and_of_very_many_the_newest_are_kept() -> None:
-    blobs = MemoryBlobs()
-    ledger = ParquetLedger(AsyncBlobs(blobs), rows_max=4)
+async def test_a_file_is_fetched_once_and_changes_are_read() -> None:
+    blobs = MortalBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs))
     for first in range(0, 12, 2):
         await handlers.on_pseudo_masks(batch(event(first), event(first + 1), first=first), **takers(blobs, ledger))
     files = await ledger.read(LP)
-    assert sorted(row.capture_id for row in rows_of(files)) == [event(n).capture_id for n in (8, 9, 10, 11)]
+    assert len(rows_of(files)) == 12
+    blobs.reads.clear()
     again = await ledger.read(LP)
     assert all(a is b for a, b in zip(files, again, strict=True))
+    await handlers.on_pseudo_masks(batch(event(12), first=12), **takers(blobs, ledger))
+    blobs.delete(files[0].key)
+    assert len(rows_of(await ledger.read(LP))) == 11
+    assert [key for key in blobs.reads if key.startswith("ledger/")] == [
+        "ledger/l/p/siad.pseudo-mask.v1-3-12-12.parquet"
+    ]
+
+
+async def test_of_very_many_rows_the_newest_and_a_sample_of_the_others_are_held() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs), rows_max=400)
+    for first in range(0, 2000, 50):
+        marked = [
+            replace(event(n, score=3.0), defect_ratio=0.1) if n % 20 == 0 else event(n)
+            for n in range(first, first + 50)
+        ]
+        await handlers.on_pseudo_masks(batch(*marked, first=first), **takers(blobs, ledger))
+        await ledger.read(LP)  # grows with the line
+    held = rows_of(await ledger.read(LP))
+    assert len(held) <= 400
+    numbers = {int(row.capture_id, 16) for row in held}
+    assert set(range(1800, 2000)) <= numbers
+    older = [row for row in held if int(row.capture_id, 16) < 1800]
+    assert sum(row.is_marked for row in older) == 90  # rare ones fit whole
+    assert 50 <= sum(not row.is_marked for row in older) <= 100
+    assert min(numbers) < 200  # of the line's whole past
+    fresh = ParquetLedger(AsyncBlobs(blobs), rows_max=400)
+    assert rows_of(await fresh.read(LP)) == held  # a new process holds the same
 
 
 def forget(blobs: MemoryBlobs, number: int) -> None:
