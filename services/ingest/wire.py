@@ -69,6 +69,11 @@ class LineRequest(BaseModel):
     sizes: str | None = Field(
         None, description=f"Sizes that images may have: {', '.join(SizeRule)}; empty: {SizeRule.NORMALS.value}"
     )
+    learning: str | None = Field(
+        None,
+        description="Whether the line learns: auto (until the brake stops it), on (whatever the brake says) or off; "
+        "empty: auto",
+    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -86,6 +91,7 @@ class LineRequest(BaseModel):
             bits=self.bits,
             sizes=self.sizes,
             budget_tightens=self.budget_tightens,
+            learning=self.learning,
         )
 
 
@@ -105,6 +111,7 @@ class LineResponse(BaseModel):
     bits: int
     sizes: str
     budget_tightens: bool
+    learning: str
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

@@ -29,6 +29,7 @@ from siad.runtime.bus.port import Bus
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
 from siad.runtime.state_table import StateTable
+from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.thresholds import KnownThresholds
 from siad.runtime.worker import StageProcess
@@ -118,6 +119,7 @@ class _LabelerTasks:
                 orders=StoredFitOrders(self.lines, self.scores, StoredCorrections(self.store), self.deletions),
                 refits=StoredRefits(self.store),
                 stream=self.scores,
+                brakes=StoredBrakes(self.store),
                 releases=ReleasePublisher(self.store, producer),
                 scorer=self.scorer,
                 fitter=self.scorer,

@@ -40,3 +40,13 @@ FIT_SECONDS = Histogram(
     buckets=(1, 2, 5, 10, 20, 60, 300),
 )
 NORMALS = Gauge("siad_labeler_normals_captures", "Captures known to be good, as of the last plan.", ["line", "product"])
+LEARNING_PAUSED = Gauge(
+    "siad_labeler_learning_paused_info",
+    "1 where a line learns nothing, by its brake or its setting, as of the last plan; inspection goes on.",
+    ["line", "product"],
+)
+BRAKES = Counter(
+    "siad_labeler_brakes_total",
+    "Moves of the brake of learning, by the state after it: on (pseudo-masks left their bounds) or off.",
+    ["line", "state"],
+)

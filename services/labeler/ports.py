@@ -10,6 +10,7 @@ from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import ImageStored, PseudoMaskCreated, Region, WeightsKind
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
+from siad.contracts.learning import LearningBrake, LearningMode
 from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
@@ -86,6 +87,8 @@ class TeacherFacts:
     doubted: tuple[str, ...]  # captures that may be defects; what only they show was not learned
     serials: Mapping[str, str]  # of both, by capture id: serial of the part; without captures that were deleted
     profile: str = ""  # sizes, channels and depth of its normals, which images must fit; empty where not recorded
+    learning_paused: str = ""  # why its line learns nothing; empty where it does
+    last_fit: str = ""  # the latest fit of the line, with the gate's decision; empty where none is recorded
 
 
 class SizeRules(Protocol):
@@ -226,6 +229,14 @@ class LineRecords(SizeRules, Protocol):
         """
         ...
 
+    async def learning(self, line: str) -> LearningMode:
+        """Read whether a person lets a line learn.
+
+        Raises:
+            CorruptError: the line's record cannot be read.
+        """
+        ...
+
     async def shards(self, line: str) -> int:
         """Return into how many record keys the line's captures are spread.
 
@@ -291,6 +302,26 @@ class FitOrders(Protocol):
 
         Raises:
             TransientError: the store is unavailable.
+        """
+        ...
+
+
+class BrakeRecords(Protocol):
+    """Keeps the brakes of learning."""
+
+    async def read(self, place: Place) -> LearningBrake | None:
+        """Read the brake of a place; None: it was never on.
+
+        Raises:
+            CorruptError: it can't be read.
+        """
+        ...
+
+    async def put(self, place: Place, brake: LearningBrake) -> None:
+        """Store a brake.
+
+        Raises:
+            ConflictError: another process moved it since it was read.
         """
         ...
 

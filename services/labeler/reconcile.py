@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from services.labeler import metrics
+from services.labeler.domain.brake import move_brake
 from services.labeler.domain.fitting import (
     SKEW_CAPTURES_MAX,
     FitRecord,
@@ -28,12 +29,14 @@ from services.labeler.domain.plan import (
     BackfillLine,
     FitAttempt,
     FitTeacher,
+    MoveBrake,
     TeacherState,
     plan,
 )
 from services.labeler.domain.refits import judge_refit
 from services.labeler.handlers import label
 from services.labeler.ports import (
+    BrakeRecords,
     DeletionGuard,
     FitOrders,
     FitRefusedError,
@@ -50,6 +53,7 @@ from siad.contracts.codec import encode
 from siad.contracts.errors import PoisonError
 from siad.contracts.events import ImageStored, PseudoMaskCreated, WeightsKind
 from siad.contracts.ids import record_key
+from siad.contracts.learning import why_not_learning
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.refits import RefitRecord
@@ -74,6 +78,7 @@ class TeacherReconciler:
     orders: FitOrders
     refits: RefitRecords
     stream: StreamRecords
+    brakes: BrakeRecords
     deletions: DeletionGuard
     producer: Producer
     nudge: asyncio.Event  # set when an action makes another one possible
@@ -81,6 +86,7 @@ class TeacherReconciler:
     clock: Clock = SYSTEM_CLOCK
     _announced: dict[Place, int] = field(default_factory=dict)
     _reported: dict[Place, int] = field(default_factory=dict)  # normals of a line without a teacher, as last seen
+    _paused: dict[Place, str] = field(default_factory=dict)  # why a line learns nothing, as last logged
     _refused: dict[Place, FitAttempt] = field(default_factory=dict)
     _fits: dict[Place, tuple[str, FitRecord]] = field(default_factory=dict)  # weights and how they were fitted
     # Captures that an unfinished backfill has labelled: they are not labelled twice by this process.
@@ -104,12 +110,16 @@ class TeacherReconciler:
         if pointer is None:
             self._report_shortage(place, counts.normals)
         fit = await self._fit_record(place, pointer) if pointer else None
+        last, brake = await self.refits.last(place), await self.brakes.read(place)
+        rows = (await self.stream.read(place)).rows
         return TeacherState(
             place=place,
             normals=counts.normals,
             goods=counts.goods,
             stream=counts.stream,
-            last=await self.refits.last(place),
+            last=last,
+            pause=self._pause(place, why_not_learning(await self.lines.learning(place.line), brake)),
+            moved_brake=move_brake(rows, brake, last, now=self.clock.now()),
             settings=await self.lines.fit_settings(place.line),
             pointer=pointer,
             fit=fit,
@@ -118,6 +128,16 @@ class TeacherReconciler:
             is_backfilled=pointer is not None and await self.lines.is_backfilled(place),
             has_deleted_normal=fit is not None and pointer is not None and await self._has_deleted(pointer, fit),
         )
+
+    def _pause(self, place: Place, reason: str) -> str:
+        """Log once, and measure, that a line learns nothing."""
+        metrics.LEARNING_PAUSED.labels(place.line, place.product).set(bool(reason))
+        if reason and self._paused.get(place) != reason:
+            log.warning("learning_paused", line=place.line, product=place.product, reason=reason)
+        if not reason and self._paused.get(place):
+            log.info("learning_resumed", line=place.line, product=place.product)
+        self._paused[place] = reason
+        return reason
 
     def _report_shortage(self, place: Place, normals: int) -> None:
         """Log once for each count that a first teacher needs more normals."""
@@ -155,6 +175,9 @@ class TeacherReconciler:
         match action:
             case AnnounceTeacher(pointer):
                 await self._announce(place, pointer)
+            case MoveBrake(brake):
+                await self.brakes.put(place, brake)
+                metrics.BRAKES.labels(place.line, "on" if brake.is_on else "off").inc()
             case FitTeacher():
                 await self._fit(place, action)
             case BackfillLine(pointer):

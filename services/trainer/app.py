@@ -31,6 +31,7 @@ from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.consumer import Batch, BatchRoute, Limits, consume, with_retry
 from siad.runtime.reconcile import reconcile
+from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.worker import StageProcess
@@ -97,6 +98,7 @@ class _TrainerTasks:
                 jobs=self.jobs,
                 releases=ReleasePublisher(self.store, producer),
                 lines=StoredLines(self.store),
+                brakes=StoredBrakes(self.store),
                 policies=policies_of(self.settings),
                 nudge=nudge,
                 clock=self.stage.clock,

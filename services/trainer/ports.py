@@ -13,6 +13,7 @@ from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import TrainingSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import ImageStored, LineChanged, WeightsKind
+from siad.contracts.learning import LearningBrake
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
@@ -144,6 +145,18 @@ class RunReports(Protocol):
 
     def reports(self, line: str) -> list[PlaceReport]:
         """Report the products of a line, as of the last plan."""
+        ...
+
+
+class BrakeReader(Protocol):
+    """Reads the brakes of learning."""
+
+    async def read(self, place: Place) -> LearningBrake | None:
+        """Read the brake of a place; None: it was never on.
+
+        Raises:
+            CorruptError: it can't be read.
+        """
         ...
 
 

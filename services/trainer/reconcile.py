@@ -29,9 +29,10 @@ from services.trainer.domain.plan import (
 )
 from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.training_set import NormalCapture
-from services.trainer.ports import JobRunner, Ledger, LineReader, ReleaseStore, RunStore, TrainingSetStore
+from services.trainer.ports import BrakeReader, JobRunner, Ledger, LineReader, ReleaseStore, RunStore, TrainingSetStore
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import WeightsKind
+from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -52,6 +53,7 @@ class SegmenterReconciler:
     jobs: JobRunner
     releases: ReleaseStore
     lines: LineReader
+    brakes: BrakeReader
     policies: TrainerPolicies
     nudge: asyncio.Event  # set when an action makes another one possible
     clock: Clock = SYSTEM_CLOCK
@@ -80,6 +82,8 @@ class SegmenterReconciler:
         if place not in self._listed:
             await self.training_sets.add_member_lists(place)
             self._listed.add(place)
+        settings = await self.lines.settings(place.line)
+        mode = LearningMode.of("" if settings is None else settings.learning)
         state = SegmenterState(
             place=place,
             files=tuple(await self.ledger.read(place)),
@@ -87,7 +91,8 @@ class SegmenterReconciler:
             runs=tuple(await self.runs.read(place)),
             teacher=await self._teacher(place, pointer),
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, place),
-            settings=await self.lines.settings(place.line),
+            settings=settings,
+            pause="" if settings is None else why_not_learning(mode, await self.brakes.read(place)),
             announced=self._announced.get(place, 0),
             requested=await self.runs.newest_request(place),
         )

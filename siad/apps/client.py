@@ -53,7 +53,7 @@ class IngestClient(StageClient):
         Args:
             line: name of the line.
             settings: product, false_reject_budget, shards, deadline_s, method, region, input_px, bits, sizes,
-                budget_tightens.
+                budget_tightens, learning.
             if_match: change only this revision.
 
         Raises:

@@ -21,6 +21,7 @@ from siad.contracts.event_checks import (
 )
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex, require_slug
 from siad.contracts.json_codec import OMIT_IF_DEFAULT
+from siad.contracts.learning import require_learning
 from siad.contracts.normals_profile import require_sizes
 from siad.contracts.region import require_region
 
@@ -110,6 +111,8 @@ class LineChanged:
     sizes: str = field(default="", metadata=OMIT_IF_DEFAULT)
     # whether the false-reject budget tightens as normals grow, as ``siad.contracts.fit_settings`` has it
     budget_tightens: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
+    # a ``siad.contracts.learning.LearningMode``; empty: auto
+    learning: str = field(default="", metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -132,6 +135,7 @@ class LineChanged:
             raise ValueError(msg)
         require_bits(self.bits)
         require_sizes(self.sizes)
+        require_learning(self.learning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

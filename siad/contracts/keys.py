@@ -307,6 +307,11 @@ def stream_scores_key(line: str, product: str) -> str:
     return f"stream-scores/{_part(line)}/{_part(product)}.json"
 
 
+def brake_key(line: str, product: str) -> str:
+    """Brake of a line's learning; moved by conditional put."""
+    return f"brakes/{_part(line)}/{_part(product)}.json"
+
+
 def refit_key(line: str, product: str, number: int) -> str:
     """Write-once record of the ``number``-th fit of a teacher, with its decision."""
     return f"{refits_prefix(line, product)}{number:06d}.json"

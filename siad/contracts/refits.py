@@ -58,3 +58,9 @@ class RefitRecord(JsonRecord):
     decision: GateDecision
     ended_at: datetime
     evidence: GateEvidence | None = field(default=None, metadata=OMIT_IF_DEFAULT)
+
+    @property
+    def text(self) -> str:
+        """One line for operators."""
+        outcome = "released" if self.decision.accepted else "declined"
+        return f"{self.cause.value}, {self.weights[:12]} {outcome}: {self.decision.text}"

@@ -35,6 +35,7 @@ class LineChangeRequest:
     bits: int | None = None
     sizes: str | None = None
     budget_tightens: bool | None = None  # not given with a budget: no
+    learning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

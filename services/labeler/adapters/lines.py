@@ -10,6 +10,7 @@ from siad.contracts.events import ImageStored
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import backfill_key, backfill_list_key, capture_key
+from siad.contracts.learning import LearningMode
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -48,6 +49,11 @@ class LabelerLines(StoredLines):
         except (MissingError, CorruptError) as error:
             log.warning("line_settings_unread", line=event.line, revision=event.line_revision, reason=str(error))
             return SizeRule.NORMALS
+
+    async def learning(self, line: str) -> LearningMode:
+        """Read whether a person lets a line learn."""
+        settings = await self.settings(line)
+        return LearningMode.OFF if settings is None else LearningMode.of(settings.learning)
 
     async def shards(self, line: str) -> int:
         """Return into how many record keys the line's captures are spread."""

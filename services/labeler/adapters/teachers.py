@@ -2,20 +2,25 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
 from services.labeler import metrics
+from services.labeler.adapters.learning_records import StoredRefits
 from services.labeler.ports import TeacherFacts
 from siad.contracts.documents import read_receipt
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import TeacherReleased, WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import normal_key
+from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.state_table import StateTable
+from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.registry import Registry
 from siad.vision.promise import promise_of
 
@@ -58,6 +63,7 @@ class ServingTeachers:
 
     def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:
         self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
+        self._lines, self._brakes, self._refits = StoredLines(blobs), StoredBrakes(blobs), StoredRefits(blobs)
         self._cache: dict[str, TeacherFacts] = {}  # by weights, which never change
 
     async def facts(self) -> list[TeacherFacts]:
@@ -69,7 +75,20 @@ class ServingTeachers:
         events = sorted(self._table.values().values(), key=lambda event: (event.line, event.product))
         facts = [facts for facts in await asyncio.gather(*map(self._facts, events)) if facts is not None]
         self._cache = {teacher.weights: teacher for teacher in facts}  # without those that no longer serve
-        return facts
+        return list(await asyncio.gather(*map(self._with_learning, facts)))
+
+    async def _with_learning(self, facts: TeacherFacts) -> TeacherFacts:
+        """Add why its line learns nothing, and the latest fit."""
+        place = Place(facts.line, facts.product)
+        try:
+            settings = await self._lines.settings(place.line)
+            mode = LearningMode.of("" if settings is None else settings.learning)
+            paused = why_not_learning(mode, await self._brakes.read(place))
+            last = await self._refits.last(place)
+        except CorruptError as error:
+            log.error("learning_unread", line=place.line, product=place.product, reason=str(error))
+            return facts
+        return replace(facts, learning_paused=paused, last_fit="" if last is None else last.text)
 
     async def _facts(self, event: TeacherReleased) -> TeacherFacts | None:
         if (cached := self._cache.get(event.weights)) is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.labeler.domain.fitting import FitRecord, fit_step
 from services.labeler.domain.refits import growth_cause
 from siad.contracts.fit_settings import FitSettings
+from siad.contracts.learning import LearningBrake
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.refits import FitCounts, RefitCause, RefitRecord
@@ -37,6 +38,8 @@ class TeacherState:
     goods: int = 0  # captures that people confirmed good
     stream: int = 0  # captures of the stream that were scored
     last: RefitRecord | None = None  # the last fit that gave weights; None: none since records are kept
+    pause: str = ""  # why the line learns nothing; empty where it does
+    moved_brake: LearningBrake | None = None  # what the brake becomes; None: it stays
     has_deleted_normal: bool = False  # the teacher in service was fitted on a capture that is deleted since
 
     @property
@@ -70,7 +73,14 @@ class BackfillLine:
     pointer: Pointer
 
 
-Action = AnnounceTeacher | FitTeacher | BackfillLine
+@dataclass(frozen=True, slots=True)
+class MoveBrake:
+    """Stop learning, or let it go on."""
+
+    brake: LearningBrake
+
+
+Action = AnnounceTeacher | FitTeacher | BackfillLine | MoveBrake
 
 
 def plan(state: TeacherState) -> list[Action]:
@@ -80,6 +90,8 @@ def plan(state: TeacherState) -> list[Action]:
         actions.append(AnnounceTeacher(state.pointer))
     if state.settings is None:
         return actions
+    if state.moved_brake is not None:
+        return [*actions, MoveBrake(state.moved_brake)]  # the next plan obeys it
     if state.pointer is not None and not state.is_backfilled:
         actions.append(BackfillLine(state.pointer))
     elif (cause := _cause(state, state.settings)) is not None:
@@ -91,22 +103,27 @@ def plan(state: TeacherState) -> list[Action]:
 def _cause(state: TeacherState, settings: FitSettings) -> RefitCause | None:
     """Name why a fit is due; None where none is.
 
-    A fit whose record says that it was tried with the same counts is not tried again, released or not.
+    A fit whose record says that it was tried with the same counts is not tried again, released or not. A pause of
+    learning stops refits on more captures; a person who changes settings or deletes a capture gets the new teacher.
     """
-    step = fit_step(state.normals)
-    if not step or state.refused == FitAttempt(state.normals, settings):
+    if not fit_step(state.normals) or state.refused == FitAttempt(state.normals, settings):
         return None
     if state.pointer is None or state.fit is None:
         return RefitCause.FIRST
+    last = state.last if state.last is not None and state.last.settings == settings else None
     if state.has_deleted_normal:
         return RefitCause.DELETED  # the fit chooses among the captures that remain, so this holds once
-    last = state.last if state.last is not None and state.last.settings == settings else None
     if not state.fit.normals and not _was_fitted_as_unreadable(state):
         return RefitCause.UNREADABLE
-    if last is None and state.fit.settings not in (None, settings):
+    fitted_by = state.fit.settings or (settings if state.last is None else state.last.settings)
+    if last is None and fitted_by != settings:
         return RefitCause.SETTINGS
     before = FitCounts(normals=state.fit.normals) if last is None else last.counts
-    return growth_cause(before, state.counts, normals_step=(fit_step(before.normals), step))
+    return None if state.pause else _growth(before, state.counts)
+
+
+def _growth(before: FitCounts, now: FitCounts) -> RefitCause | None:
+    return growth_cause(before, now, normals_step=(fit_step(before.normals), fit_step(now.normals)))
 
 
 def _was_fitted_as_unreadable(state: TeacherState) -> bool:

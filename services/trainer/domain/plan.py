@@ -63,6 +63,7 @@ class SegmenterState:
     settings: LineChanged | None  # None: the line was removed, and no further run starts for it
     announced: int  # revision of the segmenter's pointer that this process last announced; 0 for none
     requested: int = 0  # number of the newest request of an operator for a run; 0 for none
+    pause: str = ""  # why the line learns nothing, by its brake or its setting; empty where it does
 
     @property
     def last_run(self) -> RunState | None:
@@ -154,6 +155,8 @@ def plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Pla
     if state.segmenter is not None and state.segmenter.revision > state.announced:
         announce = (AnnounceSegmenter(state.segmenter),)
     last = state.last_run
+    if state.pause and (last is None or not last.is_open or last.report is None):
+        return Plan(announce, waits_for=state.pause)  # no release, no job, no set; a finished job may be judged
     if last is not None and last.candidate and not _was_released(last.candidate, state.segmenter):
         return Plan((*announce, ReleaseCandidate(last.candidate, state.segmenter)))
     if last is not None and last.is_open:

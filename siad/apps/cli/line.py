@@ -15,6 +15,7 @@ from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.client import IngestClient
 from siad.apps.local.machine import DATA
+from siad.contracts.learning import LearningMode
 from siad.contracts.methods import ASKABLE, DEFAULT
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import parse_region
@@ -52,6 +53,14 @@ Sizes = Annotated[
     ),
 ]
 
+Learning = Annotated[
+    str | None,
+    typer.Option(
+        help="Whether the line learns: auto (until pseudo-masks leave their bounds), on (whatever they show) or off. "
+        "Inspection goes on in any case."
+    ),
+]
+
 
 @line_app.command("put")
 def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
@@ -86,6 +95,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     budget_tightens: Tightens = None,
     bits: Bits = None,
     sizes: Sizes = None,
+    learning: Learning = None,
     if_revision: Revision = None,
     url: options.Url = None,
     data: options.Data = DATA,
@@ -106,6 +116,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "budget_tightens": budget_tightens,
         "bits": bits,
         "sizes": sizes,
+        "learning": learning,
     }
     settings = {name: value for name, value in given.items() if value is not None}
     response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
@@ -176,6 +187,7 @@ def _settings(line: dict[str, Any]) -> dict[str, str]:
         "revision": str(line["revision"]),
         "budget": f"{line['false_reject_budget']:.2%}{', tightens' if line.get('budget_tightens') else ''}",
         "teacher": _describe_teacher(line),
+        "learning": line.get("learning") or LearningMode.AUTO.value,
         "shards": str(line["shards"]),
         "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",
         "changed (UTC)": f"{datetime.fromisoformat(line['changed_at']).astimezone(UTC):%Y-%m-%d %H:%M}",

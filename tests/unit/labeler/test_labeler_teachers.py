@@ -108,10 +108,10 @@ async def test_a_manifest_is_read_once_until_another_teacher_serves() -> None:
     await plant.tell(FITTED, OTHER)
     for _ in range(3):
         assert [one.product for one in await plant.teachers.facts()] == [PRODUCT, "lid"]
-    assert sum(not key.startswith("normals/") for key in plant.blobs.reads) == 2
+    assert sum(key.startswith("weights/") for key in plant.blobs.reads) == 2
     await plant.tell(next_one, revision=2)
     assert (await plant.teachers.facts())[0].doubted == ()
-    assert sum(not key.startswith("normals/") for key in plant.blobs.reads) == 3
+    assert sum(key.startswith("weights/") for key in plant.blobs.reads) == 3
 
 
 async def test_a_manifest_that_is_not_there_does_not_hide_the_others() -> None:

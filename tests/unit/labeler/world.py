@@ -29,6 +29,7 @@ from siad.contracts.topics import PSEUDO_MASK, TEACHER
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.testing.clock import FakeClock
@@ -163,6 +164,7 @@ class World:
             orders=StoredFitOrders(lines, self.stream, StoredCorrections(store), deletions),
             refits=StoredRefits(store),
             stream=self.stream,
+            brakes=StoredBrakes(store),
             releases=ReleasePublisher(store, self.producer),
             scorer=scorer,
             fitter=scorer,
@@ -173,8 +175,8 @@ class World:
             clock=self.clock,
         )
 
-    def set_line(self, *, is_gone: bool = False) -> None:
-        settings = make_line_changed(line=LINE, product=PRODUCT)
+    def set_line(self, *, is_gone: bool = False, **changes: Any) -> None:
+        settings = make_line_changed(line=LINE, product=PRODUCT, **changes)
         state = write_line(LineState(settings=settings, is_gone=is_gone))
         MemoryBlobs.put(self.blobs, line_pointer_key(LINE), state)
 

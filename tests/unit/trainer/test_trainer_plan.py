@@ -38,6 +38,7 @@ from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
+from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
@@ -150,6 +151,7 @@ class World:
             jobs=self.jobs,
             releases=ReleasePublisher(store, self.producer),
             lines=StoredLines(store),
+            brakes=StoredBrakes(store),
             policies=POLICIES,
             nudge=asyncio.Event(),
             clock=self.clock,

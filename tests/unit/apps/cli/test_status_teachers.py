@@ -36,6 +36,18 @@ def test_promise_and_odd_normals_stand_below_by_line_and_product() -> None:
     assert "suspect" not in said
 
 
+def test_a_paused_line_is_named_with_the_reason_and_the_way_out() -> None:
+    paused = {
+        **TEACHER,
+        "learning_paused": "13 of 25 are marked. siad line put LINE --learning on",
+        "last_fit": "declined",
+    }
+    said = printed([paused])
+    assert "cam-1/cap: learning is paused: 13 of 25 are marked. siad line put cam-1 --learning on\n" in said
+    assert "cam-1/cap: latest fit: declined\n" in said
+    assert "paused" not in printed([TEACHER])
+
+
 def test_a_teacher_without_a_promise_or_doubts_is_a_row_alone() -> None:
     said = printed([{**TEACHER, "promise": "", "left_out": []}])
     assert "cam-1/cap" not in said

@@ -1,0 +1,70 @@
+"""Whether a line learns: the setting of a person, and the brake.
+
+The brake stops fits of more captures, training runs and releases where the pseudo-masks of a line leave the bounds of
+what they were; it never stops inspection. The labeler writes it, labeler and trainer obey it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Self
+
+from siad.contracts.json_codec import JsonRecord, JsonStyle
+
+
+class LearningMode(StrEnum):
+    """Setting of a line."""
+
+    AUTO = "auto"  # the brake may stop it
+    ON = "on"  # it learns, whatever the brake says
+    OFF = "off"  # it learns nothing
+
+    @classmethod
+    def of(cls, learning: str) -> Self:
+        """Read a line's setting; empty is ``AUTO``."""
+        return cls(learning or cls.AUTO.value)
+
+
+def require_learning(learning: str) -> None:
+    """Raise ValueError unless it is empty or a ``LearningMode``."""
+    if learning and learning not in set(LearningMode):
+        msg = f"learning {learning!r} is not one of {', '.join(LearningMode)}; off stops fits and training runs"
+        raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFigures:
+    """Figures of some captures of a stream, by their pseudo-masks."""
+
+    captures: int
+    marked: int  # captures at or over their threshold
+    log_ratio: float  # 20% quantile of log(score / threshold): of good parts, but for a burst of defects
+    log_spread: float  # deviation of a normal distribution with its lower tail
+    area_ratio: float  # median share of a marked capture's pixels that are marked; 0 where none is marked
+    regions: float  # median number of a marked capture's regions; likewise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningBrake(JsonRecord):
+    """State of the brake of one line and product."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
+
+    is_on: bool
+    reasons: tuple[str, ...]  # why it is on; of a brake that is off: why it was
+    since_at: datetime  # of this state
+    baseline: StreamFigures | None  # what the line showed before; None: it was too young
+    held_from_at: datetime | None = None  # captures received from here on, until ``held_until_at``, are no baseline
+    held_until_at: datetime | None = None
+
+
+def why_not_learning(mode: LearningMode, brake: LearningBrake | None) -> str:
+    """Say why a line learns nothing; empty where it does."""
+    if mode is LearningMode.OFF:
+        return "learning was switched off; switch it on again: siad line put LINE --learning auto"
+    if mode is LearningMode.AUTO and brake is not None and brake.is_on:
+        return (
+            f"{'; '.join(brake.reasons)}. Inspection goes on. Check camera, light and teacher; learning resumes by "
+            "itself when the captures are as before, or at once by: siad line put LINE --learning on"
+        )
+    return ""
