@@ -1,21 +1,22 @@
 """Composition root of the console: settings, adapters, routes, tasks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from services.console.adapters.followers import TopicFollower
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
+from services.console.adapters.thresholds import StoredThresholds
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureProjection
 from services.console.domain.sessions import SessionBook
 from services.console.handlers import ConsolePorts
 from services.console.metrics import STAGE
-from services.console.reconcile import announce, heal
+from services.console.reconcile import ThresholdReconciler, announce, heal
 from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
 from services.console.web.files import PageFiles
@@ -25,13 +26,22 @@ from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.boot import boot, connect
+from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus
+from siad.runtime.reconcile import LeasePort, reconcile
 from siad.runtime.state_table import StateTable
 from siad.runtime.worker import StageProcess
 
 TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD)
 ALL: Final = 2**62  # records: the whole topic
+
+
+class Readable(Protocol):
+    """A reader of a topic."""
+
+    async def wait_ready(self) -> None:
+        """Return once the topic was read to its end."""
+        ...
 
 
 def main() -> None:
@@ -72,7 +82,11 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             http_host=settings.http_host,
         )
         add_page(stage.app, page)
-        _follow(stage, settings, bus, lines, ports)
+        followers = _follow(stage, settings, bus, lines, ports)
+        keeper = ThresholdReconciler(thresholds=StoredThresholds(store, producer), lines=lines, ports=ports)
+        stage.tasks["thresholds"] = partial(
+            _keep_thresholds, stage, settings, keeper, followers, leases_of(stage, store)
+        )
         try:
             yield
         finally:
@@ -81,8 +95,11 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
 
 def _follow(
     stage: StageProcess, settings: ConsoleSettings, bus: Bus, lines: StateTable[LineChanged], ports: ConsolePorts
-) -> None:
-    """Add the tasks that read the topics, and their checks."""
+) -> list[Readable]:
+    """Add the tasks that read the topics, and their checks.
+
+    Returns the readers, which thresholds wait for.
+    """
     last, clock = settings.history_records, stage.clock
     verdicts = TopicFollower(VERDICT, VerdictGiven, ports.projection.add_verdict, last=last, clock=clock)
     pseudo_masks = TopicFollower(
@@ -109,6 +126,21 @@ def _follow(
         "corrections": partial(corrections.follow, bus, stage.stop),
         "announce": partial(_announce, stage, settings, lines, ports),
     }
+    return [lines, verdicts, pseudo_masks, corrections]
+
+
+async def _keep_thresholds(
+    stage: StageProcess,
+    settings: ConsoleSettings,
+    keeper: ThresholdReconciler,
+    readers: Sequence[Readable],
+    leases: LeasePort,
+) -> None:
+    """Compute thresholds once scores and answers are read."""
+    for reader in readers:
+        if not await stage.unless_stopped(reader.wait_ready()):
+            return
+    await reconcile(keeper, stage.context, leases, nudge=keeper.ports.answered, every_s=settings.thresholds_every_s)
 
 
 async def _announce(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from services.console.domain.book import CorrectionBook, ShownCaptures
@@ -49,6 +49,7 @@ class ConsolePorts:
     book: CorrectionBook
     shown: ShownCaptures
     clock: Clock
+    answered: asyncio.Event = field(default_factory=asyncio.Event)  # set at every correction: thresholds may move
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ async def on_correction(request: CorrectionRequest, ports: ConsolePorts) -> Corr
         except ConflictError:
             continue  # read again: If-Match may fail now
         await publish([correction], ports)
+        ports.answered.set()
         return CorrectionResult(correction=correction, is_new=True)
     msg = f"capture {request.capture_id} was corrected {RACES_MAX} times by other requests; this one was not stored"
     raise TransientError(msg)

@@ -7,8 +7,11 @@ from typing import Protocol
 
 from services.console.domain.book import CorrectionId
 from services.console.domain.corrections import StoredMask
-from siad.contracts.corrections import CaptureCorrected
-from siad.contracts.events import ImageStored
+from siad.contracts.corrections import CaptureCorrected, ThresholdSet
+from siad.contracts.events import ImageStored, LineChanged
+from siad.contracts.ids import WeightsId
+from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,54 @@ class CorrectionStore(Protocol):
         Raises:
             ConflictError: there is such a revision already.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredThreshold:
+    """A threshold as it was read."""
+
+    threshold: ThresholdSet
+    etag: str  # the next conditional put must match it
+
+
+class ThresholdStore(Protocol):
+    """Thresholds in store and on bus, and the manifests behind them."""
+
+    async def read(self, place: Place, weights: WeightsId) -> StoredThreshold | None:
+        """Read the threshold of some weights; None for that of the manifest.
+
+        Raises:
+            CorruptError: the object at its key is no threshold.
+        """
+        ...
+
+    async def put(self, threshold: ThresholdSet, expected: StoredThreshold | None) -> None:
+        """Move a threshold.
+
+        Raises:
+            ConflictError: another process moved it since ``expected`` was read.
+        """
+        ...
+
+    async def announce(self, threshold: ThresholdSet) -> None:
+        """Publish a threshold, and return once the broker has acknowledged it."""
+        ...
+
+    async def manifest(self, place: Place, weights: WeightsId) -> Manifest:
+        """Read the manifest of some weights.
+
+        Raises:
+            MissingError, CorruptError: it cannot be read.
+        """
+        ...
+
+
+class PresentLines(Protocol):
+    """Settings of lines at present."""
+
+    def lookup(self, key: str) -> LineChanged | None:
+        """Return the settings of a line; None where there is none."""
         ...
 
 

@@ -1,17 +1,41 @@
-"""Publishes corrections that are stored and were not announced."""
+"""Publishes corrections that are stored and were not announced, and keeps thresholds.
+
+A threshold is computed again at every answer, and after every ``STREAM_EVERY`` captures of the stream. It is stored
+first, by conditional put, then published; after a crash in between, the next plan publishes what is stored.
+"""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from services.console.domain.book import CorrectionId
+from services.console.domain.thresholds import (
+    AnnounceThreshold,
+    ThresholdAction,
+    ThresholdBasis,
+    ThresholdState,
+    evidence_of,
+    next_threshold,
+    plan,
+    scores_by_weights,
+)
 from services.console.handlers import ConsolePorts, publish
+from services.console.ports import PresentLines, ThresholdStore
 from siad.contracts.errors import CorruptError, TransientError
+from siad.contracts.fit_settings import DEFAULT_BUDGET, FitSettings
+from siad.contracts.ids import WeightsId
+from siad.contracts.manifest import Manifest
+from siad.contracts.place import Place
+from siad.vision.sharpening import sharpen
 
 log = structlog.get_logger()
 
+UNIT: Final = "console/"  # begins the name of every unit of work: console/<line>/<product>
+HELD_OUT_MIN: Final = 2  # scores; fewer say nothing of good ones
 READS_MAX: Final = 64  # records read at a time
 PUBLISHED_MAX: Final = 500  # corrections published at a time
 
@@ -53,3 +77,78 @@ async def _enter(names: Sequence[CorrectionId], ports: ConsolePorts) -> None:
             raise found
         elif found is not None:
             ports.book.add(found, is_published=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class ThresholdReconciler:
+    """Keeps the thresholds of the weights in service."""
+
+    thresholds: ThresholdStore
+    lines: PresentLines
+    ports: ConsolePorts
+    _announced: dict[WeightsId, int] = field(default_factory=dict)
+    _computed: dict[WeightsId, ThresholdBasis] = field(default_factory=dict)
+
+    async def names(self) -> list[str]:
+        """Name a unit of work for each line and product with captures."""
+        return [f"{UNIT}{place}" for place in self.ports.projection.places()]
+
+    async def observe(self, name: str) -> list[ThresholdState]:
+        """Gather scores and answers, and read the thresholds in use."""
+        place = Place.parse(name.removeprefix(UNIT))
+        settings = self.lines.lookup(place.line)
+        entries = [entry for entry in self.ports.projection.of_line(place.line) if entry.place == place]
+        found = await asyncio.to_thread(scores_by_weights, entries, self.ports.book.latest(place.line))
+        return [
+            ThresholdState(
+                place=place,
+                weights=weights,
+                scores=scores,
+                miss_cost=0.0 if settings is None else settings.miss_cost,
+                stored=None if (stored := await self.thresholds.read(place, weights)) is None else stored.threshold,
+                computed=self._computed.get(weights),
+            )
+            for weights, scores in found.items()
+        ]
+
+    def plan(self, state: Sequence[ThresholdState], now: datetime) -> list[ThresholdAction]:  # noqa: ARG002 - a port
+        """Decide what to publish and what to compute."""
+        return plan(state, self._announced)
+
+    async def act(self, name: str, action: ThresholdAction) -> None:  # noqa: ARG002 - a port
+        """Publish or compute one threshold."""
+        if isinstance(action, AnnounceThreshold):
+            await self.thresholds.announce(action.threshold)
+            self._announced[action.threshold.weights] = action.threshold.revision
+        else:
+            await self._compute(action.state, action.basis)
+
+    async def _compute(self, state: ThresholdState, basis: ThresholdBasis) -> None:
+        manifest = await self.thresholds.manifest(state.place, state.weights)
+        if len(manifest.held_out_scores) >= HELD_OUT_MIN:
+            evidence = evidence_of(state, manifest, budget=await self._budget(manifest))
+            in_use = manifest.image_threshold if state.stored is None else state.stored.image_threshold
+            found = await asyncio.to_thread(sharpen, evidence, in_use=in_use)
+            expected = await self.thresholds.read(state.place, state.weights)
+            if (None if expected is None else expected.threshold) != state.stored:
+                return  # another process moved it; the next plan computes from that
+            threshold = next_threshold(state, found, self.ports.clock.now())
+            if threshold is not None:
+                await self.thresholds.put(threshold, expected)
+                fields = {"line": threshold.line, "product": threshold.product, "weights": threshold.weights}
+                log.info("threshold_set", threshold=threshold.image_threshold, reason=threshold.reason, **fields)
+                self.ports.answered.set()  # to publish it now
+        self._computed[state.weights] = basis
+
+    async def _budget(self, manifest: Manifest) -> float:
+        """Read the budget of some weights.
+
+        A segmenter has that of its teacher.
+        """
+        if manifest.false_rejects is not None:
+            return manifest.false_rejects.budget
+        if manifest.parent is not None:
+            teacher = await self.thresholds.manifest(manifest.place, WeightsId(manifest.parent))
+            return FitSettings.budget_of(teacher)
+        settings = self.lines.lookup(manifest.line)
+        return DEFAULT_BUDGET if settings is None else settings.false_reject_budget

@@ -20,4 +20,5 @@ class ConsoleSettings(StageSettings):
     accept_timeout_s: float = Field(default=20.0, gt=0)  # from the last byte to the broker's acknowledgement; then 503
     mask_threads: int = Field(default=1, ge=1)  # masks decoded at once, up to 70 MB each
     store_threads: int = Field(default=16, ge=1)  # concurrent calls to the store
+    thresholds_every_s: float = Field(default=10.0, gt=0)  # between two looks at the stream; an answer is used at once
     announce_every_s: float = Field(default=5.0, gt=0)  # between two attempts to publish what is stored

@@ -15,7 +15,7 @@ from services.ingest.domain.uploads import SERIAL_MAX
 from siad.audit.snapshot import LedgerReport
 from siad.contracts.depth import FULL_BITS
 from siad.contracts.errors import CorruptError, DeniedError, MissingError
-from siad.contracts.events import INPUT_PX_MAX, ImageStored, LineChanged
+from siad.contracts.events import INPUT_PX_MAX, MISS_COST_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
 from siad.contracts.methods import ASKABLE, DEFAULT
 from siad.contracts.normals_profile import SizeRule
@@ -74,6 +74,10 @@ class LineRequest(BaseModel):
         description="Whether the line learns: auto (until the brake stops it), on (whatever the brake says) or off; "
         "empty: auto",
     )
+    miss_cost: Annotated[float, Field(ge=0, le=MISS_COST_MAX, allow_inf_nan=False)] | None = Field(
+        None,
+        description="What a miss costs, in false rejects; the threshold costs least. 0: the budget chooses it",
+    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -92,6 +96,7 @@ class LineRequest(BaseModel):
             sizes=self.sizes,
             budget_tightens=self.budget_tightens,
             learning=self.learning,
+            miss_cost=self.miss_cost,
         )
 
 
@@ -112,6 +117,7 @@ class LineResponse(BaseModel):
     sizes: str
     budget_tightens: bool
     learning: str
+    miss_cost: float
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

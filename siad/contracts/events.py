@@ -27,6 +27,7 @@ from siad.contracts.region import require_region
 
 REGIONS_MAX = 64  # per mask; keeps every event below 64 KB
 POINTS_MAX = 128  # per region
+MISS_COST_MIN, MISS_COST_MAX = 1e-3, 1e6  # false rejects
 INPUT_PX_MIN, INPUT_PX_MAX = 64, 4096  # side of the square with the area to which images are scaled
 
 
@@ -113,6 +114,8 @@ class LineChanged:
     budget_tightens: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
     # a ``siad.contracts.learning.LearningMode``; empty: auto
     learning: str = field(default="", metadata=OMIT_IF_DEFAULT)
+    # what a miss costs, in false rejects; 0: the budget chooses the threshold
+    miss_cost: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -132,6 +135,9 @@ class LineChanged:
         require_region(self.region)
         if self.input_px and not INPUT_PX_MIN <= self.input_px <= INPUT_PX_MAX:
             msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, nor 0 for the method's own"
+            raise ValueError(msg)
+        if self.miss_cost and not MISS_COST_MIN <= self.miss_cost <= MISS_COST_MAX:
+            msg = f"miss_cost {self.miss_cost:g} is not {MISS_COST_MIN:g} to {MISS_COST_MAX:g}, nor 0 for the budget"
             raise ValueError(msg)
         require_bits(self.bits)
         require_sizes(self.sizes)

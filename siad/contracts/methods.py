@@ -12,6 +12,7 @@ STUDENT_TEACHER: Final = "student-teacher"
 MEMORY_AUTOENCODER: Final = "memory-autoencoder"
 ENSEMBLE: Final = "ensemble"
 TEACHERS: Final = (FEATURE_MEMORY, STUDENT_TEACHER, MEMORY_AUTOENCODER, ENSEMBLE)
+LEFT_ONE_OUT: Final = frozenset({FEATURE_MEMORY})  # score each normal with itself left out, and serve with all
 REMOVED: Final = ("autoencoder", "draem", "gan-inversion", "template")  # of earlier versions, whose lines may name them
 DEFAULT: Final = FEATURE_MEMORY
 AUTO: Final = "auto"  # no method: the one that ranks first on synthetic defects on the line's own normals

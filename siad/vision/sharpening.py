@@ -165,8 +165,8 @@ def _describe_reason(evidence: ThresholdEvidence, *, stream: int, answers: int) 
         sources.append(f"{stream} captures of the stream")
     if answers:
         good = sum(one.verdict is CorrectionVerdict.GOOD for one in evidence.answers)
-        sources.append(f"{answers} answers ({good} good, {answers - good} defective)")
-    by = f"a miss costs {evidence.miss_cost:g} false rejects" if evidence.miss_cost else f"budget {evidence.budget:.2%}"
+        sources.append(f"{answers} answer{'' if answers == 1 else 's'} ({good} good, {answers - good} defective)")
+    by = f"a miss costs {evidence.miss_cost:g} false rejects" if evidence.miss_cost else f"{evidence.budget:.2%}"
     return f"chosen by the {'cost' if evidence.miss_cost else 'budget'} ({by}), from {_join(sources)}"
 
 

@@ -53,6 +53,7 @@ class TopicFollower(Generic[E]):
         self._topic, self._kind, self._apply, self._last = topic, kind, apply, last
         self._after_backlog, self._clock = after_backlog, clock
         self._is_ready = False
+        self._read = asyncio.Event()
         self._denied = ""
 
     async def check(self) -> None:
@@ -62,6 +63,10 @@ class TopicFollower(Generic[E]):
         if not self._is_ready:
             msg = f"{self._topic.name} has not been read to its end yet"
             raise TransientError(msg)
+
+    async def wait_ready(self) -> None:
+        """Return once the topic was read to its end."""
+        await self._read.wait()
 
     async def follow(self, bus: Bus, stop: asyncio.Event) -> None:
         """Read the topic until ``stop``.
@@ -91,6 +96,7 @@ class TopicFollower(Generic[E]):
             await asyncio.sleep(0)  # requests are answered meanwhile
         await self._after_backlog()
         self._is_ready = True
+        self._read.set()
 
     def _apply_all(self, records: Iterable[Record]) -> None:
         for record in records:

@@ -92,6 +92,10 @@ class CaptureProjection:
         """Return the captures of a line, in no order."""
         return list(self._lines.get(line, {}).values())
 
+    def places(self) -> list[Place]:
+        """Return every line and product with captures."""
+        return sorted({entry.place for captures in self._lines.values() for entry in captures.values()})
+
     def find(self, line: str, capture_id: str) -> CaptureEntry | None:
         """Return one capture; None where it is not among the newest."""
         return self._lines.get(line, {}).get(capture_id)

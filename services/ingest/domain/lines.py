@@ -36,6 +36,7 @@ class LineChangeRequest:
     sizes: str | None = None
     budget_tightens: bool | None = None  # not given with a budget: no
     learning: str | None = None
+    miss_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

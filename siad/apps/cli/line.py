@@ -38,6 +38,14 @@ Tightens = Annotated[
         "budget is given: keep).",
     ),
 ]
+MissCost = Annotated[
+    float | None,
+    typer.Option(
+        "--miss-cost",
+        help="What a miss costs, in false rejects: with 20, one miss costs as much as 20 of them. The threshold then "
+        "costs least, at the defect rate that stream and answers tell. 0: the budget chooses it.",
+    ),
+]
 Bits = Annotated[
     int | None,
     typer.Option(
@@ -93,6 +101,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         ),
     ] = None,
     budget_tightens: Tightens = None,
+    miss_cost: MissCost = None,
     bits: Bits = None,
     sizes: Sizes = None,
     learning: Learning = None,
@@ -114,6 +123,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "region": None if region is None else _parse_region(region),
         "input_px": input_px,
         "budget_tightens": budget_tightens,
+        "miss_cost": miss_cost,
         "bits": bits,
         "sizes": sizes,
         "learning": learning,

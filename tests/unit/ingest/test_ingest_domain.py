@@ -82,6 +82,8 @@ def test_the_end_of_a_line_is_a_revision() -> None:
         (HELD, LineChangeRequest(input_px=5), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(bits=7), RefusalReason.INVALID_LINE),
         (HELD, LineChangeRequest(sizes="all"), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(miss_cost=-1.0), RefusalReason.INVALID_LINE),
+        (HELD, LineChangeRequest(miss_cost=1e7), RefusalReason.INVALID_LINE),
     ],
 )
 def test_what_a_line_may_not_become(held: LineState | None, wish: LineChangeRequest, reason: RefusalReason) -> None:
@@ -98,6 +100,13 @@ def test_a_line_asks_for_its_teacher_and_may_take_it_back() -> None:
     assert (asked.region, asked.input_px) == ((0.0, 0.0, 1.0, 0.0, 1.0, 0.5), 512)
     again = change_line(LineState(settings=asked), LineChangeRequest(region=(), input_px=0), line="press-1", now=NOON)
     assert (again.region, again.input_px) == ((), 0)
+
+
+def test_a_line_states_what_a_miss_costs_and_may_take_it_back() -> None:
+    asked = change_line(HELD, LineChangeRequest(miss_cost=20.0), line="press-1", now=NOON)
+    assert (asked.miss_cost, HELD.settings.miss_cost) == (20.0, 0.0)
+    again = change_line(LineState(settings=asked), LineChangeRequest(miss_cost=0.0), line="press-1", now=NOON)
+    assert again.miss_cost == 0.0
 
 
 def test_fulfilled_is_a_wish_that_would_change_nothing() -> None:
