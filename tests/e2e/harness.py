@@ -64,6 +64,12 @@ class StageProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """Exit status; None while it runs, and before its first start."""
         return self._process.poll() if self._process is not None else None

@@ -1,10 +1,11 @@
 """The console's page in Chromium, on a real console with the embedded bus and a real store."""
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,45 +88,46 @@ def teachers_mask() -> Mask:
     return mask_HW
 
 
-def put_capture(blobs: S3Blobs) -> ImageStored:
+def put_capture(blobs: S3Blobs, capture: CaptureId = CAPTURE) -> ImageStored:
     """Store an image with its receipt and the teacher's mask."""
-    samples = np.random.default_rng(1).integers(0, 256, SIZE, np.uint8)
+    samples = np.random.default_rng(int(capture[0])).integers(0, 256, SIZE, np.uint8)
     data = bytes(cv2.imencode(".png", samples)[1])
     image_id = image_id_of(data)
     image_key = keys.image_key(LINE_NAME, NOON, image_id, "png")
     blobs.put(image_key, data)
     receipt = make_image_stored(
-        capture_id=CAPTURE, image_id=image_id, image_uri=blobs.uri(image_key), size_bytes=len(data), line=LINE_NAME,
+        capture_id=capture, image_id=image_id, image_uri=blobs.uri(image_key), size_bytes=len(data), line=LINE_NAME,
         product=PRODUCT, captured_at=NOON, received_at=NOON, intent=Intent.INSPECT, serial="n1",
     )  # fmt: skip
-    blobs.put(keys.capture_key(LINE_NAME, CAPTURE), write_receipt(receipt))
+    blobs.put(keys.capture_key(LINE_NAME, capture), write_receipt(receipt))
     mask = encode_mask(np.where(teachers_mask(), 255, 0).astype(np.uint8))
-    blobs.put(keys.verdict_mask_key(LINE_NAME, CAPTURE, WEIGHTS), mask)
+    blobs.put(keys.verdict_mask_key(LINE_NAME, capture, WEIGHTS), mask)
     return receipt
 
 
-async def publish(bus_file: BusFile, receipt: ImageStored, blobs: S3Blobs) -> None:
-    """Publish the line and the verdict that make the console show the capture."""
-    event = verdict(
-        1,
-        score=2.1,
-        capture_id=CAPTURE,
-        image_id=receipt.image_id,
-        image_uri=receipt.image_uri,
-        mask_uri=blobs.uri(keys.verdict_mask_key(LINE_NAME, CAPTURE, WEIGHTS)),
-    )
+async def publish(bus_file: BusFile, receipts: Sequence[ImageStored], blobs: S3Blobs) -> None:
+    """Publish the line and the verdicts that make the console show the captures."""
     bus = open_bus(quick_settings(bus_file.bootstrap))
     await bus.create_topics(TOPICS)
     async with bus.producer() as producer:
         line = encode(make_line_changed(line=LINE_NAME, product=PRODUCT))
         await producer.publish([Message(topic=LINE.name, key=LINE_NAME, value=line)])
-        await producer.publish([Message(topic=VERDICT.name, key=CAPTURE, value=encode(event))])
+        for receipt in receipts:
+            event = verdict(
+                1,
+                score=2.1,
+                capture_id=receipt.capture_id,
+                image_id=receipt.image_id,
+                image_uri=receipt.image_uri,
+                mask_uri=blobs.uri(keys.verdict_mask_key(LINE_NAME, receipt.capture_id, WEIGHTS)),
+            )
+            await producer.publish([Message(topic=VERDICT.name, key=receipt.capture_id, value=encode(event))])
 
 
-def run_script(name: str, console: StageProcess) -> dict[str, Any]:
+def run_script(name: str, console: StageProcess, *more: str) -> dict[str, Any]:
     """Run a script of ``web/e2e`` in Node; its output is JSON."""
     done = subprocess.run(
-        [NODE, WEB / "e2e" / name, console.url, CHROMIUM, LINE_NAME],
+        [NODE, WEB / "e2e" / name, console.url, CHROMIUM, LINE_NAME, *more],
         env=os.environ | {"NODE_NO_WARNINGS": "1"},
         capture_output=True,
         text=True,
@@ -138,8 +140,7 @@ def run_script(name: str, console: StageProcess) -> dict[str, Any]:
 
 
 async def test_the_stored_mask_is_the_drawn_one(console: StageProcess, bus_file: BusFile, blobs: S3Blobs) -> None:
-    receipt = put_capture(blobs)
-    await publish(bus_file, receipt, blobs)
+    await publish(bus_file, [put_capture(blobs)], blobs)
     drawn = run_script("first_correction.ts", console)
     record = CaptureCorrected.from_json(blobs.get(keys.correction_key(LINE_NAME, CAPTURE, 1)).data)
     assert (record.verdict, record.author, record.weights, record.selection) == ("defect", "ann", WEIGHTS, "random")
@@ -153,3 +154,33 @@ async def test_the_stored_mask_is_the_drawn_one(console: StageProcess, bus_file:
     expected[5:10, 5:10] = False
     expected = ((expected | stroke("grow")) & ~stroke("cut")) | stroke("draw")
     assert np.array_equal(stored, expected), f"{np.count_nonzero(stored != expected)} pixels differ"
+
+
+async def test_nothing_is_lost_by_another_person_or_a_killed_console(
+    console: StageProcess, bus_file: BusFile, blobs: S3Blobs
+) -> None:
+    receipts = [put_capture(blobs, CaptureId(digit * 32)) for digit in "123"]
+    await publish(bus_file, receipts, blobs)
+    running = asyncio.create_task(
+        asyncio.to_thread(run_script, "two_people_and_an_outage.ts", console, str(console.pid))
+    )
+    while console.alive and not running.done():
+        await asyncio.sleep(0.1)
+    if not running.done():
+        console.start()
+    found = await running
+    answers = {
+        receipt.capture_id: [
+            CaptureCorrected.from_json(blobs.get(info.key).data)
+            for info in blobs.list(keys.corrections_prefix(LINE_NAME, receipt.capture_id))
+            if info.key.endswith(".json")
+        ]
+        for receipt in receipts
+    }
+    overtaken = [(one.author, one.verdict) for one in answers.pop(found["overtaken"])]
+    assert overtaken == [("bob", "unsure"), ("ann", "good")]
+    (interrupted,) = answers.pop(found["interrupted"])
+    stored = decode_mask(blobs.get(blobs.key_of(interrupted.mask_uri)).data) == 255
+    assert np.all(stored >= teachers_mask())
+    assert np.count_nonzero(stored) > np.count_nonzero(teachers_mask())
+    assert list(answers.values()) == [[]]

@@ -5,7 +5,7 @@
  * rules.
  */
 
-import { axeFaults, drag, placeOf, point, visit } from './browser.ts'
+import { axeFaults, drag, expectEqual, placeOf, point, visit } from './browser.ts'
 
 const [console_, chromium, line] = process.argv.slice(2) as [string, string, string]
 const GROW = [
@@ -60,10 +60,4 @@ try {
   process.stdout.write(JSON.stringify({ diameter: 5, grow: GROW, cut: CUT, draw: DRAW }))
 } finally {
   await browser.close()
-}
-
-function expectEqual(what: string, found: unknown, wanted: unknown): void {
-  if (JSON.stringify(found) !== JSON.stringify(wanted)) {
-    throw new Error(`${what}: ${JSON.stringify(found)} in place of ${JSON.stringify(wanted)}`)
-  }
 }

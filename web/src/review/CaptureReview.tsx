@@ -107,7 +107,7 @@ export function CaptureReview(props: Props) {
   useKeys(run, setHidden, isSheetOpen)
 
   return (
-    <main className="review">
+    <main className="review" data-capture={item.capture_id}>
       <header className="capture">
         <strong className={item.decision}>{text.review[item.decision]}</strong>
         <span>{text.review.score(item.score, item.threshold)}</span>
