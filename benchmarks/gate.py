@@ -33,7 +33,7 @@ from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import sha256_hex
 from siad.contracts.place import Place
 from siad.contracts.release_evidence import EvidenceKind, HeldOutCapture
-from siad.models.bundle import open_bundle
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.gate_evidence import HeldOutPixels, collect_evidence
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
@@ -118,8 +118,9 @@ def quality(predictor: Predictor, shift: Shift) -> dict[str, float]:
     }
 
 
-def candidates(shift: Shift, teacher: Predictor, comparison: Comparison) -> Iterator[tuple[str, Predictor]]:
+def candidates(shift: Shift, bundle: Bundle, comparison: Comparison) -> Iterator[tuple[str, Predictor]]:
     """Make candidates, one at a time."""
+    teacher = comparison.serving
     scores = {path: float(teacher.maps([picture(path)])[0].max()) for path in shift.stream}
     ranked = sorted(shift.stream, key=lambda path: scores[path])
     low = [path for path in ranked[: int(len(ranked) * LOWEST)] if not is_held_out(path)]
@@ -140,7 +141,7 @@ def candidates(shift: Shift, teacher: Predictor, comparison: Comparison) -> Iter
     marked = label(teacher, [LabelledSample(path=path, kind="") for path in shift.stream], progress=Progress())
     known = [LabelledSample(path=path, kind="good") for path in shift.normals]
     try:
-        yield "segmenter", learn(teacher, known, marked, policy=WHOLE, seed=0).predictor
+        yield "segmenter", learn(bundle, known, marked, policy=WHOLE, seed=0).predictor
     except CannotLearnError as error:
         print(json.dumps({"candidate": "segmenter", "reason": str(error)}), flush=True)
 
@@ -156,7 +157,7 @@ def run(data: Path, name: str, seed: int) -> None:
     comparison = Comparison(serving=teacher, captures=held_out, read=shift.read)
     serving = quality(teacher, shift)
     print(json.dumps({"set": name, "seed": seed, "candidate": "teacher", **rounded(serving)}), flush=True)
-    for candidate, predictor in candidates(shift, teacher, comparison):
+    for candidate, predictor in candidates(shift, bundle, comparison):
         evidence = collect_evidence(predictor, teacher, held_out, shift.read, budget=BUDGET)
         decision = judge_release(evidence)
         found = quality(predictor, shift)

@@ -1,4 +1,4 @@
-"""Quality of a segmenter trained on pseudo-masks alone.
+"""Quality of a U-Net trained on pseudo-masks alone.
 
 On real solar cells, measured against the data set's own labels.
 
@@ -27,18 +27,17 @@ from services.trainer.domain.training_set import (
     TrainingSet,
 )
 from services.trainer.job.candidate import make_candidate
-from services.trainer.job.evaluation import make_scorer, score_held_out
-from services.trainer.job.examples import MemberPixels, make_examples
+from services.trainer.job.evaluation import score_held_out
+from services.trainer.job.examples import MemberPixels
+from services.trainer.job.learners import UnetLearner
 from siad.apps.lab.demo.cells import Cell, draw_shift, find_cells
 from siad.contracts.ids import sha256_hex
 from siad.contracts.place import Place
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
-from siad.models.segmenter import new_segmenter
 from siad.models.teachers.feature_memory import fit
 from siad.models.teachers.normals import Normals
 from siad.models.training.recipe import TrainingRecipe
-from siad.models.training.segmenter import SegmenterTraining
 from siad.vision.images import Image, decode_image
 from siad.vision.scores import false_reject_rate, image_auroc
 
@@ -162,17 +161,15 @@ def main() -> None:
     )
     began = time.monotonic()
     recipe = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s, seed=given.seed)
-    training = SegmenterTraining(new_segmenter(seed=given.seed), recipe, torch.device("cpu"))
-    examples = make_examples(chosen, line.look, input_px=spec.input_px)
+    learner = UnetLearner(recipe, input_px=spec.input_px, device=torch.device("cpu"))
+    learner.prepare(chosen, line.look)
     losses = []
-    while not training.is_done:
-        losses.append(round(training.run_epoch(examples), 4))
+    while not learner.is_done:
+        losses.append(round(learner.run_epoch(), 4))
     trained = time.monotonic()
-    scorers = {"candidate": make_scorer(training.segmenter, input_px=spec.input_px)}
-    scored = score_held_out(chosen, line.look, scorers, input_px=spec.input_px)["candidate"]
-    bundle, figures = make_candidate(
-        training.segmenter, spec, scored, normal=pixels_of(line.by_name[line.normals[0].capture_id])
-    )
+    scored = score_held_out(chosen, line.look, learner.scorers(spec), input_px=spec.input_px)
+    normal = pixels_of(line.by_name[line.normals[0].capture_id])
+    bundle, figures = make_candidate(learner.network(), spec, scored, normal=normal)
     cells = line.unseen[:: max(1, len(line.unseen) // given.unseen)]
     report = {
         "set": line.truth(chosen),

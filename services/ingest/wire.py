@@ -17,7 +17,7 @@ from siad.contracts.depth import FULL_BITS
 from siad.contracts.errors import CorruptError, DeniedError, MissingError
 from siad.contracts.events import INPUT_PX_MAX, MISS_COST_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
-from siad.contracts.methods import ASKABLE, DEFAULT
+from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import POLYGON_POINTS_MAX
 from siad.runtime.problems import problem_response
@@ -78,6 +78,9 @@ class LineRequest(BaseModel):
         None,
         description="What a miss costs, in false rejects; the threshold costs least. 0: the budget chooses it",
     )
+    segmenter: str | None = Field(
+        None, description=f"Method of its segmenter: {', '.join(SEGMENTERS)}; empty: {DEFAULT_SEGMENTER}"
+    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -97,6 +100,7 @@ class LineRequest(BaseModel):
             budget_tightens=self.budget_tightens,
             learning=self.learning,
             miss_cost=self.miss_cost,
+            segmenter=self.segmenter,
         )
 
 
@@ -118,6 +122,7 @@ class LineResponse(BaseModel):
     budget_tightens: bool
     learning: str
     miss_cost: float
+    segmenter: str
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

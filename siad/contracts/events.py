@@ -116,6 +116,7 @@ class LineChanged:
     learning: str = field(default="", metadata=OMIT_IF_DEFAULT)
     # what a miss costs, in false rejects; 0: the budget chooses the threshold
     miss_cost: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
+    segmenter: str = field(default="", metadata=OMIT_IF_DEFAULT)  # method of the segmenter; empty: the default
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -132,6 +133,8 @@ class LineChanged:
             raise ValueError(msg)
         if self.method:
             require_slug("method", self.method)
+        if self.segmenter:
+            require_slug("segmenter", self.segmenter)
         require_region(self.region)
         if self.input_px and not INPUT_PX_MIN <= self.input_px <= INPUT_PX_MAX:
             msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, nor 0 for the method's own"

@@ -1,4 +1,4 @@
-"""Names of the methods that fit teachers.
+"""Names of the methods of teachers and segmenters.
 
 Ingest checks them without importing torch. ``siad.models.method_modules`` names the module of each, ``docs/models``
 describes and compares them.
@@ -17,6 +17,24 @@ REMOVED: Final = ("autoencoder", "draem", "gan-inversion", "template")  # of ear
 DEFAULT: Final = FEATURE_MEMORY
 AUTO: Final = "auto"  # no method: the one that ranks first on synthetic defects on the line's own normals
 ASKABLE: Final = (*TEACHERS, AUTO)  # values of a line's setting
+
+RESIDUAL: Final = "residual"  # the teacher with a learnt correction
+UNET: Final = "unet"  # a network of its own, trained from the teacher's masks alone
+SEGMENTERS: Final = (RESIDUAL, UNET)
+CORRECTABLE: Final = (FEATURE_MEMORY,)  # teachers whose map a residual can correct
+DEFAULT_SEGMENTER: Final = RESIDUAL
+
+
+def require_segmenter(method: str) -> str:
+    """Return the name of a segmenter's method.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if method not in SEGMENTERS:
+        msg = f"no segmenter {method!r}; choose {', '.join(SEGMENTERS)}"
+        raise ValueError(msg)
+    return method
 
 
 def require_askable(method: str) -> str:

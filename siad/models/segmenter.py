@@ -40,29 +40,63 @@ _GROUPS: Final = 8
 _PRIOR: Final = -2.0  # logit of a defect before training: most positions are good
 
 
+class PositionNorm(nn.Module):
+    """Normalisation of every position by itself, over its channels.
+
+    So a position's output does not depend on how much of the image is around it.
+
+    Source:
+        Ba, Kiros and Hinton 2016, arXiv:1607.06450, eq. 4, over the channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Normalise: float32 [B, C, H, W]."""
+        return cast("Tensor", self.norm(x_BCHW.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
 class SegmenterDecoder(nn.Module):
     """Decodes the encoder's levels, finest first, to logits on the finest."""
 
-    def __init__(self, variant: Variant) -> None:
+    def __init__(
+        self, channels: Sequence[int], *, hints: int = 0, prior: float = _PRIOR, norm: type[nn.Module] | None = None
+    ) -> None:
+        """Build an untrained decoder, which gives ``prior`` everywhere.
+
+        Args:
+            channels: of each level, finest first.
+            hints: number of maps on the finest level that are added to its input.
+            prior: logit before training.
+            norm: normalisation, made of the number of channels; None: by groups of channels over the whole map.
+        """
         super().__init__()
-        channels = stage_channels(variant)
-        self.laterals = nn.ModuleList(nn.Conv2d(channels[stage], _WIDTH, 1) for stage in FEATURES)
+        self.laterals = nn.ModuleList(nn.Conv2d(count, _WIDTH, 1) for count in channels)
         self.looks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1), nn.GroupNorm(_GROUPS, _WIDTH), nn.ReLU())
-            for _ in FEATURES
+            nn.Sequential(
+                nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+                nn.GroupNorm(_GROUPS, _WIDTH) if norm is None else norm(_WIDTH),
+                nn.ReLU(),
+            )
+            for _ in channels
         )
         self.drop = nn.Dropout2d(0.1)
         self.head = nn.Conv2d(_WIDTH, 1, 1)
         nn.init.zeros_(self.head.weight)
-        nn.init.constant_(cast("Tensor", self.head.bias), _PRIOR)
+        nn.init.constant_(cast("Tensor", self.head.bias), prior)
+        self.hints = nn.Conv2d(hints, _WIDTH, 1) if hints else None
 
-    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+    def forward(self, levels: Sequence[Tensor], hints_BKhw: Tensor | None = None) -> Tensor:
         """Compute logits: float32 [B, h, w]."""
         x_BCHW: Tensor | None = None
-        steps = zip(levels, self.laterals, self.looks, strict=True)
-        for input_BCHW, lateral, convolve in reversed(list(steps)):
+        steps = list(zip(levels, self.laterals, self.looks, strict=True))
+        for index, (input_BCHW, lateral, convolve) in reversed(list(enumerate(steps))):
             unit_BCHW = functional.normalize(input_BCHW, dim=1) * input_BCHW.shape[1] ** 0.5
             level_BCHW = lateral(self.drop(unit_BCHW))
+            if index == 0 and self.hints is not None:
+                level_BCHW = level_BCHW + self.hints(hints_BKhw)
             if x_BCHW is not None:
                 size = level_BCHW.shape[-2:]
                 level_BCHW = level_BCHW + functional.interpolate(x_BCHW, size=size, mode="bilinear")
@@ -76,7 +110,8 @@ class Segmenter(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone.eval().requires_grad_(requires_grad=False)
-        self.decoder = SegmenterDecoder(backbone.variant)
+        channels = stage_channels(backbone.variant)
+        self.decoder = SegmenterDecoder([channels[stage] for stage in FEATURES])
 
     def encode(self, images_BCHW: Tensor) -> list[Tensor]:
         """Compute the decoder's inputs.

@@ -233,6 +233,7 @@ class LineChanged(_message.Message):
     BUDGET_TIGHTENS_FIELD_NUMBER: _builtins.int
     LEARNING_FIELD_NUMBER: _builtins.int
     MISS_COST_FIELD_NUMBER: _builtins.int
+    SEGMENTER_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """Slug, 1 to 63 of [a-z0-9-]."""
     revision: _builtins.int
@@ -259,6 +260,8 @@ class LineChanged(_message.Message):
     """Whether the line learns: auto (until the brake stops it; also where empty), on (whatever the brake says) or off."""
     miss_cost: _builtins.float
     """What a miss costs, in false rejects, 0.001 to 1000000; 0: the false-reject budget chooses the threshold."""
+    segmenter: _builtins.str
+    """Method of the segmenter; empty for the default."""
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When the change was accepted (UTC)."""
@@ -285,10 +288,11 @@ class LineChanged(_message.Message):
         budget_tightens: _builtins.bool = ...,
         learning: _builtins.str = ...,
         miss_cost: _builtins.float = ...,
+        segmenter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "segmenter", b"segmenter", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,7 +9,7 @@ from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
 from siad.contracts.documents import LineState
 from siad.contracts.events import LineChanged
 from siad.contracts.fit_settings import DEFAULT_BUDGET
-from siad.contracts.methods import require_askable
+from siad.contracts.methods import require_askable, require_segmenter
 
 FALSE_REJECT_BUDGET: Final = DEFAULT_BUDGET
 SHARDS: Final = 8  # spread a line over the partitions of a small cluster; order is kept within a shard
@@ -37,6 +37,7 @@ class LineChangeRequest:
     budget_tightens: bool | None = None  # not given with a budget: no
     learning: str | None = None
     miss_cost: float | None = None
+    segmenter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,8 @@ def change_line(current: LineState | None, request: LineChangeRequest, *, line: 
     try:
         if request.method:
             require_askable(request.method)
+        if request.segmenter:
+            require_segmenter(request.segmenter)
         settings = replace(start, **given)
     except ValueError as error:
         raise RequestRefusedError(

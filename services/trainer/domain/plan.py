@@ -11,6 +11,7 @@ from typing import Final
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, abandon, judge
 from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
+from services.trainer.domain.method import choose_method
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunSpec, run_name
 from services.trainer.domain.schedule import NewCaptures, RunState, SchedulePolicy, is_due, may_start_job
 from services.trainer.domain.size import SizePolicy
@@ -18,6 +19,7 @@ from services.trainer.domain.training_set import FreezePolicy, NormalCapture, To
 from siad.contracts.events import LineChanged, SegmenterStatus
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
+from siad.contracts.methods import RESIDUAL
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 
@@ -220,7 +222,9 @@ def _spec(
     assert state.settings is not None, "no run is planned for a removed line"
     segmenter = state.segmenter
     serving = segmenter.weights if segmenter is not None and segmenter.status is SegmenterStatus.SERVING else ""
-    side_px = policies.size.side_px(teacher.input_px)
+    chosen_method = choose_method(state.settings.segmenter, teacher)
+    is_residual = chosen_method.method == RESIDUAL
+    side_px = teacher.input_px if is_residual else policies.size.side_px(teacher.input_px)
     return RunSpec(
         run=run_name(*state.place, len(state.runs) + 1),
         line=state.place.line,
@@ -238,4 +242,6 @@ def _spec(
         epochs=policies.epochs,
         train_s=policies.size.train_s(side_px, policies.train_s),
         frozen_at=now,
+        segmenter=chosen_method.method,
+        segmenter_note=chosen_method.note,
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
+from siad.contracts.methods import UNET
 from siad.contracts.normals_profile import NormalsProfile
 from siad.contracts.release_evidence import GateEvidence
 
@@ -43,6 +44,13 @@ class RunSpec(JsonRecord):
     profile: NormalsProfile | None = field(default=None, metadata=OMIT_IF_DEFAULT)
     sizes: str = field(default="", metadata=OMIT_IF_DEFAULT)  # as in ``siad.contracts.events.LineChanged``
     request: int = field(default=0, metadata=OMIT_IF_DEFAULT)  # newest of an operator that the run answers; 0: none
+    segmenter: str = field(default="", metadata=OMIT_IF_DEFAULT)  # its method; empty in specs of earlier versions: unet
+    segmenter_note: str = field(default="", metadata=OMIT_IF_DEFAULT)  # why it is not the one that the line asks for
+
+    @property
+    def method(self) -> str:
+        """Method that the segmenter is trained by."""
+        return self.segmenter or UNET
 
     @property
     def bits(self) -> int:

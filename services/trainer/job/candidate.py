@@ -1,36 +1,43 @@
 """Candidate: a trained network with its thresholds and figures, as a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import siad
 from services.trainer.domain.records import RunSpec, SegmenterFigures
-from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, measure
+from services.trainer.domain.training_set import MemberRole
+from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, match_thresholds, measure
+from services.trainer.job.learners import CANDIDATE, TEACHER, TrainedNetwork
 from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
 from siad.models.runner.torch import TorchRunner
-from siad.models.segmenter import METHOD, Segmenter, parts_of
 from siad.vision.images import DECODER_VERSION, Image
 from siad.vision.preprocess import PREPROCESS_VERSION
 
 
 def make_candidate(
-    segmenter: Segmenter, spec: RunSpec, scored: Sequence[ScoredCapture], *, normal: Image
+    network: TrainedNetwork, spec: RunSpec, scored: Mapping[str, Sequence[ScoredCapture]], *, normal: Image
 ) -> tuple[Bundle, SegmenterFigures]:
     """Bundle a trained network with thresholds from held-out captures.
 
     Args:
-        segmenter: the network.
+        network: as its learner gives it.
         spec: of its run.
-        scored: its results on the held-out captures.
+        scored: results on the held-out captures, by scorer of the learner.
         normal: a known good image of the full range, cut to the region of interest, for the golden part.
     """
-    thresholds = choose_thresholds(scored, budget=spec.false_reject_budget)
-    figures = measure(scored, image_threshold=thresholds.image)
-    parts = {**parts_of(segmenter), GOLDEN: golden_part(TorchRunner(segmenter), golden_crops(normal))}
+    teacher = network.teacher
+    labelled = [capture for capture in scored[CANDIDATE] if capture.member.role is not MemberRole.UNCLEAR]
+    thresholds = (
+        choose_thresholds(labelled, budget=spec.false_reject_budget)
+        if teacher is None
+        else match_thresholds(scored[CANDIDATE], scored[TEACHER], teacher, budget=spec.false_reject_budget)
+    )
+    figures = measure(labelled, image_threshold=thresholds.image)
+    parts = {**network.parts, GOLDEN: golden_part(TorchRunner(network.detector), golden_crops(normal))}
     manifest = Manifest(
         kind=WeightsKind.SEGMENTER,
-        method=METHOD,
+        method=network.method,
         line=spec.line,
         product=spec.product,
         code_version=siad.__version__,
@@ -50,10 +57,13 @@ def make_candidate(
             ("image_auroc", figures.image_auroc),
             ("pixel_ap", figures.pixel_ap),
         ),
-        normals=(),
+        normals=() if teacher is None else teacher.normals,  # its memory has their features
         training_set=spec.training_set,
         parent=spec.teacher,
+        left_out=() if teacher is None else teacher.left_out,
+        doubted=() if teacher is None else teacher.doubted,
         region=spec.region,
         profile=spec.profile,
+        footprint_px=0.0 if teacher is None else teacher.footprint_px,
     )
     return Bundle(manifest, parts), figures

@@ -3,6 +3,7 @@
 Shape suffixes: C = channels, H, W, h, w = size of an image; P = pixels of a shrunk map.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from services.trainer.domain.records import SegmenterFigures
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, shrink_mask
+from siad.contracts.manifest import Manifest
+from siad.models.detector import Detector
 from siad.models.predictor import score_maps
 from siad.models.runner.torch import TorchRunner
-from siad.models.segmenter import Segmenter
 from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT, IGNORE
+from siad.vision.matched_threshold import match_threshold, raise_to_budget
 from siad.vision.ranking import average_precision, precision_and_recall
 from siad.vision.region import EVERYTHING, RegionOfInterest
 from siad.vision.scores import choose_threshold, image_auroc
@@ -44,6 +47,11 @@ class ScoredCapture:
         """Whether the teacher marked it."""
         return self.member.role is MemberRole.DEFECT
 
+    @property
+    def is_from_stream(self) -> bool:
+        """Whether the teacher alone labelled it."""
+        return not self.member.is_corrected and self.member.role is not MemberRole.NORMAL
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
@@ -56,13 +64,13 @@ class Thresholds:
 
 
 def make_scorer(
-    segmenter: Segmenter, *, input_px: int, region: RegionOfInterest = EVERYTHING, bits: int = 0
+    detector: Detector, *, input_px: int, region: RegionOfInterest = EVERYTHING, bits: int = 0
 ) -> ScoreImages:
     """Make a function that scores whole images with a network without manifest.
 
     It scales them by a depth of ``bits``, as ``Predictor`` does.
     """
-    runner = TorchRunner(segmenter)
+    runner = TorchRunner(detector)
 
     def score(images: Sequence[Image]) -> list[NDArray[np.float32]]:
         scaled = [scale_to_full_range(image_HWC, bits) for image_HWC in images]
@@ -84,8 +92,7 @@ def score_held_out(
     """
     side = max(_MAP_PX_MIN, round(input_px * _MAP_SHARE))
     scored: dict[str, list[ScoredCapture]] = {name: [] for name in scorers}
-    held_out = (member for member in training_set.members if member.use is not MemberUse.TRAIN)
-    members = [member for member in held_out if member.role is not MemberRole.UNCLEAR]
+    members = [member for member in training_set.members if member.use is not MemberUse.TRAIN]
     for member, (image_HWC, mask_hw) in read(members):
         for name, scorer in scorers.items():
             [map_hw] = scorer([image_HWC])
@@ -143,6 +150,38 @@ def choose_thresholds(scored: Sequence[ScoredCapture], *, budget: float) -> Thre
         pixel=min(threshold, pixel),
         promised_false_reject=promised,
         held_out_scores=held_out_scores,
+    )
+
+
+def match_thresholds(
+    scored: Sequence[ScoredCapture], by_teacher: Sequence[ScoredCapture], teacher: Manifest, *, budget: float
+) -> Thresholds:
+    """Choose thresholds of a network on its teacher's scale.
+
+    As many of the held-out captures are rejected as by the teacher, and of those known to be good no more than the
+    budget allows or than the teacher rejects. The captures that people answered about are not like the others, so they
+    do not count for the share.
+
+    Args:
+        scored: held-out captures; those that are in the memory scored as unseen ones.
+        by_teacher: the same captures, scored by the teacher alone.
+        teacher: its manifest.
+        budget: share of good captures that may be rejected.
+    """
+    pairs = list(zip(scored, by_teacher, strict=True))
+    stream = [pair for pair in pairs if pair[0].is_from_stream]
+    goods = [pair for pair in pairs if pair[0].member.role is MemberRole.NORMAL]
+    threshold = teacher.image_threshold
+    matched = match_threshold(
+        [own.score for own, _ in stream], [other.score for _, other in stream], threshold=threshold
+    )
+    rejects_max = max(math.ceil(budget * len(goods)), sum(other.score >= threshold for _, other in goods))
+    image = raise_to_budget(matched, [own.score for own, _ in goods], rejects_max=rejects_max)
+    return Thresholds(
+        image=image,
+        pixel=image * teacher.pixel_threshold / threshold,
+        promised_false_reject=None,
+        held_out_scores=tuple(one.score for one in scored if one.member.role in (MemberRole.NORMAL, MemberRole.GOOD)),
     )
 
 

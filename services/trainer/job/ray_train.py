@@ -8,7 +8,6 @@ a restarted job, resume from the last checkpoint.
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,24 +20,22 @@ from ray.train.torch import TorchTrainer, get_device
 from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
-from services.trainer.job.evaluation import make_scorer, score_held_out
+from services.trainer.job.evaluation import score_held_out
 from services.trainer.job.evidence import gather_evidence
 from services.trainer.job.examples import (
     ReadMembers,
     UnreadableTrainingSetError,
     as_inputs,
-    make_examples,
     without_misfits,
 )
+from services.trainer.job.learners import Learner, make_learner
 from services.trainer.job.members import StoredMembers
 from services.trainer.job.serving import open_serving
 from services.trainer.job.store import read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
+from siad.contracts.place import Place
 from siad.contracts.release_evidence import GateEvidence
 from siad.models.bundle import Bundle, open_bundle
-from siad.models.segmenter import new_segmenter
-from siad.models.training.recipe import TrainingRecipe
-from siad.models.training.segmenter import SegmenterTraining
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
@@ -46,7 +43,6 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
 from siad.runtime.store.registry import Registry
 from siad.vision.images import Image
-from siad.vision.region import RegionOfInterest
 
 log = structlog.get_logger()
 
@@ -86,21 +82,19 @@ def work(run: str, store: StoreSettings) -> None:
     torch.set_num_threads(1)  # the one CPU that Ray reserves; torch would use all
     blobs = open_blobs(store)
     spec = read_spec(blobs, run)
-    training, resumed_from = _resume(spec)
     began_s = time.monotonic()
     training_set = read_training_set(blobs, spec.line, spec.product, spec.training_set)
+    learner = make_learner(spec, training_set, lambda: _teacher(blobs, spec), device=get_device())
+    training, resumed_from = learner.training, _resume(learner, spec)
     read = without_misfits(spec, StoredMembers(blobs).read)
     inputs = as_inputs(spec, read)
-    if not training.is_done:
-        examples = make_examples(training_set, inputs, input_px=spec.input_px)
-        log.info("examples_ready", run=run, images=len(examples), seconds=round(time.monotonic() - began_s, 1))
-        learn(training, lambda: training.run_epoch(examples))
-    scorer = make_scorer(
-        training.segmenter, input_px=spec.input_px, region=RegionOfInterest(spec.region), bits=spec.bits
-    )
-    scored = score_held_out(training_set, read, {"candidate": scorer}, input_px=spec.input_px)
+    if not learner.is_done:
+        examples = learner.prepare(training_set, inputs)
+        log.info("examples_ready", run=run, images=examples, seconds=round(time.monotonic() - began_s, 1))
+        learn(learner)
+    scored = score_held_out(training_set, read, learner.scorers(spec), input_px=spec.input_px)
     normal = _first_normal(training_set, inputs)
-    bundle, figures = make_candidate(training.segmenter, spec, scored["candidate"], normal=normal)
+    bundle, figures = make_candidate(learner.network(), spec, scored, normal=normal)
     write_report(
         blobs,
         RunReport(
@@ -129,28 +123,45 @@ def _evidence(
     return gather_evidence(candidate, serving, training_set, read, budget=spec.false_reject_budget)
 
 
-def _resume(spec: RunSpec) -> tuple[SegmenterTraining, int]:
-    """Start a training or resume its checkpoint; returns the epoch too."""
-    recipe = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s)
-    training = SegmenterTraining(new_segmenter(), recipe, get_device())
+def _teacher(blobs: Blobs, spec: RunSpec) -> Bundle:
+    """Read the bundle of the teacher that a segmenter builds on.
+
+    Raises:
+        MissingError, CorruptError: it is not whole; the job fails, and its run is closed after some attempts.
+    """
+    registry = Registry(blobs)
+    manifest = registry.manifest(Place(spec.line, spec.product), spec.teacher)
+    return Bundle(manifest, registry.parts(manifest))
+
+
+def _resume(learner: Learner, spec: RunSpec) -> int:
+    """Continue from the last checkpoint, if there is one; returns the epoch."""
+    training = learner.training
     checkpoint = train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             training.restore(torch.load(Path(folder) / STATE, map_location=training.device, weights_only=True))
-    log.info("training_begins", run=spec.run, epoch=training.epoch, device=training.device.type)
-    return training, training.epoch
+    log.info(
+        "training_begins",
+        run=spec.run,
+        method=spec.method,
+        note=spec.segmenter_note,
+        epoch=training.epoch,
+        device=training.device.type,
+    )
+    return training.epoch
 
 
-def learn(training: SegmenterTraining, run_epoch: Callable[[], float]) -> None:
+def learn(learner: Learner) -> None:
     """Train to the end, with checkpoints.
 
     One is written after the first epoch, every ``CHECKPOINT_S``, and at the end.
     """
-    saved_s = float("-inf")
-    while not training.is_done:
-        loss = run_epoch()
+    saved_s, training = float("-inf"), learner.training
+    while not learner.is_done:
+        loss = learner.run_epoch()
         log.info("epoch_done", epoch=training.epoch, loss=round(loss, 4), seconds=round(training.seconds, 1))
-        if training.is_done or time.monotonic() - saved_s >= CHECKPOINT_S:
+        if learner.is_done or time.monotonic() - saved_s >= CHECKPOINT_S:
             with tempfile.TemporaryDirectory() as folder:
                 torch.save(training.state(), Path(folder) / STATE)
                 metrics = {"epoch": training.epoch, "loss": loss}

@@ -16,7 +16,7 @@ from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.client import IngestClient
 from siad.apps.local.machine import DATA
 from siad.contracts.learning import LearningMode
-from siad.contracts.methods import ASKABLE, DEFAULT
+from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import parse_region
 
@@ -58,6 +58,12 @@ Sizes = Annotated[
     str | None,
     typer.Option(
         help="Sizes that images may have: normals (those of the normals) or any. Others get the verdict unknown."
+    ),
+]
+Segmenter = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Method of the segmenter: {', '.join(SEGMENTERS)}; '': {DEFAULT_SEGMENTER}. Holds from the next run on."
     ),
 ]
 
@@ -105,6 +111,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     bits: Bits = None,
     sizes: Sizes = None,
     learning: Learning = None,
+    segmenter: Segmenter = None,
     if_revision: Revision = None,
     url: options.Url = None,
     data: options.Data = DATA,
@@ -127,6 +134,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "bits": bits,
         "sizes": sizes,
         "learning": learning,
+        "segmenter": segmenter,
     }
     settings = {name: value for name, value in given.items() if value is not None}
     response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
@@ -198,6 +206,7 @@ def _settings(line: dict[str, Any]) -> dict[str, str]:
         "budget": f"{line['false_reject_budget']:.2%}{', tightens' if line.get('budget_tightens') else ''}",
         "teacher": _describe_teacher(line),
         "learning": line.get("learning") or LearningMode.AUTO.value,
+        "segmenter": line.get("segmenter") or DEFAULT_SEGMENTER,
         "shards": str(line["shards"]),
         "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",
         "changed (UTC)": f"{datetime.fromisoformat(line['changed_at']).astimezone(UTC):%Y-%m-%d %H:%M}",

@@ -19,7 +19,7 @@ Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size o
 M = patch features in a bank, D = length of a patch feature, L = banks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -33,19 +33,38 @@ from siad.models.bundle import Bundle
 from siad.models.teachers.bundling import FittedDetector, Marking, make_bundle, shared_backbone
 from siad.models.teachers.distance_norm import DistanceNorm
 from siad.models.teachers.illumination import normalise_illumination
-from siad.models.teachers.memory_banks import Bank, PooledFeatures, banks_of, combine_banks, pool_banks, unit_length
+from siad.models.teachers.memory_banks import (
+    CHUNK,
+    Bank,
+    PooledFeatures,
+    banks_of,
+    combine_banks,
+    pool_outputs,
+    unit_length,
+)
 from siad.models.teachers.memory_fit import ILLUMINATION, encode_normals, exclude_suspects, fit_memory
 from siad.models.teachers.memory_recipe import MemoryRecipe
 from siad.models.teachers.normals import Normals
 from siad.models.teachers.patch_features import normalise_features
 from siad.models.tensors import pack, unpack
+from siad.models.tiled_backbone import outputs_of
 from siad.vision.outliers import find_outliers, find_suspects
 
 METHOD: Final = FEATURE_MEMORY
 BACKBONE: Final = "backbone.safetensors"
 MEMORY: Final = "memory.safetensors"
 RECIPE: Final = "recipe.json"
+_OWN_MAX: Final = 1e-5  # 1 - cosine of an entry and the position it was taken from: float16 leaves a tenth of it
 FOOTPRINT_PX: Final = 37.5  # regions over .6 of their peak exceed their defects by this square on three sets of parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEvidence:
+    """What a memory sees in images, and how it scores them."""
+
+    levels: list[Tensor]  # outputs of the recipe's stages, float32 [B, C, h, w] each on its own grid
+    distances: list[Tensor]  # standardised, by bank, float32 [B, h, w] each on its own grid
+    score_Bhw: Tensor  # raw scores
 
 
 class FeatureMemory:
@@ -54,8 +73,8 @@ class FeatureMemory:
     needs_whole_input = True  # style, zones and floor belong to an image, not to a tile
 
     def __init__(self, backbone: Backbone, recipe: MemoryRecipe, memory: Mapping[str, Tensor]) -> None:
+        self.recipe = recipe
         self._backbone = backbone
-        self._recipe = recipe
         self._normalises_illumination = bool(memory[ILLUMINATION])
         self._banks = [_FilledBank.read(bank, memory) for bank in banks_of(recipe)]
 
@@ -68,11 +87,43 @@ class FeatureMemory:
         Returns:
             float32 [B, h, w] raw scores, at least 0; 0 is what normals show there.
         """
+        return self.examine(images_BCHW).score_Bhw
+
+    def examine(self, images_BCHW: Tensor, *, hidden: Sequence[Tensor] = ()) -> MemoryEvidence:
+        """Score images, and give what the scores rest on.
+
+        Args:
+            images_BCHW: as for ``score``.
+            hidden: for each bank the entries to leave out, bool [M], as ``own_places`` finds them; empty: none.
+        """
+        levels, pooled = self._pool(images_BCHW)
+        hidden_of: Sequence[Tensor | None] = hidden or [None] * len(self._banks)
+        distances = [
+            bank.score(self.recipe, of_bank, hidden_M)
+            for bank, of_bank, hidden_M in zip(self._banks, pooled, hidden_of, strict=True)
+        ]
+        return MemoryEvidence(levels=levels, distances=distances, score_Bhw=combine_banks(self.recipe, distances))
+
+    def own_places(self, image_CHW: Tensor) -> list[Tensor]:
+        """Find the entries of each bank that were taken from an image.
+
+        A memory knows its own normals by heart: what it says of them is no example of what it says of others. Rotated
+        copies are not found.
+
+        Args:
+            image_CHW: float32, as ``siad.vision.preprocess`` makes it, not changed in any way.
+
+        Returns:
+            For each bank bool [M]; none is true where all would be.
+        """
+        _, pooled = self._pool(image_CHW[None])
+        return [bank.owned_by(of_bank) for bank, of_bank in zip(self._banks, pooled, strict=True)]
+
+    def _pool(self, images_BCHW: Tensor) -> tuple[list[Tensor], list[PooledFeatures]]:
         if self._normalises_illumination:
             images_BCHW = normalise_illumination(images_BCHW)
-        pooled = pool_banks(self._backbone, self._recipe, images_BCHW)
-        scores_LBhw = [bank.score(self._recipe, of_bank) for bank, of_bank in zip(self._banks, pooled, strict=True)]
-        return combine_banks(self._recipe, scores_LBhw)
+        levels = outputs_of(self._backbone, images_BCHW, self.recipe.stages)
+        return levels, pool_outputs(self.recipe, levels, (images_BCHW.shape[2], images_BCHW.shape[3]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +144,35 @@ class _FilledBank:
             norm=DistanceNorm(memory[f"centre.{bank.name}"], memory[f"spread.{bank.name}"]),
         )
 
-    def score(self, recipe: MemoryRecipe, pooled: PooledFeatures) -> Tensor:
+    def score(self, recipe: MemoryRecipe, pooled: PooledFeatures, hidden_M: Tensor | None) -> Tensor:
         """Standardise each position's distance to the bank: float32 [B, h, w]."""
         grid, pooled_BND = pooled
         features_BND = normalise_features(pooled_BND, mean_D=self.mean_D)
-        apart_BN = torch.stack([self.bank.distances(recipe, one_ND, self.features_MD) for one_ND in features_BND])
+        apart_BN = torch.stack(
+            [self.bank.distances(recipe, one_ND, self.features_MD, hidden_M=hidden_M) for one_ND in features_BND]
+        )
         return self.norm.standardise(apart_BN.view(-1, *grid).log())
+
+    def owned_by(self, pooled: PooledFeatures) -> Tensor:
+        """Mark the entries that equal a position of one image.
+
+        bool [M]; rounding aside.
+        """
+        [features_ND] = normalise_features(pooled[1], mean_D=self.mean_D)
+        own_M = torch.zeros(len(self.features_MD), dtype=torch.bool)
+        for chunk_ND in torch.split(features_ND, CHUNK):
+            own_M |= (self.features_MD @ chunk_ND.T).amax(1) > 1 - _OWN_MAX
+        return torch.zeros_like(own_M) if own_M.all() else own_M
 
 
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> FeatureMemory:
     """Build the detector of a bundle's files."""
     assert manifest.method == METHOD
+    return read_memory(parts)
+
+
+def read_memory(parts: Mapping[str, bytes]) -> FeatureMemory:
+    """Build a memory of its files, which a residual segmenter has too."""
     recipe = MemoryRecipe.from_json(parts[RECIPE])
     return FeatureMemory(shared_backbone(recipe.backbone, parts[BACKBONE]), recipe, unpack(parts[MEMORY]))
 

@@ -19,7 +19,7 @@ from siad.models.teachers.patch_features import nearest_distances, pool_patches,
 from siad.models.tiled_backbone import outputs_of
 
 SPAN_PX: Final = 16  # px of the input between positions from which on a bank uses spans: there are few enough
-_CHUNK: Final = 16_384  # positions compared with a bank at once: an input of 4,096 px has sixteen times as many
+CHUNK: Final = 16_384  # positions compared with a bank at once: an input of 4,096 px has sixteen times as many
 ZONE_PX: Final = 32  # px of the input between two zones, which overlap widely; 16 measured the same
 
 PooledFeatures = tuple[tuple[int, int], Tensor]  # grid, and patch features before normalisation, float32 [B, N, D]
@@ -63,7 +63,7 @@ class Bank:
             measure = partial(span_distances, neighbours=recipe.neighbours, ridge=recipe.ridge, hidden_M=hidden_M)
         else:
             measure = partial(nearest_distances, hidden_M=hidden_M)
-        return torch.cat([measure(chunk_ND, bank_MD) for chunk_ND in torch.split(features_ND, _CHUNK)])
+        return torch.cat([measure(chunk_ND, bank_MD) for chunk_ND in torch.split(features_ND, CHUNK)])
 
 
 def banks_of(recipe: MemoryRecipe) -> list[Bank]:
@@ -138,6 +138,11 @@ def unit_length(bank_MD: Tensor) -> Tensor:
 
 def pool_banks(backbone: Backbone, recipe: MemoryRecipe, images_BCHW: Tensor) -> list[PooledFeatures]:
     """Run the backbone and pool its outputs for each bank."""
-    height, width = images_BCHW.shape[2:]
-    outputs = dict(zip(recipe.stages, outputs_of(backbone, images_BCHW, recipe.stages), strict=True))
-    return [bank.pool(recipe, outputs[bank.stage], (height, width)) for bank in banks_of(recipe)]
+    levels = outputs_of(backbone, images_BCHW, recipe.stages)
+    return pool_outputs(recipe, levels, (images_BCHW.shape[2], images_BCHW.shape[3]))
+
+
+def pool_outputs(recipe: MemoryRecipe, levels: Sequence[Tensor], input_hw: tuple[int, int]) -> list[PooledFeatures]:
+    """Pool the outputs of the recipe's stages for each bank."""
+    outputs = dict(zip(recipe.stages, levels, strict=True))
+    return [bank.pool(recipe, outputs[bank.stage], input_hw) for bank in banks_of(recipe)]

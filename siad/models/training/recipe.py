@@ -1,11 +1,11 @@
-"""Parameters of the segmenter's training."""
+"""Parameters of the trainings of segmenters."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecipe:
-    """Parameters of training.
+    """Parameters of training a U-Net.
 
     Comments give the change of image AUROC on solar cells, from 200 of them, over two seeds.
     """
@@ -19,4 +19,25 @@ class TrainingRecipe:
     image_share: float = 0.2  # of the loss, for the image's own score; .5: -.01, .8: -.03
     unmarked_weight: float = 0.3  # of an unmarked position of a defective image
     refresh_share: float = 0.15  # of the examples that are encoded again in each epoch
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualRecipe:
+    """Parameters of training the correction of a teacher; docs/learning.md has the measurements."""
+
+    steps: int = 170
+    steps_each: int = 10  # between two chances of a checkpoint
+    train_s: float = 300.0  # limit on slow machines; steps end a training first, so that it can be repeated
+    batch: int = 12  # crops
+    crop: int = 32  # side of a crop at most, positions of the finest grid
+    rate: float = 2e-3
+    penalty: float = 0.005  # on the mean square of the correction
+    normal_share: float = 0.10  # of what a batch has beside corrections
+    good_share: float = 0.20
+    marked_share: float = 0.35
+    synthetic_share: float = 0.35
+    corrected_share: float = 0.4  # of a batch, where there are corrections
+    synthetic_each: int = 2  # synthetic defects on each good image at most
+    synthetic_max: int = 90  # of all together
     seed: int = 0

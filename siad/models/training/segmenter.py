@@ -6,25 +6,25 @@ the confidence of its mask; and synthetic defects, whose masks are exact, are ad
 
 Shape suffixes: B = batch, C = channels, H, W = size of the network's input, h, w = size of the map.
 
-Sources:
-    Li et al. 2021, arXiv:2104.04015 (defects cut and pasted); Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5 (the
-    cosine schedule).
+Source:
+    Li et al. 2021, arXiv:2104.04015 (defects cut and pasted).
 """
 
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from siad.models.segmenter import Segmenter
 from siad.models.training.augment import TrainingExample, add_defect, mirror
+from siad.models.training.descent import DecoderTraining
 from siad.models.training.loss import segmentation_loss
 from siad.models.training.recipe import TrainingRecipe
 from siad.vision.masks import DEFECT
@@ -41,27 +41,18 @@ class TrainingView:
     weight: float
 
 
-@dataclass(slots=True)
-class SegmenterTraining:
-    """Training in progress; ``state`` and ``restore`` resume it after a crash.
+class SegmenterTraining(DecoderTraining):
+    """Training of a U-Net in progress.
 
     The encoder is frozen, so each view of an example is encoded once; an epoch encodes a few new views and trains on
     all that are kept. That makes training ten times cheaper than through the whole network, and the result better.
     """
 
-    segmenter: Segmenter
-    recipe: TrainingRecipe
-    device: torch.device
-    epoch: int = 0  # the next to run
-    seconds: float = 0.0  # spent on training, over all attempts
-    _optimizer: torch.optim.Optimizer = field(init=False, repr=False)
-    _original: dict[int, deque[TrainingView]] = field(default_factory=dict, repr=False)  # by example
-    _synthetic: dict[int, deque[TrainingView]] = field(default_factory=dict, repr=False)  # by good example: with defect
-
-    def __post_init__(self) -> None:
-        """Move the network to its device."""
-        self.segmenter.to(self.device).eval()
-        self._optimizer = torch.optim.AdamW(self.segmenter.decoder.parameters(), lr=self.recipe.rate, weight_decay=1e-3)
+    def __init__(self, segmenter: Segmenter, recipe: TrainingRecipe, device: torch.device) -> None:
+        super().__init__(segmenter.to(device).decoder, device, rate=recipe.rate)
+        self.segmenter, self.recipe = segmenter.eval(), recipe
+        self._original: dict[int, deque[TrainingView]] = {}  # by example
+        self._synthetic: dict[int, deque[TrainingView]] = {}  # by good example: with defect
 
     @property
     def is_done(self) -> bool:
@@ -87,7 +78,8 @@ class SegmenterTraining:
         steps = math.ceil(len(examples) / self.recipe.batch)
         sampler = _ViewSampler(self._original, self._synthetic, self.recipe, rng)
         for step in range(steps):
-            self._set_rate((self.epoch + step / steps) / self.recipe.epochs)
+            epochs = (self.epoch + step / steps) / self.recipe.epochs
+            self._set_rate(max(epochs, self.seconds / self.recipe.train_s))  # whichever is further
             losses.append(self._step(sampler.batch()))
             self.seconds, began_s = self.seconds + clock() - began_s, clock()
             if self.seconds >= self.recipe.train_s:
@@ -95,21 +87,6 @@ class SegmenterTraining:
         decoder.eval()
         self.epoch += 1
         return float(np.mean(losses))
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that resuming needs, except the examples."""
-        return {
-            "decoder": self.segmenter.decoder.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a ``state``."""
-        self.segmenter.decoder.load_state_dict(state["decoder"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.seconds = int(state["epoch"]), float(state["seconds"])
 
     def _encode_views(self, examples: Sequence[TrainingExample], rng: np.random.Generator) -> None:
         """Encode new views with and without a synthetic defect.
@@ -145,18 +122,6 @@ class SegmenterTraining:
         """
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
 
-    def _set_rate(self, progress: float) -> None:
-        """Set the learning rate by progress.
-
-        Up for a twentieth of it, then down along a cosine.
-
-        Progress is that of epochs or of seconds, whichever is further.
-        """
-        progress = min(1.0, max(progress, self.seconds / self.recipe.train_s))
-        factor = min(1.0, progress / 0.05 + 0.1) * 0.5 * (1 + math.cos(math.pi * progress))
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.rate * factor
-
     def _step(self, views: Sequence[TrainingView]) -> float:
         levels = [torch.stack(level).float() for level in zip(*(view.levels for view in views), strict=True)]
         masks_BHW = torch.from_numpy(np.stack([view.mask_HW for view in views])).to(self.device)
@@ -164,11 +129,7 @@ class SegmenterTraining:
         with self._half():
             logits_Bhw = self.segmenter.decoder(levels)
         loss = segmentation_loss(logits_Bhw.float(), masks_BHW, weights_B, self.recipe)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.segmenter.decoder.parameters(), 1.0)
-        self._optimizer.step()
-        return float(loss.detach())
+        return self._descend(loss)
 
 
 class _ViewSampler:

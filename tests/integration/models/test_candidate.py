@@ -1,19 +1,32 @@
 """From members to examples, thresholds and figures."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.candidate import make_candidate
-from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, make_scorer, measure, score_held_out
+from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, match_thresholds, measure, score_held_out
 from services.trainer.job.examples import MemberPixels, UnreadableTrainingSetError, make_examples
+from services.trainer.job.learners import (
+    CANDIDATE,
+    TEACHER,
+    ResidualLearner,
+    UnetLearner,
+    lessons_of,
+    make_learner,
+    trust_for,
+)
 from siad.models.bundle import open_bundle
-from siad.models.segmenter import new_segmenter
+from siad.models.training.lessons import LessonKind
+from siad.models.training.recipe import ResidualRecipe, TrainingRecipe
 from siad.vision.images import Image
-from tests.synthetic import part_image
+from tests.manifests import make_manifest
+from tests.synthetic import bundle, part_image
 from tests.unit.trainer.test_judge import SPEC
 
 
@@ -142,18 +155,91 @@ def test_images_of_another_shape_are_brought_to_that_of_most() -> None:
 
 
 def test_a_candidate_opens_as_a_pod_would_open_it_and_says_the_same() -> None:
-    segmenter, store = new_segmenter(), Store()
-    scorers = {"candidate": make_scorer(segmenter, input_px=64)}
-    held_out = score_held_out(MEMBERS, store.read, scorers, input_px=64)["candidate"]
-    assert {one.member.use for one in held_out} == {MemberUse.CALIBRATE, MemberUse.CHECK}
-    bundle, figures = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
+    learner, store = UnetLearner(TrainingRecipe(), input_px=64, device=torch.device("cpu")), Store()
+    held_out = score_held_out(MEMBERS, store.read, learner.scorers(SPEC), input_px=64)
+    assert {one.member.use for one in held_out[CANDIDATE]} == {MemberUse.CALIBRATE, MemberUse.CHECK}
+    bundle, figures = make_candidate(learner.network(), SPEC, held_out, normal=part_image(0))
     manifest = bundle.manifest
     assert (manifest.training_set, manifest.parent) == (SPEC.training_set, SPEC.teacher)
     assert dict(manifest.metrics)["image_auroc"] == figures.image_auroc
     predictor = open_bundle(manifest, bundle.parts)
     assert predictor.predict([part_image(5)])[0].score == pytest.approx(-2.0, abs=1e-4)  # it has learned nothing
-    again, _ = make_candidate(segmenter, SPEC, held_out, normal=part_image(0))
+    again, _ = make_candidate(learner.network(), SPEC, held_out, normal=part_image(0))
     assert again.manifest.weights == manifest.weights
+
+
+def test_a_network_on_its_teachers_scale_rejects_as_many_of_the_stream_as_the_teacher() -> None:
+    teacher = make_manifest(image_threshold=4.0, pixel_threshold=3.0)
+    uses = (MemberRole.GOOD, MemberUse.CHECK)
+    stream = [scored(n, *uses, score=1.0 + n / 10) for n in range(20)]
+    stream += [scored(50 + n, MemberRole.DEFECT, MemberUse.CHECK, score=6.0 + n) for n in range(5)]
+    goods = [scored(80 + n, MemberRole.NORMAL, MemberUse.CALIBRATE, score=2.0) for n in range(20)]
+    by_teacher = [*stream, *goods]
+    doubled = [replace(one, score=2 * one.score) for one in by_teacher]
+    thresholds = match_thresholds(doubled, by_teacher, teacher, budget=0.05)
+    assert thresholds.image == pytest.approx(8.0)
+    assert thresholds.pixel == pytest.approx(6.0)
+    assert len(thresholds.held_out_scores) == 40
+
+
+def test_the_threshold_of_a_network_keeps_the_budget_on_images_known_to_be_good() -> None:
+    teacher = make_manifest(image_threshold=4.0, pixel_threshold=3.0)
+    stream = [scored(n, MemberRole.GOOD, MemberUse.CHECK, score=1.0 + n / 10) for n in range(20)]
+    goods = [scored(80 + n, MemberRole.NORMAL, MemberUse.CALIBRATE, score=2.0) for n in range(20)]
+    risen = [replace(one, score=5.0 + n / 10) for n, one in enumerate(goods)]
+    thresholds = match_thresholds([*stream, *risen], [*stream, *goods], teacher, budget=0.05)
+    assert sum(one.score >= thresholds.image for one in risen) == 1
+
+
+def test_captures_that_people_answered_about_do_not_count_for_the_share_of_rejects() -> None:
+    answered = scored(7, MemberRole.DEFECT, MemberUse.CHECK, score=9.0)
+    assert answered.is_from_stream
+    assert not replace(answered, member=replace(answered.member, revision=1)).is_from_stream
+
+
+RESIDUAL = replace(SPEC, segmenter="residual", input_px=64)
+
+
+def test_a_residual_candidate_is_its_teacher_until_it_learns_and_shares_its_files() -> None:
+    made = bundle()
+    cpu = torch.device("cpu")
+    learner = make_learner(RESIDUAL, MEMBERS, lambda: made, device=cpu)
+    held_out = score_held_out(MEMBERS, Store().read, learner.scorers(RESIDUAL), input_px=64)
+    assert held_out.keys() == {CANDIDATE, TEACHER}
+    candidate, _ = make_candidate(learner.network(), RESIDUAL, held_out, normal=part_image(0))
+    manifest = candidate.manifest
+    assert manifest.image_threshold == pytest.approx(made.manifest.image_threshold, rel=1e-5)
+    assert (manifest.method, manifest.normals) == ("residual", made.manifest.normals)
+    images = [part_image(5), part_image(6, defect=True)]
+    own, teachers = (open_bundle(one.manifest, one.parts).predict(images) for one in (candidate, made))
+    assert [one.score for one in own] == pytest.approx([one.score for one in teachers])
+    assert [one.is_defect for one in own] == [False, True]
+    shared = {part.sha256 for part in manifest.parts} & {part.sha256 for part in made.manifest.parts}
+    assert len(shared) == len(made.manifest.parts) - 1  # all but the golden scores
+
+
+def test_a_residual_learns_from_the_members_and_trusts_itself_by_the_answers() -> None:
+    made = bundle()
+    learner = ResidualLearner(made, ResidualRecipe(steps=10), trust=trust_for(5), device=torch.device("cpu"))
+    assert learner.prepare(MEMBERS, Store().read) == 3 + 2 * 2  # with two synthetic defects on each good one
+    while not learner.is_done:
+        assert learner.run_epoch() > 0
+    assert learner.training.segmenter.settings.trust == 0.625
+    assert [trust_for(count) for count in (0, 10, 20, 500)] == [0.5, 0.75, 1.0, 1.0]
+
+
+def test_members_teach_what_is_known_of_them() -> None:
+    defect, normal = member(2, MemberRole.DEFECT, MemberUse.TRAIN), member(1, MemberRole.NORMAL, MemberUse.TRAIN)
+    cases = [
+        (normal, LessonKind.NORMAL, False),
+        (replace(normal, revision=1), LessonKind.CORRECTED_GOOD, False),
+        (defect, LessonKind.MARKED, False),
+        (replace(defect, revision=1, weight=1.0), LessonKind.CORRECTED_DEFECT, True),
+        (replace(defect, revision=1, weight=0.4), LessonKind.CORRECTED_DEFECT, False),  # with the teacher's marks
+    ]
+    for one, kind, is_outlined in cases:
+        [lesson] = lessons_of(TrainingSet(members=(one,)), Store().read)
+        assert (lesson.kind, lesson.mask_hw is not None) == (kind, is_outlined)
 
 
 def plain(images: Sequence[Image]) -> list[NDArray[np.float32]]:

@@ -146,6 +146,7 @@ RECORDS: dict[str, JsonRecord] = {
     "segmenter_manifest": SEGMENTER,
     "run_spec": RUN_SPEC,
     "run_spec_request": replace(RUN_SPEC, request=3),
+    "run_spec_residual": replace(RUN_SPEC, segmenter="residual"),
     "run_spec_profile": replace(RUN_SPEC, profile=PROFILE, sizes="any"),
     "teacher_manifest_profile": replace(TEACHER, profile=PROFILE),
     "segmenter_manifest_profile": replace(SEGMENTER, profile=PROFILE),

@@ -29,7 +29,7 @@ from siad.contracts.fit_settings import BUDGET, FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
-from siad.models.bundle import open_bundle
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
 from siad.models.teachers.normals import Normals
@@ -131,6 +131,19 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, skip:
         The teacher, and how many seconds the fit took.
 
     Raises:
+        FolderError: as ``fit_bundle``.
+    """
+    bundle, fit_s = fit_bundle(paths, settings, name=name, skip=skip)
+    return open_bundle(bundle.manifest, bundle.parts), fit_s
+
+
+def fit_bundle(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, skip: Skip) -> tuple[Bundle, float]:
+    """Fit the bundle of a teacher.
+
+    Returns:
+        The bundle, and how many seconds the fit took.
+
+    Raises:
         FolderError: too few of the normals can be read, or no teacher can be fitted on them.
     """
     images, read, left_out = read_images(paths)
@@ -151,8 +164,7 @@ def fit(paths: Sequence[Path], settings: EvaluationSettings, *, name: str, skip:
     except ValueError as error:
         msg = f"no {settings.method} teacher can be fitted on these {len(images)} normals: {error}"
         raise FolderError(msg) from error
-    fit_s = time.perf_counter() - began_s
-    return open_bundle(bundle.manifest, bundle.parts), fit_s
+    return bundle, time.perf_counter() - began_s
 
 
 def score_samples(

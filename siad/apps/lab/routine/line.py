@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, judge
 from services.trainer.domain.ledger import LedgerRow
+from services.trainer.domain.method import choose_method
 from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
 from services.trainer.domain.training_set import (
     FreezePolicy,
@@ -29,20 +30,21 @@ from services.trainer.domain.training_set import (
     TrainingSet,
 )
 from services.trainer.job.candidate import make_candidate
-from services.trainer.job.evaluation import make_scorer, score_held_out
+from services.trainer.job.evaluation import score_held_out
 from services.trainer.job.evidence import gather_evidence
-from services.trainer.job.examples import MemberPixels, as_inputs, make_examples
+from services.trainer.job.examples import MemberPixels, as_inputs
+from services.trainer.job.learners import make_learner
 from services.trainer.settings import TrainerSettings
 from siad.apps.files import printable
 from siad.apps.lab.evaluate.folder import FolderError, LabelledSample, read_images
 from siad.apps.lab.evaluate.run import Progress
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import sha256_hex
-from siad.models.bundle import open_bundle
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import RESIDUAL
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
-from siad.models.segmenter import new_segmenter
 from siad.models.training.recipe import TrainingRecipe
-from siad.models.training.segmenter import SegmenterTraining
 from siad.vision.images import Image
 from siad.vision.plausibility import Misfit
 
@@ -136,7 +138,7 @@ class _MemoryCaptures:
 
 
 def learn(
-    teacher: Predictor,
+    teacher: Bundle,
     normals: Sequence[LabelledSample],
     labels: Sequence[PseudoLabel],
     *,
@@ -148,19 +150,18 @@ def learn(
     Raises:
         CannotLearnError: the images make no training set.
     """
-    captures, training_set = _freeze(teacher, normals, labels, policy=policy, seed=seed)
-    spec = _spec(teacher, training_set)
-    recipe = TrainingRecipe(epochs=spec.epochs, train_s=_TRAIN_S, seed=seed)
-    training = SegmenterTraining(new_segmenter(seed=seed), recipe, torch.device("cpu"))
+    captures, training_set = _freeze(teacher.manifest, normals, labels, policy=policy, seed=seed)
+    spec = _spec(teacher.manifest, training_set)
+    learner = make_learner(spec, training_set, lambda: teacher, device=torch.device("cpu"), seed=seed)
+    training = learner.training
     inputs = as_inputs(spec, captures.look)
-    examples = make_examples(training_set, inputs, input_px=spec.input_px)
-    while not training.is_done:
-        training.run_epoch(examples)
-    scorer = make_scorer(training.segmenter, input_px=spec.input_px, bits=spec.bits)
-    scores = score_held_out(training_set, captures.look, {"candidate": scorer}, input_px=spec.input_px)
+    learner.prepare(training_set, inputs)
+    while not learner.is_done:
+        learner.run_epoch()
+    scores = score_held_out(training_set, captures.look, learner.scorers(spec), input_px=spec.input_px)
     golden = next(member for member in training_set.members if member.role is MemberRole.NORMAL)
     [(_, (normal, _))] = inputs([golden])
-    bundle, figures = make_candidate(training.segmenter, spec, scores["candidate"], normal=normal)
+    bundle, figures = make_candidate(learner.network(), spec, scores, normal=normal)
     predictor = open_bundle(bundle.manifest, bundle.parts)
     report = RunReport(
         run=spec.run,
@@ -171,7 +172,13 @@ def learn(
         resumed_from_epoch=0,
         seconds=training.seconds,
         device="cpu",
-        evidence=gather_evidence(predictor, teacher, training_set, captures.look, budget=spec.false_reject_budget),
+        evidence=gather_evidence(
+            predictor,
+            open_bundle(teacher.manifest, teacher.parts),
+            training_set,
+            captures.look,
+            budget=spec.false_reject_budget,
+        ),
     )
     return TrainedSegmenter(
         predictor=predictor,
@@ -182,30 +189,35 @@ def learn(
     )
 
 
-def _spec(teacher: Predictor, training_set: TrainingSet) -> RunSpec:
+def _spec(teacher: Manifest, training_set: TrainingSet) -> RunSpec:
     """The training run, as the trainer would record it."""
     settings = TrainerSettings()
     goods = sum(training_set.count(role, MemberUse.TRAIN) for role in (MemberRole.NORMAL, MemberRole.GOOD))
     steps = math.ceil((goods + training_set.count(MemberRole.DEFECT, MemberUse.TRAIN)) / TrainingRecipe().batch)
+    choice = choose_method("", teacher)
+    is_residual = choice.method == RESIDUAL
     return RunSpec(
         run=f"{LINE}.{LINE}.000001",
         line=LINE,
         product=LINE,
         training_set=training_set.digest,
-        teacher=teacher.manifest.weights,
+        teacher=teacher.weights,
         serving="",
         ledger_until_at=_START,
-        false_reject_budget=FitSettings.budget_of(teacher.manifest),
-        input_px=settings.size.side_px(teacher.manifest.input_px),
+        false_reject_budget=FitSettings.budget_of(teacher),
+        input_px=teacher.input_px if is_residual else settings.size.side_px(teacher.input_px),
         epochs=max(settings.epochs, math.ceil(_STEPS_MIN / steps)),
         train_s=_TRAIN_S,
         frozen_at=_START,
-        profile=teacher.manifest.profile,
+        profile=teacher.profile,
+        region=teacher.region,
+        segmenter=choice.method,
+        segmenter_note=choice.note,
     )
 
 
 def _freeze(
-    teacher: Predictor,
+    teacher: Manifest,
     normals: Sequence[LabelledSample],
     labels: Sequence[PseudoLabel],
     *,
@@ -220,12 +232,12 @@ def _freeze(
     reason = ""
     for naming in range(_NAMINGS_MAX):
         captures = _name(teacher, normals, labels, salt=f"{seed}/{naming}")
-        chosen = freeze(captures.rows, captures.normals, teachers=[teacher.manifest.weights], policy=policy)
+        chosen = freeze(captures.rows, captures.normals, teachers=[teacher.weights], policy=policy)
         if isinstance(chosen, TrainingSet):
             return captures, chosen
         assert isinstance(chosen, TooFewCaptures)
         reason = chosen.reason
-    marked = sum(one.score >= teacher.manifest.image_threshold for one in labels)
+    marked = sum(one.score >= teacher.image_threshold for one in labels)
     msg = (
         f"no segmenter was trained: of {len(labels)} images online the teacher marked {marked}, which makes no "
         f"training set: {reason}. Use more images online (--online) or more normals (--shots)"
@@ -234,7 +246,7 @@ def _freeze(
 
 
 def _name(
-    teacher: Predictor, normals: Sequence[LabelledSample], labels: Sequence[PseudoLabel], *, salt: str
+    teacher: Manifest, normals: Sequence[LabelledSample], labels: Sequence[PseudoLabel], *, salt: str
 ) -> _MemoryCaptures:
     known = {_capture_id(salt, sample): sample for sample in normals}
     seen = {_capture_id(salt, one.sample): one for one in labels}
@@ -251,9 +263,9 @@ def _name(
                 received_at=_START + timedelta(seconds=index),
                 mask_uri="",
                 mask_sha256="",
-                weights=teacher.manifest.weights,
+                weights=teacher.weights,
                 score=one.score,
-                threshold=teacher.manifest.image_threshold,
+                threshold=teacher.image_threshold,
                 defect_ratio=one.defect_ratio,
                 confidence=one.confidence,
             )

@@ -15,7 +15,7 @@ from siad.apps.lab.evaluate.run import (
     EvaluationSettings,
     Notify,
     Progress,
-    fit,
+    fit_bundle,
     report_of,
     score_samples,
     sum_up,
@@ -31,6 +31,7 @@ from siad.apps.lab.routine.line import (
 )
 from siad.apps.lab.routine.split import ImagePool, RoutineShift, draw_few, draw_whole
 from siad.apps.lab.sheet_rows import SheetRow
+from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.vision.outliers import describe_outliers
 
@@ -126,7 +127,9 @@ def run_routine(
         FolderError: the normals can't be read, or no teacher can be fitted on them.
     """
     shift, notify = _readable(shift, progress), progress.notify
-    teacher, fit_s = fit([normal.path for normal in shift.normals], settings, name="routine", skip=progress.skip)
+    paths = [normal.path for normal in shift.normals]
+    bundle, fit_s = fit_bundle(paths, settings, name="routine", skip=progress.skip)
+    teacher = open_bundle(bundle.manifest, bundle.parts)
     left_out, doubted = list(teacher.manifest.left_out), list(teacher.manifest.doubted)
     doubts = describe_outliers(left_out, doubted)
     notify(f"teacher fitted on {len(shift.normals)} normals in {fit_s:.1f} s{f'; {doubts}' if doubts else ''}")
@@ -147,7 +150,7 @@ def run_routine(
         f"{steps['marked']}, {steps['marked_defects']} of them defective"
     )
     try:
-        segmenter = learn(teacher, shift.normals, labels, policy=policy, seed=seed)
+        segmenter = learn(bundle, shift.normals, labels, policy=policy, seed=seed)
     except CannotLearnError as error:
         notify(str(error))
         steps |= {"judgement": NOT_TRAINED, "reason": str(error)}

@@ -1,0 +1,219 @@
+"""Learners: how each method trains a segmenter, behind one protocol.
+
+A learner prepares its examples once, trains an epoch at a time, and gives the network with everything that its bundle
+needs. The trainer's job and the routine in memory use the same ones.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import torch
+
+from services.trainer.domain.records import RunSpec
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
+from services.trainer.job.evaluation import ScoreImages, make_scorer
+from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, make_examples
+from siad.contracts.manifest import Manifest
+from siad.contracts.methods import RESIDUAL, UNET
+from siad.models import residual, segmenter
+from siad.models.bundle import Bundle
+from siad.models.detector import Detector
+from siad.models.residual import CorrectionSettings, ResidualSegmenter, UnseenScores, new_residual
+from siad.models.segmenter import new_segmenter
+from siad.models.teachers.feature_memory import read_memory
+from siad.models.training.augment import TrainingExample
+from siad.models.training.descent import DecoderTraining
+from siad.models.training.lessons import LessonImage, LessonKind, LessonView, make_views
+from siad.models.training.recipe import ResidualRecipe, TrainingRecipe
+from siad.models.training.residual import ResidualTraining
+from siad.models.training.segmenter import SegmenterTraining
+from siad.vision.region import RegionOfInterest
+
+CANDIDATE: Final = "candidate"
+TEACHER: Final = "teacher"
+TRUST_MIN: Final = 0.5  # of a correction that no person's answer stands behind
+CORRECTIONS_TRUSTED: Final = 20  # from which a correction is trusted wholly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedNetwork:
+    """A network, with what its bundle needs."""
+
+    method: str
+    detector: Detector  # as it will serve
+    parts: Mapping[str, bytes]  # the files that its ``load`` needs, by name
+    teacher: Manifest | None = None  # that gives the scale of its scores; None: they have one of their own
+
+
+class Learner(Protocol):
+    """Trains a segmenter of one method."""
+
+    @property
+    def training(self) -> DecoderTraining:
+        """Progress, and the state for checkpoints."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the training has ended."""
+        ...
+
+    def prepare(self, training_set: TrainingSet, read: ReadMembers) -> int:
+        """Make the examples, and count them.
+
+        Raises:
+            UnreadableTrainingSetError: no member can be read.
+        """
+        ...
+
+    def run_epoch(self) -> float:
+        """Train for one epoch; returns the mean loss."""
+        ...
+
+    def network(self) -> TrainedNetwork:
+        """Return the network as it is now."""
+        ...
+
+    def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:
+        """Make functions that score held-out captures, by name.
+
+        One is ``CANDIDATE``; one is ``TEACHER`` where the network has the scale of its teacher.
+        """
+        ...
+
+
+def make_learner(
+    spec: RunSpec, training_set: TrainingSet, teacher: Callable[[], Bundle], *, device: torch.device, seed: int = 0
+) -> Learner:
+    """Build the learner that a run asks for.
+
+    Args:
+        spec: of the run.
+        training_set: how many people's answers it has decides how far a correction is trusted.
+        teacher: reads the teacher's bundle; called only by methods that build on it.
+        device: of the training.
+        seed: of the first weights and of everything that is drawn.
+    """
+    if spec.method == RESIDUAL:
+        corrected = sum(one.is_corrected and one.use is MemberUse.TRAIN for one in training_set.members)
+        recipe = ResidualRecipe(train_s=spec.train_s, seed=seed)
+        return ResidualLearner(teacher(), recipe, trust=trust_for(corrected), device=device)
+    recipe_of_unet = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s, seed=seed)
+    return UnetLearner(recipe_of_unet, input_px=spec.input_px, device=device)
+
+
+def trust_for(corrections: int) -> float:
+    """Choose the share of a correction that is applied.
+
+    By the number of people's answers behind it.
+    """
+    return TRUST_MIN + (1 - TRUST_MIN) * min(1.0, corrections / CORRECTIONS_TRUSTED)
+
+
+class UnetLearner:
+    """Trains a network of its own from the teacher's masks; implements ``Learner``."""
+
+    def __init__(self, recipe: TrainingRecipe, *, input_px: int, device: torch.device) -> None:
+        self.training = SegmenterTraining(new_segmenter(seed=recipe.seed), recipe, device)
+        self._input_px = input_px
+        self._examples: list[TrainingExample] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the training has ended."""
+        return self.training.is_done
+
+    def prepare(self, training_set: TrainingSet, read: ReadMembers) -> int:
+        """Preprocess the members for training, and count them."""
+        self._examples = make_examples(training_set, read, input_px=self._input_px)
+        return len(self._examples)
+
+    def run_epoch(self) -> float:
+        """Train for one pass over the examples; returns the mean loss."""
+        return self.training.run_epoch(self._examples)
+
+    def network(self) -> TrainedNetwork:
+        """Return the network as it is now."""
+        network = self.training.segmenter
+        return TrainedNetwork(method=UNET, detector=network, parts=segmenter.parts_of(network))
+
+    def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:
+        """Make the function that scores with the network."""
+        return {CANDIDATE: _scorer(self.training.segmenter, spec)}
+
+
+class ResidualLearner:
+    """Trains a correction of the teacher's map; implements ``Learner``."""
+
+    def __init__(self, teacher: Bundle, recipe: ResidualRecipe, *, trust: float, device: torch.device) -> None:
+        settings = CorrectionSettings(threshold=teacher.manifest.image_threshold, trust=trust)
+        network = new_residual(read_memory(teacher.parts), settings, seed=recipe.seed)
+        self.training = ResidualTraining(network, recipe, device)
+        self._teacher = teacher
+        self._views: list[LessonView] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the training has ended."""
+        return self.training.is_done
+
+    def prepare(self, training_set: TrainingSet, read: ReadMembers) -> int:
+        """Show the members for training to the teacher, and count the views."""
+        lessons = lessons_of(training_set, read)
+        input_px = self._teacher.manifest.input_px
+        self._views = make_views(self.training.segmenter, lessons, self.training.recipe, input_px=input_px)
+        if not self._views:
+            msg = f"none of the {len(training_set.members)} members can be read for training"
+            raise UnreadableTrainingSetError(msg)
+        return len(self._views)
+
+    def run_epoch(self) -> float:
+        """Train for some steps; returns the mean loss."""
+        return self.training.run_epoch(self._views)
+
+    def network(self) -> TrainedNetwork:
+        """Return the teacher with its correction as it is now."""
+        network = self.training.finish()
+        return TrainedNetwork(
+            method=RESIDUAL,
+            detector=network,
+            parts=residual.parts_of(network, self._teacher.parts),
+            teacher=self._teacher.manifest,
+        )
+
+    def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:
+        """Make functions that score with the correction and without it.
+
+        Both score an image that is in the memory as one that is not.
+        """
+        network = self.training.finish()
+        alone = ResidualSegmenter(network.teacher, replace(network.settings, trust=0.0), network.decoder)
+        return {
+            CANDIDATE: _scorer(UnseenScores(network), spec),
+            TEACHER: _scorer(UnseenScores(alone), spec),
+        }
+
+
+def lessons_of(training_set: TrainingSet, read: ReadMembers) -> Iterator[LessonImage]:
+    """Read what the members for training teach, one at a time."""
+    members = [member for member in training_set.members if member.use is MemberUse.TRAIN]
+    for member, (image_HWC, mask_hw) in read(members):
+        is_outlined = member.is_corrected and member.role is MemberRole.DEFECT and member.weight >= 1
+        yield LessonImage(image_HWC=image_HWC, kind=lesson_kind(member), mask_hw=mask_hw if is_outlined else None)
+
+
+def lesson_kind(member: TrainingMember) -> LessonKind:
+    """What a member teaches."""
+    if member.is_corrected:
+        return LessonKind.CORRECTED_DEFECT if member.role is MemberRole.DEFECT else LessonKind.CORRECTED_GOOD
+    kinds = {
+        MemberRole.NORMAL: LessonKind.NORMAL,
+        MemberRole.GOOD: LessonKind.GOOD,
+        MemberRole.DEFECT: LessonKind.MARKED,
+    }
+    return kinds[member.role]
+
+
+def _scorer(detector: Detector, spec: RunSpec) -> ScoreImages:
+    return make_scorer(detector, input_px=spec.input_px, region=RegionOfInterest(spec.region), bits=spec.bits)

@@ -1,0 +1,141 @@
+"""Training of a teacher's correction; no files, no Ray.
+
+Plain cross-entropy of the corrected logit over the positions of crops, with the weights of the lessons, and a penalty
+on the correction's square: where lessons say nothing, the teacher's score stays. Balancing defects against good
+positions, or Dice, made magnetic tiles worse (image AUROC .79 for .84).
+
+Shape suffixes: B = batch, C = channels, K = hints, h, w = size of a crop.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from siad.models.residual import ResidualSegmenter
+from siad.models.training.descent import DecoderTraining
+from siad.models.training.lessons import CORRECTED, LessonKind, LessonView
+from siad.models.training.recipe import ResidualRecipe
+
+ALIGNED: Final = 4  # positions of the finest grid that one of the coarsest covers
+_ON_DEFECT: Final = 0.75  # share of crops with a defective position, of views that have one
+_CLEAR: Final = 0.5  # target from which a position counts as defective here
+
+
+class ResidualTraining(DecoderTraining):
+    """Training of a correction in progress.
+
+    Everything that is drawn follows from the seed and the number of the step, so a resumed training gives the weights
+    of one that was never interrupted.
+    """
+
+    def __init__(self, segmenter: ResidualSegmenter, recipe: ResidualRecipe, device: torch.device) -> None:
+        super().__init__(segmenter.decoder, device, rate=recipe.rate)
+        self.segmenter, self.recipe = segmenter, recipe
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the steps or the seconds are used up."""
+        return self.epoch * self.recipe.steps_each >= self.recipe.steps or self.seconds >= self.recipe.train_s
+
+    def run_epoch(self, views: Sequence[LessonView], *, clock: Callable[[], float] = time.monotonic) -> float:
+        """Train for ``steps_each`` steps; stops where the seconds are used up.
+
+        Returns:
+            The mean loss.
+        """
+        crops = _Crops(views, self.recipe)
+        decoder, began_s, losses = self.segmenter.decoder.train(), clock(), list[float]()
+        first = self.epoch * self.recipe.steps_each
+        for step in range(first, min(first + self.recipe.steps_each, self.recipe.steps)):
+            self._set_rate(step / self.recipe.steps)
+            losses.append(self._step(crops.batch(step), step))
+            self.seconds, began_s = self.seconds + clock() - began_s, clock()
+            if self.seconds >= self.recipe.train_s:
+                break
+        decoder.eval()
+        self.epoch += 1
+        return float(np.mean(losses))
+
+    def finish(self) -> ResidualSegmenter:
+        """Return the trained segmenter, on the CPU as its teacher."""
+        self.segmenter.decoder.to("cpu").eval()
+        return self.segmenter
+
+    def _step(self, batch: Sequence[LessonView], step: int) -> float:
+        levels = [self._stacked(level) for level in zip(*(view.levels for view in batch), strict=True)]
+        hints_BKhw = self._stacked([view.hints_Khw for view in batch])
+        logits_Bhw = self._stacked([view.logits_hw for view in batch])
+        target_Bhw = self._stacked([view.target_hw for view in batch])
+        weight_Bhw = self._stacked([view.weight_hw for view in batch])
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # dropout
+            torch.manual_seed(self.recipe.seed * 1_000_003 + step)
+            correction_Bhw = self.segmenter.decoder(levels, hints_BKhw)
+        entropy_Bhw = functional.binary_cross_entropy_with_logits(
+            logits_Bhw + correction_Bhw, target_Bhw, weight=weight_Bhw, reduction="sum"
+        )
+        loss = entropy_Bhw / weight_Bhw.sum().clamp_min(1.0) + self.recipe.penalty * correction_Bhw.square().mean()
+        return self._descend(loss)
+
+    def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(tensors)).float().to(self.device)
+
+
+class _Crops:
+    """Draws crops of views in the recipe's shares."""
+
+    def __init__(self, views: Sequence[LessonView], recipe: ResidualRecipe) -> None:
+        self._recipe = recipe
+        self._by_kind = {kind: [view for view in views if view.kind is kind] for kind in LessonKind}
+        heights, widths = zip(*(view.logits_hw.shape for view in views), strict=True)
+        self._size = (min(recipe.crop, *heights), min(recipe.crop, *widths))
+
+    def batch(self, step: int) -> list[LessonView]:
+        """Draw the crops of one step."""
+        rng = np.random.default_rng((self._recipe.seed, step))
+        corrected = [view for kind in CORRECTED for view in self._by_kind[kind]]
+        count = round(self._recipe.batch * self._recipe.corrected_share) if corrected else 0
+        drawn = [corrected[int(rng.integers(len(corrected)))] for _ in range(count)]
+        shares = {
+            LessonKind.NORMAL: self._recipe.normal_share,
+            LessonKind.GOOD: self._recipe.good_share,
+            LessonKind.MARKED: self._recipe.marked_share,
+            LessonKind.SYNTHETIC: self._recipe.synthetic_share,
+        }
+        kinds = [kind for kind in shares if self._by_kind[kind]]
+        if kinds:
+            odds = np.array([shares[kind] for kind in kinds])
+            for index in rng.choice(len(kinds), self._recipe.batch - count, p=odds / odds.sum()).tolist():
+                of_kind = self._by_kind[kinds[index]]
+                drawn.append(of_kind[int(rng.integers(len(of_kind)))])
+        return [self._crop(view, rng) for view in drawn]
+
+    def _crop(self, view: LessonView, rng: np.random.Generator) -> LessonView:
+        height, width = view.logits_hw.shape
+        marked = (view.target_hw >= _CLEAR).nonzero()
+        if len(marked) and rng.random() < _ON_DEFECT:
+            at = marked[int(rng.integers(len(marked)))].tolist()
+            top, left = (place - int(rng.integers(side)) for place, side in zip(at, self._size, strict=True))
+        else:
+            top, left = (int(rng.integers(side - of + 1)) for side, of in zip((height, width), self._size, strict=True))
+        top = max(0, min(top, height - self._size[0])) // ALIGNED * ALIGNED
+        left = max(0, min(left, width - self._size[1])) // ALIGNED * ALIGNED
+        box = (slice(top, top + self._size[0]), slice(left, left + self._size[1]))
+        levels = []
+        for level in view.levels:
+            ratio = height // level.shape[1]
+            rows, columns = (slice(one.start // ratio, one.stop // ratio) for one in box)
+            levels.append(level[:, rows, columns])
+        return LessonView(
+            kind=view.kind,
+            levels=tuple(levels),
+            hints_Khw=view.hints_Khw[:, *box],
+            logits_hw=view.logits_hw[*box],
+            target_hw=view.target_hw[*box],
+            weight_hw=view.weight_hw[*box],
+        )
