@@ -25,6 +25,8 @@ from siad.vision.images import Image
 from siad.vision.perlin import perlin
 
 AREA_RATIOS: Final = (0.0005, 0.03)  # of the view; uniform on a logarithmic scale
+CLEAR_AREA_RATIO: Final = 0.002  # of the view; from it and from the next on, a defect is clear
+CLEAR_CHANGE: Final = 0.04  # of the range of values, mean over the defect's pixels
 OPACITIES: Final = (0.1, 1.0)  # uniform on a logarithmic scale: methods differ most on faint defects
 _VISIBLE_MIN: Final = 0.01  # of the range of values; a defect with a lower mean change in its mask is invisible
 _TRIES: Final = 8
@@ -38,6 +40,13 @@ class SyntheticDefect:
     kind: str  # of KINDS
     image_HWC: Image
     mask_HW: NDArray[np.uint8]  # 0 good, 255 defect
+    change: float  # 0..1 of the range of values: by how much the defect's pixels differ from the normal's, on average
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is neither small nor faint."""
+        area_ratio = np.count_nonzero(self.mask_HW) / self.mask_HW.size
+        return bool(area_ratio >= CLEAR_AREA_RATIO and self.change >= CLEAR_CHANGE)
 
 
 def make_synthetic_defect(
@@ -75,12 +84,14 @@ def make_synthetic_defect(
         opacity = float(np.exp(rng.uniform(*np.log(OPACITIES)))) if attempt < _TRIES else 1.0
         alpha_HW = opacity * cv2.GaussianBlur(shape_HW.astype(np.float32), (0, 0), _EDGE_PX)
         mixed_HWC = np.clip(whole_HWC + alpha_HW[..., None] * (over_HWC - whole_HWC), 0, 1)
-        if shape_HW.any() and float(np.abs(mixed_HWC - whole_HWC)[shape_HW].mean()) >= _VISIBLE_MIN:
+        change = float(np.abs(mixed_HWC - whole_HWC)[shape_HW].mean()) if shape_HW.any() else 0.0
+        if change >= _VISIBLE_MIN:
             break
     return SyntheticDefect(
         kind=kind,
         image_HWC=np.rint(mixed_HWC * largest).astype(image_HWC.dtype),
         mask_HW=np.where(shape_HW, 255, 0).astype(np.uint8),
+        change=change,
     )
 
 

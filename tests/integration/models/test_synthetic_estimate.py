@@ -120,3 +120,10 @@ def test_recall_is_given_by_kind() -> None:
 def test_two_normals_are_too_few(fit: Fit) -> None:
     with pytest.raises(ValueError, match="2 normals; an estimate needs 3"):
         estimate(normals(2), fit)
+
+
+def test_clear_and_other_defects_are_counted_apart() -> None:
+    found = estimate(normals(), fit_difference)
+    assert found.clear.defects + found.faint.defects == len(KINDS) * len(normals())
+    assert found.clear.share > found.faint.share
+    assert found.clear.found + found.faint.found == round(found.recall * len(KINDS) * len(normals()))

@@ -113,3 +113,16 @@ def test_an_unknown_kind_is_refused_with_those_there_are() -> None:
 def test_an_image_too_small_is_refused() -> None:
     with pytest.raises(ValueError, match="12x20 px"):
         make_synthetic_defect(normal(20, 12), "stain", np.random.default_rng(0))
+
+
+def test_a_defect_is_clear_where_it_is_neither_small_nor_faint() -> None:
+    image = np.full((200, 200, 1), 120, np.uint8)
+    rng = np.random.default_rng(4)
+    drawn = [make_synthetic_defect(image, "stain", rng, area_ratio=ratio) for ratio in (0.0005, 0.02) * 20]
+    for defect in drawn:
+        area_ratio = np.count_nonzero(defect.mask_HW) / defect.mask_HW.size
+        difference = np.abs(defect.image_HWC.astype(float) - image)[defect.mask_HW > 0].mean() / 255
+        assert defect.change == pytest.approx(difference, abs=0.003)
+        assert defect.is_clear == (area_ratio >= 0.002 and defect.change >= 0.04)
+    assert {defect.is_clear for defect in drawn[1::2]} == {True, False}  # large ones, clear and faint
+    assert not any(defect.is_clear for defect in drawn[::2])

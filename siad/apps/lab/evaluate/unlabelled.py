@@ -19,8 +19,10 @@ from siad.models.bundle import Bundle
 from siad.models.teachers.fit import choose_depth, fit_variant, prepare_normals
 from siad.models.teachers.method_choice import VARIANTS, FitVariant, RankedVariant, merit_of, rank_variants
 from siad.models.teachers.normals import Normals
+from siad.models.teachers.synthetic_estimate import SyntheticEstimate
 
 NORMALS_MIN = 6
+WITHDRAWN = ("recall",)  # fields of an estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,15 @@ def json_of(ranked: Sequence[RankedVariant]) -> list[dict[str, Any]]:
     """The ranking as JSON values."""
     return [
         {"method": one.variant.method, "input_px": one.variant.input_px, "reason": one.reason}
-        | ({"merit": None} if one.estimate is None else {"merit": one.estimate.merit} | asdict(one.estimate))
+        | ({"merit": None} if one.estimate is None else _json_of(one.estimate))
         for one in ranked
     ]
+
+
+def _json_of(found: SyntheticEstimate) -> dict[str, Any]:
+    """Figures by name, without those that forecast nothing."""
+    values = {name: value for name, value in asdict(found).items() if name not in WITHDRAWN}
+    for name, share in (("clear", found.clear), ("faint", found.faint)):
+        low, high = share.interval
+        values[name] |= {"low": low, "high": high}
+    return {"merit": found.merit, **values}
