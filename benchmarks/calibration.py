@@ -271,4 +271,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from benchmarks import calibration  # so that kept scores name this module, and other programs can read them
+
+    sys.exit(calibration.main())

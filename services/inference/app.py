@@ -9,9 +9,10 @@ from functools import partial
 from typing import Final
 
 from services.inference.adapters.dead_letters import DeadLetterVerdicts
+from services.inference.adapters.limits import ServingLimits, ServingThreads
 from services.inference.adapters.lines import KnownLines
 from services.inference.adapters.load import BundleLoader
-from services.inference.adapters.predictors import HotSwapPredictors, ServingLimits, ServingThreads
+from services.inference.adapters.predictors import HotSwapPredictors
 from services.inference.adapters.release_listener import PointerPoller, ReleaseListener
 from services.inference.adapters.store import StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus

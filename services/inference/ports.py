@@ -18,6 +18,7 @@ from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.vision.images import Image
+from siad.vision.threshold_in_use import ThresholdInUse
 
 
 class LineSettings(Protocol):
@@ -76,6 +77,7 @@ class ServingWeights:
     previous: str | None  # weights that served before
     is_loaded: bool  # in memory; otherwise they are loaded for the line's next capture
     swaps: int  # since the process started
+    threshold: ThresholdInUse | None = None  # None while they are not in memory
 
 
 class ThresholdLookup(Protocol):

@@ -82,6 +82,7 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
                     "previous": entry.previous,
                     "in_memory": entry.is_loaded,
                     "swaps": entry.swaps,
+                    "threshold": None if entry.threshold is None else asdict(entry.threshold),
                 }
                 for entry in serving
             ],

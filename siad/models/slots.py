@@ -87,6 +87,11 @@ class Slots:
             self._load_into(loading, place, weights)
         return loading.result()
 
+    def peek(self, weights: WeightsId) -> Predictor | None:
+        """Return a predictor that is in memory; None where it is not."""
+        with self._lock:
+            return self._models.get(weights)
+
     def loaded(self) -> list[WeightsId]:
         """Return the weights in memory, least recently used first."""
         with self._lock:

@@ -14,6 +14,7 @@ class ThresholdInUse:
     image_threshold: float  # raw score; a defect has score >= threshold
     revision: int = 0  # of the ``ThresholdSet``; 0: that of the manifest
     false_rejects: RateEstimate | None = None  # None: not estimated
+    reason: str = "chosen by the budget, from the normals of the fit"  # which rule chose it, and from what
     advice: str = ""  # what would sharpen the estimate, in one sentence
 
 
@@ -33,5 +34,6 @@ def threshold_in_use(manifest: Manifest, threshold: ThresholdSet | None) -> Thre
         image_threshold=threshold.image_threshold,
         revision=threshold.revision,
         false_rejects=rate,
+        reason=threshold.reason,
         advice=threshold.advice,
     )

@@ -7,14 +7,14 @@ service are one entry in ``_serving``, which the event loop changes while no bat
 import asyncio
 import math
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from services.inference import metrics
 from services.inference.adapters.batcher import Batcher
+from services.inference.adapters.limits import ServingLimits, ServingThreads
 from services.inference.adapters.weights_loader import WeightsLoader
 from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import (
@@ -36,26 +36,9 @@ from siad.runtime.clock import Clock
 from siad.runtime.metrics import WeightsInService
 from siad.vision.images import Image
 from siad.vision.plausibility import Misfit
-from siad.vision.threshold_in_use import threshold_in_use
+from siad.vision.threshold_in_use import ThresholdInUse, threshold_in_use
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServingThreads:
-    """The two executors, of one thread each."""
-
-    scorer: Executor
-    loader: Executor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServingLimits:
-    """Bounds of memory and batches."""
-
-    models_max: int  # models in memory
-    batch_max: int  # images scored together
-    batch_wait_s: float  # how long an incomplete batch waits for more images
 
 
 class HotSwapPredictors:
@@ -162,9 +145,15 @@ class HotSwapPredictors:
                 previous=self._slots.previous_weights(place),
                 is_loaded=release.weights in loaded,
                 swaps=self._swaps.get(place, 0),
+                threshold=self._threshold_of(release),
             )
             for place, release in sorted(self._serving.items())
         ]
+
+    def _threshold_of(self, release: ReleasePointer) -> ThresholdInUse | None:
+        if (predictor := self._slots.peek(release.weights)) is None:
+            return None
+        return threshold_in_use(predictor.manifest, self._thresholds.of(release.place, release.weights))
 
     def _score(self, key: tuple[Place, SizeRule], images: Sequence[Image]) -> list[Prediction | None]:
         """Examine one batch by one set of weights, in the scoring thread."""

@@ -15,6 +15,7 @@ from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.review import describe_estimates
 from siad.apps.cli.tables import Cell, TableContent, print_table
+from siad.apps.cli.thresholds import describe_thresholds
 from siad.apps.local.machine import DATA, read_state
 from siad.apps.local.normals import count_normals, find_shortages
 from siad.apps.local.stage_status import (
@@ -27,6 +28,7 @@ from siad.apps.local.stage_status import (
     read_metrics,
     read_stage,
     read_teachers,
+    read_thresholds,
     serving_weights,
 )
 from siad.contracts.place import Place
@@ -50,6 +52,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         teachers = read_teachers(client, urls["labeler"])
         ledger = read_ledger(client, urls["ingest"])
         lines = read_lines(client, urls["ingest"])
+        thresholds = read_thresholds(client, urls["inference"])
         estimates = read_estimates(client, urls["console"], [one["line"] for one in lines or ()])
         normals = count_normals(read_metrics(client, urls["labeler"]))
     if as_json:
@@ -59,6 +62,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
             "serving": [asdict(weights) for weights in serving],
             "teachers": teachers,
             "normals": [{"line": line, "product": product, "normals": n} for (line, product), n in normals.items()],
+            "thresholds": thresholds,
             "estimates": estimates,
             "books": ledger,
         }
@@ -68,7 +72,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         _print_serving(serving, console)
         print_teachers(teachers, console)
         print_shortages(lines, normals, teachers, console)
-        for text in describe_estimates(estimates):
+        for text in (*describe_thresholds(thresholds), *describe_estimates(estimates)):
             console.print(escape(text), highlight=False, soft_wrap=True)
         print_ledger(ledger, console)
     if not all(stage.ready for stage in stages):

@@ -104,6 +104,15 @@ def read_teachers(client: httpx.Client, url: str) -> list[dict[str, Any]] | None
     return None if body is None else list(body["teachers"])
 
 
+def read_thresholds(client: httpx.Client, url: str) -> list[dict[str, Any]]:
+    """Read the weights in service with their thresholds, from inference.
+
+    Weights that are not in memory, and an inference that does not respond, have none.
+    """
+    body = _read_json(client, f"{url}/v1/weights") or {}
+    return [one for one in body.get("weights", ()) if one.get("threshold")]
+
+
 def read_lines(client: httpx.Client, url: str) -> list[dict[str, Any]] | None:
     """Settings of every line, from ingest; None if it does not respond."""
     body = _read_json(client, f"{url}/v1/lines")

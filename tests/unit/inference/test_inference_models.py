@@ -16,7 +16,8 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.inference.adapters.predictors import HotSwapPredictors, ServingLimits, ServingThreads
+from services.inference.adapters.limits import ServingLimits, ServingThreads
+from services.inference.adapters.predictors import HotSwapPredictors
 from services.inference.domain.judge import Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.errors import DeniedError, OutOfMemoryError, TransientError, UnusableWeightsError
@@ -63,7 +64,7 @@ class Store:
         assert self.go.wait(5)
         if queue := self.fails.get(weights):
             raise queue.pop(0) if len(queue) > 1 else queue[0]
-        return SimpleNamespace(at_threshold=self.at_threshold)
+        return SimpleNamespace(manifest=make_manifest(image_threshold=0.5), at_threshold=self.at_threshold)
 
     def at_threshold(self, image_threshold: float | None) -> Any:
         """The threshold moves while the batch runs, if ``moves`` says so."""
@@ -158,6 +159,7 @@ async def test_a_threshold_judges_the_next_batch_and_waits_for_its_weights() -> 
         rate = after.threshold.false_rejects
         assert rate is not None
         assert (after.threshold.revision, rate.low, rate.high) == (3, 0.01, 0.1)
+        assert [serving.threshold for serving in one.serving()] == [after.threshold]
         one.on_release(release("segmenter", "b", 2))
         await until(one, "b")
         newest = await one.predict(IMAGE, Place("line-1", "cell"))
