@@ -18,7 +18,7 @@ Each is measured on images that no candidate saw; then the gate decides. One lin
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +48,7 @@ from siad.vision.scores import false_reject_rate, image_auroc
 STREAM_MAX, DEFECT_SHARE = 150, 0.2
 TEST_GOODS, TEST_DEFECTS = 30, 45
 HELD_OUT, LOWEST = 0.3, 0.5  # of the stream, as the labeler has them
+CANDIDATES = ("refit", "normals", "spoilt", "halved", "blind", "other", "segmenter")
 PLACE = Place("benchmark", "p")
 SETTINGS = FitSettings(false_reject_budget=BUDGET)
 
@@ -118,8 +119,10 @@ def quality(predictor: Predictor, shift: Shift) -> dict[str, float]:
     }
 
 
-def candidates(shift: Shift, bundle: Bundle, comparison: Comparison) -> Iterator[tuple[str, Predictor]]:
-    """Make candidates, one at a time."""
+def candidates(
+    shift: Shift, bundle: Bundle, comparison: Comparison, wanted: Collection[str]
+) -> Iterator[tuple[str, Predictor]]:
+    """Make the wanted candidates, one at a time."""
     teacher = comparison.serving
     scores = {path: float(teacher.maps([picture(path)])[0].max()) for path in shift.stream}
     ranked = sorted(shift.stream, key=lambda path: scores[path])
@@ -130,14 +133,20 @@ def candidates(shift: Shift, bundle: Bundle, comparison: Comparison) -> Iterator
         ("normals", [*shift.normals, *shift.more], []),
         ("spoilt", [*shift.normals, *spoilt], low),
     ):
-        made = refit_teacher(normals_of(paths, unconfirmed), SETTINGS, comparison).bundle
-        yield name, open_bundle(made.manifest, made.parts)
+        if name in wanted:
+            made = refit_teacher(normals_of(paths, unconfirmed), SETTINGS, comparison).bundle
+            yield name, open_bundle(made.manifest, made.parts)
     for name, factor in (("halved", 0.5), ("blind", 2.0)):
+        if name not in wanted:
+            continue
         manifest = teacher.manifest
         moved = replace(manifest, image_threshold=factor * manifest.image_threshold)
         yield name, Predictor(moved, teacher._runner)  # noqa: SLF001 - the same network
-    small = fit_teacher(normals_of(shift.normals), replace(SETTINGS, input_px=192))
-    yield "other", open_bundle(small.manifest, small.parts)
+    if "other" in wanted:
+        small = fit_teacher(normals_of(shift.normals), replace(SETTINGS, input_px=192))
+        yield "other", open_bundle(small.manifest, small.parts)
+    if "segmenter" not in wanted:
+        return
     marked = label(teacher, [LabelledSample(path=path, kind="") for path in shift.stream], progress=Progress())
     known = [LabelledSample(path=path, kind="good") for path in shift.normals]
     try:
@@ -146,7 +155,7 @@ def candidates(shift: Shift, bundle: Bundle, comparison: Comparison) -> Iterator
         print(json.dumps({"candidate": "segmenter", "reason": str(error)}), flush=True)
 
 
-def run(data: Path, name: str, seed: int) -> None:
+def run(data: Path, name: str, seed: int, wanted: Collection[str]) -> None:
     """Measure and judge the candidates of one set and seed."""
     shift = Shift(data, name, seed)
     bundle = fit_teacher(normals_of(shift.normals), SETTINGS)
@@ -157,7 +166,7 @@ def run(data: Path, name: str, seed: int) -> None:
     comparison = Comparison(serving=teacher, captures=held_out, read=shift.read)
     serving = quality(teacher, shift)
     print(json.dumps({"set": name, "seed": seed, "candidate": "teacher", **rounded(serving)}), flush=True)
-    for candidate, predictor in candidates(shift, bundle, comparison):
+    for candidate, predictor in candidates(shift, bundle, comparison, wanted):
         evidence = collect_evidence(predictor, teacher, held_out, shift.read, budget=BUDGET)
         decision = judge_release(evidence)
         found = quality(predictor, shift)
@@ -177,11 +186,12 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of sets in MVTec-AD's layout")
     parser.add_argument("--sets", default="bottle,dobot_cubes,bsdata_pitting,magnetic_tile,elpv-mono")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--candidates", default=",".join(CANDIDATES))
     options = parser.parse_args()
     torch.set_num_threads(1)
     for seed in range(options.seeds):
         for name in options.sets.split(","):
-            run(options.data, name, seed)
+            run(options.data, name, seed, options.candidates.split(","))
 
 
 if __name__ == "__main__":
