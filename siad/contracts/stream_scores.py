@@ -3,13 +3,14 @@
 They are statistics, no account of captures: after a crash the last few seconds of them are missing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from siad.contracts.json_codec import JsonRecord
+from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
 
-ROWS_MAX: Final = 1000  # kept for a line and product; 160 bytes each
+ROWS_MAX: Final = 1000  # kept for a line and product; 250 bytes each
 WEIGHTS_CHARS: Final = 12  # of the weights' id, which tell a line's teachers apart
 
 
@@ -24,6 +25,8 @@ class StreamScore:
     threshold: float
     defect_ratio: float  # 0..1, fraction of pixels
     regions: int
+    serial: str = field(default="", metadata=OMIT_IF_DEFAULT)  # as in ``ImageStored``
+    image_hash: str = field(default="", metadata=OMIT_IF_DEFAULT)  # as in ``PseudoMaskCreated``
 
     @property
     def is_defect(self) -> bool:
@@ -51,3 +54,7 @@ class StreamScores(JsonRecord):
         by_name |= {(row.capture_id, row.weights): row for row in new}
         ordered = sorted(by_name.values(), key=lambda row: (row.received_at, row.capture_id, row.weights))
         return StreamScores(captures=self.captures + len(fresh), rows=tuple(ordered[-ROWS_MAX:]))
+
+    def without(self, captures: Collection[str]) -> "StreamScores":
+        """Drop the rows of some captures; the count stays."""
+        return replace(self, rows=tuple(row for row in self.rows if row.capture_id not in captures))

@@ -20,6 +20,7 @@ from siad.contracts.documents import read_receipt
 from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.events import ImageStored
 from siad.erasure.rows import count_rows, erase_rows
+from siad.erasure.scores import erase_scores, find_scores
 from siad.runtime.blobs.port import IF_ABSENT, BlobInfo, Blobs, PutCondition
 
 log = structlog.get_logger()
@@ -46,12 +47,13 @@ class CaptureRemains:
     masks: tuple[str, ...] = ()
     corrections: tuple[str, ...] = ()
     ledger: tuple[tuple[str, int], ...] = ()  # files, and how many of their rows name the captures
+    scores: tuple[tuple[str, int], ...] = ()  # documents of stream scores, likewise
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left to erase."""
         kinds = (self.unrecorded, self.receipts, self.normals, self.images, self.masks, self.corrections, self.ledger)
-        return not any(kinds)
+        return not any((*kinds, self.scores))
 
 
 def find_capture(blobs: Blobs, line: str, capture_id: str, *, now: datetime) -> list[CaptureDeletion]:
@@ -88,6 +90,7 @@ def find_remains(blobs: Blobs, line: str, deletions: Sequence[CaptureDeletion]) 
         masks=tuple(_below(blobs, (keys.masks_prefix(line, name) for name in captures))),
         corrections=tuple(_below(blobs, (keys.corrections_prefix(line, name) for name in captures))),
         ledger=tuple(_ledger(blobs, line, {one.product for one in deletions}, captures)),
+        scores=tuple(find_scores(blobs, line, {one.product for one in deletions}, captures)),
     )
 
 
@@ -105,6 +108,8 @@ def erase_captures(blobs: Blobs, remains: CaptureRemains) -> None:
         blobs.delete(key)
     for key, _ in remains.ledger:
         _rewrite(blobs, key, captures)
+    for key, _ in remains.scores:
+        erase_scores(blobs, key, captures)
     for key in (*remains.images, *remains.normals, *remains.receipts):  # a serial is found by the last two
         blobs.delete(key)
     log.info(

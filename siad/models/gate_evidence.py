@@ -57,7 +57,7 @@ class _Side:
         return ModelFigures(
             weights=manifest.weights,
             method=manifest.method,
-            threshold=manifest.image_threshold,
+            threshold=self.predictor.image_threshold,
             scores=tuple(self.scores),
             pixel_aps=tuple(self.pixel_aps),
             probes=self._probe_figures(masks_PP) if len(self.good) >= HOSTS_MIN else None,
@@ -84,7 +84,7 @@ def collect_evidence(
 
     Args:
         candidate: opened from its bundle.
-        serving: likewise.
+        serving: likewise, at the threshold that it serves with.
         captures: that neither learned from.
         read: reads them; is called twice.
         budget: share of good captures that may be rejected, in (0, 1).

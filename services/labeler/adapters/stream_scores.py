@@ -30,6 +30,7 @@ class StoredStreamScores:
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs = blobs
         self._noted: dict[Place, list[StreamScore]] = defaultdict(list)
+        self._read: dict[Place, tuple[str, StreamScores]] = {}  # as last read, by etag
 
     def note(self, mask: PseudoMaskCreated) -> None:
         """Remember the score of one capture."""
@@ -43,13 +44,22 @@ class StoredStreamScores:
                 threshold=mask.threshold,
                 defect_ratio=mask.defect_ratio,
                 regions=len(mask.regions),
+                serial=mask.serial,
+                image_hash=mask.image_hash,
             )
         )
         del noted[:-NOTED_MAX]
 
     async def read(self, place: Place) -> StreamScores:
         """Read the scores of a line and product; none before the first."""
-        return (await self._stored(place))[0]
+        info = await self._blobs.head(stream_scores_key(*place))
+        known = self._read.get(place)
+        if info is not None and known is not None and known[0] == info.etag:
+            return known[1]
+        scores, etag = await self._stored(place)
+        if etag is not None:
+            self._read[place] = (etag, scores)
+        return scores
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Store what was noted every few seconds, and at the end."""

@@ -1,11 +1,12 @@
 """Rules of refits: what is learned, and what is released. Pure.
 
 A refit learns confirmed normals and the lowest-scoring half of the stream. Three in ten captures, by the hash of their
-id, are held out: no teacher learns them, so that the gate can compare on them.
+serial or id, are held out: no teacher learns them or a near-duplicate, so that the gate can compare on them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
@@ -13,10 +14,11 @@ from siad.contracts.ids import sha256_hex
 from siad.contracts.methods import FEATURE_MEMORY
 from siad.contracts.refits import FitCounts, RefitCause
 from siad.contracts.release_evidence import EvidenceKind, GateDecision, GateEvidence
+from siad.contracts.split import SplitSubject, fraction_of, leave_out, split_names
 from siad.contracts.stream_scores import StreamScore
 from siad.vision.gate import DEFAULT_POLICY, GatePolicy, judge_release
 
-HELD_OUT_SHARE: Final = 0.3  # of the captures; the trainer's training sets hold out the same ones
+HELD_OUT_SHARE: Final = 0.3  # of the captures; the trainer's training sets hold out the same ones, by the same names
 LOWEST_SHARE: Final = 0.5  # of the stream; 70%, or all with rejection of odd patches, measured no better
 STREAM_MAX: Final = 100  # captures of the stream that a teacher learns; the banks keep their size
 GOODS_MAX: Final = 50  # captures confirmed good that it learns, the newest
@@ -64,9 +66,9 @@ def growth_cause(before: FitCounts, now: FitCounts, *, normals_step: tuple[int, 
     return None
 
 
-def is_held_out(capture_id: str) -> bool:
-    """Whether no teacher may learn a capture."""
-    return int(sha256_hex(capture_id.encode())[:8], 16) / 2**32 < HELD_OUT_SHARE
+def is_held_out(name: str) -> bool:
+    """Whether a name for the split holds its captures out."""
+    return fraction_of(name) < HELD_OUT_SHARE
 
 
 def latest_corrections(corrections: Iterable[CaptureCorrected]) -> dict[str, CaptureCorrected]:
@@ -94,21 +96,39 @@ def choose_captures(
         learns_stream: whether the method can learn from the stream.
     """
     newest = {row.capture_id: row for row in rows if row.capture_id not in known and row.capture_id not in corrections}
+    names = split_names(
+        {name: row.serial for name, row in newest.items()} | {name: one.serial for name, one in corrections.items()}
+    )
     ranked = sorted(newest.values(), key=lambda row: (row.ratio, row.capture_id))
-    low = [row.capture_id for row in ranked[: int(len(ranked) * LOWEST_SHARE)] if not is_held_out(row.capture_id)]
-    spread = sorted(low, key=lambda capture_id: sha256_hex(capture_id.encode()))  # of all low scores alike
-    held_out = [row.capture_id for row in rows if row.capture_id in newest and is_held_out(row.capture_id)]
+    held_out = [row for row in newest.values() if is_held_out(names[row.capture_id])]
+    low = [row for row in ranked[: int(len(ranked) * LOWEST_SHARE)] if not is_held_out(names[row.capture_id])]
+    near = leave_out([*(_subject(row, is_held_out=False) for row in low), *map(_held_out_subject, held_out)])
+    learned = [row.capture_id for row in low if row.capture_id not in near]
+    spread = sorted(learned, key=lambda capture_id: sha256_hex(capture_id.encode()))  # of all low scores alike
     goods = _newest(corrections.values(), CorrectionVerdict.GOOD)
     defects = _newest(corrections.values(), CorrectionVerdict.DEFECT)  # no teacher learns defects: all are held out
     return LearnedCaptures(
-        goods=tuple(one for one in goods if not is_held_out(one.capture_id))[:GOODS_MAX],
+        goods=tuple(one for one in goods if not is_held_out(names[one.capture_id]))[:GOODS_MAX],
         stream=tuple(sorted(spread[:STREAM_MAX])) if learns_stream else (),
-        held_out=tuple(dict.fromkeys(held_out))[-EVIDENCE_MAX:],
+        held_out=tuple(row.capture_id for row in held_out)[-EVIDENCE_MAX:],
         corrected=(
-            *[one for one in goods if is_held_out(one.capture_id)][:CORRECTED_MAX],
+            *[one for one in goods if is_held_out(names[one.capture_id])][:CORRECTED_MAX],
             *defects[:CORRECTED_MAX],
         ),
     )
+
+
+def _subject(row: StreamScore, *, is_held_out: bool) -> SplitSubject:
+    return SplitSubject(
+        capture_id=row.capture_id,
+        serial=row.serial,
+        image_hash=row.image_hash,
+        is_held_out=is_held_out,
+        rank=int(is_held_out),  # of two near-duplicates the one to learn is left out
+    )
+
+
+_held_out_subject = partial(_subject, is_held_out=True)
 
 
 def _newest(corrections: Iterable[CaptureCorrected], verdict: CorrectionVerdict) -> list[CaptureCorrected]:

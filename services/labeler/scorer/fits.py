@@ -20,6 +20,7 @@ from siad.models.teachers.normals import Normals
 from siad.models.teachers.refit import Comparison, Refit, refit_teacher
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.store.registry import Registry
+from siad.runtime.store.thresholds import stored_threshold
 from siad.vision.images import Image
 from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.promise import promise_of
@@ -109,7 +110,8 @@ def _comparison(blobs: Blobs, request: FitRequest, *, learned: Collection[str]) 
     registry = Registry(blobs)
     try:
         manifest = registry.manifest(Place(request.line, request.product), request.serving)
-        serving = open_bundle(manifest, registry.parts(manifest))
+        threshold = stored_threshold(blobs, manifest.place, request.serving)
+        serving = open_bundle(manifest, registry.parts(manifest)).at_threshold(threshold)
     except (UnusableWeightsError, MissingError, CorruptError) as error:
         log.error("serving_teacher_unusable", weights=request.serving, reason=str(error))
         return None

@@ -1,7 +1,7 @@
 """Freezing of a training set: captures, roles and weights. Pure.
 
 Captures with equal bytes count once, and related captures are on one side of the split
-(``services.trainer.domain.split``), so that a held-out image was never trained on under another capture id. What a
+(``siad.contracts.split``), so that a held-out image was never trained on under another capture id. What a
 person said about a capture replaces what a teacher drew on it, and what its sender said.
 """
 
@@ -12,7 +12,6 @@ from itertools import islice
 from services.trainer.domain.corrections import CorrectionRow, latest_corrections
 from services.trainer.domain.ledger import LedgerRow, rows_of_newest_teacher
 from services.trainer.domain.replay import choose_replayed, newest_first
-from services.trainer.domain.split import SplitSubject, leave_out, split_names
 from services.trainer.domain.training_set import (
     HELD_OUT,
     FreezePolicy,
@@ -26,6 +25,7 @@ from services.trainer.domain.training_set import (
 )
 from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.ids import sha256_hex
+from siad.contracts.split import SplitSubject, leave_out, split_names
 
 
 def freeze(

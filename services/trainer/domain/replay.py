@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from services.trainer.domain.ledger import LedgerRow
-from services.trainer.domain.split import fraction_of
+from siad.contracts.split import fraction_of
 
 PERIODS: Final = 4  # of the past, with equally many captures each
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
-from services.trainer.domain.split import fraction_of
+from siad.contracts.split import fraction_of
 
 NEWEST_SHARE: Final = 0.5  # of the room
 UNSETTLED_SHARE: Final = 0.25  # of the room, by which it is exceeded at most while files are read

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from services.trainer.domain.split import fraction_of
 from siad.contracts.events import ImageStored
 from siad.contracts.ids import sha256_hex
 from siad.contracts.json_codec import OMIT_IF_DEFAULT, write_json
+from siad.contracts.split import fraction_of
 
 
 class MemberRole(StrEnum):

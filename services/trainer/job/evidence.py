@@ -36,6 +36,11 @@ def gather_evidence(
     return collect_evidence(candidate, serving, captures, read_captures, budget=budget)
 
 
+def without_learned(training_set: TrainingSet, learned: Collection[str]) -> TrainingSet:
+    """Drop the members that a teacher was fitted on."""
+    return TrainingSet(members=tuple(one for one in training_set.members if one.capture_id not in learned))
+
+
 def held_out(training_set: TrainingSet, learned: Collection[str]) -> list[TrainingMember]:
     """List the members that neither network nor memory learned from."""
     return [

@@ -21,7 +21,7 @@ from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
-from services.trainer.job.evidence import gather_evidence
+from services.trainer.job.evidence import gather_evidence, without_learned
 from services.trainer.job.examples import (
     ReadMembers,
     UnreadableTrainingSetError,
@@ -30,7 +30,7 @@ from services.trainer.job.examples import (
 )
 from services.trainer.job.learners import Learner, make_learner
 from services.trainer.job.members import StoredMembers
-from services.trainer.job.serving import open_serving
+from services.trainer.job.serving import learned_by_teacher, open_serving
 from services.trainer.job.store import read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
 from siad.contracts.place import Place
@@ -120,7 +120,8 @@ def _evidence(
     if serving is None:
         return None
     candidate = open_bundle(bundle.manifest, bundle.parts)
-    return gather_evidence(candidate, serving, training_set, read, budget=spec.false_reject_budget)
+    unseen = without_learned(training_set, learned_by_teacher(blobs, spec))
+    return gather_evidence(candidate, serving, unseen, read, budget=spec.false_reject_budget)
 
 
 def _teacher(blobs: Blobs, spec: RunSpec) -> Bundle:

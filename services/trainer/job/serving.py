@@ -9,6 +9,7 @@ from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.store.registry import Registry
+from siad.runtime.store.thresholds import stored_threshold
 
 log = structlog.get_logger()
 
@@ -28,7 +29,24 @@ def open_serving(blobs: Blobs, spec: RunSpec) -> Predictor | None:
         try:
             registry = Registry(blobs)
             manifest = registry.manifest(Place(spec.line, spec.product), weights)
-            return open_bundle(manifest, registry.parts(manifest))
+            threshold = stored_threshold(blobs, manifest.place, weights)
+            return open_bundle(manifest, registry.parts(manifest)).at_threshold(threshold)
         except (UnusableWeightsError, MissingError, CorruptError) as error:
             log.error(name, run=spec.run, weights=weights, reason=str(error))
     return None
+
+
+def learned_by_teacher(blobs: Blobs, spec: RunSpec) -> frozenset[str]:
+    """List the captures that the teacher of a run was fitted on.
+
+    Empty where its manifest can't be read.
+
+    Raises:
+        TransientError: the store is unavailable or denies access.
+    """
+    try:
+        manifest = Registry(blobs).manifest(Place(spec.line, spec.product), spec.teacher)
+    except (MissingError, CorruptError) as error:
+        log.error("teacher_manifest_unusable", run=spec.run, weights=spec.teacher, reason=str(error))
+        return frozenset()
+    return frozenset((*manifest.normals, *manifest.stream_normals))

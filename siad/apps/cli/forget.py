@@ -162,6 +162,7 @@ def _pairs(remains: CaptureRemains) -> list[tuple[str, str]]:
         "corrections": len(remains.corrections),
         "markers of normal captures": len(remains.normals),
         "ledger rows": sum(rows for _, rows in remains.ledger),
+        "stream scores": sum(rows for _, rows in remains.scores),
         "receipts": len(remains.receipts),
     }
     pairs = [

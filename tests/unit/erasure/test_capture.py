@@ -19,6 +19,7 @@ from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import ImageStored, Intent, LineChanged
 from siad.contracts.ids import CaptureId, image_id_of
 from siad.contracts.place import Place
+from siad.contracts.stream_scores import StreamScore, StreamScores
 from siad.erasure import capture as forgetting
 from siad.erasure.capture import erase_captures, find_capture, find_remains, find_serial
 from siad.erasure.deletions import Deletions
@@ -328,6 +329,30 @@ def test_rows_are_counted_and_taken_out() -> None:
     assert left is not None
     assert pq.read_table(io.BytesIO(left)).to_pydict() == {"capture_id": [name(2)], "score": [2.0]}
     assert erase_rows(data, {name(1), name(2)}, written_at=NOW) is None
+
+
+def test_scores_of_an_erased_capture_go_and_the_others_stay() -> None:
+    blobs = plant()
+    rows = tuple(
+        StreamScore(
+            capture_id=name(number),
+            received_at=NOW,
+            weights="a" * 12,
+            score=1.0,
+            threshold=2.0,
+            defect_ratio=0,
+            regions=0,
+        )
+        for number in range(3)
+    )
+    key = keys.stream_scores_key(LINE, "p")
+    blobs.put(key, StreamScores(captures=3, rows=rows).to_json())
+    remains = find_remains(blobs, LINE, find_capture(blobs, LINE, name(1), now=NOW))
+    assert remains.scores == ((key, 1),)
+    erase_captures(blobs, remains)
+    left = StreamScores.from_json(blobs.get(key).data)
+    assert [row.capture_id for row in left.rows] == [name(0), name(2)]
+    assert find_remains(blobs, LINE, remains.deletions).is_empty
 
 
 def test_a_training_set_without_a_list_of_captures_is_not_known_to_be_clean() -> None:

@@ -17,7 +17,7 @@ from services.labeler.domain.refits import (
 )
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
 from siad.contracts.events import Intent, PseudoMaskCreated
-from siad.contracts.ids import CaptureId, WeightsId
+from siad.contracts.ids import CaptureId, WeightsId, sha256_hex
 from siad.contracts.keys import correction_key, refit_key, stream_scores_key
 from siad.contracts.refits import RefitCause, RefitRecord
 from siad.contracts.release_evidence import GateEvidence
@@ -104,6 +104,19 @@ def test_corrected_captures_normals_and_deleted_ones_are_not_of_the_stream() -> 
     assert learned == {n for n, one in corrections.items() if one.verdict is verdicts[0] and not is_held_out(n)}
     assert {one.verdict for one in chosen.corrected} == {verdicts[0], verdicts[1]}
     assert not learned & {one.capture_id for one in chosen.corrected}
+
+
+def test_near_duplicates_of_held_out_captures_are_not_learned_and_a_part_is_on_one_side() -> None:
+    rows = [replace(row(number, number / 100), image_hash=sha256_hex(str(number).encode())) for number in range(100)]
+    learned = choose_captures(rows, {}, known=set(), learns_stream=True).stream
+    held_out = next(one for one in rows if is_held_out(one.capture_id))
+    twins = [replace(one, image_hash=held_out.image_hash) if one.capture_id == learned[0] else one for one in rows]
+    assert learned[0] not in choose_captures(twins, {}, known=set(), learns_stream=True).stream
+    parts = [replace(one, serial=f"part-{number // 5}", image_hash="") for number, one in enumerate(rows)]
+    chosen = choose_captures(parts, {}, known=set(), learns_stream=True)
+    sides = [{one.serial for one in parts if one.capture_id in side} for side in (chosen.stream, chosen.held_out)]
+    assert all(sides)
+    assert not sides[0] & sides[1]
 
 
 def test_the_latest_revision_counts() -> None:

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.evaluation import make_scorer
+from services.trainer.job.evidence import without_learned
 from services.trainer.job.examples import MemberPixels, ReadMembers, as_inputs, without_misfits
 from services.trainer.job.members import StoredMembers
-from services.trainer.job.serving import open_serving
+from services.trainer.job.serving import learned_by_teacher, open_serving
 from siad.contracts.errors import DeniedError, OutOfMemoryError, TransientError
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import sha256_hex
@@ -101,6 +102,17 @@ def test_a_serving_segmenter_that_cannot_be_read_now_is_not_judged_without() -> 
         blobs.error = error
         with pytest.raises(type(error)):
             open_serving(blobs, spec)
+
+
+def test_captures_that_the_teacher_learned_are_no_evidence() -> None:
+    blobs = MemoryBlobs()
+    manifest = make_manifest(
+        line=SPEC.line, product=SPEC.product, normals=("1",), stream_normals=("2",), parts=(part_of("golden", b"x"),)
+    )
+    spec = replace(SPEC, teacher=Registry(blobs).store(manifest, {"golden": b"x"}))
+    held_out = TrainingSet(members=tuple(numbered(number) for number in (1, 2, 3)))
+    assert without_learned(held_out, learned_by_teacher(blobs, spec)).members == (numbered(3),)
+    assert learned_by_teacher(blobs, replace(spec, teacher="f" * 64)) == frozenset()
 
 
 def numbered(number: int) -> TrainingMember:

@@ -12,9 +12,9 @@ import pytest
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.replay import choose_replayed
-from services.trainer.domain.split import NEAR_BITS_MAX, SplitSubject, leave_out, split_names
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingSet
 from siad.contracts.corrections import CorrectionVerdict
+from siad.contracts.split import NEAR_BITS_MAX, SplitSubject, leave_out, split_names
 from siad.vision.image_hash import HEX_DIGITS, image_hash
 from tests.unit.trainer.test_corrections import corrected, correction
 from tests.unit.trainer.test_training_set import POLICY, name, normals, row, rows
