@@ -30,7 +30,7 @@ from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.store.registry import Registry
 from siad.vision.masks import encode_mask
-from tests.synthetic import part_image, png
+from tests.synthetic import PRODUCT, bundle, part_image, png
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 RUN = run_name("press-1", "lid", 1)
@@ -66,30 +66,62 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_and_brings_a_candidate(
     assert 1 <= len(_checkpoints(s3_blobs)) <= 2
 
 
+@pytest.mark.timeout(300)
+def test_a_residual_is_trained_on_the_teacher_in_the_store(
+    ray_node: RayNode, s3_blobs: S3Blobs, store_env: Mapping[str, str], tmp_path: Path
+) -> None:
+    place, run = Place("press-1", PRODUCT), run_name("press-1", PRODUCT, 1)
+    made, registry = bundle(line="press-1"), Registry(s3_blobs)
+    teacher = registry.store(made.manifest, made.parts)
+    asyncio.run(_write_run(s3_blobs, run=run, product=PRODUCT, teacher=teacher, train_s=60.0, segmenter="residual"))
+    log = tmp_path / "job.log"
+    with _job(log, {**store_env, "RAY_ADDRESS": ray_node.address}, run=run) as job:
+        assert job.wait(timeout=JOB_S) == 0, log.read_text()[-4000:]
+
+    [state] = asyncio.run(StoredRuns(AsyncBlobs(s3_blobs)).read(place))
+    assert state.report is not None
+    assert state.report.evidence is not None, "the candidate is compared with the teacher in service"
+    manifest = registry.manifest(place, state.report.weights)
+    assert (manifest.method, manifest.parent, manifest.input_px) == ("residual", teacher, made.manifest.input_px)
+    good, bad = open_bundle(manifest, registry.parts(manifest)).predict(
+        [part_image(9001), part_image(9002, defect=True)]
+    )
+    assert (good.is_defect, bad.is_defect) == (False, True)
+
+
 def _checkpoints(blobs: S3Blobs) -> set[str]:
     keys = [info.key.split("/") for info in blobs.list(f"{checkpoints_prefix(RUN)}/checkpoint_")]
     return {folder for _, _, folder, *files in keys if files}
 
 
-async def _write_run(blobs: S3Blobs) -> None:
+async def _write_run(
+    blobs: S3Blobs,
+    *,
+    run: str = RUN,
+    product: str = "lid",
+    teacher: str = TEACHER,
+    train_s: float = 15.0,
+    segmenter: str = "unet",
+) -> None:
     """What the trainer would have left: images, masks, a frozen training set, a spec."""
     store = AsyncBlobs(blobs)
     chosen = _training_set(blobs)
-    await StoredTrainingSets(store).put(Place("press-1", "lid"), chosen)
+    await StoredTrainingSets(store).put(Place("press-1", product), chosen)
     await StoredRuns(store).put_spec(
         RunSpec(
-            run=RUN,
+            run=run,
             line="press-1",
-            product="lid",
+            product=product,
             training_set=chosen.digest,
-            teacher=TEACHER,
+            teacher=teacher,
             serving="",
             ledger_until_at=NOON,
             false_reject_budget=0.05,
             input_px=64,
             epochs=10_000,
-            train_s=15.0,
+            train_s=train_s,
             frozen_at=NOON,
+            segmenter=segmenter,
         )
     )
     store.close()
@@ -144,10 +176,10 @@ def _row(blobs: S3Blobs, index: int) -> LedgerRow:
 
 
 @contextmanager
-def _job(log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _job(log: Path, env: Mapping[str, str], *, run: str = RUN) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as out:
         job = subprocess.Popen(
-            [sys.executable, "-m", "services.trainer.job", "--run", RUN],
+            [sys.executable, "-m", "services.trainer.job", "--run", run],
             env={**os.environ, **env, "OMP_NUM_THREADS": "1"},
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -49,7 +49,6 @@ class LessonKind(StrEnum):
     CORRECTED_DEFECT = "corrected-defect"  # called defective by a person
 
 
-CORRECTED: Final = (LessonKind.CORRECTED_GOOD, LessonKind.CORRECTED_DEFECT)
 BASES: Final = (LessonKind.NORMAL, LessonKind.GOOD)  # that synthetic defects are made on
 
 

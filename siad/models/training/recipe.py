@@ -33,11 +33,13 @@ class ResidualRecipe:
     crop: int = 32  # side of a crop at most, positions of the finest grid
     rate: float = 2e-3
     penalty: float = 0.005  # on the mean square of the correction
+    anchor: float = 0.3  # likewise, over the positions that lessons say nothing about
     normal_share: float = 0.10  # of what a batch has beside corrections
     good_share: float = 0.20
     marked_share: float = 0.35
     synthetic_share: float = 0.35
-    corrected_share: float = 0.4  # of a batch, where there are corrections
+    outlined_share: float = 0.25  # of a batch, where people called images defective
+    confirmed_share: float = 0.15  # likewise, good
     synthetic_each: int = 2  # synthetic defects on each good image at most
     synthetic_max: int = 90  # of all together
     seed: int = 0

@@ -24,7 +24,7 @@ from siad.models.runner.torch import TorchRunner
 from siad.models.teachers.feature_memory import FeatureMemory, read_memory
 from siad.models.training.lessons import LessonImage, LessonKind, LessonView, make_views
 from siad.models.training.recipe import ResidualRecipe
-from siad.models.training.residual import ResidualTraining
+from siad.models.training.residual import ResidualTraining, shares_of
 from siad.vision.preprocess import preprocess
 from siad.vision.ranking import average_precision
 from tests.synthetic import SIDE_PX, bundle, part_image
@@ -174,6 +174,33 @@ def test_the_teachers_marks_are_sure_near_their_peak_only() -> None:
     assert sure.any()
     assert (marked.weight_hw[sure] == 1).all()
     assert marked.logits_hw[sure].min() > marked.logits_hw[marked.weight_hw == np.float32(0.3)].max()
+
+
+def test_where_lessons_say_nothing_the_teachers_score_stays() -> None:
+    """Without the anchor the correction rises with every lesson that such scores are defects."""
+    outlined = [lesson(20 + n, LessonKind.CORRECTED_DEFECT, defect=True, outlined=True) for n in range(3)]
+    unknown = [replace(one, mask_hw=np.full((SIDE_PX, SIDE_PX), 128, np.uint8)) for one in outlined]
+    corrections = []
+    for anchor in (0.0, 5.0):
+        training = ResidualTraining(segmenter(), replace(RECIPE, steps=40, anchor=anchor), CPU)
+        shown = make_views(training.segmenter, [*outlined, *unknown], RECIPE, input_px=SIDE_PX)
+        while not training.is_done:
+            training.run_epoch(shown)
+        unseen = training.finish().inputs(inputs([part_image(40 + n, defect=True) for n in range(3)]))
+        corrections.append(float(training.segmenter.decoder(unseen.levels, unseen.hints_BKhw).detach().abs().mean()))
+    assert corrections[1] < 0.5 * corrections[0]
+
+
+def test_outlines_by_people_take_the_place_of_the_teachers_marks() -> None:
+    recipe, none = ResidualRecipe(), dict.fromkeys(LessonKind, 0)
+    counts = none | {LessonKind.NORMAL: 4, LessonKind.GOOD: 60, LessonKind.MARKED: 10, LessonKind.SYNTHETIC: 90}
+    before = shares_of(counts, recipe)
+    assert before == pytest.approx({"normal": 0.1, "good": 0.2, "marked": 0.35, "synthetic": 0.35})
+    answered = shares_of(counts | {LessonKind.CORRECTED_DEFECT: 10, LessonKind.CORRECTED_GOOD: 10}, recipe)
+    assert sum(answered.values()) == pytest.approx(1.0)
+    assert answered[LessonKind.CORRECTED_DEFECT] + answered[LessonKind.CORRECTED_GOOD] == pytest.approx(0.4)
+    assert answered[LessonKind.MARKED] / answered[LessonKind.SYNTHETIC] == pytest.approx(0.5)
+    assert shares_of(none | {LessonKind.CORRECTED_GOOD: 1}, recipe) == {LessonKind.CORRECTED_GOOD: pytest.approx(1.0)}
 
 
 def test_what_a_person_was_unsure_of_counts_for_nothing() -> None:
