@@ -10,7 +10,7 @@ from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
-from services.console.adapters.thresholds import StoredThresholds
+from services.console.adapters.thresholds import StoredThresholds, ThresholdsOnTopic
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureProjection
 from services.console.domain.sessions import SessionBook
@@ -21,7 +21,7 @@ from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
 from services.console.web.files import PageFiles
 from services.console.web.routes import PageDependencies, add_page
-from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
@@ -58,6 +58,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         bus.producer() as producer,
     ):
         lines = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
+        thresholds = StateTable(THRESHOLD, ThresholdSet, stage=STAGE, clock=stage.clock)
         deletions = AsyncDeletions(store, clock=stage.clock)
         captures = StoredCaptures(store, deletions)
         masks = DecodingMaskReader(threads=settings.mask_threads)
@@ -70,6 +71,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             projection=CaptureProjection(settings.captures_max),
             book=CorrectionBook(),
             shown=ShownCaptures(),
+            thresholds=ThresholdsOnTopic(thresholds),
             clock=stage.clock,
         )
         add_routes(stage.app, ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports))
@@ -82,7 +84,9 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             http_host=settings.http_host,
         )
         add_page(stage.app, page)
-        followers = _follow(stage, settings, bus, lines, ports)
+        followers = [*_follow(stage, settings, bus, lines, ports), thresholds]
+        stage.health.checks["threshold-topic"] = thresholds.check
+        stage.tasks["threshold-topic"] = partial(thresholds.follow, bus, stage.stop)
         keeper = ThresholdReconciler(thresholds=StoredThresholds(store, producer), lines=lines, ports=ports)
         stage.tasks["thresholds"] = partial(
             _keep_thresholds, stage, settings, keeper, followers, leases_of(stage, store)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from services.console.domain.book import CorrectionBook, ShownCaptures
-from services.console.domain.captures import CaptureEntry, CaptureProjection, findings_in_service
+from services.console.domain.captures import CaptureEntry, CaptureProjection, at_thresholds, findings_in_service
 from services.console.domain.corrections import (
     CorrectionContext,
     CorrectionRefusedError,
@@ -20,6 +20,7 @@ from services.console.domain.corrections import (
 from services.console.domain.estimates import PlaceEstimates, estimate
 from services.console.domain.review import Review, choose
 from services.console.ports import (
+    AnnouncedThresholds,
     CaptureStore,
     CorrectionStore,
     ErasedCaptures,
@@ -48,6 +49,7 @@ class ConsolePorts:
     projection: CaptureProjection
     book: CorrectionBook
     shown: ShownCaptures
+    thresholds: AnnouncedThresholds
     clock: Clock
     answered: asyncio.Event = field(default_factory=asyncio.Event)  # set at every correction: thresholds may move
 
@@ -131,8 +133,12 @@ async def on_corrections(line: str, capture_id: str, ports: ConsolePorts) -> lis
 async def present_captures(
     line: str, product: str | None, ports: ConsolePorts
 ) -> tuple[list[CaptureEntry], Mapping[str, CaptureCorrected]]:
-    """Captures and corrections of a line, without those that were erased."""
-    entries, latest = ports.projection.of_line(line), ports.book.latest(line)
+    """Captures and corrections of a line, without those that were erased.
+
+    Captures have the thresholds that their weights have now.
+    """
+    entries = at_thresholds(ports.projection.of_line(line), thresholds_of(line, ports))
+    latest = ports.book.latest(line)
     received = {entry.capture_id: entry.received_at for entry in entries}
     received |= {capture_id: correction.received_at for capture_id, correction in latest.items()}
     gone = await ports.erased.erased(line, list(received.items()))
@@ -140,6 +146,11 @@ async def present_captures(
     ports.book.drop(line, gone)
     kept = [entry for entry in entries if entry.capture_id not in gone and product in (None, entry.product)]
     return kept, {capture_id: one for capture_id, one in latest.items() if capture_id not in gone}
+
+
+def thresholds_of(line: str, ports: ConsolePorts) -> dict[str, float]:
+    """Thresholds that were set for weights of a line, by weights."""
+    return {one.weights: one.image_threshold for one in ports.thresholds.all() if one.line == line}
 
 
 async def _store(
@@ -158,10 +169,11 @@ async def _store(
     stored = StoredMask()
     if mask is not None:
         stored = await ports.corrections.put_mask(request.line, request.capture_id, mask)
+    found = ports.projection.find(request.line, request.capture_id)
     context = CorrectionContext(
         receipt=receipt,
         held=held,
-        entry=ports.projection.find(request.line, request.capture_id),
+        entry=None if found is None else at_thresholds([found], thresholds_of(request.line, ports))[0],
         shown=ports.shown.why(request.line, request.capture_id),
     )
     correction = make_correction(request, stored, context, ports.clock.now())

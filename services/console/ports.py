@@ -107,6 +107,14 @@ class StoredThreshold:
     etag: str  # the next conditional put must match it
 
 
+class AnnouncedThresholds(Protocol):
+    """Thresholds on the topic, which labeler and inference use."""
+
+    def all(self) -> Collection[ThresholdSet]:
+        """Return the threshold of all weights that have one."""
+        ...
+
+
 class ThresholdStore(Protocol):
     """Thresholds in store and on bus, and the manifests behind them."""
 
@@ -128,6 +136,10 @@ class ThresholdStore(Protocol):
 
     async def announce(self, threshold: ThresholdSet) -> None:
         """Publish a threshold, and return once the broker has acknowledged it."""
+        ...
+
+    async def withdraw(self, place: Place, weights: WeightsId) -> None:
+        """Publish that some weights have the threshold of their manifest again."""
         ...
 
     async def manifest(self, place: Place, weights: WeightsId) -> Manifest:

@@ -18,12 +18,14 @@ from services.console.domain.thresholds import (
     ThresholdAction,
     ThresholdBasis,
     ThresholdState,
+    WeightsScores,
+    WithdrawThreshold,
     evidence_of,
     next_threshold,
     plan,
     scores_by_weights,
 )
-from services.console.handlers import ConsolePorts, publish
+from services.console.handlers import ConsolePorts, present_captures, publish
 from services.console.ports import PresentLines, ThresholdStore
 from siad.contracts.errors import CorruptError, TransientError
 from siad.contracts.fit_settings import DEFAULT_BUDGET, FitSettings
@@ -88,28 +90,46 @@ class ThresholdReconciler:
     ports: ConsolePorts
     _announced: dict[WeightsId, int] = field(default_factory=dict)
     _computed: dict[WeightsId, ThresholdBasis] = field(default_factory=dict)
+    _withdrawn: dict[WeightsId, int] = field(default_factory=dict)  # revisions
 
     async def names(self) -> list[str]:
-        """Name a unit of work for each line and product with captures."""
-        return [f"{UNIT}{place}" for place in self.ports.projection.places()]
+        """Name a unit for each place with captures or thresholds."""
+        announced = {Place(one.line, one.product) for one in self.ports.thresholds.all()}
+        return [f"{UNIT}{place}" for place in sorted(announced | set(self.ports.projection.places()))]
 
     async def observe(self, name: str) -> list[ThresholdState]:
         """Gather scores and answers, and read the thresholds in use."""
         place = Place.parse(name.removeprefix(UNIT))
         settings = self.lines.lookup(place.line)
-        entries = [entry for entry in self.ports.projection.of_line(place.line) if entry.place == place]
-        found = await asyncio.to_thread(scores_by_weights, entries, self.ports.book.latest(place.line))
-        return [
-            ThresholdState(
-                place=place,
-                weights=weights,
-                scores=scores,
-                miss_cost=0.0 if settings is None else settings.miss_cost,
-                stored=None if (stored := await self.thresholds.read(place, weights)) is None else stored.threshold,
-                computed=self._computed.get(weights),
+        entries, latest = await present_captures(place.line, place.product, self.ports)
+        found = await asyncio.to_thread(scores_by_weights, entries, latest)
+        on_topic = self._on_topic(place)
+        miss_cost = 0.0 if settings is None else settings.miss_cost
+        states = []
+        for weights in (*found, *(on_topic.keys() - found.keys())):
+            stored = await self.thresholds.read(place, weights)
+            if stored is not None and weights not in found:
+                continue  # out of service
+            states.append(
+                ThresholdState(
+                    place=place,
+                    weights=weights,
+                    scores=found.get(weights, WeightsScores()),
+                    miss_cost=miss_cost,
+                    stored=None if stored is None else stored.threshold,
+                    computed=self._computed.get(weights) if weights in found else _nothing(miss_cost),
+                    on_topic=on_topic.get(weights, 0),
+                )
             )
-            for weights, scores in found.items()
-        ]
+        return states
+
+    def _on_topic(self, place: Place) -> dict[WeightsId, int]:
+        """Revisions on the topic, without those whose withdrawal is on its way."""
+        return {
+            one.weights: one.revision
+            for one in self.ports.thresholds.all()
+            if (one.line, one.product) == place and self._withdrawn.get(one.weights) != one.revision
+        }
 
     def plan(self, state: Sequence[ThresholdState], now: datetime) -> list[ThresholdAction]:  # noqa: ARG002 - a port
         """Decide what to publish and what to compute."""
@@ -120,6 +140,12 @@ class ThresholdReconciler:
         if isinstance(action, AnnounceThreshold):
             await self.thresholds.announce(action.threshold)
             self._announced[action.threshold.weights] = action.threshold.revision
+        elif isinstance(action, WithdrawThreshold):
+            await self.thresholds.withdraw(action.place, action.weights)
+            self._announced.pop(action.weights, None)
+            self._computed.pop(action.weights, None)
+            self._withdrawn[action.weights] = action.revision
+            log.info("threshold_withdrawn", line=action.place.line, product=action.place.product)
         else:
             await self._compute(action.state, action.basis)
 
@@ -152,3 +178,8 @@ class ThresholdReconciler:
             return FitSettings.budget_of(teacher)
         settings = self.lines.lookup(manifest.line)
         return DEFAULT_BUDGET if settings is None else settings.false_reject_budget
+
+
+def _nothing(miss_cost: float) -> ThresholdBasis:
+    """The basis of weights without scores: nothing is computed for them."""
+    return ThresholdBasis(answers=(), stream_step=0, miss_cost=miss_cost)

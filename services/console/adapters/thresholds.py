@@ -1,5 +1,6 @@
 """Thresholds in store and on bus, and the manifests behind them."""
 
+from collections.abc import Collection
 from functools import partial
 
 from services.console.ports import StoredThreshold
@@ -14,6 +15,7 @@ from siad.contracts.topics import THRESHOLD
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import IF_ABSENT, PutCondition
 from siad.runtime.bus.port import Message, Producer
+from siad.runtime.state_table import StateTable
 from siad.runtime.store.registry import Registry
 
 
@@ -46,11 +48,28 @@ class StoredThresholds:
 
     async def announce(self, threshold: ThresholdSet) -> None:
         """Publish a threshold, and return once the broker has acknowledged it."""
-        key = f"{Place(threshold.line, threshold.product)}/{threshold.weights}"
-        await self._producer.publish([Message(topic=THRESHOLD.name, key=key, value=encode(threshold))])
+        await self._publish(Place(threshold.line, threshold.product), threshold.weights, encode(threshold))
+
+    async def withdraw(self, place: Place, weights: WeightsId) -> None:
+        """Publish a tombstone."""
+        await self._publish(place, weights, None)
+
+    async def _publish(self, place: Place, weights: WeightsId, value: bytes | None) -> None:
+        await self._producer.publish([Message(topic=THRESHOLD.name, key=f"{place}/{weights}", value=value)])
 
     async def manifest(self, place: Place, weights: WeightsId) -> Manifest:
         """Read the manifest of some weights."""
         if weights not in self._manifests:
             self._manifests[weights] = await self._blobs.run(self._registry.manifest, place, weights)
         return self._manifests[weights]
+
+
+class ThresholdsOnTopic:
+    """The port ``AnnouncedThresholds``."""
+
+    def __init__(self, table: StateTable[ThresholdSet]) -> None:
+        self._table = table
+
+    def all(self) -> Collection[ThresholdSet]:
+        """Return the threshold of all weights that have one."""
+        return self._table.values().values()

@@ -4,7 +4,7 @@ Verdicts and pseudo-masks are folded into one entry for each capture. A line kee
 of their receipt; an entry takes about a kilobyte.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from sys import intern
@@ -121,6 +121,27 @@ class CaptureProjection:
         if len(captures) > self._captures_max * SLACK:
             newest = sorted(captures.values(), key=lambda one: (one.received_at, one.capture_id))
             self._lines[entry.line] = {one.capture_id: one for one in newest[-self._captures_max :]}
+
+
+def at_thresholds(entries: Iterable[CaptureEntry], thresholds: Mapping[str, float]) -> list[CaptureEntry]:
+    """Return the captures with the thresholds that their weights have now.
+
+    Args:
+        entries: with the thresholds by which they were judged.
+        thresholds: by weights; others keep theirs.
+    """
+    return [
+        replace(entry, verdict=_at(entry.verdict, thresholds), pseudo_mask=_at(entry.pseudo_mask, thresholds))
+        if thresholds
+        else entry
+        for entry in entries
+    ]
+
+
+def _at(finding: Finding | None, thresholds: Mapping[str, float]) -> Finding | None:
+    if finding is None or thresholds.get(finding.weights, finding.threshold) == finding.threshold:
+        return finding
+    return replace(finding, threshold=thresholds[finding.weights])
 
 
 def findings_in_service(entries: Collection[CaptureEntry]) -> Mapping[Place, Finding]:

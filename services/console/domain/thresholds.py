@@ -86,6 +86,7 @@ class ThresholdState:
     miss_cost: float  # of the line, in false rejects; 0: the budget decides
     stored: ThresholdSet | None  # None: that of the manifest
     computed: "ThresholdBasis | None"  # what this process last computed from
+    on_topic: int = 0  # revision that labeler and inference use; 0: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,16 @@ class ComputeThreshold:
     basis: ThresholdBasis
 
 
-ThresholdAction = AnnounceThreshold | ComputeThreshold
+@dataclass(frozen=True, slots=True)
+class WithdrawThreshold:
+    """Publish that weights have the threshold of their manifest again."""
+
+    place: Place
+    weights: WeightsId
+    revision: int  # that is withdrawn
+
+
+ThresholdAction = AnnounceThreshold | ComputeThreshold | WithdrawThreshold
 
 
 def plan(states: Collection[ThresholdState], announced: Mapping[WeightsId, int]) -> list[ThresholdAction]:
@@ -126,6 +136,8 @@ def plan(states: Collection[ThresholdState], announced: Mapping[WeightsId, int])
     for state in states:
         if state.stored is not None and state.stored.revision > announced.get(state.weights, 0):
             actions.append(AnnounceThreshold(state.stored))
+        if state.stored is None and state.on_topic:  # its line was erased
+            actions.append(WithdrawThreshold(state.place, state.weights, state.on_topic))
         basis = ThresholdBasis(
             answers=state.scores.answers, stream_step=state.scores.seen // STREAM_EVERY, miss_cost=state.miss_cost
         )
@@ -162,7 +174,7 @@ def next_threshold(state: ThresholdState, found: SharpenedThreshold, at: datetim
         line=state.place.line,
         product=state.place.product,
         weights=state.weights,
-        revision=1 if stored is None else stored.revision + 1,
+        revision=max(0 if stored is None else stored.revision, state.on_topic) + 1,
         image_threshold=found.threshold,
         budget=rate.budget,
         estimated=rate.estimated,

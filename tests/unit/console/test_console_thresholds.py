@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from services.console.adapters.thresholds import StoredThresholds
+from services.console.domain.corrections import CorrectionRequest
 from services.console.domain.thresholds import STREAM_EVERY, ComputeThreshold, scores_by_weights
-from services.console.handlers import ConsolePorts
+from services.console.handlers import ConsolePorts, on_correction, on_estimates, on_review
 from services.console.reconcile import ThresholdReconciler
 from siad.contracts.codec import decode
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection, ThresholdSet
+from siad.contracts.deletion import CaptureDeletion, LineDeletion
 from siad.contracts.events import LineChanged
 from siad.contracts.ids import CaptureId, WeightsId, image_id_of
-from siad.contracts.keys import manifest_key, threshold_key
+from siad.contracts.keys import deletion_key, line_deletion_key, manifest_key, threshold_key
 from siad.contracts.manifest import Manifest, RateEstimate
 from siad.contracts.topics import THRESHOLD
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -26,7 +28,19 @@ from siad.runtime.testing.mortal import IMMORTAL
 from siad.vision.calibration import calibrate
 from tests.events import NOON, make_line_changed
 from tests.manifests import make_manifest
-from tests.unit.console.world import LINE_NAME, PRODUCT, Plant, image_png, make_ports, name_of, pseudo_mask, verdict
+from tests.unit.console.world import (
+    LINE_NAME,
+    PRODUCT,
+    Plant,
+    at_noon,
+    image_png,
+    make_ports,
+    name_of,
+    pseudo_mask,
+    put_capture,
+    read_thresholds,
+    verdict,
+)
 
 BUDGET = 0.05
 HELD_OUT = tuple(float(one) for one in np.exp(np.random.default_rng(1).normal(0.6, 0.35, 10)))
@@ -219,3 +233,75 @@ def test_an_answer_counts_only_for_weights_that_scored_its_capture(plant: Plant)
     assert set(found) == {newer}, "the weights before are no longer in service"
     assert [(one.score, one.verdict) for one in found[newer].answers] == [(30.0, CorrectionVerdict.DEFECT)]
     assert found[newer].stream == (30.0,)
+
+
+async def test_an_erased_line_has_the_manifests_threshold_again(plant: Plant) -> None:
+    async with plant.bus.producer() as producer:
+        keeper = keeper_of(plant, producer)
+        judge(keeper.ports, HELD_OUT)
+        for number in range(6):
+            answer(keeper.ports, number, CorrectionVerdict.GOOD)
+        await keep(keeper)
+        before = stored(plant)
+        await read_thresholds(plant.bus, keeper.ports)
+        record = LineDeletion(line=LINE_NAME, before_at=at_noon(1000), forgotten_at=at_noon(1001))
+        MemoryBlobs.put(plant.blobs, line_deletion_key(LINE_NAME), record.to_json())
+        plant.clock.advance(60)  # deletions are read again
+        MemoryBlobs.delete(plant.blobs, threshold_key(LINE_NAME, PRODUCT, WEIGHTS))
+        assert await keeper.names() == [UNIT]
+        assert await keep(keeper) == 1
+        assert plant.bus.records(THRESHOLD.name)[-1].value is None
+        assert await keep(keeper) == 0, "the withdrawal is on its way, and is not repeated"
+        await read_thresholds(plant.bus, keeper.ports)
+        assert await keeper.names() == []
+        later = [verdict(number, HELD_OUT[number % 10], weights=WEIGHTS) for number in range(2000, 2010)]
+        for event in later:
+            keeper.ports.projection.add_verdict(event)
+        for number in range(2000, 2006):
+            answer(keeper.ports, number, CorrectionVerdict.GOOD, received_at=at_noon(number))
+        await keep(keeper)
+    assert before.revision == 1
+    assert decode(ThresholdSet, plant.bus.records(THRESHOLD.name)[-1].value) == stored(plant)
+
+
+async def test_answers_about_erased_captures_no_longer_count(plant: Plant) -> None:
+    async with plant.bus.producer() as producer:
+        keeper = keeper_of(plant, producer)
+        judge(keeper.ports, HELD_OUT)
+        for number in range(6):
+            answer(keeper.ports, number, CorrectionVerdict.GOOD)
+        await keep(keeper)
+        for number in range(3):
+            receipt = put_capture(plant.blobs, number)
+            deletion = CaptureDeletion.of(receipt, at=plant.clock.now())
+            MemoryBlobs.put(plant.blobs, deletion_key(LINE_NAME, name_of(number)), deletion.to_json())
+        plant.clock.advance(60)
+        await keep(keeper)
+    assert stored(plant).answers == 3
+
+
+async def test_people_are_asked_about_the_threshold_that_is_set(plant: Plant) -> None:
+    async with plant.bus.producer() as producer:
+        keeper = keeper_of(plant, producer)
+        judge(keeper.ports, [1.0 + 0.1 * number for number in range(20)])
+        threshold = ThresholdSet(
+            line=LINE_NAME, product=PRODUCT, weights=WEIGHTS, revision=1, image_threshold=1.25, budget=0.05,
+            estimated=0.05, low=0.01, high=0.2, normals=10, stream_captures=0, answers=5, reason="", set_at=NOON,
+        )  # fmt: skip
+        await keeper.thresholds.announce(threshold)
+        await read_thresholds(plant.bus, keeper.ports)
+        shown = await on_review(LINE_NAME, None, 10, keeper.ports)
+        near = [item.finding.score for item in shown.items if item.selection is Selection.NEAREST]
+        assert {round(score, 1) for score in near[:4]} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
+        assert {item.finding.threshold for item in shown.items} == {1.25}
+        put_capture(plant.blobs, 3)
+        request = CorrectionRequest(
+            line=LINE_NAME, capture_id=name_of(3), verdict=CorrectionVerdict.GOOD, author="ann",
+            selection=Selection.RANDOM,
+        )  # fmt: skip
+        taken = await on_correction(request, keeper.ports)
+        assert taken.correction.score == pytest.approx(1.3)
+        assert taken.correction.threshold == 1.25
+        (found,) = await on_estimates(LINE_NAME, keeper.ports)
+    assert found.false_rejects is not None
+    assert (found.false_rejects.count, found.threshold) == (1, 1.25)

@@ -10,12 +10,13 @@ import numpy as np
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.store import StoredCaptures, StoredCorrections
+from services.console.adapters.thresholds import ThresholdsOnTopic
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureProjection
 from services.console.handlers import ConsolePorts
 from siad.contracts import keys
 from siad.contracts.codec import decode
-from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.documents import write_receipt
 from siad.contracts.events import (
     Decision,
@@ -28,7 +29,7 @@ from siad.contracts.events import (
     WeightsKind,
 )
 from siad.contracts.ids import CaptureId, WeightsId, image_id_of
-from siad.contracts.topics import CORRECTION, LINE, TOPICS
+from siad.contracts.topics import CORRECTION, LINE, THRESHOLD, TOPICS
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
@@ -116,8 +117,16 @@ def make_ports(blobs: MemoryBlobs, producer: Producer, clock: FakeClock) -> Cons
         projection=CaptureProjection(1000),
         book=CorrectionBook(),
         shown=ShownCaptures(),
+        thresholds=ThresholdsOnTopic(StateTable(THRESHOLD, ThresholdSet, stage="console")),
         clock=clock,
     )
+
+
+async def read_thresholds(bus: MemoryBus, ports: ConsolePorts) -> None:
+    """Bring the console's thresholds up to date with the topic."""
+    assert isinstance(ports.thresholds, ThresholdsOnTopic)
+    async with bus.state(THRESHOLD.name) as reader:
+        ports.thresholds._table._replace(await reader.snapshot())
 
 
 @dataclass(slots=True)
