@@ -9,7 +9,7 @@ import httpx
 import structlog
 
 from services.labeler import handlers
-from services.labeler.adapters.fit_orders import StoredFitOrders
+from services.labeler.adapters.fit_orders import BarredCaptures, StoredFitOrders
 from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
@@ -30,6 +30,7 @@ from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.thresholds import KnownThresholds
 from siad.runtime.worker import StageProcess
@@ -114,9 +115,10 @@ class _LabelerTasks:
     async def reconcile(self) -> None:
         """Fit, release and announce teachers, and backfill their lines."""
         async with self.bus.producer() as producer:
+            barred = BarredCaptures(self.deletions, AsyncQuarantine(self.store))
             reconciler = TeacherReconciler(
                 lines=self.lines,
-                orders=StoredFitOrders(self.lines, self.scores, StoredCorrections(self.store), self.deletions),
+                orders=StoredFitOrders(self.lines, self.scores, StoredCorrections(self.store), barred),
                 refits=StoredRefits(self.store),
                 stream=self.scores,
                 brakes=StoredBrakes(self.store),
@@ -124,6 +126,7 @@ class _LabelerTasks:
                 scorer=self.scorer,
                 fitter=self.scorer,
                 deletions=self.deletions,
+                quarantine=AsyncQuarantine(self.store),
                 producer=producer,
                 nudge=self.nudge,
                 backfill_max=self.settings.backfill_max,

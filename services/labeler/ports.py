@@ -15,6 +15,7 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.quarantine import QuarantineIndex
 from siad.contracts.refits import FitCounts, RefitRecord
 from siad.contracts.release_evidence import GateEvidence, HeldOutCapture
 from siad.contracts.stream_scores import StreamScores
@@ -357,4 +358,12 @@ class DeletionGuard(Protocol):
         self, event: ImageStored, handle: Callable[[], Awaitable[list[PseudoMaskCreated]]]
     ) -> list[PseudoMaskCreated]:
         """Handle a capture; return [] without effect where it is deleted."""
+        ...
+
+
+class QuarantineReader(Protocol):
+    """Reads captures, corrections and weights in quarantine."""
+
+    async def read(self, line: str) -> QuarantineIndex:
+        """List all that is in quarantine of a line."""
         ...

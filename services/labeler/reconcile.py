@@ -43,6 +43,7 @@ from services.labeler.ports import (
     FittedTeacher,
     LineRecords,
     MaskScorer,
+    QuarantineReader,
     RefitRecords,
     ScorerBugError,
     StreamRecords,
@@ -80,6 +81,7 @@ class TeacherReconciler:
     stream: StreamRecords
     brakes: BrakeRecords
     deletions: DeletionGuard
+    quarantine: QuarantineReader
     producer: Producer
     nudge: asyncio.Event  # set when an action makes another one possible
     backfill_max: int  # captures
@@ -155,9 +157,10 @@ class TeacherReconciler:
         return fit
 
     async def _has_deleted(self, pointer: Pointer, fit: FitRecord) -> bool:
-        """Whether a normal of the teacher was deleted since."""
+        """Whether a capture of the teacher is deleted or in quarantine."""
         deletions = await self.deletions.recent(pointer.line)
-        return any(deletions.covers(capture, pointer.released_at) for capture in fit.captures)
+        barred = (await self.quarantine.read(pointer.line)).captures
+        return any(capture in barred or deletions.covers(capture, pointer.released_at) for capture in fit.captures)
 
     def plan(self, state: TeacherState, _: datetime) -> Sequence[Action]:
         """Decide what to do, see ``domain.plan``."""
@@ -216,6 +219,9 @@ class TeacherReconciler:
         if serving == fitted.weights:
             metrics.FITS.labels(place.line, "unchanged").inc()
             log.warning("fit_changed_nothing", **fields, weights=fitted.weights)
+        elif fitted.weights in (await self.quarantine.read(place.line)).weights:
+            metrics.FITS.labels(place.line, "unchanged").inc()
+            log.warning("fit_in_quarantine", **fields, weights=fitted.weights, serving=serving)
         elif action.expected is not None and fitted.weights in action.expected.rejected:
             metrics.FITS.labels(place.line, "unchanged").inc()
             log.warning("fit_rolled_back_before", **fields, weights=fitted.weights, serving=serving)

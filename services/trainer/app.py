@@ -33,6 +33,7 @@ from siad.runtime.consumer import Batch, BatchRoute, Limits, consume, with_retry
 from siad.runtime.reconcile import reconcile
 from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.lines import StoredLines
+from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.worker import StageProcess
 
@@ -99,6 +100,7 @@ class _TrainerTasks:
                 releases=ReleasePublisher(self.store, producer),
                 lines=StoredLines(self.store),
                 brakes=StoredBrakes(self.store),
+                quarantine=AsyncQuarantine(self.store),
                 policies=policies_of(self.settings),
                 nudge=nudge,
                 clock=self.stage.clock,

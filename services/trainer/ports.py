@@ -12,11 +12,13 @@ from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import TrainingSet
 from siad.contracts.deletion import DeletionIndex
+from siad.contracts.documents import TrainingSetMembers
 from siad.contracts.events import ImageStored, LineChanged, WeightsKind
 from siad.contracts.learning import LearningBrake
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.quarantine import QuarantineIndex
 
 
 class DeletionReader(Protocol):
@@ -50,8 +52,24 @@ class TrainingSetStore(Protocol):
         """Store one set under its digest."""
         ...
 
+    async def members(self, place: Place, digest: str) -> TrainingSetMembers:
+        """Read the member list of a set.
+
+        Raises:
+            MissingError, CorruptError: it cannot be read.
+        """
+        ...
+
     async def add_member_lists(self, place: Place) -> None:
         """Write the member lists that sets of earlier versions lack."""
+        ...
+
+
+class QuarantineReader(Protocol):
+    """Reads captures, corrections and weights in quarantine."""
+
+    async def read(self, line: str) -> QuarantineIndex:
+        """List all that is in quarantine of a line."""
         ...
 
 

@@ -18,6 +18,7 @@ from services.trainer.domain.plan import (
     AbandonRun,
     Action,
     AnnounceSegmenter,
+    CloseTainted,
     FreezeTrainingSet,
     JudgeCandidate,
     ReleaseCandidate,
@@ -27,14 +28,27 @@ from services.trainer.domain.plan import (
     TrainerPolicies,
     plan,
 )
+from services.trainer.domain.quarantine import describe_taint
 from services.trainer.domain.records import CandidateJudgement, RunSpec
+from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import NormalCapture
-from services.trainer.ports import BrakeReader, JobRunner, Ledger, LineReader, ReleaseStore, RunStore, TrainingSetStore
+from services.trainer.ports import (
+    BrakeReader,
+    JobRunner,
+    Ledger,
+    LineReader,
+    QuarantineReader,
+    ReleaseStore,
+    RunStore,
+    TrainingSetStore,
+)
+from siad.contracts.documents import TrainingSetMembers
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import WeightsKind
 from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.quarantine import QuarantineIndex
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 log = structlog.get_logger()
@@ -54,6 +68,7 @@ class SegmenterReconciler:
     releases: ReleaseStore
     lines: LineReader
     brakes: BrakeReader
+    quarantine: QuarantineReader
     policies: TrainerPolicies
     nudge: asyncio.Event  # set when an action makes another one possible
     clock: Clock = SYSTEM_CLOCK
@@ -84,11 +99,15 @@ class SegmenterReconciler:
             self._listed.add(place)
         settings = await self.lines.settings(place.line)
         mode = LearningMode.of("" if settings is None else settings.learning)
+        quarantine = await self.quarantine.read(place.line)
+        runs = tuple(await self.runs.read(place))
         state = SegmenterState(
             place=place,
+            quarantine=quarantine,
+            tainted=await self._describe_taint(place, runs, quarantine),
             files=tuple(await self.ledger.read(place)),
             normals=tuple(map(NormalCapture.of, await self.lines.normals(place))),
-            runs=tuple(await self.runs.read(place)),
+            runs=runs,
             teacher=await self._teacher(place, pointer),
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, place),
             settings=settings,
@@ -100,6 +119,17 @@ class SegmenterReconciler:
         metrics.NEW_CAPTURES.labels(place.line, place.product).set(new.labelled)
         metrics.NEW_CORRECTIONS.labels(place.line, place.product).set(new.corrected)
         return state
+
+    async def _describe_taint(self, place: Place, runs: Sequence[RunState], quarantine: QuarantineIndex) -> str:
+        """Say what of the last run's training set is in quarantine."""
+        if quarantine.is_empty or not runs:
+            return ""
+        spec = runs[-1].spec
+        try:
+            members = await self.training_sets.members(place, spec.training_set)
+        except MissingError:  # erased with the captures of the line
+            members = TrainingSetMembers(captures=())
+        return describe_taint(members, spec.teacher, quarantine)
 
     async def _teacher(self, place: Place, pointer: Pointer) -> TeacherInService:
         """Read the teacher's manifest; a damaged one delays only the next run."""
@@ -143,7 +173,7 @@ class SegmenterReconciler:
                 await self._release(place, weights, expected)
             case RunJob(run, attempt):
                 await self._run_job(place.line, run, attempt)
-            case JudgeCandidate(spec, judgement) | AbandonRun(spec, judgement):
+            case JudgeCandidate(spec, judgement) | AbandonRun(spec, judgement) | CloseTainted(spec, judgement):
                 await self._close(spec, judgement)
             case FreezeTrainingSet(spec, training_set):
                 await self.training_sets.put(place, training_set)

@@ -81,6 +81,21 @@ def choose_rollback(
     return _move(teacher, earlier)
 
 
+def leave_barred(pointer: Pointer, teacher: Pointer | None, barred: Collection[str]) -> Rollback | None:
+    """Choose where a pointer to weights in quarantine goes; None for nowhere.
+
+    Args:
+        pointer: of a segmenter or teacher in service.
+        teacher: of the same place; a segmenter without earlier weights leaves the line to it.
+        barred: weights in quarantine.
+    """
+    earlier = _earlier(pointer, barred)
+    if earlier:
+        return _move(pointer, earlier)
+    is_segmenter = pointer.kind is WeightsKind.SEGMENTER
+    return _withdraw(pointer, teacher) if is_segmenter and teacher is not None else None
+
+
 def _earlier(pointer: Pointer, barred: Collection[str]) -> str:
     left = {pointer.weights, *pointer.rejected, *barred}
     return next((weights for weights in pointer.history if weights not in left), "")

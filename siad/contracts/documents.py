@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from siad.contracts.events import ImageStored, LineChanged
-from siad.contracts.json_codec import FLATTEN, JsonRecord, JsonStyle, read_json, write_json
+from siad.contracts.json_codec import FLATTEN, OMIT_IF_DEFAULT, JsonRecord, JsonStyle, read_json, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,10 @@ class TrainingSetMembers(JsonRecord):
 
     captures: tuple[str, ...]
     images: tuple[str, ...] = ()  # URIs
+    # corrections that it was labelled by, as ``siad.contracts.quarantine`` names them; lists of before have none
+    corrections: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
+    # weights that drew its pseudo-masks
+    teachers: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

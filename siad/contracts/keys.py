@@ -96,10 +96,7 @@ def capture_of_mask(key: str) -> str:
 
 
 def weights_of_mask(key: str) -> str:
-    """Return the weights that drew a mask, from its key.
-
-    ValueError for another key.
-    """
+    """Return the weights that drew a mask; ValueError for another key."""
     _, _, _, name = key.split("/")
     return name.partition(".")[0]
 
@@ -124,21 +121,14 @@ def correction_mask_key(line: str, capture_id: str, sha256: str) -> str:
 
 
 def correction_of(key: str) -> tuple[str, str, int] | None:
-    """Return line, capture and revision of a record; None for a mask.
-
-    ValueError for another key.
-    """
+    """Line, capture and revision of a record; None for a mask."""
     _, line, capture_id, name = key.split("/")
     return (line, capture_id, int(name.removesuffix(".json"))) if name.endswith(".json") else None
 
 
 def capture_of_correction(key: str) -> str:
-    """Return the capture of a correction's record or mask.
-
-    ValueError for another key.
-    """
-    _, _, capture_id, _ = key.split("/")
-    return capture_id
+    """Return the capture of a correction's record or mask."""
+    return key.split("/")[2]
 
 
 def corrections_prefix(line: str = "", capture_id: str = "") -> str:
@@ -204,6 +194,11 @@ def manifest_key(line: str, product: str, weights: str) -> str:
 def manifests_prefix(line: str) -> str:
     """All manifests of a line."""
     return f"weights/{_part(line)}/"
+
+
+def place_of_manifest(key: str) -> Place:
+    """Return the place of a manifest's key; ValueError for another key."""
+    return _place_of(key)
 
 
 def checkpoints_prefix(run: str) -> str:
@@ -322,6 +317,21 @@ def refits_prefix(line: str, product: str) -> str:
     return f"refits/{_part(line)}/{_part(product)}/"
 
 
+def quarantine_key(line: str, kind: str, subject: str) -> str:
+    """Write-once record that weights, a capture or a correction are in quarantine."""
+    return f"{quarantine_prefix(line)}{_part(kind)}/{_part(subject)}.json"
+
+
+def quarantine_prefix(line: str) -> str:
+    """All records of quarantine of a line."""
+    return f"quarantine/{_part(line)}/"
+
+
+def kind_of_quarantine(key: str) -> str:
+    """Return what a record of quarantine is about."""
+    return key.split("/")[2]
+
+
 def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
     """Mark of a stage's dead letter, by the position of its record."""
     return f"{letter_marks_prefix(stage)}{_part(topic)}-{partition}-{offset}.json"
@@ -348,10 +358,7 @@ def line_deletion_key(line: str) -> str:
 
 
 def prefix_of_line_objects(kind: str, line: str) -> str:
-    """Return the prefix of one kind of objects of a line.
-
-    A kind is, for example, ``masks``.
-    """
+    """All objects of one kind of a line, such as ``masks``."""
     return f"{_part(kind)}/{_part(line)}/"
 
 
@@ -375,10 +382,7 @@ def _under(*parts: str) -> str:
 
 
 def _part(name: str) -> str:
-    """A name as one part of a key.
-
-    A name with a slash, or an empty one, would make the key or prefix of other objects.
-    """
+    """One part of a key; a slash would make another key."""
     if not name or "/" in name or name in (".", "..") or not name.isprintable():
         msg = f"{name!r} can't be a part of an object's key: it is empty, or has a slash or a control character"
         raise ValueError(msg)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -9,11 +10,14 @@ from siad.contracts import keys
 from siad.contracts.documents import TrainingSetMembers
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import SegmenterStatus, WeightsKind
+from siad.contracts.json_codec import JsonRecord
 from siad.contracts.manifest import Manifest
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.store.registry import Registry
 
 log = structlog.get_logger()
+
+R = TypeVar("R", bound=JsonRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ def find_affected_weights(blobs: Blobs, line: str, captures: Collection[str] | N
     """
     serving = _serving(Registry(blobs), line)
     found = []
-    for manifest in _manifests(blobs, line):
+    for manifest in read_manifests(blobs, line):
         count = _count(blobs, manifest, captures)
         if count != 0:
             found.append(
@@ -56,13 +60,18 @@ def find_affected_weights(blobs: Blobs, line: str, captures: Collection[str] | N
 
 def captures_of_training_set(blobs: Blobs, line: str, product: str, digest: str) -> set[str] | None:
     """Read the captures of a training set; None without a readable list."""
-    key = keys.training_set_members_key(line, product, digest)
+    members = read_record(blobs, TrainingSetMembers, keys.training_set_members_key(line, product, digest))
+    return None if members is None else set(members.captures)
+
+
+def read_record(blobs: Blobs, kind: type[R], key: str) -> R | None:
+    """Read a JSON record; None for a missing or damaged one."""
     try:
-        return set(TrainingSetMembers.from_json(blobs.get(key).data).captures)
+        return kind.from_json(blobs.get(key).data)
     except MissingError:
         return None
     except CorruptError as error:
-        log.error("members_unreadable", key=key, reason=str(error))
+        log.error("record_left_out", key=key, reason=str(error))
         return None
 
 
@@ -76,7 +85,8 @@ def _count(blobs: Blobs, manifest: Manifest, captures: Collection[str] | None) -
     return len(used if captures is None else used & set(captures))
 
 
-def _manifests(blobs: Blobs, line: str) -> Iterator[Manifest]:
+def read_manifests(blobs: Blobs, line: str) -> Iterator[Manifest]:
+    """Read all manifests of a line; log and omit unreadable ones."""
     for info in blobs.list(keys.manifests_prefix(line)):
         try:
             yield Manifest.from_json(blobs.get(info.key).data)

@@ -23,10 +23,11 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset(
         {f"services/{stage}/app.py::_{stage.title()}Tasks.__init__" for stage in ("labeler", "trainer")}
     ): _TWO_STAGES,
-    frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",
     frozenset(
-        {"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::captures_of_training_set"}
-    ): "two documents",
+        {"siad/erasure/weights.py::read_record", "siad/runtime/store/thresholds.py::stored_threshold"}
+    ): "a damaged threshold is an event of its own",
+    frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",
+    frozenset({"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::read_record"}): "two documents",
     frozenset({"siad/apps/lab/evaluate/page.py::_jpeg", "siad/apps/lab/sheet.py::encode_sheet"}): "two image formats",
     frozenset({"siad/erasure/deletions.py::Deletions.__init__", f"{_MEMORY}MemoryLogReader.__init__"}): "fields only",
 }

@@ -1,24 +1,53 @@
 """What teachers are fitted on and compared on, from the store."""
 
+from dataclasses import dataclass
+
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.domain.fitting import choose_normals
 from services.labeler.domain.refits import STREAM_METHODS, LearnedCaptures, choose_captures
-from services.labeler.ports import CorrectionReader, DeletionGuard, EvidenceCapture, FitOrder, StreamRecords
+from services.labeler.ports import (
+    CorrectionReader,
+    DeletionGuard,
+    EvidenceCapture,
+    FitOrder,
+    QuarantineReader,
+    StreamRecords,
+)
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
+from siad.contracts.deletion import DeletionIndex
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.place import Place
+from siad.contracts.quarantine import QuarantineIndex
 from siad.contracts.refits import FitCounts
 from siad.contracts.release_evidence import EvidenceKind, HeldOutCapture
+
+
+@dataclass(frozen=True, slots=True)
+class BarredCaptures:
+    """Captures that no teacher may learn: deleted ones, and those in quarantine."""
+
+    deletions: DeletionGuard
+    quarantine: QuarantineReader
+
+    async def read(self, line: str) -> tuple[DeletionIndex, QuarantineIndex]:
+        """Read both; the first covers the captures of the second too."""
+        deletions, quarantine = await self.deletions.read(line), await self.quarantine.read(line)
+        captures = frozenset((*deletions.captures, *quarantine.captures))
+        return DeletionIndex(captures, deletions.before_at), quarantine
 
 
 class StoredFitOrders:
     """Counts and chooses normals, corrections and captures of the stream."""
 
     def __init__(
-        self, lines: LabelerLines, stream: StreamRecords, corrections: CorrectionReader, deletions: DeletionGuard
+        self,
+        lines: LabelerLines,
+        stream: StreamRecords,
+        corrections: CorrectionReader,
+        barred: "BarredCaptures",
     ) -> None:
         self._lines, self._stream = lines, stream
-        self._corrections, self._deletions = corrections, deletions
+        self._corrections, self._barred = corrections, barred
 
     async def counts(self, place: Place) -> FitCounts:
         """Count what there is to fit on."""
@@ -34,7 +63,7 @@ class StoredFitOrders:
 
         A first teacher learns normals alone, and is compared with nothing.
         """
-        deletions = await self._deletions.read(place.line)
+        deletions, quarantine = await self._barred.read(place.line)
         every = await self._lines.normals(place)
         normals = choose_normals(every, deletions)
         if not serving:
@@ -42,7 +71,7 @@ class StoredFitOrders:
         corrections = {
             name: one
             for name, one in (await self._corrections.latest(place)).items()
-            if not deletions.covers(name, one.received_at)
+            if not (deletions.covers(name, one.received_at) or quarantine.has_correction(name, one.revision))
         }
         rows = [
             row

@@ -63,6 +63,13 @@ def cancel(spec: RunSpec, *, now: datetime) -> CandidateJudgement:
     )
 
 
+def refuse_tainted(spec: RunSpec, reason: str, *, now: datetime) -> CandidateJudgement:
+    """Close a run whose training set is in quarantine."""
+    return CandidateJudgement(
+        run=spec.run, outcome=RunOutcome.REFUSED, reason=f"{reason}; siad taint", weights="", judged_at=now
+    )
+
+
 def _over_budget(spec: RunSpec, found: SegmenterFigures, policy: JudgePolicy) -> list[str]:
     """Object to false rejects beyond chance only: few captures are held out."""
     probability = chance_of_at_least(found.false_rejects, found.normals, spec.false_reject_budget)

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.trainer.domain.freeze import freeze
-from services.trainer.domain.judge import JudgePolicy, abandon, judge
+from services.trainer.domain.judge import JudgePolicy, abandon, judge, refuse_tainted
 from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
 from services.trainer.domain.method import choose_method
+from services.trainer.domain.quarantine import unsure_where_tainted, without_tainted
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunSpec, run_name
 from services.trainer.domain.schedule import NewCaptures, RunState, SchedulePolicy, is_due, may_start_job
 from services.trainer.domain.size import SizePolicy
@@ -22,6 +23,7 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.methods import RESIDUAL
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.quarantine import NOTHING, QuarantineIndex
 
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -64,6 +66,8 @@ class SegmenterState:
     segmenter: Pointer | None
     settings: LineChanged | None  # None: the line was removed, and no further run starts for it
     announced: int  # revision of the segmenter's pointer that this process last announced; 0 for none
+    quarantine: QuarantineIndex = NOTHING
+    tainted: str = ""  # what of the last run's training set is in quarantine; empty where nothing is
     requested: int = 0  # number of the newest request of an operator for a run; 0 for none
     pause: str = ""  # why the line learns nothing, by its brake or its setting; empty where it does
 
@@ -125,6 +129,14 @@ class JudgeCandidate:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseTainted:
+    """Close a run that learns from what is in quarantine since."""
+
+    spec: RunSpec
+    judgement: CandidateJudgement
+
+
+@dataclass(frozen=True, slots=True)
 class AbandonRun:
     """Close a run whose job failed too often."""
 
@@ -140,7 +152,7 @@ class FreezeTrainingSet:
     training_set: TrainingSet = field(repr=False)
 
 
-Action = AnnounceSegmenter | ReleaseCandidate | RunJob | JudgeCandidate | AbandonRun | FreezeTrainingSet
+Action = AnnounceSegmenter | ReleaseCandidate | RunJob | JudgeCandidate | AbandonRun | CloseTainted | FreezeTrainingSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +169,23 @@ def plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Pla
     if state.segmenter is not None and state.segmenter.revision > state.announced:
         announce = (AnnounceSegmenter(state.segmenter),)
     last = state.last_run
+    if last is not None and last.is_open and state.tainted:
+        return Plan((*announce, CloseTainted(last.spec, refuse_tainted(last.spec, state.tainted, now=now))))
     if state.pause and (last is None or not last.is_open or last.report is None):
         return Plan(announce, waits_for=state.pause)  # no release, no job, no set; a finished job may be judged
-    if last is not None and last.candidate and not _was_released(last.candidate, state.segmenter):
+    if last is not None and _may_be_released(last, state):
         return Plan((*announce, ReleaseCandidate(last.candidate, state.segmenter)))
     if last is not None and last.is_open:
         return Plan((*announce, *_advance(last, now, policies)))
     following = _next_run(state, now, policies)
     return replace(following, actions=(*announce, *following.actions))
+
+
+def _may_be_released(run: RunState, state: SegmenterState) -> bool:
+    """Whether an accepted candidate waits for its release."""
+    if not run.candidate or state.tainted or run.candidate in state.quarantine.weights:
+        return False
+    return not _was_released(run.candidate, state.segmenter)
 
 
 def _was_released(weights: str, pointer: Pointer | None) -> bool:
@@ -193,11 +214,12 @@ def _next_run(state: SegmenterState, now: datetime, policies: TrainerPolicies) -
         weights = state.teacher.pointer.weights
         return Plan(waits_for=f"a readable manifest of teacher {weights}: {state.teacher.unreadable}")
     uncertain = {*manifest.left_out, *manifest.doubted}  # normals that looked like defects to the teacher
-    normals = [normal for normal in state.normals if normal.capture_id not in uncertain]
+    barred = {*uncertain, *state.quarantine.captures}
+    normals = [normal for normal in state.normals if normal.capture_id not in barred]
     chosen = freeze(
-        rows_of(state.files),
+        without_tainted(rows_of(state.files), state.quarantine),
         normals,
-        corrections_of(state.files),
+        unsure_where_tainted(corrections_of(state.files), state.quarantine),
         teachers=state.teacher.lineage,
         policy=policies.freeze,
     )

@@ -15,6 +15,7 @@ from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
 from siad.apps.cli.library_log import silence_bus_client
 from siad.apps.cli.line import line_app
+from siad.apps.cli.lineage import lineage, taint
 from siad.apps.cli.review import review
 from siad.apps.cli.rollback import rollback
 from siad.apps.cli.routine import routine
@@ -71,6 +72,8 @@ app.command(rich_help_panel=ANSWERS)(status)
 app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
+app.command(rich_help_panel=ANSWERS)(lineage)
+app.command(rich_help_panel=ANSWERS)(taint)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=ANSWERS)
 app.add_typer(forget_app, name="forget", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=LAB)(evaluate)

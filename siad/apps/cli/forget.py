@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
-from siad.apps.cli.tables import print_pairs
+from siad.apps.cli.tables import list_names, print_pairs
 from siad.apps.local.connection import bus_settings, connect
 from siad.apps.local.machine import DATA
 from siad.contracts.deletion import CaptureDeletion
@@ -167,7 +167,7 @@ def _pairs(remains: CaptureRemains) -> list[tuple[str, str]]:
     }
     pairs = [
         ("to be deleted of line", remains.line),
-        ("captures", f"{len(captures)}: {_first([one.capture_id for one in captures])}"),
+        ("captures", f"{len(captures)}: {list_names((one.capture_id for one in captures), most=CAPTURES_SHOWN)}"),
         *((kind, str(count)) for kind, count in counts.items()),
     ]
     if remains.shared:
@@ -213,12 +213,6 @@ def _confirm(yes: bool) -> None:
     if not yes and not typer.confirm("Delete this permanently?"):
         console.print("nothing was deleted")
         raise typer.Exit(1)
-
-
-def _first(names: Collection[str]) -> str:
-    shown = sorted(names)[:CAPTURES_SHOWN]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _now() -> datetime:

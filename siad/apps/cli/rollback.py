@@ -17,6 +17,7 @@ from siad.audit.rollback import announce, find_place, read_rollback, roll_back
 from siad.contracts.errors import TransientError
 from siad.contracts.events import SegmenterStatus
 from siad.contracts.ids import require_slug
+from siad.runtime.store.quarantine import Quarantine
 
 console, errors = Console(), Console(stderr=True)
 
@@ -46,7 +47,8 @@ def rollback(
         prefix = "" if to is None else parse_prefix(to)
         plant = connect(data)
         place = find_place(plant.blobs, line, product)
-        found = read_rollback(plant.blobs, place, to=prefix)
+        barred = Quarantine(plant.blobs).read(line).weights
+        found = read_rollback(plant.blobs, place, to=prefix, barred=barred)
         pointer = roll_back(plant.blobs, found, now=datetime.now(UTC))
         try:
             asyncio.run(announce(plant.bus, [pointer]))

@@ -4,7 +4,7 @@ A table that fits has lines; one that fits only without them has none; else each
 a terminal, in a pipe or a file, rows are plain text at their full width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,13 @@ class TableContent:
     rows: Sequence[Sequence[Cell]]
     title: str = ""
     is_last_text: bool = False  # the last column holds sentences, which may be folded
+
+
+def list_names(names: Iterable[str], *, most: int) -> str:
+    """List names in order, and how many more there are."""
+    ordered = sorted(names)
+    more = len(ordered) - most
+    return ", ".join(ordered[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def print_table(console: Console, content: TableContent) -> None:

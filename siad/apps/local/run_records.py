@@ -1,5 +1,6 @@
 """Training runs of a line in the store, for operators."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -88,6 +89,12 @@ async def request_run(blobs: Blobs, line: str, product: str | None) -> tuple[Pla
         raise LookupError(msg)
     request = await StoredRuns(AsyncBlobs(blobs)).put_request(place, datetime.now(UTC))
     return place, request.number
+
+
+async def request_runs(blobs: Blobs, line: str, products: Iterable[str]) -> None:
+    """Request a run for each product, also while one is open."""
+    for product in products:
+        await StoredRuns(AsyncBlobs(blobs)).put_request(Place(line, product), datetime.now(UTC))
 
 
 async def cancel_run(blobs: Blobs, line: str, product: str | None) -> str:

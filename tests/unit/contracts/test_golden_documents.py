@@ -32,6 +32,7 @@ from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import lease_key, weights_pointer_key
 from siad.contracts.manifest import BundlePart, Manifest
 from siad.contracts.place import Place
+from siad.contracts.quarantine import QuarantineRecord, TaintedKind
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.leases import Leases
 from siad.runtime.store.registry import Registry
@@ -156,6 +157,12 @@ RECORDS: dict[str, JsonRecord] = {
         run=RUN, outcome=RunOutcome.REFUSED, reason="image AUROC 0.9 is under 0.95", weights="", judged_at=NOON
     ),
     "run_attempt": RunAttempt(started_at=NOON),
+    "quarantine": QuarantineRecord(
+        line="press-1", kind=TaintedKind.CAPTURE, subject="ab" * 16, root="ab" * 16, reason="a cloth", tainted_at=NOON
+    ),
+    "training_set_members_lineage": TrainingSetMembers(
+        captures=("ab" * 16,), corrections=(f"{'ab' * 16}-2",), teachers=("cd" * 32,)
+    ),
     "run_request": RunRequest(number=3, requested_at=NOON),
     "training_set_members": TrainingSetMembers(captures=("ab" * 16, "ba" * 16), images=("s3://siad/images/a.png",)),
 }

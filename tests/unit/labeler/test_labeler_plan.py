@@ -38,10 +38,12 @@ from siad.contracts.keys import (
 )
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.quarantine import QuarantineRecord, TaintedKind
 from siad.contracts.refits import FitCounts, RefitCause, RefitRecord
 from siad.contracts.release_evidence import GateDecision
 from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.store.quarantine import Quarantine
 from siad.runtime.store.registry import Registry
 from siad.runtime.testing.diary import ProcessKilled
 from siad.vision.images import DECODER_VERSION
@@ -507,3 +509,32 @@ async def test_captures_around_the_release_are_labelled_even_if_clocks_differ() 
     world.add(capture(2, minutes=timedelta(hours=1).total_seconds() / 60))
     await world.settle()
     assert [mask.capture_id for mask in world.masks()] == [late.capture_id]
+
+
+async def test_a_teacher_is_fitted_again_without_a_normal_in_quarantine() -> None:
+    world = World()
+    world.add_normals(12)
+    await world.settle()
+    tainted = world.teacher().normals[0]
+    Quarantine(world.blobs).put(
+        QuarantineRecord(
+            line=LINE, kind=TaintedKind.CAPTURE, subject=tainted, root=tainted, reason="odd", tainted_at=NOON
+        )
+    )
+    assert "FitTeacher" in await world.settle()
+    assert tainted not in world.teacher().normals
+    assert len(world.teacher().normals) == 11
+
+
+async def test_a_teacher_in_quarantine_is_not_released() -> None:
+    world = World()
+    world.add_normals(10)
+    await world.settle()
+    first = world.teacher()
+    barred = manifest_of([capture(number, intent=Intent.NORMAL).capture_id for number in range(20)]).weights
+    Quarantine(world.blobs).put(
+        QuarantineRecord(line=LINE, kind=TaintedKind.WEIGHTS, subject=barred, root="x", reason="odd", tainted_at=NOON)
+    )
+    world.add_normals(20)
+    assert "FitTeacher" in await world.settle()
+    assert world.teacher() == first

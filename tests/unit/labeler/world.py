@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from services.labeler.adapters.fit_orders import StoredFitOrders
+from services.labeler.adapters.fit_orders import BarredCaptures, StoredFitOrders
 from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
@@ -30,6 +30,7 @@ from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.testing.clock import FakeClock
@@ -159,9 +160,10 @@ class World:
         scorer = ScorerClient(client, FixedThresholds(), timeout_s=5, fit_timeout_s=5)
         lines, deletions = LabelerLines(store), AsyncDeletions(store, clock=self.clock)
         self.stream = StoredStreamScores(store)
+        barred = BarredCaptures(deletions, AsyncQuarantine(store))
         self.works = TeacherReconciler(
             lines=lines,
-            orders=StoredFitOrders(lines, self.stream, StoredCorrections(store), deletions),
+            orders=StoredFitOrders(lines, self.stream, StoredCorrections(store), barred),
             refits=StoredRefits(store),
             stream=self.stream,
             brakes=StoredBrakes(store),
@@ -169,6 +171,7 @@ class World:
             scorer=scorer,
             fitter=scorer,
             deletions=deletions,
+            quarantine=AsyncQuarantine(store),
             producer=self.producer,
             nudge=asyncio.Event(),
             backfill_max=self.backfill_max,

@@ -40,6 +40,7 @@ from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
 from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.lines import StoredLines
+from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.testing.clock import FakeClock
@@ -152,6 +153,7 @@ class World:
             releases=ReleasePublisher(store, self.producer),
             lines=StoredLines(store),
             brakes=StoredBrakes(store),
+            quarantine=AsyncQuarantine(store),
             policies=POLICIES,
             nudge=asyncio.Event(),
             clock=self.clock,

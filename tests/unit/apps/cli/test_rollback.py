@@ -11,8 +11,10 @@ from siad.contracts.codec import decode
 from siad.contracts.events import SegmenterReleased, SegmenterStatus, WeightsKind
 from siad.contracts.topics import SEGMENTER, TEACHER
 from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.store.quarantine import Quarantine
 from tests.unit.apps.cli.plant import MemoryPlant
 from tests.unit.audit.test_rollback import released
+from tests.unit.audit.test_taint import D, Plant
 from tests.unit.trainer.test_trainer_plan import World
 
 
@@ -107,3 +109,43 @@ async def freeze_another(world: World) -> None:
     process = world.process()
     for action in process.plan(await process.observe("trainer/l/p"), world.clock.now()):
         await process.act("trainer/l/p", action)
+
+
+@pytest.fixture
+def lineage_plant(plant: MemoryPlant, monkeypatch: pytest.MonkeyPatch) -> Plant:
+    monkeypatch.setattr("siad.apps.cli.lineage.connect", lambda _: plant.connection)
+    found = Plant()
+    plant.blobs = found.blobs
+    return found
+
+
+def test_lineage_of_weights_and_of_a_capture(plant: MemoryPlant, lineage_plant: Plant) -> None:
+    _, two, _ = lineage_plant.segmenters
+    shown = siad("lineage", two[:10]).stdout
+    assert "segmenter (feature-memory) of l/p" in shown
+    assert f"{D}-1" in shown
+    assert lineage_plant.teachers[1] in shown
+    found = json.loads(siad("lineage", lineage_plant.teachers[1], "--json").stdout)
+    assert [one["weights"] for one in found["descendants"]] == [two]
+    receipt = plant.put_capture("e" * 32, line="l")
+    plant.put_mask(receipt, lineage_plant.teachers[0])
+    shown = siad("lineage", "eeee").stdout
+    [mask] = [line for line in shown.splitlines() if line.startswith("pseudo-mask")]
+    assert mask.endswith(lineage_plant.teachers[0])
+
+
+def test_a_taint_is_shown_asked_for_and_done(plant: MemoryPlant, lineage_plant: Plant) -> None:
+    one, two, three = lineage_plant.segmenters
+    teacher = lineage_plant.teachers[0]
+    asked = CliRunner().invoke(app, ["taint", teacher, "--because", "odd parts"], input="n\n")
+    assert asked.exit_code == 1
+    assert "nothing was changed" in asked.stdout
+    assert Quarantine(plant.blobs).read("l").is_empty
+    done = siad("taint", teacher, "--because", "odd parts", "--yes")
+    assert done.exit_code == 0, done.output
+    assert f"back to {two[:12]}" in done.stdout
+    assert Quarantine(plant.blobs).read("l").weights == {teacher, one, three}
+    assert announced(plant.bus)[-1].weights == two
+    assert list(plant.blobs.list("run-requests/l/p/"))
+    assert "in quarantine" in siad("rollback", "l", "--to", one[:10]).stderr
+    assert "--because is empty" in siad("taint", teacher, "--because", " ", "--yes").stderr
