@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from siad.contracts import keys
+from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import ImageStored, Intent, VerdictGiven, WeightsKind
 from siad.contracts.expiry import Expiry
@@ -47,6 +48,7 @@ class CaptureReport:
     corrections: tuple[str, ...]  # addresses
     normal_use: NormalUse | None  # None: no normal, or no teacher yet
     verdicts: tuple[VerdictGiven, ...] = ()  # oldest first; a repeat is possible
+    answers: tuple[CaptureCorrected, ...] = ()  # of people, oldest first; unreadable ones are left out
 
 
 def read_report(blobs: Blobs, receipt: ImageStored, verdicts: Sequence[VerdictGiven]) -> CaptureReport:
@@ -56,15 +58,26 @@ def read_report(blobs: Blobs, receipt: ImageStored, verdicts: Sequence[VerdictGi
         TransientError: the store is unavailable.
     """
     masks = [info.key for info in blobs.list(keys.masks_prefix(receipt.line, receipt.capture_id))]
-    corrections = blobs.list(keys.corrections_prefix(receipt.line, receipt.capture_id))
+    corrections = [info.key for info in blobs.list(keys.corrections_prefix(receipt.line, receipt.capture_id))]
     return CaptureReport(
         receipt=receipt,
         image_problem=image_problem(blobs, receipt),
         masks=tuple(_mask_record(blobs, receipt, key) for key in masks),
-        corrections=tuple(blobs.uri(info.key) for info in corrections),
+        corrections=tuple(blobs.uri(key) for key in corrections),
         normal_use=_normal_use(blobs, receipt) if receipt.intent is Intent.NORMAL else None,
         verdicts=tuple(verdicts),
+        answers=tuple(_answers(blobs, corrections)),
     )
+
+
+def _answers(blobs: Blobs, corrections: Sequence[str]) -> list[CaptureCorrected]:
+    """Read the records among the keys of corrections."""
+    found = []
+    for key in corrections:
+        with suppress(CorruptError, MissingError, ValueError):
+            if keys.correction_of(key) is not None:
+                found.append(CaptureCorrected.from_json(blobs.get(key).data))
+    return sorted(found, key=lambda one: one.revision)
 
 
 def image_problem(blobs: Blobs, receipt: ImageStored) -> str:

@@ -128,8 +128,19 @@ def _rows(report: CaptureReport, no_verdict: str) -> Iterator[tuple[str, str]]:
         name = "mask" if mask.is_of_verdict or mask.kind is not WeightsKind.TEACHER else "pseudo-mask"
         by = "" if mask.kind is WeightsKind.UNSPECIFIED else f"{mask.kind.value} "
         yield name, f"by {by}{mask.weights[:WEIGHTS_CHARS]}: {mask.uri}"
+    for answer in report.answers:
+        drawn = f": {answer.mask_uri}" if answer.mask_uri else ""
+        when = f"{answer.corrected_at:%Y-%m-%d %H:%M:%S} UTC"
+        yield "answer", f"{answer.verdict.value}, revision {answer.revision}, by {answer.author} at {when}{drawn}"
+    known = {one.mask_uri for one in report.answers} | {_record_of(report, one.revision) for one in report.answers}
     for uri in report.corrections:
-        yield "correction", uri
+        if uri not in known:
+            yield "correction", uri
+
+
+def _record_of(report: CaptureReport, revision: int) -> str:
+    """Address of the record of an answer, among those listed."""
+    return next((uri for uri in report.corrections if uri.endswith(f"/{revision}.json")), "")
 
 
 def _verdict_rows(verdict: VerdictGiven) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from siad.apps.cli.__main__ import app
 from siad.contracts import keys
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.events import Decision, ImageStored, Intent, Region, VerdictGiven
 from siad.contracts.expiry import Expiry
@@ -213,3 +214,30 @@ def test_an_unavailable_broker_is_told_and_the_rest_is_shown(plant: MemoryPlant)
     assert done.exit_code == 0
     assert "verdict   could not be read:" in done.stdout
     assert CAPTURE in done.stdout
+
+
+def test_what_people_answered_is_printed(plant: MemoryPlant) -> None:
+    receipt = plant.put_capture(CAPTURE)
+    mask = plant.blobs.uri(keys.correction_mask_key(LINE, CAPTURE, "3f" * 32))
+    first = CaptureCorrected(
+        capture_id=receipt.capture_id, image_id=receipt.image_id, image_uri=receipt.image_uri, line=LINE,
+        product=PRODUCT, serial="", captured_at=RECEIVED, received_at=RECEIVED, revision=9,
+        verdict=CorrectionVerdict.GOOD, mask_uri="", mask_sha256="", weights="", score=0.0, threshold=0.0,
+        author="ann", corrected_at=RECEIVED, selection=Selection.CHOSEN,
+    )  # fmt: skip
+    second = replace(first, revision=10, verdict=CorrectionVerdict.DEFECT, mask_uri=mask, mask_sha256="3f" * 32)
+    for one in (second, first):
+        plant.blobs.put(keys.correction_key(LINE, CAPTURE, one.revision), one.to_json())
+    plant.blobs.put(keys.correction_mask_key(LINE, CAPTURE, "3f" * 32), b"mask")
+    plant.blobs.put(keys.correction_key(LINE, CAPTURE, 11), b"damaged")
+    rows = [line.split(None, 1) for line in show(CAPTURE).stdout.splitlines()]
+    assert [value for name, value in rows if name == "answer"] == [
+        "good, revision 9, by ann at 2026-01-02 03:04:05 UTC",
+        f"defect, revision 10, by ann at 2026-01-02 03:04:05 UTC: {mask}",
+    ]
+    assert [value for name, value in rows if name == "correction"] == [
+        plant.blobs.uri(keys.correction_key(LINE, CAPTURE, 11))
+    ]
+    said = json.loads(show(CAPTURE, "--json").stdout)
+    assert len(said["corrections"]) == 4
+    assert [one["verdict"] for one in said["answers"]] == ["good", "defect"]
