@@ -8,7 +8,7 @@ Shape suffixes: H, W = size of an image, P = side of the square that maps and ma
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from siad.contracts.release_evidence import (
     ModelFigures,
     ProbeFigures,
 )
+from siad.models.defect_families import describe_defect, group_defects
 from siad.models.predictor import Predictor
 from siad.models.teachers.synthetic_estimate import mean_pixel_ap, shrink_map
 from siad.vision.images import Image
@@ -94,8 +95,12 @@ def collect_evidence(
     """
     sides = (_Side(candidate), _Side(serving))
     found = []
+    looks_D: dict[str, NDArray[np.float32]] = {}
     for capture, (image_HWC, mask_HW) in read(captures):
         found.append(capture)
+        look_D = None if mask_HW is None else describe_defect(serving.at_full_range(image_HWC), mask_HW)
+        if look_D is not None:
+            looks_D[capture.capture_id] = look_D
         for side in sides:
             [map_HW] = side.predictor.maps([image_HWC])
             side.scores.append(float(map_HW.max()))
@@ -103,9 +108,10 @@ def collect_evidence(
     masks_PP: dict[str, list[NDArray[np.bool_]]] = {kind: [] for kind in KINDS}
     for capture, (image_HWC, _) in read(_hosts(found, sides[1].scores)):
         _probe(capture, image_HWC, sides, masks_PP)
+    families = group_defects(looks_D)
     return GateEvidence(
         budget=budget,
-        captures=tuple(found),
+        captures=tuple(replace(one, family=families.get(one.capture_id, "")) for one in found),
         candidate=sides[0].figures(masks_PP),
         serving=sides[1].figures(masks_PP),
     )

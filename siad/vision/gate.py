@@ -193,16 +193,18 @@ def _corrections(evidence: GateEvidence, policy: GatePolicy) -> _Finding:
 def _families(evidence: GateEvidence, policy: GatePolicy) -> _Finding:
     """Object where a family of defects is forgotten.
 
-    The reference is the best that the line had: small losses must not add up over releases.
+    The reference is the best that the line had: small losses must not add up over releases. Families that are too
+    small to measure are measured together.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for index, capture in enumerate(evidence.captures):
         if capture.family and None not in (evidence.candidate.pixel_aps[index], evidence.serving.pixel_aps[index]):
             members[capture.family].append(index)
+    small = [family for family, indices in members.items() if len(indices) < policy.family_min]
+    if small:
+        members["other"] = [index for family in small for index in members.pop(family)]
     objections, figures = [], []
     for family, indices in sorted(members.items()):
-        if len(indices) < policy.family_min:
-            continue
         pairs = _pixel_aps(evidence, indices)
         ours, theirs = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
         earlier = [best for index in indices if (best := evidence.captures[index].best_pixel_ap) is not None]

@@ -1,7 +1,9 @@
 """Evidence for the gate, from the held-out members of a training set."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from services.trainer.domain.records import RunReport
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.examples import ReadMembers
 from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
@@ -57,3 +59,21 @@ def kind_of(member: TrainingMember) -> EvidenceKind:
     if member.is_corrected:
         return EvidenceKind.DEFECT if member.role is MemberRole.DEFECT else EvidenceKind.GOOD
     return EvidenceKind.STREAM
+
+
+def best_pixel_aps(reports: Iterable[RunReport]) -> dict[str, float]:
+    """Find the highest pixel AP on each capture that released candidates reached."""
+    best: dict[str, float] = {}
+    for report in reports:
+        if report.evidence is None:
+            continue
+        for capture, found in zip(report.evidence.captures, report.evidence.candidate.pixel_aps, strict=True):
+            if found is not None:
+                best[capture.capture_id] = max(found, best.get(capture.capture_id, 0.0))
+    return best
+
+
+def with_best(evidence: GateEvidence, best: Mapping[str, float]) -> GateEvidence:
+    """Add to each capture what the line reached on it before."""
+    captures = (replace(one, best_pixel_ap=best.get(one.capture_id)) for one in evidence.captures)
+    return replace(evidence, captures=tuple(captures))

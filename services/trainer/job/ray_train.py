@@ -21,7 +21,7 @@ from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
-from services.trainer.job.evidence import gather_evidence, without_learned
+from services.trainer.job.evidence import best_pixel_aps, gather_evidence, with_best, without_learned
 from services.trainer.job.examples import (
     ReadMembers,
     UnreadableTrainingSetError,
@@ -31,7 +31,7 @@ from services.trainer.job.examples import (
 from services.trainer.job.learners import Learner, make_learner
 from services.trainer.job.members import StoredMembers
 from services.trainer.job.serving import learned_by_teacher, open_serving
-from services.trainer.job.store import read_spec, read_training_set, write_report
+from services.trainer.job.store import read_accepted_reports, read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
 from siad.contracts.place import Place
 from siad.contracts.release_evidence import GateEvidence
@@ -121,7 +121,8 @@ def _evidence(
         return None
     candidate = open_bundle(bundle.manifest, bundle.parts)
     unseen = without_learned(training_set, learned_by_teacher(blobs, spec))
-    return gather_evidence(candidate, serving, unseen, read, budget=spec.false_reject_budget)
+    evidence = gather_evidence(candidate, serving, unseen, read, budget=spec.false_reject_budget)
+    return with_best(evidence, best_pixel_aps(read_accepted_reports(blobs, spec)))
 
 
 def _teacher(blobs: Blobs, spec: RunSpec) -> Bundle:

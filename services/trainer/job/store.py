@@ -1,12 +1,27 @@
 """A run's records in the store, for its job."""
 
+from typing import Final
+
+import structlog
+
 from services.trainer.adapters.parquet import read_rows
-from services.trainer.domain.records import RunReport, RunSpec
+from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec
 from services.trainer.domain.training_set import TrainingMember, TrainingSet
-from siad.contracts.errors import ConflictError, CorruptError
-from siad.contracts.keys import run_report_key, run_spec_key, training_set_key
+from siad.contracts.errors import ConflictError, CorruptError, MissingError
+from siad.contracts.keys import (
+    run_judgement_key,
+    run_of,
+    run_report_key,
+    run_spec_key,
+    runs_prefix,
+    training_set_key,
+)
 from siad.erasure.deletions import Deletions
 from siad.runtime.blobs.port import IF_ABSENT, Blobs
+
+log = structlog.get_logger()
+
+REPORTS_MAX: Final = 20  # whose figures a candidate is compared with, besides those of what serves
 
 
 def read_spec(blobs: Blobs, run: str) -> RunSpec:
@@ -41,3 +56,21 @@ def read_training_set(blobs: Blobs, line: str, product: str, digest: str) -> Tra
         raise CorruptError(msg)
     deleted = Deletions(blobs).read(line).captures
     return TrainingSet(members=tuple(member for member in chosen.members if member.capture_id not in deleted))
+
+
+def read_accepted_reports(blobs: Blobs, spec: RunSpec) -> list[RunReport]:
+    """Read the reports of the latest accepted runs; omit unreadable ones."""
+    names = {run_of(info.key) for info in blobs.list(runs_prefix(spec.line, spec.product))}
+    found = []
+    for run in sorted(names - {spec.run}, reverse=True):
+        try:
+            judgement = CandidateJudgement.from_json(blobs.get(run_judgement_key(run)).data)
+            if judgement.outcome is RunOutcome.ACCEPTED:
+                found.append(RunReport.from_json(blobs.get(run_report_key(run)).data))
+        except MissingError:
+            continue  # it is open, or failed
+        except CorruptError as error:
+            log.error("run_left_out", run=run, reason=str(error))
+        if len(found) == REPORTS_MAX:
+            break
+    return found

@@ -184,6 +184,15 @@ def test_a_forgotten_family_is_refused_and_losses_do_not_add_up() -> None:
     assert "pixel AP 0.580 on the 3 defects of family scratch, best 0.650" in decision.text
 
 
+def test_families_of_one_capture_are_measured_together() -> None:
+    scores = SCORES + (0.5,) * 3 + (1.5,) * 3
+    families = ("",) * 43 + ("a", "b", "c")
+    made = marked(evidence(scores, scores, kinds=CORRECTED, families=families), (0.6, 0.6, 0.1), (0.6, 0.6, 0.6))
+    decision = judge_release(made)
+    assert not decision.accepted
+    assert "pixel AP 0.433 on the 3 defects of family other, best 0.600" in decision.text
+
+
 @pytest.mark.parametrize(
     ("count", "trials", "rate"), [(0, 5, 0.3), (1, 5, 0.3), (3, 6, 0.05), (6, 6, 0.5), (7, 6, 0.5)]
 )
