@@ -6,7 +6,7 @@ A file changes only where rows of deleted captures are taken out.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
 import structlog
 
@@ -16,9 +16,11 @@ from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.sample import LedgerSample
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.expiry import NEVER
 from siad.contracts.keys import ledger_prefix
 from siad.contracts.place import Place
 from siad.erasure.deletions import AsyncDeletions
+from siad.erasure.expiry_store import StoredExpiry
 from siad.erasure.rows import first_written_at
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import BlobInfo
@@ -33,11 +35,12 @@ class ParquetLedger:
     """Writes files, and reads each once for every etag.
 
     Of a large ledger a bounded sample is held in memory, see ``services.trainer.domain.sample``. Rows of captures that
-    have a deletion record are left out even while their file still holds them.
+    have a deletion record are left out even while their file still holds them, and so are pseudo-masks whose image or
+    mask may have expired.
     """
 
     def __init__(self, blobs: AsyncBlobs, *, rows_max: int = ROWS_MAX) -> None:
-        self._blobs, self._deletions = blobs, AsyncDeletions(blobs)
+        self._blobs, self._deletions, self._expiry = blobs, AsyncDeletions(blobs), StoredExpiry(blobs)
         self._rows_max = rows_max
         self._samples: dict[Place, LedgerSample] = {}
 
@@ -60,7 +63,9 @@ class ParquetLedger:
             files = await asyncio.gather(*map(self._fetch, part))
             sample.add((info.etag, file) for info, file in zip(part, files, strict=True))
         deleted = await self._deletions.read(place.line)
-        return [_without(file, deleted) for file in sample.files()]
+        expiry, _ = await self._expiry.read(place.line)
+        kept_from = max(expiry.images_from, expiry.masks_from)
+        return [_without(file, deleted, kept_from) for file in sample.files()]
 
     async def _fetch(self, info: BlobInfo) -> LedgerFile:
         file = LedgerFile(key=info.key, written_at=info.modified_at)
@@ -86,9 +91,10 @@ def _read_file(file: LedgerFile, data: bytes) -> LedgerFile:
     return replace(file, rows=tuple(read_rows(LedgerRow, data)))
 
 
-def _without(file: LedgerFile, deleted: DeletionIndex) -> LedgerFile:
-    if not deleted.captures and deleted.before_at is None:
+def _without(file: LedgerFile, deleted: DeletionIndex, kept_from: date) -> LedgerFile:
+    if not deleted.captures and deleted.before_at is None and kept_from == NEVER:
         return file
-    rows = tuple(row for row in file.rows if not deleted.covers(row.capture_id, row.received_at))
+    kept = (row for row in file.rows if row.received_at.date() >= kept_from)
+    rows = tuple(row for row in kept if not deleted.covers(row.capture_id, row.received_at))
     corrections = tuple(row for row in file.corrections if not deleted.covers(row.capture_id, row.received_at))
     return replace(file, rows=rows, corrections=corrections)

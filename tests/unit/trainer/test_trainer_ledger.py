@@ -25,8 +25,9 @@ from siad.contracts.codec import encode
 from siad.contracts.deletion import CaptureDeletion, LineDeletion
 from siad.contracts.errors import CorruptError, TransientError
 from siad.contracts.events import PseudoMaskCreated
+from siad.contracts.expiry import Expiry
 from siad.contracts.ids import CaptureId, ImageId, WeightsId
-from siad.contracts.keys import deletion_key, line_deletion_key
+from siad.contracts.keys import deletion_key, expiry_key, line_deletion_key
 from siad.contracts.place import Place
 from siad.erasure.deletions import AsyncDeletions
 from siad.erasure.rows import erase_rows
@@ -196,6 +197,16 @@ async def test_rows_taken_out_of_a_file_make_the_others_no_news() -> None:
     assert [row.capture_id for row in after.rows] == [event(2).capture_id]
     assert after.written_at == before.written_at
     assert blobs_time(blobs, before.key) > before.written_at
+
+
+async def test_pseudo_masks_of_images_that_may_have_expired_are_not_replayed() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs))
+    days = [replace(event(number), received_at=NOON + timedelta(days=number)) for number in range(5)]
+    await handlers.on_pseudo_masks(batch(*days), **takers(blobs, ledger))
+    assert len(rows_of(await ledger.read(LP))) == 5
+    blobs.put(expiry_key("l"), Expiry(images_from=(NOON + timedelta(days=3)).date()).to_json())
+    assert [row.capture_id for row in rows_of(await ledger.read(LP))] == [event(n).capture_id for n in (3, 4)]
 
 
 def blobs_time(blobs: MemoryBlobs, key: str) -> datetime:
