@@ -36,10 +36,10 @@ MODE_SHIFT: Final = 2 * SKEW * math.sqrt(2 / math.pi)  # of the mode over the me
 BACKGROUND: Final = 0.01  # share of captures that neither of the two explains, at any score
 STEP: Final = 0.05  # of log scores that are counted together
 _MEANS, _DEVIATIONS = 31, 13
-_GAPS: Final = np.array([1.0, 1.5, 2.25, 3.0, 4.5, 6.5])  # of the means of defective and good ones, in units
-_WIDTHS: Final = np.array([0.5, 1.0, 2.0])  # deviation of defective ones, in units
+_GAPS: Final = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.5, 6.5])  # of the means of defective and good ones, in units
+_WIDTHS: Final = np.array([0.2, 0.5, 1.0, 2.0])  # deviation of defective ones, in units
 _RATES: Final = np.array([0.002, 0.01, 0.03, 0.06, 0.1, 0.15, 0.22, 0.33, 0.48, 0.65, 0.8])
-_RATE_SHAPE: Final = (0.8, 4.0)  # of the beta distribution of defect rates before any capture is seen; mean 0.17
+_RATE_SHAPE: Final = (0.8, 3.0)  # of the beta distribution of defect rates before any capture is seen; mean 0.21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +211,7 @@ def _log_normal(score: float, mean: NDArray[np.float64], deviation: NDArray[np.f
 
 
 def _quantiles(value_Q: NDArray[np.float64], weight_Q: NDArray[np.float64], at: Sequence[float]) -> list[float]:
-    order = np.argsort(value_Q)
-    cumulated = np.cumsum(weight_Q[order])
-    middle = cumulated - weight_Q[order] / 2
-    return [float(np.interp(one, middle, value_Q[order])) for one in at]
+    values, places_Q = np.unique(value_Q, return_inverse=True)  # many points differ in what the value does not hold
+    weights = np.bincount(places_Q, weight_Q)
+    middle = np.cumsum(weights) - weights / 2
+    return [float(np.interp(one, middle, values)) for one in at]

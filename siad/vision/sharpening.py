@@ -9,8 +9,9 @@ the scores of the stream, which are good but for an unknown share, and what peop
   defect rate that stream and answers tell.
 
 **What bounds it.** A stream is used from ``STREAM_MIN`` captures on: the lower part of 38 alone missed far more
-defects. Without answers it moves the threshold by at most ``STREAM_REACH``, and by ``STEP_MAX`` at a time, so a flood
-of defects or a wrong camera setting cannot carry the threshold away before a person sees it. Answers move it at once.
+defects. Without answers it moves the threshold by ``STEP_MAX`` at a time, raises it by at most ``STREAM_RAISE_MAX`` and
+lowers it by at most ``STREAM_LOWER_MAX``, so a flood of defects or a wrong camera setting cannot carry it away before a
+person sees it. Answers move it at once.
 
 **What is promised.** Nothing that holds whatever the distribution: answers near the threshold are no random draw, and
 conformal prediction needs one. The interval holds under the model of ``siad.vision.score_mixture``; docs/calibration.md
@@ -31,7 +32,8 @@ from siad.vision.calibration import INTERVAL, calibrate, good_scores, is_log_sca
 from siad.vision.score_mixture import UNIT, LabelledScores, MixturePosterior, fit_mixture
 
 STREAM_MIN: Final = 100  # captures
-STREAM_REACH: Final = 0.5  # of a log score, from the threshold that the normals gave
+STREAM_RAISE_MAX: Final = 0.2  # of a log score, from the threshold that the normals gave: a raise hides defects
+STREAM_LOWER_MAX: Final = 0.5  # likewise; a lower one rejects good parts, which a person sees
 STEP_MAX: Final = 0.15  # of a log score, from the threshold in use
 CHOSEN_WEIGHT: Final = 0.5  # of an answer to a capture that a person picked: a mistake, more often than the others are
 ANSWERS_WANTED: Final = 10
@@ -97,7 +99,7 @@ def sharpen(evidence: ThresholdEvidence, *, in_use: float | None = None) -> Shar
     if not count and not evidence.miss_cost:
         unit = good.unit / UNIT
         first, present = scale.one(start.threshold), scale.one(start.threshold if in_use is None else in_use)
-        cut = min(max(cut, first - STREAM_REACH * unit), first + STREAM_REACH * unit)
+        cut = min(max(cut, first - STREAM_LOWER_MAX * unit), first + STREAM_RAISE_MAX * unit)
         cut = min(max(cut, present - STEP_MAX * unit), present + STEP_MAX * unit)
     low, middle, high = posterior.rejects(cut, _AT)
     rate = RateEstimate(budget=evidence.budget, estimated=middle, low=low, high=high)

@@ -9,7 +9,15 @@ import pytest
 
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.vision.calibration import calibrate
-from siad.vision.sharpening import STEP_MAX, STREAM_MIN, STREAM_REACH, ScoredAnswer, ThresholdEvidence, sharpen
+from siad.vision.sharpening import (
+    STEP_MAX,
+    STREAM_LOWER_MAX,
+    STREAM_MIN,
+    STREAM_RAISE_MAX,
+    ScoredAnswer,
+    ThresholdEvidence,
+    sharpen,
+)
 
 BUDGET = 0.05
 GOOD, SPREAD, DEFECTIVE = 0.6, 0.35, 1.5  # of log scores
@@ -90,10 +98,11 @@ def test_a_stream_corrects_normals_that_are_no_good_sample() -> None:
     assert after < before / 2
 
 
-def test_a_burst_of_defects_does_not_raise_the_threshold() -> None:
-    burst = good_scores(80, seed=2) + defective_scores(120, seed=3)
+@pytest.mark.parametrize("defects", [80, 120, 160])
+def test_a_burst_of_defects_does_not_carry_the_threshold_away(defects: int) -> None:
+    burst = good_scores(200 - defects, seed=2) + defective_scores(defects, seed=3)
     assert math.log(np.quantile(burst, 1 - BUDGET) / START) > 0.6, "a quantile of the stream would follow it"
-    assert math.log(settled(with_stream(burst)) / START) < 0.2
+    assert math.log(settled(with_stream(burst)) / START) < STREAM_RAISE_MAX + 1e-3
 
 
 def test_drift_of_the_good_moves_the_threshold_with_it() -> None:
@@ -106,7 +115,9 @@ def test_drift_of_the_good_moves_the_threshold_with_it() -> None:
 def test_the_stream_moves_the_threshold_by_steps_and_within_reach() -> None:
     flood = good_scores(300, seed=2, mean=GOOD + 1.5)
     assert math.log(threshold_of(stream=flood, in_use=START) / START) == pytest.approx(STEP_MAX, abs=1e-3)
-    assert math.log(settled(with_stream(flood)) / START) == pytest.approx(STREAM_REACH, abs=1e-3)
+    assert math.log(settled(with_stream(flood)) / START) == pytest.approx(STREAM_RAISE_MAX, abs=1e-3)
+    calm = good_scores(300, seed=2, mean=GOOD - 1.5)
+    assert math.log(settled(with_stream(calm)) / START) == pytest.approx(-STREAM_LOWER_MAX, abs=1e-3)
 
 
 def test_answers_move_the_threshold_at_once_and_to_their_side() -> None:
