@@ -57,7 +57,8 @@ def read_report(blobs: Blobs, receipt: ImageStored, verdicts: Sequence[VerdictGi
     Raises:
         TransientError: the store is unavailable.
     """
-    masks = [info.key for info in blobs.list(keys.masks_prefix(receipt.line, receipt.capture_id))]
+    below = (info.key for info in blobs.list(keys.masks_prefix(receipt.line, receipt.capture_id)))
+    masks = [key for key in below if not key.endswith(keys.SCORE_MAP)]
     corrections = [info.key for info in blobs.list(keys.corrections_prefix(receipt.line, receipt.capture_id))]
     return CaptureReport(
         receipt=receipt,

@@ -10,6 +10,7 @@ from typing import Final
 from siad.contracts.place import Place
 
 CONDITIONAL_PUT_KEY: Final = "probes/conditional-put"  # written once per bucket, to test that conditions are obeyed
+SCORE_MAP: Final = ".map.png"  # end of a map's key, among those of masks
 _OF_VERDICT: Final = ".verdict.png"
 _MEMBERS: Final = ".members.json"
 _PARQUET: Final = ".parquet"
@@ -70,18 +71,19 @@ def place_of_normal(key: str) -> Place | None:
 def mask_key(line: str, capture_id: str, weights: str, threshold_revision: int = 0) -> str:
     """Pseudo-mask: uint8 [H, W], 0 good, 128 unsure, 255 defect.
 
-    A threshold that was set for the weights since changes their masks, so its revision is part of the key; revision 0,
-    the manifest's own threshold, is not written.
+    The revision of a threshold that was set since is part of it; 0, the manifest's own, is not written.
     """
     return f"{_mask_stem(line, capture_id, weights, threshold_revision)}.png"
 
 
 def verdict_mask_key(line: str, capture_id: str, weights: str, threshold_revision: int = 0) -> str:
-    """Mask of a verdict: uint8 [H, W], 0 good, 255 defect.
-
-    The labeler and inference may draw with the same weights, and their bytes differ.
-    """
+    """Mask of a verdict; its bytes differ from the pseudo-mask's."""
     return f"{_mask_stem(line, capture_id, weights, threshold_revision)}{_OF_VERDICT}"
+
+
+def score_map_key(line: str, capture_id: str, weights: str) -> str:
+    """Map of scores for people, among the masks: uint8 [h, w]."""
+    return f"{_mask_stem(line, capture_id, weights, 0)}{SCORE_MAP}"
 
 
 def masks_prefix(line: str, capture_id: str = "") -> str:
@@ -114,8 +116,7 @@ def correction_key(line: str, capture_id: str, revision: int) -> str:
 def correction_mask_key(line: str, capture_id: str, sha256: str) -> str:
     """Mask that a person drew, of a defect.
 
-    uint8 [H, W], 0 good, 128 unsure, 255 defect. It is named by its bytes and stored before the record, so that two
-    people who draw at once can't mix up their masks.
+    Values as of a pseudo-mask. Named by its bytes, so that two people who draw at once can't mix up their masks.
     """
     return f"{corrections_prefix(line, capture_id)}{_part(sha256)}.png"
 

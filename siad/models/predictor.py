@@ -5,6 +5,7 @@ Shape suffixes: B = batch, C = channels, V = views, H, W = size of an image, h, 
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.plausibility import Misfit, MisfitError, describe_darkness, find_misfit
 from siad.vision.preprocess import preprocess
 from siad.vision.region import EVERYTHING, RegionOfInterest
+from siad.vision.score_map import make_score_map
 
 BATCH_MAX = 2  # images per run; on a CPU larger batches are slower, since they fall out of its caches
 
@@ -40,8 +42,15 @@ class Predictor:
     Every method that scores images raises ``OutOfMemoryError`` where memory runs out.
     """
 
-    def __init__(self, manifest: Manifest, runner: Runner, *, image_threshold: float | None = None) -> None:
-        self.manifest = manifest
+    def __init__(
+        self,
+        manifest: Manifest,
+        runner: Runner,
+        *,
+        image_threshold: float | None = None,
+        has_score_maps: bool = False,
+    ) -> None:
+        self.manifest, self._has_score_maps = manifest, has_score_maps
         self._runner = runner
         self.image_threshold = manifest.image_threshold if image_threshold is None else image_threshold
 
@@ -51,7 +60,13 @@ class Predictor:
         Args:
             image_threshold: raw score; None for that of the manifest. The pixel threshold keeps its ratio to it.
         """
-        return Predictor(self.manifest, self._runner, image_threshold=image_threshold)
+        return Predictor(
+            self.manifest, self._runner, image_threshold=image_threshold, has_score_maps=self._has_score_maps
+        )
+
+    def with_score_maps(self) -> "Predictor":
+        """Give findings a map for people, with the same network."""
+        return Predictor(self.manifest, self._runner, image_threshold=self.image_threshold, has_score_maps=True)
 
     def examine(self, images: Sequence[Image], *, sizes: SizeRule = SizeRule.NORMALS) -> list[Finding | Misfit]:
         """Judge decoded images that fit the normals, and name the others.
@@ -112,13 +127,17 @@ class Predictor:
         ``views`` are those that it is the mean of, if several.
         """
         manifest = self.manifest
-        return decide(
+        finding = decide(
             map_HW,
             image_threshold=self.image_threshold,
             pixel_threshold=marking_of(manifest, image_threshold=self.image_threshold),
             spread=manifest.spread,
             views=views,
         )
+        if not self._has_score_maps:
+            return finding
+        pixel_threshold = pixel_threshold_at(manifest, self.image_threshold)
+        return replace(finding, score_map_hw=make_score_map(map_HW, pixel_threshold=pixel_threshold))
 
     def maps(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """Score decoded images.

@@ -35,6 +35,7 @@ class Finding:
     defect_ratio: float  # 0..1, share of the pixels that are marked
     confidence: float  # 0..1; see ``siad.vision.confidence``
     pseudo_mask_HW: NDArray[np.uint8]  # the mask to train a segmenter with: 128, ignore, where the truth is unsure
+    score_map_hw: NDArray[np.uint8] | None = None  # for people (``siad.vision.score_map``); None: not asked for
 
 
 def decide(

@@ -18,10 +18,12 @@ from siad.contracts.errors import PoisonError, TransientError
 from siad.contracts.events import ImageStored, Intent
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId, sha256_hex
+from siad.contracts.keys import score_map_key
 from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.contracts.place import Place
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.store.registry import Registry
+from siad.vision.images import decode_image
 from siad.vision.masks import DEFECT, decode_mask
 from siad.vision.plausibility import MisfitError
 from tests.e2e.harness import StageProcess, wait_for
@@ -100,6 +102,9 @@ async def test_ten_normals_make_a_teacher_that_tells_defects(bench: Bench) -> No
     assert mask_HW.shape == (64, 64)
     assert (mask_HW == DEFECT).any()
     assert drawn[bad.serial].regions
+    scores = decode_image(bench.blobs.get(score_map_key("line-1", bad.capture_id, weights)).data)[:, :, 0]
+    assert scores.shape == (64, 64)
+    assert scores[mask_HW == DEFECT].min() >= 64, "a mark reaches the pixel threshold everywhere"
 
 
 async def test_a_teacher_looks_at_what_its_line_wants_it_to_look_at(bench: Bench) -> None:

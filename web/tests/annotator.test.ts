@@ -4,6 +4,7 @@ import { commandOf } from '../src/annotator/keys'
 import { area, boxOf } from '../src/mask/bitmap'
 import { drawingOf, emptyDrawing, imageBox, maskOf } from '../src/mask/drawing'
 import { runsOf } from '../src/mask/rle'
+import { ScoreMap } from '../src/mask/scores'
 import { strokeOf } from '../src/mask/stroke'
 import { text } from '../src/text'
 
@@ -96,6 +97,29 @@ describe('the lasso', () => {
       true,
     )
     expect(areas(annotator)).toEqual([16, 12])
+  })
+})
+
+describe('the wand', () => {
+  const pixels = new Uint8Array(200)
+  for (let y = 6; y < 9; y++) pixels.fill(100, y * 20 + 12, y * 20 + 16)
+  const scores = new ScoreMap({ width: 20, height: 10, pixels }, 20, 10)
+
+  it('marks what the machine sees near the pointer, else says why not', () => {
+    const annotator = Annotator.of(emptyDrawing(20, 10), settings, scores)
+    annotator.wand()
+    expect(annotator.getState().hint).toBe(text.hints.noPointer)
+    annotator.pointAt({ x: 2, y: 2 })
+    annotator.wand()
+    expect(annotator.getState().hint).toBe(text.hints.nothingSeen)
+    annotator.pointAt({ x: 11.5, y: 7 })
+    annotator.wand()
+    expect(areas(annotator)).toEqual([12])
+    annotator.pointAt({ x: 13, y: 7 })
+    annotator.wand()
+    expect([areas(annotator), annotator.getState().hint]).toEqual([[12], text.hints.noFurther])
+    annotator.resize(1)
+    expect([areas(annotator), annotator.getState().hint]).toEqual([[12], text.hints.noFurther])
   })
 })
 

@@ -1,7 +1,6 @@
 """Images and masks that the console's page shows, from the store."""
 
 import asyncio
-from typing import Final
 
 from siad.contracts import keys
 from siad.contracts.documents import read_receipt
@@ -9,8 +8,6 @@ from siad.contracts.errors import MissingError
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.vision.viewable import make_viewable
-
-VERDICT_SUFFIX: Final = ".verdict"
 
 
 class StoredPictures:
@@ -34,9 +31,19 @@ class StoredPictures:
 
     async def mask(self, line: str, capture_id: str, name: str) -> bytes | None:
         """Read a mask by the last part of its address, without ``.png``."""
-        weights = name.removesuffix(VERDICT_SUFFIX)
-        key = keys.verdict_mask_key if name.endswith(VERDICT_SUFFIX) else keys.mask_key
+        return await self._read(keys.mask_key(line, capture_id, name))
+
+    async def score_map(self, line: str, capture_id: str, weights: str) -> bytes | None:
+        """Read the map of scores by some weights, else the last one."""
+        found = await self._read(keys.score_map_key(line, capture_id, weights))
+        if found is not None:
+            return found
+        below = await self._blobs.list_all(keys.masks_prefix(line, capture_id))
+        maps = [info for info in below if info.key.endswith(keys.SCORE_MAP)]
+        return await self._read(max(maps, key=lambda info: info.modified_at).key) if maps else None
+
+    async def _read(self, key: str) -> bytes | None:
         try:
-            return (await self._blobs.get(key(line, capture_id, weights))).data
+            return (await self._blobs.get(key)).data
         except MissingError:
             return None

@@ -28,8 +28,13 @@ IMMUTABLE: Final = "private, max-age=31536000, immutable"
 LineName = Annotated[str, Path(pattern=f"^{SLUG.pattern}$", description="1 to 63 of a-z, 0-9 and '-'")]
 CaptureName = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a capture")]
 MaskName = Annotated[
-    str, Path(pattern="^[0-9a-f]{64}(\\.verdict)?$", description="Last part of a mask's address, without .png")
+    str,
+    Path(
+        pattern="^[0-9a-f]{64}(\\.t[0-9]{1,12})?(\\.verdict)?$",
+        description="End of a mask's address, without .png",
+    ),
 ]
+WeightsName = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="Id of weights")]
 Known = Annotated[str | None, Header(alias="If-None-Match", description="ETag of the copy that the client has")]
 
 
@@ -45,6 +50,10 @@ class Pictures(Protocol):
 
     async def mask(self, line: str, capture_id: str, name: str) -> bytes | None:
         """Read a mask; None where there is none."""
+        ...
+
+    async def score_map(self, line: str, capture_id: str, weights: str) -> bytes | None:
+        """Read the map of scores by some weights, else the last one."""
         ...
 
 
@@ -220,6 +229,21 @@ def _picture_routes(dependencies: PageDependencies) -> APIRouter:
             detail = f"capture {capture} has no mask {name}: it was deleted, or drawn again by other weights"
             raise Problem(404, "unknown-mask", detail)
         return _picture(found, "image/png", if_none_match)
+
+    @router.get("/{line}/captures/{capture}/score-maps/{weights}", response_class=Response, responses=png)
+    async def score_map(
+        line: LineName, capture: CaptureName, weights: WeightsName, if_none_match: Known = None
+    ) -> Response:
+        """Map of scores of a capture, by some weights or the teacher's.
+
+        A grey PNG of at most 1,024 px a side: 64 is the pixel threshold, 255 four times as much.
+        """
+        if (found := await dependencies.pictures.score_map(line, capture, weights)) is None:
+            detail = f"capture {capture} has no map of scores: its labeler is of an earlier version, or it was deleted"
+            raise Problem(404, "unknown-map", detail)
+        response = _picture(found, "image/png", if_none_match)
+        response.headers["Cache-Control"] = "private, no-cache"  # the teacher's map may come later
+        return response
 
     return router
 

@@ -39,7 +39,7 @@ from services.labeler.scorer_api import (
 from services.labeler.settings import LabelerSettings
 from siad.contracts.errors import TransientError
 from siad.contracts.ids import WeightsId, sha256_hex
-from siad.contracts.keys import mask_key
+from siad.contracts.keys import mask_key, score_map_key
 from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
@@ -184,13 +184,16 @@ class ScorerReplica:
         with out_of_memory_named(f"reading weights {weights[:12]}"):
             manifest = self._registry.manifest(place, weights)
             log.info("weights_loaded", line=place.line, product=place.product, weights=weights)
-            return open_bundle(manifest, self._registry.parts(manifest))
+            return open_bundle(manifest, self._registry.parts(manifest)).with_score_maps()
 
     def _store(self, request: DrawRequest, predictor: Predictor, image_HWC: Image, finding: Finding) -> DrawResponse:
         key = mask_key(request.line, request.capture_id, request.weights, request.threshold_revision)
         with out_of_memory_named(f"storing {key}"):
             data = encode_mask(finding.pseudo_mask_HW)
             self._blobs.put(key, data, content_type="image/png")
+            if finding.score_map_hw is not None:
+                map_key = score_map_key(request.line, request.capture_id, request.weights)
+                self._blobs.put(map_key, encode_mask(finding.score_map_hw), content_type="image/png")
         return DrawResponse(
             mask_uri=self._blobs.uri(key),
             mask_sha256=sha256_hex(data),

@@ -14,7 +14,17 @@ from services.console.web.files import PageFiles
 from siad.contracts import keys
 from siad.contracts.deletion import CaptureDeletion
 from siad.runtime.worker import StageProcess
-from tests.unit.console.world import LINE_NAME, WEIGHTS, Plant, at_noon, image_png, mask_png, name_of, put_capture
+from tests.unit.console.world import (
+    LINE_NAME,
+    OTHER,
+    WEIGHTS,
+    Plant,
+    at_noon,
+    image_png,
+    mask_png,
+    name_of,
+    put_capture,
+)
 
 BROWSER = {"User-Agent": "Mozilla/5.0", "Sec-Fetch-Site": "same-origin"}
 HOST = "127.0.0.1:8405"
@@ -127,6 +137,23 @@ async def test_masks_are_found_by_the_last_part_of_their_address(client: httpx.A
     assert (await client.get(f"{CAPTURE}/masks/{WEIGHTS}.verdict")).status_code == 404
     plant.blobs.put(keys.verdict_mask_key(LINE_NAME, name_of(1), WEIGHTS), mask_png(value=0))
     assert (await client.get(f"{CAPTURE}/masks/{WEIGHTS}.verdict")).content == mask_png(value=0)
+
+
+async def test_masks_of_a_threshold_that_was_set_are_found(client: httpx.AsyncClient, plant: Plant) -> None:
+    key = keys.verdict_mask_key(LINE_NAME, name_of(1), WEIGHTS, 12)
+    plant.blobs.put(key, mask_png(value=0))
+    name = key.rsplit("/", 1)[1].removesuffix(".png")
+    assert (await client.get(f"{CAPTURE}/masks/{name}")).content == mask_png(value=0)
+
+
+async def test_the_map_of_the_teacher_stands_in_for_that_of_other_weights(
+    client: httpx.AsyncClient, plant: Plant
+) -> None:
+    assert (await client.get(f"{CAPTURE}/score-maps/{WEIGHTS}")).status_code == 404
+    plant.blobs.put(keys.score_map_key(LINE_NAME, name_of(1), OTHER), b"teacher")
+    assert (await client.get(f"{CAPTURE}/score-maps/{WEIGHTS}")).content == b"teacher"
+    plant.blobs.put(keys.score_map_key(LINE_NAME, name_of(1), WEIGHTS), b"own")
+    assert (await client.get(f"{CAPTURE}/score-maps/{WEIGHTS}")).content == b"own"
 
 
 def test_links_and_sessions_expire() -> None:

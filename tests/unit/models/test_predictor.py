@@ -66,6 +66,17 @@ def test_another_threshold_moves_the_decision_and_the_pixel_threshold_in_its_rat
     assert pixel_threshold_at(replace(manifest, image_threshold=-1.0), 0.5) == pytest.approx(1.8), "no ratio to below 0"
 
 
+def test_findings_have_a_map_for_people_only_where_it_is_asked_for() -> None:
+    manifest = replace(make_manifest(input_px=64), image_threshold=0.4, pixel_threshold=0.1)
+    one = Predictor(manifest, BrightnessRunner())
+    image = flat(64, 64, 165)  # scores 0.297
+    assert one.predict([image])[0].score_map_hw is None
+    for asking in (one.with_score_maps().at_threshold(0.8), one.at_threshold(0.8).with_score_maps()):
+        [finding] = asking.predict([image])
+        assert finding.score_map_hw is not None
+        assert set(np.unique(finding.score_map_hw)) == {95}  # 64 * 0.297 / 0.2
+
+
 def undrawn(
     map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int]
 ) -> NDArray[np.float32]:

@@ -25,12 +25,13 @@ interface Props {
   annotator: Annotator
   picture: ImageBitmap
   isHidden: boolean
+  isHeatShown: boolean
   ref: Ref<ViewCommands>
   /** Tools, shown above the marks. */
   children: ReactNode
 }
 
-export function AnnotatorView({ annotator, picture, isHidden, ref, children }: Props) {
+export function AnnotatorView({ annotator, picture, isHidden, isHeatShown, ref, children }: Props) {
   const frame = useRef<HTMLDivElement>(null)
   const [stage, setStage] = useState<Stage | null>(null)
   const [opacity, setOpacity] = useState(0.4)
@@ -65,6 +66,10 @@ export function AnnotatorView({ annotator, picture, isHidden, ref, children }: P
   useEffect(() => {
     stage?.draw(drawing, { chosenId, isHidden, opacity, contrast })
   }, [stage, drawing, chosenId, isHidden, opacity, contrast])
+
+  useEffect(() => {
+    stage?.showScores(isHeatShown ? annotator.scores : null)
+  }, [stage, isHeatShown, annotator])
 
   useImperativeHandle(ref, () => ({
     fit: () => stage?.fit(),

@@ -1,6 +1,6 @@
 /** State of the annotator and every command on it, without canvas or page. */
 
-import { type Bitmap, type Box, boxOf, cropped, dilated, EMPTY, eroded, union } from '../mask/bitmap'
+import { type Bitmap, type Box, boxOf, cropped, dilated, EMPTY, eroded, isEmpty, union } from '../mask/bitmap'
 import {
   carved,
   type Drawing,
@@ -15,6 +15,7 @@ import {
 } from '../mask/drawing'
 import { begun, type History, redone, stepped, undone } from '../mask/history'
 import { polygonOf } from '../mask/polygon'
+import { FLOOR, type ScoreMap } from '../mask/scores'
 import { type HalfPoint, paintCapsule, snap } from '../mask/stroke'
 import { text } from '../text'
 
@@ -22,10 +23,13 @@ export type Tool = 'brush' | 'lasso'
 /** What a stroke does, decided where it begins. */
 export type StrokeKind = { kind: 'grow'; id: number } | { kind: 'cut' } | { kind: 'new' }
 
-export interface State {
-  readonly history: History<Drawing>
+export interface BrushState {
   readonly tool: Tool
   readonly diameter: number
+}
+
+export interface State extends BrushState {
+  readonly history: History<Drawing>
   readonly chosenId: number | null
   readonly hint: string
 }
@@ -47,14 +51,17 @@ export class Annotator {
   readonly #live: Bitmap
   #pointer: { x: number; y: number } | null = null
 
-  constructor(history: History<Drawing>, settings: { tool: Tool; diameter: number }) {
+  readonly scores: ScoreMap | null
+
+  constructor(history: History<Drawing>, settings: BrushState, scores: ScoreMap | null = null) {
+    this.scores = scores
     this.#state = { history, ...settings, chosenId: null, hint: '' }
     const { width, height } = history.present
     this.#live = { x: 0, y: 0, width, height, pixels: new Uint8Array(width * height) }
   }
 
-  static of(drawing: Drawing, settings: { tool: Tool; diameter: number }): Annotator {
-    return new Annotator(begun(drawing), settings)
+  static of(drawing: Drawing, settings: BrushState, scores: ScoreMap | null = null): Annotator {
+    return new Annotator(begun(drawing), settings, scores)
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -142,16 +149,28 @@ export class Annotator {
     else this.#step(withoutMark(this.drawing, id), text.hints.noMark)
   }
 
-  /** Grow (1) or shrink (-1) the mark by one pixel. */
+  /** Grow (1) or shrink (-1) the mark along the map of scores; by one pixel where the machine sees nothing. */
   resize(by: 1 | -1): void {
     const id = this.target
-    const image = imageBox(this.drawing)
     if (id === null) this.#hint(text.hints.noMark)
-    else
-      this.#step(
-        reshaped(this.drawing, id, (bitmap) => (by === 1 ? dilated(bitmap, image) : eroded(bitmap, image))),
-        '',
-      )
+    else {
+      const next = reshaped(this.drawing, id, (bitmap) => this.#resized(bitmap, by))
+      this.#step(next, text.hints.noFurther)
+    }
+  }
+
+  /** Mark what the machine sees at the pointer; begun inside a mark it is added to it. */
+  wand(): void {
+    if (!this.scores || !this.#pointer) {
+      this.#hint(this.scores ? text.hints.noPointer : text.hints.noScores)
+      return
+    }
+    const [x, y] = [Math.floor(this.#pointer.x), Math.floor(this.#pointer.y)]
+    const seen = this.scores.seenAt(x, y, this.#state.diameter >> 1)
+    const inside = markAt(this.drawing, x, y)
+    if (isEmpty(seen)) this.#hint(text.hints.nothingSeen)
+    else if (inside) this.#step(grown(this.drawing, inside.id, seen), text.hints.noFurther, inside.id)
+    else this.#step(withMark(this.drawing, seen), '', this.drawing.nextId)
   }
 
   fillHoles(): void {
@@ -205,6 +224,12 @@ export class Annotator {
 
   hint(message: string): void {
     this.#hint(message)
+  }
+
+  #resized(bitmap: Bitmap, by: 1 | -1): Bitmap {
+    if (this.scores && this.scores.levelOf(bitmap) >= FLOOR) return this.scores.resized(bitmap, by) ?? bitmap
+    const image = imageBox(this.drawing)
+    return by === 1 ? dilated(bitmap, image) : eroded(bitmap, image)
   }
 
   #paint(to: HalfPoint): Box {

@@ -9,6 +9,8 @@ export type Command =
   | 'remove'
   | 'grow'
   | 'shrink'
+  | 'wand'
+  | 'scores'
   | 'fillHoles'
   | 'merge'
   | 'brush'
@@ -34,6 +36,8 @@ const PLAIN: Readonly<Record<string, Command>> = {
   Backspace: 'remove',
   ']': 'grow',
   '[': 'shrink',
+  w: 'wand',
+  s: 'scores',
   f: 'fillHoles',
   m: 'merge',
   b: 'brush',

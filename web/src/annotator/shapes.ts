@@ -3,6 +3,7 @@
 import { FabricObject } from 'fabric'
 import type { Bitmap } from '../mask/bitmap'
 import { edgesOf } from '../mask/outline'
+import { FLOOR, type ScoreMap } from '../mask/scores'
 
 /** What can be drawn of a bitmap, kept as long as the bitmap. */
 interface View {
@@ -42,6 +43,7 @@ abstract class PixelShape extends FabricObject {
 export class PictureShape extends PixelShape {
   readonly bitmap: ImageBitmap
   contrast = 1
+  heat: OffscreenCanvas | null = null
 
   constructor(bitmap: ImageBitmap) {
     super({ x: 0, y: 0, width: bitmap.width, height: bitmap.height })
@@ -54,7 +56,42 @@ export class PictureShape extends PixelShape {
     ctx.filter = this.contrast === 1 ? 'none' : `contrast(${this.contrast})`
     ctx.drawImage(this.bitmap, -this.width / 2, -this.height / 2)
     ctx.filter = 'none'
+    if (!this.heat) return
+    ctx.imageSmoothingEnabled = true
+    ctx.drawImage(this.heat, -this.width / 2, -this.height / 2, this.width, this.height)
   }
+}
+
+/** Colours of a map: nothing below a quarter of the threshold, then blue, green, yellow, red, white. */
+export function heatOf(scores: ScoreMap): OffscreenCanvas {
+  const { width, height, pixels } = scores.raster
+  const canvas = new OffscreenCanvas(width, height)
+  const ctx = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D
+  const image = ctx.createImageData(width, height)
+  for (let at = 0; at < pixels.length; at++) {
+    const value = pixels[at] ?? 0
+    if (value < FLOOR) continue
+    const place = Math.min(HEAT.length - 1.001, Math.log2(value / FLOOR))
+    const [low, high] = [HEAT[Math.floor(place)], HEAT[Math.floor(place) + 1]]
+    if (!low || !high) continue
+    const share = place % 1
+    image.data.set([0, 1, 2].map((channel) => mix(low[channel], high[channel], share)).concat(150), 4 * at)
+  }
+  ctx.putImageData(image, 0, 0)
+  return canvas
+}
+
+/** At a quarter, half, once, twice and four times the pixel threshold. */
+const HEAT = [
+  [40, 60, 200],
+  [20, 180, 120],
+  [250, 220, 40],
+  [240, 60, 30],
+  [255, 255, 255],
+] as const
+
+function mix(a = 0, b = 0, share = 0): number {
+  return a + (b - a) * share
 }
 
 /** One mark. */

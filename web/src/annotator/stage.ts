@@ -3,7 +3,8 @@
 import { Canvas } from 'fabric'
 import { type Bitmap, type Box, EMPTY, intersection, isEmpty } from '../mask/bitmap'
 import type { Drawing, Mark } from '../mask/drawing'
-import { channelsOf, MarkShape, PictureShape } from './shapes'
+import type { ScoreMap } from '../mask/scores'
+import { channelsOf, heatOf, MarkShape, PictureShape } from './shapes'
 
 export interface Appearance {
   readonly chosenId: number | null
@@ -70,6 +71,12 @@ export class Stage {
     this.#live = null
     this.#canvas.add(this.#picture)
     this.fit()
+  }
+
+  /** Show a map of scores over the image; null hides it. */
+  showScores(scores: ScoreMap | null): void {
+    if (this.#picture) this.#picture.heat = scores && heatOf(scores)
+    this.#draw()
   }
 
   /** Draw marks; only those that changed are made anew. */

@@ -96,6 +96,16 @@ export async function readMask(item: ReviewItem, signal: AbortSignal): Promise<B
   return (await request(`${captureAt(item)}/masks/${name}`, { signal })).blob()
 }
 
+/** Map of the machine's scores; null where the labeler stored none. */
+export async function readScoreMap(item: ReviewItem, signal: AbortSignal): Promise<Blob | null> {
+  try {
+    return await (await request(`${captureAt(item)}/score-maps/${item.weights}`, { signal })).blob()
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null
+    throw error
+  }
+}
+
 /** Revision of a capture's newest correction; 0 without one. */
 export async function readRevision(item: ReviewItem): Promise<number> {
   return revisionOf(await request(`${captureAt(item)}/corrections`))

@@ -68,7 +68,12 @@ export function withoutMarks(drawing: Drawing): Drawing {
 
 /** Add pixels to one mark. */
 export function grown(drawing: Drawing, id: number, bitmap: Bitmap): Drawing {
-  return changed(drawing, (mark) => (mark.id === id ? added(mark.bitmap, bitmap) : mark.bitmap))
+  return changed(drawing, (mark) => (mark.id === id ? grownBitmap(mark.bitmap, bitmap) : mark.bitmap))
+}
+
+function grownBitmap(bitmap: Bitmap, more: Bitmap): Bitmap {
+  const sum = added(bitmap, more)
+  return area(sum) === area(bitmap) ? bitmap : sum
 }
 
 /** Take pixels away from every mark; a mark without pixels is gone. */

@@ -35,15 +35,16 @@ export function CaptureReview(props: Props) {
     const { width, height } = capture.drawing
     const isFitting = draft?.history.present.width === width && draft.history.present.height === height
     return isFitting
-      ? new Annotator(draft.history, readSettings())
-      : Annotator.of(capture.drawing, readSettings())
+      ? new Annotator(draft.history, readSettings(), capture.scores)
+      : Annotator.of(capture.drawing, readSettings(), capture.scores)
   })
   const { history, hint, tool, diameter } = useSyncExternalStore(annotator.subscribe, annotator.getState)
   const [isHidden, setHidden] = useState(false)
+  const [isHeatShown, setHeatShown] = useState(false)
   const [isSheetOpen, setSheetOpen] = useState(false)
   const [storing, setStoring] = useState<Verdict | null>(null)
   const [failure, setFailure] = useState<{ error: Error; verdict: Verdict } | null>(null)
-  const [draftNote, setDraftNote] = useState(draft ? text.review.draftFound : '')
+  const [draftNote, setDraftNote] = useState(draft ? text.review.draftFound : capture.note)
   const view = useRef<ViewCommands>(null)
   const isDone = useRef(false)
   const marks = history.present.marks.length
@@ -86,6 +87,8 @@ export function CaptureReview(props: Props) {
         remove: () => annotator.remove(),
         grow: () => annotator.resize(1),
         shrink: () => annotator.resize(-1),
+        wand: () => annotator.wand(),
+        scores: () => (capture.scores ? setHeatShown((is) => !is) : annotator.hint(text.hints.noScores)),
         fillHoles: () => annotator.fillHoles(),
         merge: () => annotator.merge(),
         brush: () => annotator.setTool('brush'),
@@ -102,7 +105,7 @@ export function CaptureReview(props: Props) {
       }
       commands[command]()
     },
-    [accept, store, onSkip, onPrevious, annotator],
+    [accept, store, onSkip, onPrevious, annotator, capture],
   )
   useKeys(run, setHidden, isSheetOpen)
 
@@ -119,10 +122,24 @@ export function CaptureReview(props: Props) {
         </span>
         <span className="progress">{progress}</span>
       </header>
-      <AnnotatorView annotator={annotator} picture={capture.picture} isHidden={isHidden} ref={view}>
+      <AnnotatorView
+        annotator={annotator}
+        picture={capture.picture}
+        isHidden={isHidden}
+        isHeatShown={isHeatShown}
+        ref={view}
+      >
         <div className="tools">
           <Action command="brush" label={text.actions.brush} keyName="B" run={run} isOn={tool === 'brush'} />
           <Action command="lasso" label={text.actions.lasso} keyName="L" run={run} isOn={tool === 'lasso'} />
+          <Action
+            command="scores"
+            label={text.actions.scores}
+            keyName="S"
+            run={run}
+            isOn={isHeatShown}
+            isOff={!capture.scores}
+          />
           <Action command="undo" label={text.actions.undo} keyName="Ctrl+Z" run={run} />
           <Action command="redo" label={text.actions.redo} keyName="Ctrl+Y" run={run} />
           <Action command="fit" label={text.actions.fit} keyName="0" run={run} />
@@ -224,12 +241,14 @@ interface ActionProps {
   keyName: string
   run: (command: Command) => void
   isOn?: boolean
+  isOff?: boolean
 }
 
-function Action({ command, label, keyName, run, isOn }: ActionProps) {
+function Action({ command, label, keyName, run, isOn, isOff = false }: ActionProps) {
   return (
     <button
       type="button"
+      disabled={isOff}
       {...(isOn === undefined ? {} : { 'aria-pressed': isOn })}
       onClick={(event) => {
         run(command)

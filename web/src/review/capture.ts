@@ -1,32 +1,41 @@
 /** A capture ready to be shown: its image and the drawing to begin with. */
 
-import { ApiError, type ReviewItem, readImage, readMask } from '../api/client'
+import { ApiError, type ReviewItem, readImage, readMask, readScoreMap } from '../api/client'
 import type { Raster } from '../mask/components'
 import { type Drawing, drawingOf, emptyDrawing } from '../mask/drawing'
+import { ScoreMap } from '../mask/scores'
+import { text } from '../text'
 
 export interface LoadedCapture {
   readonly picture: ImageBitmap
   readonly drawing: Drawing
+  readonly scores: ScoreMap | null
+  /** What the person should know before the first key. */
+  readonly note: string
 }
 
 // no colour conversion: what is shown and stored are the samples of the file
 const AS_STORED: ImageBitmapOptions = { colorSpaceConversion: 'none', premultiplyAlpha: 'none' }
 
 async function load(item: ReviewItem, signal: AbortSignal): Promise<LoadedCapture> {
-  const [image, mask] = await Promise.all([
+  const [image, mask, map] = await Promise.all([
     readImage(item, signal),
     readMask(item, signal).catch((error) => {
-      // weights were replaced or the mask expired meanwhile: the person begins without marks
+      // the mask expired or was replaced meanwhile: the person begins without marks, and is told
       if (error instanceof ApiError && error.status === 404) return null
       throw error
     }),
+    readScoreMap(item, signal),
   ])
   const picture = await createImageBitmap(image, AS_STORED)
   const { width, height } = picture
-  if (mask === null) return { picture, drawing: emptyDrawing(width, height) }
-  const raster = await rasterOf(mask)
-  const isSame = raster.width === width && raster.height === height
-  return { picture, drawing: isSame ? drawingOf(raster) : emptyDrawing(width, height) }
+  const scores = map && new ScoreMap(await rasterOf(map), width, height)
+  const raster = mask && (await rasterOf(mask))
+  if (raster?.width === width && raster.height === height) {
+    return { picture, drawing: drawingOf(raster), scores, note: '' }
+  }
+  const note = item.mask_uri === '' ? '' : text.review.marksMissing
+  return { picture, drawing: emptyDrawing(width, height), scores, note }
 }
 
 /** Grey samples of a PNG. */
