@@ -30,7 +30,8 @@ def explain(state: SegmenterState, waits_for: str, *, now: datetime, policies: T
     last = state.last_run
     reasons = [_of_open(last, policies) if last.is_open else _of_closed(last)] if last is not None else []
     if last is None or not last.is_open:
-        reasons.append(_of_next(state, waits_for, now, policies))
+        paused = f"no run starts, and none is released: {state.pause}" if state.pause else ""
+        reasons.append(paused or _of_next(state, waits_for, now, policies))
     return PlaceReport(
         line=state.place.line,
         product=state.place.product,

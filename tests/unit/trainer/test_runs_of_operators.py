@@ -1,7 +1,7 @@
 """Runs that operators request and cancel, and why none starts."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -168,6 +168,13 @@ async def test_every_state_has_its_reason() -> None:
     blob = world.blobs.get(line_pointer_key(LINE))
     world.blobs.put(line_pointer_key(LINE), blob.data.replace(b'"is_gone": false', b'"is_gone": true'))
     assert "the line was ended" in await reasons(world)
+
+
+async def test_a_pause_is_the_reason_whatever_else_is_missing() -> None:
+    world = await World().begin(captures=90)
+    state, now = replace(await world.state(), pause="learning is frozen by the line's setting"), world.clock.now()
+    report = explain(state, plan(state, now, POLICIES).waits_for, now=now, policies=POLICIES)
+    assert report.reasons == ("no run starts, and none is released: learning is frozen by the line's setting",)
 
 
 async def test_reports_are_those_of_the_last_plan_by_line() -> None:
