@@ -77,11 +77,12 @@ def read_record(blobs: Blobs, kind: type[R], key: str) -> R | None:
 
 def _count(blobs: Blobs, manifest: Manifest, captures: Collection[str] | None) -> int | None:
     """Count the captures that the weights were trained on; None if unknown."""
-    used: set[str] | None = {*manifest.normals, *manifest.stream_normals}
+    used = {*manifest.normals, *manifest.stream_normals}  # of a residual segmenter those of its teacher's memory
     if manifest.training_set is not None:
-        used = captures_of_training_set(blobs, manifest.line, manifest.product, manifest.training_set)
-    if used is None:
-        return None
+        trained = captures_of_training_set(blobs, manifest.line, manifest.product, manifest.training_set)
+        if trained is None:
+            return None
+        used |= trained
     return len(used if captures is None else used & set(captures))
 
 

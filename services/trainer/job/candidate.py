@@ -60,6 +60,7 @@ def make_candidate(
         normals=() if teacher is None else teacher.normals,  # its memory has their features
         training_set=spec.training_set,
         parent=spec.teacher,
+        stream_normals=() if teacher is None else teacher.stream_normals,
         left_out=() if teacher is None else teacher.left_out,
         doubted=() if teacher is None else teacher.doubted,
         region=spec.region,
