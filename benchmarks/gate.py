@@ -28,7 +28,8 @@ import torch
 from benchmarks.calibration import BUDGET, image_set
 from siad.apps.lab.evaluate.folder import LabelledSample
 from siad.apps.lab.evaluate.run import Progress
-from siad.apps.lab.routine.line import WHOLE, CannotLearnError, label, learn
+from siad.apps.lab.routine.captures import label
+from siad.apps.lab.routine.line import WHOLE, CannotLearnError, Lesson, choose_naming, learn
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import sha256_hex
 from siad.contracts.place import Place
@@ -149,8 +150,10 @@ def candidates(
         return
     marked = label(teacher, [LabelledSample(path=path, kind="") for path in shift.stream], progress=Progress())
     known = [LabelledSample(path=path, kind="good") for path in shift.normals]
+    lesson = Lesson(normals=known, labels=marked)
+    naming = choose_naming(bundle.manifest, lesson, policy=WHOLE, seed=0)
     try:
-        yield "segmenter", learn(bundle, known, marked, policy=WHOLE, seed=0).predictor
+        yield "segmenter", learn(bundle, teacher, lesson, policy=WHOLE, naming=naming).predictor
     except CannotLearnError as error:
         print(json.dumps({"candidate": "segmenter", "reason": str(error)}), flush=True)
 

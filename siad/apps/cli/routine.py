@@ -18,7 +18,8 @@ from siad.contracts.fit_settings import DEFAULT_BUDGET
 from siad.contracts.methods import DEFAULT, TEACHERS, require_teacher
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `siad --help` does not need it
-    from siad.apps.lab.routine.run import RoutineResult
+    from siad.apps.lab.evaluate.run import EvaluationSettings
+    from siad.apps.lab.routine.stages import RoutineResult
 
 console = Console(stderr=True)
 COUNT_MAX = 100_000  # images of one role
@@ -46,6 +47,21 @@ Online = Annotated[
         help="Images without labels that the teacher marks.",
     ),
 ]
+OnlineDefects = Annotated[
+    float | None,
+    typer.Option(
+        callback=bounds.budget,
+        help="Fraction of the images online that is defective; left out: as under test. Good images online then come "
+        "from train/good too.",
+    ),
+]
+Answers = Annotated[
+    int,
+    typer.Option(
+        callback=bounds.whole(0, COUNT_MAX, "number of answers"),
+        help="Answers of a simulated reviewer, the folder's own labels, to the captures nearest the threshold.",
+    ),
+]
 Test = Annotated[
     int,
     typer.Option(
@@ -64,6 +80,8 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     shots: Shots = 10,
     online: Online = 12,
     test: Test = 12,
+    online_defects: OnlineDefects = None,
+    answers: Answers = 0,
     whole: Annotated[
         bool, typer.Option(help="Run it again with the whole set, and as many normals as the labeler uses.")
     ] = True,
@@ -77,11 +95,12 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "var/routine/sheet.png"
     ),
 ) -> None:
-    """Fit a teacher, train a segmenter on its pseudo-masks, test both.
+    """Fit a teacher, refit it, train a segmenter, test all of them.
 
-    Runs first with few images, then with the whole set. A segmenter that can't be trained leaves the teacher's figures,
-    with the reason. Exit status 1 if a run failed (the others are printed), 3 if files were skipped because they can't
-    be read.
+    With --answers a simulated reviewer then answers captures, and both learn again. Each candidate serves only if its
+    gate accepts it. Runs first with few images, then with the whole set. A segmenter that can't be trained leaves the
+    other figures, with the reason. Exit status 1 if a run failed (the others are printed), 3 if files were skipped
+    because they can't be read.
     """
     with reported_failures():
         from siad.apps.lab.evaluate.folder import FolderError
@@ -94,25 +113,22 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         show_folder(images, console)
         skip = SkipLog(images.report.skipped, console)
         console.print("importing torch", style="dim")
-        from siad.apps.lab.evaluate.run import EvaluationSettings, Progress
+        from siad.apps.lab.evaluate.run import Progress
         from siad.apps.lab.evaluate.series import set_threads
-        from siad.apps.lab.routine.run import POLICIES, RoutineRequest, report_of_all, run_routine
+        from siad.apps.lab.routine.run import POLICIES, RoutinePlan, RoutineRequest, run_routine
+        from siad.apps.lab.routine.stages import report_of_all
 
-        shifts = RoutineRequest(shots=shots, online=online, test=test, whole=whole, seed=seed).draw(images)
+        counts = {"shots": shots, "online": online, "test": test}
+        shifts = RoutineRequest(**counts, whole=whole, seed=seed, online_defects=online_defects).draw(images)
         set_threads(threads)
-        settings = EvaluationSettings(
-            method=method,
-            budget=DEFAULT_BUDGET if budget is None else budget,
-            budget_tightens=budget is None,
-            seeds=1,
-            pixels_px=pixels or None,
-        )
+        settings = _settings(method, budget, pixels)
         progress, failures = Progress(notify=_notify, skip=skip), dict[str, str]()
         results: dict[str, RoutineResult] = {}
         for name, shift in shifts.items():
             console.print(f"[bold]{TITLES[name]}", highlight=False)
             try:
-                results[name] = run_routine(shift, settings, policy=POLICIES[name], seed=seed, progress=progress)
+                plan = RoutinePlan(policy=POLICIES[name], answers=answers, seed=seed)
+                results[name] = run_routine(shift, settings, plan=plan, progress=progress)
             except FolderError as error:
                 failures[name] = str(error)
         if results:
@@ -121,35 +137,51 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             print_json(report_of_all(results, failures) | {"folder": folder_json(images)})
         if results:
             _write_sheet(sheet, images.name, next(iter(results.values())))
-        if failures:
-            raise FolderError("; ".join(f"{TITLES[name]}: {reason}" for name, reason in failures.items()))
+        _raise_failures(failures)
         end_with_skipped(images.report.skipped, console)
+
+
+def _settings(method: str, budget: float | None, pixels: int) -> "EvaluationSettings":
+    from siad.apps.lab.evaluate.run import EvaluationSettings
+
+    return EvaluationSettings(
+        method=method,
+        budget=DEFAULT_BUDGET if budget is None else budget,
+        budget_tightens=budget is None,
+        seeds=1,
+        pixels_px=pixels or None,
+    )
+
+
+def _raise_failures(failures: dict[str, str]) -> None:
+    """Fail for the runs that failed, after the others were printed."""
+    from siad.apps.lab.evaluate.folder import FolderError
+
+    if failures:
+        raise FolderError("; ".join(f"{TITLES[name]}: {reason}" for name, reason in failures.items()))
 
 
 def _write_sheet(sheet: Path, name: str, result: "RoutineResult") -> None:
     from siad.apps.lab.evaluate.series import write_sheet
 
+    serving = result.serving.name.value
     normals = len(result.shift.normals)
-    model = "teacher" if result.segmenter is None else "segmenter trained on marks of a teacher"
-    write_sheet(sheet, result.worst_rows(), title=f"{name}: {model} of {normals} normals")
-    text = f"worst misses and false rejects of the {model.split(maxsplit=1)[0]} in {printable(sheet)}"
+    write_sheet(sheet, result.worst_rows(), title=f"{name}: {serving}, from {normals} normals")
+    text = f"worst misses and false rejects of what serves ({serving}) in {printable(sheet)}"
     console.print(escape(text), highlight=False, soft_wrap=True)
 
 
 def _print(name: str, results: "dict[str, RoutineResult]") -> None:
     reports = {part: result.to_json() for part, result in results.items()}
-    table = Table(title=f"{escape(name)}: the routine, tested on images that neither model was fitted on")
+    table = Table(title=f"{escape(name)}: the routine, tested on images that no model was fitted on")
     table.add_column("", no_wrap=True)
     for title, _ in SHOWN:
         table.add_column(title, justify="right")
-    for part, result in results.items():
-        sizes = {"teacher": f"{len(result.shift.normals)} normals", "segmenter": f"{len(result.shift.online)} marked"}
-        for model, size in sizes.items():
-            figures = reports[part][model]
-            if figures is None:
-                table.add_row(f"{part} {model}, none trained", *("-" for _ in SHOWN))
-                continue
-            table.add_row(f"{part} {model}, {size}", *(_number(figures[key]) for _, key in SHOWN))
+    for part, report in reports.items():
+        for stage, found in report["stages"].items():
+            figures = found["figures"]
+            cells = ("-" if figures is None else _number(figures[key]) for _, key in SHOWN)
+            table.add_row(f"{part} {stage}: {found['outcome']}", *cells)
     for part, report in reports.items():
         _print_decisions(part, report)
     console.print(table)
@@ -160,12 +192,16 @@ def _print(name: str, results: "dict[str, RoutineResult]") -> None:
 
 
 def _print_decisions(part: str, report: dict[str, Any]) -> None:
-    """Print whether each model decides well, or why there is none."""
-    for model in ("teacher", "segmenter"):
-        figures = report[model]
-        decision = {"works": False, "text": report["steps"]["reason"]} if figures is None else figures["decision"]
-        style = {True: "green", False: "yellow", None: "dim"}[decision["works"]]
-        console.print(f"[{style}]{part} {model}: {escape(decision['text'])}", highlight=False, soft_wrap=True)
+    """Print how what serves decides, and why candidates do not serve."""
+    serving = report["stages"][report["serving"]]
+    decision = serving["figures"]["decision"]
+    style = {True: "green", False: "yellow", None: "dim"}[decision["works"]]
+    text = f"{part}, what serves at the end ({report['serving']}): {decision['text']}"
+    console.print(f"[{style}]{escape(text)}", highlight=False, soft_wrap=True)
+    for stage, found in report["stages"].items():
+        if found["outcome"] != "released":
+            text = f"{part} {stage} {found['outcome']}: {found['reason']}"
+            console.print(f"[yellow]{escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _notify(text: str) -> None:

@@ -12,9 +12,13 @@ from typer.testing import CliRunner
 
 from siad.apps.cli.__main__ import app
 from siad.apps.lab.evaluate.folder import FolderError, LabelledSample
+from siad.apps.lab.evaluate.folder_reader import read_folder
+from siad.apps.lab.evaluate.run import EvaluationSettings, Progress
 from siad.apps.lab.routine import run as routine_run
-from siad.apps.lab.routine.run import RoutineResult
+from siad.apps.lab.routine.line import FEW
+from siad.apps.lab.routine.run import RoutinePlan, RoutineRequest
 from siad.apps.lab.routine.split import RoutineShift
+from siad.apps.lab.routine.stages import RoutineResult
 
 KEYS = {
     *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30"),
@@ -78,10 +82,37 @@ def test_both_find_what_neither_has_seen(folder: Path, tmp_path: Path) -> None:
         assert found[detector]["image_auroc"] >= 0.95
         assert found[detector]["pixel_auroc"] >= 0.9
     assert found["few"]["steps"]["online_defects"] == 8
+    assert list(found["few"]["stages"]) == ["teacher", "refit", "segmenter"]
+    assert found["few"]["stages"]["segmenter"]["figures"] == found["segmenter"]
     assert "few teacher: threshold" in told
     assert "since 8 held-out normals say no more" in told
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
+
+
+def test_answers_are_learned_and_every_stage_is_tested_on_unseen_images(folder: Path) -> None:
+    request = RoutineRequest(shots=8, online=11, test=5, whole=False, seed=0)
+    [shift] = request.draw(read_folder(folder)).values()
+    settings = EvaluationSettings(method="feature-memory", budget=0.1, seeds=1, pixels_px=None, input_px=64)
+    told: list[str] = []
+    plan = RoutinePlan(policy=FEW, answers=8, seed=0)
+    result = routine_run.run_routine(shift, settings, plan=plan, progress=Progress(notify=told.append))
+    assert [stage.name.value for stage in result.stages] == [
+        "teacher",
+        "refit",
+        "segmenter",
+        "refit-after-answers",
+        "segmenter-after-answers",
+        "threshold-after-answers",
+    ]
+    asked = result.steps["answers"]
+    assert asked["asked"] == asked["good"] + asked["defect"] == 8
+    unseen = {sample.name for sample in shift.test}
+    for stage in result.stages:
+        assert stage.reason
+        assert stage.run is not None, stage.reason  # a candidate was made, whatever its gate said
+        assert {image.name for image in stage.run.scored.images} == unseen
+    assert any(text.startswith("simulated reviewer (the folder's own labels): 8 answers") for text in told)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +133,8 @@ def test_a_segmenter_that_can_not_be_trained_leaves_the_teacher_s_figures_and_a_
     assert found["teacher"].keys() >= KEYS
     assert found["few"]["steps"]["judgement"] == "not-trained"
     assert "no segmenter was trained: of 11 images online the teacher marked" in found["few"]["steps"]["reason"]
-    assert "few segmenter: no segmenter was trained" in told
+    assert "few segmenter not-trained: no segmenter was trained" in told
+    assert found["few"]["serving"] == "teacher"
     assert (tmp_path / "sheet.png").exists()
 
 

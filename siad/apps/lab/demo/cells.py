@@ -31,10 +31,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class DemoShift:
-    """Cells of one demo: normals for the teacher, then the stream."""
+    """Cells of one demo: normals for the teacher, then the stream.
+
+    Those of the test are never sent.
+    """
 
     normals: tuple[Cell, ...]
     stream: tuple[Cell, ...]
+    test: tuple[Cell, ...] = ()
 
 
 def find_cells(folder: Path | None = None) -> list[Cell]:
@@ -49,10 +53,10 @@ def find_cells(folder: Path | None = None) -> list[Cell]:
     return [Cell(data / path, float(probability)) for path, probability, kind in rows if kind == "mono"]
 
 
-def draw_shift(cells: Sequence[Cell], *, normals: int, stream: int, seed: int) -> DemoShift:
-    """Draw normals among certainly good cells, and a stream.
+def draw_shift(cells: Sequence[Cell], *, normals: int, stream: int, seed: int, test: int = 0) -> DemoShift:
+    """Draw normals among certainly good cells, a test, and a stream.
 
-    The same seed draws the same cells.
+    The same seed draws the same cells. The test has ``test`` certainly good and as many certainly defective cells.
 
     Raises:
         ValueError: there are too few cells.
@@ -61,10 +65,15 @@ def draw_shift(cells: Sequence[Cell], *, normals: int, stream: int, seed: int) -
     good = [cell for cell in cells if cell.probability == NORMAL]
     drawn = rng.sample(good, normals)
     rest = [cell for cell in cells if cell not in set(drawn)]
+    kept: list[Cell] = []
+    for label in (NORMAL, DEFECTIVE) if test else ():
+        kept += rng.sample([cell for cell in rest if cell.probability == label], test)
+    rest = [cell for cell in rest if cell not in set(kept)]
     if stream > len(rest):
-        msg = f"{stream} cells requested, but {len(rest)} are left after {normals} normals; nothing was started"
+        after = f"{normals} normals" + (f" and {len(kept)} cells of the test" if kept else "")
+        msg = f"{stream} cells requested, but {len(rest)} are left after {after}; nothing was started"
         raise ValueError(msg)
-    return DemoShift(tuple(drawn), tuple(rng.sample(rest, stream)))
+    return DemoShift(tuple(drawn), tuple(rng.sample(rest, stream)), tuple(kept))
 
 
 def _package_data() -> Path:

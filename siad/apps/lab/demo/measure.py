@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from siad.apps.lab.demo.cells import LINE, PRODUCT, Cell
+from siad.apps.lab.demo.releases import name_releases
 from siad.apps.lab.demo.report import (
     DemoObservations,
     Measurements,
@@ -43,6 +44,7 @@ class Measurement:
     bus: str
     sheet: Path
     cells: Sequence[Cell]  # of the stream
+    test: Sequence[Cell]  # never sent
     observations: DemoObservations
     times: PhaseTimes
 
@@ -57,6 +59,7 @@ class Measurement:
         by_serial = {cell.serial: cell for cell in self.cells}
         cells = {capture: by_serial[serial] for capture, serial in serials.items() if serial in by_serial}
         direct = self._ask_segmenter(cells, fitted_on)
+        models = self._compare()
         with httpx.Client(timeout=10.0) as client:
             weights = client.get(f"{self.inference_url}/v1/weights").json()
         self.times.end("measure")
@@ -67,6 +70,7 @@ class Measurement:
             fitted_on=fitted_on,
             longest_swap_pause_ms=weights["longest_pause_ms"],
             seconds=seconds | {"total": round(sum(seconds.values()), 1)},
+            models=models,
         )
         report = make_report(self.observations, measured)
         return DemoResult(report=report, sheet=self._draw(report, cells, measured))
@@ -96,6 +100,16 @@ class Measurement:
                         score=body["score"], is_defect=body["decision"] == "reject", weights=body["weights"]
                     )
         return verdicts
+
+    def _compare(self) -> list[dict[str, Any]]:
+        """Score the cells of the test by every model that served."""
+        from siad.apps.lab.demo.compare import compare_models  # imports torch
+
+        seen = self.observations
+        named = name_releases(
+            seen.releases, answered_at=seen.answered_at, answers=seen.answers, thresholds=seen.thresholds
+        )
+        return compare_models(self.blobs, named, self.test)
 
     def _draw(self, report: Mapping[str, Any], cells: Mapping[str, Cell], measured: Measurements) -> Path | None:
         """Draw the contact sheet of the model that judges at the end."""

@@ -6,16 +6,29 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
+from siad.apps.lab.demo.releases import Release
 from siad.apps.lab.demo.report import DemoObservations
 from siad.contracts.codec import decode
+from siad.contracts.corrections import ThresholdSet
 from siad.contracts.errors import TransientError
-from siad.contracts.events import Origin, PseudoMaskCreated, VerdictGiven
-from siad.contracts.topics import PSEUDO_MASK, TOPICS, VERDICT
+from siad.contracts.events import (
+    Origin,
+    PseudoMaskCreated,
+    SegmenterReleased,
+    SegmenterStatus,
+    TeacherReleased,
+    VerdictGiven,
+    WeightsKind,
+)
+from siad.contracts.topics import PSEUDO_MASK, SEGMENTER, TEACHER, THRESHOLD, TOPICS, VERDICT
 from siad.runtime.bus.port import Bus, Record
 
 OBSERVED: Final = (
     VERDICT.name,
     PSEUDO_MASK.name,
+    TEACHER.name,
+    SEGMENTER.name,
+    THRESHOLD.name,
     *(topic.name for topic in TOPICS if topic.kind == "dead-letter"),
 )
 ALL: Final = 1_000_000  # records of a partition: more than a demo publishes
@@ -96,6 +109,20 @@ def add_record(record: Record, observations: DemoObservations) -> None:
             observations.verdicts.append(verdict)
     elif topic == PSEUDO_MASK.name:
         observations.pseudo_masks.append(decode(PseudoMaskCreated, record.value))
+    elif topic == TEACHER.name:
+        teacher = decode(TeacherReleased, record.value)
+        observations.releases.append(
+            Release(kind=WeightsKind.TEACHER, weights=teacher.weights, released_at=teacher.released_at)
+        )
+    elif topic == SEGMENTER.name:
+        segmenter = decode(SegmenterReleased, record.value)
+        if segmenter.status is SegmenterStatus.SERVING:
+            observations.releases.append(
+                Release(kind=WeightsKind.SEGMENTER, weights=segmenter.weights, released_at=segmenter.released_at)
+            )
+    elif topic == THRESHOLD.name:
+        threshold = decode(ThresholdSet, record.value)
+        observations.thresholds[threshold.weights] = threshold.image_threshold
     else:
         observations.dead_letters += 1
 

@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from siad.apps.lab.demo.cells import DEFECTIVE, NORMAL
+from siad.apps.lab.demo.releases import Release
 from siad.contracts.events import Decision, Origin, PseudoMaskCreated, VerdictGiven, WeightsKind
+from siad.contracts.ids import WeightsId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,10 @@ class DemoObservations:
     verdicts: list[VerdictGiven] = field(default_factory=list)
     pseudo_masks: list[PseudoMaskCreated] = field(default_factory=list)
     dead_letters: int = 0
+    releases: list[Release] = field(default_factory=list)
+    thresholds: dict[WeightsId, float] = field(default_factory=dict)  # set last, by weights
+    answers: int = 0  # of the simulated reviewer
+    answered_at: datetime | None = None  # when it began
 
     def judged(self) -> set[str]:
         """Captures with a verdict."""
@@ -56,6 +63,7 @@ class Measurements:
     fitted_on: frozenset[str]  # captures that either model was fitted on
     longest_swap_pause_ms: float  # as inference reports it
     seconds: Mapping[str, float]  # by phase
+    models: Sequence[Mapping[str, Any]] = ()  # figures of each model on cells that were never sent
 
 
 def count_duplicates(ids: Iterable[tuple[str, ...]]) -> int:
@@ -133,6 +141,8 @@ def make_report(observations: DemoObservations, measured: Measurements) -> dict[
         "seconds": dict(measured.seconds),
         "teacher": asdict(quality_of(teacher, both)),
         "segmenter": asdict(quality_of(segmenter, both)),
+        "answers": observations.answers,
+        "models": [dict(row) for row in measured.models],
     }
 
 
@@ -147,8 +157,8 @@ def problems_of(report: Mapping[str, Any]) -> list[str]:
         "dead_letters": "records were dead-lettered: siad dead-letters can't read them once the demo has stopped",
     }
     problems = [f"{report[name]} {text}" for name, text in counts.items() if report[name]]
-    if not report["swaps"]:
-        problems.append("no segmenter took over from the teacher while the stream ran; more --cells give it more time")
+    if not report["swaps"] and len(report["models"]) < 2:
+        problems.append("nothing took over from the first teacher; more --cells give it more time")
     return problems
 
 

@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 import httpx
 
 from siad.apps.client import CaptureInfo, IngestClient
+from siad.apps.console_client import ConsoleClient
 from siad.apps.lab.demo.cells import LINE, PRODUCT, Cell, DemoShift
 from siad.apps.lab.demo.measure import DemoResult, Measurement
 from siad.apps.lab.demo.observe import observe_then_measure, wait_complete
 from siad.apps.lab.demo.output import DemoOutput
 from siad.apps.lab.demo.report import DemoObservations
+from siad.apps.lab.demo.reviewer import answer_cells, wait_for
 from siad.apps.lab.demo.stream import PhaseTimes, StreamPace, send_normals, stream
 from siad.apps.local.machine import Machine
 from siad.apps.local.run import wait_ready
-from siad.contracts.events import Intent
+from siad.contracts.events import Intent, WeightsKind
 from siad.contracts.place import Place
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
@@ -29,10 +31,13 @@ from siad.runtime.store.registry import Registry
 NORMALS = 20
 BUDGET = 0.1  # fraction of good cells that may be rejected; of 20 normals it is an estimate
 SHEET = "sheet.png"
+ANSWERS = 20  # of the simulated reviewer
+LEARN_S = 100.0  # for a model that learned from the answers; the demo goes on without one
+TEST = 60  # cells of each label that are never sent
 DRAIN_S = 120.0  # for captures in flight when the stream ends
 STAGE_SETTINGS = {
     "SIAD_TRAINER_CAPTURES_MIN": "150",  # 40 s of stream, so that the swap happens while it runs
-    "SIAD_TRAINER_COOLDOWN_S": "120",  # a rejected candidate gets a successor while cells last; an accepted one none
+    "SIAD_TRAINER_COOLDOWN_S": "60",  # a refused candidate gets a successor while cells last, and answers a run
     "SIAD_TRAINER_PLAN_EVERY_S": "2",
 }
 
@@ -60,6 +65,7 @@ class DemoRun:
             bus=machine.bus,
             sheet=machine.data / SHEET,
             cells=self.shift.stream,
+            test=self.shift.test,
             observations=self.observations,
             times=self.times,
         )
@@ -70,7 +76,8 @@ class DemoRun:
                 normals.extend(await self._fit(ingest, machine, blobs))
                 await self._stream(ingest)
             await self._drain()
-            self.output.notify("comparing both models with the experts' labels, on cells that neither was fitted on")
+            await self._answer(machine.url("console"))
+            self.output.notify("comparing all models with the experts' labels, on cells that were never sent")
 
         self.result = await observe_then_measure(
             open_bus(BusSettings.load()), self.observations, work=work, measure=lambda: measurement.run(normals)
@@ -108,6 +115,22 @@ class DemoRun:
         if not await wait_complete(self.observations, timeout_s=DRAIN_S):
             self.output.notify(f"[red]some captures are not done after {DRAIN_S:g} s; the report counts them as lost")
         self.times.end("drain")
+
+    async def _answer(self, console_url: str) -> None:
+        """Have the simulated reviewer answer, and wait for what learns from it."""
+        seen = self.observations
+        seen.answered_at = datetime.now(UTC)
+        async with ConsoleClient(console_url) as console:
+            seen.answers = await answer_cells(console, self.shift.stream, count=ANSWERS)
+        self.output.notify(f"simulated reviewer (the experts' labels): {seen.answers} answers; waiting for what learns")
+        since = seen.answered_at
+        learned = await wait_for(
+            lambda: any(one.kind is WeightsKind.SEGMENTER and one.released_at > since for one in seen.releases),
+            timeout_s=LEARN_S,
+        )
+        if not learned:
+            self.output.notify(f"no segmenter was released within {LEARN_S:g} s: the gate refused it, or it trains yet")
+        self.times.end("answer")
 
 
 def require_own_servers(env: Mapping[str, str]) -> None:

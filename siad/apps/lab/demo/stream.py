@@ -21,6 +21,7 @@ class StreamPace:
     captures_min: int = 300
     seconds_min: float = 60.0
     waiting_per_s: float = 2.0  # after captures_min, until a segmenter serves: the cells must last until then
+    seconds_max: float = 200.0  # the gate may refuse every candidate; then the stream ends without a swap
     after_swap: int = 100  # captures that the segmenter judges live before the stream may end
     in_flight_max: int = 16  # uploads at a time
 
@@ -103,7 +104,7 @@ async def stream(
                 after = sum(v.weights_kind is WeightsKind.SEGMENTER for v in observations.verdicts)
                 on_progress(observations, after)
                 is_enough = number >= pace.captures_min and time.monotonic() - started >= pace.seconds_min
-                if is_enough and after >= pace.after_swap:
+                if is_enough and (after >= pace.after_swap or time.monotonic() - started >= pace.seconds_max):
                     return
                 due += 1 / (pace.waiting_per_s if is_enough and not after else pace.per_s)
     except BaseExceptionGroup as failures:

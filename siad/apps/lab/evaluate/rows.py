@@ -32,7 +32,7 @@ def worst_rows(scored: ScoredSamples, samples: Sequence[LabelledSample]) -> list
     Only their images are decoded and scored again.
     """
     by_name = {sample.name: sample for sample in samples}
-    threshold = scored.predictor.manifest.image_threshold
+    threshold = scored.predictor.image_threshold
     entries = [_SheetEntry(image, image.is_defect, image.score, threshold) for image in scored.images]
     rows = []
     for entry in worst_first(entries):
@@ -60,7 +60,7 @@ def _row(image: ScoredImage, sample: LabelledSample, image_HWC: Image, scored: S
         truth_HW=mapped.mask_HW if image.is_defect else None,
         is_defect=image.is_defect,
         score=image.score,
-        threshold=predictor.manifest.image_threshold,
+        threshold=predictor.image_threshold,
         ignored_HW=finding.pseudo_mask_HW == IGNORE if predictor.has_views else None,
     )
 

@@ -248,8 +248,7 @@ def evaluate(
 
 def sum_up(scored: ScoredSamples, *, shots: int, seed: int) -> EvaluationRun:
     """Compute figures at the detector's own thresholds."""
-    manifest = scored.predictor.manifest
-    own = OwnThreshold(image_threshold=manifest.image_threshold, budget=scored.budget)
+    own = OwnThreshold(image_threshold=scored.predictor.image_threshold, budget=scored.budget)
     figures = figures_of(scored.scored, own)
     by_kind = figures_by_kind(scored.scored, own, overall=figures)
     scored.scored.tallies.clear()  # counts of all pixels; of several draws they would add up
@@ -284,9 +283,13 @@ def report_of(runs: Sequence[EvaluationRun]) -> dict[str, Any]:
 
 
 def _report_of_seed(run: EvaluationRun, figures: Mapping[str, float | None]) -> dict[str, Any]:
-    manifest = run.scored.predictor.manifest
-    return {"seed": run.seed, "image_threshold": manifest.image_threshold, "budget": run.scored.budget, **figures} | {
-        "doubts": describe_outliers(manifest.left_out, manifest.doubted),
+    predictor = run.scored.predictor
+    return {
+        "seed": run.seed,
+        "image_threshold": predictor.image_threshold,
+        "budget": run.scored.budget,
+        **figures,
+        "doubts": describe_outliers(predictor.manifest.left_out, predictor.manifest.doubted),
         "classes": {kind: of_kind.to_json() for kind, of_kind in run.by_kind.items()},
     }
 

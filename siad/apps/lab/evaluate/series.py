@@ -71,7 +71,7 @@ class EvaluationSeries:
                 images=first.scored.images,
                 figures=first.figures,
                 by_kind=first.by_kind,
-                threshold=first.scored.predictor.manifest.image_threshold,
+                threshold=first.scored.predictor.image_threshold,
             ),
             rows,
             origin=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} processors, {platform.machine()}",

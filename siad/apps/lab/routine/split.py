@@ -60,6 +60,40 @@ def draw_few(pool: ImagePool[Sample], *, shots: int, online: int, defects: int, 
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRoles:
+    """Number of images of each role, by label."""
+
+    shots: int  # normals to fit on
+    goods: int  # good images online
+    defects: int  # defective images online
+    test: int  # defective images of the test, and good ones at most
+
+
+def draw_stream(pool: ImagePool[Sample], roles: StreamRoles, *, seed: int) -> RoutineShift[Sample]:
+    """Draw a split with few defects online, as a line has.
+
+    Good images that no other role has come from both folders of good ones: those to fit on and those of the test.
+
+    Raises:
+        TooFewError: the folder has fewer.
+    """
+    rng = np.random.default_rng(seed)
+    normals, found = _shuffled(pool.normals, rng), _shuffled(pool.defects, rng)
+    _require("normals in train/good", len(normals), roles.shots)
+    goods = [*_shuffled(pool.goods, rng), *normals[roles.shots :]]
+    _require("images to show online (--online)", roles.goods + roles.defects, DEFECTS_MIN + 1)
+    _require("defective images online (--online-defects)", roles.defects, DEFECTS_MIN)
+    _require("good images besides the normals", len(goods), roles.goods + 2)
+    _require("defective images under test", len(found), roles.defects + roles.test)
+    tested = min(roles.test, len(goods) - roles.goods)
+    return RoutineShift(
+        normals=tuple(normals[: roles.shots]),
+        online=tuple(_shuffled([*goods[tested : tested + roles.goods], *found[: roles.defects]], rng)),
+        test=(*goods[:tested], *found[roles.defects : roles.defects + roles.test]),
+    )
+
+
 def draw_whole(pool: ImagePool[Sample], *, normals_max: int, seed: int) -> RoutineShift[Sample]:
     """Draw the whole folder: all normals, half online, half test.
 

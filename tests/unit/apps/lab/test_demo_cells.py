@@ -34,3 +34,11 @@ def test_the_same_seed_sends_the_same_cells(folder: Path) -> None:
 def test_more_cells_than_there_are_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="99 cells requested, but 25 are left"):
         draw_shift(find_cells(folder), normals=5, stream=99, seed=0)
+
+
+def test_cells_of_the_test_are_certain_and_never_sent(folder: Path) -> None:
+    shift = draw_shift(find_cells(folder), normals=3, stream=15, seed=0, test=4)
+    assert sorted(cell.probability for cell in shift.test) == [0.0] * 4 + [1.0] * 4
+    assert not set(shift.test) & {*shift.normals, *shift.stream}
+    with pytest.raises(ValueError, match="20 cells requested, but 19 are left after 3 normals and 8 cells of the test"):
+        draw_shift(find_cells(folder), normals=3, stream=20, seed=0, test=4)

@@ -90,7 +90,7 @@ def test_what_the_segmenter_says_when_asked_counts_where_it_did_not_judge_live()
 def test_what_went_wrong_is_listed() -> None:
     lost = report_of(DemoObservations(sent={capture(1): 0.0}, dead_letters=2))
     problems = problems_of(lost)
-    assert [problem.split()[0] for problem in problems] == ["1", "1", "2", "no"]
+    assert [problem.split()[0] for problem in problems] == ["1", "1", "2", "nothing"]
     swapped = DemoObservations(
         sent={capture(1): 0.0, capture(2): 0.0},
         verdicts=[verdict(1, 0.1), verdict(2, 0.1, kind=WeightsKind.SEGMENTER)],

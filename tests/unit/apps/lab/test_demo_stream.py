@@ -79,3 +79,8 @@ async def test_a_refused_cell_ends_the_stream_with_its_own_error() -> None:
 
     with pytest.raises(ProblemError, match=r"cell\d+ refused"):
         await stream(CELLS, pace=FAST, send=refuse, observations=DemoObservations(), on_progress=lambda *_: None)
+
+
+async def test_a_stream_that_no_segmenter_joins_ends_in_time() -> None:
+    pace = replace(FAST, seconds_max=0.0)
+    assert len((await run(pace)).sent) == FAST.captures_min

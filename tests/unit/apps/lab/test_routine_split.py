@@ -2,7 +2,7 @@
 
 import pytest
 
-from siad.apps.lab.routine.split import ImagePool, TooFewError, draw_few, draw_whole
+from siad.apps.lab.routine.split import ImagePool, StreamRoles, TooFewError, draw_few, draw_stream, draw_whole
 
 
 def pool(normals: int = 30, goods: int = 20, defects: int = 60) -> ImagePool[str]:
@@ -18,6 +18,7 @@ def test_no_image_has_two_roles(seed: int) -> None:
     for shift in (
         draw_few(pool(), shots=10, online=12, defects=12, seed=seed),
         draw_whole(pool(), normals_max=100, seed=seed),
+        draw_stream(pool(), StreamRoles(shots=10, goods=24, defects=6, test=14), seed=seed),
     ):
         shown = [*shift.normals, *shift.online, *shift.test]
         assert len(shown) == len(set(shown))
@@ -77,3 +78,19 @@ def test_nothing_to_halve_is_refused() -> None:
 def test_no_more_normals_are_drawn_than_a_teacher_takes() -> None:
     shift = draw_whole(pool(normals=300), normals_max=100, seed=0)
     assert len(set(shift.normals)) == 100
+
+
+def test_a_stream_has_as_few_defects_as_asked_for_and_good_images_of_both_folders() -> None:
+    shift = draw_stream(pool(), StreamRoles(shots=10, goods=24, defects=6, test=14), seed=0)
+    assert sum(name.startswith("d") for name in shift.online) == 6
+    assert len(shift.online) == 30
+    assert sum(name.startswith("n") for name in shift.online) == 18  # 20 good ones under test, 14 of them tested
+    assert len(shift.test) == 28
+    assert sum(name.startswith("d") for name in shift.test) == 14
+
+
+def test_a_stream_that_takes_most_good_images_leaves_the_others_to_the_test() -> None:
+    shift = draw_stream(pool(), StreamRoles(shots=10, goods=37, defects=6, test=14), seed=0)
+    assert sum(not name.startswith("d") for name in shift.test) == 3
+    with pytest.raises(TooFewError, match="40 good images besides the normals, 41 needed"):
+        draw_stream(pool(), StreamRoles(shots=10, goods=39, defects=6, test=14), seed=0)
