@@ -57,6 +57,11 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES_MAX
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in ADRS]
+    assert sorted(set(numbers)) == numbers
+
+
 @pytest.mark.parametrize("path", ADRS, ids=lambda path: path.name)
 def test_a_decision_has_context_alternatives_and_consequences(path: Path) -> None:
     heads = re.findall(r"^## (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
