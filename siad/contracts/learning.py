@@ -42,6 +42,9 @@ class StreamFigures:
     log_spread: float  # deviation of a normal distribution with its lower tail
     area_ratio: float  # median share of a marked capture's pixels that are marked; 0 where none is marked
     regions: float  # median number of a marked capture's regions; likewise
+    # middle 90% of both; 0 and 0 where none is marked, and in records of earlier versions
+    area_range: tuple[float, float] = (0.0, 0.0)
+    regions_range: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ The last 25 captures are compared with those before, by figures that a few odd c
 - **marked captures**: their count, by the binomial test against the share before;
 - **scores**: the 20% quantile of log(score / threshold), which a burst of defects hardly moves, in deviations of the
   lower tail;
-- **area** and **number** of marked regions: medians over the marked captures;
+- **area** and **number** of marked regions: medians of the last twelve marked captures, which must lie outside of the
+  middle 90% before (hardly ever by chance) and differ by a factor;
 - **flips**: captures whose decision the latest refit changed, among those that the gate compared.
 
 Scores are in units of their threshold, so captures of several teachers compare: a threshold that was halved doubles
@@ -42,7 +43,7 @@ class BrakePolicy:
     deviations: float = 1.4  # by which the 20% quantile may move: five times its error of 25 captures
     log_shift_min: float = 0.36  # it may move by this in any case, by 43% of the score
     log_shift_max: float = 0.6  # and by no more, so that a threshold that was halved (0.69) is always seen
-    marked_min: int = 5  # captures, to compare areas and regions
+    marked_recent: int = 12  # captures whose marks are compared; defects of one line differ in size by a hundred times
     area_factor: float = 4.0
     regions_factor: float = 4.0
     flips_max: float = 0.25  # share of the captures that the gate compared
@@ -75,7 +76,12 @@ def move_brake(
     recent = ordered[-policy.recent :]
     is_on = before is not None and before.is_on
     baseline = before.baseline if before is not None and is_on else _baseline(ordered[: -policy.recent], before, policy)
-    reasons = [*_out_of_bounds(figures_of(recent), baseline, policy), *_flips(recent, refit, policy)]
+    marked = [row for row in ordered if row.is_defect][-policy.marked_recent :]
+    reasons = [
+        *_out_of_bounds(figures_of(recent), baseline, policy),
+        *_other_marks(figures_of(marked) if marked else None, baseline, policy),
+        *_flips(recent, refit, policy),
+    ]
     if bool(reasons) == is_on:
         return None
     if reasons:
@@ -97,15 +103,24 @@ def move_brake(
 def figures_of(rows: Sequence[StreamScore]) -> StreamFigures:
     """Summarise captures by figures that a few odd ones do not move."""
     lowest, fifth = np.quantile([math.log(max(row.ratio, _RATIO_MIN)) for row in rows], (0.05, 0.2))
-    marked = [row for row in rows if row.is_defect]
+    areas = [row.defect_ratio for row in rows if row.is_defect] or [0.0]
+    regions = [float(row.regions) for row in rows if row.is_defect] or [0.0]
     return StreamFigures(
         captures=len(rows),
-        marked=len(marked),
+        marked=sum(row.is_defect for row in rows),
         log_ratio=float(fifth),
         log_spread=float(fifth - lowest) / _TAIL,
-        area_ratio=statistics.median(row.defect_ratio for row in marked) if marked else 0.0,
-        regions=float(statistics.median(row.regions for row in marked)) if marked else 0.0,
+        area_ratio=statistics.median(areas),
+        regions=statistics.median(regions),
+        area_range=_middle(areas),
+        regions_range=_middle(regions),
     )
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    """Give the middle 90% of some values."""
+    low, high = np.quantile(values, (0.05, 0.95))
+    return float(low), float(high)
 
 
 def _baseline(rows: Sequence[StreamScore], before: LearningBrake | None, policy: BrakePolicy) -> StreamFigures | None:
@@ -137,17 +152,24 @@ def _out_of_bounds(now: StreamFigures, usual: StreamFigures | None, policy: Brak
     if abs(shift) > allowed:
         scores = f"{math.exp(now.log_ratio):.2f} of the threshold, {math.exp(usual.log_ratio):.2f} before"
         reasons.append(f"the 20% quantile of the last {now.captures} scores is {scores}")
-    if min(now.marked, usual.marked) < policy.marked_min:
-        return reasons
-    if _differs(now.area_ratio, usual.area_ratio, policy.area_factor):
+    return reasons
+
+
+def _other_marks(now: StreamFigures | None, usual: StreamFigures | None, policy: BrakePolicy) -> list[str]:
+    """Object where the last marks are unlike the marks before."""
+    if now is None or usual is None or min(now.marked, usual.marked) < policy.marked_recent:
+        return []
+    reasons = []
+    if _differs(now.area_ratio, usual.area_ratio, usual.area_range, policy.area_factor):
         reasons.append(f"marks cover {now.area_ratio:.2%} of a marked image, {usual.area_ratio:.2%} before")
-    if _differs(now.regions, usual.regions, policy.regions_factor):
+    if _differs(now.regions, usual.regions, usual.regions_range, policy.regions_factor):
         reasons.append(f"a marked image has {now.regions:g} regions, {usual.regions:g} before")
     return reasons
 
 
-def _differs(now: float, before: float, factor: float) -> bool:
-    return max(now, before) > factor * min(now, before)
+def _differs(now: float, before: float, middle: tuple[float, float], factor: float) -> bool:
+    is_inside = middle[0] <= now <= middle[1]
+    return not is_inside and max(now, before) > factor * min(now, before)
 
 
 def _flips(recent: Sequence[StreamScore], refit: RefitRecord | None, policy: BrakePolicy) -> list[str]:
