@@ -40,7 +40,7 @@ def demo(
             help="Folder for the demo's data; an earlier demo in it is removed.",
         ),
     ] = DATA,
-    rate: Annotated[float, typer.Option(min=0.5, max=50.0, help="Cells sent per second.")] = 4.0,
+    rate: Annotated[float, typer.Option(min=0.5, max=50.0, help="Cells sent per second.")] = 3.0,
     cells: Annotated[int, typer.Option(min=300, help="Cells sent at most.")] = 800,
     seed: Annotated[int, typer.Option(help="Seed for the choice and order of cells.")] = 7,
     bus: options.Bus = BusKind.AUTO,

@@ -17,11 +17,11 @@ POLL_S = 0.5
 class StreamPace:
     """Rate of the stream, and when it ends."""
 
-    per_s: float = 4.0  # captures; about half of what two cores can do while they also train
+    per_s: float = 3.0  # captures; two cores also fit, train and compare meanwhile
     captures_min: int = 300
     seconds_min: float = 60.0
     waiting_per_s: float = 2.0  # after captures_min, until a segmenter serves: the cells must last until then
-    seconds_max: float = 200.0  # the gate may refuse every candidate; then the stream ends without a swap
+    seconds_max: float = 240.0  # the gate may refuse every candidate; then the stream ends without a swap
     after_swap: int = 100  # captures that the segmenter judges live before the stream may end
     in_flight_max: int = 16  # uploads at a time
 
