@@ -22,7 +22,7 @@ def parse_region(text: str) -> tuple[float, ...]:
         x0, y0, x1, y1, ... in shares of the view, 0 to 1; empty for the whole view.
 
     Raises:
-        ValueError: the text is neither, or not a polygon within the view.
+        ValueError: the text is neither, a box without area, or not a polygon within the view.
     """
     try:
         numbers = tuple(float(number) for number in text.replace(",", " ").split())
@@ -34,9 +34,17 @@ def parse_region(text: str) -> tuple[float, ...]:
         raise ValueError(msg) from error
     if len(numbers) == 4:
         left, top, right, bottom = numbers
-        numbers = (left, top, right, top, right, bottom, left, bottom)
+        _require_box(left, top, right, bottom)
+        numbers = _corners_of(left, top, right, bottom)
     require_region(numbers)
     return numbers
+
+
+def describe_region(points: tuple[float, ...]) -> str:
+    """Write a region as ``parse_region`` reads it; empty for the whole view."""
+    if len(points) == 8 and points == _corners_of(*points[:2], *points[4:6]):
+        return ",".join(f"{value:g}" for value in (*points[:2], *points[4:6]))
+    return " ".join(f"{x:g},{y:g}" for x, y in zip(points[::2], points[1::2], strict=True))
 
 
 def require_region(points: tuple[float, ...]) -> None:
@@ -62,6 +70,23 @@ def require_region(points: tuple[float, ...]) -> None:
         raise ValueError(msg)
     if abs(_signed_area(points)) < _AREA_MIN:
         msg = f"region of interest {_described(points)} has no area: its points are on a line"
+        raise ValueError(msg)
+
+
+def _corners_of(left: float, top: float, right: float, bottom: float) -> tuple[float, ...]:
+    """Polygon of a box, from its upper left corner, clockwise."""
+    return left, top, right, top, right, bottom, left, bottom
+
+
+def _require_box(left: float, top: float, right: float, bottom: float) -> None:
+    sides = (("left", left, "right", right), ("top", top, "bottom", bottom))
+    if wrong := [
+        f"{low} {least:g} is not less than {high} {most:g}" for low, least, high, most in sides if least >= most
+    ]:
+        msg = (
+            f"region of interest {left:g},{top:g},{right:g},{bottom:g} is no box: {' and '.join(wrong)}; "
+            "write left,top,right,bottom in shares of the view, from its upper left corner"
+        )
         raise ValueError(msg)
 
 

@@ -1,5 +1,7 @@
 """The committed reference is current, and its generator reads comments, routes and cells correctly."""
 
+import re
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -33,6 +35,16 @@ class LampSettings(Settings):
 
 def test_generated_documents_are_current() -> None:
     assert stale() == [], f"documents under docs/ differ from the code; run `{COMMAND}` and commit them"
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("name", ["../README", "learning", "operate", "use"])
+def test_every_setting_that_documents_name_exists(name: str) -> None:
+    reference = (DOCS / "reference.md").read_text()
+    named = re.findall(r"SIAD_(?:<STAGE>_)?\w*[A-Za-z]", (DOCS / f"{name}.md").read_text())
+    assert [one for one in named if one not in reference] == []
 
 
 def test_a_setting_is_described_by_the_comment_behind_it_or_above_it() -> None:

@@ -27,6 +27,18 @@ def budget(value: float | None) -> float | None:
     return value
 
 
+def finite(value: float | None) -> float | None:
+    """A finite number, or none; ingest checks its range.
+
+    Raises:
+        typer.BadParameter: it is infinite or NaN, which JSON can't hold.
+    """
+    if value is not None and not math.isfinite(value):
+        msg = f"{value:g} is not a finite number. Nothing was done"
+        raise typer.BadParameter(msg)
+    return value
+
+
 def threads(value: int) -> int:
     """A number of threads, from 1."""
     if not 1 <= value <= THREADS_MAX:

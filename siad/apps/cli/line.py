@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from rich.console import Console
 
-from siad.apps.cli import options
+from siad.apps.cli import bounds, options
 from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.client import IngestClient
@@ -18,7 +18,7 @@ from siad.apps.local.machine import DATA
 from siad.contracts.learning import LearningMode
 from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
 from siad.contracts.normals_profile import SizeRule
-from siad.contracts.region import parse_region
+from siad.contracts.region import describe_region, parse_region
 
 T = TypeVar("T")
 LISTED: Final = ("line", "product", "revision", "budget", "teacher", "deadline", "changed (UTC)")  # fits 80 characters
@@ -30,6 +30,20 @@ line_app = typer.Typer(help="Register, change, show and end production lines.", 
 LineName = Annotated[str, typer.Argument(metavar="LINE", help="Its name: a-z, 0-9 and '-', at most 63 characters.")]
 Revision = Annotated[int | None, typer.Option("--if-revision", help="Only if the line is at this revision.")]
 
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--false-reject-budget",
+        callback=bounds.finite,
+        help="Fraction of good parts that may be rejected (new line: 0.05).",
+    ),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(
+        "--deadline-s", callback=bounds.finite, help="Seconds after which a verdict is useless; 0: no deadline."
+    ),
+]
 Tightens = Annotated[
     bool | None,
     typer.Option(
@@ -42,6 +56,7 @@ MissCost = Annotated[
     float | None,
     typer.Option(
         "--miss-cost",
+        callback=bounds.finite,
         help="What a miss costs, in false rejects: with 20, one miss costs as much as 20 of them. The threshold then "
         "costs least, at the defect rate that stream and answers tell. 0: the budget chooses it.",
     ),
@@ -80,16 +95,12 @@ Learning = Annotated[
 def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     line: LineName,
     product: Annotated[str | None, typer.Option(help="What the line makes now; required for a new line.")] = None,
-    false_reject_budget: Annotated[
-        float | None, typer.Option(help="Fraction of good parts that may be rejected (new line: 0.05).")
-    ] = None,
+    false_reject_budget: Budget = None,
     shards: Annotated[
         int | None,
         typer.Option(help="Number of keys that captures are spread over, for parallel consumers; may only grow."),
     ] = None,
-    deadline_s: Annotated[
-        float | None, typer.Option("--deadline-s", help="Seconds after which a verdict is useless; 0: no deadline.")
-    ] = None,
+    deadline_s: Deadline = None,
     method: Annotated[
         str | None, typer.Option(help=f"Method of the teacher: {', '.join(ASKABLE)}. A change fits a new teacher.")
     ] = None,
@@ -203,14 +214,22 @@ def _settings(line: dict[str, Any]) -> dict[str, str]:
         "line": line["line"],
         "product": line["product"],
         "revision": str(line["revision"]),
-        "budget": f"{line['false_reject_budget']:.2%}{', tightens' if line.get('budget_tightens') else ''}",
+        "budget": _describe_budget(line),
         "teacher": _describe_teacher(line),
+        "region": describe_region(tuple(line.get("region") or ())) or "all of the image",
         "learning": line.get("learning") or LearningMode.AUTO.value,
         "segmenter": line.get("segmenter") or DEFAULT_SEGMENTER,
         "shards": str(line["shards"]),
         "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",
         "changed (UTC)": f"{datetime.fromisoformat(line['changed_at']).astimezone(UTC):%Y-%m-%d %H:%M}",
     }
+
+
+def _describe_budget(line: dict[str, Any]) -> str:
+    """Budget of false rejects, with the cost of a miss."""
+    tightens = ", tightens" if line.get("budget_tightens") else ""
+    miss_cost = f", a miss costs {line['miss_cost']:g}" if line.get("miss_cost") else ""
+    return f"{line['false_reject_budget']:.2%}{tightens}{miss_cost}"
 
 
 def _describe_teacher(line: dict[str, Any]) -> str:

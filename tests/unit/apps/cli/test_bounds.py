@@ -30,13 +30,18 @@ SHOTS = "is invalid; write numbers of normals from 1, or all"
         ("routine --test 1", "1 is not a number of images from 2 to"),
         ("routine --threads -2", "-2 is not a number of threads"),
         ("send --line a --parallel 0", "0 is not a number of uploads from 1 to 64"),
+        ("line put --miss-cost inf", "Invalid value for '--miss-cost': inf is not a finite number. Nothing was done"),
+        ("line put --miss-cost nan", "'--miss-cost': nan is not a finite number"),
+        ("line put --false-reject-budget nan", "'--false-reject-budget': nan is not a finite number"),
+        ("line put --deadline-s inf", "'--deadline-s': inf is not a finite number"),
         ("watch --line a --settle-s nan", "nan is not a time of 0.1 to 3600 s"),
         ("watch --line a --parallel 999", "999 is not a number of uploads from 1 to 64"),
     ],
 )
 def test_a_number_out_of_bounds_is_wrong_usage(tmp_path: Path, words: str, said: str) -> None:
     command, *rest = words.split()
-    done = CliRunner().invoke(app, [command, str(tmp_path), *rest], terminal_width=200)
+    subject = [rest.pop(0), "a"] if command == "line" else [str(tmp_path)]
+    done = CliRunner().invoke(app, [command, *subject, *rest], terminal_width=200)
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.output.replace("│", " ").split())
 
