@@ -69,7 +69,7 @@ async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, 
             "images": partial(tasks.label_stream, thresholds),
             "teachers": tasks.follow_teachers,
             "thresholds": partial(thresholds.follow, bus, stage.stop),
-            "reconcile": tasks.reconcile,
+            "reconcile": partial(tasks.reconcile, thresholds),
             "scores": tasks.store_scores,
         }
         yield
@@ -112,13 +112,17 @@ class _LabelerTasks:
         """Store the scores of the stream, which refits go by."""
         await self.scores.follow(self.stage.stop)
 
-    async def reconcile(self) -> None:
+    async def reconcile(self, thresholds: StateTable[ThresholdSet]) -> None:
         """Fit, release and announce teachers, and backfill their lines."""
+        if not await self.stage.unless_stopped(thresholds.wait_ready()):
+            return
         async with self.bus.producer() as producer:
             barred = BarredCaptures(self.deletions, AsyncQuarantine(self.store))
             reconciler = TeacherReconciler(
                 lines=self.lines,
-                orders=StoredFitOrders(self.lines, self.scores, StoredCorrections(self.store), barred),
+                orders=StoredFitOrders(
+                    self.lines, self.scores, StoredCorrections(self.store), barred, KnownThresholds(thresholds)
+                ),
                 refits=StoredRefits(self.store),
                 stream=self.scores,
                 brakes=StoredBrakes(self.store),

@@ -57,9 +57,9 @@ class Manifest(JsonRecord):
     normals: tuple[str, ...]  # capture ids, sorted; what a teacher was fitted on
     training_set: str | None  # digest; what a segmenter was trained on
     parent: str | None  # weights it was trained from, or whose pseudo-masks it was trained on
-    # of ``normals``, those that look like defects and were not used
+    # those that look like defects and were not used: of ``normals``, or captures of the stream
     left_out: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
-    # of ``normals``, those that may be defects: what only they show was not used
+    # of ``normals`` and ``stream_normals``, those that may be defects: what only they show was not used
     doubted: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
     # part of the view that is scored, as in ``siad.contracts.region``; empty for all of it
     region: tuple[float, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)

@@ -71,7 +71,7 @@ def _describe_next(manifest: Manifest, asked: float) -> str:
         is_loose = TIGHTENS in dict(manifest.metrics) and manifest.promised_false_reject > TIGHTEST_BUDGET
         return f"More normals tighten the budget, to {TIGHTEST_BUDGET:.2%} at last" if is_loose else ""
     needed = normals_to_promise(asked)
-    used = len(manifest.normals) - len(manifest.left_out)
+    used = len(set(manifest.normals).difference(manifest.left_out))  # captures of the stream may be left out too
     each = max(1.0, used / held_out) if held_out else 1.0  # a method that holds out a third needs three for a score
     more = max(1, math.ceil((needed - held_out) * each - 1e-9))
     normals = "normal" if more == 1 else "normals"

@@ -1,6 +1,6 @@
 """What teachers are fitted on and compared on, from the store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.domain.fitting import choose_normals
@@ -12,14 +12,17 @@ from services.labeler.ports import (
     FitOrder,
     QuarantineReader,
     StreamRecords,
+    ThresholdLookup,
 )
-from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, ThresholdSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.fit_settings import FitSettings
+from siad.contracts.ids import WeightsId
 from siad.contracts.place import Place
 from siad.contracts.quarantine import QuarantineIndex
 from siad.contracts.refits import FitCounts
 from siad.contracts.release_evidence import EvidenceKind, HeldOutCapture
+from siad.contracts.stream_scores import StreamScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,10 @@ class StoredFitOrders:
         stream: StreamRecords,
         corrections: CorrectionReader,
         barred: "BarredCaptures",
+        thresholds: ThresholdLookup,
     ) -> None:
         self._lines, self._stream = lines, stream
-        self._corrections, self._barred = corrections, barred
+        self._corrections, self._barred, self._thresholds = corrections, barred, thresholds
 
     async def counts(self, place: Place) -> FitCounts:
         """Count what there is to fit on."""
@@ -69,12 +73,13 @@ class StoredFitOrders:
         if not serving:
             return FitOrder(normals=normals, settings=settings)
         corrections = {
-            name: one
+            name: _unless_tainted(one, quarantine)
             for name, one in (await self._corrections.latest(place)).items()
-            if not (deletions.covers(name, one.received_at) or quarantine.has_correction(name, one.revision))
+            if not deletions.covers(name, one.received_at)
         }
+        threshold = self._thresholds.of(place, WeightsId(serving))
         rows = [
-            row
+            _at_most(row, threshold) if serving.startswith(row.weights) else row
             for row in (await self._stream.read(place)).rows
             if not deletions.covers(row.capture_id, row.received_at)
         ]
@@ -103,6 +108,18 @@ class StoredFitOrders:
             for one in await self._lines.receipts(place.line, chosen.held_out)
         ]
         return [*stream, *map(_corrected, chosen.corrected)]
+
+
+def _unless_tainted(one: CaptureCorrected, quarantine: QuarantineIndex) -> CaptureCorrected:
+    """Take a correction in quarantine for unsure."""
+    if quarantine.has_correction(one.capture_id, one.revision):
+        return replace(one, verdict=CorrectionVerdict.UNSURE)
+    return one
+
+
+def _at_most(row: StreamScore, set_since: ThresholdSet | None) -> StreamScore:
+    """Judge a score by the lower of its two thresholds."""
+    return row if set_since is None else replace(row, threshold=min(row.threshold, set_since.image_threshold))
 
 
 def _corrected(one: CaptureCorrected) -> EvidenceCapture:

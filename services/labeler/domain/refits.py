@@ -1,7 +1,8 @@
 """Rules of refits: what is learned, and what is released. Pure.
 
-A refit learns confirmed normals and the lowest-scoring half of the stream. Three in ten captures, by the hash of their
-serial or id, are held out: no teacher learns them or a near-duplicate, so that the gate can compare on them.
+A refit learns confirmed normals and, of the lowest-scoring half of the stream, what is under its threshold and has no
+answer. Three in ten captures, by the hash of their serial or id, are held out: no teacher learns them or a
+near-duplicate, so that the gate can compare on them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from siad.contracts.stream_scores import StreamScore
 from siad.vision.gate import DEFAULT_POLICY, GatePolicy, judge_release
 
 HELD_OUT_SHARE: Final = 0.3  # of the captures; the trainer's training sets hold out the same ones, by the same names
-LOWEST_SHARE: Final = 0.5  # of the stream; 70%, or all with rejection of odd patches, measured no better
+LOWEST_SHARE: Final = 0.5  # of all inspected; 70%, or all with rejection of odd patches, measured no better
 STREAM_MAX: Final = 100  # captures of the stream that a teacher learns; the banks keep their size
 GOODS_MAX: Final = 50  # captures confirmed good that it learns, the newest
 EVIDENCE_MAX: Final = 60  # held-out captures of the stream, the newest
@@ -95,13 +96,17 @@ def choose_captures(
         known: captures that are normals, or deleted: no captures of the stream.
         learns_stream: whether the method can learn from the stream.
     """
-    newest = {row.capture_id: row for row in rows if row.capture_id not in known and row.capture_id not in corrections}
+    inspected = {row.capture_id: row for row in rows if row.capture_id not in known}
+    newest = {name: row for name, row in inspected.items() if name not in corrections}
     names = split_names(
         {name: row.serial for name, row in newest.items()} | {name: one.serial for name, one in corrections.items()}
     )
-    ranked = sorted(newest.values(), key=lambda row: (row.ratio, row.capture_id))
     held_out = [row for row in newest.values() if is_held_out(names[row.capture_id])]
-    low = [row for row in ranked[: int(len(ranked) * LOWEST_SHARE)] if not is_held_out(names[row.capture_id])]
+    low = [
+        row
+        for row in _lowest(inspected.values(), marked={row.capture_id for row in rows if row.is_defect})
+        if row.capture_id in newest and not is_held_out(names[row.capture_id])
+    ]
     near = leave_out([*(_subject(row, is_held_out=False) for row in low), *map(_held_out_subject, held_out)])
     learned = [row.capture_id for row in low if row.capture_id not in near]
     spread = sorted(learned, key=lambda capture_id: sha256_hex(capture_id.encode()))  # of all low scores alike
@@ -116,6 +121,21 @@ def choose_captures(
             *defects[:CORRECTED_MAX],
         ),
     )
+
+
+def _lowest(inspected: Collection[StreamScore], *, marked: Collection[str]) -> list[StreamScore]:
+    """List the lowest half of a stream; none of few captures.
+
+    It is the half of all of them: people answer good ones first, and then the half of the others reaches the rejects.
+
+    Args:
+        inspected: one row of each capture.
+        marked: captures that any teacher rejected: without an answer they are never taken for good.
+    """
+    if len(inspected) < STREAM_STEPS[0]:
+        return []
+    ranked = sorted(inspected, key=lambda row: (row.ratio, row.capture_id))
+    return [row for row in ranked[: int(len(ranked) * LOWEST_SHARE)] if row.capture_id not in marked]
 
 
 def _subject(row: StreamScore, *, is_held_out: bool) -> SplitSubject:

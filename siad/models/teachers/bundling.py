@@ -80,11 +80,13 @@ def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget
         normals=tuple(name for name in normals.capture_ids if name not in normals.unconfirmed),
         training_set=None,
         parent=None,
-        left_out=tuple(name for name in fitted.left_out if name not in normals.unconfirmed),
-        doubted=tuple(name for name in fitted.doubted if name not in normals.unconfirmed),
+        left_out=fitted.left_out,
+        doubted=fitted.doubted,
         false_rejects=chosen.rate,
         footprint_px=0.0 if fitted.marking is None else fitted.marking.footprint_px,
-        stream_normals=tuple(name for name in normals.capture_ids if name in normals.unconfirmed),
+        stream_normals=tuple(
+            name for name in normals.capture_ids if name in normals.unconfirmed and name not in fitted.left_out
+        ),
     )
     return Bundle(manifest, parts)
 

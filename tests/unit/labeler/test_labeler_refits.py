@@ -19,11 +19,14 @@ from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Sele
 from siad.contracts.events import Intent, PseudoMaskCreated
 from siad.contracts.ids import CaptureId, WeightsId, sha256_hex
 from siad.contracts.keys import correction_key, refit_key, stream_scores_key
+from siad.contracts.quarantine import QuarantineRecord, TaintedKind, correction_name
 from siad.contracts.refits import RefitCause, RefitRecord
 from siad.contracts.release_evidence import GateEvidence
 from siad.contracts.stream_scores import ROWS_MAX, StreamScore, StreamScores
 from siad.runtime.blobs.memory import MemoryBlobs
+from siad.runtime.store.quarantine import Quarantine
 from tests.events import NOON
+from tests.thresholds import make_threshold_set
 from tests.unit.labeler.test_labeler_forgets import forget
 from tests.unit.labeler.world import LINE, PLACE, PRODUCT, World, capture
 from tests.unit.vision.test_gate import SCORES, evidence
@@ -84,6 +87,31 @@ def test_the_lowest_half_is_learned_and_three_in_ten_captures_never() -> None:
     assert set(chosen.held_out) == {one.capture_id for one in rows if is_held_out(one.capture_id)}
     assert 20 <= len(chosen.held_out) <= 40
     assert choose_captures(rows, {}, known=set(), learns_stream=False).stream == ()
+
+
+def test_no_reject_is_learned_without_an_answer_however_many_goods_are_answered() -> None:
+    rows = [row(number, number / 20) for number in range(60)]  # from the 40th on they are rejected
+    goods = latest_corrections(corrected(number, CorrectionVerdict.GOOD) for number in range(25))
+    chosen = choose_captures(rows, goods, known=set(), learns_stream=True)
+    half = {one.capture_id for one in rows[:30]}  # of all captures, the answered ones too
+    assert set(chosen.stream) == {name for name in half - set(goods) if not is_held_out(name)}
+    assert chosen.stream
+    rejects = [replace(one, score=one.score + 3) for one in rows]  # the line as a whole is rejected
+    assert choose_captures(rejects, {}, known=set(), learns_stream=True).stream == ()
+
+
+def test_a_capture_that_any_teacher_rejected_is_not_learned() -> None:
+    rows = [row(number, number / 100) for number in range(60)]
+    learned = choose_captures(rows, {}, known=set(), learns_stream=True).stream
+    by_others = [replace(one, weights="0" * 12, score=2.0) for one in rows if one.capture_id == learned[0]]
+    again = choose_captures([*by_others, *rows], {}, known=set(), learns_stream=True).stream
+    assert set(again) == set(learned[1:])
+
+
+@pytest.mark.parametrize(("captures", "is_learned"), [(49, False), (50, True)])
+def test_a_short_stream_is_not_learned_whatever_the_cause(captures: int, is_learned: bool) -> None:
+    rows = [row(number, number / 100) for number in range(captures)]
+    assert bool(choose_captures(rows, {}, known=set(), learns_stream=True).stream) is is_learned
 
 
 def test_what_is_learned_is_bounded() -> None:
@@ -165,6 +193,15 @@ def mask(number: int, score: float, weights: WeightsId) -> PseudoMaskCreated:
     )
 
 
+def quarantine(world: World, kind: TaintedKind, subject: str) -> None:
+    """An operator has tainted it."""
+    Quarantine(world.blobs).put(
+        QuarantineRecord(
+            line=LINE, kind=kind, subject=subject, root=subject, reason="it was a mistake", tainted_at=NOON
+        )
+    )
+
+
 async def line_with_stream(captures: int, *, evidence_of: GateEvidence | None) -> World:
     """A line with a first teacher, whose captures of the stream are all scored."""
     world = World()
@@ -191,6 +228,27 @@ async def test_a_level_refit_on_the_stream_is_released_with_its_record() -> None
     record = RefitRecord.from_json(MemoryBlobs.get(world.blobs, refit_key(LINE, PRODUCT, 2)).data)
     assert (record.cause, record.counts.stream, record.decision.accepted) == (RefitCause.STREAM, 60, True)
     assert record.evidence == LEVEL
+
+
+async def test_what_a_threshold_set_since_rejects_is_not_learned() -> None:
+    world = await line_with_stream(60, evidence_of=LEVEL)
+    weights = world.teacher().weights
+    world.thresholds.by_weights[weights] = make_threshold_set(weights, image_threshold=10 / 60)
+    await world.settle()
+    under = {capture(number).capture_id for number in range(10)}
+    assert {one["capture_id"] for one in world.serve.orders[-1]["stream"]} == {n for n in under if not is_held_out(n)}
+
+
+async def test_a_capture_whose_answer_is_in_quarantine_is_not_learned() -> None:
+    world = await line_with_stream(60, evidence_of=LEVEL)
+    one = corrected(next(n for n in range(30) if not is_held_out(capture(n).capture_id)), CorrectionVerdict.GOOD)
+    MemoryBlobs.put(world.blobs, correction_key(LINE, one.capture_id, 1), one.to_json())
+    quarantine(world, TaintedKind.CORRECTION, correction_name(one.capture_id, 1))
+    await world.settle()
+    order = world.serve.orders[-1]
+    named = {shown["capture_id"] for group in ("normals", "goods", "stream", "held_out") for shown in order[group]}
+    assert order["stream"]
+    assert one.capture_id not in named
 
 
 async def test_a_worse_refit_is_declined_once_and_not_fitted_again_after_a_restart() -> None:

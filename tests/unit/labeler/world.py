@@ -143,6 +143,7 @@ class World:
     producer: MortalProducer = field(default_factory=MortalProducer)
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOON))
     backfill_max: int = 500
+    thresholds: FixedThresholds = field(default_factory=FixedThresholds)
     serve: Serve = field(init=False)
     works: TeacherReconciler = field(init=False)
     stream: StoredStreamScores = field(init=False)
@@ -157,13 +158,13 @@ class World:
         self.blobs.lives = self.producer.lives = IMMORTAL
         store = AsyncBlobs(self.blobs, workers=2)
         client = httpx.AsyncClient(base_url="http://scorer", transport=httpx.MockTransport(self.serve))
-        scorer = ScorerClient(client, FixedThresholds(), timeout_s=5, fit_timeout_s=5)
+        scorer = ScorerClient(client, self.thresholds, timeout_s=5, fit_timeout_s=5)
         lines, deletions = LabelerLines(store), AsyncDeletions(store, clock=self.clock)
         self.stream = StoredStreamScores(store)
         barred = BarredCaptures(deletions, AsyncQuarantine(store))
         self.works = TeacherReconciler(
             lines=lines,
-            orders=StoredFitOrders(lines, self.stream, StoredCorrections(store), barred),
+            orders=StoredFitOrders(lines, self.stream, StoredCorrections(store), barred, self.thresholds),
             refits=StoredRefits(store),
             stream=self.stream,
             brakes=StoredBrakes(store),

@@ -81,6 +81,14 @@ def test_the_bundle_says_by_what_it_decides() -> None:
     assert [part.name for part in manifest.parts] == [GOLDEN, "x"]
 
 
+def test_an_outlier_of_the_stream_is_left_out_and_not_learned() -> None:
+    names = [f"{index:032x}" for index in range(4)]
+    some = replace(normals([0, 1, 2, 3]), unconfirmed=frozenset(names[2:]))
+    manifest = make_bundle(some, replace(fitted(), left_out=(names[3],)), false_reject_budget=0.3).manifest
+    assert (manifest.normals, manifest.stream_normals) == (tuple(names[:2]), (names[2],))
+    assert manifest.left_out == (names[3],)
+
+
 def test_a_budget_that_many_normals_allow_is_promised() -> None:
     many = fitted(held_out=tuple(float(score) for score in range(1, 61)))
     manifest = make_bundle(normals([0, 1]), many, false_reject_budget=0.05).manifest
