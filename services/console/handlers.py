@@ -18,6 +18,7 @@ from services.console.domain.corrections import (
     make_correction,
 )
 from services.console.domain.estimates import PlaceEstimates, estimate
+from services.console.domain.quarantine import corrections_outside, entries_outside
 from services.console.domain.review import Review, choose
 from services.console.ports import (
     AnnouncedThresholds,
@@ -27,10 +28,12 @@ from services.console.ports import (
     EventPublisher,
     MaskImage,
     MaskReader,
+    QuarantinedData,
 )
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
 from siad.contracts.errors import ConflictError, TransientError
 from siad.contracts.events import ImageStored, Intent
+from siad.contracts.quarantine import QuarantineIndex
 from siad.runtime.clock import Clock
 from siad.vision.headers import TOO_LARGE, ImageError
 
@@ -44,6 +47,7 @@ class ConsolePorts:
     captures: CaptureStore
     corrections: CorrectionStore
     erased: ErasedCaptures
+    quarantine: QuarantinedData
     masks: MaskReader
     publisher: EventPublisher
     projection: CaptureProjection
@@ -72,12 +76,15 @@ async def on_correction(request: CorrectionRequest, ports: ConsolePorts) -> Corr
         CorrectionRefusedError: the capture, the mask or If-Match is refused; nothing was stored.
         TransientError: the store or the broker is unavailable.
     """
-    receipt = await _require_capture(request.line, request.capture_id, ports)
+    quarantine = await ports.quarantine.read(request.line)
+    receipt = await _require_capture(request.line, request.capture_id, ports, quarantine)
     mask = await _require_mask(request, receipt, ports)
     for _ in range(RACES_MAX):
         revisions = await ports.corrections.revisions(request.line, request.capture_id)
         held = revisions[-1] if revisions else None
-        if held is not None and is_repeat(held, request, mask_sha256="" if mask is None else mask.sha256):
+        is_withdrawn = held is not None and quarantine.has_correction(held.capture_id, held.revision)
+        digest = "" if mask is None else mask.sha256
+        if held is not None and not is_withdrawn and is_repeat(held, request, mask_sha256=digest):
             if not ports.book.is_published(held):
                 await publish([held], ports)
             return CorrectionResult(correction=held, is_new=False)
@@ -133,9 +140,9 @@ async def on_corrections(line: str, capture_id: str, ports: ConsolePorts) -> lis
 async def present_captures(
     line: str, product: str | None, ports: ConsolePorts
 ) -> tuple[list[CaptureEntry], Mapping[str, CaptureCorrected]]:
-    """Captures and corrections of a line, without those that were erased.
+    """Captures and corrections of a line, without those erased or in quarantine.
 
-    Captures have the thresholds that their weights have now.
+    A correction in quarantine is unsure. Captures have the thresholds that their weights have now.
     """
     entries = at_thresholds(ports.projection.of_line(line), thresholds_of(line, ports))
     latest = ports.book.latest(line)
@@ -144,8 +151,10 @@ async def present_captures(
     gone = await ports.erased.erased(line, list(received.items()))
     ports.projection.drop(line, gone)
     ports.book.drop(line, gone)
+    quarantine = await ports.quarantine.recent(line)
     kept = [entry for entry in entries if entry.capture_id not in gone and product in (None, entry.product)]
-    return kept, {capture_id: one for capture_id, one in latest.items() if capture_id not in gone}
+    left = {capture_id: one for capture_id, one in latest.items() if capture_id not in gone}
+    return entries_outside(kept, quarantine), corrections_outside(left, quarantine)
 
 
 def thresholds_of(line: str, ports: ConsolePorts) -> dict[str, float]:
@@ -197,12 +206,18 @@ async def _require_receipt(line: str, capture_id: str, ports: ConsolePorts) -> I
     return receipt
 
 
-async def _require_capture(line: str, capture_id: str, ports: ConsolePorts) -> ImageStored:
+async def _require_capture(line: str, capture_id: str, ports: ConsolePorts, quarantine: QuarantineIndex) -> ImageStored:
     receipt = await _require_receipt(line, capture_id, ports)
+    if capture_id in quarantine.captures:
+        detail = (
+            f"capture {capture_id} is in quarantine, so nothing learns from it; nothing was stored. Why: siad lineage "
+            f"{capture_id} --line {line}. There is no way out: send an image of the part again, and answer that"
+        )
+        raise CorrectionRefusedError(RefusalReason.IN_QUARANTINE, detail)
     if receipt.intent is Intent.NORMAL:
         detail = (
             f"capture {capture_id} was sent as a normal, which needs no answer; nothing was stored. If the part is not "
-            f"good, remove the normal: siad forget capture {capture_id}"
+            f"good, remove the normal: siad forget capture {capture_id} --line {line}"
         )
         raise CorrectionRefusedError(RefusalReason.CAPTURE_IS_NORMAL, detail)
     return receipt

@@ -12,6 +12,7 @@ from siad.contracts.events import ImageStored, LineChanged
 from siad.contracts.ids import WeightsId
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
+from siad.contracts.quarantine import QuarantineIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,18 @@ class ErasedCaptures(Protocol):
 
     async def erased(self, line: str, captures: Collection[tuple[str, datetime]]) -> set[str]:
         """Return which of the captures, named with ``received_at``, were erased."""
+        ...
+
+
+class QuarantinedData(Protocol):
+    """Captures and corrections that operators put in quarantine."""
+
+    async def recent(self, line: str) -> QuarantineIndex:
+        """Return the quarantine of a line, a few seconds old."""
+        ...
+
+    async def read(self, line: str) -> QuarantineIndex:
+        """Read what is in quarantine of a line now."""
         ...
 
 

@@ -46,7 +46,7 @@ MASK: Final[dict[str, Any]] = {
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The newest correction says this already", "model": CorrectionResponse},
     404: {"description": "Unknown capture"},
-    409: {"description": "The capture was sent as a normal"},
+    409: {"description": "The capture was sent as a normal, or is in quarantine"},
     410: {"description": "The capture was erased on request, or its image deleted by age"},
     412: {"description": "If-Match names another revision; nothing was stored"},
     413: {"description": "The mask has too many bytes or pixels"},

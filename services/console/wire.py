@@ -19,6 +19,7 @@ STATUS_OF: Final[Mapping[RefusalReason, int]] = {
     RefusalReason.FORGOTTEN: 410,
     RefusalReason.IMAGE_EXPIRED: 410,
     RefusalReason.CAPTURE_IS_NORMAL: 409,
+    RefusalReason.IN_QUARANTINE: 409,
     RefusalReason.PRECONDITION_FAILED: 412,
     RefusalReason.MASK_TOO_LARGE: 413,
 }  # otherwise 422

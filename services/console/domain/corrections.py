@@ -21,6 +21,7 @@ class RefusalReason(StrEnum):
     FORGOTTEN = "forgotten"
     IMAGE_EXPIRED = "image-expired"
     CAPTURE_IS_NORMAL = "capture-is-normal"
+    IN_QUARANTINE = "in-quarantine"
     PRECONDITION_FAILED = "precondition-failed"
     INVALID_ETAG = "invalid-etag"
     INVALID_AUTHOR = "invalid-author"

@@ -159,7 +159,7 @@ async def test_a_normal_is_removed_in_another_way(client: httpx.AsyncClient, pla
     put_capture(plant.blobs, 3, intent=Intent.NORMAL)
     response = await post(client, "defect", address=f"/v1/lines/{LINE_NAME}/captures/{name_of(3)}/corrections")
     assert response.status_code == 409
-    assert f"siad forget capture {name_of(3)}" in response.json()["detail"]
+    assert f"siad forget capture {name_of(3)} --line {LINE_NAME}" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
