@@ -28,6 +28,7 @@ from siad.runtime.testing.waiting import until
 STAGE: Final = "inference"
 IN: Final = Topic("siad.in.v1", "work", "ingest", (STAGE,))
 OUT: Final = Topic("siad.out.v1", "work", STAGE, ())
+_HANG_S: Final = 60.0  # of real time: the process hangs; a busy machine has stood still for five seconds
 QUICK: Final = Limits(
     max_in_flight=1,
     commit_every_s=0,
@@ -108,7 +109,7 @@ class World:
                 stop.set()
 
         stop_when_done()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(_HANG_S):
             await consume(
                 DiaryBus(self.bus, diary, on_commit=stop_when_done),
                 with_retry({IN.name: route or self.handle}, stage=STAGE),
