@@ -10,6 +10,7 @@ from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.quarantine import StoredQuarantine
+from services.console.adapters.serving import StoredServing
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import StoredThresholds, ThresholdsOnTopic
 from services.console.domain.book import CorrectionBook, ShownCaptures
@@ -68,6 +69,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             corrections=StoredCorrections(store),
             erased=captures,
             quarantine=StoredQuarantine(store, clock=stage.clock),
+            serving=StoredServing(store),
             masks=masks,
             publisher=BusEventPublisher(producer, lines),
             projection=CaptureProjection(settings.captures_max),

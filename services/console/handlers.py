@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from services.console.domain.book import CorrectionBook, ShownCaptures
-from services.console.domain.captures import CaptureEntry, CaptureProjection, at_thresholds, findings_in_service
+from services.console.domain.captures import CaptureEntry, CaptureProjection, at_thresholds
 from services.console.domain.corrections import (
     CorrectionContext,
     CorrectionRefusedError,
@@ -20,6 +20,7 @@ from services.console.domain.corrections import (
 from services.console.domain.estimates import PlaceEstimates, estimate
 from services.console.domain.quarantine import corrections_outside, entries_outside
 from services.console.domain.review import Review, choose
+from services.console.domain.serving import WeightsInService, at_weights, weights_in_service
 from services.console.ports import (
     AnnouncedThresholds,
     CaptureStore,
@@ -29,10 +30,12 @@ from services.console.ports import (
     MaskImage,
     MaskReader,
     QuarantinedData,
+    ServingWeights,
 )
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
 from siad.contracts.errors import ConflictError, TransientError
 from siad.contracts.events import ImageStored, Intent
+from siad.contracts.place import Place
 from siad.contracts.quarantine import QuarantineIndex
 from siad.runtime.clock import Clock
 from siad.vision.headers import TOO_LARGE, ImageError
@@ -48,6 +51,7 @@ class ConsolePorts:
     corrections: CorrectionStore
     erased: ErasedCaptures
     quarantine: QuarantinedData
+    serving: ServingWeights
     masks: MaskReader
     publisher: EventPublisher
     projection: CaptureProjection
@@ -113,18 +117,32 @@ async def publish(corrections: Sequence[CaptureCorrected], ports: ConsolePorts) 
 
 async def on_review(line: str, product: str | None, count: int, ports: ConsolePorts) -> Review:
     """Choose the captures of a line that are shown next."""
-    entries, latest = await present_captures(line, product, ports)
-    items = await asyncio.to_thread(choose, entries, latest, count)
+    every, corrections = await present_captures(line, None, ports)
+    entries = [entry for entry in every if product in (None, entry.product)]
+    serving, latest = await _at_service(entries, corrections, ports)
+    items = await asyncio.to_thread(choose, entries, latest, count, serving)
     for item in items:
         ports.shown.add(line, item.entry.capture_id, item.selection)
     scored = [entry.capture_id for entry in entries if entry.finding is not None]
-    return Review(items=items, captures=len(scored), answered=len(latest.keys() & set(scored)))
+    products = sorted({entry.product for entry in every if entry.finding is not None})
+    return Review(items=items, captures=len(scored), answered=len(latest.keys() & set(scored)), products=products)
 
 
 async def on_estimates(line: str, ports: ConsolePorts) -> list[PlaceEstimates]:
     """Estimate misses and false rejects of a line from drawn answers."""
-    entries, latest = await present_captures(line, None, ports)
-    return await asyncio.to_thread(lambda: estimate(latest.values(), findings_in_service(entries)))
+    entries, corrections = await present_captures(line, None, ports)
+    serving, latest = await _at_service(entries, corrections, ports)
+    return await asyncio.to_thread(lambda: estimate(latest.values(), serving))
+
+
+async def _at_service(
+    entries: Sequence[CaptureEntry], latest: Mapping[str, CaptureCorrected], ports: ConsolePorts
+) -> tuple[dict[Place, WeightsInService], dict[str, CaptureCorrected]]:
+    """Weights in service, and the answers with the scores that these gave."""
+    places = {entry.place for entry in entries} | {Place(one.line, one.product) for one in latest.values()}
+    pointed = {place: found for place in places if (found := await ports.serving.serving(place)) is not None}
+    serving = weights_in_service(entries, pointed)
+    return serving, at_weights(latest, entries, serving)
 
 
 async def on_corrections(line: str, capture_id: str, ports: ConsolePorts) -> list[CaptureCorrected]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from services.console.domain.book import CorrectionId
 from services.console.domain.corrections import StoredMask
+from services.console.domain.serving import WeightsInService
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.events import ImageStored, LineChanged
 from siad.contracts.ids import WeightsId
@@ -77,6 +78,14 @@ class QuarantinedData(Protocol):
 
     async def read(self, line: str) -> QuarantineIndex:
         """Read what is in quarantine of a line now."""
+        ...
+
+
+class ServingWeights(Protocol):
+    """The weights that judge a place now."""
+
+    async def serving(self, place: Place) -> WeightsInService | None:
+        """Read them; None where none was released, or the pointer is unreadable."""
         ...
 
 

@@ -77,6 +77,7 @@ class ReviewItemResponse(BaseModel):
     selection: str
     distance: float = Field(description="From the threshold, in deviations of the log scores of captures that passed")
     reason: str
+    is_current: bool = Field(description="Whether the weights in service gave score and threshold")
 
     @classmethod
     def of(cls, item: ReviewItem) -> Self:
@@ -98,6 +99,7 @@ class ReviewItemResponse(BaseModel):
             selection=item.selection.value,
             distance=item.distance,
             reason=item.reason,
+            is_current=item.is_current,
         )
 
 
@@ -107,13 +109,15 @@ class ReviewResponse(BaseModel):
     line: str
     captures: int = Field(description="Captures of the line with a score that the console holds")
     answered: int = Field(description="Of them, those with a correction")
+    products: list[str] = Field(description="Products of the line with such captures")
     items: list[ReviewItemResponse]
 
     @classmethod
     def of(cls, line: str, review: Review) -> Self:
         """Describe what to show."""
         items = [ReviewItemResponse.of(item) for item in review.items]
-        return cls(line=line, captures=review.captures, answered=review.answered, items=items)
+        counts = {"captures": review.captures, "answered": review.answered}
+        return cls(line=line, **counts, products=list(review.products), items=items)
 
 
 class RateResponse(BaseModel):
@@ -145,6 +149,7 @@ class EstimateResponse(BaseModel):
     false_rejects: RateResponse | None = Field(description="Of good parts, those rejected")
     misses: RateResponse | None = Field(description="Of defective parts, those passed")
     defects: RateResponse | None = Field(description="Of all parts, those defective")
+    earlier: int = Field(description="Answers to captures that these weights have not scored; they don't count here")
 
     @classmethod
     def of(cls, found: PlaceEstimates) -> Self:
@@ -159,13 +164,14 @@ class EstimateResponse(BaseModel):
             false_rejects=RateResponse.of_rate(found.false_rejects),
             misses=RateResponse.of_rate(found.misses),
             defects=RateResponse.of_rate(found.defects),
+            earlier=found.earlier,
         )
 
 
 class EstimatesResponse(BaseModel):
     """Estimates of a line, by product.
 
-    There are none before the first answer to a drawn capture.
+    There are none before the first answer to a drawn capture, or to one that only earlier weights scored.
     """
 
     probability: float = Field(default=INTERVAL, description="Of the intervals")

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from services.console.domain.captures import Finding
+from services.console.domain.serving import WeightsInService
 from siad.contracts.corrections import CaptureCorrected, Selection
 from siad.contracts.place import Place
 
@@ -30,14 +30,16 @@ def rank_of(line: str, capture_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"review\n{line}\n{capture_id}".encode()).digest()[:8])
 
 
-def samples(latest: Collection[CaptureCorrected], serving: Mapping[Place, Finding]) -> dict[Place, DrawnSample]:
+def samples(
+    latest: Collection[CaptureCorrected], serving: Mapping[Place, WeightsInService]
+) -> dict[Place, DrawnSample]:
     """Find the sample of each place.
 
     Args:
         latest: the newest correction of each capture of one line.
         serving: weights and threshold of each place, as they are now; answers about other weights don't count.
     """
-    return {place: _sample_of(place, finding.weights, latest) for place, finding in serving.items()}
+    return {place: _sample_of(place, now.weights, latest) for place, now in serving.items()}
 
 
 def _sample_of(place: Place, weights: str, latest: Collection[CaptureCorrected]) -> DrawnSample:

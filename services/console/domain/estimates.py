@@ -10,8 +10,8 @@ from typing import Final
 
 from scipy.special import betaincinv
 
-from services.console.domain.captures import Finding
-from services.console.domain.draw import samples
+from services.console.domain.draw import DrawnSample, samples
+from services.console.domain.serving import WeightsInService, count_earlier
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
 from siad.contracts.place import Place
 
@@ -45,9 +45,10 @@ class PlaceEstimates:
     false_rejects: Rate | None  # of good parts, those rejected; None without an answer
     misses: Rate | None  # of defective parts, those passed
     defects: Rate | None  # of all parts, those defective
+    earlier: int  # answers to captures that these weights have not scored: they count for nothing here
 
 
-def estimate(latest: Collection[CaptureCorrected], serving: Mapping[Place, Finding]) -> list[PlaceEstimates]:
+def estimate(latest: Collection[CaptureCorrected], serving: Mapping[Place, WeightsInService]) -> list[PlaceEstimates]:
     """Estimate rates for the weights in service.
 
     Args:
@@ -55,13 +56,13 @@ def estimate(latest: Collection[CaptureCorrected], serving: Mapping[Place, Findi
         serving: weights and threshold of each place, as they are now.
 
     Returns:
-        One for each place with at least one answer to a drawn capture, by place.
+        One for each place with an answer to a drawn capture, or to one that only earlier weights scored; by place.
     """
-    return [
-        _of_place(place, serving[place], sample.answers)
+    found = [
+        _of_place(place, serving[place], sample, count_earlier(latest, place, serving[place]))
         for place, sample in sorted(samples(latest, serving).items())
-        if sample.answers
     ]
+    return [one for one in found if one.answers or one.unsure or one.earlier]
 
 
 def interval(count: int, of: int) -> tuple[float, float]:
@@ -72,20 +73,22 @@ def interval(count: int, of: int) -> tuple[float, float]:
     return low, high
 
 
-def _of_place(place: Place, finding: Finding, answers: Collection[CaptureCorrected]) -> PlaceEstimates:
+def _of_place(place: Place, serving: WeightsInService, sample: DrawnSample, earlier: int) -> PlaceEstimates:
+    answers = sample.answers
     good = [one for one in answers if one.verdict is CorrectionVerdict.GOOD]
     bad = [one for one in answers if one.verdict is CorrectionVerdict.DEFECT]
-    rejected = sum(one.score >= finding.threshold for one in good)
-    passed = sum(one.score < finding.threshold for one in bad)
+    rejected = sum(one.score >= serving.threshold for one in good)
+    passed = sum(one.score < serving.threshold for one in bad)
     return PlaceEstimates(
         place=place,
-        weights=finding.weights,
-        threshold=finding.threshold,
+        weights=serving.weights,
+        threshold=serving.threshold,
         answers=len(good) + len(bad),
         unsure=len(answers) - len(good) - len(bad),
         false_rejects=_rate(rejected, len(good)),
         misses=_rate(passed, len(bad)),
         defects=_rate(len(bad), len(good) + len(bad)),
+        earlier=earlier,
     )
 
 

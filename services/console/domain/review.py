@@ -7,16 +7,18 @@ low scores, so every tenth is drawn at random from all captures of the line (``d
 import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from services.console.domain.captures import CaptureEntry, Finding, findings_in_service
+from services.console.domain.captures import CaptureEntry, Finding
 from services.console.domain.draw import rank_of, samples
+from services.console.domain.serving import WeightsInService
 from siad.contracts.corrections import CaptureCorrected, Selection
 from siad.contracts.place import Place
 
 EVERY: Final = 10  # of the captures shown, one is drawn at random
+NEAR_MAX: Final = 0.2  # of the threshold; on a small line the nearest captures may be far from it
 SCORE_MIN: Final = 1e-9  # lower scores count as this one: they have no logarithm
 SPREAD_MIN: Final = 0.01  # of log scores; images that are all alike have none
 NORMAL_MAD: Final = 1.4826  # deviation of a normal distribution whose median absolute deviation is 1
@@ -31,6 +33,7 @@ class ReviewItem:
     selection: Selection
     distance: float  # from the threshold, in deviations of the log scores of captures that passed
     reason: str
+    is_current: bool = True  # scored by the weights in service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +43,15 @@ class Review:
     items: Sequence[ReviewItem]
     captures: int  # with a score, in memory
     answered: int  # of them
+    products: Sequence[str]  # of the line with captures that have a score
 
 
-def choose(entries: Collection[CaptureEntry], latest: Mapping[str, CaptureCorrected], count: int) -> list[ReviewItem]:
+def choose(
+    entries: Collection[CaptureEntry],
+    latest: Mapping[str, CaptureCorrected],
+    count: int,
+    serving: Mapping[Place, WeightsInService],
+) -> list[ReviewItem]:
     """Choose the captures to show next.
 
     The result depends on the arguments alone. Captures without a score are not shown: nothing can be said about them.
@@ -51,9 +60,10 @@ def choose(entries: Collection[CaptureEntry], latest: Mapping[str, CaptureCorrec
         entries: the captures of one line.
         latest: by capture, the newest correction; these are not shown again.
         count: how many to show, at most.
+        serving: weights in service, of every place with a scored capture.
     """
     scored = [entry for entry in entries if entry.finding is not None]
-    spreads, serving = _spreads(scored), findings_in_service(scored)
+    spreads = _spreads(scored)
     reached = {place: sample.reached for place, sample in samples(latest.values(), serving).items()}
     ranked = sorted(
         (rank_of(entry.line, entry.capture_id), entry.capture_id, entry)
@@ -66,7 +76,14 @@ def choose(entries: Collection[CaptureEntry], latest: Mapping[str, CaptureCorrec
         key=lambda entry: (*_nearness(entry, serving, spreads), entry.capture_id),
     )
     items = [_near_item(entry, spreads) for entry in near[: count - len(drawn)]]
-    return list(_mixed(items, [_drawn_item(entry, spreads, len(scored)) for entry in drawn]))
+    mixed = _mixed(items, [_drawn_item(entry, spreads, len(scored)) for entry in drawn])
+    return [_marked(item, serving[item.entry.place]) for item in mixed]
+
+
+def _marked(item: ReviewItem, serving: WeightsInService) -> ReviewItem:
+    if item.finding.weights == serving.weights:
+        return item
+    return replace(item, is_current=False, reason=f"{item.reason}; scored by earlier weights")
 
 
 def _mixed(near: Sequence[ReviewItem], drawn: Sequence[ReviewItem]) -> Iterable[ReviewItem]:
@@ -79,7 +96,7 @@ def _mixed(near: Sequence[ReviewItem], drawn: Sequence[ReviewItem]) -> Iterable[
 
 
 def _nearness(
-    entry: CaptureEntry, serving: Mapping[Place, Finding], spreads: Mapping[str, float]
+    entry: CaptureEntry, serving: Mapping[Place, WeightsInService], spreads: Mapping[str, float]
 ) -> tuple[bool, float]:
     """Order of captures to ask about, weights in service first."""
     assert entry.finding is not None
@@ -118,10 +135,12 @@ def _log(score: float) -> float:
 def _near_item(entry: CaptureEntry, spreads: Mapping[str, float]) -> ReviewItem:
     finding = entry.finding
     assert finding is not None
-    side = "at or above" if finding.is_reject else "below"
+    side = "over" if finding.is_reject else "below"
     share = abs(finding.score / finding.threshold - 1) if finding.threshold else 0.0
+    where = "at the threshold" if finding.score == finding.threshold else f"{share:.1%} {side} the threshold"
+    which = "near the threshold" if share <= NEAR_MAX else "the nearest that are left"
     distance = _distance(finding, spreads)
-    reason = f"near the threshold: {share:.1%} {side} it, {distance:.2g} deviations of captures that passed"
+    reason = f"{which}: {where}, {distance:.2g} deviations of captures that passed"
     return ReviewItem(entry=entry, finding=finding, selection=Selection.NEAREST, distance=distance, reason=reason)
 
 

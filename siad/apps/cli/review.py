@@ -15,10 +15,15 @@ from siad.apps.cli.tables import Cell, TableContent, print_table
 from siad.apps.console_client import ConsoleClient
 from siad.apps.local.machine import DATA
 
+WEIGHTS_CHARS: Final = 12  # of an id of weights, as in siad status
 CAPTURE_CHARS: Final = 12  # of an id; siad correct and siad show find the rest
 COLUMNS: Final = ("capture", "part", "score", "threshold", "verdict", "why shown", "image")
-WHY: Final[Mapping[str, str]] = {"nearest": "near the threshold", "random": "drawn at random", "chosen": "chosen"}
+WHY: Final[Mapping[str, str]] = {"nearest": "nearest the threshold", "random": "drawn at random", "chosen": "chosen"}
 _NOTHING: Final = "no capture has a score yet. A score needs a teacher: siad status shows what the line waits for"
+_EARLIER: Final = (
+    "* score, threshold and verdict of earlier weights, not of those that judge now. An answer is learned from, but "
+    "does not count for the present threshold"
+)
 
 console = Console()
 
@@ -47,16 +52,16 @@ def review(
     if as_json:
         print(json.dumps({**shown, **found}, indent=2))
         return
-    _print_items(shown)
+    _print_items(shown, product)
     for text in describe_estimates(found["estimates"]):
         console.print(escape(text), highlight=False, soft_wrap=True)
 
 
-def _print_items(shown: Mapping[str, Any]) -> None:
+def _print_items(shown: Mapping[str, Any], product: str | None) -> None:
     line, items = shown["line"], shown["items"]
     if not items:
-        answered = f"all {shown['captures']} captures with a score are answered" if shown["captures"] else _NOTHING
-        console.print(f"nothing to answer on line {line}: {answered}", highlight=False, soft_wrap=True)
+        why = _why_nothing(shown, product)
+        console.print(f"nothing to answer on line {line}: {why}", highlight=False, soft_wrap=True, markup=False)
         return
     rows: list[list[Cell]] = [
         [
@@ -64,7 +69,7 @@ def _print_items(shown: Mapping[str, Any]) -> None:
             item["serial"],
             f"{item['score']:.4g}",
             f"{item['threshold']:.4g}",
-            item["decision"],
+            item["decision"] if item.get("is_current", True) else f"{item['decision']} *",
             WHY.get(item["selection"], item["selection"]),
             item["image_uri"],
         ]
@@ -72,15 +77,37 @@ def _print_items(shown: Mapping[str, Any]) -> None:
     ]
     title = f"{len(items)} of {shown['captures']} captures of line {line}, {shown['answered']} answered before"
     print_table(console, TableContent(columns=COLUMNS, rows=rows, title=title))
+    if not all(item.get("is_current", True) for item in items):
+        console.print(_EARLIER, highlight=False, soft_wrap=True)
     first = items[0]["capture_id"][:CAPTURE_CHARS]
     answer = f"siad correct {first} --good | --defect [--mask FILE] | --unsure"
     for hint in (f"see one: siad show {first} --save DIR", f"answer:  {answer}  (or several captures at once)"):
         console.print(hint, highlight=False, soft_wrap=True, markup=False)
 
 
+def _why_nothing(shown: Mapping[str, Any], product: str | None) -> str:
+    """Say why there is nothing to answer."""
+    count, products = shown["captures"], shown.get("products", ())
+    if count:
+        captures = "the only capture with a score is" if count == 1 else f"all {count} captures with a score are"
+        return f"{captures} answered"
+    if product is not None and products:
+        return f"no capture of product {product!r} has a score; captures of these have: {', '.join(products)}"
+    return _NOTHING
+
+
 def describe_estimates(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say for each product what drawn answers tell; empty without any."""
-    return [_describe(one) for one in estimates]
+    """Say for each product what drawn answers tell; empty without any.
+
+    Also says how many answers do not count for the weights in service.
+    """
+    texts = []
+    for one in estimates:
+        if one["answers"] + one["unsure"]:
+            texts.append(_describe(one))
+        if one.get("earlier"):
+            texts.append(_describe_earlier(one))
+    return texts
 
 
 def _describe(one: Mapping[str, Any]) -> str:
@@ -93,7 +120,18 @@ def _describe(one: Mapping[str, Any]) -> str:
         parts.append(f"{one['unsure']} unsure")
     count = one["answers"] + one["unsure"]
     answers = "answer" if count == 1 else "answers"
-    return f"{one['line']}/{one['product']}: of {count} {answers} to captures drawn at random: {'; '.join(parts)}"
+    drawn = f"of {count} {answers} to captures drawn at random, scored by {one['weights'][:WEIGHTS_CHARS]}"
+    return f"{one['line']}/{one['product']}: {drawn}: {'; '.join(parts)}"
+
+
+def _describe_earlier(one: Mapping[str, Any]) -> str:
+    count, weights = one["earlier"], one["weights"][:WEIGHTS_CHARS]
+    answers = "1 answer is to a capture" if count == 1 else f"{count} answers are to captures"
+    counts = "It stays and is learned from, but does" if count == 1 else "They stay and are learned from, but do"
+    return (
+        f"{one['line']}/{one['product']}: {answers} that only earlier weights scored, not {weights}, which judges now. "
+        f"{counts} not count for its threshold and estimates: answer captures that it has scored"
+    )
 
 
 def _interval(rate: Mapping[str, Any]) -> str:

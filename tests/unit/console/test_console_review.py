@@ -1,6 +1,7 @@
 """Which captures people are asked about, and what their answers say of misses and false rejects."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 from scipy.stats import binom
 
 from services.console.domain.book import CorrectionBook, CorrectionId, ShownCaptures
-from services.console.domain.captures import CaptureEntry, CaptureProjection, findings_in_service
+from services.console.domain.captures import CaptureEntry, CaptureProjection, Finding
 from services.console.domain.draw import rank_of, samples
 from services.console.domain.estimates import INTERVAL, estimate, interval
-from services.console.domain.review import choose
+from services.console.domain.review import ReviewItem
+from services.console.domain.review import choose as choose_at
+from services.console.domain.serving import WeightsInService, at_weights, weights_in_service
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
 from siad.contracts.events import Decision
 from siad.contracts.ids import CaptureId
@@ -28,6 +31,11 @@ from tests.unit.console.world import (
 )
 
 PLACE = Place(LINE_NAME, PRODUCT)
+
+
+def choose(entries: Sequence[CaptureEntry], latest: dict[str, CaptureCorrected], count: int) -> list[ReviewItem]:
+    """The choice at a place whose newest capture tells the weights in service."""
+    return choose_at(entries, latest, count, weights_in_service(entries))
 
 
 def projected(scores: list[float], **fields: Any) -> CaptureProjection:
@@ -58,8 +66,31 @@ def test_the_captures_nearest_the_threshold_come_first_and_every_tenth_is_drawn(
     assert near[0].entry.capture_id == name_of(140)
     assert [item.distance for item in near] == sorted(item.distance for item in near)
     assert {item.finding.score for item in near[:2]} == {1.97, 2.05}
-    assert "near the threshold: 1.5% below it" in near[0].reason
+    assert "near the threshold: 1.5% below the threshold, " in near[0].reason
     assert "drawn at random from 143 captures" in items[9].reason
+
+
+def test_a_capture_far_from_the_threshold_is_not_called_near() -> None:
+    items = choose(projected([1.0, 1.02, 1.04, 4.08, 2.0]).of_line(LINE_NAME), {}, 10)
+    reasons = {item.finding.score: item.reason for item in items if item.selection is Selection.NEAREST}
+    assert reasons[4.08].startswith("the nearest that are left: 104.0% over the threshold, ")
+    assert "at the threshold" in reasons.get(2.0, "at the threshold")
+
+
+def test_weights_just_released_count_answers_only_where_they_scored_the_capture() -> None:
+    entries = projected([1.0, 1.9, 2.5]).of_line(LINE_NAME)
+    said = {one.capture_id: answer(one, CorrectionVerdict.GOOD, Selection.RANDOM, 1) for one in entries}
+    serving = weights_in_service(entries, {PLACE: WeightsInService(OTHER, 30.0)})
+    (found,) = estimate(at_weights(said, entries, serving).values(), serving)
+    assert (found.weights, found.threshold, found.answers, found.earlier) == (OTHER, 30.0, 0, 3)
+    (item,) = choose_at(entries, {name_of(0): said[name_of(0)], name_of(1): said[name_of(1)]}, 10, serving)
+    assert (item.is_current, item.finding.score) == (False, 2.5)
+    assert item.reason.endswith("; scored by earlier weights")
+    scored = [replace(entries[0], pseudo_mask=Finding(weights=OTHER, score=31.0, threshold=30.0, mask_uri=""))]
+    (found,) = estimate(at_weights(said, [*scored, *entries[1:]], serving).values(), serving)
+    assert (found.answers, found.earlier) == (1, 2)
+    assert found.false_rejects is not None
+    assert (found.false_rejects.count, found.false_rejects.of) == (1, 1)
 
 
 def test_the_same_state_gives_the_same_captures_in_whatever_order_it_was_read() -> None:
@@ -127,18 +158,19 @@ def test_intervals_are_those_of_clopper_and_pearson() -> None:
 
 def test_nothing_is_estimated_without_a_drawn_answer() -> None:
     entries = projected([1.0, 1.9, 2.5]).of_line(LINE_NAME)
-    serving = findings_in_service(entries)
+    serving = weights_in_service(entries)
     assert estimate([], serving) == []
     near = [answer(entry, CorrectionVerdict.GOOD, Selection.NEAREST, 1) for entry in entries]
     assert estimate(near, serving) == []
-    assert estimate([replace(one, weights=OTHER, selection=Selection.RANDOM) for one in near], serving) == []
+    (found,) = estimate([replace(one, weights=OTHER, selection=Selection.RANDOM) for one in near], serving)
+    assert (found.answers, found.false_rejects, found.misses, found.earlier) == (0, None, None, 3)
 
 
 def test_what_is_estimated_are_the_shares_of_the_drawn_answers() -> None:
     entries = projected([1.0, 1.5, 2.5, 1.2]).of_line(LINE_NAME)
     verdicts = [CorrectionVerdict.GOOD, CorrectionVerdict.DEFECT, CorrectionVerdict.GOOD, CorrectionVerdict.UNSURE]
     answers = [answer(entry, one, Selection.RANDOM, 1) for entry, one in zip(entries, verdicts, strict=True)]
-    (found,) = estimate(answers, findings_in_service(entries))
+    (found,) = estimate(answers, weights_in_service(entries))
     assert (found.place, found.weights, found.answers, found.unsure) == (PLACE, WEIGHTS, 3, 1)
     assert found.false_rejects is not None
     assert found.misses is not None
@@ -175,7 +207,7 @@ def test_estimates_are_unbiased_though_most_answers_are_near_the_threshold(arriv
                 is_defect = defective[int(item.entry.capture_id, 16)]
                 said = CorrectionVerdict.DEFECT if is_defect else CorrectionVerdict.GOOD
                 latest[item.entry.capture_id] = answer(item.entry, said, item.selection, turn)
-        (found,) = estimate(latest.values(), findings_in_service(projection.of_line(LINE_NAME)))
+        (found,) = estimate(latest.values(), weights_in_service(projection.of_line(LINE_NAME)))
         assert found.false_rejects is not None
         covered += found.false_rejects.low <= 0.1 <= found.false_rejects.high
         rates.append(found.false_rejects.estimated)
@@ -185,7 +217,7 @@ def test_estimates_are_unbiased_though_most_answers_are_near_the_threshold(arriv
 
 def test_a_chosen_answer_counts_once_the_draw_has_reached_it() -> None:
     entries = sorted(projected([1.0] * 50).of_line(LINE_NAME), key=lambda one: rank_of(LINE_NAME, one.capture_id))
-    serving = findings_in_service(entries)
+    serving = weights_in_service(entries)
     before = answer(entries[1], CorrectionVerdict.DEFECT, Selection.CHOSEN, 1)
     beyond = answer(entries[9], CorrectionVerdict.DEFECT, Selection.CHOSEN, 1)
     drawn = answer(entries[2], CorrectionVerdict.GOOD, Selection.RANDOM, 2)

@@ -10,6 +10,7 @@ import numpy as np
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.quarantine import StoredQuarantine
+from services.console.adapters.serving import StoredServing
 from services.console.adapters.store import StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import ThresholdsOnTopic
 from services.console.domain.book import CorrectionBook, ShownCaptures
@@ -114,6 +115,7 @@ def make_ports(blobs: MemoryBlobs, producer: Producer, clock: FakeClock) -> Cons
         corrections=StoredCorrections(store),
         erased=captures,
         quarantine=StoredQuarantine(store, clock=clock),
+        serving=StoredServing(store),
         masks=DecodingMaskReader(threads=1),
         publisher=BusEventPublisher(producer, StateTable(LINE, LineChanged, stage="console")),
         projection=CaptureProjection(1000),

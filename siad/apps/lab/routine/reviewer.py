@@ -8,6 +8,7 @@ from typing import Final
 
 from services.console.domain.captures import CaptureEntry, Finding
 from services.console.domain.review import choose
+from services.console.domain.serving import weights_in_service
 from siad.apps.lab.evaluate.folder import read_mask
 from siad.apps.lab.evaluate.mask_file import MaskFileError
 from siad.apps.lab.routine.captures import LINE, START, Answer, PseudoLabel, capture_id
@@ -40,7 +41,8 @@ def answer_captures(shown: Sequence[PseudoLabel], *, count: int, salt: str) -> l
         )
         for name, one in by_id.items()
     ]
-    return [_answer(by_id[item.entry.capture_id], item.selection) for item in choose(entries, {}, count)]
+    chosen = choose(entries, {}, count, weights_in_service(entries))
+    return [_answer(by_id[item.entry.capture_id], item.selection) for item in chosen]
 
 
 def threshold_after(

@@ -20,12 +20,24 @@ from siad.apps.cli.__main__ import app
 from siad.apps.console_client import ConsoleClient
 from siad.apps.local.connection import PlantConnection
 from siad.contracts import keys
-from siad.contracts.events import LineChanged
+from siad.contracts.events import LineChanged, SegmenterStatus, WeightsKind
+from siad.contracts.pointer import Pointer
 from siad.contracts.topics import LINE
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.state_table import StateTable
 from siad.runtime.worker import StageProcess
-from tests.unit.console.world import LINE_NAME, Plant, make_ports, mask_png, name_of, put_capture, verdict
+from tests.manifests import make_manifest
+from tests.unit.console.world import (
+    LINE_NAME,
+    PRODUCT,
+    WEIGHTS,
+    Plant,
+    make_ports,
+    mask_png,
+    name_of,
+    put_capture,
+    verdict,
+)
 
 Siad = Callable[..., Result]
 URL = ("--url", "http://console")
@@ -78,7 +90,7 @@ def test_a_review_shows_captures_and_what_to_do(plant: Plant, ports: ConsolePort
     done = siad("review", LINE_NAME, "--count", "10")
     assert done.exit_code == 0, done.output
     assert f"10 of 30 captures of line {LINE_NAME}, 0 answered before" in done.stdout
-    assert done.stdout.count("near the threshold") == 9
+    assert done.stdout.count("nearest the threshold") == 9
     assert done.stdout.count("drawn at random") == 1
     row = next(line for line in done.stdout.splitlines() if "n20 " in line)
     assert row.split()[:5] == [name_of(20)[:12], "n20", "2", "2", "reject"]
@@ -102,6 +114,26 @@ def test_answers_are_stored_and_estimated(plant: Plant, ports: ConsolePorts) -> 
     assert f"10 of 30 captures of line {LINE_NAME}, 20 answered before" in after.stdout
     assert "to captures drawn at random" in after.stdout
     assert "with 90% probability" in after.stdout
+
+
+def test_after_a_release_scores_and_answers_of_earlier_weights_are_named(plant: Plant, ports: ConsolePorts) -> None:
+    judge(plant, ports, 30)
+    for item in json.loads(siad("review", LINE_NAME, "--json").stdout)["items"]:
+        siad("correct", item["capture_id"], "--good", "--line", LINE_NAME, "--author", "ann")
+    assert f"scored by {WEIGHTS[:12]}: " in text_of(siad("review", LINE_NAME))
+    manifest = make_manifest(line=LINE_NAME, product=PRODUCT)
+    pointer = Pointer(
+        kind=WeightsKind.TEACHER, line=LINE_NAME, product=PRODUCT, revision=2, weights=manifest.weights,
+        released_at=plant.clock.now(), status=SegmenterStatus.SERVING, history=(WEIGHTS,),
+    )  # fmt: skip
+    plant.blobs.put(keys.manifest_key(LINE_NAME, PRODUCT, manifest.weights), manifest.to_json())
+    plant.blobs.put(keys.weights_pointer_key("teacher", LINE_NAME, PRODUCT), pointer.to_json())
+    after = text_of(siad("review", LINE_NAME))
+    assert "drawn at random, scored by" not in after
+    assert after.count("pass *") + after.count("reject *") == 10
+    assert "* score, threshold and verdict of earlier weights" in after
+    now = manifest.weights[:12]
+    assert f"20 answers are to captures that only earlier weights scored, not {now}, which judges now" in after
 
 
 def test_several_captures_take_one_answer_and_a_refused_one_stops_no_other(plant: Plant, ports: ConsolePorts) -> None:
@@ -160,7 +192,9 @@ def test_nothing_to_answer_says_why(plant: Plant, ports: ConsolePorts) -> None:
     assert "no capture has a score yet" in text_of(done)
     judge(plant, ports, 1)
     siad("correct", name_of(1), "--good", "--author", "ann")
-    assert "all 1 captures with a score are answered" in text_of(siad("review", LINE_NAME))
+    assert "the only capture with a score is answered" in text_of(siad("review", LINE_NAME))
+    absent = siad("review", LINE_NAME, "--product", "nope")
+    assert f"no capture of product 'nope' has a score; captures of these have: {PRODUCT}" in text_of(absent)
     unknown = siad("review", "press-9")
     assert (unknown.exit_code, "line 'press-9' is unknown" in text_of(unknown)) == (1, True)
 
