@@ -12,7 +12,7 @@ from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.learning import LearningBrake, LearningMode
 from siad.contracts.manifest import Manifest
-from siad.contracts.normals_profile import SizeRule
+from siad.contracts.normals_profile import OddNormal, SizeRule
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import QuarantineIndex
@@ -86,10 +86,11 @@ class TeacherFacts:
     promise: str  # false rejects to expect; empty where the requested budget was not recorded
     left_out: tuple[str, ...]  # captures among the normals that looked like defects and were not learned from
     doubted: tuple[str, ...]  # captures that may be defects; what only they show was not learned
-    serials: Mapping[str, str]  # of both, by capture id: serial of the part; without captures that were deleted
+    serials: Mapping[str, str]  # of all to check, by capture id: serial of the part; without captures that were deleted
     profile: str = ""  # sizes, channels and depth of its normals, which images must fit; empty where not recorded
     learning_paused: str = ""  # why its line learns nothing; empty where it does
     last_fit: str = ""  # the latest fit of the line, with the gate's decision; empty where none is recorded
+    odd_normals: tuple[OddNormal, ...] = ()  # of another size or other channels, without sizes that the line accepts
 
 
 class SizeRules(Protocol):

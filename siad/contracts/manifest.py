@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import WeightsId, require_hex, require_slug, sha256_hex
 from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
-from siad.contracts.normals_profile import NormalsProfile
+from siad.contracts.normals_profile import NormalsProfile, OddNormal
 from siad.contracts.place import Place
 
 
@@ -71,6 +71,8 @@ class Manifest(JsonRecord):
     footprint_px: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
     # captures of the stream, sorted, that a teacher was fitted on too: scored low, confirmed good by no person
     stream_normals: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
+    # of ``normals``, the few of another size or other channels than the rest
+    odd_normals: tuple[OddNormal, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse a manifest without files, kind, line or product."""

@@ -34,6 +34,16 @@ class MisfitReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OddNormal:
+    """A normal whose size or channels differ from those of the rest."""
+
+    capture_id: str
+    own: str  # what it is: ``640x480 px, grey``
+    others: str  # what the rest are: ``the other 9: 900x900 px, colour``
+    differs_in: tuple[MisfitReason, ...]  # size, channels or both
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NormalsProfile:
     """Description of a teacher's normals, without those that it left out.
 
@@ -57,7 +67,7 @@ class NormalsProfile:
     @property
     def has_one_size(self) -> bool:
         """Whether all normals are of one size, small differences aside."""
-        return all(largest <= least * (1 + SAME) for least, largest in (self.widths_px, self.heights_px))
+        return _is_one_size(self.widths_px, self.heights_px)
 
     def __str__(self) -> str:
         """Describe it for people: ``256x192 px, grey, 12 of 16 bits``."""
@@ -66,10 +76,7 @@ class NormalsProfile:
     @property
     def sizes(self) -> str:
         """Sizes of the normals, for people."""
-        sides = (self.widths_px, self.heights_px)
-        if self.has_one_size:
-            return f"{self.widths_px[1]}x{self.heights_px[1]} px"
-        return " x ".join(f"{least} to {largest}" for least, largest in sides) + " px"
+        return describe_sizes(self.widths_px, self.heights_px)
 
     @property
     def colours(self) -> str:
@@ -83,6 +90,17 @@ class NormalsProfile:
         """Depth of the normals, for people."""
         shown = [f"{self.bits} of 16 bits" if bits > self.bits else f"{bits} bits" for bits in self.containers]
         return " and ".join(shown)
+
+
+def describe_sizes(widths_px: tuple[int, int], heights_px: tuple[int, int]) -> str:
+    """Describe sizes for people, by the least and largest sides."""
+    if _is_one_size(widths_px, heights_px):
+        return f"{widths_px[1]}x{heights_px[1]} px"
+    return " x ".join(f"{least} to {largest}" for least, largest in (widths_px, heights_px)) + " px"
+
+
+def _is_one_size(*sides_px: tuple[int, int]) -> bool:
+    return all(largest <= least * (1 + SAME) for least, largest in sides_px)
 
 
 def require_sizes(sizes: str) -> None:

@@ -33,7 +33,7 @@ GREY: Final = 2.0  # levels of 255 by which the channels of a grey image may dif
 COLOURED: Final = 16.0  # levels; an image whose channels differ by more somewhere is clearly coloured
 SEVERAL: Final = 2.0  # where sizes vary, sides from 1 / this of the smallest to this times the largest fit
 DARK: Final = 0.25  # of the dimmest normal's brightest value; an image whose values stay under it is dark
-_STEP: Final = 8  # pixels; every eighth one shows the colour of most coloured images, at a 64th of the work
+STEP: Final = 8  # pixels; every eighth one shows the colour of most coloured images, at a 64th of the work
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,5 +181,5 @@ def _has_colour(profile: NormalsProfile, image_HWC: Image) -> bool:
     """Whether the channels differ somewhere by more than a grey image's."""
     if image_HWC.shape[2] == 1:
         return False
-    some_HWC = scale_to_full_range(image_HWC[::_STEP, ::_STEP], profile.bits)
+    some_HWC = scale_to_full_range(image_HWC[::STEP, ::STEP], profile.bits)
     return chroma_of(some_HWC) > GREY or chroma_of(scale_to_full_range(image_HWC, profile.bits)) > GREY

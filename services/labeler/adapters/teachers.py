@@ -16,12 +16,14 @@ from siad.contracts.ids import WeightsId
 from siad.contracts.keys import normal_key
 from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.manifest import Manifest
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.registry import Registry
+from siad.vision.odd_normals import without_wanted_sizes
 from siad.vision.promise import promise_of
 
 log = structlog.get_logger()
@@ -78,17 +80,23 @@ class ServingTeachers:
         return list(await asyncio.gather(*map(self._with_learning, facts)))
 
     async def _with_learning(self, facts: TeacherFacts) -> TeacherFacts:
-        """Add why its line learns nothing, and the latest fit."""
+        """Add what depends on the line's settings, and the latest fit."""
         place = Place(facts.line, facts.product)
         try:
             settings = await self._lines.settings(place.line)
             mode = LearningMode.of("" if settings is None else settings.learning)
+            sizes = SizeRule.of("" if settings is None else settings.sizes)
             paused = why_not_learning(mode, await self._brakes.read(place))
             last = await self._refits.last(place)
         except CorruptError as error:
             log.error("learning_unread", line=place.line, product=place.product, reason=str(error))
             return facts
-        return replace(facts, learning_paused=paused, last_fit="" if last is None else last.text)
+        return replace(
+            facts,
+            learning_paused=paused,
+            last_fit="" if last is None else last.text,
+            odd_normals=without_wanted_sizes(facts.odd_normals, sizes),
+        )
 
     async def _facts(self, event: TeacherReleased) -> TeacherFacts | None:
         if (cached := self._cache.get(event.weights)) is not None:
@@ -109,12 +117,14 @@ class ServingTeachers:
             doubted=manifest.doubted,
             profile="" if manifest.profile is None else str(manifest.profile),
             serials=await self._blobs.run(self._serials, manifest),
+            odd_normals=manifest.odd_normals,
         )
 
     def _serials(self, manifest: Manifest) -> dict[str, str]:
         """Read the serials of the parts to check, without deleted normals."""
         serials = {}
-        for capture_id in (*manifest.left_out, *manifest.doubted):
+        odd = [one.capture_id for one in manifest.odd_normals]
+        for capture_id in (*manifest.left_out, *manifest.doubted, *odd):
             with suppress(MissingError, CorruptError):
                 key = normal_key(manifest.line, manifest.product, capture_id)
                 serials[capture_id] = read_receipt(self._blobs.blobs.get(key).data).serial

@@ -31,7 +31,9 @@ from siad.apps.local.stage_status import (
     read_thresholds,
     serving_weights,
 )
+from siad.contracts.normals_profile import MisfitReason, OddNormal
 from siad.contracts.place import Place
+from siad.vision.odd_normals import advise_on_odd_normals, describe_odd_normals
 from siad.vision.outliers import describe_outliers
 
 console = Console()
@@ -129,6 +131,24 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
             to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
             first = next(iter((*one["left_out"], *one["doubted"])))
             to.print(f"{place}: to see one: siad show {first} --save DIR", soft_wrap=True, highlight=False)
+        _print_odd_normals(one, to)
+
+
+def _print_odd_normals(teacher: Mapping[str, Any], to: Console) -> None:
+    """Print the normals unlike the rest, and the commands to use."""
+    odd = [
+        OddNormal(**{**one, "differs_in": tuple(map(MisfitReason, one["differs_in"]))})
+        for one in teacher.get("odd_normals", ())
+    ]
+    if not odd:
+        return
+    line = teacher["line"]
+    ids = [one.capture_id for one in odd]
+    names = dict(zip(ids, _with_serials(ids, teacher.get("serials", {})), strict=True))
+    text = describe_odd_normals(odd, left_out=teacher["left_out"], names=names)
+    place = f"{line}/{teacher['product']}"
+    to.print(f"[yellow]{place}: {escape(text)}", soft_wrap=True, highlight=False)
+    to.print(f"{place}: {escape(advise_on_odd_normals(odd, line))}", soft_wrap=True, highlight=False)
 
 
 def print_shortages(

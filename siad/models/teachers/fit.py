@@ -17,6 +17,7 @@ from siad.models.teachers.method_choice import VARIANTS, FitVariant, choose_vari
 from siad.models.teachers.normals import Normals
 from siad.vision.depth import find_depth, require_depth, scale_to_full_range
 from siad.vision.memory_errors import out_of_memory_named
+from siad.vision.odd_normals import advise_on_odd_normals, describe_odd_normals, find_odd_normals
 from siad.vision.plausibility import profile_normals
 from siad.vision.region import RegionOfInterest
 
@@ -51,7 +52,12 @@ def fit_teacher(normals: Normals, settings: FitSettings) -> Bundle:
         ]
         profile = profile_normals(learned, bits)
         _log_profile(profile, normals.place)
-        return Bundle(replace(bundle.manifest, profile=profile), bundle.parts)
+        confirmed = [index for index, name in enumerate(normals.capture_ids) if name not in normals.unconfirmed]
+        sent = normals.subset(confirmed)
+        odd = find_odd_normals(sent.images, sent.capture_ids)
+        manifest = replace(bundle.manifest, profile=profile, odd_normals=odd)
+        _log_odd_normals(manifest)
+        return Bundle(manifest, bundle.parts)
 
 
 def choose_depth(normals: Normals, stated: int) -> int:
@@ -151,3 +157,16 @@ def _log_outliers(manifest: Manifest) -> None:
     for event, normals in (("normals_left_out", manifest.left_out), ("normals_doubted", manifest.doubted)):
         if normals:
             log.warning(event, line=manifest.line, product=manifest.product, normals=list(normals))
+
+
+def _log_odd_normals(manifest: Manifest) -> None:
+    """Log the normals unlike the rest, and what to do."""
+    if odd := manifest.odd_normals:
+        log.warning(
+            "normals_odd",
+            line=manifest.line,
+            product=manifest.product,
+            normals=[one.capture_id for one in odd],
+            what=describe_odd_normals(odd, left_out=manifest.left_out),
+            advice=advise_on_odd_normals(odd, manifest.line),
+        )

@@ -130,6 +130,21 @@ def test_normals_of_several_sizes_are_logged() -> None:
     assert [one["log_level"] for one in logs if one["event"] == "normals_vary_in_size"] == ["warning"]
 
 
+def test_the_few_normals_of_another_size_are_logged_and_recorded_and_those_of_the_stream_count_for_nothing() -> None:
+    images = [part_image(seed) for seed in SEEDS]
+    images[3] = images[3][:48]
+    normals = normals_of(images)
+    with capture_logs() as logs:
+        bundle = fit_teacher(normals, SETTINGS)
+    [told] = [one for one in logs if one["event"] == "normals_odd"]
+    assert (told["log_level"], told["normals"]) == ("warning", [normals.capture_ids[3]])
+    assert "64x48 px, grey; the other 9: 64x64 px, grey; learned from like the others" in told["what"]
+    assert f"siad forget capture {normals.capture_ids[3]} --line {normals.place.line}" in told["advice"]
+    assert [one.capture_id for one in bundle.manifest.odd_normals] == [normals.capture_ids[3]]
+    streamed = replace(normals, unconfirmed=frozenset(normals.capture_ids[3:4]))
+    assert fit_teacher(streamed, SETTINGS).manifest.odd_normals == ()
+
+
 def test_normals_are_scaled_before_they_are_cut() -> None:
     normals = normals_of([view(seed, 12) for seed in SEEDS])
     ready = prepare_normals(normals, bits=choose_depth(normals, 0), region=(0.0, 0.0, 0.5, 0.0, 0.25, 1.0))

@@ -31,6 +31,7 @@ from siad.contracts.ids import CaptureId, ImageId
 from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import lease_key, weights_pointer_key
 from siad.contracts.manifest import BundlePart, Manifest
+from siad.contracts.normals_profile import MisfitReason, OddNormal
 from siad.contracts.place import Place
 from siad.contracts.quarantine import QuarantineRecord, TaintedKind
 from siad.runtime.blobs.memory import MemoryBlobs
@@ -150,6 +151,17 @@ RECORDS: dict[str, JsonRecord] = {
     "run_spec_residual": replace(RUN_SPEC, segmenter="residual"),
     "run_spec_profile": replace(RUN_SPEC, profile=PROFILE, sizes="any"),
     "teacher_manifest_profile": replace(TEACHER, profile=PROFILE),
+    "teacher_manifest_odd": replace(
+        TEACHER,
+        odd_normals=(
+            OddNormal(
+                capture_id="a" * 32,
+                own="640x480 px, grey",
+                others="the other 9: 900x900 px, colour",
+                differs_in=(MisfitReason.SIZE, MisfitReason.CHANNELS),
+            ),
+        ),
+    ),
     "segmenter_manifest_profile": replace(SEGMENTER, profile=PROFILE),
     "run_report": REPORT,
     "run_report_beside": replace(REPORT, serving=FIGURES),

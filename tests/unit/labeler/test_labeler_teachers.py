@@ -4,19 +4,22 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from services.labeler.adapters.teachers import ServingTeachers
 from siad.contracts.codec import encode
-from siad.contracts.documents import write_receipt
+from siad.contracts.documents import LineState, write_receipt
 from siad.contracts.events import Intent, TeacherReleased
-from siad.contracts.keys import manifest_key, normal_key
+from siad.contracts.keys import line_pointer_key, manifest_key, normal_key
 from siad.contracts.manifest import Manifest
+from siad.contracts.normals_profile import MisfitReason, OddNormal
 from siad.contracts.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
 from siad.runtime.state_table import StateTable
 from siad.runtime.testing.mortal import MortalBlobs
-from tests.events import NOON
+from tests.events import NOON, make_line_changed
 from tests.manifests import PROFILE
 from tests.unit.labeler.world import LINE, PRODUCT, capture, manifest_of
 
@@ -25,6 +28,10 @@ FITTED = replace(
     metrics=(("false_reject_budget", 0.05),),
     left_out=("a",),
     doubted=("c",),
+)
+SIZE_ODD, GREY_ODD = (
+    OddNormal(capture_id=name * 32, own="6x4 px, grey", others="the other 9: 9x9 px, colour", differs_in=reasons)
+    for name, reasons in (("a", (MisfitReason.SIZE,)), ("b", (MisfitReason.SIZE, MisfitReason.CHANNELS)))
 )
 OTHER = replace(manifest_of(["d", "e"]), product="lid")
 
@@ -99,6 +106,22 @@ async def test_odd_normals_are_called_by_the_serials_of_their_parts() -> None:
     await plant.tell(manifest)
     [told] = await plant.teachers.facts()
     assert told.serials == {odd: "cap-0017"}
+
+
+@pytest.mark.parametrize(("sizes", "told"), [("", [SIZE_ODD, GREY_ODD]), ("any", [GREY_ODD])])
+async def test_normals_unlike_the_rest_are_told_unless_the_line_accepts_every_size(
+    sizes: str, told: list[OddNormal]
+) -> None:
+    plant, manifest = Plant(), replace(FITTED, odd_normals=(SIZE_ODD, GREY_ODD))
+    plant.put(manifest)
+    settings = make_line_changed(line=LINE, product=PRODUCT, sizes=sizes)
+    plant.blobs.put(line_pointer_key(LINE), LineState(settings=settings).to_json())
+    part = replace(capture(1, intent=Intent.NORMAL), serial="cap-0017")
+    plant.blobs.put(normal_key(LINE, PRODUCT, SIZE_ODD.capture_id), write_receipt(part))
+    await plant.tell(manifest)
+    [facts] = await plant.teachers.facts()
+    assert list(facts.odd_normals) == told
+    assert facts.serials == {SIZE_ODD.capture_id: "cap-0017"}
 
 
 async def test_a_manifest_is_read_once_until_another_teacher_serves() -> None:

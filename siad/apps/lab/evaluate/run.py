@@ -33,11 +33,13 @@ from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
 from siad.models.teachers.normals import Normals
+from siad.vision.odd_normals import describe_odd_normals, without_wanted_sizes
 from siad.vision.outliers import describe_outliers
 from siad.vision.plausibility import Misfit, describe_misfits
 from siad.vision.promise import promise_of
 
 NORMALS_MIN = 2
+_ADVICE = "If one does not belong there, fit without it; if parts of every size are meant: --sizes any"
 Notify = Callable[[str], None]
 Skip = Callable[[Path, str], None]
 
@@ -77,6 +79,7 @@ class ScoredSamples:
     budget: float  # false rejects that the detector's threshold was chosen for
     pixels_px: int | None = None  # side of the square with the area of the counted maps; None: image size
     misfits: Mapping[str, Misfit] = field(default_factory=dict)  # by name: images that do not fit the normals
+    sizes: SizeRule = SizeRule.NORMALS  # which sizes were scored
 
     @property
     def images(self) -> list[ScoredImage]:
@@ -214,6 +217,7 @@ def score_samples(
         budget=_budget_of(predictor.manifest, settings),
         pixels_px=settings.pixels_px,
         misfits=misfits,
+        sizes=settings.sizes,
     )
 
 
@@ -289,9 +293,20 @@ def _report_of_seed(run: EvaluationRun, figures: Mapping[str, float | None]) -> 
         "image_threshold": predictor.image_threshold,
         "budget": run.scored.budget,
         **figures,
-        "doubts": describe_outliers(predictor.manifest.left_out, predictor.manifest.doubted),
+        "doubts": _doubts_of(run),
         "classes": {kind: of_kind.to_json() for kind, of_kind in run.by_kind.items()},
     }
+
+
+def _doubts_of(run: EvaluationRun) -> str:
+    """Normals of one draw to check, with the reasons."""
+    manifest = run.scored.predictor.manifest
+    odd = without_wanted_sizes(manifest.odd_normals, run.scored.sizes)
+    told = [
+        describe_outliers(manifest.left_out, manifest.doubted),
+        f"{describe_odd_normals(odd, left_out=manifest.left_out)}. {_ADVICE}" if odd else "",
+    ]
+    return ". ".join(filter(None, told))
 
 
 def _doubts(runs: Sequence[EvaluationRun]) -> list[str]:
@@ -301,8 +316,7 @@ def _doubts(runs: Sequence[EvaluationRun]) -> list[str]:
     """
     seeds: dict[str, list[str]] = {}
     for run in runs:
-        manifest = run.scored.predictor.manifest
-        if text := describe_outliers(manifest.left_out, manifest.doubted):
+        if text := _doubts_of(run):
             seeds.setdefault(text, []).append(str(run.seed))
     if len(runs) == 1:
         return list(seeds)

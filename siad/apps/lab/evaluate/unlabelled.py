@@ -11,7 +11,7 @@ from siad.apps.files import printable
 from siad.apps.lab.evaluate.declared_depth import read_declared_bits
 from siad.apps.lab.evaluate.folder import FolderError, read_images
 from siad.apps.lab.evaluate.folder_reader import find_good
-from siad.apps.lab.evaluate.run import Notify, Skip
+from siad.apps.lab.evaluate.run import Notify, Skip, names_of
 from siad.apps.walk import FolderContent, list_images
 from siad.contracts.methods import AUTO, DEFAULT, TEACHERS, require_teacher
 from siad.contracts.place import Place
@@ -20,6 +20,7 @@ from siad.models.teachers.fit import choose_depth, fit_variant, prepare_normals
 from siad.models.teachers.method_choice import VARIANTS, FitVariant, RankedVariant, merit_of, rank_variants
 from siad.models.teachers.normals import Normals
 from siad.models.teachers.synthetic_estimate import SyntheticEstimate
+from siad.vision.odd_normals import describe_odd_normals, find_odd_normals
 
 NORMALS_MIN = 6
 WITHDRAWN = ("recall",)  # fields of an estimate
@@ -75,6 +76,8 @@ def rank_folder(folder: Path, settings: RankSettings, *, notify: Notify, skip: S
     images, read, left_out = read_images([paths[index] for index in sorted(order)])
     for path, why in (content.skipped | left_out).items():
         skip(path, why)
+    if odd := describe_odd_normals(find_odd_normals(images, names_of(read))):
+        notify(odd)
     names = [f"{index:06d}" for index in range(len(images))]
     normals = Normals.ordered(images, names, Place("evaluate", "evaluate"), declared_bits=read_declared_bits(read))
     normals = prepare_normals(normals, bits=choose_depth(normals, settings.bits), region=settings.region)

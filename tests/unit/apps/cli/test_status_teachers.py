@@ -101,3 +101,25 @@ def test_what_the_normals_of_a_teacher_are_is_printed() -> None:
     assert "cam-1/cap: normals are 256x192 px, grey, 12 of 16 bits\n" in printed(
         [{**TEACHER, "profile": "256x192 px, grey, 12 of 16 bits"}]
     )
+
+
+def test_normals_unlike_the_rest_are_named_with_what_to_do() -> None:
+    odd = [
+        {
+            "capture_id": f"{number:032x}",
+            "own": "640x480 px, grey",
+            "others": "the other 10: 900x900 px, colour",
+            "differs_in": ["size", "channels"],
+        }
+        for number in (1, 9)
+    ]
+    said = printed([{**TEACHER, "left_out": [], "odd_normals": odd}])
+    assert (
+        f"cam-1/cap: odd normals: cap-0017 (capture {1:032x}), {9:032x}: 640x480 px, grey; the other 10: 900x900 px, "
+        "colour; learned from like the others, so such images are scored too\n"
+    ) in said
+    assert (
+        f"cam-1/cap: if one was sent by mistake, send another normal, then: siad forget capture {1:032x} --line cam-1; "
+        "if parts of every size are meant: siad line put cam-1 --sizes any\n"
+    ) in said
+    assert "odd normals" not in printed([TEACHER])

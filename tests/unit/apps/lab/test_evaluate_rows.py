@@ -23,7 +23,7 @@ from siad.apps.lab.evaluate.run import (
 )
 from siad.apps.lab.evaluate.scored import ScoredImage, ScoredSet
 from siad.apps.lab.sheet_rows import SheetRow
-from siad.contracts.normals_profile import SizeRule
+from siad.contracts.normals_profile import MisfitReason, OddNormal, SizeRule
 from siad.models.predictor import Predictor
 from siad.models.runner.torch import TorchRunner
 from siad.vision.plausibility import profile_normals
@@ -97,6 +97,22 @@ def test_doubts_of_every_draw_are_told_and_what_is_alike_once() -> None:
     odd, clear, doubtful = run_of(0, left_out=("a.png",)), run_of(1), run_of(3, doubted=("b.png",))
     told = report_of([odd, clear, run_of(2, left_out=("a.png",)), doubtful])["doubts"]
     assert [one.split("; ")[0] for one in told] == ["seeds 0, 2: left out as outliers: a.png", "seed 3: suspect: b.png"]
+
+
+@pytest.mark.parametrize(("sizes", "is_told"), [(SizeRule.NORMALS, True), (SizeRule.ANY, False)])
+def test_normals_of_another_size_are_told_by_file_where_sizes_matter(sizes: SizeRule, is_told: bool) -> None:
+    odd = OddNormal(
+        capture_id="7.png", own="64x48 px, grey", others="the other 9: 9x9 px, grey", differs_in=(MisfitReason.SIZE,)
+    )
+    run = run_of(0, left_out=("a.png",))
+    manifest = replace(run.scored.predictor.manifest, odd_normals=(odd,))
+    scored = replace(run.scored, predictor=Predictor(manifest, TorchRunner(Brightness())), sizes=sizes)
+    report = report_of([replace(run, scored=scored)])
+    [told] = report["doubts"]
+    assert told == report["by_seed"][0]["doubts"]
+    assert told.startswith("left out as outliers: a.png")
+    assert ("odd normals: 7.png: 64x48 px, grey; the other 9: 9x9 px, grey; learned from" in told) is is_told
+    assert ("--sizes any" in told) is is_told
 
 
 def test_a_lone_draw_needs_no_seed() -> None:
