@@ -9,6 +9,7 @@ import { text } from '../text'
 import { CaptureReview } from './CaptureReview'
 import { CaptureLoader, type LoadedCapture } from './capture'
 import { type Draft, readDraft } from './drafts'
+import { answeredNow } from './progress'
 
 const AHEAD = 6
 
@@ -66,7 +67,8 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
   if (review.isError && !review.data) {
     return <Failure error={review.error} onRetry={() => void review.refetch()} />
   }
-  const progress = text.review.left(Math.max(review.data.answered, done.length), review.data.captures)
+  const named = review.data.items.map(({ capture_id }) => capture_id)
+  const progress = text.review.left(answeredNow(review.data.answered, named, answered), review.data.captures)
   if (!item) {
     return (
       <main className="centred">
