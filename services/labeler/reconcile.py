@@ -120,7 +120,7 @@ class TeacherReconciler:
             goods=counts.goods,
             stream=counts.stream,
             last=last,
-            pause=self._pause(place, why_not_learning(await self.lines.learning(place.line), brake)),
+            pause=self._pause(place, why_not_learning(await self.lines.learning(place.line), brake, line=place.line)),
             moved_brake=move_brake(rows, brake, last, now=self.clock.now()),
             settings=await self.lines.fit_settings(place.line),
             pointer=pointer,

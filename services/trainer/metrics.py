@@ -27,6 +27,6 @@ NEW_CAPTURES = Gauge(
 )
 NEW_CORRECTIONS = Gauge(
     "siad_trainer_new_corrections",
-    "Corrections by people since the training set of the last run that did not fail, as of the last plan.",
+    "Captures corrected by people since the training set of the last run that did not fail, as of the last plan.",
     ["line", "product"],
 )

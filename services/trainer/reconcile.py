@@ -111,7 +111,7 @@ class SegmenterReconciler:
             teacher=await self._teacher(place, pointer),
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, place),
             settings=settings,
-            pause="" if settings is None else why_not_learning(mode, await self.brakes.read(place)),
+            pause="" if settings is None else why_not_learning(mode, await self.brakes.read(place), line=place.line),
             announced=self._announced.get(place, 0),
             requested=await self.runs.newest_request(place),
         )

@@ -1,6 +1,6 @@
 """Everything that the plant knows about one capture, for operators."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,9 @@ from siad.contracts.events import ImageStored, Intent, VerdictGiven, WeightsKind
 from siad.contracts.expiry import Expiry
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
+from siad.contracts.quarantine import QuarantineRecord, TaintedKind, correction_name
 from siad.runtime.blobs.port import Blobs
+from siad.runtime.store.quarantine import Quarantine
 from siad.runtime.store.registry import Registry
 
 LEARNED: Final = "learned from"
@@ -49,6 +51,7 @@ class CaptureReport:
     normal_use: NormalUse | None  # None: no normal, or no teacher yet
     verdicts: tuple[VerdictGiven, ...] = ()  # oldest first; a repeat is possible
     answers: tuple[CaptureCorrected, ...] = ()  # of people, oldest first; unreadable ones are left out
+    quarantine: tuple[QuarantineRecord, ...] = ()  # of the capture and its answers
 
 
 def read_report(blobs: Blobs, receipt: ImageStored, verdicts: Sequence[VerdictGiven]) -> CaptureReport:
@@ -60,6 +63,7 @@ def read_report(blobs: Blobs, receipt: ImageStored, verdicts: Sequence[VerdictGi
     below = (info.key for info in blobs.list(keys.masks_prefix(receipt.line, receipt.capture_id)))
     masks = [key for key in below if not key.endswith(keys.SCORE_MAP)]
     corrections = [info.key for info in blobs.list(keys.corrections_prefix(receipt.line, receipt.capture_id))]
+    answers = _answers(blobs, corrections)
     return CaptureReport(
         receipt=receipt,
         image_problem=image_problem(blobs, receipt),
@@ -67,8 +71,18 @@ def read_report(blobs: Blobs, receipt: ImageStored, verdicts: Sequence[VerdictGi
         corrections=tuple(blobs.uri(key) for key in corrections),
         normal_use=_normal_use(blobs, receipt) if receipt.intent is Intent.NORMAL else None,
         verdicts=tuple(verdicts),
-        answers=tuple(_answers(blobs, corrections)),
+        answers=tuple(answers),
+        quarantine=tuple(_quarantine(blobs, receipt, answers)),
     )
+
+
+def _quarantine(blobs: Blobs, receipt: ImageStored, answers: Sequence[CaptureCorrected]) -> Iterator[QuarantineRecord]:
+    named: list[tuple[TaintedKind, str]] = [(TaintedKind.CAPTURE, receipt.capture_id)]
+    named += [(TaintedKind.CORRECTION, correction_name(one.capture_id, one.revision)) for one in answers]
+    for kind, subject in named:
+        record = Quarantine(blobs).record(receipt.line, kind, subject)
+        if record is not None:
+            yield record
 
 
 def _answers(blobs: Blobs, corrections: Sequence[str]) -> list[CaptureCorrected]:

@@ -53,7 +53,8 @@ def parse_prefix(text: str) -> str:
         )
         raise ValueError(msg)
     if not PREFIX_DIGITS_MIN <= len(prefix) <= IMAGE_DIGITS:
-        msg = f"id {text!r} has {len(prefix)} digits; give {PREFIX_DIGITS_MIN} to {IMAGE_DIGITS}"
+        digits = "1 digit" if len(prefix) == 1 else f"{len(prefix)} digits"
+        msg = f"id {text!r} has {digits}; give {PREFIX_DIGITS_MIN} to {IMAGE_DIGITS}"
         raise ValueError(msg)
     return prefix
 
@@ -68,17 +69,31 @@ def find_matches(blobs: Blobs, prefix: str, *, line: str | None = None) -> list[
         LookupError: ``line`` was never registered.
         TransientError: the store is unavailable.
     """
-    names = [keys.name_of(info.key) for info in blobs.list(keys.line_pointers_prefix())]
-    if line is not None and line not in names:
-        known = f"registered lines: {', '.join(names)}" if names else "no line is registered yet"
-        msg = f"line {line!r} is unknown; {known}"
-        raise LookupError(msg)
+    names = _names_of_lines(blobs)
+    if line is not None:
+        _require_known(line, names)
     lines = names if line is None else [line]
     with ThreadPoolExecutor(_LISTS_MAX, thread_name_prefix="search") as pool:
         for search in (_by_capture, _by_image):
             if found := [match for matches in pool.map(partial(search, blobs, prefix), lines) for match in matches]:
                 return found
     return []
+
+
+def require_line(blobs: Blobs, line: str) -> None:
+    """Raise LookupError unless the line was registered once."""
+    _require_known(line, _names_of_lines(blobs))
+
+
+def _names_of_lines(blobs: Blobs) -> list[str]:
+    return [keys.name_of(info.key) for info in blobs.list(keys.line_pointers_prefix())]
+
+
+def _require_known(line: str, names: Sequence[str]) -> None:
+    if line not in names:
+        known = f"registered lines: {', '.join(names)}" if names else "no line is registered yet"
+        msg = f"line {line!r} is unknown; {known}"
+        raise LookupError(msg)
 
 
 def read_capture(blobs: Blobs, match: CaptureMatch) -> ImageStored:
@@ -92,12 +107,7 @@ def read_capture(blobs: Blobs, match: CaptureMatch) -> ImageStored:
         MissingError: it was deleted since the search.
     """
     if match.is_deleted:
-        record = CaptureDeletion.from_json(blobs.get(keys.deletion_key(match.line, match.capture_id)).data)
-        msg = (
-            f"capture {match.capture_id} of line {match.line} was deleted on request at "
-            f"{record.forgotten_at:%Y-%m-%d %H:%M:%S} UTC; its image and masks no longer exist"
-        )
-        raise LookupError(msg)
+        raise LookupError(describe_deletion(blobs, match))
     key = keys.capture_key(match.line, match.capture_id)
     if match.product:
         key = keys.normal_key(match.line, match.product, match.capture_id)
@@ -106,6 +116,15 @@ def read_capture(blobs: Blobs, match: CaptureMatch) -> ImageStored:
     except CorruptError as error:
         msg = f"the receipt of capture {match.capture_id} at {blobs.uri(key)} can't be read: {error}"
         raise CorruptError(msg) from error
+
+
+def describe_deletion(blobs: Blobs, match: CaptureMatch) -> str:
+    """Say when a capture was deleted on request."""
+    record = CaptureDeletion.from_json(blobs.get(keys.deletion_key(match.line, match.capture_id)).data)
+    return (
+        f"capture {match.capture_id} of line {match.line} was deleted on request at "
+        f"{record.forgotten_at:%Y-%m-%d %H:%M:%S} UTC; its image and masks no longer exist"
+    )
 
 
 def _by_capture(blobs: Blobs, prefix: str, line: str) -> list[CaptureMatch]:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import structlog
 
+from siad.audit.captures import require_line
 from siad.contracts import keys
 from siad.contracts.documents import read_line
 from siad.contracts.errors import MissingError
@@ -198,11 +199,12 @@ def find_place(blobs: Blobs, line: str, product: str | None) -> Place:
     registry = Registry(blobs)
     products = sorted({pointer.product for pointer in registry.pointers(WeightsKind.TEACHER) if pointer.line == line})
     if not products:
-        msg = f"line {line} has no weights; nothing was changed. siad status shows the lines that have"
+        require_line(blobs, line)
+        msg = f"line {line} has no weights yet. siad status shows the lines that have"
         raise LookupError(msg)
     chosen = product or (products[0] if len(products) == 1 else _present_product(blobs, line))
     if chosen not in products:
-        msg = f"line {line} has no weights for product {chosen}; nothing was changed. Name one with --product: "
+        msg = f"line {line} has no weights for product {chosen}. Name one with --product: "
         raise LookupError(msg + ", ".join(products))
     return Place(line, chosen)
 

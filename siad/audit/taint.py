@@ -117,6 +117,13 @@ def _moves(lineage: LineLineage, barred: set[str]) -> tuple[list[Rollback], list
     return moves, stay
 
 
+def find_taint(blobs: Blobs, plan: TaintPlan) -> QuarantineRecord | None:
+    """Find the record of an earlier, complete taint."""
+    if plan.moves or not all(one.in_quarantine for one in plan.descendants):
+        return None
+    return Quarantine(blobs).record(plan.root.line, plan.root.kind, plan.root.subject)
+
+
 def apply_taint(blobs: Blobs, plan: TaintPlan, *, reason: str, now: datetime) -> list[Pointer]:
     """Write the records, then move the pointers; the caller announces them.
 

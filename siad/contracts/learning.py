@@ -61,13 +61,13 @@ class LearningBrake(JsonRecord):
     held_until_at: datetime | None = None
 
 
-def why_not_learning(mode: LearningMode, brake: LearningBrake | None) -> str:
+def why_not_learning(mode: LearningMode, brake: LearningBrake | None, *, line: str) -> str:
     """Say why a line learns nothing; empty where it does."""
     if mode is LearningMode.OFF:
-        return "learning was switched off; switch it on again: siad line put LINE --learning auto"
+        return f"learning was switched off; switch it on again: siad line put {line} --learning auto"
     if mode is LearningMode.AUTO and brake is not None and brake.is_on:
         return (
             f"{'; '.join(brake.reasons)}. Inspection goes on. Check camera, light and teacher; learning resumes by "
-            "itself when the captures are as before, or at once by: siad line put LINE --learning on"
+            f"itself when the captures are as before, or at once by: siad line put {line} --learning on"
         )
     return ""

@@ -14,6 +14,7 @@ from siad.vision.images import decode_image, describe_image
 
 DEFECT = 255
 IGNORE = 128
+_COLOURS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}  # by number of channels
 
 
 def encode_mask(mask_HW: NDArray[np.uint8]) -> bytes:
@@ -36,7 +37,9 @@ def decode_mask(data: bytes, *, may_ignore: bool = False) -> NDArray[np.uint8]:
     """
     info = describe_image(data)
     if (info.format, info.channels, info.bits) != ("png", 1, 8):
-        raise ImageError(UNSUPPORTED, f"a mask is a grey 8-bit PNG, not a {info.format} of {info.channels}x{info.bits}")
+        colours = _COLOURS.get(info.channels, f"{info.channels} channels")
+        found = f"{info.format.upper()} ({colours}, {info.bits} bits)"
+        raise ImageError(UNSUPPORTED, f"a mask is a grey 8-bit PNG, not a {found}")
     mask_HW = decode_image(data)[:, :, 0].astype(np.uint8, copy=False)
     known = (0, IGNORE, DEFECT) if may_ignore else (0, DEFECT)
     others = np.setdiff1d(mask_HW, known)

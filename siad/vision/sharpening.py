@@ -181,14 +181,19 @@ def _describe_advice(evidence: ThresholdEvidence, rate: RateEstimate, *, answers
         return ""
     ways = []
     if answers < ANSWERS_WANTED:
-        ways.append(f"answers to {ANSWERS_WANTED - answers} more captures near the threshold (siad review)")
+        ways.append(_answers_to(ANSWERS_WANTED - answers))
     more = min(NORMALS_WANTED, normals_to_promise(evidence.budget) - len(evidence.held_out))
     if more > 0:
-        ways.append(f"{more} more normals")
+        ways.append("1 more normal" if more == 1 else f"{more} more normals")
     if not ways:
-        ways.append(f"answers to {ANSWERS_WANTED} more captures near the threshold (siad review)")
+        ways.append(_answers_to(ANSWERS_WANTED))
     text = " or ".join(ways)
     return f"{text[0].upper()}{text[1:]} would sharpen it"
+
+
+def _answers_to(captures: int) -> str:
+    said = "an answer to 1 more capture" if captures == 1 else f"answers to {captures} more captures"
+    return f"{said} near the threshold (siad review)"
 
 
 def _join(names: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ def test_weights_that_learned_from_it_are_named(siad: Siad, s3_blobs: S3Blobs) -
     ("words", "said"),
     [
         (("capture", "f" * 32, "--line", LINE), "has no such capture"),
-        (("capture", "short", "--line", LINE), "is not the whole id of a capture"),
+        (("capture", "short", "--line", LINE), "is not an id"),
         (("serial", "4711", "--line", "No Line"), "is not a valid name"),
         (("line", "never-was"), "there never was a line"),
     ],

@@ -86,7 +86,7 @@ class ServingTeachers:
             settings = await self._lines.settings(place.line)
             mode = LearningMode.of("" if settings is None else settings.learning)
             sizes = SizeRule.of("" if settings is None else settings.sizes)
-            paused = why_not_learning(mode, await self._brakes.read(place))
+            paused = why_not_learning(mode, await self._brakes.read(place), line=place.line)
             last = await self._refits.last(place)
         except CorruptError as error:
             log.error("learning_unread", line=place.line, product=place.product, reason=str(error))

@@ -120,7 +120,7 @@ def _missing(chosen: TrainingSet, policy: FreezePolicy) -> str:
         ("good captures for calibration", _count_goods(chosen, MemberUse.CALIBRATE), policy.held_out_goods_min),
         ("good captures for the check", _count_goods(chosen, MemberUse.CHECK), policy.held_out_goods_min),
     )
-    return ", ".join(f"{found} {name}, {least} needed" for name, found, least in minima if found < least)
+    return ", ".join(f"{name} (has {found} of {least})" for name, found, least in minima if found < least)
 
 
 def _count_goods(chosen: TrainingSet, use: MemberUse) -> int:

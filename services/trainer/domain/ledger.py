@@ -1,12 +1,15 @@
 """Rows of the ledger: pseudo-masks and corrections. Pure."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from services.trainer.domain.corrections import CorrectionRow
 from siad.contracts.events import PseudoMaskCreated
+
+N = TypeVar("N")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,28 +74,28 @@ def fresh_captures(files: Iterable[LedgerFile], *, since: datetime | None) -> in
         files: the ledger.
         since: None counts all captures.
     """
-    return _count_new(((file.written_at, file.captures) for file in files), since=since)
+    return len(_new(((file.written_at, file.captures) for file in files), since=since))
 
 
 def fresh_corrections(files: Iterable[LedgerFile], *, since: datetime | None) -> int:
-    """Count the corrections that only files written after ``since`` hold.
+    """Count the captures that were corrected after ``since``.
 
-    Each revision is a correction of its own.
+    Only files written after it hold the correction. Several revisions of one capture count once.
     """
     named = (
         (file.written_at, ((row.capture_id, row.revision) for row in file.corrections))
         for file in files
         if file.corrections
     )
-    return _count_new(named, since=since)
+    return len({capture_id for capture_id, _ in _new(named, since=since)})
 
 
-def _count_new(named: Iterable[tuple[datetime, Iterable[Hashable]]], *, since: datetime | None) -> int:
-    old: set[Hashable] = set()
-    new: set[Hashable] = set()
+def _new(named: Iterable[tuple[datetime, Iterable[N]]], *, since: datetime | None) -> set[N]:
+    old: set[N] = set()
+    new: set[N] = set()
     for written_at, names in named:
         (old if since is not None and written_at <= since else new).update(names)
-    return len(new - old)
+    return new - old
 
 
 def row_of(event: PseudoMaskCreated) -> LedgerRow:

@@ -1,6 +1,7 @@
 """`siad`: every command."""
 
 import io
+import logging
 import sys
 from typing import Any
 
@@ -47,14 +48,17 @@ app = typer.Typer(
 
 @app.callback()
 def _set_up_logs() -> None:
-    """Keep standard output for results; log events go to standard error."""
+    """Keep standard output for results; warnings go to standard error.
+
+    What a command did, it says itself, so that its log events are not printed too.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may have bytes that are not UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
 
     def to_stderr(*_: Any) -> structlog.PrintLogger:
         return structlog.PrintLogger(sys.stderr)
 
-    structlog.configure(logger_factory=to_stderr)
+    structlog.configure(logger_factory=to_stderr, wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     silence_bus_client()
 
 

@@ -15,6 +15,7 @@ from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.tables import list_names, print_pairs
 from siad.apps.local.connection import bus_settings, connect
 from siad.apps.local.machine import DATA
+from siad.audit.captures import CaptureMatch, find_matches, parse_prefix, require_one
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import require_slug
@@ -42,20 +43,33 @@ Yes = Annotated[bool, typer.Option("--yes", help="Delete without asking.")]
 
 @forget_app.command("capture")
 def capture(
-    capture_id: Annotated[str, typer.Argument(metavar="CAPTURE", help="Its id: 32 hex digits.")],
-    line: Line,
+    capture_id: Annotated[
+        str, typer.Argument(metavar="CAPTURE", help="Its id; its first digits are enough if they are unique.")
+    ],
+    line: Annotated[str | None, typer.Option("--line", help="Search only this line.")] = None,
     yes: Yes = False,
     data: options.Data = DATA,
 ) -> None:
     """Delete one capture: image, masks, corrections, ledger rows and receipt."""
     with reported_failures():
-        if not re.fullmatch("[0-9a-f]{32}", capture_id):
-            msg = (
-                f"{capture_id!r} is not the whole id of a capture, 32 digits 0-9 and a-f; nothing was deleted. siad "
-                "show prints the whole id"
-            )
-            raise ValueError(msg)
-        _forget(data, line, lambda blobs, now: find_capture(blobs, line, capture_id, now=now), yes=yes)
+        if line is not None:
+            require_slug("line", line)
+        if line is None or not re.fullmatch("[0-9a-f]{32}", capture_id):
+            match = _find_one(connect(data).blobs, capture_id, line)
+            line, capture_id = match.line, match.capture_id
+        place, whole = line, capture_id
+        _forget(data, place, lambda blobs, now: find_capture(blobs, place, whole, now=now), yes=yes)
+
+
+def _find_one(blobs: Blobs, text: str, line: str | None) -> CaptureMatch:
+    """Find the only capture whose own id begins so."""
+    try:
+        prefix = parse_prefix(text)
+        matches = [one for one in find_matches(blobs, prefix, line=line) if one.capture_id.startswith(prefix)]
+        return require_one(matches, prefix)
+    except (ValueError, LookupError) as error:
+        msg = f"{error}. Nothing was deleted"
+        raise LookupError(msg) from error
 
 
 @forget_app.command("serial")

@@ -19,7 +19,10 @@ def log_libraries_to(path: Path) -> None:
     handler.setLevel(logging.WARNING)
     logging.getLogger().addHandler(handler)
     logging.captureWarnings(capture=True)
-    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file))
+    structlog.configure(
+        logger_factory=structlog.WriteLoggerFactory(file),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+    )
 
 
 def silence_bus_client() -> None:

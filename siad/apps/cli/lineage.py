@@ -17,10 +17,10 @@ from siad.apps.local.connection import PlantConnection, connect
 from siad.apps.local.machine import DATA
 from siad.apps.local.run_records import request_runs
 from siad.audit.capture_report import read_report
-from siad.audit.captures import CaptureMatch, read_capture
+from siad.audit.captures import describe_deletion, find_matches, read_capture, require_one
 from siad.audit.lineage import LineLineage, WeightsLineage, read_lineage
 from siad.audit.rollback import announce
-from siad.audit.taint import TaintPlan, TaintRoot, apply_taint, find_root, plan_taint
+from siad.audit.taint import TaintPlan, TaintRoot, apply_taint, find_root, find_taint, plan_taint
 from siad.audit.verdicts import VerdictLog
 from siad.contracts.errors import TransientError
 from siad.contracts.events import SegmenterStatus, VerdictGiven
@@ -28,7 +28,7 @@ from siad.contracts.ids import require_slug
 from siad.contracts.json_codec import to_plain
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
-from siad.contracts.quarantine import TaintedKind
+from siad.contracts.quarantine import QuarantineRecord, TaintedKind
 
 console, errors = Console(), Console(stderr=True)
 DIGITS, NAMES_SHOWN = 12, 8
@@ -85,14 +85,22 @@ def taint(
         plant, root = _find(name, line, data)
         plan = plan_taint(plant.blobs, root)
         print_pairs(console, [*_planned(plan), *_descendants(plan.descendants)])
-        if not yes and not typer.confirm("Put all of this in quarantine for ever?"):
+        earlier = find_taint(plant.blobs, plan)
+        if earlier is None and not yes and not typer.confirm("Put all of this in quarantine for ever?"):
             console.print("nothing was changed")
             raise typer.Exit(1)
         pointers = apply_taint(plant.blobs, plan, reason=because, now=datetime.now(UTC))
         asyncio.run(request_runs(plant.blobs, root.line, plan.retrained))
         if pointers:
             _announce(plant, pointers)
-    console.print("done; trainer and labeler go on without it", highlight=False)
+    console.print(_describe_done(earlier, plan), highlight=False, soft_wrap=True, markup=False)
+
+
+def _describe_done(earlier: QuarantineRecord | None, plan: TaintPlan) -> str:
+    if earlier is None:
+        return "done; trainer and labeler go on without it"
+    again = "; a run without it was requested again" if plan.retrained else ""
+    return f"already in quarantine since {earlier.tainted_at:%Y-%m-%d %H:%M:%S} UTC: {earlier.reason}{again}"
 
 
 def _announce(plant: PlantConnection, pointers: Sequence[Pointer]) -> None:
@@ -128,7 +136,12 @@ def _of_weights(one: WeightsLineage) -> Iterator[tuple[str, str]]:
 
 def _of_capture(plant: PlantConnection, root: TaintRoot, found: LineLineage) -> Iterator[tuple[str, str]]:
     capture_id = root.subject.partition("-")[0]
-    receipt = read_capture(plant.blobs, CaptureMatch(line=root.line, capture_id=capture_id))
+    match = require_one(find_matches(plant.blobs, capture_id, line=root.line), capture_id)
+    if match.is_deleted:
+        yield "capture", f"{capture_id} of {root.line}"
+        yield "state", describe_deletion(plant.blobs, match)
+        return
+    receipt = read_capture(plant.blobs, match)
     report = read_report(plant.blobs, receipt, _verdicts(plant, root.line, capture_id))
     yield "capture", f"{capture_id} of {receipt.line}/{receipt.product}"
     if root.kind is TaintedKind.CORRECTION:

@@ -17,6 +17,7 @@ from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA, read_state
 from siad.apps.local.run_records import RunRow, cancel_run, find_run, read_runs, request_run
+from siad.audit.captures import require_line
 from siad.audit.rollback import find_place
 from siad.contracts.ids import require_slug
 from siad.contracts.json_codec import to_plain
@@ -120,6 +121,8 @@ def why(line: Line, data: options.Data = DATA, as_json: options.Json = False) ->
     with reported_failures():
         require_slug("LINE", line)
         rows = _ask(f"{read_state(data)['trainer']}/v1/lines/{line}/runs")
+        if not rows:
+            require_line(connect(data).blobs, line)
     if as_json:
         print(json.dumps(rows, indent=2))
         return

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from siad.apps.client import IngestClient
 from siad.apps.exit_status import FAILED, SOME_SKIPPED
 from siad.apps.files import SUFFIXES, listed, printable
 from siad.apps.local.machine import DATA, read_state
-from siad.apps.local.normals import report_after_sending
+from siad.apps.local.normals import read_counts, report_after_sending
 from siad.apps.local.stage_status import describe_missing_weights, read_metrics
 from siad.apps.uploads import UploadOptions, UploadResult, send_all
 from siad.apps.walk import FolderContent, find_images
@@ -51,6 +51,8 @@ def send(
     how = UploadOptions(line=line, intent=Intent(intent.value), is_new=new, parallel=parallel)
     with reported_failures(), Progress(console=errors, transient=True) as progress:
         _require_images(found, files)
+        labeler = read_state(data)["labeler"] if how.intent is Intent.NORMAL and not url else ""
+        before = read_counts(labeler)
         bar = progress.add_task(escape(f"sending to {line}"), total=len(found.images))
         address = options.ingest_address(url, data)
         result = asyncio.run(_send(address, found.images, how, on_done=lambda: progress.advance(bar)))
@@ -58,7 +60,7 @@ def send(
         result.skip(path, reason)
     _print(result, line, found, as_json=as_json)
     if how.intent is Intent.NORMAL and result.accepted and not as_json:
-        errors.print(_describe_normals(result, data, url), highlight=False, soft_wrap=True)
+        errors.print(_describe_normals(result, labeler, before), highlight=False, soft_wrap=True)
     if how.intent is Intent.INSPECT and result.accepted and not as_json and not url:
         errors.print(_describe_missing_weights(result, data), highlight=False, soft_wrap=True, end="")
     if result.refused or not result.accepted:
@@ -85,11 +87,11 @@ def _require_images(found: FolderContent, named: Sequence[Path]) -> None:
     raise ValueError(msg)
 
 
-def _describe_normals(result: UploadResult, data: Path, url: str | None) -> str:
+def _describe_normals(result: UploadResult, labeler: str, before: Mapping[Place, int]) -> str:
     """Say how many normals the line has and needs."""
-    captures = {one["capture_id"]: Place(one["line"], one["product"]) for one in result.accepted}
-    labeler = "" if url else read_state(data)["labeler"]
-    return report_after_sending(labeler, next(iter(captures.values())), sent=len(captures))
+    place = Place(result.accepted[0]["line"], result.accepted[0]["product"])
+    new = {one["capture_id"] for one in result.accepted if not one["is_repeat"]}
+    return report_after_sending(labeler, place, sent=len(new), before=before.get(place, 0))
 
 
 def _describe_missing_weights(result: UploadResult, data: Path) -> str:
@@ -120,7 +122,7 @@ def _print(result: UploadResult, line: str, found: FolderContent, *, as_json: bo
         if note := one.get("note"):
             errors.print(f"[yellow]{escape(one['file'])}[/]: {escape(note)}", highlight=False, soft_wrap=True)
     repeats = sum(one["is_repeat"] for one in result.accepted)
-    again = f" ({repeats} of them were sent before)" if repeats else ""
+    again = f" ({repeats} of them {'was' if repeats == 1 else 'were'} sent before)" if repeats else ""
     others = "".join(
         f", {text}"
         for text in (

@@ -16,13 +16,14 @@ from siad.apps.cli.tables import print_pairs
 from siad.apps.cli.verdicts import box_of
 from siad.apps.local.connection import PlantConnection, connect
 from siad.apps.local.machine import DATA
-from siad.audit.capture_report import CaptureReport, MaskRecord, read_report
+from siad.audit.capture_report import LEARNED, LEFT_OUT, SUSPECT, CaptureReport, MaskRecord, read_report
 from siad.audit.captures import find_matches, parse_prefix, read_capture, require_one
 from siad.audit.verdicts import VerdictLog
 from siad.contracts.errors import CorruptError, TransientError
 from siad.contracts.events import ImageStored, Intent, VerdictGiven, WeightsKind
 from siad.contracts.ids import require_slug
 from siad.contracts.json_codec import to_plain
+from siad.contracts.quarantine import TaintedKind
 from siad.runtime.blobs.port import Blobs, get_verified
 from siad.vision.images import ImageError, decode_image
 from siad.vision.masks import decode_mask
@@ -30,6 +31,12 @@ from siad.vision.overlay import draw_overlay
 
 REGIONS_SHOWN: Final = 8
 WEIGHTS_CHARS: Final = 12
+USES: Final = {
+    LEARNED: "{} learned from it",
+    LEFT_OUT: "{} left it out as an outlier",
+    SUSPECT: "suspect to {}",
+    "": "not among the normals of {}",
+}
 
 console, errors = Console(), Console(stderr=True)
 
@@ -115,8 +122,7 @@ def _rows(report: CaptureReport, no_verdict: str) -> Iterator[tuple[str, str]]:
     yield "received", f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
     yield "intent", receipt.intent.value
     if report.normal_use is not None:
-        use = report.normal_use.use or "not among the normals"
-        yield "use", f"{use} of teacher {report.normal_use.weights[:WEIGHTS_CHARS]}"
+        yield "use", USES[report.normal_use.use].format(f"teacher {report.normal_use.weights[:WEIGHTS_CHARS]}")
     yield "image", report.image_problem or f"{receipt.image_uri} ({receipt.size_bytes:,} bytes)"
     if not report.verdicts:
         yield "verdict", no_verdict
@@ -132,6 +138,9 @@ def _rows(report: CaptureReport, no_verdict: str) -> Iterator[tuple[str, str]]:
         drawn = f": {answer.mask_uri}" if answer.mask_uri else ""
         when = f"{answer.corrected_at:%Y-%m-%d %H:%M:%S} UTC"
         yield "answer", f"{answer.verdict.value}, revision {answer.revision}, by {answer.author} at {when}{drawn}"
+    for record in report.quarantine:
+        subject = "the capture" if record.kind is TaintedKind.CAPTURE else f"answer {record.subject.partition('-')[2]}"
+        yield "quarantine", f"{subject}, since {record.tainted_at:%Y-%m-%d %H:%M:%S} UTC: {record.reason}"
     known = {one.mask_uri for one in report.answers} | {_record_of(report, one.revision) for one in report.answers}
     for uri in report.corrections:
         if uri not in known:

@@ -42,6 +42,9 @@ def up(
     Ctrl-C stops them.
 
     To use servers of your own, set SIAD_BUS_BOOTSTRAP, SIAD_STORE_BUCKET or RAY_ADDRESS; they are never stopped.
+
+    To choose a port, set SIAD_INGEST_HTTP_PORT, SIAD_CONSOLE_HTTP_PORT or that of another stage, or
+    SIAD_LABELER_SCORER_PORT; it must be free. In place of a default port that is taken, another is used.
     """
     with reported_failures():
         machine = Machine(data.resolve(), bus=bus)

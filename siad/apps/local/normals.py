@@ -30,6 +30,18 @@ def count_normals(metrics: str) -> dict[Place, int]:
     }
 
 
+def read_counts(labeler: str) -> dict[Place, int]:
+    """Read the counts of the labeler; none where it is away.
+
+    Args:
+        labeler: its address; empty where it is unknown.
+    """
+    if not labeler:
+        return {}
+    with httpx.Client(timeout=WAIT_S) as client:
+        return count_normals(read_metrics(client, labeler))
+
+
 def find_shortages(
     lines: Iterable[Mapping[str, Any]], counts: Mapping[Place, int], taught: Iterable[Place]
 ) -> dict[Place, str]:
@@ -51,6 +63,7 @@ def report_after_sending(
     place: Place,
     *,
     sent: int,
+    before: int = 0,
     transport: httpx.BaseTransport | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
@@ -61,7 +74,8 @@ def report_after_sending(
     Args:
         labeler: its address; empty where it is unknown.
         place: line and product of the normals.
-        sent: different normals that were accepted; the line has at least as many.
+        sent: different normals that were accepted, without repeats; the line has at least as many.
+        before: normals that the labeler had counted before.
         transport: replaces the network, in tests.
         sleep: replaces the clock, in tests.
     """
@@ -70,7 +84,7 @@ def report_after_sending(
         for _ in range(round(WAIT_S / POLL_S)):
             metrics = read_metrics(client, labeler) if labeler else ""
             count = count_normals(metrics).get(place, 0)
-            if count >= sent or not metrics:
+            if count >= before + sent or not metrics:
                 break
             sleep(POLL_S)
     if not count:
@@ -79,4 +93,7 @@ def report_after_sending(
         f"line {place.line} has {count} normals of {place.product}, enough for a teacher; siad status shows when it "
         "serves"
     )
-    return describe_shortage(place, count) or enough
+    lag = ""
+    if count < before + sent:
+        lag = f" ({sent} were just sent; the labeler has not counted all of them yet, siad status shows when it has)"
+    return (describe_shortage(place, count) or enough) + lag

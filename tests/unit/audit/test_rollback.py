@@ -150,7 +150,10 @@ def test_weights_without_their_parts_are_refused() -> None:
 
 def test_a_place_is_the_only_product_or_the_present_one() -> None:
     blobs = MemoryBlobs()
-    with pytest.raises(LookupError, match="has no weights"):
+    with pytest.raises(LookupError, match="line 'l' is unknown; no line is registered yet"):
+        find_place(blobs, "l", None)
+    blobs.put(line_pointer_key("l"), line_document("p"))
+    with pytest.raises(LookupError, match="line l has no weights yet"):
         find_place(blobs, "l", None)
     released(blobs, TEACHER, 1.0)
     assert find_place(blobs, "l", None) == PLACE

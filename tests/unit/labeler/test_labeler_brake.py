@@ -143,10 +143,11 @@ def test_a_refit_that_decides_otherwise_stops_learning() -> None:
 
 def test_a_person_decides_over_the_brake() -> None:
     brake = on([*stream(100), *stream(30, seed=9, factor=2.0, first=100)])
-    assert brake.reasons[0] in why_not_learning(LearningMode.AUTO, brake)
-    assert why_not_learning(LearningMode.ON, brake) == ""
-    assert why_not_learning(LearningMode.AUTO, replace(brake, is_on=False)) == ""
-    assert "switched off" in why_not_learning(LearningMode.OFF, None)
+    assert brake.reasons[0] in why_not_learning(LearningMode.AUTO, brake, line="l")
+    assert "siad line put l --learning on" in why_not_learning(LearningMode.AUTO, brake, line="l")
+    assert why_not_learning(LearningMode.ON, brake, line="l") == ""
+    assert why_not_learning(LearningMode.AUTO, replace(brake, is_on=False), line="l") == ""
+    assert "siad line put l --learning auto" in why_not_learning(LearningMode.OFF, None, line="l")
 
 
 async def test_a_teacher_with_its_threshold_halved_stops_learning_and_nothing_is_released() -> None:

@@ -255,6 +255,15 @@ async def test_a_repeat_of_corrections_writes_the_same_bytes_and_counts_once() -
     assert fresh_captures(files, since=None) == 0
 
 
+async def test_several_answers_to_one_capture_count_once() -> None:
+    blobs = MemoryBlobs()
+    first, second = correction(1, DEFECT), correction(2, GOOD)
+    await handlers.on_capture_corrected(batch(first, second), **takers(blobs))
+    revised = [replace(first, revision=revision) for revision in (2, 3)]
+    await handlers.on_capture_corrected(batch(*revised, first=20), **takers(blobs))
+    assert fresh_corrections(await ParquetLedger(AsyncBlobs(blobs)).read(LP), since=None) == 2
+
+
 async def test_corrections_that_were_sent_again_by_an_operator_are_read_too() -> None:
     blobs = MemoryBlobs()
     await handlers.on_capture_corrected(

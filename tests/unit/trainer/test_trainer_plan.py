@@ -365,7 +365,7 @@ async def test_a_run_that_is_due_names_the_captures_it_waits_for() -> None:
     await ledger.write(ledger_key(Place(LINE, PRODUCT), "siad.pseudo-mask.v1", 0, 0, 299), passed)
     following = plan(await world.state(), world.clock.now(), POLICIES)
     assert following.actions == ()
-    assert "0 clear defects for training, 8 needed" in following.waits_for
+    assert "clear defects for training (has 0 of 8)" in following.waits_for
 
 
 async def test_a_normal_that_is_deleted_while_normals_are_read_is_left_out() -> None:

@@ -61,7 +61,7 @@ async def test_pseudo_masks_by_weights_in_quarantine_are_not_learned() -> None:
     world = await World().begin()
     taint(world, TaintedKind.WEIGHTS, "t1")  # drew them all
     assert await world.settle() == []
-    assert "0 clear defects for training" in plan(await world.state(), world.clock.now(), POLICIES).waits_for
+    assert "clear defects for training (has 0 of 8)" in plan(await world.state(), world.clock.now(), POLICIES).waits_for
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

@@ -159,10 +159,10 @@ def test_of_very_many_normals_a_lasting_hundred_is_taken() -> None:
 @pytest.mark.parametrize(
     ("given", "good", "reason"),
     [
-        (rows(), normals(9), "9 normals, 10 needed"),
-        ([one for one in rows() if not one.is_defect], normals(), "0 clear defects for training, 8 needed"),
+        (rows(), normals(9), "normals (has 9 of 10)"),
+        ([one for one in rows() if not one.is_defect], normals(), "clear defects for training (has 0 of 8)"),
         ([one for one in rows() if one.is_defect], normals(10), "good captures for"),
-        ([], [], "0 normals, 10 needed"),
+        ([], [], "normals (has 0 of 10)"),
     ],
 )
 def test_what_is_missing_is_told(given: list[LedgerRow], good: list[NormalCapture], reason: str) -> None:

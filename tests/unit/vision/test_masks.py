@@ -48,6 +48,11 @@ def test_another_picture_is_no_mask(picture: Mask) -> None:
         decode_mask(bytes(cv2.imencode(".png", picture)[1]))
 
 
+def test_a_refused_mask_is_described_in_words() -> None:
+    with pytest.raises(ImageError, match=r"not a PNG \(RGB, 8 bits\)"):
+        decode_mask(bytes(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1]))
+
+
 def test_an_empty_mask_has_no_regions() -> None:
     assert regions(blank()) == ()
 

@@ -10,6 +10,7 @@ import pytest
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.vision.calibration import calibrate
 from siad.vision.sharpening import (
+    ANSWERS_WANTED,
     STEP_MAX,
     STREAM_LOWER_MAX,
     STREAM_MIN,
@@ -78,6 +79,12 @@ def test_normals_alone_give_the_threshold_of_the_fit() -> None:
     assert (found.normals, found.stream_captures, found.answers) == (10, 0, 0)
     assert "20 more normals" in found.advice
     assert "answers to 10 more captures near the threshold" in found.advice.lower()
+
+
+def test_one_missing_answer_is_one_capture() -> None:
+    verdicts = answered(HELD_OUT[: ANSWERS_WANTED - 1], CorrectionVerdict.GOOD, Selection.NEAREST)
+    evidence = ThresholdEvidence(held_out=HELD_OUT, is_left_one_out=True, budget=BUDGET, answers=verdicts)
+    assert "an answer to 1 more capture near the threshold" in sharpen(evidence).advice.lower()
 
 
 def test_a_short_stream_moves_nothing() -> None:

@@ -13,7 +13,8 @@ from siad.apps.cli.__main__ import app
 from siad.apps.cli.failures import describe_failure
 from siad.apps.client import ProblemError, describe_transport_error
 from siad.apps.local.machine import STAGE_PORTS
-from tests.unit.apps.cli.plant import MemoryPlant
+from siad.runtime.bus.settings import BusSettings
+from tests.unit.apps.cli.plant import MemoryPlant, png
 
 READERS = ("dead_letters", "forget", "show")
 
@@ -41,7 +42,7 @@ def siad(*args: str) -> Result:
         (["status", "--data", "/dev/null"], 1, "`siad up` does not run on /dev/null"),
         (["verdicts", "--data", "/dev/null"], 1, "`siad up` does not run on /dev/null"),
         (["verdicts", "--line", "press/3"], 1, "--line 'press/3'"),
-        (["forget", "capture", "7267", "--line", "press-3"], 1, "'7267' is not the whole id of a capture"),
+        (["forget", "capture", "72x7", "--line", "press-3"], 1, "'72x7' is not an id: an id has the digits"),
         (["forget", "serial", " ", "--line", "press-3"], 1, "the serial is empty, which would be every"),
         (["forget", "serial", "A1", "--line", "press/3"], 1, "'press/3'"),
         (["dead-letters", "list", "--kind", "odd"], 1, "--kind 'odd' is unknown; kinds are poison, crash, quarantine"),
@@ -71,6 +72,21 @@ def test_an_empty_serial_deletes_nothing(plant: MemoryPlant) -> None:
     receipt = plant.put_capture("7267" + "0" * 28)
     assert siad("forget", "serial", "", "--line", "press-3", "--yes").exit_code == 1
     assert plant.blobs.head(plant.blobs.key_of(receipt.image_uri)) is not None
+
+
+def test_a_capture_is_forgotten_by_its_first_digits_without_a_line(
+    plant: MemoryPlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siad.apps.cli.forget.SETTLE_S", 0.0)
+    monkeypatch.setattr("siad.apps.cli.forget.bus_settings", lambda _: BusSettings(bootstrap="embedded:///nowhere"))
+    one, two = (plant.put_capture(f"726{digit}" + "0" * 28, data=png(digit)) for digit in (7, 8))
+    both = siad("forget", "capture", one.image_id[:12], "--yes")
+    assert (both.exit_code, "Nothing was deleted" in both.stderr) == (1, True)  # an image is no capture
+    done = siad("forget", "capture", "7267", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "[info" not in done.output
+    assert plant.blobs.head(plant.blobs.key_of(one.image_uri)) is None
+    assert plant.blobs.head(plant.blobs.key_of(two.image_uri)) is not None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"ingest": "x"}', "\x00"])

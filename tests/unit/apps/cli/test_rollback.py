@@ -2,19 +2,26 @@
 
 import asyncio
 import json
+from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from siad.apps.cli.__main__ import app
 from siad.contracts.codec import decode
+from siad.contracts.deletion import CaptureDeletion
+from siad.contracts.documents import LineState, write_line
 from siad.contracts.events import SegmenterReleased, SegmenterStatus, WeightsKind
+from siad.contracts.keys import capture_key, deletion_key, line_pointer_key
 from siad.contracts.topics import SEGMENTER, TEACHER
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.store.quarantine import Quarantine
+from tests.events import NOON, make_line_changed
 from tests.unit.apps.cli.plant import MemoryPlant
 from tests.unit.audit.test_rollback import released
 from tests.unit.audit.test_taint import D, Plant
+from tests.unit.trainer.test_trainer_brake import put_brake
 from tests.unit.trainer.test_trainer_plan import World
 
 
@@ -67,10 +74,10 @@ def test_a_rollback_without_broker_is_stored(plant: MemoryPlant, monkeypatch: py
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["rollback", "l"], "line l has no weights"),
+        (["rollback", "l"], "line 'l' is unknown"),
         (["rollback", "L"], "LINE 'L' is not a valid name"),
         (["rollback", "l", "--to", "xyz"], "'xyz' is not an id"),
-        (["runs", "list", "l"], "line l has no weights"),
+        (["runs", "list", "l"], "line 'l' is unknown; no line is registered yet"),
         (["runs", "why", "l", "--data", "/nowhere"], "siad up"),
     ],
 )
@@ -104,6 +111,42 @@ def test_runs_are_listed_shown_requested_and_cancelled(plant: MemoryPlant, monke
     assert "cancelled by an operator" in siad("runs", "list", "l").stdout
 
 
+@pytest.mark.parametrize(
+    ("learning", "is_gone", "said"),
+    [
+        ("off", False, "learning was switched off; switch it on again: siad line put l --learning auto"),
+        ("auto", True, "the line was ended"),
+    ],
+)
+def test_a_run_that_would_not_start_is_not_requested(
+    plant: MemoryPlant, learning: str, is_gone: bool, said: str
+) -> None:
+    world = asyncio.run(trained())
+    plant.blobs = world.blobs
+    state = LineState(settings=make_line_changed(line="l", product="p", learning=learning), is_gone=is_gone)
+    plant.blobs.put(line_pointer_key("l"), write_line(state))
+    done = siad("runs", "start", "l")
+    assert (done.exit_code, done.stderr) == (1, f"no run of l/p would start; nothing was requested: {said}\n")
+    assert not list(plant.blobs.list("run-requests/"))
+
+
+def test_the_brake_refuses_a_request_with_its_reason(plant: MemoryPlant) -> None:
+    world = asyncio.run(trained())
+    plant.blobs = world.blobs
+    asyncio.run(put_brake(world, is_on=True))
+    assert "nothing was requested: 13 of the last 25 captures are marked" in siad("runs", "start", "l").stderr
+
+
+def test_why_names_an_unknown_line(plant: MemoryPlant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("siad.apps.cli.runs.read_state", lambda _: {"trainer": "http://trainer"})
+    monkeypatch.setattr("siad.apps.cli.runs.httpx.get", lambda *_, **__: httpx.Response(200, json={"runs": []}))
+    plant.blobs.put(line_pointer_key("press-3"), b"{}")
+    unknown = siad("runs", "why", "nope", "--data", str(tmp_path))
+    assert (unknown.exit_code, unknown.stderr) == (1, "line 'nope' is unknown; registered lines: press-3\n")
+    known = siad("runs", "why", "press-3", "--data", str(tmp_path))
+    assert (known.exit_code, "no run before it has a teacher" in known.stdout) == (0, True)
+
+
 async def freeze_another(world: World) -> None:
     await world.label(150, 300)
     process = world.process()
@@ -132,6 +175,36 @@ def test_lineage_of_weights_and_of_a_capture(plant: MemoryPlant, lineage_plant: 
     shown = siad("lineage", "eeee").stdout
     [mask] = [line for line in shown.splitlines() if line.startswith("pseudo-mask")]
     assert mask.endswith(lineage_plant.teachers[0])
+
+
+def test_lineage_of_a_deleted_capture_says_when_and_what_learned_from_it(
+    plant: MemoryPlant, lineage_plant: Plant
+) -> None:
+    deletion = CaptureDeletion(
+        capture_id=D, line="l", product="p", image_id="i", image_uri="s3://b/i", received_at=NOON, forgotten_at=NOON
+    )
+    plant.blobs.put(deletion_key("l", D), deletion.to_json())
+    plant.blobs.delete(capture_key("l", D))
+    shown = siad("lineage", D[:8])
+    assert shown.exit_code == 0, shown.output
+    assert "was deleted on request at 2026-05-04 12:00:00 UTC" in shown.stdout
+    assert lineage_plant.segmenters[1] in shown.stdout
+
+
+def test_a_repeated_taint_says_since_when(plant: MemoryPlant, lineage_plant: Plant) -> None:
+    arguments = ("taint", lineage_plant.teachers[0], "--because")
+    assert siad(*arguments, "odd parts", "--yes").stdout.endswith("done; trainer and labeler go on without it\n")
+    again = siad(*arguments, "again")
+    assert again.exit_code == 0, again.output
+    [last] = again.stdout.splitlines()[-1:]
+    assert last.startswith("already in quarantine since 20")
+    assert last.endswith(" UTC: odd parts; a run without it was requested again")
+
+
+def test_log_events_of_a_command_are_not_printed(plant: MemoryPlant, lineage_plant: Plant) -> None:
+    done = siad("taint", lineage_plant.teachers[0], "--because", "odd parts", "--yes")
+    assert done.exit_code == 0
+    assert "[info" not in done.output
 
 
 def test_a_taint_is_shown_asked_for_and_done(plant: MemoryPlant, lineage_plant: Plant) -> None:

@@ -17,6 +17,8 @@ from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Sele
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.events import Decision, ImageStored, Intent, Region, VerdictGiven
 from siad.contracts.expiry import Expiry
+from siad.contracts.quarantine import QuarantineRecord, TaintedKind
+from siad.runtime.store.quarantine import Quarantine
 from tests.unit.apps.cli.events import TEACHER, verdict
 from tests.unit.apps.cli.plant import LINE, PRODUCT, RECEIVED, MemoryPlant, png
 
@@ -241,3 +243,15 @@ def test_what_people_answered_is_printed(plant: MemoryPlant) -> None:
     said = json.loads(show(CAPTURE, "--json").stdout)
     assert len(said["corrections"]) == 4
     assert [one["verdict"] for one in said["answers"]] == ["good", "defect"]
+
+
+def test_what_is_in_quarantine_says_since_when_and_why(plant: MemoryPlant) -> None:
+    plant.put_capture(CAPTURE)
+    assert "quarantine" not in show(CAPTURE).stdout
+    record = QuarantineRecord(
+        line=LINE, kind=TaintedKind.CAPTURE, subject=CAPTURE, root=CAPTURE, reason="wrong part", tainted_at=RECEIVED
+    )
+    Quarantine(plant.blobs).put(record)
+    rows = [line.split(None, 1) for line in show(CAPTURE).stdout.splitlines()]
+    assert ["quarantine", "the capture, since 2026-01-02 03:04:05 UTC: wrong part"] in rows
+    assert json.loads(show(CAPTURE, "--json").stdout)["quarantine"][0]["reason"] == "wrong part"

@@ -47,9 +47,11 @@ class Labeler:
         return httpx.Response(200, text=metrics(self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]))
 
 
-def report(*counts: int, sent: int) -> str:
+def report(*counts: int, sent: int, before: int = 0) -> str:
     transport = httpx.MockTransport(Labeler(*counts))
-    return report_after_sending("http://labeler", PLACE, sent=sent, transport=transport, sleep=lambda _: None)
+    return report_after_sending(
+        "http://labeler", PLACE, sent=sent, before=before, transport=transport, sleep=lambda _: None
+    )
 
 
 @pytest.mark.parametrize("counts", [(9,), (4, 6, 9)])
@@ -61,8 +63,14 @@ def test_enough_normals_are_told_too() -> None:
     assert report(12, sent=2).startswith("line press-3 has 12 normals of cap-28mm, enough for a teacher")
 
 
+def test_normals_of_before_do_not_end_the_wait() -> None:
+    assert report(5, 5, 10, sent=5, before=5).startswith("line press-3 has 10 normals of cap-28mm, enough")
+
+
 def test_a_labeler_that_lags_ends_the_wait() -> None:
-    assert report(4, sent=9).startswith("line press-3 has 4 of 10 normals")
+    text = report(4, sent=9)
+    assert text.startswith("line press-3 has 4 of 10 normals")
+    assert "9 were just sent; the labeler has not counted all of them yet" in text
 
 
 def test_without_the_labeler_the_rule_is_told() -> None:
