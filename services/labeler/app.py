@@ -15,6 +15,7 @@ from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.adapters.stream_scores import StoredStreamScores
 from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
+from services.labeler.domain.fit_notes import FitNotes
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.routes import make_router
 from services.labeler.settings import LabelerSettings
@@ -64,7 +65,7 @@ async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, 
             "teachers": tasks.teachers.check,
             "thresholds": thresholds.check,
         }
-        stage.app.include_router(make_router(ServingTeachers(tasks.teachers, store)))
+        stage.app.include_router(make_router(ServingTeachers(tasks.teachers, store), tasks.notes))
         stage.tasks |= {
             "images": partial(tasks.label_stream, thresholds),
             "teachers": tasks.follow_teachers,
@@ -88,6 +89,7 @@ class _LabelerTasks:
         self.lines = LabelerLines(store)
         self.scores = StoredStreamScores(store)
         self.nudge = asyncio.Event()
+        self.notes = FitNotes()
 
     async def label_stream(self, thresholds: StateTable[ThresholdSet]) -> None:
         """Label the inspected captures of the stream, once thresholds are known."""
@@ -132,6 +134,7 @@ class _LabelerTasks:
                 deletions=self.deletions,
                 quarantine=AsyncQuarantine(self.store),
                 producer=producer,
+                notes=self.notes,
                 nudge=self.nudge,
                 backfill_max=self.settings.backfill_max,
                 clock=self.stage.clock,

@@ -91,6 +91,9 @@ class TeacherFacts:
     learning_paused: str = ""  # why its line learns nothing; empty where it does
     last_fit: str = ""  # the latest fit of the line, with the gate's decision; empty where none is recorded
     odd_normals: tuple[OddNormal, ...] = ()  # of another size or other channels, without sizes that the line accepts
+    quarantine: str = ""  # why it is in quarantine; empty where it is not
+    answered: tuple[str, ...] = ()  # of left_out and doubted: captures that a person called good
+    of_stream: tuple[str, ...] = ()  # of left_out and doubted: captures of the stream
 
 
 class SizeRules(Protocol):
@@ -207,8 +210,8 @@ class LineRecords(SizeRules, Protocol):
         """List every line and product that has a normal."""
         ...
 
-    async def count_normals(self, place: Place) -> int:
-        """Count the captures known to be good."""
+    async def normal_names(self, place: Place) -> list[str]:
+        """List the ids of the captures known to be good."""
         ...
 
     async def normals(self, place: Place) -> list[ImageStored]:

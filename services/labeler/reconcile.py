@@ -15,11 +15,13 @@ import structlog
 
 from services.labeler import metrics
 from services.labeler.domain.brake import move_brake
+from services.labeler.domain.fit_notes import FitNotes
 from services.labeler.domain.fitting import (
     SKEW_CAPTURES_MAX,
     FitRecord,
     choose_missed,
     describe_shortage,
+    describe_unlearning,
     fit_record_of,
     was_missed,
 )
@@ -57,7 +59,7 @@ from siad.contracts.ids import record_key
 from siad.contracts.learning import why_not_learning
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
-from siad.contracts.refits import RefitRecord
+from siad.contracts.refits import RefitCause, RefitRecord
 from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.bus.port import Message, Producer
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -83,6 +85,7 @@ class TeacherReconciler:
     deletions: DeletionGuard
     quarantine: QuarantineReader
     producer: Producer
+    notes: FitNotes
     nudge: asyncio.Event  # set when an action makes another one possible
     backfill_max: int  # captures
     clock: Clock = SYSTEM_CLOCK
@@ -112,6 +115,12 @@ class TeacherReconciler:
         if pointer is None:
             self._report_shortage(place, counts.normals)
         fit = await self._fit_record(place, pointer) if pointer else None
+        unlearn = await self._unlearn(pointer, fit) if pointer and fit else None
+        settings = await self.lines.fit_settings(place.line)
+        if self.notes.miss(place, text := describe_unlearning(counts.normals, unlearn)):
+            log.error("refit_waits", line=place.line, product=place.product, reason=text)
+        if settings is None or self._refused.get(place) != FitAttempt(counts.normals, settings):
+            self.notes.end(place)  # a refusal holds for what was tried alone
         last, brake = await self.refits.last(place), await self.brakes.read(place)
         rows = (await self.stream.read(place)).rows
         return TeacherState(
@@ -122,13 +131,13 @@ class TeacherReconciler:
             last=last,
             pause=self._pause(place, why_not_learning(await self.lines.learning(place.line), brake, line=place.line)),
             moved_brake=move_brake(rows, brake, last, now=self.clock.now()),
-            settings=await self.lines.fit_settings(place.line),
+            settings=settings,
             pointer=pointer,
             fit=fit,
             announced=self._announced.get(place, 0),
             refused=self._refused.get(place),
             is_backfilled=pointer is not None and await self.lines.is_backfilled(place),
-            has_deleted_normal=fit is not None and pointer is not None and await self._has_deleted(pointer, fit),
+            unlearn=unlearn,
         )
 
     def _pause(self, place: Place, reason: str) -> str:
@@ -156,11 +165,13 @@ class TeacherReconciler:
             self._fits[place] = (pointer.weights, fit)
         return fit
 
-    async def _has_deleted(self, pointer: Pointer, fit: FitRecord) -> bool:
+    async def _unlearn(self, pointer: Pointer, fit: FitRecord) -> RefitCause | None:
         """Whether a capture of the teacher is deleted or in quarantine."""
         deletions = await self.deletions.recent(pointer.line)
+        if any(deletions.covers(capture, pointer.released_at) for capture in fit.captures):
+            return RefitCause.DELETED
         barred = (await self.quarantine.read(pointer.line)).captures
-        return any(capture in barred or deletions.covers(capture, pointer.released_at) for capture in fit.captures)
+        return RefitCause.QUARANTINED if any(capture in barred for capture in fit.captures) else None
 
     def plan(self, state: TeacherState, _: datetime) -> Sequence[Action]:
         """Decide what to do, see ``domain.plan``."""
@@ -206,15 +217,20 @@ class TeacherReconciler:
             "goods": len(order.goods),
             "stream": len(order.stream),
         }
+        refused = ""
         log.info("fit_started", **fields, held_out=len(order.held_out))
         started_s = self.clock.monotonic()
+        self.notes.begin(place, action.cause, at=self.clock.now())
         try:
             fitted = await self.fitter.fit(place, order)
         except FitRefusedError as error:
+            refused = str(error)
             self._refused[place] = FitAttempt(action.counts.normals, action.settings)
             metrics.FITS.labels(place.line, "refused").inc()
-            log.error("fit_refused", **fields, reason=str(error))
+            log.error("fit_refused", **fields, reason=refused)
             return
+        finally:
+            self.notes.end(place, refused=refused)
         decision = judge_refit(action.cause, fitted.evidence)
         if serving == fitted.weights:
             metrics.FITS.labels(place.line, "unchanged").inc()

@@ -15,6 +15,7 @@ class RefitCause(StrEnum):
     FIRST = "first"  # the line has none
     SETTINGS = "settings"  # the line asks for another one
     DELETED = "deleted"  # it was fitted on a capture that is deleted since
+    QUARANTINED = "quarantined"  # it was fitted on a capture that is in quarantine since
     UNREADABLE = "unreadable"  # this version cannot open its weights
     NORMALS = "normals"  # a step of normals was reached
     GOODS = "goods"  # a step of captures confirmed good
@@ -30,6 +31,7 @@ _MUST_RELEASE = {
     RefitCause.FIRST: "it is the first teacher, so there is nothing to compare with",
     RefitCause.SETTINGS: "the line's settings ask for it, and the teacher before follows other ones",
     RefitCause.DELETED: "the teacher before holds what is left of a deleted capture",
+    RefitCause.QUARANTINED: "the teacher before holds what is left of a capture in quarantine",
     RefitCause.UNREADABLE: "this version can't open the teacher before",
 }
 

@@ -9,6 +9,7 @@ Shape suffixes: h, w = size of a map, N = normals.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -85,19 +86,29 @@ def _over(scores_N: Sequence[float] | NDArray[np.float64], medians: float) -> li
     return np.flatnonzero(scores >= max(medians * float(np.median(scores)), FAR)).tolist()
 
 
-def describe_outliers(left_out: Sequence[str], doubted: Sequence[str]) -> str:
-    """Say which normals to check; empty where there are none.
+class OutlierOrigin(StrEnum):
+    """What to do about outliers, by how they were taken for good."""
+
+    SENT = "check them and send other normals instead"
+    ANSWERED = "people called them good. Check them and correct a wrong answer: siad correct CAPTURE --defect"
+    STREAM = "they only scored low, and have no answer: siad correct CAPTURE --good, or --defect"
+
+
+def describe_outliers(
+    left_out: Sequence[str], doubted: Sequence[str], *, origin: OutlierOrigin = OutlierOrigin.SENT
+) -> str:
+    """Say which captures to check; empty where there are none.
 
     Args:
         left_out: names of outliers.
         doubted: names of suspects.
+        origin: how all of them came to be taken for good.
     """
     sentences = []
     if left_out:
-        sentences.append(f"left out as outliers: {', '.join(left_out)}; check them and send other normals instead")
+        sentences.append(f"left out as outliers: {', '.join(left_out)}; {origin.value}")
     if doubted:
-        sentences.append(
-            f"suspect: {', '.join(doubted)}; their anomalous areas were not learned, but they may raise the threshold. "
-            "Check them: if one is defective, fit without it"
-        )
+        raised = ", but they may raise the threshold. Check them: if one is defective, fit without it"
+        rest = raised if origin is OutlierOrigin.SENT else f"; {origin.value}"
+        sentences.append(f"suspect: {', '.join(doubted)}; their anomalous areas were not learned{rest}")
     return ". ".join(sentences)

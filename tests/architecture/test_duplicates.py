@@ -21,9 +21,6 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset({f"{_EMBEDDED}EmbeddedConsumer.poll", f"{_EMBEDDED_LOG}changes"}): _POLLING,
     frozenset({f"{_EMBEDDED}EmbeddedStateReader.changes", f"{_EMBEDDED_LOG}changes"}): _POLLING,
     frozenset(
-        {f"services/{stage}/app.py::_{stage.title()}Tasks.__init__" for stage in ("labeler", "trainer")}
-    ): _TWO_STAGES,
-    frozenset(
         {"siad/erasure/weights.py::read_record", "siad/runtime/store/thresholds.py::stored_threshold"}
     ): "a damaged threshold is an event of its own",
     frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",

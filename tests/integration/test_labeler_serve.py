@@ -170,7 +170,7 @@ async def test_normals_that_can_not_be_read_refuse_a_fit(bench: Bench) -> None:
     captures = [bench.capture(2000 + seed) for seed in range(10)]
     bench.blobs.put(bench.blobs.key_of(captures[0].image_uri), b"no image")
     order = FitOrder(normals=captures, settings=FitSettings(false_reject_budget=0.1))
-    with pytest.raises(FitRefusedError, match="only 9 of 10 normals can be read"):
+    with pytest.raises(FitRefusedError, match="there are 9, since 1 of 10 can't be read: send 1 more"):
         await bench.scorer.fit(Place("line-1", "cell"), order)
 
 

@@ -54,11 +54,12 @@ class StoredFitOrders:
         self._corrections, self._barred, self._thresholds = corrections, barred, thresholds
 
     async def counts(self, place: Place) -> FitCounts:
-        """Count what there is to fit on."""
-        corrections = await self._corrections.latest(place)
+        """Count what there is to fit on, without what is in quarantine."""
+        quarantine = await self._barred.quarantine.read(place.line)
+        corrections = (await self._corrections.latest(place)).values()
         return FitCounts(
-            normals=await self._lines.count_normals(place),
-            goods=sum(one.verdict is CorrectionVerdict.GOOD for one in corrections.values()),
+            normals=sum(name not in quarantine.captures for name in await self._lines.normal_names(place)),
+            goods=sum(_unless_tainted(one, quarantine).verdict is CorrectionVerdict.GOOD for one in corrections),
             stream=(await self._stream.read(place)).captures,
         )
 

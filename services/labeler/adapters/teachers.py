@@ -7,8 +7,9 @@ from dataclasses import replace
 import structlog
 
 from services.labeler import metrics
-from services.labeler.adapters.learning_records import StoredRefits
+from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.ports import TeacherFacts
+from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.documents import read_receipt
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import TeacherReleased, WeightsKind
@@ -18,10 +19,12 @@ from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
+from siad.contracts.quarantine import TaintedKind
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.brakes import StoredBrakes
 from siad.runtime.store.lines import StoredLines
+from siad.runtime.store.quarantine import Quarantine
 from siad.runtime.store.registry import Registry
 from siad.vision.odd_normals import without_wanted_sizes
 from siad.vision.promise import promise_of
@@ -66,6 +69,7 @@ class ServingTeachers:
     def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:
         self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
         self._lines, self._brakes, self._refits = StoredLines(blobs), StoredBrakes(blobs), StoredRefits(blobs)
+        self._quarantine, self._corrections = Quarantine(blobs.blobs), StoredCorrections(blobs)
         self._cache: dict[str, TeacherFacts] = {}  # by weights, which never change
 
     async def facts(self) -> list[TeacherFacts]:
@@ -88,14 +92,19 @@ class ServingTeachers:
             sizes = SizeRule.of("" if settings is None else settings.sizes)
             paused = why_not_learning(mode, await self._brakes.read(place), line=place.line)
             last = await self._refits.last(place)
+            tainted = await self._blobs.run(self._quarantine.record, facts.line, TaintedKind.WEIGHTS, facts.weights)
+            answers = await self._corrections.latest(place) if facts.left_out or facts.doubted else {}
         except CorruptError as error:
             log.error("learning_unread", line=place.line, product=place.product, reason=str(error))
             return facts
+        goods = {name for name, answer in answers.items() if answer.verdict is CorrectionVerdict.GOOD}
         return replace(
             facts,
             learning_paused=paused,
             last_fit="" if last is None else last.text,
             odd_normals=without_wanted_sizes(facts.odd_normals, sizes),
+            quarantine="" if tainted is None else tainted.reason,
+            answered=tuple(name for name in (*facts.left_out, *facts.doubted) if name in goods),
         )
 
     async def _facts(self, event: TeacherReleased) -> TeacherFacts | None:
@@ -116,6 +125,7 @@ class ServingTeachers:
             left_out=manifest.left_out,
             doubted=manifest.doubted,
             profile="" if manifest.profile is None else str(manifest.profile),
+            of_stream=tuple(name for name in (*manifest.left_out, *manifest.doubted) if name not in manifest.normals),
             serials=await self._blobs.run(self._serials, manifest),
             odd_normals=manifest.odd_normals,
         )

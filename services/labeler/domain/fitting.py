@@ -11,6 +11,7 @@ from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import TEACHERS
 from siad.contracts.place import Place
+from siad.contracts.refits import RefitCause
 from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 
@@ -57,6 +58,26 @@ def describe_shortage(place: Place, normals: int) -> str:
     return (
         f"line {place.line} has {normals} of {STEPS[0]} normals of {place.product}; {missing} more {are} needed before "
         "a teacher is fitted"
+    )
+
+
+def describe_unlearning(normals: int, unlearn: RefitCause | None) -> str:
+    """Say why a teacher keeps serving that must be replaced.
+
+    Args:
+        normals: that the line may still learn.
+        unlearn: why it must; None where it need not.
+
+    Returns:
+        One sentence; empty where nothing is to be replaced, or where enough normals are left.
+    """
+    missing = STEPS[0] - normals
+    if unlearn is None or missing <= 0:
+        return ""
+    what = "a capture in quarantine" if unlearn is RefitCause.QUARANTINED else "a deleted capture"
+    return (
+        f"the teacher in service holds what is left of {what}, and a new one needs {STEPS[0]} normals, of which "
+        f"{normals} are left; send {missing} more"
     )
 
 

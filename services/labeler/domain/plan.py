@@ -40,7 +40,7 @@ class TeacherState:
     last: RefitRecord | None = None  # the last fit that gave weights; None: none since records are kept
     pause: str = ""  # why the line learns nothing; empty where it does
     moved_brake: LearningBrake | None = None  # what the brake becomes; None: it stays
-    has_deleted_normal: bool = False  # the teacher in service was fitted on a capture that is deleted since
+    unlearn: RefitCause | None = None  # the teacher in service has a capture that is DELETED or QUARANTINED since
 
     @property
     def counts(self) -> FitCounts:
@@ -104,15 +104,16 @@ def _cause(state: TeacherState, settings: FitSettings) -> RefitCause | None:
     """Name why a fit is due; None where none is.
 
     A fit whose record says that it was tried with the same counts is not tried again, released or not. A pause of
-    learning stops refits on more captures; a person who changes settings or deletes a capture gets the new teacher.
+    learning stops refits on more captures; a person who changes settings, or deletes or taints a capture, gets the new
+    teacher.
     """
     if not fit_step(state.normals) or state.refused == FitAttempt(state.normals, settings):
         return None
     if state.pointer is None or state.fit is None:
         return RefitCause.FIRST
     last = state.last if state.last is not None and state.last.settings == settings else None
-    if state.has_deleted_normal:
-        return RefitCause.DELETED  # the fit chooses among the captures that remain, so this holds once
+    if state.unlearn is not None:
+        return state.unlearn  # the fit chooses among the captures that remain, so this holds once
     if not state.fit.normals and not _was_fitted_as_unreadable(state):
         return RefitCause.UNREADABLE
     fitted_by = state.fit.settings or (settings if state.last is None else state.last.settings)

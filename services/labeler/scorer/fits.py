@@ -50,8 +50,10 @@ def fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher = refit_tea
 def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitResponse | ScorerProblem:
     confirmed = _read(blobs, request.normals)
     if len(confirmed) < NORMALS_MIN:
-        readable = f"only {len(confirmed)} of {len(request.normals)} normals can be read"
-        return ScorerProblem(type=FIT_REFUSED, detail=f"{readable}; a teacher needs {NORMALS_MIN}: send more")
+        every = len(request.normals)
+        unread = f", since {every - len(confirmed)} of {every} can't be read" if len(confirmed) < every else ""
+        needs = f"a teacher needs {NORMALS_MIN} normals, and there are {len(confirmed)}{unread}"
+        return ScorerProblem(type=FIT_REFUSED, detail=f"{needs}: send {NORMALS_MIN - len(confirmed)} more")
     known = {name for name, *_ in confirmed}
     goods = [one for one in _read(blobs, request.goods) if one[0] not in known]
     known |= {name for name, *_ in goods}

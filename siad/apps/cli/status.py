@@ -23,6 +23,7 @@ from siad.apps.local.stage_status import (
     LineWeights,
     StageStatus,
     read_estimates,
+    read_fits,
     read_ledger,
     read_lines,
     read_metrics,
@@ -34,7 +35,7 @@ from siad.apps.local.stage_status import (
 from siad.contracts.normals_profile import MisfitReason, OddNormal
 from siad.contracts.place import Place
 from siad.vision.odd_normals import advise_on_odd_normals, describe_odd_normals
-from siad.vision.outliers import describe_outliers
+from siad.vision.outliers import OutlierOrigin, describe_outliers
 
 console = Console()
 
@@ -52,6 +53,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         stages = [read_stage(client, name, urls[name]) for name in STAGES]
         serving = serving_weights(read_metrics(client, urls["inference"]))
         teachers = read_teachers(client, urls["labeler"])
+        fits = read_fits(client, urls["labeler"])
         ledger = read_ledger(client, urls["ingest"])
         lines = read_lines(client, urls["ingest"])
         thresholds = read_thresholds(client, urls["inference"])
@@ -63,6 +65,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
             "stages": [asdict(stage) for stage in stages],
             "serving": [asdict(weights) for weights in serving],
             "teachers": teachers,
+            "fits": fits,
             "normals": [{"line": line, "product": product, "normals": n} for (line, product), n in normals.items()],
             "thresholds": thresholds,
             "estimates": estimates,
@@ -73,6 +76,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         _print_stages(stages, console, bus=urls["bus"])
         _print_serving(serving, console)
         print_teachers(teachers, console)
+        print_fits(fits, console)
         print_shortages(lines, normals, teachers, console)
         for text in (*describe_thresholds(thresholds), *describe_estimates(estimates)):
             console.print(escape(text), highlight=False, soft_wrap=True)
@@ -125,13 +129,28 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
         if one.get("learning_paused"):
             text = escape(one["learning_paused"].replace("LINE", one["line"]))
             to.print(f"[yellow]{place}: learning is paused: {text}", soft_wrap=True, highlight=False)
-        serials = one.get("serials", {})
-        left_out, doubted = (_first(_with_serials(one[group], serials)) for group in ("left_out", "doubted"))
-        if doubts := describe_outliers(left_out, doubted):
-            to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
-            first = next(iter((*one["left_out"], *one["doubted"])))
-            to.print(f"{place}: to see one: siad show {first} --save DIR", soft_wrap=True, highlight=False)
+        if one.get("quarantine"):
+            text = (
+                f"teacher {one['weights'][:12]} is in quarantine: {one['quarantine'].rstrip('.')}. It serves until "
+                "another one is released; send other normals, and taint the captures that it should not have learned"
+            )
+            to.print(f"[red]{place}: {escape(text)}", soft_wrap=True, highlight=False)
+        _print_outliers(one, place, to)
         _print_odd_normals(one, to)
+
+
+def _print_outliers(one: Mapping[str, Any], place: str, to: Console) -> None:
+    serials = one.get("serials", {})
+    for origin, names in _by_origin(one).items():
+        left_out, doubted = (
+            _first(_with_serials([name for name in one[group] if name in names], serials))
+            for group in ("left_out", "doubted")
+        )
+        if doubts := describe_outliers(left_out, doubted, origin=origin):
+            to.print(f"[yellow]{place}: {escape(doubts)}", soft_wrap=True, highlight=False)
+    if one["left_out"] or one["doubted"]:
+        first = next(iter((*one["left_out"], *one["doubted"])))
+        to.print(f"{place}: to see one: siad show {first} --save DIR", soft_wrap=True, highlight=False)
 
 
 def _print_odd_normals(teacher: Mapping[str, Any], to: Console) -> None:
@@ -149,6 +168,29 @@ def _print_odd_normals(teacher: Mapping[str, Any], to: Console) -> None:
     place = f"{line}/{teacher['product']}"
     to.print(f"[yellow]{place}: {escape(text)}", soft_wrap=True, highlight=False)
     to.print(f"{place}: {escape(advise_on_odd_normals(odd, line))}", soft_wrap=True, highlight=False)
+
+
+def _by_origin(teacher: Mapping[str, Any]) -> dict[OutlierOrigin, set[str]]:
+    """Sort outliers and suspects by how they came to be learned."""
+    odd = {*teacher["left_out"], *teacher["doubted"]}
+    of_stream, answered = set(teacher.get("of_stream", ())), set(teacher.get("answered", ()))
+    return {
+        OutlierOrigin.SENT: odd - of_stream - answered,
+        OutlierOrigin.ANSWERED: answered,
+        OutlierOrigin.STREAM: of_stream - answered,
+    }
+
+
+def print_fits(fits: list[dict[str, Any]], to: Console) -> None:
+    """Print the fits that are under way, and why others wait."""
+    for one in fits:
+        place = f"{one['line']}/{one['product']}"
+        if one["since"]:
+            text = f"a teacher is being fitted since {one['since'][11:19]} UTC (cause: {one['cause']})"
+            to.print(f"{place}: {escape(text)}", soft_wrap=True, highlight=False)
+        for reason, text in (("short_of", "refit waits"), ("refused", "latest fit was refused")):
+            if one[reason]:
+                to.print(f"[red]{place}: {text}: {escape(one[reason])}", soft_wrap=True, highlight=False)
 
 
 def print_shortages(

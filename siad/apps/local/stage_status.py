@@ -104,6 +104,12 @@ def read_teachers(client: httpx.Client, url: str) -> list[dict[str, Any]] | None
     return None if body is None else list(body["teachers"])
 
 
+def read_fits(client: httpx.Client, url: str) -> list[dict[str, Any]]:
+    """Fits that are under way, wait or were refused, from the labeler."""
+    body = _read_json(client, f"{url}/v1/teachers") or {}
+    return list(body.get("fits", ()))
+
+
 def read_thresholds(client: httpx.Client, url: str) -> list[dict[str, Any]]:
     """Read the weights in service with their thresholds, from inference.
 

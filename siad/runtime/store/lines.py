@@ -65,9 +65,9 @@ class StoredLines:
         infos = await self._blobs.list_all(keys.normals_prefix())
         return sorted({place for info in infos if (place := keys.place_of_normal(info.key)) is not None})
 
-    async def count_normals(self, place: Place) -> int:
-        """Count the captures labelled normal."""
-        return len(await self._blobs.list_all(keys.normals_prefix(*place)))
+    async def normal_names(self, place: Place) -> list[str]:
+        """List the ids of the captures labelled normal."""
+        return [keys.name_of(info.key) for info in await self._blobs.list_all(keys.normals_prefix(*place))]
 
     async def normals(self, place: Place) -> list[ImageStored]:
         """Read the normals, by capture id; log and omit unreadable ones."""

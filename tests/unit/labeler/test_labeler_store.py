@@ -44,7 +44,7 @@ async def test_all_normals_are_read_however_many_there_are() -> None:
     world = World()
     world.add_normals(READ_AT_ONCE + 5)
     lines = LabelerLines(AsyncBlobs(world.blobs))
-    assert len(await lines.normals(PLACE)) == await lines.count_normals(PLACE) == READ_AT_ONCE + 5
+    assert len(await lines.normals(PLACE)) == len(await lines.normal_names(PLACE)) == READ_AT_ONCE + 5
     assert await lines.places_with_normals() == [PLACE]
 
 

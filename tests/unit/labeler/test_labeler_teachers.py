@@ -8,19 +8,23 @@ import pytest
 
 from services.labeler.adapters.teachers import ServingTeachers
 from siad.contracts.codec import encode
+from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.documents import LineState, write_receipt
 from siad.contracts.events import Intent, TeacherReleased
-from siad.contracts.keys import line_pointer_key, manifest_key, normal_key
+from siad.contracts.keys import correction_key, line_pointer_key, manifest_key, normal_key
 from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import MisfitReason, OddNormal
+from siad.contracts.quarantine import QuarantineRecord, TaintedKind
 from siad.contracts.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
 from siad.runtime.state_table import StateTable
+from siad.runtime.store.quarantine import Quarantine
 from siad.runtime.testing.mortal import MortalBlobs
 from tests.events import NOON, make_line_changed
 from tests.manifests import PROFILE
+from tests.unit.labeler.test_labeler_refits import corrected
 from tests.unit.labeler.world import LINE, PRODUCT, capture, manifest_of
 
 FITTED = replace(
@@ -142,3 +146,23 @@ async def test_a_manifest_that_is_not_there_does_not_hide_the_others() -> None:
     plant.put(OTHER)
     await plant.tell(FITTED, OTHER)
     assert [one.product for one in await plant.teachers.facts()] == ["lid"]
+
+
+async def test_a_teacher_in_quarantine_and_odd_captures_with_answers_are_told() -> None:
+    plant, answer = Plant(), corrected(1, CorrectionVerdict.GOOD)
+    of_stream = capture(2).capture_id
+    manifest = replace(manifest_of(["a", answer.capture_id]), left_out=("a", answer.capture_id, of_stream))
+    plant.put(manifest)
+    await plant.tell(manifest)
+    [told] = await plant.teachers.facts()
+    assert (told.quarantine, told.answered, told.of_stream) == ("", (), (of_stream,))
+    plant.blobs.put(correction_key(LINE, answer.capture_id, 1), answer.to_json())
+    record = QuarantineRecord(
+        line=LINE, kind=TaintedKind.WEIGHTS, subject=manifest.weights, root="x", reason="wrong parts", tainted_at=NOON
+    )
+    Quarantine(plant.blobs).put(record)
+    [told] = await plant.teachers.facts()
+    assert (told.quarantine, told.answered) == ("wrong parts", (answer.capture_id,))
+    undone = corrected(1, CorrectionVerdict.DEFECT, revision=2)
+    plant.blobs.put(correction_key(LINE, answer.capture_id, 2), undone.to_json())
+    assert (await plant.teachers.facts())[0].answered == ()

@@ -178,7 +178,12 @@ def test_too_few_readable_normals_refuse_the_fit() -> None:
     blobs.put("images/3.png", b"no image")
     problem = fit_and_store(blobs, asked, fits(BUNDLE))
     assert problem.type == FIT_REFUSED  # type: ignore[union-attr]
-    assert "only 9 of 10 normals can be read" in problem.detail  # type: ignore[union-attr]
+    assert problem.detail == (  # type: ignore[union-attr]
+        "a teacher needs 10 normals, and there are 9, since 1 of 10 can't be read: send 1 more"
+    )
+    asked.normals = asked.normals[:3]
+    problem = fit_and_store(blobs, asked, fits(BUNDLE))
+    assert "there are 3: send 7 more" in problem.detail  # type: ignore[union-attr]
 
 
 def test_goods_and_captures_of_the_stream_are_learned_and_set_no_threshold() -> None:

@@ -14,6 +14,7 @@ from services.labeler.adapters.learning_records import StoredCorrections, Stored
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.adapters.stream_scores import StoredStreamScores
+from services.labeler.domain.fit_notes import FitNotes
 from services.labeler.domain.plan import Action, TeacherState
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.scorer_api import DRAW_FAILED, FIT_REFUSED, IMAGE_REFUSED
@@ -147,6 +148,7 @@ class World:
     serve: Serve = field(init=False)
     works: TeacherReconciler = field(init=False)
     stream: StoredStreamScores = field(init=False)
+    notes: FitNotes = field(init=False)
 
     def __post_init__(self) -> None:
         self.serve = Serve(self.blobs)
@@ -161,6 +163,7 @@ class World:
         scorer = ScorerClient(client, self.thresholds, timeout_s=5, fit_timeout_s=5)
         lines, deletions = LabelerLines(store), AsyncDeletions(store, clock=self.clock)
         self.stream = StoredStreamScores(store)
+        self.notes = FitNotes()
         barred = BarredCaptures(deletions, AsyncQuarantine(store))
         self.works = TeacherReconciler(
             lines=lines,
@@ -174,6 +177,7 @@ class World:
             deletions=deletions,
             quarantine=AsyncQuarantine(store),
             producer=self.producer,
+            notes=self.notes,
             nudge=asyncio.Event(),
             backfill_max=self.backfill_max,
             clock=self.clock,

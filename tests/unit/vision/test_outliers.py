@@ -9,6 +9,7 @@ from siad.vision.outliers import (
     FAR,
     OUTLIER,
     SUSPECT,
+    OutlierOrigin,
     describe_outliers,
     find_outliers,
     find_suspects,
@@ -81,3 +82,13 @@ def test_the_normals_to_check_are_named() -> None:
     text = describe_outliers(["a.png"], ["b.png", "c.png"])
     assert "left out as outliers: a.png; check them" in text
     assert "suspect: b.png, c.png;" in text
+
+
+def test_what_to_do_about_an_outlier_follows_from_how_it_came_to_be_taken_for_good() -> None:
+    sent = describe_outliers(["a"], ["b"])
+    answered = describe_outliers(["a"], ["b"], origin=OutlierOrigin.ANSWERED)
+    of_stream = describe_outliers(["a"], ["b"], origin=OutlierOrigin.STREAM)
+    assert "send other normals" in sent
+    assert answered.count("correct a wrong answer: siad correct CAPTURE --defect") == 2
+    assert of_stream.count("siad correct CAPTURE --good, or --defect") == 2
+    assert not any("send other normals" in text or "threshold" in text for text in (answered, of_stream))

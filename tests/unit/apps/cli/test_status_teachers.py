@@ -7,8 +7,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from siad.apps.cli.status import print_shortages, print_teachers
-from siad.apps.local.stage_status import read_lines, read_teachers
+from siad.apps.cli.status import print_fits, print_shortages, print_teachers
+from siad.apps.local.stage_status import read_fits, read_lines, read_teachers
 from siad.contracts.place import Place
 
 TEACHER: dict[str, Any] = {
@@ -123,3 +123,41 @@ def test_normals_unlike_the_rest_are_named_with_what_to_do() -> None:
         "if parts of every size are meant: siad line put cam-1 --sizes any\n"
     ) in said
     assert "odd normals" not in printed([TEACHER])
+
+
+def test_outliers_are_told_by_how_they_came_to_be_learned() -> None:
+    sent, answered, of_stream = (f"{number:032x}" for number in range(3))
+    odd = {"left_out": [sent, answered, of_stream], "answered": [answered], "of_stream": [of_stream]}
+    said = printed([{**TEACHER, **odd, "serials": {}}])
+    assert f"left out as outliers: {sent}; check them and send other normals instead\n" in said
+    assert f"left out as outliers: {answered}; people called them good. Check them and correct a wrong answer" in said
+    assert f"left out as outliers: {of_stream}; they only scored low, and have no answer" in said
+
+
+def test_a_teacher_in_quarantine_is_told_with_the_reason_and_the_way_out() -> None:
+    said = printed([{**TEACHER, "quarantine": "a wrong part among the normals"}])
+    assert "cam-1/cap: teacher abcdef012345 is in quarantine: a wrong part among the normals. It serves until" in said
+    assert "quarantine" not in printed([TEACHER])
+
+
+def test_fits_under_way_and_fits_that_wait_are_told() -> None:
+    note = {"line": "cam-1", "product": "cap", "since": None, "cause": "", "short_of": "", "refused": ""}
+    body = {
+        "teachers": [],
+        "fits": [
+            {**note, "since": "2026-01-02T12:03:04.5Z", "cause": "first"},
+            {**note, "product": "lid", "short_of": "9 are left; send 1 more"},
+            {**note, "product": "nut", "refused": "a teacher needs 10 normals"},
+        ],
+    }
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=body))) as client:
+        fits = read_fits(client, "http://labeler")
+    out = io.StringIO()
+    print_fits(fits, Console(file=out, width=40))
+    assert out.getvalue() == (
+        "cam-1/cap: a teacher is being fitted since 12:03:04 UTC (cause: first)\n"
+        "cam-1/lid: refit waits: 9 are left; send 1 more\n"
+        "cam-1/nut: latest fit was refused: a teacher needs 10 normals\n"
+    )
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(503))) as client:
+        assert read_fits(client, "http://labeler") == []

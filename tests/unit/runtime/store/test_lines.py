@@ -114,7 +114,7 @@ async def test_an_erased_normal_is_not_kept_in_memory(blobs: CountingBlobs, line
     assert await lines.normals(PLACE) == [receipt(1)]
     blobs.delete(key)
     assert await lines.normals(PLACE) == []
-    assert await lines.count_normals(PLACE) == 0
+    assert await lines.normal_names(PLACE) == []
     assert lines._normals[PLACE] == {}
 
 
