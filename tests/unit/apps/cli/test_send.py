@@ -105,3 +105,12 @@ def test_an_unavailable_ingest_says_how_many_it_accepted_before(sent: list[bytes
     done = run(tmp_path, "--parallel", "1")
     assert done.exit_code == 1
     assert "store is unavailable; 1 of 2 images were accepted before" in done.stderr
+
+
+def test_one_repeat_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def repeat(self: IngestClient, image: bytes, **_: object) -> dict[str, Any]:
+        return {"capture_id": "1", "is_repeat": True, "note": ""}
+
+    monkeypatch.setattr(IngestClient, "send_image", repeat)
+    (tmp_path / "a.png").write_bytes(b"image")
+    assert "(1 of them was sent before)" in run(tmp_path / "a.png").stdout

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from siad.apps.cli.__main__ import app
+from siad.audit.capture_report import LEARNED, SUSPECT, NormalUse
 from siad.contracts import keys
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
 from siad.contracts.deletion import CaptureDeletion
@@ -255,3 +256,14 @@ def test_what_is_in_quarantine_says_since_when_and_why(plant: MemoryPlant) -> No
     rows = [line.split(None, 1) for line in show(CAPTURE).stdout.splitlines()]
     assert ["quarantine", "the capture, since 2026-01-02 03:04:05 UTC: wrong part"] in rows
     assert json.loads(show(CAPTURE, "--json").stdout)["quarantine"][0]["reason"] == "wrong part"
+
+
+@pytest.mark.parametrize(
+    ("use", "text"), [(LEARNED, "teacher aaaa learned from it"), (SUSPECT, "suspect to teacher aaaa")]
+)
+def test_the_use_of_a_normal_is_a_sentence(
+    plant: MemoryPlant, monkeypatch: pytest.MonkeyPatch, use: str, text: str
+) -> None:
+    plant.put_capture(CAPTURE, intent=Intent.NORMAL)
+    monkeypatch.setattr("siad.audit.capture_report._normal_use", lambda *_: NormalUse(weights="aaaa", use=use))
+    assert ["use", text] in [line.split(None, 1) for line in show(CAPTURE).stdout.splitlines()]
