@@ -2,9 +2,10 @@
 
 import gc
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 
 pytest_plugins = ["tests.fixtures.kafka", "tests.fixtures.ray", "tests.fixtures.store"]
 
@@ -29,3 +30,10 @@ def _let_torch_loggers_propagate() -> None:
     for name, logger in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] == "torch" and isinstance(logger, logging.Logger):
             logger.propagate = True
+
+
+@pytest.fixture(autouse=True)
+def _usual_logs() -> Iterator[None]:
+    """Undo a command's log configuration, which hides events that later tests read."""
+    yield
+    structlog.reset_defaults()
