@@ -4,10 +4,11 @@ The stored record of a correction (``corrections/<line>/<capture>/<revision>.jso
 truth; the event follows it. ``protos/siad/v1/events.proto`` documents the unit and range of every field.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol, TypeVar
 
 from siad.contracts.event_checks import (
     require_capture,
@@ -85,6 +86,36 @@ class CaptureCorrected(JsonRecord):
         if not 1 <= len(self.author) <= AUTHOR_MAX:
             msg = f"author has {len(self.author)} characters; 1 to {AUTHOR_MAX} are allowed"
             raise ValueError(msg)
+
+
+class Revised(Protocol):
+    """One revision of a capture's correction, as an event or a row."""
+
+    @property
+    def capture_id(self) -> str:
+        """Id of the capture."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """Number of the revision, from 1."""
+        ...
+
+
+R = TypeVar("R", bound=Revised)
+
+
+def latest_corrections(corrections: Iterable[R]) -> dict[str, R]:
+    """Keep the highest revision of each capture, by capture id.
+
+    Of equal revisions, which are repeats, the first.
+    """
+    latest: dict[str, R] = {}
+    for one in corrections:
+        other = latest.get(one.capture_id)
+        if other is None or one.revision > other.revision:
+            latest[one.capture_id] = one
+    return latest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 import structlog
 
-from services.labeler.domain.refits import latest_corrections
-from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.corrections import CaptureCorrected, latest_corrections
 from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.keys import correction_of, corrections_prefix, refit_key, refits_prefix
 from siad.contracts.place import Place

@@ -72,15 +72,6 @@ def is_held_out(name: str) -> bool:
     return fraction_of(name) < HELD_OUT_SHARE
 
 
-def latest_corrections(corrections: Iterable[CaptureCorrected]) -> dict[str, CaptureCorrected]:
-    """Keep the highest revision of each capture."""
-    latest: dict[str, CaptureCorrected] = {}
-    for one in corrections:
-        if one.capture_id not in latest or one.revision > latest[one.capture_id].revision:
-            latest[one.capture_id] = one
-    return latest
-
-
 def choose_captures(
     rows: Sequence[StreamScore],
     corrections: Mapping[str, CaptureCorrected],

@@ -4,7 +4,6 @@ A correction takes precedence over every pseudo-mask and over the intent that a 
 corrections of one capture the highest revision counts.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,13 +53,3 @@ def correction_of(event: CaptureCorrected) -> CorrectionRow:
         selection=event.selection,
         corrected_at=event.corrected_at,
     )
-
-
-def latest_corrections(rows: Iterable[CorrectionRow]) -> dict[str, CorrectionRow]:
-    """Keep the highest revision of each capture, by capture id."""
-    latest: dict[str, CorrectionRow] = {}
-    for row in rows:
-        other = latest.get(row.capture_id)
-        if other is None or row.revision > other.revision:
-            latest[row.capture_id] = row
-    return latest

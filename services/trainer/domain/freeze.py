@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from services.trainer.domain.corrections import CorrectionRow, latest_corrections
+from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.ledger import LedgerRow, rows_of_newest_teacher
 from services.trainer.domain.replay import choose_replayed, newest_first
 from services.trainer.domain.training_set import (
@@ -23,7 +23,7 @@ from services.trainer.domain.training_set import (
     TrainingSet,
     use_of,
 )
-from siad.contracts.corrections import CorrectionVerdict
+from siad.contracts.corrections import CorrectionVerdict, latest_corrections
 from siad.contracts.ids import sha256_hex
 from siad.contracts.split import SplitSubject, leave_out, split_names
 

@@ -12,10 +12,9 @@ from services.labeler.domain.refits import (
     choose_captures,
     is_held_out,
     judge_refit,
-    latest_corrections,
     stream_step,
 )
-from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection, latest_corrections
 from siad.contracts.events import Intent, PseudoMaskCreated
 from siad.contracts.ids import CaptureId, WeightsId, sha256_hex
 from siad.contracts.keys import correction_key, refit_key, stream_scores_key

@@ -11,7 +11,7 @@ import pytest
 
 from services.trainer import handlers
 from services.trainer.adapters.ledger import ParquetLedger
-from services.trainer.domain.corrections import CorrectionRow, correction_of, latest_corrections
+from services.trainer.domain.corrections import CorrectionRow, correction_of
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow, corrections_of, fresh_captures, fresh_corrections, rows_of
 from services.trainer.domain.plan import plan
@@ -26,7 +26,7 @@ from services.trainer.domain.training_set import (
 from services.trainer.job.evidence import kind_of
 from services.trainer.job.store import read_training_set
 from siad.contracts.codec import encode
-from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection, latest_corrections
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.errors import TransientError
 from siad.contracts.ids import CaptureId, ImageId
