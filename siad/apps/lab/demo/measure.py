@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
@@ -16,17 +16,13 @@ from siad.apps.lab.demo.releases import name_releases
 from siad.apps.lab.demo.report import (
     DemoObservations,
     Measurements,
-    ModelVerdict,
     make_report,
     segmenter_verdicts,
     teacher_verdicts,
 )
 from siad.apps.lab.demo.stream import PhaseTimes
 from siad.contracts import keys
-from siad.contracts.events import WeightsKind
 from siad.runtime.blobs.port import Blobs
-
-DIRECT_MAX: Final = 60  # cells that the segmenter judges on request; all of them took a minute and a half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +56,6 @@ class Measurement:
         serials: dict[str, str] = {v.capture_id: v.serial for v in self.observations.verdicts}
         by_serial = {cell.serial: cell for cell in self.cells}
         cells = {capture: by_serial[serial] for capture, serial in serials.items() if serial in by_serial}
-        direct = self._ask_segmenter(cells, fitted_on)
         models = self._compare()
         with httpx.Client(timeout=10.0) as client:
             weights = client.get(f"{self.inference_url}/v1/weights").json()
@@ -68,7 +63,6 @@ class Measurement:
         seconds = self.times.seconds
         measured = Measurements(
             bus=self.bus,
-            direct=direct,
             fitted_on=fitted_on,
             longest_swap_pause_ms=weights["longest_pause_ms"],
             seconds=seconds | {"total": round(sum(seconds.values()), 1)},
@@ -76,32 +70,6 @@ class Measurement:
         )
         report = make_report(self.observations, measured)
         return DemoResult(report=report, sheet=self._draw(report, cells, measured))
-
-    def _ask_segmenter(self, cells: Mapping[str, Cell], fitted_on: frozenset[str]) -> dict[str, ModelVerdict]:
-        """Have the segmenter judge unseen cells that the teacher judged live."""
-        live = {v.capture_id for v in self.observations.verdicts if v.weights_kind is WeightsKind.SEGMENTER}
-        if not live:
-            return {}
-        open_captures = [
-            capture
-            for capture in self.observations.sent
-            if capture in cells and capture not in fitted_on and capture not in live
-        ][:DIRECT_MAX]
-        verdicts: dict[str, ModelVerdict] = {}
-        with httpx.Client(timeout=60.0) as client:
-            for capture in open_captures:
-                response = client.post(
-                    f"{self.inference_url}/v1/lines/{LINE}/inspect",
-                    content=cells[capture].path.read_bytes(),
-                    headers={"Content-Type": "image/png"},
-                )
-                response.raise_for_status()
-                body: dict[str, Any] = response.json()
-                if body["weights_kind"] == WeightsKind.SEGMENTER:
-                    verdicts[capture] = ModelVerdict(
-                        score=body["score"], is_defect=body["decision"] == "reject", weights=body["weights"]
-                    )
-        return verdicts
 
     def _compare(self) -> list[dict[str, Any]]:
         """Score the cells of the test by every model that served."""
@@ -117,7 +85,7 @@ class Measurement:
         """Draw the contact sheet of the model that judges at the end."""
         from siad.apps.lab.demo.sheet import write_sheet  # imports torch
 
-        segmenter = {**measured.direct, **segmenter_verdicts(self.observations.verdicts)}
+        segmenter = segmenter_verdicts(self.observations.verdicts)
         verdicts = segmenter or teacher_verdicts(self.observations.pseudo_masks)
         unseen = {
             capture: (cells[capture], verdict)

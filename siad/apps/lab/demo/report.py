@@ -59,7 +59,6 @@ class Measurements:
     """What was measured after the stream."""
 
     bus: str  # which broker transported the events
-    direct: Mapping[str, ModelVerdict]  # of the segmenter, for captures that the teacher judged live
     fitted_on: frozenset[str]  # captures that either model was fitted on
     longest_swap_pause_ms: float  # as inference reports it
     seconds: Mapping[str, float]  # by phase
@@ -122,7 +121,7 @@ def make_report(observations: DemoObservations, measured: Measurements) -> dict[
     sent = observations.sent
     unseen = {capture: label for capture, label in sent.items() if capture not in measured.fitted_on}
     teacher = teacher_verdicts(observations.pseudo_masks)
-    segmenter = {**measured.direct, **segmenter_verdicts(observations.verdicts)}
+    segmenter = segmenter_verdicts(observations.verdicts)
     both = {capture: label for capture, label in unseen.items() if not segmenter or capture in segmenter}
     return {
         "bus": measured.bus,

@@ -1,6 +1,5 @@
 """The demo's report on hand-written events."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,23 +7,19 @@ import pytest
 from siad.apps.lab.demo.report import (
     DemoObservations,
     Measurements,
-    ModelVerdict,
     count_swaps,
     make_report,
     problems_of,
 )
 from siad.contracts.events import WeightsKind
-from tests.unit.apps.cli.events import SEGMENTER, capture, mask, verdict
+from tests.unit.apps.cli.events import capture, mask, verdict
 
 
 def report_of(
     observations: DemoObservations,
     fitted_on: frozenset[str] = frozenset(),
-    direct: Mapping[str, ModelVerdict] | None = None,
 ) -> dict[str, Any]:
-    measured = Measurements(
-        bus="memory", direct=direct or {}, fitted_on=fitted_on, longest_swap_pause_ms=0.0, seconds={}
-    )
+    measured = Measurements(bus="memory", fitted_on=fitted_on, longest_swap_pause_ms=0.0, seconds={})
     return make_report(observations, measured)
 
 
@@ -70,21 +65,6 @@ def test_both_models_are_held_against_the_same_captures() -> None:
     )
     report = report_of(seen)
     assert report["teacher"]["captures"] == report["segmenter"]["captures"] == 2
-
-
-def test_what_the_segmenter_says_when_asked_counts_where_it_did_not_judge_live() -> None:
-    seen = DemoObservations(
-        sent={capture(1): 0.0, capture(2): 1.0},
-        verdicts=[verdict(1, 0.0, kind=WeightsKind.SEGMENTER)],
-        pseudo_masks=[mask(1, 0.5), mask(2, 0.6)],
-    )
-    direct: dict[str, ModelVerdict] = {
-        capture(n): ModelVerdict(score=9.0, is_defect=True, weights=SEGMENTER) for n in (1, 2)
-    }
-    report = report_of(seen, direct=direct)
-    assert report["segmenter"]["captures"] == 2
-    assert report["segmenter"]["image_auroc"] == 1.0
-    assert report["segmenter"]["false_reject_rate"] == 0.0
 
 
 def test_what_went_wrong_is_listed() -> None:
