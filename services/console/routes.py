@@ -9,7 +9,14 @@ from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 
 from services.console import metrics
 from services.console.domain.corrections import CorrectionRequest, require_author
-from services.console.handlers import ConsolePorts, on_correction, on_corrections, on_estimates, on_review
+from services.console.handlers import (
+    ConsolePorts,
+    CorrectionResult,
+    on_correction,
+    on_corrections,
+    on_estimates,
+    on_review,
+)
 from services.console.ports import KnownLines
 from services.console.settings import ConsoleSettings
 from services.console.wire import (
@@ -169,22 +176,27 @@ def _correction_routes(dependencies: ConsoleDependencies) -> APIRouter:
             f"the correction of capture {capture} was not stored and acknowledged",
         ):
             result = await on_correction(asked, dependencies.ports)
-        correction = result.correction
-        if result.is_new:
-            metrics.CORRECTIONS.labels(line, correction.verdict.value).inc()
-        log.info(
-            "capture_corrected",
-            line=line,
-            capture_id=capture,
-            revision=correction.revision,
-            verdict=correction.verdict.value,
-            is_new=result.is_new,
-        )
         response.status_code = 201 if result.is_new else 200
-        response.headers["ETag"] = f'"{correction.revision}"'
-        return CorrectionResponse.of(correction)
+        response.headers["ETag"] = f'"{result.correction.revision}"'
+        _record(result)
+        return CorrectionResponse.of(result.correction)
 
     return router
+
+
+def _record(result: CorrectionResult) -> None:
+    """Log an answer, and count it if it was new."""
+    correction = result.correction
+    if result.is_new:
+        metrics.CORRECTIONS.labels(correction.line, correction.verdict.value).inc()
+    log.info(
+        "capture_corrected",
+        line=correction.line,
+        capture_id=correction.capture_id,
+        revision=correction.revision,
+        verdict=correction.verdict.value,
+        is_new=result.is_new,
+    )
 
 
 async def _read_mask(settings: ConsoleSettings, request: Request) -> bytes:

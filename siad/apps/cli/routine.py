@@ -1,5 +1,6 @@
 """`siad routine`: the paper's routine on a folder, in minutes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,10 @@ from siad.contracts.fit_settings import DEFAULT_BUDGET
 from siad.contracts.methods import DEFAULT, TEACHERS, require_teacher
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `siad --help` does not need it
-    from siad.apps.lab.evaluate.run import EvaluationSettings
+    from siad.apps.lab.evaluate.folder import LabelledSample
+    from siad.apps.lab.evaluate.run import EvaluationSettings, Progress
+    from siad.apps.lab.routine.run import RoutinePlan
+    from siad.apps.lab.routine.split import RoutineShift
     from siad.apps.lab.routine.stages import RoutineResult
 
 console = Console(stderr=True)
@@ -103,7 +107,6 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     because they can't be read.
     """
     with reported_failures():
-        from siad.apps.lab.evaluate.folder import FolderError
         from siad.apps.lab.evaluate.folder_reader import read_folder
         from siad.apps.lab.evaluate.inventory import check_folder, folder_json
 
@@ -115,22 +118,15 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         console.print("importing torch", style="dim")
         from siad.apps.lab.evaluate.run import Progress
         from siad.apps.lab.evaluate.series import set_threads
-        from siad.apps.lab.routine.run import POLICIES, RoutinePlan, RoutineRequest, run_routine
+        from siad.apps.lab.routine.run import POLICIES, RoutinePlan, RoutineRequest
         from siad.apps.lab.routine.stages import report_of_all
 
         counts = {"shots": shots, "online": online, "test": test}
         shifts = RoutineRequest(**counts, whole=whole, seed=seed, online_defects=online_defects).draw(images)
         set_threads(threads)
         settings = _settings(method, budget, pixels)
-        progress, failures = Progress(notify=_notify, skip=skip), dict[str, str]()
-        results: dict[str, RoutineResult] = {}
-        for name, shift in shifts.items():
-            console.print(f"[bold]{TITLES[name]}", highlight=False)
-            try:
-                plan = RoutinePlan(policy=POLICIES[name], answers=answers, seed=seed)
-                results[name] = run_routine(shift, settings, plan=plan, progress=progress)
-            except FolderError as error:
-                failures[name] = str(error)
+        plans = {name: RoutinePlan(policy=POLICIES[name], answers=answers, seed=seed) for name in shifts}
+        results, failures = _run_all(shifts, settings, plans, Progress(notify=_notify, skip=skip))
         if results:
             _print(images.name, results)
         if as_json:
@@ -139,6 +135,26 @@ def routine(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
             _write_sheet(sheet, images.name, next(iter(results.values())))
         _raise_failures(failures)
         end_with_skipped(images.report.skipped, console)
+
+
+def _run_all(
+    shifts: "Mapping[str, RoutineShift[LabelledSample]]",
+    settings: "EvaluationSettings",
+    plans: "Mapping[str, RoutinePlan]",
+    progress: "Progress",
+) -> "tuple[dict[str, RoutineResult], dict[str, str]]":
+    """Run one routine after the other; returns the results, and why the others failed."""
+    from siad.apps.lab.evaluate.folder import FolderError
+    from siad.apps.lab.routine.run import run_routine
+
+    results, failures = {}, {}
+    for name, shift in shifts.items():
+        console.print(f"[bold]{TITLES[name]}", highlight=False)
+        try:
+            results[name] = run_routine(shift, settings, plan=plans[name], progress=progress)
+        except FolderError as error:
+            failures[name] = str(error)
+    return results, failures
 
 
 def _settings(method: str, budget: float | None, pixels: int) -> "EvaluationSettings":
