@@ -34,7 +34,7 @@ async def test_an_answer_over_http_moves_the_threshold_at_once() -> None:
         tasks = [asyncio.create_task(task(), name=name) for name, task in stage.tasks.items()]
         try:
             async with asyncio.timeout(20):
-                while any([await _fails(stage, name) for name in ("verdicts", "corrections", "pseudo-masks")]):
+                while {"verdicts", "corrections", "pseudo-masks"} & (await stage.health.readiness_failures()).keys():
                     await asyncio.sleep(0.01)
                 address = f"/v1/lines/{LINE_NAME}/captures/{name_of(1)}/corrections"
                 response = await client.post(address, params={"verdict": "good", "author": "ann"})
@@ -49,11 +49,3 @@ async def test_an_answer_over_http_moves_the_threshold_at_once() -> None:
     assert found == stored(plant)
     assert (found.answers, found.weights) == (1, WEIGHTS)
     assert found.image_threshold > START.threshold
-
-
-async def _fails(stage: StageProcess, name: str) -> bool:
-    try:
-        await stage.health.checks[name]()
-    except Exception:  # noqa: BLE001 - not ready yet
-        return True
-    return False

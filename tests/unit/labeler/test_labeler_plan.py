@@ -1,12 +1,10 @@
 """From normals to a teacher and to what came before it: on a store in memory, with a crash at every step."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import structlog
 
-from services.labeler.domain.fit_notes import FitNote
 from services.labeler.domain.fitting import (
     NORMALS_MAX,
     FitRecord,
@@ -23,30 +21,21 @@ from services.labeler.domain.plan import (
     TeacherState,
     plan,
 )
-from services.labeler.ports import FitOrder, FitRefusedError, FittedTeacher
-from services.labeler.reconcile import BACKFILLS_MAX
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.events import Intent
 from siad.contracts.fit_settings import FitSettings
-from siad.contracts.ids import record_key
 from siad.contracts.keys import (
-    backfill_key,
-    capture_key,
     line_pointer_key,
     manifest_key,
-    refit_key,
     refits_prefix,
     weights_pointer_key,
 )
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
-from siad.contracts.quarantine import QuarantineRecord, TaintedKind
 from siad.contracts.refits import FitCounts, RefitCause, RefitRecord
 from siad.contracts.release_evidence import GateDecision
-from siad.contracts.topics import PSEUDO_MASK
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.store.quarantine import Quarantine
 from siad.runtime.store.registry import Registry
 from siad.runtime.testing.diary import ProcessKilled
 from siad.vision.images import DECODER_VERSION
@@ -247,15 +236,6 @@ async def test_ten_normals_become_a_teacher_that_is_told_of_and_labels_what_came
     assert await world.settle() == []
 
 
-async def test_a_pseudo_mask_of_a_backfill_lies_on_the_shard_of_its_capture() -> None:
-    world = World()
-    world.add_normals(10)
-    captures = [world.add(capture(number, minutes=-30)) for number in range(8)]
-    await world.settle()
-    keys = {message.key for message in world.producer.sent if message.topic == PSEUDO_MASK.name}
-    assert keys == {record_key(LINE, one.capture_id, 4) for one in captures}
-
-
 async def test_the_teacher_is_fitted_again_at_twenty_normals_and_old_masks_stay() -> None:
     world = World()
     world.add_normals(10)
@@ -355,89 +335,6 @@ async def test_killed_at_any_moment_the_next_process_finishes_the_work(moment: i
     assert world.releases()[-1].weights == world.pointer().weights  # type: ignore[union-attr]
 
 
-async def test_a_scorer_that_fails_now_and_then_holds_up_no_backfill_for_ever() -> None:
-    world = World()
-    world.add_normals(10)
-    captures = [world.add(capture(number, minutes=-30)).capture_id for number in range(40)]
-    await world.works.act(UNIT, due(10))
-    world.serve.away_at = {20, 35}
-    for _ in range(2):
-        with pytest.raises(TransientError):
-            await world.settle()
-    assert await world.settle() == ["BackfillLine"]
-    assert {mask.capture_id for mask in world.masks()} == set(captures)
-    assert len(world.serve.drawn) <= 40 + 2 * BACKFILLS_MAX  # what was done is not done again, what was under way is
-
-
-async def test_a_backfill_that_fails_leaves_nothing_running_behind_it() -> None:
-    world = World()
-    world.add_normals(10)
-    for number in range(40):
-        world.add(capture(number, minutes=-30))
-    await world.works.act(UNIT, due(10))
-    world.serve.away_at = {5}
-    with pytest.raises(TransientError):
-        await world.settle()
-    published = len(world.producer.sent)
-    for _ in range(50):
-        await world.clock.sleep(0)
-    assert len(world.producer.sent) == published
-
-
-async def test_a_backfill_asks_for_few_captures_at_once_and_for_no_more_than_it_may() -> None:
-    world = World(backfill_max=12)
-    world.add_normals(10)
-    for number in range(30):
-        world.add(capture(number, minutes=-30 + number / 10))
-    await world.settle()
-    assert sorted(world.serve.drawn) == sorted(capture(number).capture_id for number in range(18, 30))
-    assert world.serve.abreast_max <= BACKFILLS_MAX
-
-
-async def test_a_restarted_backfill_does_not_drop_captures_for_newer_ones() -> None:
-    world = World(backfill_max=12)
-    world.add_normals(10)
-    missed = [world.add(capture(number, minutes=-30 + number / 10)).capture_id for number in range(12)]
-    await world.works.act(UNIT, due(10))
-    world.serve.away_at = {5}
-    with pytest.raises(TransientError):
-        await world.settle()
-    for number in range(100, 140):  # the stream goes on, and its captures are labelled there
-        world.add(capture(number, minutes=0.5))
-    world.restart()
-    await world.settle()
-    assert {mask.capture_id for mask in world.masks()} == set(missed)
-
-
-async def test_captures_of_the_minute_after_the_release_displace_no_older_ones() -> None:
-    world = World(backfill_max=12)
-    world.add_normals(10)
-    missed = [world.add(capture(number, minutes=-30 + number / 10)).capture_id for number in range(12)]
-    await world.works.act(UNIT, due(10))
-    later = [world.add(capture(number, minutes=0.5)).capture_id for number in range(100, 120)]
-    await world.settle()
-    assert {mask.capture_id for mask in world.masks()} == {*missed, *later}
-
-
-async def test_a_capture_that_cannot_be_labelled_holds_up_no_backfill() -> None:
-    world = World()
-    world.add_normals(10)
-    bad, cursed, good = (world.add(capture(number, minutes=-30)) for number in range(3))
-    world.serve.unreadable, world.serve.cursed = {bad.capture_id}, {cursed.capture_id}
-    await world.settle()
-    assert [mask.capture_id for mask in world.masks()] == [good.capture_id]
-    assert world.blobs.head(backfill_key(LINE, PRODUCT)) is not None
-
-
-async def test_a_receipt_that_is_torn_is_left_out() -> None:
-    world = World()
-    world.add_normals(10)
-    good = world.add(capture(2, minutes=-30))
-    MemoryBlobs.put(world.blobs, capture_key(LINE, "f" * 32), b"{")
-    await world.settle()
-    assert [mask.capture_id for mask in world.masks()] == [good.capture_id]
-
-
 @pytest.mark.parametrize("damaged", ["pointer", "manifest", "line"])
 async def test_a_record_that_was_damaged_by_hand_is_reported_with_its_key(damaged: str) -> None:
     world = World()
@@ -477,16 +374,6 @@ async def test_a_teacher_of_a_removed_method_is_fitted_again() -> None:
     assert world.teacher().method == manifest_of(names).method
 
 
-async def test_a_mask_event_over_the_size_limit_is_left_out_of_a_backfill() -> None:
-    world = World()
-    world.add_normals(10)
-    world.add(capture(1, minutes=-30))
-    await world.works.act(UNIT, due(10))
-    world.producer.bytes_max = 10
-    assert await world.settle() == ["BackfillLine"]
-    assert world.masks() == []
-
-
 async def test_an_object_with_a_foreign_key_among_the_normals_is_ignored() -> None:
     world = World()
     world.add_normals(10)
@@ -503,92 +390,3 @@ async def test_a_broker_that_is_away_delays_the_word_and_not_the_pointer() -> No
     assert world.pointer() is not None
     world.producer.down = False
     assert await world.settle() == ["AnnounceTeacher", "BackfillLine"]
-
-
-async def test_captures_around_the_release_are_labelled_even_if_clocks_differ() -> None:
-    world = World()
-    world.add_normals(10)
-    late = world.add(capture(1, minutes=0.5))
-    world.add(capture(2, minutes=timedelta(hours=1).total_seconds() / 60))
-    await world.settle()
-    assert [mask.capture_id for mask in world.masks()] == [late.capture_id]
-
-
-async def test_a_teacher_is_fitted_again_without_a_normal_in_quarantine() -> None:
-    world = World()
-    world.add_normals(12)
-    await world.settle()
-    tainted = world.teacher().normals[0]
-    Quarantine(world.blobs).put(
-        QuarantineRecord(
-            line=LINE, kind=TaintedKind.CAPTURE, subject=tainted, root=tainted, reason="odd", tainted_at=NOON
-        )
-    )
-    assert "FitTeacher" in await world.settle()
-    assert tainted not in world.teacher().normals
-    assert len(world.teacher().normals) == 11
-    record = RefitRecord.from_json(MemoryBlobs.get(world.blobs, refit_key(LINE, PRODUCT, 2)).data)
-    assert record.cause is RefitCause.QUARANTINED
-    assert "holds what is left of a capture in quarantine" in record.text
-    assert world.works.notes.all() == []
-
-
-async def test_a_teacher_that_too_few_normals_can_replace_keeps_serving_and_says_so() -> None:
-    world = World()
-    world.add_normals(10)
-    await world.settle()
-    tainted = world.teacher().normals[0]
-    Quarantine(world.blobs).put(
-        QuarantineRecord(
-            line=LINE, kind=TaintedKind.CAPTURE, subject=tainted, root=tainted, reason="odd", tainted_at=NOON
-        )
-    )
-    with structlog.testing.capture_logs() as logs:
-        assert await world.settle() == []
-        await world.observe()
-    text = (
-        "the teacher in service holds what is left of a capture in quarantine, and a new one needs 10 normals, of "
-        "which 9 are left; send 1 more"
-    )
-    assert [entry["reason"] for entry in logs if entry["event"] == "refit_waits"] == [text]
-    [note] = world.notes.all()
-    assert (note.line, note.product, note.short_of, note.refused, note.since) == (LINE, PRODUCT, text, "", None)
-    world.add_normals(11)
-    assert await world.settle() == ["FitTeacher"]
-    assert tainted not in world.teacher().normals
-    assert world.notes.all() == []
-
-
-async def test_a_fit_is_told_while_it_is_under_way_and_a_refused_one_until_there_is_more_to_fit_on() -> None:
-    world = World()
-    world.add_normals(10)
-    seen: list[FitNote] = []
-
-    class Watched:
-        async def fit(self, place: Place, order: FitOrder) -> FittedTeacher:
-            seen.extend(world.notes.all())
-            raise FitRefusedError("they are no images")
-
-    fitter, world.works.fitter = world.works.fitter, Watched()
-    await world.settle()
-    assert [(note.since, note.cause) for note in seen] == [(world.clock.now(), "first")]
-    [note] = world.notes.all()
-    assert (note.since, note.refused) == (None, "they are no images")
-    world.works.fitter = fitter
-    world.add_normals(11)
-    await world.settle()
-    assert world.notes.all() == []
-
-
-async def test_a_teacher_in_quarantine_is_not_released() -> None:
-    world = World()
-    world.add_normals(10)
-    await world.settle()
-    first = world.teacher()
-    barred = manifest_of([capture(number, intent=Intent.NORMAL).capture_id for number in range(20)]).weights
-    Quarantine(world.blobs).put(
-        QuarantineRecord(line=LINE, kind=TaintedKind.WEIGHTS, subject=barred, root="x", reason="odd", tainted_at=NOON)
-    )
-    world.add_normals(20)
-    assert "FitTeacher" in await world.settle()
-    assert world.teacher() == first
