@@ -88,7 +88,7 @@ class CaptureCorrected(JsonRecord):
             raise ValueError(msg)
 
 
-class Revised(Protocol):
+class CorrectionRevision(Protocol):
     """One revision of a capture's correction, as an event or a row."""
 
     @property
@@ -102,7 +102,7 @@ class Revised(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Revised)
+R = TypeVar("R", bound=CorrectionRevision)
 
 
 def latest_corrections(corrections: Iterable[R]) -> dict[str, R]:

@@ -143,7 +143,10 @@ def _run_all(
     plans: "Mapping[str, RoutinePlan]",
     progress: "Progress",
 ) -> "tuple[dict[str, RoutineResult], dict[str, str]]":
-    """Run one routine after the other; returns the results, and why the others failed."""
+    """Run one routine after the other.
+
+    Returns the results, and why the others failed.
+    """
     from siad.apps.lab.evaluate.folder import FolderError
     from siad.apps.lab.routine.run import run_routine
 
