@@ -111,12 +111,22 @@ def _find(captures: Sequence[str], line: str | None, data: Path) -> list[Capture
     """Find captures by their first digits.
 
     Whole ids of a named line need no search.
+
+    Raises:
+        LookupError: one of them names no capture, or several.
+        ValueError: it is no beginning of an id.
     """
     if line is not None and all(_WHOLE.fullmatch(one) for one in captures):
         return [CaptureMatch(line=line, capture_id=one) for one in captures]
     blobs = connect(data).blobs
-    prefixes = [parse_prefix(one) for one in captures]
-    return [require_one(find_matches(blobs, prefix, line=line), prefix) for prefix in prefixes]
+    try:
+        prefixes = [parse_prefix(one) for one in captures]
+        return [require_one(find_matches(blobs, prefix, line=line), prefix) for prefix in prefixes]
+    except (LookupError, ValueError) as error:
+        if len(captures) == 1:
+            raise
+        msg = f"{error}. Nothing was done for the other captures either: name them again without this one"
+        raise LookupError(msg) from error
 
 
 async def _run(

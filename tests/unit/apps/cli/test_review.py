@@ -148,6 +148,17 @@ def test_several_captures_take_one_answer_and_a_refused_one_stops_no_other(plant
     assert f"has no capture {name_of(2)}" in text_of(done)
 
 
+def test_an_unknown_id_among_several_stores_nothing_and_says_so(plant: Plant, ports: ConsolePorts) -> None:
+    judge(plant, ports, 1)
+    for unknown, words in (("ffffffff", "begins with 'ffffffff'"), ("xyz", "is not an id")):
+        done = siad("correct", name_of(1), unknown, "--good", "--author", "ann")
+        assert done.exit_code == 1
+        assert words in text_of(done)
+        assert "Nothing was done for the other captures either" in text_of(done)
+    assert not plant.records()
+    assert "either" not in text_of(siad("correct", "ffffffff", "--good", "--author", "ann"))
+
+
 def test_a_mask_goes_with_one_defect(plant: Plant, ports: ConsolePorts, tmp_path: Path) -> None:
     judge(plant, ports, 2)
     mask = tmp_path / "mask.png"
