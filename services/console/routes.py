@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 
 from services.console import metrics
-from services.console.domain.corrections import CorrectionRequest, require_author
+from services.console.domain.corrections import CorrectionRequest, parse_work, require_author
 from services.console.handlers import (
     ConsolePorts,
     CorrectionResult,
@@ -30,7 +30,15 @@ from siad.contracts.corrections import AUTHOR_MAX, CorrectionVerdict, Selection
 from siad.contracts.ids import SLUG
 from siad.runtime.deadline import answered_within
 from siad.runtime.problems import Problem
-from siad.runtime.uploads import STATUS_OF_UPLOAD, UploadError, UploadFault, UploadLimits, read_upload
+from siad.runtime.uploads import (
+    FORM,
+    STATUS_OF_UPLOAD,
+    UploadBody,
+    UploadError,
+    UploadFault,
+    UploadLimits,
+    read_upload,
+)
 
 log = structlog.get_logger()
 
@@ -47,7 +55,19 @@ MASK: Final[dict[str, Any]] = {
     "requestBody": {
         "required": False,
         "description": "Mask of a defect at the image's size: a grey 8-bit PNG, 0 good, 128 unsure, 255 defect",
-        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            "image/png": {"schema": {"type": "string", "format": "binary"}},
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {
+                        "image": {"type": "string", "format": "binary", "description": "The mask; empty: none"},
+                        "work": {"type": "string", "description": "What became of each mark, and the effort; JSON"},
+                    },
+                }
+            },
+        },
     }
 }
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
@@ -162,12 +182,14 @@ def _correction_routes(dependencies: ConsoleDependencies) -> APIRouter:
         an earlier answer is undone by another. A repeat of the newest one is harmless and gives 200. Without If-Match
         the last request wins. After a 503 nothing is lost: send the same request again.
         """
+        upload = await _read_mask(dependencies.settings, request)
         asked = CorrectionRequest(
             line=line,
             capture_id=capture,
             verdict=CorrectionVerdict(verdict.value),
             author=require_author(author),
-            mask=await _read_mask(dependencies.settings, request),
+            mask=upload.data,
+            work=parse_work(upload.parameters.get("work", "")),
             selection=None if selection is None else Selection(selection.value),
             if_match=if_match,
         )
@@ -199,14 +221,14 @@ def _record(result: CorrectionResult) -> None:
     )
 
 
-async def _read_mask(settings: ConsoleSettings, request: Request) -> bytes:
+async def _read_mask(settings: ConsoleSettings, request: Request) -> UploadBody:
     limits = UploadLimits(bytes_max=settings.mask_max_bytes, timeout_s=settings.body_timeout_s)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in ("", "image/png", "application/octet-stream"):
+    if media_type not in ("", "image/png", "application/octet-stream", FORM):
         detail = f"Content-Type {media_type!r} is no mask; nothing was stored. Send the PNG itself as image/png"
         raise Problem(415, UploadFault.UNSUPPORTED_MEDIA_TYPE.value, detail)
     try:
-        return (await read_upload(request, limits, known=("verdict", "author", "selection"))).data
+        return await read_upload(request, limits, known=("verdict", "author", "selection", "work"))
     except UploadError as error:
         raise Problem(STATUS_OF_UPLOAD[error.fault], error.fault.value, str(error)) from error
 

@@ -25,6 +25,19 @@ STATUS_OF: Final[Mapping[RefusalReason, int]] = {
 }  # otherwise 422
 
 
+class MarkedObjectResponse(BaseModel):
+    """One mark of a correction, in pixels of the image."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area_px: int
+    origin: str
+    fate: str
+    class_name: str
+
+
 class CorrectionResponse(BaseModel):
     """One revision of a capture's correction."""
 
@@ -46,6 +59,10 @@ class CorrectionResponse(BaseModel):
     author: str
     corrected_at: datetime
     selection: str = Field(description="Why the capture was shown: nearest, random or chosen")
+    objects: list[MarkedObjectResponse] = Field(description="What became of each mark; empty where it was not told")
+    active_s: float
+    keys: int
+    presses: int
 
     @classmethod
     def of(cls, correction: CaptureCorrected) -> Self:

@@ -17,6 +17,7 @@ from siad.contracts.depth import FULL_BITS
 from siad.contracts.errors import CorruptError, DeniedError, MissingError
 from siad.contracts.events import INPUT_PX_MAX, MISS_COST_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
+from siad.contracts.marked_objects import CLASSES_MAX
 from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import POLYGON_POINTS_MAX
@@ -81,6 +82,11 @@ class LineRequest(BaseModel):
     segmenter: str | None = Field(
         None, description=f"Method of its segmenter: {', '.join(SEGMENTERS)}; empty: {DEFAULT_SEGMENTER}"
     )
+    classes: list[str] | None = Field(
+        None,
+        description=f"Kinds of defects that people tell apart, at most {CLASSES_MAX}, in the order of their digits; "
+        "empty: none",
+    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -101,6 +107,7 @@ class LineRequest(BaseModel):
             learning=self.learning,
             miss_cost=self.miss_cost,
             segmenter=self.segmenter,
+            classes=None if self.classes is None else tuple(self.classes),
         )
 
 
@@ -123,6 +130,7 @@ class LineResponse(BaseModel):
     learning: str
     miss_cost: float
     segmenter: str
+    classes: list[str]
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from google.protobuf.message import DecodeError, Message
 
-from siad.contracts import corrections, events
+from siad.contracts import corrections, events, marked_objects
 from siad.contracts.errors import PoisonError
 from siad.v1 import events_pb2
 
@@ -38,6 +38,7 @@ MESSAGES: dict[type[Any], type[Message]] = {
     events.TeacherReleased: events_pb2.TeacherReleased,
     events.SegmenterReleased: events_pb2.SegmenterReleased,
     events.VerdictGiven: events_pb2.VerdictGiven,
+    marked_objects.MarkedObject: events_pb2.MarkedObject,
     corrections.CaptureCorrected: events_pb2.CaptureCorrected,
     corrections.ThresholdSet: events_pb2.ThresholdSet,
     events.DeadLetter: events_pb2.DeadLetter,

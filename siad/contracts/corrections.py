@@ -20,6 +20,7 @@ from siad.contracts.event_checks import (
 )
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex
 from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord, JsonStyle
+from siad.contracts.marked_objects import OBJECTS_MAX, MarkedObject, require_effort
 
 AUTHOR_MAX: Final = 128  # characters
 REASON_MAX: Final = 1000  # characters
@@ -67,6 +68,12 @@ class CaptureCorrected(JsonRecord):
     author: str
     corrected_at: datetime
     selection: Selection
+    # what the person did with each mark; empty where the client does not tell
+    objects: tuple[MarkedObject, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
+    # what it took: seconds without those hidden or idle, keys, and presses of the pointer; 0 where not told
+    active_s: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
+    keys: int = field(default=0, metadata=OMIT_IF_DEFAULT)
+    presses: int = field(default=0, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse a correction that lacks a field or contradicts itself."""
@@ -83,6 +90,10 @@ class CaptureCorrected(JsonRecord):
             require_hex("weights", self.weights, 64)
         require_finite("score", self.score)
         require_finite("threshold", self.threshold)
+        if len(self.objects) > OBJECTS_MAX:
+            msg = f"{len(self.objects)} marks; at most {OBJECTS_MAX} are listed"
+            raise ValueError(msg)
+        require_effort(self.active_s, self.keys, self.presses)
         if not 1 <= len(self.author) <= AUTHOR_MAX:
             msg = f"author has {len(self.author)} characters; 1 to {AUTHOR_MAX} are allowed"
             raise ValueError(msg)

@@ -22,6 +22,7 @@ from siad.contracts.event_checks import (
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex, require_slug
 from siad.contracts.json_codec import OMIT_IF_DEFAULT
 from siad.contracts.learning import require_learning
+from siad.contracts.marked_objects import require_classes
 from siad.contracts.normals_profile import require_sizes
 from siad.contracts.region import require_region
 
@@ -117,6 +118,8 @@ class LineChanged:
     # what a miss costs, in false rejects; 0: the budget chooses the threshold
     miss_cost: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
     segmenter: str = field(default="", metadata=OMIT_IF_DEFAULT)  # method of the segmenter; empty: the default
+    # kinds of defects that people tell apart, in the order of their digits
+    classes: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -136,6 +139,7 @@ class LineChanged:
         if self.segmenter:
             require_slug("segmenter", self.segmenter)
         require_region(self.region)
+        require_classes(self.classes)
         if self.input_px and not INPUT_PX_MIN <= self.input_px <= INPUT_PX_MAX:
             msg = f"input_px {self.input_px} is not {INPUT_PX_MIN} to {INPUT_PX_MAX}, nor 0 for the method's own"
             raise ValueError(msg)

@@ -180,6 +180,54 @@ SELECTION_CHOSEN: Selection.ValueType  # 3
 """The person named it."""
 Global___Selection: _TypeAlias = Selection  # noqa: Y015
 
+class _ObjectOrigin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ObjectOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ObjectOrigin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OBJECT_ORIGIN_UNSPECIFIED: _ObjectOrigin.ValueType  # 0
+    OBJECT_ORIGIN_MACHINE: _ObjectOrigin.ValueType  # 1
+    """The weights that the correction names drew it."""
+    OBJECT_ORIGIN_PERSON: _ObjectOrigin.ValueType  # 2
+
+class ObjectOrigin(_ObjectOrigin, metaclass=_ObjectOriginEnumTypeWrapper): ...
+
+OBJECT_ORIGIN_UNSPECIFIED: ObjectOrigin.ValueType  # 0
+OBJECT_ORIGIN_MACHINE: ObjectOrigin.ValueType  # 1
+"""The weights that the correction names drew it."""
+OBJECT_ORIGIN_PERSON: ObjectOrigin.ValueType  # 2
+Global___ObjectOrigin: _TypeAlias = ObjectOrigin  # noqa: Y015
+
+class _ObjectFate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ObjectFateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ObjectFate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OBJECT_FATE_UNSPECIFIED: _ObjectFate.ValueType  # 0
+    OBJECT_FATE_KEPT: _ObjectFate.ValueType  # 1
+    """Stored with the pixels that were shown."""
+    OBJECT_FATE_RESHAPED: _ObjectFate.ValueType  # 2
+    """Stored with other pixels than were shown."""
+    OBJECT_FATE_DELETED: _ObjectFate.ValueType  # 3
+    """Shown, and not stored; box and area are those that were shown."""
+    OBJECT_FATE_ADDED: _ObjectFate.ValueType  # 4
+    """Stored, and not shown."""
+
+class ObjectFate(_ObjectFate, metaclass=_ObjectFateEnumTypeWrapper): ...
+
+OBJECT_FATE_UNSPECIFIED: ObjectFate.ValueType  # 0
+OBJECT_FATE_KEPT: ObjectFate.ValueType  # 1
+"""Stored with the pixels that were shown."""
+OBJECT_FATE_RESHAPED: ObjectFate.ValueType  # 2
+"""Stored with other pixels than were shown."""
+OBJECT_FATE_DELETED: ObjectFate.ValueType  # 3
+"""Shown, and not stored; box and area are those that were shown."""
+OBJECT_FATE_ADDED: ObjectFate.ValueType  # 4
+"""Stored, and not shown."""
+Global___ObjectFate: _TypeAlias = ObjectFate  # noqa: Y015
+
 @_typing.final
 class Region(_message.Message):
     """One connected defect in oriented image pixels, origin top left. At most 64 per mask."""
@@ -234,6 +282,7 @@ class LineChanged(_message.Message):
     LEARNING_FIELD_NUMBER: _builtins.int
     MISS_COST_FIELD_NUMBER: _builtins.int
     SEGMENTER_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """Slug, 1 to 63 of [a-z0-9-]."""
     revision: _builtins.int
@@ -270,6 +319,10 @@ class LineChanged(_message.Message):
     def region(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Polygon of the view that counts, as x0, y0, x1, y1, ... in shares of width and height; empty for the whole view."""
 
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of defects that people tell apart, at most 9, in the order of their digits; names of 1 to 40 characters."""
+
     def __init__(
         self,
         *,
@@ -289,10 +342,11 @@ class LineChanged(_message.Message):
         learning: _builtins.str = ...,
         miss_cost: _builtins.float = ...,
         segmenter: _builtins.str = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "segmenter", b"segmenter", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "classes", b"classes", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "segmenter", b"segmenter", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -674,6 +728,10 @@ class CaptureCorrected(_message.Message):
     AUTHOR_FIELD_NUMBER: _builtins.int
     CORRECTED_AT_FIELD_NUMBER: _builtins.int
     SELECTION_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    ACTIVE_S_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    PRESSES_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -699,6 +757,11 @@ class CaptureCorrected(_message.Message):
     """Name of the person, as sent; 1 to 128 characters."""
     selection: Global___Selection.ValueType
     """Why the capture was shown."""
+    active_s: _builtins.float
+    """Seconds for which the person worked on it: not while the page was hidden or idle for 30 s. 0 where not told."""
+    keys: _builtins.int
+    """Keys and pointer presses that it took."""
+    presses: _builtins.int
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -706,6 +769,10 @@ class CaptureCorrected(_message.Message):
     @_builtins.property
     def corrected_at(self) -> _timestamp_pb2.Timestamp:
         """When the console accepted it (UTC)."""
+
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___MarkedObject]:
+        """What the person did with each mark, at most 200; empty where the client does not tell."""
 
     def __init__(
         self,
@@ -728,14 +795,61 @@ class CaptureCorrected(_message.Message):
         author: _builtins.str = ...,
         corrected_at: _timestamp_pb2.Timestamp | None = ...,
         selection: Global___Selection.ValueType = ...,
+        objects: _abc.Iterable[Global___MarkedObject] | None = ...,
+        active_s: _builtins.float = ...,
+        keys: _builtins.int = ...,
+        presses: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "corrected_at", b"corrected_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "capture_id", b"capture_id", "captured_at", b"captured_at", "corrected_at", b"corrected_at", "image_id", b"image_id", "image_uri", b"image_uri", "line", b"line", "mask_sha256", b"mask_sha256", "mask_uri", b"mask_uri", "product", b"product", "received_at", b"received_at", "revision", b"revision", "score", b"score", "selection", b"selection", "serial", b"serial", "threshold", b"threshold", "verdict", b"verdict", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_s", b"active_s", "author", b"author", "capture_id", b"capture_id", "captured_at", b"captured_at", "corrected_at", b"corrected_at", "image_id", b"image_id", "image_uri", b"image_uri", "keys", b"keys", "line", b"line", "mask_sha256", b"mask_sha256", "mask_uri", b"mask_uri", "objects", b"objects", "presses", b"presses", "product", b"product", "received_at", b"received_at", "revision", b"revision", "score", b"score", "selection", b"selection", "serial", b"serial", "threshold", b"threshold", "verdict", b"verdict", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CaptureCorrected: _TypeAlias = CaptureCorrected  # noqa: Y015
+
+@_typing.final
+class MarkedObject(_message.Message):
+    """One mark of a corrected capture, in pixels of the image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    AREA_PX_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    FATE_FIELD_NUMBER: _builtins.int
+    CLASS_NAME_FIELD_NUMBER: _builtins.int
+    x: _builtins.int
+    y: _builtins.int
+    width: _builtins.int
+    height: _builtins.int
+    area_px: _builtins.int
+    origin: Global___ObjectOrigin.ValueType
+    fate: Global___ObjectFate.ValueType
+    class_name: _builtins.str
+    """One of the line's classes; empty where the person named none."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.int = ...,
+        y: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        area_px: _builtins.int = ...,
+        origin: Global___ObjectOrigin.ValueType = ...,
+        fate: Global___ObjectFate.ValueType = ...,
+        class_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_px", b"area_px", "class_name", b"class_name", "fate", b"fate", "height", b"height", "origin", b"origin", "width", b"width", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkedObject: _TypeAlias = MarkedObject  # noqa: Y015
 
 @_typing.final
 class ThresholdSet(_message.Message):

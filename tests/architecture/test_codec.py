@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from siad.contracts import corrections, events
+from siad.contracts import corrections, events, marked_objects
 from siad.contracts.codec import MESSAGES, decode, encode
 from siad.contracts.corrections import (
     AUTHOR_MAX,
@@ -38,6 +38,17 @@ from siad.contracts.events import (
     WeightsKind,
 )
 from siad.contracts.ids import CaptureId, ImageId, WeightsId
+from siad.contracts.marked_objects import (
+    CLASS_NAME_MAX,
+    CLASSES_MAX,
+    EFFORT_MAX,
+    EFFORT_S_MAX,
+    OBJECTS_MAX,
+    SIDE_MAX,
+    MarkedObject,
+    ObjectFate,
+    ObjectOrigin,
+)
 from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, MESSAGE_BYTES_MAX
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +77,7 @@ LARGEST: tuple[Any, ...] = (
         shards=64,
         deadline_s=0.5,
         changed_at=NOON,
+        classes=tuple(f"{digit}" + "\U0001d11e" * (CLASS_NAME_MAX - 1) for digit in range(CLASSES_MAX)),
     ),
     ImageStored(**ABOUT, size_bytes=2**40, line_revision=2**62, intent=Intent.INSPECT, serial="ß" * 128),
     PseudoMaskCreated(
@@ -116,6 +128,22 @@ LARGEST: tuple[Any, ...] = (
         author="ß" * AUTHOR_MAX,
         corrected_at=NOON,
         selection=Selection.NEAREST,
+        objects=(
+            MarkedObject(
+                x=SIDE_MAX,
+                y=SIDE_MAX,
+                width=SIDE_MAX,
+                height=SIDE_MAX,
+                area_px=SIDE_MAX**2,
+                origin=ObjectOrigin.PERSON,
+                fate=ObjectFate.DELETED,
+                class_name="\U0001d11e" * CLASS_NAME_MAX,
+            ),
+        )
+        * OBJECTS_MAX,
+        active_s=EFFORT_S_MAX,
+        keys=EFFORT_MAX,
+        presses=EFFORT_MAX,
     ),
     ThresholdSet(
         line=SLUG,
@@ -215,6 +243,8 @@ GOLDEN_THRESHOLD = (
     "39000000000000d03f" + "41000000000000c03f" + "49000000000000e03f" + "500a" + "5826" + "6007" + "6a026f6b"
     "72" + MOMENT
 )
+# by hand: field 19 (objects) with its eight fields, then the effort in fields 20 to 22
+GOLDEN_MARKS = "9a011408011002180320042805300238044204" + b"dent".hex() + "a101000000000000f83f" + "a80107" + "b00108"
 # by hand: field 11 (bits) is 12, field 12 (sizes) is "any"
 LINE_END = "580c" + "6203616e79"
 # by hand: field 23 (detail)
@@ -227,7 +257,7 @@ def test_fields_agree(kind: type[Any]) -> None:
 
 
 def test_every_event_has_a_message_and_every_message_an_event() -> None:
-    named = [*vars(events).values(), *vars(corrections).values()]
+    named = [value for module in (events, corrections, marked_objects) for value in vars(module).values()]
     declared = {one for one in named if isinstance(one, type) and hasattr(one, "__dataclass_fields__")}
     assert declared == set(MESSAGES)
     wire = next(iter(MESSAGES.values())).DESCRIPTOR.file.message_types_by_name
@@ -235,7 +265,7 @@ def test_every_event_has_a_message_and_every_message_an_event() -> None:
 
 
 def test_the_largest_of_every_event_is_held_here() -> None:
-    assert {type(event) for event in LARGEST} == set(MESSAGES) - {Region}
+    assert {type(event) for event in LARGEST} == set(MESSAGES) - {Region, MarkedObject}
 
 
 @pytest.mark.parametrize("event", LARGEST, ids=lambda event: type(event).__name__)
@@ -257,6 +287,16 @@ def test_bytes_are_frozen() -> None:
 def test_bytes_of_what_people_decide_are_frozen() -> None:
     assert encode(CORRECTED).hex() == GOLDEN_CORRECTION
     assert encode(THRESHOLD_SET).hex() == GOLDEN_THRESHOLD
+
+
+def test_bytes_of_marks_are_frozen() -> None:
+    mark = MarkedObject(
+        x=1, y=2, width=3, height=4, area_px=5, origin=ObjectOrigin.PERSON, fate=ObjectFate.ADDED, class_name="dent"
+    )
+    line = replace(next(event for event in LARGEST if isinstance(event, LineChanged)), classes=())
+    assert encode(replace(line, classes=("dent",))).hex() == encode(line).hex() + "820104" + b"dent".hex()
+    told = replace(CORRECTED, objects=(mark,), active_s=1.5, keys=7, presses=8)
+    assert encode(told).hex() == GOLDEN_CORRECTION + GOLDEN_MARKS
 
 
 @pytest.mark.parametrize("document", [CORRECTED, THRESHOLD_SET], ids=lambda one: type(one).__name__)
@@ -293,7 +333,7 @@ def test_a_threshold_that_contradicts_itself_is_refused(changes: dict[str, Any],
 
 
 def test_fields_that_were_added_follow_the_bytes_of_before() -> None:
-    line = next(event for event in LARGEST if isinstance(event, LineChanged))
+    line = replace(next(event for event in LARGEST if isinstance(event, LineChanged)), classes=())
     assert encode(replace(line, bits=12, sizes="any")).hex() == encode(line).hex() + LINE_END
     verdict = next(event for event in LARGEST if isinstance(event, VerdictGiven))
     assert encode(replace(verdict, detail="1x1 px o")).hex() == encode(verdict).hex() + VERDICT_END

@@ -1,13 +1,9 @@
 """The console's page in Chromium, on a real console with the embedded bus and a real store."""
 
 import asyncio
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -27,34 +23,22 @@ from siad.vision.mask_objects import Mask, draw_stroke
 from siad.vision.masks import decode_mask, encode_mask
 from tests.e2e.harness import Plant, StageProcess
 from tests.events import NOON, make_image_stored, make_line_changed
+from tests.fixtures.browser import SCRIPT_S, require_browser, run_script
 from tests.fixtures.kafka import BusFile, own_bus, quick_settings
 from tests.fixtures.store import settings_of
 from tests.unit.console.world import verdict
 
 pytestmark = pytest.mark.slow
 
-WEB: Final = Path(__file__).parents[2] / "web"
-NODE: Final = Path(__file__).parents[2] / ".venv" / "bin" / "node"
-CHROMIUM: Final = shutil.which("chromium") or "/usr/bin/chromium"
 LINE_NAME, PRODUCT = "press-1", "cap"
 CAPTURE: Final = CaptureId("1" * 32)
 WEIGHTS: Final = WeightsId("5e" * 32)
 SIZE: Final = (48, 64)
-SCRIPT_S: Final = 80.0
 
 
 @pytest.fixture(autouse=True)
 def browser_and_page() -> None:
-    """A test without a browser says what is missing; the gate has one."""
-    missing = ""
-    if not (WEB / "dist" / "index.html").exists():
-        missing = "the page is not built: make web"
-    elif not Path(CHROMIUM).exists():
-        missing = "Chromium is missing: apt-get install chromium"
-    if missing and os.environ.get("SIAD_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"SIAD_REQUIRE_BROWSER=1, but {missing}")
-    if missing:
-        pytest.skip(missing)
+    require_browser()
 
 
 @pytest.fixture
@@ -110,7 +94,7 @@ async def publish(bus_file: BusFile, receipts: Sequence[ImageStored], blobs: S3B
     bus = open_bus(quick_settings(bus_file.bootstrap))
     await bus.create_topics(TOPICS)
     async with bus.producer() as producer:
-        line = encode(make_line_changed(line=LINE_NAME, product=PRODUCT))
+        line = encode(make_line_changed(line=LINE_NAME, product=PRODUCT, classes=("scratch", "dent")))
         await producer.publish([Message(topic=LINE.name, key=LINE_NAME, value=line)])
         for receipt in receipts:
             event = verdict(
@@ -124,24 +108,9 @@ async def publish(bus_file: BusFile, receipts: Sequence[ImageStored], blobs: S3B
             await producer.publish([Message(topic=VERDICT.name, key=receipt.capture_id, value=encode(event))])
 
 
-def run_script(name: str, console: StageProcess, *more: str) -> dict[str, Any]:
-    """Run a script of ``web/e2e`` in Node; its output is JSON."""
-    done = subprocess.run(
-        [NODE, WEB / "e2e" / name, console.url, CHROMIUM, LINE_NAME, *more],
-        env=os.environ | {"NODE_NO_WARNINGS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=SCRIPT_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stderr}\n{console.tail()}"
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 async def test_the_stored_mask_is_the_drawn_one(console: StageProcess, bus_file: BusFile, blobs: S3Blobs) -> None:
     await publish(bus_file, [put_capture(blobs)], blobs)
-    drawn = run_script("first_correction.ts", console)
+    drawn = run_script("first_correction.ts", console, LINE_NAME)
     record = CaptureCorrected.from_json(blobs.get(keys.correction_key(LINE_NAME, CAPTURE, 1)).data)
     assert (record.verdict, record.author, record.weights, record.selection) == ("defect", "ann", WEIGHTS, "random")
     stored = decode_mask(blobs.get(blobs.key_of(record.mask_uri)).data) == 255
@@ -154,6 +123,13 @@ async def test_the_stored_mask_is_the_drawn_one(console: StageProcess, bus_file:
     expected[5:10, 5:10] = False
     expected = ((expected | stroke("grow")) & ~stroke("cut")) | stroke("draw")
     assert np.array_equal(stored, expected), f"{np.count_nonzero(stored != expected)} pixels differ"
+    assert {(one.origin, one.fate, one.class_name) for one in record.objects} == {
+        ("machine", "reshaped", ""),
+        ("machine", "deleted", ""),
+        ("person", "added", "dent"),
+    }
+    assert (record.keys, record.presses) == (drawn["keys"], drawn["presses"])
+    assert 0 < record.active_s < SCRIPT_S
 
 
 async def test_nothing_is_lost_by_another_person_or_a_killed_console(
@@ -162,7 +138,7 @@ async def test_nothing_is_lost_by_another_person_or_a_killed_console(
     receipts = [put_capture(blobs, CaptureId(digit * 32)) for digit in "123"]
     await publish(bus_file, receipts, blobs)
     running = asyncio.create_task(
-        asyncio.to_thread(run_script, "two_people_and_an_outage.ts", console, str(console.pid))
+        asyncio.to_thread(run_script, "two_people_and_an_outage.ts", console, LINE_NAME, str(console.pid))
     )
     while console.alive and not running.done():
         await asyncio.sleep(0.1)

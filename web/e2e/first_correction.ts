@@ -43,8 +43,12 @@ try {
   await drag(page, place, DRAW)
   await page.keyboard.up('Shift')
   expectEqual('marks after drawing one', await marks.count(), 2)
+  await page.keyboard.press('2') // class of the mark under the pointer
+  await page.getByRole('button', { name: 'dent,' }).waitFor()
+  await page.keyboard.press('Control+z')
   await page.keyboard.press('Control+z')
   expectEqual('marks after undo', await marks.count(), 1)
+  await page.keyboard.press('Control+Shift+z')
   await page.keyboard.press('Control+Shift+z')
   expectEqual('marks after redo', await marks.count(), 2)
 
@@ -57,7 +61,10 @@ try {
   await page.keyboard.press('Enter')
   await page.getByText('Stored: defect, revision 1').waitFor()
   expectEqual('faults', faults, [])
-  process.stdout.write(JSON.stringify({ diameter: 5, grow: GROW, cut: CUT, draw: DRAW }))
+  process.stdout.write(
+    // of the page since its reload: 0 and Enter
+    JSON.stringify({ diameter: 5, grow: GROW, cut: CUT, draw: DRAW, keys: 2, presses: 0 }),
+  )
 } finally {
   await browser.close()
 }

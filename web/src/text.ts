@@ -70,14 +70,21 @@ export const text = {
   marks: {
     heading: 'Marks',
     none: 'No mark. Hold Shift and draw to add one.',
-    name: (number: number, area: number, origin: string) =>
-      `Mark ${number}: ${area.toLocaleString('en')} px, ${origin}`,
+    name: (number: number, className: string, area: number, origin: string) =>
+      `Mark ${number}: ${className && `${className}, `}${area.toLocaleString('en')} px, ${origin}`,
     machine: 'by the machine',
     person: 'by you',
     canvas: 'Image with its marks. Keys act on the mark under the pointer, else on the chosen one.',
   },
+  classes: {
+    heading: 'Classes',
+  },
   hints: {
     noMark: 'No mark under the pointer and none chosen: point at one, or press Tab',
+    noClass: (digit: number, classes: readonly string[]) =>
+      classes.length === 0
+        ? 'This line has no classes. Set them: siad line put LINE --classes scratch,dent'
+        : `No class has the digit ${digit}: this line has ${classes.length}`,
     nothingCut: 'Nothing to take away here. Hold Shift to draw a new mark',
     nothingUndone: 'Nothing to undo',
     nothingRedone: 'Nothing to redo',
@@ -99,6 +106,7 @@ export const text = {
     ['[ and ]', 'shrink or grow the mark along the machine’s scores (also Alt + wheel)'],
     ['W', 'mark what the machine sees under the pointer'],
     ['S', 'heat map of the machine’s scores'],
+    ['1 to 9', 'class of the mark; once more takes it back'],
     ['F', 'fill the holes of the mark'],
     ['M', 'merge the mark with the chosen one'],
     ['drag', 'begun inside a mark: add to it; outside: take away'],

@@ -1,14 +1,17 @@
 """Corrections by people: what is requested, refused and repeated. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from services.console.domain.captures import CaptureEntry
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
+from siad.contracts.errors import CorruptError
 from siad.contracts.events import ImageStored
+from siad.contracts.json_codec import JsonRecord
+from siad.contracts.marked_objects import OBJECTS_MAX, MarkedObject, require_effort
 
 _ETAG: Final = re.compile(r'\s*"(\d{1,15})"\s*')
 NONE_YET: Final = 0  # revision of a capture without a correction
@@ -25,6 +28,7 @@ class RefusalReason(StrEnum):
     PRECONDITION_FAILED = "precondition-failed"
     INVALID_ETAG = "invalid-etag"
     INVALID_AUTHOR = "invalid-author"
+    INVALID_WORK = "invalid-work"
     MASK_WITHOUT_DEFECT = "mask-without-defect"
     MASK_UNREADABLE = "mask-unreadable"
     MASK_TOO_LARGE = "mask-too-large"
@@ -44,6 +48,20 @@ class CorrectionRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionWork(JsonRecord):
+    """What a person did: with each mark, and how much it took."""
+
+    objects: tuple[MarkedObject, ...] = ()  # empty: not told
+    active_s: float = 0.0  # without the time when the page was hidden or idle
+    keys: int = 0
+    presses: int = 0  # of the pointer
+
+    def __post_init__(self) -> None:
+        """Refuse an effort out of range."""
+        require_effort(self.active_s, self.keys, self.presses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectionRequest:
     """What a person says about a capture."""
 
@@ -54,6 +72,7 @@ class CorrectionRequest:
     mask: bytes = b""  # PNG, as sent; empty: none
     selection: Selection | None = None  # None: as the console showed the capture, else CHOSEN
     if_match: str | None = None  # header of the request
+    work: CorrectionWork = field(default_factory=CorrectionWork)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,23 @@ def check_if_match(capture_id: str, if_match: str | None, revision: int) -> None
         raise CorrectionRefusedError(RefusalReason.PRECONDITION_FAILED, detail)
 
 
+def parse_work(text: str) -> CorrectionWork:
+    """Read what a person did; of empty text nothing.
+
+    Raises:
+        CorrectionRefusedError: it is no such JSON object, or lists too many marks.
+    """
+    try:
+        work = CorrectionWork.from_json((text or "{}").encode())
+    except CorruptError as error:
+        detail = f"work refused: {error}; nothing was stored. Send it as the page does, or leave it out"
+        raise CorrectionRefusedError(RefusalReason.INVALID_WORK, detail) from error
+    if len(work.objects) > OBJECTS_MAX:
+        detail = f"work lists {len(work.objects)} marks, at most {OBJECTS_MAX} are kept; nothing was stored. Send the "
+        raise CorrectionRefusedError(RefusalReason.INVALID_WORK, f"{detail}largest ones")
+    return work
+
+
 def require_author(author: str) -> str:
     """Return the author without blanks around it.
 
@@ -101,7 +137,8 @@ def require_author(author: str) -> str:
 
 def is_repeat(held: CaptureCorrected, request: CorrectionRequest, *, mask_sha256: str) -> bool:
     """Whether the newest correction already says what is requested."""
-    return (held.verdict, held.mask_sha256, held.author) == (request.verdict, mask_sha256, request.author)
+    said = (held.verdict, held.mask_sha256, held.author, held.objects)
+    return said == (request.verdict, mask_sha256, request.author, request.work.objects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,4 +177,8 @@ def make_correction(
         author=request.author,
         corrected_at=now,
         selection=selection,
+        objects=request.work.objects,
+        active_s=request.work.active_s,
+        keys=request.work.keys,
+        presses=request.work.presses,
     )

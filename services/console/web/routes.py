@@ -95,6 +95,7 @@ class PageLine(BaseModel):
 
     line: str
     product: str
+    classes: list[str] = Field(description="Kinds of defects, in the order of their digits")
 
 
 class PageLinesResponse(BaseModel):
@@ -205,8 +206,9 @@ def _picture_routes(dependencies: PageDependencies) -> APIRouter:
     @router.get("")
     async def list_lines() -> PageLinesResponse:
         """List every line that the console knows, by name."""
-        known = dependencies.lines()
-        return PageLinesResponse(lines=[PageLine(line=name, product=known[name].product) for name in sorted(known)])
+        known = sorted(dependencies.lines().items())
+        lines = [PageLine(line=name, product=one.product, classes=list(one.classes)) for name, one in known]
+        return PageLinesResponse(lines=lines)
 
     @router.get("/{line}/captures/{capture}/image", response_class=Response, responses=png)
     async def image(line: LineName, capture: CaptureName, if_none_match: Known = None) -> Response:

@@ -38,6 +38,7 @@ class LineChangeRequest:
     learning: str | None = None
     miss_cost: float | None = None
     segmenter: str | None = None
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

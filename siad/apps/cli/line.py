@@ -16,6 +16,7 @@ from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.client import IngestClient
 from siad.apps.local.machine import DATA
 from siad.contracts.learning import LearningMode
+from siad.contracts.marked_objects import CLASSES_MAX
 from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import describe_region, parse_region
@@ -82,6 +83,14 @@ Segmenter = Annotated[
     ),
 ]
 
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Kinds of defects that people tell apart on the console's page, separated by commas, at most "
+        f"{CLASSES_MAX}: the first has the digit 1; '': none."
+    ),
+]
+
 Learning = Annotated[
     str | None,
     typer.Option(
@@ -123,6 +132,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     sizes: Sizes = None,
     learning: Learning = None,
     segmenter: Segmenter = None,
+    classes: Classes = None,
     if_revision: Revision = None,
     url: options.Url = None,
     data: options.Data = DATA,
@@ -146,6 +156,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "sizes": sizes,
         "learning": learning,
         "segmenter": segmenter,
+        "classes": None if classes is None else [name.strip() for name in classes.split(",") if name.strip()],
     }
     settings = {name: value for name, value in given.items() if value is not None}
     response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
@@ -219,6 +230,7 @@ def _settings(line: dict[str, Any]) -> dict[str, str]:
         "region": describe_region(tuple(line.get("region") or ())) or "all of the image",
         "learning": line.get("learning") or LearningMode.AUTO.value,
         "segmenter": line.get("segmenter") or DEFAULT_SEGMENTER,
+        "classes": ", ".join(line.get("classes") or ()) or "none",
         "shards": str(line["shards"]),
         "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",
         "changed (UTC)": f"{datetime.fromisoformat(line['changed_at']).astimezone(UTC):%Y-%m-%d %H:%M}",

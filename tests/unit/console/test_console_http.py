@@ -1,5 +1,6 @@
 """Corrections over HTTP: what is stored, what is refused, and how the refusal reads."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from siad.contracts import keys
 from siad.contracts.deletion import CaptureDeletion, LineDeletion
 from siad.contracts.events import Intent
 from siad.contracts.ids import sha256_hex
+from siad.contracts.marked_objects import ObjectFate
 from siad.runtime.worker import StageProcess
 from siad.vision.masks import decode_mask
 from tests.unit.console.world import HEIGHT, LINE_NAME, WIDTH, Plant, at_noon, mask_png, name_of, put_capture
@@ -173,9 +175,45 @@ async def test_invalid_parameters_are_named(client: httpx.AsyncClient, params: d
     assert next(iter(params)) in response.json()["detail"]
 
 
-async def test_a_form_is_no_mask(client: httpx.AsyncClient) -> None:
-    response = await client.post(ADDRESS, params={"verdict": "defect", "author": "ann"}, files={"image": mask_png()})
-    assert response.status_code == 415
+MARK = {"x": 5, "y": 5, "width": 5, "height": 5, "area_px": 25, "origin": "machine", "fate": "kept"}
+
+
+async def post_work(client: httpx.AsyncClient, work: str, *, mask: bytes = b"", verdict: str = "defect") -> Any:
+    files = {"image": ("mask.png", mask or mask_png(), "image/png")}
+    params = {"verdict": verdict, "author": "ann"}
+    return await client.post(ADDRESS, params=params, files=files, data={"work": work})
+
+
+async def test_what_became_of_each_mark_is_stored_with_the_mask(client: httpx.AsyncClient, plant: Plant) -> None:
+    work = {"objects": [MARK | {"class_name": "dent"}], "active_s": 4.5, "keys": 2, "presses": 1}
+    response = await post_work(client, json.dumps(work))
+    assert response.status_code == 201, response.text
+    assert {name: response.json()[name] for name in work} == work
+    [record] = plant.records()
+    assert [(mark.fate, mark.class_name) for mark in record.objects] == [(ObjectFate.KEPT, "dent")]
+    assert (await post_work(client, json.dumps(work))).status_code == 200
+    other = work | {"objects": [MARK | {"class_name": "scratch"}]}
+    assert (await post_work(client, json.dumps(other))).json()["revision"] == 2, "another class is another answer"
+
+
+@pytest.mark.parametrize(
+    ("work", "named"),
+    [
+        ("no JSON", "work refused"),
+        (json.dumps({"objects": [MARK | {"area_px": 26}]}), "does not fit into its box"),
+        (json.dumps({"objects": [MARK | {"fate": "eaten"}]}), "fate"),
+        (json.dumps({"objects": [MARK | {"class_name": " a"}]}), "class ' a'"),
+        (json.dumps({"objects": [MARK] * 201}), "at most 200"),
+        (json.dumps({"active_s": -1}), "effort"),
+    ],
+)
+async def test_a_work_that_can_not_be_read_stores_nothing(
+    client: httpx.AsyncClient, plant: Plant, work: str, named: str
+) -> None:
+    response = await post_work(client, work)
+    assert (response.status_code, response.json()["type"]) == (422, "urn:siad:problem:invalid-work")
+    assert named in response.json()["detail"]
+    assert plant.records() == []
 
 
 async def test_the_store_away_is_told_as_a_retry(client: httpx.AsyncClient, plant: Plant) -> None:

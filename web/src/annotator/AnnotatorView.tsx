@@ -64,8 +64,8 @@ export function AnnotatorView({ annotator, picture, isHidden, isHeatShown, ref, 
   }, [stage, picture, annotator])
 
   useEffect(() => {
-    stage?.draw(drawing, { chosenId, isHidden, opacity, contrast })
-  }, [stage, drawing, chosenId, isHidden, opacity, contrast])
+    stage?.draw(drawing, { chosenId, isHidden, opacity, contrast, colourNumber: annotator.colourNumber })
+  }, [stage, drawing, chosenId, isHidden, opacity, contrast, annotator])
 
   useEffect(() => {
     stage?.showScores(isHeatShown ? annotator.scores : null)
@@ -100,9 +100,9 @@ export function AnnotatorView({ annotator, picture, isHidden, isHeatShown, ref, 
                 onClick={() => annotator.chooseMark(mark.id === chosenId ? null : mark.id)}
               >
                 <svg className="swatch" viewBox="0 0 10 10" aria-hidden="true">
-                  <rect width="10" height="10" fill={colourOf(mark.id)} />
+                  <rect width="10" height="10" fill={colourOf(annotator.colourNumber(mark))} />
                 </svg>
-                {text.marks.name(mark.id, area(mark.bitmap), text.marks[mark.origin])}
+                {text.marks.name(mark.id, mark.className ?? '', area(mark.bitmap), text.marks[mark.origin])}
               </button>
               <button
                 type="button"
@@ -116,6 +116,29 @@ export function AnnotatorView({ annotator, picture, isHidden, isHeatShown, ref, 
             </li>
           ))}
         </ul>
+        {annotator.classes.length > 0 && (
+          <>
+            <h2>{text.classes.heading}</h2>
+            <ul className="classes">
+              {annotator.classes.map((name, index) => (
+                <li key={name}>
+                  <button
+                    type="button"
+                    onClick={(event) => {
+                      annotator.setClass(index + 1)
+                      event.currentTarget.blur()
+                    }}
+                  >
+                    <svg className="swatch" viewBox="0 0 10 10" aria-hidden="true">
+                      <rect width="10" height="10" fill={colourOf(index + 1)} />
+                    </svg>
+                    {name} <kbd>{index + 1}</kbd>
+                  </button>
+                </li>
+              ))}
+            </ul>
+          </>
+        )}
         <Slider
           label={text.actions.size}
           value={diameter}

@@ -3,10 +3,12 @@
 import { type Bitmap, type Box, boxOf, cropped, dilated, EMPTY, eroded, isEmpty, union } from '../mask/bitmap'
 import {
   carved,
+  classed,
   type Drawing,
   filled,
   grown,
   imageBox,
+  type Mark,
   markAt,
   merged,
   reshaped,
@@ -52,16 +54,29 @@ export class Annotator {
   #pointer: { x: number; y: number } | null = null
 
   readonly scores: ScoreMap | null
+  /** Kinds of defects, in the order of their digits. */
+  readonly classes: readonly string[]
 
-  constructor(history: History<Drawing>, settings: BrushState, scores: ScoreMap | null = null) {
+  constructor(
+    history: History<Drawing>,
+    settings: BrushState,
+    scores: ScoreMap | null = null,
+    classes: readonly string[] = [],
+  ) {
     this.scores = scores
+    this.classes = classes
     this.#state = { history, ...settings, chosenId: null, hint: '' }
     const { width, height } = history.present
     this.#live = { x: 0, y: 0, width, height, pixels: new Uint8Array(width * height) }
   }
 
-  static of(drawing: Drawing, settings: BrushState, scores: ScoreMap | null = null): Annotator {
-    return new Annotator(begun(drawing), settings, scores)
+  static of(
+    drawing: Drawing,
+    settings: BrushState,
+    scores: ScoreMap | null = null,
+    classes: readonly string[] = [],
+  ): Annotator {
+    return new Annotator(begun(drawing), settings, scores, classes)
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -171,6 +186,30 @@ export class Annotator {
     if (isEmpty(seen)) this.#hint(text.hints.nothingSeen)
     else if (inside) this.#step(grown(this.drawing, inside.id, seen), text.hints.noFurther, inside.id)
     else this.#step(withMark(this.drawing, seen), '', this.drawing.nextId)
+  }
+
+  /** Give the mark the class of a digit; the same digit again takes it back. */
+  setClass(digit: number): void {
+    const id = this.target
+    const name = this.classes[digit - 1]
+    if (name === undefined) this.#hint(text.hints.noClass(digit, this.classes))
+    else if (id === null) this.#hint(text.hints.noMark)
+    else {
+      const mark = this.drawing.marks.find((one) => one.id === id)
+      this.#step(classed(this.drawing, id, mark?.className === name ? '' : name), '', id)
+    }
+  }
+
+  /** Number that gives a mark its colour: the digit of its class, else its own number. */
+  readonly colourNumber = (mark: Mark): number => {
+    const digit = this.classes.indexOf(mark.className ?? '') + 1
+    return digit || mark.id
+  }
+
+  /** The same of a mark by its id, which may be one that is about to be drawn. */
+  colourNumberOf(id: number): number {
+    const mark = this.drawing.marks.find((one) => one.id === id)
+    return mark ? this.colourNumber(mark) : id
   }
 
   fillHoles(): void {

@@ -58,6 +58,12 @@ export interface KeyPress {
   readonly shiftKey: boolean
 }
 
+/** The class that a key names: 1 to 9; 0 for another key. */
+export function digitOf(press: KeyPress): number {
+  const isPlain = !press.ctrlKey && !press.metaKey && !press.altKey
+  return isPlain && /^[1-9]$/.test(press.key) ? Number(press.key) : 0
+}
+
 /** The command of a key; null for a key that is not ours. */
 export function commandOf(press: KeyPress): Command | null {
   const key = press.key.length === 1 ? press.key.toLowerCase() : press.key

@@ -19,7 +19,7 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
 
   const colourFor = (does: StrokeKind) =>
     does.kind === 'grow'
-      ? colourOf(does.id)
+      ? colourOf(annotator.colourNumberOf(does.id))
       : does.kind === 'new'
         ? colourOf(annotator.drawing.nextId)
         : CUT_COLOUR

@@ -14,12 +14,22 @@ interface View {
 const views = new WeakMap<Bitmap, Map<string, View>>()
 
 /** Colours that differ in brightness too; hatches differ where colours can't be told apart. */
-export const COLOURS = ['#ff4d6d', '#ffd166', '#4cc9f0', '#b5e48c', '#c77dff', '#ff9f1c'] as const
+export const COLOURS = [
+  '#ff4d6d',
+  '#ffd166',
+  '#4cc9f0',
+  '#b5e48c',
+  '#c77dff',
+  '#ff9f1c',
+  '#f7f7f7',
+  '#2ec4b6',
+  '#ff99c8',
+] as const
 const HATCH_PX = 6
 
-/** Colour of the mark with a number. */
-export function colourOf(id: number): string {
-  return COLOURS[(id - 1) % COLOURS.length] as string
+/** Colour of a number: the digit of a class, or the number of a mark. */
+export function colourOf(number: number): string {
+  return COLOURS[(number - 1) % COLOURS.length] as string
 }
 
 abstract class PixelShape extends FabricObject {
@@ -97,16 +107,19 @@ function mix(a = 0, b = 0, share = 0): number {
 /** One mark. */
 export class MarkShape extends PixelShape {
   readonly bitmap: Bitmap
+  readonly number: number
   readonly colour: string
   readonly pattern: number
   isChosen = false
   fillOpacity = 0.4
 
-  constructor(id: number, bitmap: Bitmap) {
+  /** The number gives colour and hatch. */
+  constructor(number: number, bitmap: Bitmap) {
     super(bitmap)
     this.bitmap = bitmap
-    this.colour = colourOf(id)
-    this.pattern = (id - 1) % 3
+    this.number = number
+    this.colour = colourOf(number)
+    this.pattern = (number - 1) % 3
   }
 
   override _render(ctx: CanvasRenderingContext2D): void {

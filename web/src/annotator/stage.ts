@@ -11,6 +11,8 @@ export interface Appearance {
   readonly isHidden: boolean
   readonly opacity: number
   readonly contrast: number
+  /** Number that gives a mark its colour and hatch. */
+  readonly colourNumber: (mark: Mark) => number
 }
 
 export interface Cursor {
@@ -199,9 +201,10 @@ export class Stage {
   #update(mark: Mark, appearance: Appearance): void {
     const known = this.#shapes.get(mark.id)
     let shape = known
-    if (known?.bitmap !== mark.bitmap) {
+    const number = appearance.colourNumber(mark)
+    if (known?.bitmap !== mark.bitmap || known.number !== number) {
       if (known) this.#drop(mark.id, known)
-      shape = new MarkShape(mark.id, mark.bitmap)
+      shape = new MarkShape(number, mark.bitmap)
       this.#shapes.set(mark.id, shape)
       this.#canvas.add(shape)
     }

@@ -10,6 +10,8 @@ export interface Session {
 export interface Line {
   readonly line: string
   readonly product: string
+  /** Kinds of defects, in the order of their digits. */
+  readonly classes: readonly string[]
 }
 
 export type Selection = 'nearest' | 'random' | 'chosen'
@@ -118,6 +120,8 @@ export interface Answer {
   readonly mask: Blob | null
   /** The revision that the person saw; 0 where there was no correction. */
   readonly revision: number
+  /** What became of each mark, and what it took. */
+  readonly work: object
 }
 
 /** Store an answer; returns the revision that it became. */
@@ -127,14 +131,14 @@ export async function correct(item: ReviewItem, answer: Answer): Promise<number>
     author: answer.author,
     selection: item.selection,
   })
+  const form = new FormData()
+  form.set('image', answer.mask ?? new Blob([]), 'mask.png')
+  form.set('work', JSON.stringify(answer.work))
   return revisionOf(
     await request(`${captureAt(item)}/corrections?${query}`, {
       method: 'POST',
-      headers: {
-        'If-Match': `"${answer.revision}"`,
-        ...(answer.mask ? { 'Content-Type': 'image/png' } : {}),
-      },
-      body: answer.mask,
+      headers: { 'If-Match': `"${answer.revision}"` },
+      body: form,
     }),
   )
 }

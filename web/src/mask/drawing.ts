@@ -14,6 +14,8 @@ export interface Mark {
   readonly id: number
   readonly origin: Origin
   readonly bitmap: Bitmap
+  /** Kind of defect; left out where the person named none. */
+  readonly className?: string
 }
 
 export interface Drawing {
@@ -88,6 +90,14 @@ export function filled(drawing: Drawing, id: number): Drawing {
     const whole = withoutHoles(mark.bitmap)
     return area(whole) === area(mark.bitmap) ? mark.bitmap : whole
   })
+}
+
+/** Name the kind of one mark; an empty name takes it back. */
+export function classed(drawing: Drawing, id: number, className: string): Drawing {
+  const marks = drawing.marks.map((mark) =>
+    mark.id === id && (mark.className ?? '') !== className ? { ...mark, className } : mark,
+  )
+  return marks.every((mark, index) => mark === drawing.marks[index]) ? drawing : { ...drawing, marks }
 }
 
 /** Replace the pixels of one mark; without pixels it is gone. */

@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { AnnotatorView, type ViewCommands } from '../annotator/AnnotatorView'
 import { Annotator } from '../annotator/annotator'
-import { type Command, commandOf } from '../annotator/keys'
+import { type Command, commandOf, digitOf } from '../annotator/keys'
 import { ApiError, correct, type ReviewItem, readRevision, type Session, type Verdict } from '../api/client'
 import { KeySheet } from '../app/parts'
 import { maskOf } from '../mask/drawing'
@@ -11,8 +11,10 @@ import { encodePng } from '../mask/png'
 import { text } from '../text'
 import type { LoadedCapture } from './capture'
 import { type Draft, dropDraft, writeDraft } from './drafts'
+import { Effort, followEffort } from './effort'
 import type { Done } from './ReviewPage'
 import { readSettings, writeSettings } from './settings'
+import { objectsOf } from './work'
 
 const AUTOSAVE_MS = 400
 
@@ -21,6 +23,7 @@ interface Props {
   capture: LoadedCapture
   draft: Draft | undefined
   session: Session
+  classes: readonly string[]
   revision: number
   progress: string
   message: string
@@ -30,14 +33,16 @@ interface Props {
 }
 
 export function CaptureReview(props: Props) {
-  const { item, capture, draft, session, revision, progress, message, onStored, onSkip, onPrevious } = props
+  const { item, capture, draft, session, classes, revision, progress, message } = props
+  const { onStored, onSkip, onPrevious } = props
   const [annotator] = useState(() => {
     const { width, height } = capture.drawing
     const isFitting = draft?.history.present.width === width && draft.history.present.height === height
     return isFitting
-      ? new Annotator(draft.history, readSettings(), capture.scores)
-      : Annotator.of(capture.drawing, readSettings(), capture.scores)
+      ? new Annotator(draft.history, readSettings(), capture.scores, classes)
+      : Annotator.of(capture.drawing, readSettings(), capture.scores, classes)
   })
+  const [effort] = useState(() => new Effort(performance.now()))
   const { history, hint, tool, diameter } = useSyncExternalStore(annotator.subscribe, annotator.getState)
   const [isHidden, setHidden] = useState(false)
   const [isHeatShown, setHeatShown] = useState(false)
@@ -61,7 +66,11 @@ export function CaptureReview(props: Props) {
       setFailure(null)
       try {
         const mask = verdict === 'defect' ? await encodePng(maskOf(annotator.drawing)) : null
-        const answer = { verdict, author: session.person, mask, revision: atRevision }
+        const work = {
+          objects: objectsOf(annotator.getState().history),
+          ...effort.figures(performance.now()),
+        }
+        const answer = { verdict, author: session.person, mask, revision: atRevision, work }
         const stored = await correct(item, answer)
         isDone.current = true
         await dropDraft(item.capture_id)
@@ -72,7 +81,7 @@ export function CaptureReview(props: Props) {
         setStoring(null)
       }
     },
-    [annotator, item, onStored, revision, session, storing],
+    [annotator, effort, item, onStored, revision, session, storing],
   )
   const accept = useCallback(() => store(marks === 0 ? 'good' : 'defect'), [store, marks])
 
@@ -107,7 +116,13 @@ export function CaptureReview(props: Props) {
     },
     [accept, store, onSkip, onPrevious, annotator, capture],
   )
-  useKeys(run, setHidden, isSheetOpen)
+  const onDigit = useCallback((digit: number) => annotator.setClass(digit), [annotator])
+  useKeys(run, onDigit, setHidden, isSheetOpen)
+  useEffect(() => {
+    const ending = new AbortController()
+    followEffort(effort, ending.signal)
+    return () => ending.abort()
+  }, [effort])
 
   return (
     <main className="review" data-capture={item.capture_id}>
@@ -198,6 +213,7 @@ function useAutosave(
 
 function useKeys(
   run: (command: Command) => void,
+  onDigit: (digit: number) => void,
   setHidden: (is: boolean) => void,
   isSheetOpen: boolean,
 ): void {
@@ -207,6 +223,8 @@ function useKeys(
       if (isSheetOpen || isTyping(event)) return
       if (event.key.toLowerCase() === 'h' && !event.ctrlKey && !event.metaKey) return setHidden(true)
       if (event.code === 'Space') return event.preventDefault()
+      const digit = digitOf(event)
+      if (digit > 0) return onDigit(digit)
       const isOnSurface = document.activeElement === document.body
       const command =
         event.key === 'Tab' && isOnSurface ? (event.shiftKey ? 'previousMark' : 'nextMark') : commandOf(event)
@@ -227,7 +245,7 @@ function useKeys(
     )
     window.addEventListener('blur', () => setHidden(false), { signal: ending.signal })
     return () => ending.abort()
-  }, [run, setHidden, isSheetOpen])
+  }, [run, onDigit, setHidden, isSheetOpen])
 }
 
 function isTyping(event: KeyboardEvent): boolean {

@@ -3,7 +3,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { ReviewItem, Session } from '../api/client'
-import { readReview } from '../api/client'
+import { readLines, readReview } from '../api/client'
 import { Failure, Loading } from '../app/parts'
 import { text } from '../text'
 import { CaptureReview } from './CaptureReview'
@@ -22,6 +22,7 @@ export interface Done {
 export function ReviewPage({ line, session }: { line: string; session: Session }) {
   const client = useQueryClient()
   const review = useQuery({ queryKey: ['review', line], queryFn: () => readReview(line, AHEAD) })
+  const lines = useQuery({ queryKey: ['lines'], queryFn: readLines })
   const loader = useMemo(() => new CaptureLoader(), [])
   const [done, setDone] = useState<readonly Done[]>([])
   const [skipped, setSkipped] = useState<ReadonlySet<string>>(new Set())
@@ -63,7 +64,7 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
     else setMessage(text.hints.noPrevious)
   }, [done, again])
 
-  if (review.isPending) return <Loading />
+  if (review.isPending || lines.isPending) return <Loading />
   if (review.isError && !review.data) {
     return <Failure error={review.error} onRetry={() => void review.refetch()} />
   }
@@ -106,6 +107,7 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
           capture={capture}
           draft={draft}
           session={session}
+          classes={lines.data?.find((one) => one.line === line)?.classes ?? []}
           revision={again?.revision ?? 0}
           progress={progress}
           message={message}
