@@ -64,6 +64,7 @@ class FitOrder:
     stream: Sequence[ImageStored] = ()  # that scored low
     held_out: Sequence[EvidenceCapture] = ()
     serving: str = ""  # weights to compare with; empty for none
+    segmenter: str = ""  # in service: no capture of the stream that it rejects is learned; empty for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,8 +303,14 @@ class FitOrders(Protocol):
         """
         ...
 
-    async def gather(self, place: Place, settings: FitSettings, *, serving: str) -> FitOrder:
+    async def gather(self, place: Place, settings: FitSettings, *, serving: str, segmenter: str = "") -> FitOrder:
         """Choose what a fit learns and is compared on.
+
+        Args:
+            place: line and product.
+            settings: of the line.
+            serving: the teacher in service; empty for none.
+            segmenter: the segmenter in service; empty for none.
 
         Raises:
             TransientError: the store is unavailable.

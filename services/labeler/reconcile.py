@@ -208,7 +208,9 @@ class TeacherReconciler:
         The record comes last: after a crash the fit is repeated, and gives the same weights.
         """
         serving = "" if action.expected is None else action.expected.weights
-        order = await self.orders.gather(place, action.settings, serving=serving)
+        segmenter = await self.releases.pointer(WeightsKind.SEGMENTER, place)
+        judges = "" if segmenter is None else segmenter.in_service
+        order = await self.orders.gather(place, action.settings, serving=serving, segmenter=judges)
         fields = {
             "line": place.line,
             "product": place.product,

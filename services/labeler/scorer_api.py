@@ -146,6 +146,7 @@ class FitRequest(BaseModel):
     stream: list[NormalImage] = []  # that scored low
     held_out: list[HeldOutImage] = []
     serving: str = ""  # weights to compare with; empty for none
+    segmenter: str = ""  # in service: no capture of ``stream`` that it rejects is learned; empty for none
 
     @classmethod
     def of(cls, place: Place, order: FitOrder) -> Self:
@@ -168,6 +169,7 @@ class FitRequest(BaseModel):
                 for one in order.held_out
             ],
             serving=order.serving,
+            segmenter=order.segmenter,
             **asdict(order.settings),
         )
 

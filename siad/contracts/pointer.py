@@ -32,6 +32,11 @@ class Pointer(JsonRecord):
     etag: str = field(default="", metadata=SKIP)  # of the stored object; the next conditional put must match it
 
     @property
+    def in_service(self) -> str:
+        """Weights that serve; empty where they were withdrawn."""
+        return self.weights if self.status is SegmenterStatus.SERVING else ""
+
+    @property
     def place(self) -> Place:
         """Line and product of the weights."""
         return Place(self.line, self.product)

@@ -63,7 +63,7 @@ class StoredFitOrders:
             stream=(await self._stream.read(place)).captures,
         )
 
-    async def gather(self, place: Place, settings: FitSettings, *, serving: str) -> FitOrder:
+    async def gather(self, place: Place, settings: FitSettings, *, serving: str, segmenter: str = "") -> FitOrder:
         """Choose what a fit learns and is compared on.
 
         A first teacher learns normals alone, and is compared with nothing.
@@ -97,6 +97,7 @@ class StoredFitOrders:
             stream=await self._lines.receipts(place.line, chosen.stream),
             held_out=await self._held_out(place, chosen),
             serving=serving,
+            segmenter=segmenter,
         )
 
     async def _held_out(self, place: Place, chosen: LearnedCaptures) -> list[EvidenceCapture]:

@@ -16,6 +16,7 @@ from siad.contracts.place import Place
 from siad.contracts.release_evidence import HeldOutCapture
 from siad.models.bundle import open_bundle
 from siad.models.gate_evidence import HeldOutPixels
+from siad.models.predictor import Predictor
 from siad.models.teachers.normals import Normals
 from siad.models.teachers.refit import Comparison, Refit, refit_teacher
 from siad.runtime.blobs.port import Blobs
@@ -58,6 +59,7 @@ def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitRes
     goods = [one for one in _read(blobs, request.goods) if one[0] not in known]
     known |= {name for name, *_ in goods}
     stream = [one for one in _read(blobs, request.stream) if one[0] not in known]
+    stream = _unless_rejected(blobs, request, stream)
     names, images, declared_bits = zip(*confirmed, *goods, *stream, strict=True)
     try:
         place = Place(request.line, request.product)
@@ -100,6 +102,38 @@ def _read(blobs: Blobs, captures: Iterable[NormalImage]) -> list[tuple[str, Imag
             continue
         found.append((capture.capture_id, image_HWC, bits))
     return found
+
+
+def _unless_rejected(
+    blobs: Blobs, request: FitRequest, stream: Sequence[tuple[str, Image, int]]
+) -> list[tuple[str, Image, int]]:
+    """Drop the captures of the stream that the segmenter in service rejects.
+
+    The labeler knows the teacher's scores alone, and of most captures the segmenter decides. Where this version can't
+    open the segmenter, its verdicts are not known, and nothing of the stream is learned.
+    """
+    if not request.segmenter:
+        return list(stream)
+    registry, place = Registry(blobs), Place(request.line, request.product)
+    try:
+        manifest = registry.manifest(place, request.segmenter)
+        segmenter = open_bundle(manifest, registry.parts(manifest))
+    except (UnusableWeightsError, MissingError, CorruptError) as error:
+        log.error("stream_not_learned", weights=request.segmenter, captures=len(stream), reason=str(error))
+        return []
+    since = stored_threshold(blobs, place, request.segmenter)
+    threshold = manifest.image_threshold if since is None else min(manifest.image_threshold, since)
+    kept = [one for one in stream if _is_accepted(segmenter, one[1], threshold)]
+    if len(kept) < len(stream):
+        log.info("rejected_captures_not_learned", weights=request.segmenter, captures=len(stream) - len(kept))
+    return kept
+
+
+def _is_accepted(segmenter: Predictor, image_HWC: Image, threshold: float) -> bool:
+    if segmenter.misfit(image_HWC) is not None:
+        return False  # its verdict is UNKNOWN
+    [map_HW] = segmenter.maps([image_HWC])
+    return float(map_HW.max()) < threshold
 
 
 def _comparison(blobs: Blobs, request: FitRequest, *, learned: Collection[str]) -> Comparison | None:

@@ -17,7 +17,7 @@ from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunS
 from services.trainer.domain.schedule import NewCaptures, RunState, SchedulePolicy, is_due, may_start_job
 from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet
-from siad.contracts.events import LineChanged, SegmenterStatus
+from siad.contracts.events import LineChanged
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import RESIDUAL
@@ -242,8 +242,7 @@ def _spec(
 ) -> RunSpec:
     """Describe a run on a training set, with the line's current settings."""
     assert state.settings is not None, "no run is planned for a removed line"
-    segmenter = state.segmenter
-    serving = segmenter.weights if segmenter is not None and segmenter.status is SegmenterStatus.SERVING else ""
+    serving = "" if state.segmenter is None else state.segmenter.in_service
     chosen_method = choose_method(state.settings.segmenter, teacher)
     is_residual = chosen_method.method == RESIDUAL
     side_px = teacher.input_px if is_residual else policies.size.side_px(teacher.input_px)
