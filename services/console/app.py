@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Protocol
 
+import structlog
+
 from services.console.adapters.followers import TopicFollower
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
@@ -18,7 +20,7 @@ from services.console.domain.captures import CaptureProjection
 from services.console.domain.sessions import SessionBook
 from services.console.handlers import ConsolePorts
 from services.console.metrics import STAGE
-from services.console.reconcile import ThresholdReconciler, announce, heal
+from services.console.reconcile import ThresholdReconciler, announce, export_figures, heal
 from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
 from services.console.web.files import PageFiles
@@ -30,12 +32,16 @@ from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus
+from siad.runtime.outcomes import WAITING, outcome_of
 from siad.runtime.reconcile import LeasePort, reconcile
 from siad.runtime.state_table import StateTable
 from siad.runtime.worker import StageProcess
 
+log = structlog.get_logger()
+
 TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD)
 ALL: Final = 2**62  # records: the whole topic
+FIGURES_EVERY_S: Final = 30.0  # as often as Prometheus usually scrapes
 
 
 class Readable(Protocol):
@@ -91,6 +97,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         followers = [*_follow(stage, settings, bus, lines, ports), thresholds]
         stage.health.checks["threshold-topic"] = thresholds.check
         stage.tasks["threshold-topic"] = partial(thresholds.follow, bus, stage.stop)
+        stage.tasks["figures"] = partial(_export_figures, stage, lines, followers, ports)
         keeper = ThresholdReconciler(thresholds=StoredThresholds(store, producer), lines=lines, ports=ports)
         stage.tasks["thresholds"] = partial(
             _keep_thresholds, stage, settings, keeper, followers, leases_of(stage, store)
@@ -163,3 +170,20 @@ async def _announce(
     while not stage.stop.is_set():
         await announce(ports)
         await stage.unless_stopped(stage.clock.sleep(settings.announce_every_s))
+
+
+async def _export_figures(
+    stage: StageProcess, lines: StateTable[LineChanged], readers: Sequence[Readable], ports: ConsolePorts
+) -> None:
+    """Export the figures of all lines, once the topics were read."""
+    for reader in readers:
+        if not await stage.unless_stopped(reader.wait_ready()):
+            return
+    while not stage.stop.is_set():
+        try:
+            await export_figures(lines.values().values(), ports)
+        except Exception as error:
+            if outcome_of(error) not in WAITING:
+                raise
+            log.warning("figures_put_off", reason=str(error))
+        await stage.unless_stopped(stage.clock.sleep(FIGURES_EVERY_S))

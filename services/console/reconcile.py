@@ -1,18 +1,20 @@
-"""Publishes corrections that are stored and were not announced, and keeps thresholds.
+"""Publishes outstanding corrections, keeps thresholds, exports figures of lines.
 
 A threshold is computed again at every answer, and after every ``STREAM_EVERY`` captures of the stream. It is stored
 first, by conditional put, then published; after a crash in between, the next plan publishes what is stored.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import structlog
 
+from services.console import metrics
 from services.console.domain.book import CorrectionId
+from services.console.domain.review import review_debt
 from services.console.domain.thresholds import (
     AnnounceThreshold,
     ThresholdAction,
@@ -25,9 +27,10 @@ from services.console.domain.thresholds import (
     plan,
     scores_by_weights,
 )
-from services.console.handlers import ConsolePorts, present_captures, publish
+from services.console.handlers import ConsolePorts, on_estimates, present_captures, publish
 from services.console.ports import PresentLines, ThresholdStore
 from siad.contracts.errors import CorruptError, TransientError
+from siad.contracts.events import LineChanged
 from siad.contracts.fit_settings import DEFAULT_BUDGET, FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.manifest import Manifest
@@ -79,6 +82,32 @@ async def _enter(names: Sequence[CorrectionId], ports: ConsolePorts) -> None:
             raise found
         elif found is not None:
             ports.book.add(found, is_published=False)
+
+
+async def export_figures(lines: Iterable[LineChanged], ports: ConsolePorts) -> None:
+    """Export the estimates and the review debt of every line.
+
+    Raises:
+        TransientError: the store is unavailable; the figures exported before stay.
+    """
+    found = []
+    for line in lines:
+        entries, latest = await present_captures(line.line, None, ports)
+        debt = await asyncio.to_thread(review_debt, entries, latest.keys())
+        found.append((line, debt, await on_estimates(line.line, ports)))
+    for gauge in (metrics.BUDGET, metrics.REVIEW_DEBT, metrics.FALSE_REJECTS, metrics.RECALL):
+        gauge.clear()  # lines end, and estimates with the weights that they are about
+    for line, debt, estimates in found:
+        metrics.BUDGET.labels(line.line).set(line.false_reject_budget)
+        for place, captures in debt.items():
+            metrics.REVIEW_DEBT.labels(*place).set(captures)
+        for one in estimates:
+            for gauge, bounds in (
+                (metrics.FALSE_REJECTS, one.false_rejects and one.false_rejects.bounds),
+                (metrics.RECALL, one.misses and one.misses.complement),
+            ):
+                for kind, ratio in (bounds or {}).items():
+                    gauge.labels(*one.place, kind).set(ratio)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -45,6 +45,11 @@ LEARNING_PAUSED = Gauge(
     "1 where a line learns nothing, by its brake or its setting, as of the last plan; inspection goes on.",
     ["line", "product"],
 )
+BRAKE_ON = Gauge(
+    "siad_labeler_brake_on_info",
+    "1 while the brake stops the learning of a line, as of the last plan; 0 also where a person switched learning off.",
+    ["line", "product"],
+)
 BRAKES = Counter(
     "siad_labeler_brakes_total",
     "Moves of the brake of learning, by the state after it: on (pseudo-masks left their bounds) or off.",

@@ -56,7 +56,7 @@ from siad.contracts.codec import encode
 from siad.contracts.errors import PoisonError
 from siad.contracts.events import ImageStored, PseudoMaskCreated, WeightsKind
 from siad.contracts.ids import record_key
-from siad.contracts.learning import why_not_learning
+from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.refits import RefitCause, RefitRecord
@@ -122,6 +122,9 @@ class TeacherReconciler:
         if settings is None or self._refused.get(place) != FitAttempt(counts.normals, settings):
             self.notes.end(place)  # a refusal holds for what was tried alone
         last, brake = await self.refits.last(place), await self.brakes.read(place)
+        mode = await self.lines.learning(place.line)
+        is_braked = mode is LearningMode.AUTO and brake is not None and brake.is_on
+        metrics.BRAKE_ON.labels(place.line, place.product).set(is_braked)
         rows = (await self.stream.read(place)).rows
         return TeacherState(
             place=place,
@@ -129,7 +132,7 @@ class TeacherReconciler:
             goods=counts.goods,
             stream=counts.stream,
             last=last,
-            pause=self._pause(place, why_not_learning(await self.lines.learning(place.line), brake, line=place.line)),
+            pause=self._pause(place, why_not_learning(mode, brake, line=place.line)),
             moved_brake=move_brake(rows, brake, last, now=self.clock.now()),
             settings=settings,
             pointer=pointer,

@@ -18,6 +18,12 @@ RUN_SECONDS = Histogram(
     ["outcome"],
     buckets=(15, 30, 60, 90, 120, 180, 300, 600, 1800, 3600),
 )
+LEARNING_SECONDS = Histogram(
+    "siad_trainer_learning_seconds",
+    "From ingest's acceptance of the newest capture of a training set's ledger to the release of its segmenter.",
+    ["line"],
+    buckets=(60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400),
+)
 JOB_STARTS = Counter("siad_trainer_job_starts_total", "Training jobs started, restarts included.", ["line"])
 RELEASES = Counter("siad_trainer_releases_total", "Segmenters put in service.", ["line"])
 NEW_CAPTURES = Gauge(

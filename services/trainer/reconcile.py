@@ -14,6 +14,7 @@ import structlog
 
 from services.trainer import metrics
 from services.trainer.domain.explain import PlaceReport, explain
+from services.trainer.domain.ledger import newest_received_at
 from services.trainer.domain.plan import (
     AbandonRun,
     Action,
@@ -192,6 +193,16 @@ class SegmenterReconciler:
             weights=weights,
             revision=pointer.revision,
         )
+        await self._measure_learning(place, weights)
+
+    async def _measure_learning(self, place: Place, weights: str) -> None:
+        """Measure the time from image to production of what was released."""
+        run = next((run for run in reversed(await self.runs.read(place)) if run.candidate == weights), None)
+        if run is None:  # released by its name
+            return
+        newest = newest_received_at(await self.ledger.read(place), until=run.spec.ledger_until_at)
+        if newest is not None:
+            metrics.LEARNING_SECONDS.labels(place.line).observe((self.clock.now() - newest).total_seconds())
 
     async def _run_job(self, line: str, run: str, attempt: int) -> None:
         async with self.jobs.turn():

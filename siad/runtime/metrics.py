@@ -30,6 +30,11 @@ IN_FLIGHT: Final = Gauge("siad_records_in_flight", "Records in a handler now.", 
 LAG: Final = Gauge(
     "siad_lag_records", "Records of a partition that are not yet committed.", ["stage", "topic", "partition"]
 )
+LAG_SECONDS: Final = Gauge(
+    "siad_lag_seconds",
+    "Age of the oldest record of a partition that this process holds and has not completed; 0 where it holds none.",
+    ["stage", "topic", "partition"],
+)
 HANDLE_SECONDS: Final = Histogram(
     "siad_handle_seconds", "From calling the handler to its return.", ["stage", "topic"], buckets=SECONDS
 )
@@ -72,8 +77,9 @@ def forget_lag(stage: str, place: TopicPartition) -> None:
 
     Its new owner exports it.
     """
-    with contextlib.suppress(KeyError):  # it was never measured
-        LAG.remove(stage, place.topic, str(place.partition))
+    for gauge in (LAG, LAG_SECONDS):
+        with contextlib.suppress(KeyError):  # it was never measured
+            gauge.remove(stage, place.topic, str(place.partition))
 
 
 class WeightsInService:

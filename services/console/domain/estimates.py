@@ -32,6 +32,16 @@ class Rate:
         """The share, 0..1."""
         return self.count / self.of
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The share and its interval, by name."""
+        return {"low": self.low, "estimated": self.estimated, "high": self.high}
+
+    @property
+    def complement(self) -> dict[str, float]:
+        """Like ``bounds``, of the others: what is not counted."""
+        return {"low": 1 - self.high, "estimated": 1 - self.estimated, "high": 1 - self.low}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceEstimates:

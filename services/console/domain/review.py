@@ -46,6 +46,24 @@ class Review:
     products: Sequence[str]  # of the line with captures that have a score
 
 
+def review_debt(entries: Iterable[CaptureEntry], answered: Collection[str]) -> dict[Place, int]:
+    """Count the captures near the threshold that nothing was answered to.
+
+    Args:
+        entries: captures of one line.
+        answered: ids of captures that a person has answered.
+
+    Returns:
+        The number for each place with a scored capture.
+    """
+    debt: dict[Place, int] = {}
+    for entry in entries:
+        if (finding := entry.finding) is not None:
+            is_near = abs(finding.score - finding.threshold) <= NEAR_MAX * finding.threshold
+            debt[entry.place] = debt.get(entry.place, 0) + (is_near and entry.capture_id not in answered)
+    return debt
+
+
 def choose(
     entries: Collection[CaptureEntry],
     latest: Mapping[str, CaptureCorrected],

@@ -90,6 +90,14 @@ def fresh_corrections(files: Iterable[LedgerFile], *, since: datetime | None) ->
     return len({capture_id for capture_id, _ in _new(named, since=since)})
 
 
+def newest_received_at(files: Iterable[LedgerFile], *, until: datetime) -> datetime | None:
+    """Return when the newest capture was received; None without one.
+
+    Files written after ``until`` do not count.
+    """
+    return max((row.received_at for file in files if file.written_at <= until for row in file.rows), default=None)
+
+
 def _new(named: Iterable[tuple[datetime, Iterable[N]]], *, since: datetime | None) -> set[N]:
     old: set[N] = set()
     new: set[N] = set()

@@ -4,7 +4,7 @@ A refused commit is harmless: what is not committed is repeated, by this member 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 import structlog
 
@@ -103,8 +103,8 @@ class Committer:
         except (TransientError, BusFailedError, TimeoutError) as error:
             log.warning("commit_refused", reason=str(error), topic_partitions=len(commits))
 
-    async def measure_lag(self, topic_partitions: Collection[TopicPartition], probe: Probe) -> None:
-        """Report how many records wait.
+    async def measure_lag(self, partitions: Mapping[TopicPartition, PartitionState], probe: Probe) -> None:
+        """Report how many records wait, and for how long.
 
         Where the consumer cannot tell, the broker is probed over another connection: if it answers there, the
         consumer is stuck, and the time without progress counts.
@@ -118,9 +118,13 @@ class Committer:
             await self._probe(probe)
             return
         self._pauses.resume("lag", None)
-        for topic_partition in lag.keys() & set(topic_partitions):
-            gauge = metrics.LAG.labels(self._context.stage, topic_partition.topic, str(topic_partition.partition))
-            gauge.set(lag[topic_partition])
+        now_s = self._context.clock.now().timestamp()
+        for topic_partition in lag.keys() & partitions.keys():
+            labels = self._context.stage, topic_partition.topic, str(topic_partition.partition)
+            metrics.LAG.labels(*labels).set(lag[topic_partition])
+            oldest = partitions[topic_partition].oldest
+            age_s = 0.0 if oldest is None else max(now_s - oldest.timestamp_ms / 1000, 0.0)
+            metrics.LAG_SECONDS.labels(*labels).set(age_s)
         self._context.health.lag(sum(lag.values()))
 
     async def _probe(self, probe: Probe) -> None:

@@ -81,7 +81,7 @@ class Loop:
         now_s = self._context.clock.monotonic()
         if now_s >= self._lag_due_s:
             self._lag_due_s = now_s + self._limits.lag_every_s
-            measure = partial(self._parts.committer.measure_lag, self._partitions.keys(), self._parts.probe)
+            measure = partial(self._parts.committer.measure_lag, self._partitions, self._parts.probe)
             self._start_background("lag", measure)
         await asyncio.sleep(0)  # a poll that returned at once has not let other tasks run
 

@@ -242,6 +242,13 @@ class PartitionState:
         return len(self.fetched) + sum(len(item.fetched) for item in self.items)
 
     @property
+    def oldest(self) -> Record | None:
+        """The first record that is fetched and not yet published."""
+        if self.items:
+            return self.items[0].records[0]
+        return self.fetched[0].record if self.fetched else None
+
+    @property
     def _size(self) -> int:
         return 1 if self.is_isolated else self.route.records_max
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.labeler.adapters.teachers import ServingTeachers
 from services.labeler.domain.brake import DEFAULT_BRAKE, figures_of, move_brake
-from services.labeler.metrics import LEARNING_PAUSED
+from services.labeler.metrics import BRAKE_ON, LEARNING_PAUSED
 from siad.contracts.events import TeacherReleased
 from siad.contracts.learning import LearningBrake, LearningMode, why_not_learning
 from siad.contracts.stream_scores import StreamScore
@@ -175,6 +175,10 @@ async def test_a_teacher_with_its_threshold_halved_stops_learning_and_nothing_is
     assert world.teacher() == halved
     metric = LEARNING_PAUSED.labels(LINE, PRODUCT)._value.get()
     assert metric == 1
+    assert BRAKE_ON.labels(LINE, PRODUCT)._value.get() == 1
+    world.set_line(learning="off")
+    assert await world.settle() == []
+    assert (metric, BRAKE_ON.labels(LINE, PRODUCT)._value.get()) == (1, 0)  # by a person, no alert
     world.set_line(learning="on")
     assert await world.settle() == ["FitTeacher"]  # a person decides
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.runs import StoredRuns
@@ -189,8 +190,12 @@ def normal(number: int) -> ImageStored:
     return make_image_stored(capture_id=CaptureId(name(-number)), image_id=image_id, intent=Intent.NORMAL)
 
 
+def learning_s() -> float:
+    return REGISTRY.get_sample_value("siad_trainer_learning_seconds_sum", {"line": LINE}) or 0.0
+
+
 async def test_enough_captures_become_a_serving_segmenter_that_everybody_knows_of() -> None:
-    world = await World().begin()
+    world, before_s = await World().begin(), learning_s()
     actions = ["FreezeTrainingSet", "RunJob", "JudgeCandidate", "ReleaseCandidate", "AnnounceSegmenter"]
     assert await world.settle() == actions
     pointer = world.segmenter()
@@ -198,6 +203,8 @@ async def test_enough_captures_become_a_serving_segmenter_that_everybody_knows_o
     assert pointer.revision == 1
     [event] = world.events()
     assert (event.weights, event.revision) == (pointer.weights, 1)
+    newest = max(row.received_at for file in (await world.state()).files for row in file.rows)
+    assert learning_s() - before_s == (world.clock.now() - newest).total_seconds()
     assert await world.settle() == ["AnnounceSegmenter"]  # a new process says it again, and that is all
 
 
