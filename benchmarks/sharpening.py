@@ -44,8 +44,18 @@ class Row:
     width: float  # of the interval
 
 
-def rows_of(split: Split, seed: int) -> dict[str, Row]:
-    """Compute every row on one draw of a stream."""
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Captures of a line, and the images that measure it."""
+
+    labels: list[tuple[float, bool]]  # score, and whether it is defective
+    scores: list[float]  # ``STREAM`` of them, some twice where a set has too few
+    test_good_N: Scores
+    test_defect_N: Scores
+
+
+def stream_of(split: Split, seed: int) -> Stream:
+    """Draw a stream of a split's images; the others measure."""
     rng = np.random.default_rng(seed)
     goods = rng.permutation(np.concatenate([split.good_N, split.further_good_N]))
     defects = rng.permutation(np.concatenate([split.defect_N, split.further_defect_N]))
@@ -54,17 +64,31 @@ def rows_of(split: Split, seed: int) -> dict[str, Row]:
     labels = [(float(score), False) for score in goods[:good_count]]
     labels += [(float(score), True) for score in defects[:defect_count]]
     again = rng.integers(0, len(labels), STREAM - len(labels)).tolist()
-    stream = [score for score, _ in labels] + [labels[index][0] for index in again]
-    alone = ThresholdEvidence(
+    scores = [score for score, _ in labels] + [labels[index][0] for index in again]
+    return Stream(labels, scores, goods[good_count:], defects[defect_count:])
+
+
+def evidence_of(split: Split) -> ThresholdEvidence:
+    """Take what the normals of a split tell."""
+    return ThresholdEvidence(
         held_out=split.held_out.tolist(), is_left_one_out=split.manifest.method in LEFT_ONE_OUT, budget=BUDGET
     )
-    found = {"normals alone": sharpen(alone)}
-    found["stream"] = _settled(replace(alone, stream=stream))
-    found["answers"] = sharpen(replace(alone, answers=_answers(labels, found["normals alone"].threshold)))
-    both = replace(alone, stream=stream, answers=_answers(labels, found["stream"].threshold))
-    found["stream and answers"] = sharpen(both)
+
+
+def settled_after_stream(split: Split, stream: Stream) -> SharpenedThreshold:
+    """Compute the threshold after a stream, which moves by steps."""
+    return _settled(replace(evidence_of(split), stream=stream.scores))
+
+
+def rows_of(split: Split, seed: int) -> dict[str, Row]:
+    """Compute every row on one draw of a stream."""
+    stream, alone = stream_of(split, seed), evidence_of(split)
+    found = {"normals alone": sharpen(alone), "stream": settled_after_stream(split, stream)}
+    found["answers"] = sharpen(replace(alone, answers=_answers(stream.labels, found["normals alone"].threshold)))
+    answers = _answers(stream.labels, found["stream"].threshold)
+    found["stream and answers"] = sharpen(replace(alone, stream=stream.scores, answers=answers))
     true = float(np.quantile(np.concatenate([split.good_N, split.further_good_N]), 1 - BUDGET))
-    return {name: _row(one, goods[good_count:], defects[defect_count:], true) for name, one in found.items()}
+    return {name: _row(one, stream.test_good_N, stream.test_defect_N, true) for name, one in found.items()}
 
 
 def _settled(evidence: ThresholdEvidence) -> SharpenedThreshold:

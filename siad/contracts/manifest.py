@@ -34,6 +34,22 @@ class RateEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NearestTeacher:
+    """Teacher of another line or product whose normals are most alike.
+
+    The threshold starts nearer to the one that it judges by, unless ``declined`` says why not.
+    """
+
+    line: str
+    product: str
+    weights: str  # a WeightsId
+    distance: float  # between the mean features of both teachers' normals, 0..2
+    threshold: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)  # raw score, over 0; 0: nothing was taken over
+    rate: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)  # share of its good captures over it, as estimated
+    declined: str = field(default="", metadata=OMIT_IF_DEFAULT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(JsonRecord):
     """Description of one bundle: its files, its input, its thresholds.
 
@@ -73,6 +89,8 @@ class Manifest(JsonRecord):
     stream_normals: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
     # of ``normals``, the few of another size or other channels than the rest
     odd_normals: tuple[OddNormal, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
+    # the threshold starts from it, or declines to; None: no other teacher could be compared with
+    nearest: NearestTeacher | None = field(default=None, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse a manifest without files, kind, line or product."""

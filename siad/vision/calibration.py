@@ -16,6 +16,9 @@ freedom), as under a conjugate prior.
 **Interval.** The true rate at the threshold is unknown, because mean, deviation and bias are. The interval holds the
 middle 90% of the rates that follow from the posterior of the three.
 
+**Start.** Where a teacher of parts like these has judged a stream, its threshold T and the share r of good captures
+over it move the mean: by the share ``weight_of`` of the way from mean(h) - bias + z_r s to log T.
+
 From ``PROMISED_MIN`` held-out normals on, if they allow the budget, the threshold is the conformal quantile instead. It
 promises the budget whatever the distribution. Of fewer normals it is their highest score, and misses many defects.
 
@@ -27,14 +30,15 @@ Shape suffixes: N = normals, S = deviations and M = means in a grid over the pos
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, chdtri, ndtr, ndtri
 
-from siad.contracts.manifest import RateEstimate
+from siad.contracts.manifest import NearestTeacher, RateEstimate
+from siad.vision.nearest_teacher import weight_of
 from siad.vision.score_mixture import UNIT, GoodScores
 from siad.vision.scores import conformal_threshold
 
@@ -58,13 +62,16 @@ class Calibration:
     rate: RateEstimate
 
 
-def calibrate(scores_N: Sequence[float], *, budget: float, is_left_one_out: bool = False) -> Calibration:
+def calibrate(
+    scores_N: Sequence[float], *, budget: float, is_left_one_out: bool = False, nearest: NearestTeacher | None = None
+) -> Calibration:
     """Choose a teacher's threshold by a false-reject budget.
 
     Args:
         scores_N: image scores of at least two normals that the detector was not fitted on.
         budget: share of good images that may be rejected, in (0, 1).
         is_left_one_out: whether each normal was left out alone, and the detector serves with all of them.
+        nearest: teacher that the threshold starts from; None, or one that was declined: the normals alone tell.
 
     Raises:
         ValueError: fewer than two scores, or a score that is not finite.
@@ -75,7 +82,7 @@ def calibrate(scores_N: Sequence[float], *, budget: float, is_left_one_out: bool
         raise ValueError(msg)
     promised = conformal_threshold(scores, budget=budget) if len(scores) >= PROMISED_MIN else None
     if promised is None:
-        return _estimate(scores, budget, is_left_one_out=is_left_one_out)
+        return _estimate(scores, budget, _further_scores(scores, is_left_one_out=is_left_one_out, nearest=nearest))
     over = int(np.count_nonzero(scores >= promised))
     low, middle, high = (float(rate) for rate in betaincinv(over + 1, len(scores) - over, _AT))
     rate = RateEstimate(budget=budget, estimated=middle, low=low, high=high)
@@ -87,23 +94,39 @@ def is_log_scale(scores_N: Sequence[float]) -> bool:
     return min(scores_N) > 0 and max(scores_N) < _RATIO_MAX * min(scores_N)
 
 
-def good_scores(scores_N: Sequence[float], *, is_left_one_out: bool) -> GoodScores:
+def good_scores(
+    scores_N: Sequence[float], *, is_left_one_out: bool, nearest: NearestTeacher | None = None
+) -> GoodScores:
     """Describe good scores as held-out normals show them.
 
     Args:
         scores_N: as for ``calibrate``.
         is_left_one_out: as for ``calibrate``.
+        nearest: as for ``calibrate``.
     """
-    scores = np.asarray(scores_N, np.float64)
-    is_log = is_log_scale(scores_N)
-    posterior = _log_posterior(np.log(scores), is_left_one_out=is_left_one_out) if is_log else _posterior(scores)
+    posterior = _further_scores(np.asarray(scores_N, np.float64), is_left_one_out=is_left_one_out, nearest=nearest)
     return GoodScores(
         mean=posterior.mean,
         mean_error=math.hypot(posterior.mean_error, posterior.deviation / math.sqrt(posterior.count)),
         deviation=posterior.deviation,
         freedom=posterior.freedom,
-        unit=UNIT if is_log else posterior.deviation,
+        unit=UNIT if is_log_scale(scores_N) else posterior.deviation,
     )
+
+
+def score_exceeded_by(scores_N: Sequence[float], rate: float, *, is_left_one_out: bool) -> float:
+    """Estimate the raw score that a share of good images exceeds.
+
+    By the normals alone; 0 for scores without logs.
+
+    Args:
+        scores_N: as for ``calibrate``.
+        rate: the share, in (0, 1).
+        is_left_one_out: as for ``calibrate``.
+    """
+    if not is_log_scale(scores_N):
+        return 0.0
+    return math.exp(_log_posterior(np.log(scores_N), is_left_one_out=is_left_one_out).exceeded_by(rate))
 
 
 def normals_to_promise(budget: float) -> int:
@@ -114,12 +137,22 @@ def normals_to_promise(budget: float) -> int:
     return max(PROMISED_MIN, math.ceil(1 / budget - 1e-9) - 1)
 
 
-def _estimate(scores_N: NDArray[np.float64], budget: float, *, is_left_one_out: bool) -> Calibration:
-    is_log = is_log_scale(scores_N.tolist())
-    values_N = np.log(scores_N) if is_log else scores_N
-    posterior = _log_posterior(values_N, is_left_one_out=is_left_one_out) if is_log else _posterior(values_N)
-    cut = posterior.mean + float(ndtri(1 - budget)) * posterior.deviation
-    threshold = math.exp(cut) if is_log else cut
+def _further_scores(
+    scores_N: NDArray[np.float64], *, is_left_one_out: bool, nearest: NearestTeacher | None
+) -> "_Posterior":
+    """Distribution of further good scores, or of their logs."""
+    if not is_log_scale(scores_N.tolist()):
+        return _posterior(scores_N)
+    posterior = _log_posterior(np.log(scores_N), is_left_one_out=is_left_one_out)
+    if nearest is None or not nearest.threshold:
+        return posterior
+    apart = math.log(nearest.threshold) - posterior.exceeded_by(nearest.rate)
+    return replace(posterior, mean=posterior.mean + weight_of(nearest.distance) * apart)
+
+
+def _estimate(scores_N: NDArray[np.float64], budget: float, posterior: "_Posterior") -> Calibration:
+    cut = posterior.exceeded_by(budget)
+    threshold = math.exp(cut) if is_log_scale(scores_N.tolist()) else cut
     low, middle, high = posterior.rates_over(cut)
     return Calibration(
         threshold=float(np.nextafter(np.float32(threshold), np.float32(np.inf))),
@@ -137,6 +170,10 @@ class _Posterior:
     count: int  # values that gave the mean
     freedom: float  # degrees of freedom of the deviation
     mean_error: float  # deviation of the mean, besides that of its count
+
+    def exceeded_by(self, rate: float) -> float:
+        """Value that a share of further values exceeds."""
+        return self.mean + float(ndtri(1 - rate)) * self.deviation
 
     def rates_over(self, cut: float) -> tuple[float, float, float]:
         """Share of further values over ``cut``: low end, median, high end."""

@@ -16,6 +16,7 @@ import math
 from siad.contracts.fit_settings import BUDGET, TIGHTENS, TIGHTEST_BUDGET
 from siad.contracts.manifest import Manifest, RateEstimate
 from siad.vision.calibration import INTERVAL, normals_to_promise
+from siad.vision.nearest_teacher import describe_nearest
 
 
 def promise_of(manifest: Manifest) -> str:
@@ -34,7 +35,9 @@ def promise_of(manifest: Manifest) -> str:
         sentence = f"threshold estimated for a false-reject rate of {asked:.2%} from {held_out} held-out normals"
     else:
         sentence = _describe_estimate(rate, held_out)
-    return f"threshold {manifest.image_threshold:.4g}: {sentence}. {_describe_next(manifest, asked)}".rstrip()
+    start = describe_nearest(manifest.nearest)
+    told = ". ".join([sentence, *([f"{start[0].upper()}{start[1:]}"] if start else [])])
+    return f"threshold {manifest.image_threshold:.4g}: {told}. {_describe_next(manifest, asked)}".rstrip()
 
 
 def advice_of(manifest: Manifest) -> str:

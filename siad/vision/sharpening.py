@@ -27,7 +27,7 @@ from typing import Final
 import numpy as np
 
 from siad.contracts.corrections import CorrectionVerdict, Selection
-from siad.contracts.manifest import RateEstimate
+from siad.contracts.manifest import NearestTeacher, RateEstimate
 from siad.vision.calibration import INTERVAL, calibrate, good_scores, is_log_scale, normals_to_promise
 from siad.vision.score_mixture import UNIT, LabelledScores, MixturePosterior, fit_mixture
 
@@ -61,6 +61,7 @@ class ThresholdEvidence:
     stream: Sequence[float] = ()  # image scores of captures, whatever they are
     answers: Sequence[ScoredAnswer] = ()
     miss_cost: float = 0.0  # what a miss costs, in false rejects; 0: the budget decides
+    nearest: NearestTeacher | None = None  # as in the manifest: the threshold starts from it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +87,15 @@ def sharpen(evidence: ThresholdEvidence, *, in_use: float | None = None) -> Shar
     Raises:
         ValueError: fewer than two held-out scores, or a score that is not finite.
     """
-    start = calibrate(evidence.held_out, budget=evidence.budget, is_left_one_out=evidence.is_left_one_out)
+    is_left_one_out, nearest = evidence.is_left_one_out, evidence.nearest
+    start = calibrate(evidence.held_out, budget=evidence.budget, is_left_one_out=is_left_one_out, nearest=nearest)
     scale = _Scale(is_log_scale(evidence.held_out))
     stream = scale.of(evidence.stream) if len(evidence.stream) >= STREAM_MIN else []
     answers = _labelled(evidence.answers, scale)
     count = sum(len(one.good) + len(one.defective) for one in answers)
     if not stream and not count and not evidence.miss_cost:
         return _sharpened(evidence, start.threshold, start.rate, stream=0, answers=0)
-    good = good_scores(evidence.held_out, is_left_one_out=evidence.is_left_one_out)
+    good = good_scores(evidence.held_out, is_left_one_out=is_left_one_out, nearest=nearest)
     posterior = fit_mixture(good, stream=stream, answers=answers)
     cut = _cheapest_cut(posterior, evidence.miss_cost) if evidence.miss_cost else posterior.cut_for(evidence.budget)
     if not count and not evidence.miss_cost:

@@ -1,10 +1,14 @@
 """Threshold in use: of the manifest, or set since."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from siad.contracts.corrections import ThresholdSet
 from siad.contracts.manifest import Manifest, RateEstimate
+from siad.vision.nearest_teacher import describe_nearest
 from siad.vision.promise import advice_of
+
+BY_NORMALS: Final = "chosen by the budget, from the normals of the fit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +18,7 @@ class ThresholdInUse:
     image_threshold: float  # raw score; a defect has score >= threshold
     revision: int = 0  # of the ``ThresholdSet``; 0: that of the manifest
     false_rejects: RateEstimate | None = None  # None: not estimated
-    reason: str = "chosen by the budget, from the normals of the fit"  # which rule chose it, and from what
+    reason: str = BY_NORMALS  # which rule chose it, and from what
     advice: str = ""  # what would sharpen the estimate, in one sentence
 
 
@@ -26,8 +30,12 @@ def threshold_in_use(manifest: Manifest, threshold: ThresholdSet | None) -> Thre
         threshold: set for them since they were fitted; None where none was.
     """
     if threshold is None:
+        start = describe_nearest(manifest.nearest)
         return ThresholdInUse(
-            image_threshold=manifest.image_threshold, false_rejects=manifest.false_rejects, advice=advice_of(manifest)
+            image_threshold=manifest.image_threshold,
+            false_rejects=manifest.false_rejects,
+            reason=f"{BY_NORMALS}; {start}" if start else BY_NORMALS,
+            advice=advice_of(manifest),
         )
     rate = RateEstimate(budget=threshold.budget, estimated=threshold.estimated, low=threshold.low, high=threshold.high)
     return ThresholdInUse(

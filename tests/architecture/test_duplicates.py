@@ -21,7 +21,7 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset({f"{_EMBEDDED}EmbeddedConsumer.poll", f"{_EMBEDDED_LOG}changes"}): _POLLING,
     frozenset({f"{_EMBEDDED}EmbeddedStateReader.changes", f"{_EMBEDDED_LOG}changes"}): _POLLING,
     frozenset(
-        {"siad/erasure/weights.py::read_record", "siad/runtime/store/thresholds.py::stored_threshold"}
+        {"siad/erasure/weights.py::read_record", "siad/runtime/store/thresholds.py::stored_threshold_set"}
     ): "a damaged threshold is an event of its own",
     frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",
     frozenset({"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::read_record"}): "two documents",

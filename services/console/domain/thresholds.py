@@ -155,6 +155,7 @@ def evidence_of(state: ThresholdState, manifest: Manifest, *, budget: float) -> 
         stream=state.scores.stream,
         answers=state.scores.answers,
         miss_cost=state.miss_cost,
+        nearest=manifest.nearest,
     )
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from services.labeler.domain.fitting import STEPS
 from services.labeler.scorer.images import fetch_image, fetch_mask, fetch_normal
+from services.labeler.scorer.others import read_other_teachers
 from services.labeler.scorer.outcomes import IMAGE_FAULTS, problem_of
 from services.labeler.scorer_api import FIT_REFUSED, FitRequest, FitResponse, NormalImage, ScorerProblem
 from siad.contracts.errors import CorruptError, MissingError, TransientError, UnusableWeightsError
@@ -24,6 +25,7 @@ from siad.runtime.store.registry import Registry
 from siad.runtime.store.thresholds import stored_threshold
 from siad.vision.images import Image
 from siad.vision.memory_errors import out_of_memory_named
+from siad.vision.nearest_teacher import OtherTeacher
 from siad.vision.promise import promise_of
 
 log = structlog.get_logger()
@@ -31,7 +33,9 @@ log = structlog.get_logger()
 NORMALS_MIN: Final = STEPS[0]
 
 
-FitTeacher = Callable[[Normals, FitSettings, Comparison | None], Refit]  # ValueError where they rule out a teacher
+FitTeacher = Callable[
+    [Normals, FitSettings, Comparison | None, Iterable[OtherTeacher]], Refit
+]  # ValueError where they rule out a teacher
 
 
 def fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher = refit_teacher) -> FitResponse | ScorerProblem:
@@ -69,7 +73,9 @@ def _fit_and_store(blobs: Blobs, request: FitRequest, fit: FitTeacher) -> FitRes
             selected=frozenset(name for name, *_ in goods),
             unconfirmed=frozenset(name for name, *_ in stream),
         )
-        made = fit(normals, _settings_of(request), _comparison(blobs, request, learned=set(names)))
+        comparison = _comparison(blobs, request, learned=set(names))
+        others = read_other_teachers(blobs, place)  # lazily: a promised threshold needs none
+        made = fit(normals, _settings_of(request), comparison, others)
     except ValueError as error:
         detail = f"no {request.method} teacher can be fitted on these {len(confirmed)} normals: {error}"
         return ScorerProblem(type=FIT_REFUSED, detail=detail)

@@ -11,10 +11,11 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.methods import AUTO, require_askable, require_teacher
 from siad.contracts.normals_profile import NormalsProfile
 from siad.contracts.place import Place
-from siad.models.bundle import Bundle
+from siad.models.bundle import Bundle, describe_parts
 from siad.models.method_modules import import_method
 from siad.models.teachers.method_choice import VARIANTS, FitVariant, choose_variant, rank_variants
 from siad.models.teachers.normals import Normals
+from siad.models.teachers.normals_summary import SUMMARY, summarise
 from siad.vision.depth import find_depth, require_depth, scale_to_full_range
 from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.odd_normals import advise_on_odd_normals, describe_odd_normals, find_odd_normals
@@ -44,20 +45,18 @@ def fit_teacher(normals: Normals, settings: FitSettings) -> Bundle:
     require_askable(settings.method)
     with out_of_memory_named(f"fitting a {settings.method} teacher on {len(normals)} normals"):
         bits = choose_depth(normals, settings.bits)
-        bundle = _fit(prepare_normals(normals, bits=bits, region=settings.region), settings)
-        learned = [
-            image_HWC
-            for image_HWC, name in zip(normals.images, normals.capture_ids, strict=True)
-            if name not in bundle.manifest.left_out
-        ]
-        profile = profile_normals(learned, bits)
+        prepared = prepare_normals(normals, bits=bits, region=settings.region)
+        bundle = _fit(prepared, settings)
+        learned = [index for index, name in enumerate(normals.capture_ids) if name not in bundle.manifest.left_out]
+        profile = profile_normals(normals.subset(learned).images, bits)
         _log_profile(profile, normals.place)
         confirmed = [index for index, name in enumerate(normals.capture_ids) if name not in normals.unconfirmed]
         sent = normals.subset(confirmed)
         odd = find_odd_normals(sent.images, sent.capture_ids)
-        manifest = replace(bundle.manifest, profile=profile, odd_normals=odd)
+        parts = {**bundle.parts, SUMMARY: summarise(prepared.subset(learned).images)}
+        manifest = replace(bundle.manifest, parts=describe_parts(parts), profile=profile, odd_normals=odd)
         _log_odd_normals(manifest)
-        return Bundle(manifest, bundle.parts)
+        return Bundle(manifest, parts)
 
 
 def choose_depth(normals: Normals, stated: int) -> int:

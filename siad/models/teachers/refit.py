@@ -7,7 +7,7 @@ a memory of many low scores scores unseen good images higher than its own.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,14 +15,16 @@ import structlog
 
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
-from siad.contracts.methods import FEATURE_MEMORY
+from siad.contracts.methods import LEFT_ONE_OUT
 from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.gate_evidence import ReadHeldOut, collect_evidence
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
 from siad.models.teachers.normals import Normals
+from siad.models.teachers.start import start_from_nearest
 from siad.vision.calibration import good_scores, is_log_scale
+from siad.vision.nearest_teacher import OtherTeacher
 from siad.vision.score_mixture import fit_mixture
 
 log = structlog.get_logger()
@@ -49,21 +51,24 @@ class Refit:
     evidence: GateEvidence | None  # None: nothing to compare with
 
 
-def refit_teacher(normals: Normals, settings: FitSettings, comparison: Comparison | None) -> Refit:
+def refit_teacher(
+    normals: Normals, settings: FitSettings, comparison: Comparison | None, others: Iterable[OtherTeacher] = ()
+) -> Refit:
     """Fit a teacher, and compare it with the one that serves.
 
     Args:
         normals: as for ``fit_teacher``; the unconfirmed ones are of the stream.
         settings: of the line.
         comparison: None where no teacher serves, or nothing is held out.
+        others: teachers of other lines and products, of which the nearest one's threshold is a start.
 
     Raises:
         ValueError, OutOfMemoryError: as ``fit_teacher``.
     """
-    bundle = fit_teacher(normals, settings)
+    budget = settings.budget_for(len(normals.calibrating))
+    bundle = start_from_nearest(fit_teacher(normals, settings), others, budget=budget)
     if comparison is None:
         return Refit(bundle=bundle, evidence=None)
-    budget = settings.budget_for(len(normals.calibrating))
     candidate = open_bundle(bundle.manifest, bundle.parts)
     evidence = collect_evidence(candidate, comparison.serving, comparison.captures, comparison.read, budget=budget)
     manifest = _raised(bundle.manifest, evidence, budget)
@@ -105,7 +110,9 @@ def stream_threshold(manifest: Manifest, stream: Sequence[float], *, budget: flo
     now = manifest.image_threshold
     if len(stream) < STREAM_MIN or not is_log_scale(manifest.held_out_scores) or now <= 0:
         return now
-    good = good_scores(manifest.held_out_scores, is_left_one_out=manifest.method == FEATURE_MEMORY)
+    good = good_scores(
+        manifest.held_out_scores, is_left_one_out=manifest.method in LEFT_ONE_OUT, nearest=manifest.nearest
+    )
     logs = [math.log(score) for score in stream if score > 0]
     cut = fit_mixture(good, stream=logs, answers=[]).cut_for(budget)
     return math.exp(min(max(cut, math.log(now)), math.log(now) + STREAM_REACH))

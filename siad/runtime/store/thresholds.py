@@ -14,6 +14,18 @@ log = structlog.get_logger()
 def stored_threshold(blobs: Blobs, place: Place, weights: str) -> float | None:
     """Read the image threshold that some weights serve with.
 
+    None as for ``stored_threshold_set``.
+
+    Raises:
+        TransientError: the store is unavailable or denies access.
+    """
+    found = stored_threshold_set(blobs, place, weights)
+    return None if found is None else found.image_threshold
+
+
+def stored_threshold_set(blobs: Blobs, place: Place, weights: str) -> ThresholdSet | None:
+    """Read the threshold that was set for some weights.
+
     None where it is that of the manifest, or where the record is damaged.
 
     Raises:
@@ -21,7 +33,7 @@ def stored_threshold(blobs: Blobs, place: Place, weights: str) -> float | None:
     """
     key = threshold_key(*place, weights)
     try:
-        return ThresholdSet.from_json(blobs.get(key).data).image_threshold
+        return ThresholdSet.from_json(blobs.get(key).data)
     except MissingError:
         return None
     except CorruptError as error:

@@ -107,7 +107,7 @@ def request(blobs: MemoryBlobs, normals: int = 10, **changes: Any) -> FitRequest
 
 
 def fits(bundle: Bundle) -> FitTeacher:
-    def fit(normals: Normals, _: FitSettings, __: Comparison | None) -> Refit:
+    def fit(normals: Normals, _: FitSettings, __: Comparison | None, *_others: object) -> Refit:
         named = replace(bundle.manifest, normals=normals.capture_ids)
         return Refit(bundle=Bundle(named, bundle.parts), evidence=None)
 
@@ -115,7 +115,7 @@ def fits(bundle: Bundle) -> FitTeacher:
 
 
 def failing(error: Exception) -> FitTeacher:
-    def fit(_: Normals, __: FitSettings, ___: Comparison | None) -> Refit:
+    def fit(_: Normals, __: FitSettings, ___: Comparison | None, *_others: object) -> Refit:
         raise error
 
     return fit
@@ -189,7 +189,7 @@ def test_too_few_readable_normals_refuse_the_fit() -> None:
 def test_goods_and_captures_of_the_stream_are_learned_and_set_no_threshold() -> None:
     blobs, seen = MemoryBlobs(), list[Normals]()
 
-    def fit(normals: Normals, _: FitSettings, comparison: Comparison | None) -> Refit:
+    def fit(normals: Normals, _: FitSettings, comparison: Comparison | None, *_others: object) -> Refit:
         seen.append(normals)
         assert comparison is None  # nothing is held out
         return Refit(bundle=BUNDLE, evidence=None)
@@ -207,7 +207,7 @@ def test_goods_and_captures_of_the_stream_are_learned_and_set_no_threshold() -> 
 def test_a_serving_teacher_that_cannot_be_opened_leaves_nothing_to_compare_with() -> None:
     blobs, seen = MemoryBlobs(), list[Comparison | None]()
 
-    def fit(_: Normals, __: FitSettings, comparison: Comparison | None) -> Refit:
+    def fit(_: Normals, __: FitSettings, comparison: Comparison | None, *_others: object) -> Refit:
         seen.append(comparison)
         return Refit(bundle=BUNDLE, evidence=None)
 
@@ -249,7 +249,7 @@ def test_bytes_that_are_no_image_are_an_image_error() -> None:
 def test_the_depth_that_the_line_states_reaches_the_fit() -> None:
     blobs, asked = MemoryBlobs(), list[int]()
 
-    def fit(normals: Normals, settings: FitSettings, _: Comparison | None) -> Refit:
+    def fit(normals: Normals, settings: FitSettings, _: Comparison | None, *_others: object) -> Refit:
         asked.append(settings.bits)
         return Refit(bundle=BUNDLE, evidence=None)
 
@@ -261,7 +261,7 @@ def test_the_depth_that_the_line_states_reaches_the_fit() -> None:
 def test_the_depth_that_files_declare_reaches_the_fit() -> None:
     blobs, seen = MemoryBlobs(), list[tuple[int, ...]]()
 
-    def fit(normals: Normals, settings: FitSettings, _: Comparison | None) -> Refit:
+    def fit(normals: Normals, settings: FitSettings, _: Comparison | None, *_others: object) -> Refit:
         seen.append(normals.declared_bits)
         return Refit(bundle=BUNDLE, evidence=None)
 
