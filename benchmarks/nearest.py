@@ -55,7 +55,7 @@ class Line:
 
 
 def distances_of(data: Path, names: Sequence[str]) -> dict[tuple[str, str], float]:
-    """Measure the mean distance of every two sets, and of two draws of one."""
+    """Measure distances between sets, and between draws of one."""
     means: dict[str, list[NDArray[np.float32]]] = {}
     for name in names:
         normals = image_set(data, name).normals

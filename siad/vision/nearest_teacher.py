@@ -44,7 +44,7 @@ class OtherTeacher:
 def find_nearest(
     manifest: Manifest, mean_D: NDArray[np.float32], others: Iterable[OtherTeacher]
 ) -> NearestTeacher | None:
-    """Find the teacher whose normals are most alike, and what to take over.
+    """Find the teacher with the most alike normals.
 
     Of the like ones that have a threshold from a stream or answers the nearest; else the nearest of all, and why it is
     not used.

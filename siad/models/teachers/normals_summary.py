@@ -58,7 +58,7 @@ def read_summary(data: bytes) -> NDArray[np.float32]:
 
 
 def _feature(backbone: Backbone, image_HWC: Image) -> Tensor:
-    """Mean of each stage over the image, each stage of equal weight: length 1."""
+    """Average each stage over the image; stages have equal weights."""
     input_BCHW = torch.from_numpy(preprocess(image_HWC, input_px=_INPUT_PX))[None]
     stages = [output_BDhw.mean((2, 3))[0] for output_BDhw in outputs_of(backbone, input_BCHW, FEATURES)]
     return torch.cat([functional.normalize(mean_D, dim=0) for mean_D in stages]).div(math.sqrt(len(stages)))

@@ -1,4 +1,4 @@
-"""Threshold of a new teacher that starts from that of the nearest one."""
+"""Start of a new teacher's threshold from the nearest one's."""
 
 from collections.abc import Iterable
 from dataclasses import replace
