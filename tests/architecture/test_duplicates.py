@@ -23,6 +23,9 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset(
         {"siad/erasure/weights.py::read_record", "siad/runtime/store/thresholds.py::stored_threshold_set"}
     ): "a damaged threshold is an event of its own",
+    frozenset(
+        {"siad/erasure/capture.py::_receipt", "siad/runtime/store/thresholds.py::stored_threshold_set"}
+    ): "a damaged threshold is an event of its own",
     frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",
     frozenset({"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::read_record"}): "two documents",
     frozenset({"siad/apps/lab/evaluate/page.py::_jpeg", "siad/apps/lab/sheet.py::encode_sheet"}): "two image formats",
