@@ -7,7 +7,13 @@ from collections.abc import Generator, Iterator
 import pytest
 import structlog
 
-pytest_plugins = ["tests.fixtures.kafka", "tests.fixtures.promtool", "tests.fixtures.ray", "tests.fixtures.store"]
+pytest_plugins = [
+    "tests.fixtures.cluster",
+    "tests.fixtures.kafka",
+    "tests.fixtures.promtool",
+    "tests.fixtures.ray",
+    "tests.fixtures.store",
+]
 
 
 @pytest.hookimpl(wrapper=True)

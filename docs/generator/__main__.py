@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from docs.generator.chart import values_schema
 from docs.generator.commands import commands_chapter
 from docs.generator.decisions import decisions_index
 from docs.generator.events import events_chapter, keys_chapter, topics_chapter
@@ -38,7 +39,11 @@ def reference() -> str:
     return "\n\n".join([head, *chapters]) + "\n"
 
 
-GENERATED: Final[Mapping[str, Callable[[], str]]] = {"reference.md": reference, "adr/README.md": decisions_index}
+GENERATED: Final[Mapping[str, Callable[[], str]]] = {
+    "reference.md": reference,
+    "adr/README.md": decisions_index,
+    "../charts/siad/values.schema.json": values_schema,
+}
 
 
 def stale() -> list[str]:

@@ -38,14 +38,15 @@ def settings_chapter() -> str:
     ]
     shared = StageSettings.model_fields
     for module in (*(f"services.{stage}.settings" for stage in STAGES), *SHARED):
-        for kind in _classes(module):
+        for kind in settings_classes(module):
             prefix = str(kind.model_config.get("env_prefix", ""))
             known = shared if issubclass(kind, StageSettings) else {}
             parts += [f"### `{prefix}*`", f"From `{module.replace('.', '/')}.py`.", _table(prefix, kind, known=known)]
     return "\n\n".join(parts)
 
 
-def _classes(module: str) -> Iterator[type[Settings]]:
+def settings_classes(module: str) -> Iterator[type[Settings]]:
+    """The settings classes that a module defines."""
     for value in vars(importlib.import_module(module)).values():
         if inspect.isclass(value) and issubclass(value, Settings) and value.__module__ == module:
             yield value
