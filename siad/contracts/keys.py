@@ -9,6 +9,7 @@ from typing import Final
 
 from siad.contracts.place import Place
 
+DOCTOR_PREFIX: Final = "probes/doctor/"  # of objects by which `siad doctor` tries the rights on the store
 CONDITIONAL_PUT_KEY: Final = "probes/conditional-put"  # written once per bucket, to test that conditions are obeyed
 SCORE_MAP: Final = ".map.png"  # end of a map's key, among those of masks
 _OF_VERDICT: Final = ".verdict.png"

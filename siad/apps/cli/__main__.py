@@ -11,6 +11,7 @@ import typer
 from siad.apps.cli.correct import correct
 from siad.apps.cli.dead_letters import dead_letters_app
 from siad.apps.cli.demo import demo
+from siad.apps.cli.doctor import doctor
 from siad.apps.cli.evaluate import evaluate
 from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
@@ -73,6 +74,7 @@ app.command(rich_help_panel=ANSWERS)(show)
 app.command(rich_help_panel=ANSWERS)(review)
 app.command(rich_help_panel=ANSWERS)(correct)
 app.command(rich_help_panel=ANSWERS)(status)
+app.command(rich_help_panel=ANSWERS)(doctor)
 app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)

@@ -136,6 +136,8 @@ class Machine:
             program = ProgramSpec(name=name, args=("-m", module), env=self.env, ready_url=ready, log=log)
             self.stages[name] = SupervisedProgram(program, on_exit=partial(_report_exit, notify=notify))
         state = {name: self.url(name) for name in STAGE_PORTS} | {"bus": self.bus}
+        if ray := self.env.get("RAY_ADDRESS") or os.environ.get("RAY_ADDRESS"):
+            state["ray"] = ray
         (self.data / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n")
         write_connection(self.data, {**os.environ, **self.env})
 

@@ -59,15 +59,22 @@ def check_settings(
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    known = [name for kind in KINDS for name in kind.names()]
-    for name in without_effect(env):
-        nearest = get_close_matches(name, known, n=1)
-        meant = f"; did you mean {nearest[0]}?" if nearest else "; docs/reference.md lists all settings"
-        notify(f"warning: {name} is no setting and has no effect{meant}")
+    for text in describe_without_effect(env):
+        notify(f"warning: {text}")
     for name, value in extra.items():
         if env.get(name, value) != value:
             notify(f"warning: {name}={env[name]} has no effect here: this command sets it to {value}")
     return {name: settings for name, kind in STAGES.items() if isinstance(settings := loaded[kind], kind)}
+
+
+def describe_without_effect(env: Mapping[str, str]) -> list[str]:
+    """Name what looks like a setting and is none, with the nearest."""
+    known, found = [name for kind in KINDS for name in kind.names()], []
+    for name in without_effect(env):
+        nearest = get_close_matches(name, known, n=1)
+        meant = f"; did you mean {nearest[0]}?" if nearest else "; docs/reference.md lists all settings"
+        found.append(f"{name} is no setting and has no effect{meant}")
+    return found
 
 
 def upper_names(env: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Examination of a plant: faults, their effect on lines, and remedies."""
