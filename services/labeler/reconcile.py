@@ -6,7 +6,7 @@ in the store that are missing or damaged put off their line and product only, se
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -35,7 +35,7 @@ from services.labeler.domain.plan import (
     TeacherState,
     plan,
 )
-from services.labeler.domain.refits import judge_refit
+from services.labeler.domain.refits import judge_refit, with_balance
 from services.labeler.handlers import label
 from services.labeler.ports import (
     BrakeRecords,
@@ -236,6 +236,8 @@ class TeacherReconciler:
             return
         finally:
             self.notes.end(place, refused=refused)
+        if fitted.evidence is not None:
+            fitted = replace(fitted, evidence=with_balance(fitted.evidence, await self.refits.last(place)))
         decision = judge_refit(action.cause, fitted.evidence)
         if serving == fitted.weights:
             metrics.FITS.labels(place.line, "unchanged").inc()

@@ -128,6 +128,7 @@ class HeldOutImage(BaseModel):
     kind: EvidenceKind
     mask_uri: str = ""
     mask_sha256: str = ""
+    is_drawn: bool = False
 
 
 class FitRequest(BaseModel):
@@ -165,6 +166,7 @@ class FitRequest(BaseModel):
                     kind=one.about.kind,
                     mask_uri=one.mask_uri,
                     mask_sha256=one.mask_sha256,
+                    is_drawn=one.about.is_drawn,
                 )
                 for one in order.held_out
             ],

@@ -31,6 +31,13 @@ class HeldOutCapture:
     family: str = field(default="", metadata=OMIT_IF_DEFAULT)  # of its defect; empty: none known
     # highest pixel AP on this capture that weights released earlier reached; None: not known
     best_pixel_ap: float | None = field(default=None, metadata=OMIT_IF_DEFAULT)
+    # drawn at random among the inspected captures before it was corrected: a sample, unlike those near the threshold
+    is_drawn: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
+
+    @property
+    def is_good_sample(self) -> bool:
+        """Whether it is good, and chosen without regard to its score."""
+        return self.kind is EvidenceKind.NORMAL or (self.kind is EvidenceKind.GOOD and self.is_drawn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,8 @@ class ProbeFigures:
     image_auroc: float  # 0..1, with defects against without
     pixel_ap: float  # 0..1, mean over kinds of defects
     scores: tuple[float, ...]  # raw image scores, by probe
+    # merit without each host in turn, for the scatter of a difference; empty in evidence of earlier versions
+    merits_without: tuple[float, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
 
     @property
     def merit(self) -> float:
@@ -67,6 +76,8 @@ class GateEvidence(JsonRecord):
     captures: tuple[HeldOutCapture, ...]
     candidate: ModelFigures
     serving: ModelFigures
+    # merit on synthetic defects that releases before lost and have not regained, 0 or less
+    merit_balance: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse figures of another number of captures."""

@@ -65,12 +65,25 @@ class _Side:
         )
 
     def _probe_figures(self, masks_PP: dict[str, list[NDArray[np.bool_]]]) -> ProbeFigures:
-        labels = [False] * len(self.good) + [True] * len(self.probes)
+        hosts = range(len(self.good))
+        image_auroc, pixel_ap = self._merit_of(hosts, masks_PP)
         return ProbeFigures(
-            image_auroc=image_auroc([*self.good, *self.probes], labels),
-            pixel_ap=mean_pixel_ap(self.maps_PP, masks_PP),
+            image_auroc=image_auroc,
+            pixel_ap=pixel_ap,
             scores=tuple(self.probes),
+            merits_without=tuple(
+                sum(self._merit_of([one for one in hosts if one != host], masks_PP)) for host in hosts
+            ),
         )
+
+    def _merit_of(self, hosts: Sequence[int], masks_PP: dict[str, list[NDArray[np.bool_]]]) -> tuple[float, float]:
+        """Image AUROC and pixel AP of the probes in some hosts."""
+        good = [self.good[host] for host in hosts]
+        probes = [score for host in hosts for score in self.probes[len(KINDS) * host : len(KINDS) * (host + 1)]]
+        maps = {kind: [self.maps_PP[kind][host] for host in hosts] for kind in KINDS}
+        masks = {kind: [masks_PP[kind][host] for host in hosts] for kind in KINDS}
+        labels = [False] * len(good) + [True] * len(probes)
+        return image_auroc([*good, *probes], labels), mean_pixel_ap(maps, masks)
 
 
 def collect_evidence(

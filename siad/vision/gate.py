@@ -5,16 +5,18 @@ captures and the same synthetic defects; each rule below objects, and one object
 not be compared is listed in the decision. Only corrected captures can outweigh objections, since they alone are labels.
 
 - **rank**: Spearman's correlation of the image scores on held-out captures of the stream.
-- **probes**: image AUROC + pixel AP on synthetic defects in held-out good captures must not fall.
+- **probes**: image AUROC + pixel AP on synthetic defects in held-out good captures. A fall refuses where it is beyond
+  chance, or over a bound together with what earlier releases lost.
 - **missed probes**: at its own threshold the candidate must not miss clearly more of them.
-- **false rejects**: on held-out normals the budget holds beyond chance, and of normals and pseudo-normals (the lowest
-  scores of the stream) no more are rejected than by the serving weights, beyond chance.
+- **false rejects**: on known good captures (held-out normals, and captures drawn at random and confirmed good) the
+  budget holds beyond chance, and of these and pseudo-normals (the lowest scores of the stream) no more are rejected
+  than by the serving weights, beyond chance.
 - **corrections**: decisions, ranking and pixel AP on captures that a person corrected.
 - **families**: pixel AP on each family of defects, against the best that the line had.
 
-Reasons and measurements: docs/adr/0033-gate.md and benchmarks/gate.py. Chance is judged by the exact binomial test: of
-captures that only one of two models decides right, each is better with probability 1/2 if they are level (the sign
-test; Dixon and Mood 1946).
+Reasons and measurements: docs/adr/0033-gate.md, docs/adr/0041-paired-probes.md and benchmarks/gate.py. The change on
+probes is ``siad.vision.merit_change``. Other chance is judged by the exact binomial test: of captures that only one of
+two models decides right, each is better with probability 1/2 if they are level (the sign test; Dixon and Mood 1946).
 """
 
 import math
@@ -32,6 +34,7 @@ from siad.contracts.release_evidence import (
     GateEvidence,
     ModelFigures,
 )
+from siad.vision.merit_change import why_lost
 from siad.vision.ranking import auroc, rank_correlation
 
 
@@ -41,7 +44,7 @@ class GatePolicy:
 
     captures_min: int = 12  # of the stream; the correlation of fewer scatters too much
     rank_agreement_min: float = 0.9
-    merit_slack: float = 0.0  # of the sum of two figures of 0..1
+    merit_loss_max: float = 0.005  # of the sum of two figures of 0..1, that releases may lose by chance
     missed_probes_max: float = 0.1  # share of the probes that may be missed besides those that the serving weights miss
     doubt: float = 0.05  # a difference whose probability by chance is lower is no chance
     pseudo_normal_share: float = 0.6  # of the stream, from the lowest score up
@@ -117,7 +120,8 @@ def _probes(evidence: GateEvidence, policy: GatePolicy) -> _Finding:
         f"serving weights {theirs.image_auroc:.3f} and {theirs.pixel_ap:.3f}"
     )
     figures = (("probe_merit", ours.merit), ("probe_merit_serving", theirs.merit))
-    objections = [text] if ours.merit < theirs.merit - policy.merit_slack else []
+    loss = why_lost(evidence, loss_max=policy.merit_loss_max, doubt=policy.doubt)
+    objections = [f"{text}: {loss}"] if loss else []
     objections += _missed(_found(evidence.candidate), _found(evidence.serving), policy)
     return _Finding(objections=tuple(objections), praise=(text,), figures=figures)
 
@@ -136,18 +140,19 @@ def _missed(ours: Sequence[bool], theirs: Sequence[bool], policy: GatePolicy) ->
 
 
 def _false_rejects(evidence: GateEvidence, policy: GatePolicy) -> _Finding:
-    normals, pseudo = _positions(evidence, EvidenceKind.NORMAL), _pseudo_normals(evidence, policy)
-    goods = [*normals, *pseudo]
+    known = [index for index, capture in enumerate(evidence.captures) if capture.is_good_sample]
+    goods = [*known, *_pseudo_normals(evidence, policy)]
     if not goods:
         return _Finding(unknown=("false rejects, no held-out good captures",))
     ours, theirs = (_rejects(figures, goods) for figures in (evidence.candidate, evidence.serving))
     text = f"rejects {sum(ours)} of {len(goods)} held-out good captures, serving weights {sum(theirs)}"
+    unknown = () if known else ("false rejects at the budget, no held-out capture is known to be good",)
     figures = (("false_rejects", sum(ours) / len(goods)), ("false_rejects_serving", sum(theirs) / len(goods)))
-    probability = chance_of_at_least(sum(ours[: len(normals)]), len(normals), evidence.budget)
+    probability = chance_of_at_least(sum(ours[: len(known)]), len(known), evidence.budget)
     is_over = probability < policy.doubt and sum(ours) > sum(theirs)  # with fewer rejects the line gains
     if is_over or _is_worse(_only(ours, theirs), _only(theirs, ours), policy.doubt):
         return _Finding(objections=(f"{text}, budget {evidence.budget:g}",), figures=figures)
-    return _Finding(praise=(text,), figures=figures)
+    return _Finding(praise=(text,), unknown=unknown, figures=figures)
 
 
 def _corrections(evidence: GateEvidence, policy: GatePolicy) -> _Finding:

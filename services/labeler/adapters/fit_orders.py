@@ -4,7 +4,12 @@ from dataclasses import dataclass, replace
 
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.domain.fitting import choose_normals
-from services.labeler.domain.refits import STREAM_METHODS, LearnedCaptures, choose_captures
+from services.labeler.domain.refits import (
+    STREAM_METHODS,
+    LearnedCaptures,
+    choose_captures,
+    choose_held_out_normals,
+)
 from services.labeler.ports import (
     CorrectionReader,
     DeletionGuard,
@@ -14,8 +19,9 @@ from services.labeler.ports import (
     StreamRecords,
     ThresholdLookup,
 )
-from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, ThresholdSet
+from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection, ThresholdSet
 from siad.contracts.deletion import DeletionIndex
+from siad.contracts.events import ImageStored
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.place import Place
@@ -95,20 +101,26 @@ class StoredFitOrders:
             settings=settings,
             goods=chosen.goods,
             stream=await self._lines.receipts(place.line, chosen.stream),
-            held_out=await self._held_out(place, chosen),
+            held_out=[
+                *await self._held_out(place, chosen),
+                *(
+                    _evidence(one, EvidenceKind.NORMAL)
+                    for one in choose_held_out_normals(
+                        every,
+                        normals,
+                        barred=lambda one: (
+                            one.capture_id in corrections or deletions.covers(one.capture_id, one.received_at)
+                        ),
+                    )
+                ),
+            ],
             serving=serving,
             segmenter=segmenter,
         )
 
     async def _held_out(self, place: Place, chosen: LearnedCaptures) -> list[EvidenceCapture]:
-        stream = [
-            EvidenceCapture(
-                about=HeldOutCapture(capture_id=one.capture_id, kind=EvidenceKind.STREAM),
-                image_id=one.image_id,
-                image_uri=one.image_uri,
-            )
-            for one in await self._lines.receipts(place.line, chosen.held_out)
-        ]
+        receipts = await self._lines.receipts(place.line, chosen.held_out)
+        stream = [_evidence(one, EvidenceKind.STREAM) for one in receipts]
         return [*stream, *map(_corrected, chosen.corrected)]
 
 
@@ -124,10 +136,15 @@ def _at_most(row: StreamScore, set_since: ThresholdSet | None) -> StreamScore:
     return row if set_since is None else replace(row, threshold=min(row.threshold, set_since.image_threshold))
 
 
+def _evidence(one: ImageStored, kind: EvidenceKind) -> EvidenceCapture:
+    about = HeldOutCapture(capture_id=one.capture_id, kind=kind)
+    return EvidenceCapture(about=about, image_id=one.image_id, image_uri=one.image_uri)
+
+
 def _corrected(one: CaptureCorrected) -> EvidenceCapture:
     kind = EvidenceKind.GOOD if one.verdict is CorrectionVerdict.GOOD else EvidenceKind.DEFECT
     return EvidenceCapture(
-        about=HeldOutCapture(capture_id=one.capture_id, kind=kind),
+        about=HeldOutCapture(capture_id=one.capture_id, kind=kind, is_drawn=one.selection is Selection.RANDOM),
         image_id=one.image_id,
         image_uri=one.image_uri,
         mask_uri=one.mask_uri,

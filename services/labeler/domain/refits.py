@@ -5,19 +5,21 @@ answer. Three in ten captures, by the hash of their serial or id, are held out: 
 near-duplicate, so that the gate can compare on them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
+from siad.contracts.events import ImageStored
 from siad.contracts.ids import sha256_hex
 from siad.contracts.methods import FEATURE_MEMORY
-from siad.contracts.refits import FitCounts, RefitCause
+from siad.contracts.refits import FitCounts, RefitCause, RefitRecord
 from siad.contracts.release_evidence import EvidenceKind, GateDecision, GateEvidence
 from siad.contracts.split import SplitSubject, fraction_of, leave_out, split_names
 from siad.contracts.stream_scores import StreamScore
 from siad.vision.gate import DEFAULT_POLICY, GatePolicy, judge_release
+from siad.vision.merit_change import balance_after
 
 HELD_OUT_SHARE: Final = 0.3  # of the captures; the trainer's training sets hold out the same ones, by the same names
 LOWEST_SHARE: Final = 0.5  # of all inspected; 70%, or all with rejection of odd patches, measured no better
@@ -25,6 +27,7 @@ STREAM_MAX: Final = 100  # captures of the stream that a teacher learns; the ban
 GOODS_MAX: Final = 50  # captures confirmed good that it learns, the newest
 EVIDENCE_MAX: Final = 60  # held-out captures of the stream, the newest
 CORRECTED_MAX: Final = 40  # corrected captures held out, the newest of each verdict
+NORMALS_HELD_OUT_MAX: Final = 40  # normals that no fit takes, the newest
 STREAM_STEPS: Final = (50, 100, 200, 500)  # captures scored in all; then at every doubling
 GOODS_STEP: Final = 10
 STREAM_METHODS: Final = (FEATURE_MEMORY,)  # the others set their threshold on a third of what they are fitted on
@@ -114,6 +117,18 @@ def choose_captures(
     )
 
 
+def choose_held_out_normals(
+    normals: Iterable[ImageStored], learned: Iterable[ImageStored], *, barred: Callable[[ImageStored], bool]
+) -> list[ImageStored]:
+    """Choose the newest normals that the fit does not take.
+
+    To compare on. A fit takes all of few normals, so there are some only of very many.
+    """
+    known = {one.capture_id for one in learned}
+    left = [one for one in normals if one.capture_id not in known and not barred(one)]
+    return sorted(left, key=lambda one: (one.received_at, one.capture_id))[-NORMALS_HELD_OUT_MAX:]
+
+
 def _lowest(inspected: Collection[StreamScore], *, marked: Collection[str]) -> list[StreamScore]:
     """List the lowest half of a stream; none of few captures.
 
@@ -145,6 +160,18 @@ _held_out_subject = partial(_subject, is_held_out=True)
 def _newest(corrections: Iterable[CaptureCorrected], verdict: CorrectionVerdict) -> list[CaptureCorrected]:
     chosen = [one for one in corrections if one.verdict is verdict]
     return sorted(chosen, key=lambda one: (one.corrected_at, one.capture_id), reverse=True)
+
+
+def with_balance(evidence: GateEvidence, last: RefitRecord | None) -> GateEvidence:
+    """Add what the releases before lost.
+
+    A teacher that had to be released is a new reference.
+    """
+    if last is None or last.evidence is None or last.cause.must_release:
+        return evidence
+    if not last.decision.accepted:
+        return replace(evidence, merit_balance=last.evidence.merit_balance)
+    return replace(evidence, merit_balance=balance_after(last.evidence, doubt=DEFAULT_POLICY.doubt))
 
 
 def judge_refit(cause: RefitCause, evidence: GateEvidence | None, policy: GatePolicy = DEFAULT_POLICY) -> GateDecision:

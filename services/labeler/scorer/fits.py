@@ -159,7 +159,7 @@ def _comparison(blobs: Blobs, request: FitRequest, *, learned: Collection[str]) 
         return None
     learned = {*learned, *manifest.normals, *manifest.stream_normals}
     captures = {one.capture_id: one for one in request.held_out if one.capture_id not in learned}
-    about = [HeldOutCapture(capture_id=name, kind=one.kind) for name, one in captures.items()]
+    about = [HeldOutCapture(capture_id=name, kind=one.kind, is_drawn=one.is_drawn) for name, one in captures.items()]
 
     def read(wanted: Sequence[HeldOutCapture]) -> Iterator[tuple[HeldOutCapture, HeldOutPixels]]:
         for capture in wanted:

@@ -14,7 +14,13 @@ from siad.contracts.errors import CorruptError
 
 R = TypeVar("R")
 
-_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", tz="UTC")}
+_TYPES = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us", tz="UTC"),
+}
 
 
 def write_rows(kind: type[R], rows: Sequence[R]) -> bytes:

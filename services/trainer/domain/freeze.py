@@ -23,7 +23,7 @@ from services.trainer.domain.training_set import (
     TrainingSet,
     use_of,
 )
-from siad.contracts.corrections import CorrectionVerdict, latest_corrections
+from siad.contracts.corrections import CorrectionVerdict, Selection, latest_corrections
 from siad.contracts.ids import sha256_hex
 from siad.contracts.split import SplitSubject, leave_out, split_names
 
@@ -187,6 +187,7 @@ def _corrected_member(row: CorrectionRow, drawn: LedgerRow | None, sides: _Sides
         use=MemberUse.CHECK if is_held_out else MemberUse.TRAIN,
         weight=weight,
         revision=row.revision,
+        is_drawn=row.selection is Selection.RANDOM,
     )
 
 

@@ -43,6 +43,8 @@ class TrainingMember:
     weight: float  # 0..1, of its mask in the loss
     # of the correction that gives the role; 0: none does
     revision: int = field(default=0, metadata=OMIT_IF_DEFAULT)
+    # drawn at random among the inspected captures before it was corrected
+    is_drawn: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
 
     @property
     def is_corrected(self) -> bool:

@@ -1,6 +1,6 @@
 """Evidence for the gate, from the held-out members of a training set."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from services.trainer.domain.records import RunReport
@@ -9,6 +9,8 @@ from services.trainer.job.examples import ReadMembers
 from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
 from siad.models.gate_evidence import HeldOutPixels, collect_evidence
 from siad.models.predictor import Predictor
+from siad.vision.gate import DEFAULT_POLICY
+from siad.vision.merit_change import balance_after
 
 
 def gather_evidence(
@@ -16,8 +18,8 @@ def gather_evidence(
 ) -> GateEvidence:
     """Compare a candidate with what serves on the held-out members.
 
-    Normals are left out, since teachers know theirs by heart, and so are captures of the stream that one was fitted on.
-    Pseudo-masks are no truth, so only the outlines that people drew give pixel figures.
+    What one of the two was fitted on is left out, since a memory knows it by heart; the normals that were sent since
+    the fit remain. Pseudo-masks are no truth, so only the outlines that people drew give pixel figures.
 
     Args:
         candidate: opened from its bundle.
@@ -34,7 +36,9 @@ def gather_evidence(
         for member, (image_HWC, mask_HW) in read([members[capture.capture_id] for capture in captures]):
             yield by_id[member.capture_id], (image_HWC, mask_HW if member.is_corrected else None)
 
-    captures = [HeldOutCapture(capture_id=one.capture_id, kind=kind_of(one)) for one in members.values()]
+    captures = [
+        HeldOutCapture(capture_id=one.capture_id, kind=kind_of(one), is_drawn=one.is_drawn) for one in members.values()
+    ]
     return collect_evidence(candidate, serving, captures, read_captures, budget=budget)
 
 
@@ -48,9 +52,7 @@ def held_out(training_set: TrainingSet, learned: Collection[str]) -> list[Traini
     return [
         member
         for member in training_set.members
-        if member.use is not MemberUse.TRAIN
-        and (member.is_corrected or member.role is not MemberRole.NORMAL)
-        and member.capture_id not in learned
+        if member.use is not MemberUse.TRAIN and member.capture_id not in learned
     ]
 
 
@@ -58,7 +60,7 @@ def kind_of(member: TrainingMember) -> EvidenceKind:
     """What the gate may conclude from a held-out member."""
     if member.is_corrected:
         return EvidenceKind.DEFECT if member.role is MemberRole.DEFECT else EvidenceKind.GOOD
-    return EvidenceKind.STREAM
+    return EvidenceKind.NORMAL if member.role is MemberRole.NORMAL else EvidenceKind.STREAM
 
 
 def best_pixel_aps(reports: Iterable[RunReport]) -> dict[str, float]:
@@ -73,7 +75,16 @@ def best_pixel_aps(reports: Iterable[RunReport]) -> dict[str, float]:
     return best
 
 
-def with_best(evidence: GateEvidence, best: Mapping[str, float]) -> GateEvidence:
-    """Add to each capture what the line reached on it before."""
+def with_history(evidence: GateEvidence, reports: Sequence[RunReport], *, serving: str) -> GateEvidence:
+    """Add what the line reached before, and what releases lost.
+
+    Args:
+        evidence: of a candidate.
+        reports: of accepted candidates.
+        serving: weights that it is compared with; where they are none of these, nothing was lost yet.
+    """
+    best = best_pixel_aps(reports)
     captures = (replace(one, best_pixel_ap=best.get(one.capture_id)) for one in evidence.captures)
-    return replace(evidence, captures=tuple(captures))
+    released = (one.evidence for one in reports if one.weights == serving and one.evidence is not None)
+    balances = (balance_after(one, doubt=DEFAULT_POLICY.doubt) for one in released)
+    return replace(evidence, captures=tuple(captures), merit_balance=next(balances, 0.0))

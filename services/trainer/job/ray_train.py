@@ -21,7 +21,7 @@ from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
-from services.trainer.job.evidence import best_pixel_aps, gather_evidence, with_best, without_learned
+from services.trainer.job.evidence import gather_evidence, with_history, without_learned
 from services.trainer.job.examples import (
     ReadMembers,
     UnreadableTrainingSetError,
@@ -122,7 +122,7 @@ def _evidence(
     candidate = open_bundle(bundle.manifest, bundle.parts)
     unseen = without_learned(training_set, learned_by_teacher(blobs, spec))
     evidence = gather_evidence(candidate, serving, unseen, read, budget=spec.false_reject_budget)
-    return with_best(evidence, best_pixel_aps(read_accepted_reports(blobs, spec)))
+    return with_history(evidence, read_accepted_reports(blobs, spec), serving=serving.manifest.weights)
 
 
 def _teacher(blobs: Blobs, spec: RunSpec) -> Bundle:

@@ -6,13 +6,16 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from services.labeler.domain.fitting import NORMALS_MAX
 from services.labeler.domain.refits import (
     GOODS_MAX,
+    NORMALS_HELD_OUT_MAX,
     STREAM_MAX,
     choose_captures,
     is_held_out,
     judge_refit,
     stream_step,
+    with_balance,
 )
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection, latest_corrections
 from siad.contracts.events import Intent, PseudoMaskCreated
@@ -265,6 +268,31 @@ async def test_a_worse_refit_is_declined_once_and_not_fitted_again_after_a_resta
     assert len(world.serve.orders) == 2
 
 
+async def test_what_a_release_lost_counts_against_the_next() -> None:
+    assert LEVEL.candidate.probes is not None
+    lower = replace(LEVEL.candidate.probes, pixel_ap=0.598, merits_without=(1.498,) * 6 + (1.4981,) * 6)
+    theirs = replace(LEVEL.candidate.probes, merits_without=(1.5, 1.52, 1.48) * 4)
+    lost = replace(
+        LEVEL, candidate=replace(LEVEL.candidate, probes=lower), serving=replace(LEVEL.serving, probes=theirs)
+    )
+    world = await line_with_stream(60, evidence_of=lost)
+    await world.settle()
+    for number in range(60, 500):
+        world.stream.note(mask(number, number / 500, world.teacher().weights))
+        if number in (110, 220, 499):
+            await world.stream.store()
+            await world.settle()
+    records = [
+        RefitRecord.from_json(MemoryBlobs.get(world.blobs, refit_key(LINE, PRODUCT, number)).data)
+        for number in (2, 3, 4)
+    ]
+    assert [one.decision.accepted for one in records] == [True, True, False]
+    balances = [0.0 if one.evidence is None else one.evidence.merit_balance for one in records]
+    assert balances == pytest.approx([0.0, -0.002, -0.004])
+    assert "earlier releases -0.004" in records[2].decision.text
+    assert with_balance(lost, replace(records[2], cause=RefitCause.SETTINGS)).merit_balance == 0.0
+
+
 async def test_ten_confirmed_captures_are_learned_and_the_held_out_ones_compare() -> None:
     world = await line_with_stream(45, evidence_of=LEVEL)
     for number in range(10):
@@ -291,6 +319,23 @@ async def test_a_line_without_stream_is_refitted_on_more_normals_without_compari
     record = RefitRecord.from_json(MemoryBlobs.get(world.blobs, refit_key(LINE, PRODUCT, 2)).data)
     assert record.decision.accepted
     assert "too few inspected captures" in record.decision.text
+
+
+async def test_normals_that_no_fit_takes_are_compared_on() -> None:
+    world = await line_with_stream(60, evidence_of=LEVEL)
+    world.add_normals(2 * NORMALS_MAX)
+    wrong = replace(corrected(0, CorrectionVerdict.DEFECT), capture_id=capture(200, intent=Intent.NORMAL).capture_id)
+    MemoryBlobs.put(world.blobs, correction_key(LINE, wrong.capture_id, 1), wrong.to_json())
+    drawn = replace(corrected(40, CorrectionVerdict.DEFECT), selection=Selection.RANDOM)
+    MemoryBlobs.put(world.blobs, correction_key(LINE, drawn.capture_id, 1), drawn.to_json())
+    await world.settle()
+    order = world.serve.orders[-1]
+    held_out = [one for one in order["held_out"] if one["kind"] == "normal"]
+    assert len(held_out) == NORMALS_HELD_OUT_MAX
+    names = {one["capture_id"] for one in held_out}
+    assert not names & {one["capture_id"] for one in order["normals"]}
+    assert wrong.capture_id not in names
+    assert {one["capture_id"] for one in order["held_out"] if one["is_drawn"]} == {drawn.capture_id}
 
 
 async def test_damaged_scores_begin_anew() -> None:

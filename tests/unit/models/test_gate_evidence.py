@@ -59,7 +59,22 @@ def test_equal_models_have_equal_figures_and_pass() -> None:
     assert made.candidate.scores == pytest.approx([(value - 127) / 128 for value in range(100, 130)], abs=1e-5)
     assert made.candidate.probes is not None
     assert len(made.candidate.probes.scores) == 72
+    assert len(made.candidate.probes.merits_without) == 12
     assert judge_release(made).accepted
+
+
+def test_the_merit_without_a_host_is_that_of_the_others() -> None:
+    flat = model(BrightnessRunner())
+    few = [*CAPTURES[:10]]
+    made = collect_evidence(flat, flat, few, Store().read, budget=0.05).candidate.probes
+    assert made is not None
+    hosts = Store()
+    collect_evidence(flat, flat, few, hosts.read, budget=0.05)
+    without = Store(missing=hosts.reads[1][0])  # it is the first host; the others stay hosts
+    less = collect_evidence(flat, flat, few, without.read, budget=0.05)
+    assert less.candidate.probes is not None
+    assert set(without.reads[1]) == set(hosts.reads[1][1:])
+    assert made.merits_without[0] == pytest.approx(less.candidate.probes.merit)
 
 
 def test_probes_are_put_into_captures_that_the_serving_model_scores_low() -> None:

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from services.trainer.domain.records import CandidateJudgement, RunOutcome
-from services.trainer.job.evidence import best_pixel_aps, with_best
+from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
+from services.trainer.job.evidence import best_pixel_aps, held_out, kind_of, with_history
 from services.trainer.job.store import read_accepted_reports
 from siad.contracts.keys import run_judgement_key, run_report_key
+from siad.contracts.release_evidence import EvidenceKind
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.vision.gate import judge_release
 from tests.unit.trainer.test_judge import NOON, REPORT, SPEC
@@ -30,10 +32,47 @@ def test_small_losses_do_not_add_up_over_releases() -> None:
         close(blobs, f"l.p.{number:06d}", outcome, found)
     blobs.put(run_judgement_key("l.p.000005"), b"{")  # is logged and left out
     spec = replace(SPEC, run="l.p.000009")
-    best = best_pixel_aps(read_accepted_reports(blobs, spec))
-    assert set(best.values()) == {0.60}
+    reports = read_accepted_reports(blobs, spec)
+    assert set(best_pixel_aps(reports).values()) == {0.60}
     now = marked(evidence(ALL, ALL, kinds=CORRECTED, families=FAMILIES), (0.56,) * 3, (0.56,) * 3)
     assert judge_release(now).accepted  # level with what serves
-    decision = judge_release(with_best(now, best))
+    decision = judge_release(with_history(now, reports, serving=""))
     assert not decision.accepted
     assert "pixel AP 0.560 on the 3 defects of family 1, best 0.600" in decision.text
+
+
+def test_the_balance_of_the_serving_candidate_goes_on() -> None:
+    lost = replace(evidence(SCORES), merit_balance=-0.006)
+    reports = [replace(REPORT, weights="1" * 64), replace(REPORT, weights="2" * 64, evidence=lost)]
+    now = evidence(SCORES)
+    assert with_history(now, reports, serving="2" * 64).merit_balance == -0.006
+    assert with_history(now, reports, serving="1" * 64).merit_balance == 0  # its report has no evidence
+    assert with_history(now, reports, serving="3" * 64).merit_balance == 0  # the teacher, or a first segmenter
+
+
+def test_what_the_gate_is_shown_of_held_out_members() -> None:
+    cases = {
+        "a": (MemberRole.NORMAL, MemberUse.CHECK, 0, EvidenceKind.NORMAL),
+        "b": (MemberRole.NORMAL, MemberUse.TRAIN, 0, None),
+        "c": (MemberRole.NORMAL, MemberUse.CHECK, 0, None),  # a memory has it
+        "d": (MemberRole.NORMAL, MemberUse.CHECK, 1, EvidenceKind.GOOD),
+        "e": (MemberRole.DEFECT, MemberUse.CHECK, 1, EvidenceKind.DEFECT),
+        "f": (MemberRole.DEFECT, MemberUse.CALIBRATE, 0, EvidenceKind.STREAM),
+        "g": (MemberRole.UNCLEAR, MemberUse.CHECK, 0, EvidenceKind.STREAM),
+    }
+    blank = TrainingMember(
+        capture_id="",
+        image_id="",
+        image_uri="",
+        mask_uri="",
+        mask_sha256="",
+        role=MemberRole.NORMAL,
+        use=MemberUse.CHECK,
+        weight=1.0,
+    )
+    members = tuple(
+        replace(blank, capture_id=name, role=role, use=use, revision=revision)
+        for name, (role, use, revision, _) in cases.items()
+    )
+    shown = {one.capture_id: kind_of(one) for one in held_out(TrainingSet(members=members), {"c"})}
+    assert shown == {name: kind for name, (*_, kind) in cases.items() if kind is not None}
