@@ -11,6 +11,7 @@ Shape suffixes: B = batch, C = channels, H, W = size of the input; inputs are fl
 ``siad.vision.preprocess``.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,7 +22,9 @@ from siad.vision.preprocess import CENTRE, SCALE
 
 LEVEL: Final = (118.0 - CENTRE) / SCALE  # median grey of photographs
 CONTRAST: Final = 50.0 / SCALE  # deviation of grey; 40 and 58 (ImageNet's) measured the same
-DIFFERS: Final = 0.3  # deviation of levels over mean contrast: lines under one lamp have .03 to .12, others .7 to .9
+DIFFERS: Final = 0.3  # deviation of levels over median contrast: lines under one lamp have .02 to .10, others from .46
+_ODD_SHARE: Final = 0.1  # of the normals that do not count
+_ODD_FROM: Final = 5  # normals from which on one may be odd
 _GAIN_MAX: Final = 4.0  # an empty view has no contrast, and its noise must not be amplified into one
 _STEP: Final = 4  # px between those sampled
 
@@ -29,11 +32,19 @@ _STEP: Final = 4  # px between those sampled
 def illumination_differs(inputs: Sequence[Tensor]) -> bool:
     """Whether normals differ in brightness by what matters within one.
 
-    Normals are float32 [C, H, W] each.
+    A tenth of them, the farthest from the median, does not count: one dark picture among ten must not take brightness
+    away from a line under one lamp.
+
+    Args:
+        inputs: normals, float32 [C, H, W] each.
     """
+    if len(inputs) < 2:
+        return False
     measured = [_measure(input_CHW[None]) for input_CHW in inputs]
     levels_N, contrasts_N = (torch.cat(values) for values in zip(*measured, strict=True))
-    return len(inputs) > 1 and float(levels_N.std()) > DIFFERS * max(float(contrasts_N.mean()), 1 / SCALE)
+    left_out = math.ceil(_ODD_SHARE * len(inputs)) if len(inputs) >= _ODD_FROM else 0
+    nearest_N = (levels_N - levels_N.median()).abs().argsort(stable=True)[: len(inputs) - left_out]
+    return float(levels_N[nearest_N].std()) > DIFFERS * max(float(contrasts_N.median()), 1 / SCALE)
 
 
 def normalise_illumination(inputs_BCHW: Tensor) -> Tensor:

@@ -24,6 +24,13 @@ def test_the_same_step_counts_less_where_parts_have_contrast() -> None:
     assert not illumination_differs([shot(level, 90) for level in levels])
 
 
+@pytest.mark.parametrize("odd", [20, 220])
+def test_one_odd_picture_of_ten_does_not_decide_for_the_line(odd: float) -> None:
+    under_one_lamp = [shot(100 + index % 3, 25, seed=index) for index in range(9)]
+    assert not illumination_differs([*under_one_lamp, shot(odd, 25)])
+    assert illumination_differs([*under_one_lamp[:6], *(shot(odd, 25, seed=index) for index in range(4))])
+
+
 def test_one_normal_says_nothing_and_empty_views_need_no_light() -> None:
     assert not illumination_differs([shot(100, 25)])
     assert not illumination_differs([torch.zeros(3, 64, 64)] * 4)

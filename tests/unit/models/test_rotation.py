@@ -48,6 +48,21 @@ def test_parts_that_lie_at_any_angle_are_found_again_in_turned_copies() -> None:
     assert left(normals(turned=True)) < REMAINING_MAX < left(normals(turned=False)) <= 1
 
 
+def other_part(seed: int) -> Tensor:
+    """A part of another kind, in noise: nothing like the bar."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    grey = 0.8 * ((x // 4 + y // 6) % 2) + rng.normal(0, 0.3, (SIDE, SIDE))
+    return torch.from_numpy(grey.astype(np.float32))[None].repeat(3, 1, 1)
+
+
+@pytest.mark.parametrize("odd", [1, 2, 3, 4])
+def test_a_few_odd_normals_do_not_decide_for_the_rest(odd: int) -> None:
+    others = [other_part(50 + number) for number in range(odd)]
+    assert left([*normals(turned=True, count=10 - odd), *others]) < 0.6 < REMAINING_MAX
+    assert left([*normals(turned=False, count=10 - odd), *others]) > REMAINING_MAX
+
+
 def test_copies_are_made_where_they_pay() -> None:
     inputs = normals(turned=True)
     copies = useful_copies(inputs, [pool(one[None]) for one in inputs], pool, turns=12, bank=0)
