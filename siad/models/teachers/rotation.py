@@ -3,8 +3,8 @@
 At an angle that no normal has, such a part differs from every normal; rotated copies of the normals cure that. Where
 parts keep their angle, copies would only hide defects. The normals decide: take the positions of each that are farthest
 from the other normals, and measure them against the others' rotated copies. Where parts rotate, they come much nearer.
-The half of the normals that come nearest decides: an odd or defective normal comes nearer at no angle, and a few of them
-among ten must not decide for the rest.
+The half of the normals that comes nearest decides: an odd or defective normal comes nearer at no angle, and a few of
+them among ten must not decide for the rest.
 
 Shape suffixes: C = channels, H, W = size of an input, D = length of a patch feature, N = positions of an image,
 K = copies.
@@ -77,8 +77,8 @@ def remaining_distance(
     """Measure the distance between normals that rotated copies leave.
 
     Of each normal's positions that are farthest from the other normals: the distance to the others and their copies,
-    over the distance to the others alone. The mean over the half of the normals where it is least; 1 where copies change
-    nothing.
+    over the distance to the others alone. The mean over the half of the normals where it is least; 1 where copies
+    change nothing.
     """
     features = [normalise_features(pooled[bank][1])[0] for pooled in upright]
     rotated = [normalise_features(of_normal[bank]).flatten(0, 1) for of_normal in copies]
