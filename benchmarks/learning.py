@@ -42,6 +42,7 @@ from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
 from services.trainer.job.evidence import gather_evidence
 from services.trainer.job.examples import MemberPixels, as_inputs
+from services.trainer.job.learner import LearnerSources
 from services.trainer.job.learners import make_learner
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.contracts.fit_settings import FitSettings
@@ -141,19 +142,27 @@ def label_stream(data: Path, name: str, shift: Shift) -> LabelledStream:
     return LabelledStream(bundle, shift.normals, findings, {path: masks[path] for path in shift.stream_defects})
 
 
-def train(stream: LabelledStream, answers: Sequence[Path], seed: int) -> tuple[Bundle, TrainingSet, float]:
-    """Train a segmenter; the seconds are those of examples and training."""
+def freeze_stream(stream: LabelledStream, answers: Sequence[Path]) -> TrainingSet:
+    """Freeze a training set, as the trainer does.
+
+    Ends the benchmark where there is none.
+    """
     names = [name_of(path) for path in stream.normals]
     normals = [
         NormalCapture(capture_id=name, image_id=name, image_uri=str(path))
         for name, path in zip(names, stream.normals, strict=True)
     ]
-    manifest = stream.bundle.manifest
     corrections = [stream.correction(path) for path in answers]
-    chosen = freeze(stream.rows(), normals, corrections, teachers=[manifest.weights], policy=FEW)
+    chosen = freeze(stream.rows(), normals, corrections, teachers=[stream.bundle.manifest.weights], policy=FEW)
     if isinstance(chosen, TooFewCaptures):
         raise SystemExit(chosen.reason)
-    spec = RunSpec(
+    return chosen
+
+
+def spec_of(stream: LabelledStream, chosen: TrainingSet) -> RunSpec:
+    """Describe the run of a residual segmenter."""
+    manifest = stream.bundle.manifest
+    return RunSpec(
         run="benchmark.p.000001",
         line="benchmark",
         product="p",
@@ -169,9 +178,16 @@ def train(stream: LabelledStream, answers: Sequence[Path], seed: int) -> tuple[B
         profile=manifest.profile,
         segmenter="residual",
     )
+
+
+def train(stream: LabelledStream, answers: Sequence[Path], seed: int) -> tuple[Bundle, TrainingSet, float]:
+    """Train a segmenter; the seconds are those of examples and training."""
+    chosen = freeze_stream(stream, answers)
+    spec = spec_of(stream, chosen)
     began_s = time.monotonic()
-    learner = make_learner(spec, chosen, lambda: stream.bundle, device=torch.device("cpu"), seed=seed)
     inputs = as_inputs(spec, stream.read)
+    sources = LearnerSources(teacher=lambda: stream.bundle, slow=lambda: stream.bundle, read=inputs)
+    learner = make_learner(spec, chosen, sources, device=torch.device("cpu"), seed=seed)
     learner.prepare(chosen, inputs)
     while not learner.is_done:
         learner.run_epoch()

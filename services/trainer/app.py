@@ -152,4 +152,5 @@ def policies_of(settings: TrainerSettings) -> TrainerPolicies:
         size=settings.size,
         epochs=settings.epochs,
         train_s=settings.train_s,
+        workers=settings.workers,
     )

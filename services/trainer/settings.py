@@ -31,6 +31,9 @@ class TrainerSettings(StageSettings):
     # 20 to 30 s more.
     train_s: float = Field(default=45.0, gt=0)
 
+    # Workers of a training, one CPU of Ray each. Runs that are open keep their number.
+    workers: int = Field(default=1, ge=1)
+
     @property
     def size(self) -> SizePolicy:
         """Bounds of the input size."""

@@ -117,7 +117,7 @@ def _lineage_of(blobs: Blobs, manifest: Manifest, line: LineLineage) -> WeightsL
     if manifest.training_set is not None:
         key = keys.training_set_members_key(manifest.line, manifest.product, manifest.training_set)
         members = read_record(blobs, TrainingSetMembers, key) or members
-    teachers = {*members.teachers, *([manifest.parent] if manifest.parent else [])}
+    teachers = {*members.teachers, *(name for name in (manifest.parent, manifest.distilled) if name)}
     if manifest.stream_normals:
         teachers |= _served_at_fit(blobs, manifest)
     learned = manifest.normals if manifest.kind is WeightsKind.TEACHER else ()

@@ -91,6 +91,8 @@ class Manifest(JsonRecord):
     odd_normals: tuple[OddNormal, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
     # the threshold starts from it, or declines to; None: no other teacher could be compared with
     nearest: NearestTeacher | None = field(default=None, metadata=OMIT_IF_DEFAULT)
+    # weights whose map a fast segmenter learned, where they are not ``parent``
+    distilled: str = field(default="", metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse a manifest without files, kind, line or product."""

@@ -20,8 +20,9 @@ ASKABLE: Final = (*TEACHERS, AUTO)  # values of a line's setting
 
 RESIDUAL: Final = "residual"  # the teacher with a learnt correction
 UNET: Final = "unet"  # a network of its own, trained from the teacher's masks alone
-SEGMENTERS: Final = (RESIDUAL, UNET)
-CORRECTABLE: Final = (FEATURE_MEMORY,)  # teachers whose map a residual can correct
+FAST: Final = "fast"  # a small form of what a residual, or its teacher, finds
+SEGMENTERS: Final = (RESIDUAL, FAST, UNET)
+CORRECTABLE: Final = (FEATURE_MEMORY,)  # teachers whose map a residual can correct, and a fast segmenter learn
 DEFAULT_SEGMENTER: Final = RESIDUAL
 
 

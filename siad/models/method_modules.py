@@ -14,6 +14,7 @@ METHODS: Final[Mapping[str, str]] = {
     "student-teacher": "siad.models.teachers.student_teacher",
     "memory-autoencoder": "siad.models.teachers.memory_autoencoder",
     "ensemble": "siad.models.teachers.ensemble",
+    "fast": "siad.models.fast",
     "residual": "siad.models.residual",
     "unet": "siad.models.segmenter",
 }

@@ -11,7 +11,7 @@ from typing import Final
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, abandon, judge, refuse_tainted
 from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
-from services.trainer.domain.method import choose_method
+from services.trainer.domain.method import choose_method, input_px_of, newest_residual
 from services.trainer.domain.quarantine import unsure_where_tainted, without_tainted
 from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunSpec, run_name
 from services.trainer.domain.schedule import NewCaptures, RunState, SchedulePolicy, is_due, may_start_job
@@ -20,7 +20,7 @@ from services.trainer.domain.training_set import FreezePolicy, NormalCapture, To
 from siad.contracts.events import LineChanged
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
-from siad.contracts.methods import RESIDUAL
+from siad.contracts.methods import FAST
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import NOTHING, QuarantineIndex
@@ -38,6 +38,7 @@ class TrainerPolicies:
     size: SizePolicy
     epochs: int
     train_s: float  # of one run, at the smallest input size
+    workers: int = 1  # of a training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,8 +245,8 @@ def _spec(
     assert state.settings is not None, "no run is planned for a removed line"
     serving = "" if state.segmenter is None else state.segmenter.in_service
     chosen_method = choose_method(state.settings.segmenter, teacher)
-    is_residual = chosen_method.method == RESIDUAL
-    side_px = teacher.input_px if is_residual else policies.size.side_px(teacher.input_px)
+    is_fast = chosen_method.method == FAST
+    side_px = input_px_of(chosen_method.method, teacher.input_px, policies.size)
     return RunSpec(
         run=run_name(*state.place, len(state.runs) + 1),
         line=state.place.line,
@@ -261,8 +262,10 @@ def _spec(
         request=state.requested,
         input_px=side_px,
         epochs=policies.epochs,
-        train_s=policies.size.train_s(side_px, policies.train_s),
+        train_s=policies.size.train_s(max(side_px, teacher.input_px) if is_fast else side_px, policies.train_s),
         frozen_at=now,
         segmenter=chosen_method.method,
         segmenter_note=chosen_method.note,
+        distilled=newest_residual(state.segmenter, state.runs, state.quarantine.weights) if is_fast else "",
+        workers=policies.workers,
     )

@@ -47,6 +47,10 @@ class RunSpec(JsonRecord):
     segmenter: str = field(default="", metadata=OMIT_IF_DEFAULT)  # its method; empty in specs of earlier versions: unet
     segmenter_note: str = field(default="", metadata=OMIT_IF_DEFAULT)  # why it is not the one that the line asks for
 
+    # released residual segmenter whose map a fast one learns; empty: the teacher's
+    distilled: str = field(default="", metadata=OMIT_IF_DEFAULT)
+    workers: int = field(default=1, metadata=OMIT_IF_DEFAULT)  # that train together; equal numbers, equal weights
+
     @property
     def method(self) -> str:
         """Method that the segmenter is trained by."""

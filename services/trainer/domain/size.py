@@ -1,5 +1,6 @@
 """Input size of a segmenter, and its training time. Pure."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,11 @@ class SizePolicy:
         """
         side_px = round(teacher_px * TEACHER_SHARE / STRIDE_PX) * STRIDE_PX
         return max(self.least_px, min(side_px, self.most_px))
+
+    def fast_px(self, teacher_px: int) -> int:
+        """Return the input side of a fast segmenter, always under its teacher's."""
+        side_px = math.floor(teacher_px * TEACHER_SHARE / STRIDE_PX) * STRIDE_PX
+        return max(STRIDE_PX, min(side_px, self.most_px))
 
     def train_s(self, side_px: int, seconds: float) -> float:
         """Scale ``seconds`` at ``least_px`` to a larger side, by the area."""

@@ -32,7 +32,7 @@ def main() -> None:
     import ray
     from ray.train import TrainingFailedError
 
-    from services.trainer.job.ray_train import fit
+    from services.trainer.job.ray_train import TooFewCpusError, fit
 
     try:
         context = ray.init(address=address, log_to_driver=True)
@@ -41,6 +41,8 @@ def main() -> None:
         report = open_blobs(store).head(run_report_key(run))
     except (ConnectionError, TrainingFailedError, TransientError) as error:
         sys.exit(f"run {run} was interrupted: {error}\nThe trainer starts its job again, from its last checkpoint.")
+    except TooFewCpusError as error:
+        sys.exit(str(error))
     if report is None:
         sys.exit(f"run {run} ended without a report; Ray's log of its worker has the reason")
 

@@ -6,7 +6,7 @@ import siad
 from services.trainer.domain.records import RunSpec, SegmenterFigures
 from services.trainer.domain.training_set import MemberRole
 from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, match_thresholds, measure
-from services.trainer.job.learners import CANDIDATE, TEACHER, TrainedNetwork
+from services.trainer.job.learner import CANDIDATE, TEACHER, TrainedNetwork
 from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
@@ -66,5 +66,6 @@ def make_candidate(
         region=spec.region,
         profile=spec.profile,
         footprint_px=0.0 if teacher is None else teacher.footprint_px,
+        distilled=network.distilled,
     )
     return Bundle(manifest, parts), figures

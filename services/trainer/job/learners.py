@@ -1,104 +1,57 @@
-"""Learners: how each method trains a segmenter, behind one protocol.
+"""Learners of U-Nets and residual segmenters, and the choice.
 
-A learner prepares its examples once, trains an epoch at a time, and gives the network with everything that its bundle
-needs. The trainer's job and the routine in memory use the same ones.
+The trainer's job and the routine in memory use the same ones.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final
 
 import torch
 
 from services.trainer.domain.records import RunSpec
-from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
-from services.trainer.job.evaluation import ScoreImages, make_scorer
+from services.trainer.domain.training_set import MemberUse, TrainingSet
+from services.trainer.job.evaluation import ScoreImages
 from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, make_examples
-from siad.contracts.manifest import Manifest
-from siad.contracts.methods import RESIDUAL, UNET
+from services.trainer.job.fast_learner import FastLearner
+from services.trainer.job.learner import CANDIDATE, TEACHER, Learner, LearnerSources, TrainedNetwork, scorer_of
+from services.trainer.job.member_lessons import lessons_of
+from siad.contracts.methods import FAST, RESIDUAL, UNET
 from siad.models import residual, segmenter
 from siad.models.bundle import Bundle
-from siad.models.detector import Detector
 from siad.models.residual import CorrectionSettings, ResidualSegmenter, UnseenScores, new_residual
 from siad.models.segmenter import new_segmenter
 from siad.models.teachers.feature_memory import read_memory
 from siad.models.training.augment import TrainingExample
-from siad.models.training.descent import DecoderTraining
-from siad.models.training.lessons import LessonImage, LessonKind, LessonView, make_views
-from siad.models.training.recipe import ResidualRecipe, TrainingRecipe
+from siad.models.training.lessons import LessonView, make_views
+from siad.models.training.recipe import FastRecipe, ResidualRecipe, TrainingRecipe
 from siad.models.training.residual import ResidualTraining
 from siad.models.training.segmenter import SegmenterTraining
-from siad.vision.region import RegionOfInterest
 
-CANDIDATE: Final = "candidate"
-TEACHER: Final = "teacher"
 TRUST_MIN: Final = 0.5  # of a correction that no person's answer stands behind
 CORRECTIONS_TRUSTED: Final = 20  # from which a correction is trusted wholly
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedNetwork:
-    """A network, with what its bundle needs."""
-
-    method: str
-    detector: Detector  # as it will serve
-    parts: Mapping[str, bytes]  # the files that its ``load`` needs, by name
-    teacher: Manifest | None = None  # that gives the scale of its scores; None: they have one of their own
-
-
-class Learner(Protocol):
-    """Trains a segmenter of one method."""
-
-    @property
-    def training(self) -> DecoderTraining:
-        """Progress, and the state for checkpoints."""
-        ...
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the training has ended."""
-        ...
-
-    def prepare(self, training_set: TrainingSet, read: ReadMembers) -> int:
-        """Make the examples, and count them.
-
-        Raises:
-            UnreadableTrainingSetError: no member can be read.
-        """
-        ...
-
-    def run_epoch(self) -> float:
-        """Train for one epoch; returns the mean loss."""
-        ...
-
-    def network(self) -> TrainedNetwork:
-        """Return the network as it is now."""
-        ...
-
-    def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:
-        """Make functions that score held-out captures, by name.
-
-        One is ``CANDIDATE``; one is ``TEACHER`` where the network has the scale of its teacher.
-        """
-        ...
-
-
 def make_learner(
-    spec: RunSpec, training_set: TrainingSet, teacher: Callable[[], Bundle], *, device: torch.device, seed: int = 0
+    spec: RunSpec, training_set: TrainingSet, sources: LearnerSources, *, device: torch.device, seed: int = 0
 ) -> Learner:
     """Build the learner that a run asks for.
 
     Args:
         spec: of the run.
         training_set: how many people's answers it has decides how far a correction is trusted.
-        teacher: reads the teacher's bundle; called only by methods that build on it.
+        sources: what the method builds on.
         device: of the training.
         seed: of the first weights and of everything that is drawn.
+
+    Raises:
+        UnreadableTrainingSetError: a fast segmenter's memory has too few readable normals.
     """
     if spec.method == RESIDUAL:
         corrected = sum(one.is_corrected and one.use is MemberUse.TRAIN for one in training_set.members)
         recipe = ResidualRecipe(train_s=spec.train_s, seed=seed)
-        return ResidualLearner(teacher(), recipe, trust=trust_for(corrected), device=device)
+        return ResidualLearner(sources.teacher(), recipe, trust=trust_for(corrected), device=device)
+    if spec.method == FAST:
+        return FastLearner.of(spec, training_set, sources, FastRecipe(train_s=spec.train_s, seed=seed), device=device)
     recipe_of_unet = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s, seed=seed)
     return UnetLearner(recipe_of_unet, input_px=spec.input_px, device=device)
 
@@ -140,7 +93,7 @@ class UnetLearner:
 
     def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:
         """Make the function that scores with the network."""
-        return {CANDIDATE: _scorer(self.training.segmenter, spec)}
+        return {CANDIDATE: scorer_of(self.training.segmenter, spec)}
 
 
 class ResidualLearner:
@@ -160,9 +113,10 @@ class ResidualLearner:
 
     def prepare(self, training_set: TrainingSet, read: ReadMembers) -> int:
         """Show the members for training to the teacher, and count the views."""
-        lessons = lessons_of(training_set, read)
+        training, workers = self.training, self.training.workers
+        lessons = lessons_of(training_set, read, workers=workers)
         input_px = self._teacher.manifest.input_px
-        self._views = make_views(self.training.segmenter, lessons, self.training.recipe, input_px=input_px)
+        self._views = make_views(training.segmenter, lessons, training.recipe, input_px=input_px, workers=workers)
         if not self._views:
             msg = f"none of the {len(training_set.members)} members can be read for training"
             raise UnreadableTrainingSetError(msg)
@@ -190,30 +144,6 @@ class ResidualLearner:
         network = self.training.finish()
         alone = ResidualSegmenter(network.teacher, replace(network.settings, trust=0.0), network.decoder)
         return {
-            CANDIDATE: _scorer(UnseenScores(network), spec),
-            TEACHER: _scorer(UnseenScores(alone), spec),
+            CANDIDATE: scorer_of(UnseenScores(network), spec),
+            TEACHER: scorer_of(UnseenScores(alone), spec),
         }
-
-
-def lessons_of(training_set: TrainingSet, read: ReadMembers) -> Iterator[LessonImage]:
-    """Read what the members for training teach, one at a time."""
-    members = [member for member in training_set.members if member.use is MemberUse.TRAIN]
-    for member, (image_HWC, mask_hw) in read(members):
-        is_outlined = member.is_corrected and member.role is MemberRole.DEFECT and member.weight >= 1
-        yield LessonImage(image_HWC=image_HWC, kind=lesson_kind(member), mask_hw=mask_hw if is_outlined else None)
-
-
-def lesson_kind(member: TrainingMember) -> LessonKind:
-    """What a member teaches."""
-    if member.is_corrected:
-        return LessonKind.CORRECTED_DEFECT if member.role is MemberRole.DEFECT else LessonKind.CORRECTED_GOOD
-    kinds = {
-        MemberRole.NORMAL: LessonKind.NORMAL,
-        MemberRole.GOOD: LessonKind.GOOD,
-        MemberRole.DEFECT: LessonKind.MARKED,
-    }
-    return kinds[member.role]
-
-
-def _scorer(detector: Detector, spec: RunSpec) -> ScoreImages:
-    return make_scorer(detector, input_px=spec.input_px, region=RegionOfInterest(spec.region), bits=spec.bits)

@@ -1,15 +1,15 @@
-"""A training run on Ray Train, with one worker.
+"""A training run on Ray Train, with one or more workers.
 
-The worker trains, evaluates, stores and reports.
+Each worker prepares its share of the examples and its part of every batch; the first one evaluates, stores and reports.
 
-Checkpoints go to the store every few seconds. Ray Train knows a run by its name: a worker that replaces a dead one, and
-a restarted job, resume from the last checkpoint.
+Checkpoints go to the store every few seconds. Ray Train knows a run by its name: workers that replace dead ones (if one
+dies, all start again), and a restarted job, resume from the last checkpoint.
 """
 
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import ray
 import structlog
@@ -28,14 +28,15 @@ from services.trainer.job.examples import (
     as_inputs,
     without_misfits,
 )
-from services.trainer.job.learners import Learner, make_learner
+from services.trainer.job.learner import Learner, LearnerSources
+from services.trainer.job.learners import make_learner
 from services.trainer.job.members import StoredMembers
-from services.trainer.job.serving import learned_by_teacher, open_serving
+from services.trainer.job.serving import learned_by_teacher, open_serving, read_slow, read_teacher
 from services.trainer.job.store import read_accepted_reports, read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
-from siad.contracts.place import Place
 from siad.contracts.release_evidence import GateEvidence
 from siad.models.bundle import Bundle, open_bundle
+from siad.models.training.descent import DecoderTraining
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.port import Blobs
@@ -52,12 +53,31 @@ FAILURES_MAX: Final = 3  # of workers in one job; then the job fails, and the tr
 STATE: Final = "training.pt"
 
 
+class TooFewCpusError(Exception):
+    """A run with more workers than Ray has CPUs.
+
+    It would wait for ever.
+    """
+
+    def __init__(self, run: str, workers: int, *, cpus: float) -> None:
+        super().__init__(
+            f"run {run} has {workers} workers, and Ray has {cpus:g} CPUs, so its job was not started; add CPUs to Ray, "
+            "or lower SIAD_TRAINER_WORKERS for the runs after this one"
+        )
+
+
 def fit(run: str, store: StoreSettings) -> None:
     """Train ``run`` on the Ray that this process is connected to.
 
     Raises:
         ray.train.TrainingFailedError: its workers failed too often.
+        TooFewCpusError: Ray has fewer CPUs than the run has workers.
+        TransientError: the store is unavailable or denies access.
     """
+    workers = read_spec(open_blobs(store), run).workers
+    resources = ray.cluster_resources()
+    if resources.get("CPU", 0) < workers:
+        raise TooFewCpusError(run, workers, cpus=resources.get("CPU", 0))
 
     def loop() -> None:  # a closure, because Ray Train shows its configuration, which has secrets, on its dashboard
         configure_logs("trainer")
@@ -66,7 +86,7 @@ def fit(run: str, store: StoreSettings) -> None:
     folder = Path(store.bucket) / checkpoints_prefix(run)
     TorchTrainer(
         loop,
-        scaling_config=train.ScalingConfig(num_workers=1, use_gpu=ray.cluster_resources().get("GPU", 0) >= 1),
+        scaling_config=train.ScalingConfig(num_workers=workers, use_gpu=resources.get("GPU", 0) >= workers),
         run_config=train.RunConfig(
             name=folder.name,
             storage_path=str(folder.parent),
@@ -78,20 +98,25 @@ def fit(run: str, store: StoreSettings) -> None:
 
 
 def work(run: str, store: StoreSettings) -> None:
-    """Train, evaluate, store and report, as the worker."""
+    """Train as a worker; as the first, evaluate, store and report too."""
     torch.set_num_threads(1)  # the one CPU that Ray reserves; torch would use all
     blobs = open_blobs(store)
     spec = read_spec(blobs, run)
     began_s = time.monotonic()
     training_set = read_training_set(blobs, spec.line, spec.product, spec.training_set)
-    learner = make_learner(spec, training_set, lambda: _teacher(blobs, spec), device=get_device())
-    training, resumed_from = learner.training, _resume(learner, spec)
     read = without_misfits(spec, StoredMembers(blobs).read)
     inputs = as_inputs(spec, read)
+    sources = LearnerSources(
+        teacher=lambda: read_teacher(blobs, spec), slow=lambda: read_slow(blobs, spec), read=inputs
+    )
+    learner = make_learner(spec, training_set, sources, device=get_device())
+    training, resumed_from = learner.training, _resume(learner, spec)
     if not learner.is_done:
         examples = learner.prepare(training_set, inputs)
         log.info("examples_ready", run=run, images=examples, seconds=round(time.monotonic() - began_s, 1))
         learn(learner)
+    if not training.workers.is_first:
+        return
     scored = score_held_out(training_set, read, learner.scorers(spec), input_px=spec.input_px)
     normal = _first_normal(training_set, inputs)
     bundle, figures = make_candidate(learner.network(), spec, scored, normal=normal)
@@ -125,17 +150,6 @@ def _evidence(
     return with_history(evidence, read_accepted_reports(blobs, spec), serving=serving.manifest.weights)
 
 
-def _teacher(blobs: Blobs, spec: RunSpec) -> Bundle:
-    """Read the bundle of the teacher that a segmenter builds on.
-
-    Raises:
-        MissingError, CorruptError: it is not whole; the job fails, and its run is closed after some attempts.
-    """
-    registry = Registry(blobs)
-    manifest = registry.manifest(Place(spec.line, spec.product), spec.teacher)
-    return Bundle(manifest, registry.parts(manifest))
-
-
 def _resume(learner: Learner, spec: RunSpec) -> int:
     """Continue from the last checkpoint, if there is one; returns the epoch."""
     training = learner.training
@@ -150,6 +164,8 @@ def _resume(learner: Learner, spec: RunSpec) -> int:
         note=spec.segmenter_note,
         epoch=training.epoch,
         device=training.device.type,
+        worker=training.workers.rank,
+        workers=training.workers.size,
     )
     return training.epoch
 
@@ -157,18 +173,25 @@ def _resume(learner: Learner, spec: RunSpec) -> int:
 def learn(learner: Learner) -> None:
     """Train to the end, with checkpoints.
 
-    One is written after the first epoch, every ``CHECKPOINT_S``, and at the end.
+    One is written after the first epoch, every ``CHECKPOINT_S`` of training, and at the end. Workers agree on the
+    seconds of training, so all of them report the same epochs, as Ray Train requires; the first one's state is kept.
     """
     saved_s, training = float("-inf"), learner.training
     while not learner.is_done:
         loss = learner.run_epoch()
         log.info("epoch_done", epoch=training.epoch, loss=round(loss, 4), seconds=round(training.seconds, 1))
-        if learner.is_done or time.monotonic() - saved_s >= CHECKPOINT_S:
-            with tempfile.TemporaryDirectory() as folder:
-                torch.save(training.state(), Path(folder) / STATE)
-                metrics = {"epoch": training.epoch, "loss": loss}
-                train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
-            saved_s = time.monotonic()
+        if learner.is_done or training.seconds - saved_s >= CHECKPOINT_S:
+            _report(training, {"epoch": training.epoch, "loss": loss})
+            saved_s = training.seconds
+
+
+def _report(training: DecoderTraining, metrics: dict[str, Any]) -> None:
+    if not training.workers.is_first:
+        train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(training.state(), Path(folder) / STATE)
+        train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
 
 
 def _first_normal(training_set: TrainingSet, read: ReadMembers) -> Image:

@@ -1,11 +1,11 @@
-"""The weights in service, which a candidate is compared with."""
+"""Weights that a run builds on, or compares its candidate with."""
 
 import structlog
 
 from services.trainer.domain.records import RunSpec
 from siad.contracts.errors import CorruptError, MissingError, UnusableWeightsError
 from siad.contracts.place import Place
-from siad.models.bundle import open_bundle
+from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.store.registry import Registry
@@ -50,3 +50,40 @@ def learned_by_teacher(blobs: Blobs, spec: RunSpec) -> frozenset[str]:
         log.error("teacher_manifest_unusable", run=spec.run, weights=spec.teacher, reason=str(error))
         return frozenset()
     return frozenset((*manifest.normals, *manifest.stream_normals))
+
+
+def read_teacher(blobs: Blobs, spec: RunSpec) -> Bundle:
+    """Read the bundle of the teacher that a segmenter builds on.
+
+    Raises:
+        MissingError, CorruptError: it is not whole; the job fails, and its run is closed after some attempts.
+    """
+    registry = Registry(blobs)
+    manifest = registry.manifest(Place(spec.line, spec.product), spec.teacher)
+    return Bundle(manifest, registry.parts(manifest))
+
+
+def read_slow(blobs: Blobs, spec: RunSpec) -> Bundle:
+    """Read the bundle whose map a fast segmenter learns.
+
+    It is the released residual that the spec names; the teacher, where there is none, or where it can't be used.
+
+    Raises:
+        MissingError, CorruptError: the teacher's is not whole.
+        TransientError: the store is unavailable or denies access.
+    """
+    if not spec.distilled:
+        return read_teacher(blobs, spec)
+    registry = Registry(blobs)
+    try:
+        manifest = registry.manifest(Place(spec.line, spec.product), spec.distilled)
+        bundle = Bundle(manifest, registry.parts(manifest))
+        open_bundle(manifest, bundle.parts)  # its golden scores are what it gave
+    except (UnusableWeightsError, MissingError, CorruptError) as error:
+        reason = str(error)
+    else:
+        if manifest.region == spec.region:
+            return bundle
+        reason = "the line's region has changed since"
+    log.error("distilled_segmenter_unusable", run=spec.run, weights=spec.distilled, reason=reason, instead=spec.teacher)
+    return read_teacher(blobs, spec)

@@ -13,7 +13,7 @@ kept: a step of training then costs the decoder alone.
 Shape suffixes: C = channels, H, W = size of the network's input, h, w = size of a grid, K = hints.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from siad.models.residual import ResidualSegmenter
 from siad.models.training.recipe import ResidualRecipe
+from siad.models.training.workers import WorkerGroup
 from siad.vision.decide import SIDE_PX, SMOOTHING
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT, IGNORE
@@ -49,6 +50,7 @@ class LessonKind(StrEnum):
     CORRECTED_DEFECT = "corrected-defect"  # called defective by a person
 
 
+ALONE: Final = WorkerGroup()
 BASES: Final = (LessonKind.NORMAL, LessonKind.GOOD)  # that synthetic defects are made on
 
 
@@ -76,8 +78,41 @@ class LessonView:
     weight_hw: Tensor  # float32, 0..1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LessonGroup:
+    """An image, and what was made from it."""
+
+    original_HWC: Image
+    images: tuple[LessonImage, ...]  # itself first, then with a synthetic defect each
+
+
+def with_synthetic_defects(
+    images: Iterable[LessonImage], recipe: ResidualRecipe, *, input_px: int, workers: WorkerGroup = ALONE
+) -> Iterator[LessonGroup]:
+    """Add synthetic defects to good images, at the size of the input.
+
+    Args:
+        images: this worker's, read one at a time.
+        recipe: how many, and the seed.
+        input_px: side of the input.
+        workers: among which the images were divided.
+    """
+    room = workers.part(recipe.synthetic_max)
+    for index, image in enumerate(images):
+        rng = np.random.default_rng((recipe.seed, workers.rank + index * workers.size))
+        count = min(recipe.synthetic_each, room) if image.kind in BASES else 0
+        room -= count
+        made = [_with_defect(image.image_HWC, rng, input_px=input_px) for _ in range(count)]
+        yield LessonGroup(original_HWC=image.image_HWC, images=(image, *made))
+
+
 def make_views(
-    segmenter: ResidualSegmenter, images: Iterable[LessonImage], recipe: ResidualRecipe, *, input_px: int
+    segmenter: ResidualSegmenter,
+    images: Iterable[LessonImage],
+    recipe: ResidualRecipe,
+    *,
+    input_px: int,
+    workers: WorkerGroup = ALONE,
 ) -> list[LessonView]:
     """Show every image to the teacher.
 
@@ -85,24 +120,20 @@ def make_views(
 
     Args:
         segmenter: with the teacher.
-        images: read one at a time.
+        images: this worker's, read one at a time.
         recipe: how many synthetic defects.
         input_px: side of the teacher's input.
+        workers: among which the images were divided.
 
     Returns:
         The views in the order of the images; the same for the same images.
     """
     views: list[LessonView] = []
-    room = recipe.synthetic_max
-    for index, image in enumerate(images):
-        rng = np.random.default_rng((recipe.seed, index))
-        input_CHW = torch.from_numpy(preprocess(image.image_HWC, input_px=input_px))
-        hidden = segmenter.teacher.own_places(input_CHW)
-        views.append(_view(segmenter, input_CHW, hidden, image))
-        if image.kind in BASES and room > 0:
-            count = min(recipe.synthetic_each, room)
-            room -= count
-            views += [_synthetic_view(segmenter, image, hidden, rng, input_px=input_px) for _ in range(count)]
+    for group in with_synthetic_defects(images, recipe, input_px=input_px, workers=workers):
+        hidden = segmenter.teacher.own_places(torch.from_numpy(preprocess(group.original_HWC, input_px=input_px)))
+        for image in group.images:
+            input_CHW = torch.from_numpy(preprocess(image.image_HWC, input_px=input_px))
+            views.append(_view(segmenter, input_CHW, hidden, image))
     return views
 
 
@@ -112,7 +143,7 @@ def _view(segmenter: ResidualSegmenter, input_CHW: Tensor, hidden: Sequence[Tens
         [logits_hw] = segmenter.settings.logits(inputs.score_Bhw)
     score_hw = inputs.score_Bhw[0].numpy()
     if image.kind in (LessonKind.CORRECTED_DEFECT, LessonKind.SYNTHETIC) and image.mask_hw is not None:
-        target_hw, weight_hw = _outlined(image.mask_hw, score_hw.shape)
+        target_hw, weight_hw = outlined(image.mask_hw, score_hw.shape)
     elif image.kind in (LessonKind.MARKED, LessonKind.CORRECTED_DEFECT):
         side_px = (input_CHW.shape[1] * input_CHW.shape[2]) ** 0.5
         target_hw, weight_hw = _marked(score_hw, segmenter.settings.threshold, side_px=side_px)
@@ -129,31 +160,22 @@ def _view(segmenter: ResidualSegmenter, input_CHW: Tensor, hidden: Sequence[Tens
     )
 
 
-def _synthetic_view(
-    segmenter: ResidualSegmenter,
-    image: LessonImage,
-    hidden: Sequence[Tensor],
-    rng: np.random.Generator,
-    *,
-    input_px: int,
-) -> LessonView:
-    """Show a good image with one synthetic defect.
+def _with_defect(image_HWC: Image, rng: np.random.Generator, *, input_px: int) -> LessonImage:
+    """Put a synthetic defect into a good image.
 
-    It is made at the size of the input.
+    At the size of the input.
     """
-    height, width = input_size(*image.image_HWC.shape[:2], input_px=input_px)
-    shrinks = height * width < image.image_HWC.shape[0] * image.image_HWC.shape[1]
+    height, width = input_size(*image_HWC.shape[:2], input_px=input_px)
+    shrinks = height * width < image_HWC.shape[0] * image_HWC.shape[1]
     kernel = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    small_HWC = np.asarray(cv2.resize(image.image_HWC, (width, height), interpolation=kernel))
+    small_HWC = np.asarray(cv2.resize(image_HWC, (width, height), interpolation=kernel))
     small_HWC = small_HWC.reshape(height, width, -1)
     kind = tuple(KINDS)[int(rng.integers(len(KINDS)))]
     defect = make_synthetic_defect(small_HWC, kind, rng)
-    input_CHW = torch.from_numpy(preprocess(defect.image_HWC, input_px=input_px))
-    shown = LessonImage(image_HWC=defect.image_HWC, kind=LessonKind.SYNTHETIC, mask_hw=defect.mask_HW)
-    return _view(segmenter, input_CHW, hidden, shown)
+    return LessonImage(image_HWC=defect.image_HWC, kind=LessonKind.SYNTHETIC, mask_hw=defect.mask_HW)
 
 
-def _outlined(mask_hw: NDArray[np.uint8], grid: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def outlined(mask_hw: NDArray[np.uint8], grid: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Target and weight of an exact mask.
 
     The target is the share of a position that is marked.

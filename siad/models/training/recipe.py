@@ -43,3 +43,14 @@ class ResidualRecipe:
     synthetic_each: int = 2  # synthetic defects on each good image at most
     synthetic_max: int = 90  # of all together
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastRecipe(ResidualRecipe):
+    """Parameters of training a fast segmenter; docs/adr/0040-fast-segmenter.md has the measurements."""
+
+    steps: int = 300
+    normal_share: float = 0.15
+    good_share: float = 0.30
+    marked_share: float = 0.30
+    synthetic_share: float = 0.25

@@ -25,6 +25,7 @@ from siad.models.residual import ResidualSegmenter
 from siad.models.training.descent import DecoderTraining
 from siad.models.training.lessons import LessonKind, LessonView
 from siad.models.training.recipe import ResidualRecipe
+from siad.models.training.workers import WorkerGroup
 
 ALIGNED: Final = 4  # positions of the finest grid that one of the coarsest covers
 _ON_DEFECT: Final = 0.75  # share of crops with a defective position, of views that have one
@@ -34,8 +35,8 @@ _CLEAR: Final = 0.5  # target from which a position counts as defective here
 class ResidualTraining(DecoderTraining):
     """Training of a correction in progress.
 
-    Everything that is drawn follows from the seed and the number of the step, so a resumed training gives the weights
-    of one that was never interrupted.
+    Everything that is drawn follows from the seed, the worker and the number of the step, so a resumed training gives
+    the weights of one that was never interrupted.
     """
 
     def __init__(self, segmenter: ResidualSegmenter, recipe: ResidualRecipe, device: torch.device) -> None:
@@ -53,13 +54,14 @@ class ResidualTraining(DecoderTraining):
         Returns:
             The mean loss.
         """
-        crops = _Crops(views, self.recipe)
+        crops = _Crops(views, self.recipe, self.workers)
         decoder, began_s, losses = self.segmenter.decoder.train(), clock(), list[float]()
         first = self.epoch * self.recipe.steps_each
         for step in range(first, min(first + self.recipe.steps_each, self.recipe.steps)):
             self._set_rate(step / self.recipe.steps)
             losses.append(self._step(crops.batch(step), step))
-            self.seconds, began_s = self.seconds + clock() - began_s, clock()
+            self._spend(clock() - began_s)
+            began_s = clock()
             if self.seconds >= self.recipe.train_s:
                 break
         decoder.eval()
@@ -75,20 +77,21 @@ class ResidualTraining(DecoderTraining):
         levels = [self._stacked(level) for level in zip(*(view.levels for view in batch), strict=True)]
         hints_BKhw = self._stacked([view.hints_Khw for view in batch])
         logits_Bhw = self._stacked([view.logits_hw for view in batch])
+        with self._dropout(self.recipe.seed, step):
+            correction_Bhw = self._parallel(levels, hints_BKhw)
+        return self._descend(self._loss(logits_Bhw, correction_Bhw, batch))
+
+    def _loss(self, logits_Bhw: Tensor, correction_Bhw: Tensor, batch: Sequence[LessonView]) -> Tensor:
+        """Cross-entropy of the corrected logits, and the penalties."""
         target_Bhw = self._stacked([view.target_hw for view in batch])
         weight_Bhw = self._stacked([view.weight_hw for view in batch])
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):  # dropout
-            torch.manual_seed(self.recipe.seed * 1_000_003 + step)
-            correction_Bhw = self.segmenter.decoder(levels, hints_BKhw)
         entropy_Bhw = functional.binary_cross_entropy_with_logits(
             logits_Bhw + correction_Bhw, target_Bhw, weight=weight_Bhw, reduction="sum"
         )
         unknown_Bhw = (weight_Bhw == 0).float()
         square_Bhw = correction_Bhw.square()
         loss = entropy_Bhw / weight_Bhw.sum().clamp_min(1.0) + self.recipe.penalty * square_Bhw.mean()
-        loss = loss + self.recipe.anchor * (square_Bhw * unknown_Bhw).sum() / unknown_Bhw.sum().clamp_min(1.0)
-        return self._descend(loss)
+        return loss + self.recipe.anchor * (square_Bhw * unknown_Bhw).sum() / unknown_Bhw.sum().clamp_min(1.0)
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(tensors)).float().to(self.device)
@@ -121,17 +124,18 @@ def shares_of(counts: Mapping[LessonKind, int], recipe: ResidualRecipe) -> dict[
 class _Crops:
     """Draws crops of views in the recipe's shares."""
 
-    def __init__(self, views: Sequence[LessonView], recipe: ResidualRecipe) -> None:
-        self._recipe = recipe
+    def __init__(self, views: Sequence[LessonView], recipe: ResidualRecipe, workers: WorkerGroup) -> None:
+        self._recipe, self._workers = recipe, workers
         self._by_kind = {kind: [view for view in views if view.kind is kind] for kind in LessonKind}
         heights, widths = zip(*(view.logits_hw.shape for view in views), strict=True)
         self._shares = shares_of({kind: len(of_kind) for kind, of_kind in self._by_kind.items()}, recipe)
         self._size = (min(recipe.crop, *heights), min(recipe.crop, *widths))
 
     def batch(self, step: int) -> list[LessonView]:
-        """Draw the crops of one step."""
-        rng = np.random.default_rng((self._recipe.seed, step))
-        kinds = rng.choice(len(self._shares), self._recipe.batch, p=list(self._shares.values()))
+        """Draw this worker's crops of one step."""
+        rng = np.random.default_rng((self._recipe.seed, step, self._workers.rank))
+        count = self._workers.part(self._recipe.batch)
+        kinds = rng.choice(len(self._shares), count, p=list(self._shares.values()))
         drawn = []
         for index in kinds.tolist():
             of_kind = self._by_kind[tuple(self._shares)[index]]

@@ -64,10 +64,16 @@ class SegmenterTraining(DecoderTraining):
 
         Stops where the seconds are used up.
 
+        Args:
+            examples: of all workers; each encodes its own share.
+            clock: in seconds.
+
         Returns:
             The mean loss.
         """
-        rng = np.random.default_rng((self.recipe.seed, self.epoch))
+        rng = np.random.default_rng((self.recipe.seed, self.epoch, self.workers.rank))
+        steps = int(self.workers.highest(math.ceil(len(examples) / self.recipe.batch), self.device))
+        examples = self.workers.share(examples)
         is_first = not self._original
         began_s = clock()
         self._encode_views(examples, rng)
@@ -75,13 +81,14 @@ class SegmenterTraining(DecoderTraining):
             began_s = clock()  # encoding all examples once does not count as training
         decoder = self.segmenter.decoder.train()
         losses: list[float] = []
-        steps = math.ceil(len(examples) / self.recipe.batch)
+        batch = self.workers.part(self.recipe.batch)
         sampler = _ViewSampler(self._original, self._synthetic, self.recipe, rng)
         for step in range(steps):
             epochs = (self.epoch + step / steps) / self.recipe.epochs
             self._set_rate(max(epochs, self.seconds / self.recipe.train_s))  # whichever is further
-            losses.append(self._step(sampler.batch()))
-            self.seconds, began_s = self.seconds + clock() - began_s, clock()
+            losses.append(self._step(sampler.batch(batch), self.epoch * steps + step))
+            self._spend(clock() - began_s)
+            began_s = clock()
             if self.seconds >= self.recipe.train_s:
                 break
         decoder.eval()
@@ -122,12 +129,12 @@ class SegmenterTraining(DecoderTraining):
         """
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
 
-    def _step(self, views: Sequence[TrainingView]) -> float:
+    def _step(self, views: Sequence[TrainingView], step: int) -> float:
         levels = [torch.stack(level).float() for level in zip(*(view.levels for view in views), strict=True)]
         masks_BHW = torch.from_numpy(np.stack([view.mask_HW for view in views])).to(self.device)
         weights_B = torch.tensor([view.weight for view in views], device=self.device)
-        with self._half():
-            logits_Bhw = self.segmenter.decoder(levels)
+        with self._half(), self._dropout(self.recipe.seed, step):
+            logits_Bhw = self._parallel(levels)
         loss = segmentation_loss(logits_Bhw.float(), masks_BHW, weights_B, self.recipe)
         return self._descend(loss)
 
@@ -149,9 +156,9 @@ class _ViewSampler:
         self._defective = self._cycle([index for index in original if index not in synthetic])
         self._good = self._cycle(list(synthetic))
 
-    def batch(self) -> list[TrainingView]:
+    def batch(self, count: int) -> list[TrainingView]:
         """Draw the next views to train on."""
-        return [self._next() for _ in range(self._recipe.batch)]
+        return [self._next() for _ in range(count)]
 
     def _next(self) -> TrainingView:
         index = next(self._defective if self._rng.random() < self._recipe.defect_share else self._good, None)

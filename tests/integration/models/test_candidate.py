@@ -12,15 +12,9 @@ from services.trainer.domain.training_set import MemberRole, MemberUse, Training
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, match_thresholds, measure, score_held_out
 from services.trainer.job.examples import MemberPixels, UnreadableTrainingSetError, make_examples
-from services.trainer.job.learners import (
-    CANDIDATE,
-    TEACHER,
-    ResidualLearner,
-    UnetLearner,
-    lessons_of,
-    make_learner,
-    trust_for,
-)
+from services.trainer.job.learner import CANDIDATE, TEACHER, LearnerSources
+from services.trainer.job.learners import ResidualLearner, UnetLearner, make_learner, trust_for
+from services.trainer.job.member_lessons import lessons_of
 from siad.models.bundle import open_bundle
 from siad.models.training.lessons import LessonKind
 from siad.models.training.recipe import ResidualRecipe, TrainingRecipe
@@ -203,7 +197,8 @@ RESIDUAL = replace(SPEC, segmenter="residual", input_px=64)
 def test_a_residual_candidate_is_its_teacher_until_it_learns_and_shares_its_files() -> None:
     made = bundle()
     cpu = torch.device("cpu")
-    learner = make_learner(RESIDUAL, MEMBERS, lambda: made, device=cpu)
+    sources = LearnerSources(teacher=lambda: made, slow=lambda: made, read=Store().read)
+    learner = make_learner(RESIDUAL, MEMBERS, sources, device=cpu)
     held_out = score_held_out(MEMBERS, Store().read, learner.scorers(RESIDUAL), input_px=64)
     assert held_out.keys() == {CANDIDATE, TEACHER}
     candidate, _ = make_candidate(learner.network(), RESIDUAL, held_out, normal=part_image(0))

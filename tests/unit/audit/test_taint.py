@@ -108,6 +108,26 @@ def test_descendants_of_captures_teachers_and_corrections() -> None:
     assert plant.descendants(TaintedKind.WEIGHTS, three) == set()
 
 
+def test_a_fast_segmenter_descends_from_the_residual_whose_map_it_learned() -> None:
+    plant = Plant()
+    slow = plant.segmenters[1]
+    fast = plant.release(
+        make_manifest(
+            kind=WeightsKind.SEGMENTER,
+            line=LINE,
+            product=PRODUCT,
+            parts=(part_of("bank", PART),),
+            training_set="3" * 64,
+            parent=plant.teachers[0],
+            normals=(),
+            distilled=slow,
+        )
+    )
+    assert plant.descendants(TaintedKind.WEIGHTS, slow) == {fast}
+    assert fast in plant.descendants(TaintedKind.CAPTURE, D)  # which only the residual learned
+    assert read_lineage(plant.blobs, LINE).weights[fast].teachers == tuple(sorted((plant.teachers[0], slow)))
+
+
 def test_a_line_goes_back_to_its_newest_other_weights() -> None:
     plant = Plant()
     [pointer] = plant.taint(plant.teachers[0])

@@ -14,6 +14,11 @@ def test_is_two_thirds_of_the_teacher_s_between_least_and_most(teacher_px: int, 
     assert side_px % 32 == 0
 
 
+@pytest.mark.parametrize(("teacher_px", "side_px"), [(32, 32), (64, 32), (384, 256), (416, 256), (1536, 640)])
+def test_a_fast_segmenter_is_shown_less_than_its_teacher(teacher_px: int, side_px: int) -> None:
+    assert SizePolicy().fast_px(teacher_px) == side_px
+
+
 def test_seconds_go_with_the_area() -> None:
     assert SizePolicy().train_s(256, 45.0) == 45.0
     assert SizePolicy().train_s(512, 45.0) == 180.0

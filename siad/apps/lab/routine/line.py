@@ -27,6 +27,7 @@ from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
 from services.trainer.job.evidence import gather_evidence
 from services.trainer.job.examples import as_inputs
+from services.trainer.job.learner import LearnerSources
 from services.trainer.job.learners import make_learner
 from services.trainer.settings import TrainerSettings
 from siad.apps.lab.evaluate.folder import LabelledSample
@@ -90,9 +91,10 @@ def learn(
     if isinstance(training_set, TooFewCaptures):
         raise CannotLearnError(_no_training_set(lesson.labels, training_set.reason))
     spec = _spec(teacher.manifest, training_set)
-    learner = make_learner(spec, training_set, lambda: teacher, device=torch.device("cpu"), seed=naming.seed)
-    training = learner.training
     inputs = as_inputs(spec, captures.look)
+    sources = LearnerSources(teacher=lambda: teacher, slow=lambda: teacher, read=inputs)
+    learner = make_learner(spec, training_set, sources, device=torch.device("cpu"), seed=naming.seed)
+    training = learner.training
     learner.prepare(training_set, inputs)
     while not learner.is_done:
         learner.run_epoch()
