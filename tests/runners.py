@@ -21,6 +21,7 @@ class BrightnessRunner:
     side_px: int = 8
     needs_whole_input: bool = False
     device: str = "cpu"
+    name: str = "brightness"
     shapes: list[tuple[int, ...]] = field(default_factory=list)
 
     @property

@@ -79,7 +79,7 @@ async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: B
         threads = ServingThreads(scorer=scorer, loader=loader)
         thresholds = StateTable(THRESHOLD, ThresholdSet, stage=NAME)
         predictors = HotSwapPredictors(
-            BundleLoader(Registry(blobs)),
+            BundleLoader(Registry(blobs), runner=settings.runner),
             KnownThresholds(thresholds),
             threads=threads,
             limits=limits,

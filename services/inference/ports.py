@@ -77,6 +77,7 @@ class ServingWeights:
     previous: str | None  # weights that served before
     is_loaded: bool  # in memory; otherwise they are loaded for the line's next capture
     swaps: int  # since the process started
+    runner: str = ""  # what runs the network; empty while they are not in memory
     threshold: ThresholdInUse | None = None  # None while they are not in memory
 
 

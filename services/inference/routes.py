@@ -81,6 +81,7 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
                     "revision": entry.release.revision,
                     "previous": entry.previous,
                     "in_memory": entry.is_loaded,
+                    "runner": entry.runner,
                     "swaps": entry.swaps,
                     "threshold": None if entry.threshold is None else asdict(entry.threshold),
                 }
@@ -142,4 +143,5 @@ def _response(
         "threshold_revision": judgement.threshold.revision,
         "false_rejects": None if rate is None else asdict(rate),
         "advice": judgement.threshold.advice,
+        "runner": judgement.runner,
     }

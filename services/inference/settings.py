@@ -1,7 +1,7 @@
 """Settings of inference. One class, read once, in ``app.py``."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -22,7 +22,8 @@ class InferenceSettings(StageSettings):
     http_port: int = Field(default=8404, ge=0, le=65535)
     max_in_flight: int = Field(default=32, ge=1)  # captures handled at once, each with a decoded image in memory
     handler_timeout_s: float = Field(default=60.0, gt=0)  # for one capture, loading included; then it is retried
-    torch_threads: int = Field(default=1, ge=1)  # CPU threads for one batch; torch alone would use every core
+    torch_threads: int = Field(default=1, ge=1)  # CPU threads for one batch, whatever runs it; else it uses every core
+    runner: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"  # of networks; auto: as measured here
     batch_max: int = Field(default=8, ge=1)  # images scored together; more gain little on a CPU and wait longer
     batch_wait_s: float = Field(default=0.003, ge=0)  # how long an incomplete batch waits for more images
     models_max: int = Field(default=16, ge=2)  # models in memory, two for each line; the least recently used go

@@ -282,6 +282,7 @@ class VerdictGiven:
     false_rejects_low: float = 0.0
     false_rejects_high: float = 0.0
     advice: str = ""  # what would narrow that interval; empty where nothing would
+    runner: str = ""  # what ran the network, such as openvino; empty where UNKNOWN
 
     def __post_init__(self) -> None:
         """Refuse a verdict without capture, reason or weights."""

@@ -8,7 +8,7 @@ Shape suffixes: G = golden inputs, H, W = their size, C = channels, h, w = size 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 from siad.contracts.errors import CorruptError, GoldenError, UnusableWeightsError
 from siad.contracts.manifest import BundlePart, Manifest, part_of
 from siad.models.predictor import Predictor
-from siad.models.runner.open import open_runner
+from siad.models.runner.open import AUTO, open_runner
 from siad.models.runner.port import Runner
 from siad.vision.images import DECODER_VERSION, Image
 from siad.vision.memory_errors import out_of_memory_named
@@ -86,12 +86,13 @@ def golden_part(runner: Runner, crops: Sequence[NDArray[np.uint8]]) -> bytes:
     return data
 
 
-def open_bundle(manifest: Manifest, parts: Mapping[str, bytes]) -> Predictor:
-    """Open a bundle, and check it against its golden scores.
+def open_bundle(manifest: Manifest, parts: Mapping[str, bytes], *, runner: str = AUTO) -> Predictor:
+    """Open a bundle with the fastest runner that gives its golden scores.
 
     Args:
         manifest: of the bundle.
         parts: bytes by part name, their digests already verified.
+        runner: name of the one to use; ``auto``: as measured.
 
     Raises:
         UnusableWeightsError: made for another method, decoder or preprocessing than this code has, or a part is missing
@@ -105,13 +106,13 @@ def open_bundle(manifest: Manifest, parts: Mapping[str, bytes]) -> Predictor:
         raise UnusableWeightsError(msg)
     try:
         with out_of_memory_named(f"loading weights {manifest.weights[:12]}"):
-            runner = open_runner(manifest, parts)
-            _check_golden(manifest, runner, parts[GOLDEN])
+            golden = load(parts[GOLDEN])
+            chosen = open_runner(manifest, parts, wanted=runner, check=lambda one: _check_golden(manifest, one, golden))
     except _UNFIT as error:
         reason = str(error) or type(error).__name__
         msg = f"weights {manifest.weights[:12]} have parts that this code can't use; fit them again: {reason}"
         raise UnusableWeightsError(msg) from error
-    return Predictor(manifest, runner)
+    return Predictor(manifest, chosen)
 
 
 def _check_versions(manifest: Manifest) -> None:
@@ -124,8 +125,7 @@ def _check_versions(manifest: Manifest) -> None:
         raise UnusableWeightsError(msg)
 
 
-def _check_golden(manifest: Manifest, runner: Runner, data: bytes) -> None:
-    golden = load(data)
+def _check_golden(manifest: Manifest, runner: Runner, golden: Mapping[str, NDArray[Any]]) -> None:
     expected_Ghw, given_Ghw = golden["maps"], _score_crops(runner, golden["crops"])
     if expected_Ghw.shape != given_Ghw.shape:
         shapes = f"{list(given_Ghw.shape)}, the stored ones are {list(expected_Ghw.shape)}"
@@ -134,7 +134,12 @@ def _check_golden(manifest: Manifest, runner: Runner, data: bytes) -> None:
     allowed = _GOLDEN_TOLERANCE * float(np.abs(expected_Ghw).max())
     worst = float(np.abs(expected_Ghw - given_Ghw).max())
     if not worst <= allowed:  # so that NaN fails
-        msg = f"weights {manifest.weights[:12]} miss their golden scores by {worst:.3g}; {allowed:.3g} is allowed"
+        given = f"weights {manifest.weights[:12]} miss their golden scores by {worst:.3g}; {allowed:.3g} is allowed"
+        msg = f"{given} (runner {runner.name})"
+        raise GoldenError(msg)
+    verdicts, stored = (maps_Ghw.max((1, 2)) >= manifest.image_threshold for maps_Ghw in (given_Ghw, expected_Ghw))
+    if not np.array_equal(verdicts, stored):
+        msg = f"weights {manifest.weights[:12]} judge a golden input otherwise than when they were made ({runner.name})"
         raise GoldenError(msg)
 
 

@@ -3,6 +3,7 @@
 Shape suffixes: B = batch, C = channels, V = views, H, W = size of the network's input, h, w = size of the map.
 """
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -46,3 +47,24 @@ class WholeInputDetector(Protocol):
     """
 
     needs_whole_input: bool
+
+
+@runtime_checkable
+class ExportableDetector(Protocol):
+    """A detector that can be exported as a graph.
+
+    See ``siad.models.graph_export``.
+    """
+
+    @property
+    def stored(self) -> Mapping[str, Tensor]:
+        """Tensors as they are stored, which ``load`` derives others from."""
+        ...
+
+    def graph_score(self, images_BCHW: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+        """Score one image as ``score`` does.
+
+        Whatever ``load`` derives from stored tensors is derived again, so that the graph can refer to their bytes.
+        Sizes are followed only where they are computed from shapes by arithmetic; a branch on a size is fixed.
+        """
+        ...

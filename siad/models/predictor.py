@@ -156,6 +156,11 @@ class Predictor:
         return view_maps(self._runner, scaled, input_px=self.manifest.input_px, interest=self._interest())
 
     @property
+    def runner_name(self) -> str:
+        """Name of the runner that scores, such as ``openvino``."""
+        return self._runner.name
+
+    @property
     def has_views(self) -> bool:
         """Whether there are several maps of an image, which may differ."""
         return self._runner.has_views

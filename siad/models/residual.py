@@ -29,6 +29,7 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.methods import RESIDUAL
 from siad.models.backbone import stage_channels
 from siad.models.bundle import GOLDEN
+from siad.models.graph import GRAPH_PARTS
 from siad.models.segmenter import PositionNorm, SegmenterDecoder
 from siad.models.teachers.feature_memory import FeatureMemory, MemoryEvidence, read_memory
 from siad.models.teachers.memory_banks import banks_of
@@ -81,6 +82,16 @@ class ResidualSegmenter:
     def score(self, images_BCHW: Tensor) -> Tensor:
         """Compute raw scores on the teacher's scale: float32 [B, h, w]."""
         return self.corrected(self.inputs(images_BCHW))
+
+    @property
+    def stored(self) -> Mapping[str, Tensor]:
+        """Tensors of the teacher's memory, as they are stored."""
+        return self.teacher.stored
+
+    def graph_score(self, images_BCHW: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+        """Score one image; see ``ExportableDetector``."""
+        teacher = self.teacher.reread(stored)
+        return ResidualSegmenter(teacher, self.settings, self.decoder).score(images_BCHW)
 
     def corrected(self, inputs: CorrectionInputs) -> Tensor:
         """Apply the correction: float32 [B, h, w]."""
@@ -137,7 +148,7 @@ def parts_of(segmenter: ResidualSegmenter, teacher_parts: Mapping[str, bytes]) -
     The teacher's files are those of its own bundle, so the store has them once.
     """
     own = {NETWORK: pack(segmenter.decoder.state_dict()), SETTINGS: segmenter.settings.to_json()}
-    return {name: data for name, data in teacher_parts.items() if name != GOLDEN} | own
+    return {name: data for name, data in teacher_parts.items() if name not in (GOLDEN, *GRAPH_PARTS)} | own
 
 
 def load(manifest: Manifest, parts: Mapping[str, bytes]) -> ResidualSegmenter:
@@ -151,10 +162,11 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> ResidualSegmenter:
     decoder = _new_decoder(teacher.recipe)
     try:
         decoder.load_state_dict(unpack(parts[NETWORK]))
+        decoder.eval().requires_grad_(requires_grad=False)
     except RuntimeError as error:
         msg = f"weights {manifest.weights[:12]} have another correction than this version builds; train again: {error}"
         raise UnusableWeightsError(msg) from error
-    return ResidualSegmenter(teacher, CorrectionSettings.from_json(parts[SETTINGS]), decoder.eval())
+    return ResidualSegmenter(teacher, CorrectionSettings.from_json(parts[SETTINGS]), decoder)
 
 
 def _new_decoder(recipe: MemoryRecipe) -> SegmenterDecoder:

@@ -128,6 +128,16 @@ class Segmenter(nn.Module):
         """Compute raw scores, in evaluation mode; images are on the network's device."""
         return cast("Tensor", self(images_BCHW)).float()
 
+    @property
+    def stored(self) -> Mapping[str, Tensor]:
+        """No tensor, since the network uses all as they are stored."""
+        return {}
+
+    def graph_score(self, images_BCHW: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+        """Score one image; see ``ExportableDetector``."""
+        del stored
+        return self.score(images_BCHW)
+
 
 def new_segmenter(variant: Variant = "lite0", *, seed: int = 0) -> Segmenter:
     """Build an untrained segmenter; equal for equal seeds."""
@@ -160,7 +170,7 @@ def load(manifest: Manifest, parts: Mapping[str, bytes]) -> Segmenter:
     except RuntimeError as error:
         msg = f"weights {manifest.weights[:12]} have another network than this version builds; train again: {error}"
         raise UnusableWeightsError(msg) from error
-    return segmenter.eval()
+    return segmenter.eval().requires_grad_(requires_grad=False)
 
 
 def _variant_of(state: Mapping[str, Tensor]) -> Variant:

@@ -614,6 +614,7 @@ class VerdictGiven(_message.Message):
     FALSE_REJECTS_LOW_FIELD_NUMBER: _builtins.int
     FALSE_REJECTS_HIGH_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
+    RUNNER_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -652,6 +653,8 @@ class VerdictGiven(_message.Message):
     false_rejects_high: _builtins.float
     advice: _builtins.str
     """What would narrow that interval, in one sentence; empty where nothing would."""
+    runner: _builtins.str
+    """What ran the network: openvino, onnxruntime or torch; empty where UNKNOWN."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -695,10 +698,11 @@ class VerdictGiven(_message.Message):
         false_rejects_low: _builtins.float = ...,
         false_rejects_high: _builtins.float = ...,
         advice: _builtins.str = ...,
+        runner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "judged_at", b"judged_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_uri", b"mask_uri", "origin", b"origin", "product", b"product", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_uri", b"mask_uri", "origin", b"origin", "product", b"product", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "runner", b"runner", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,7 +52,7 @@ RAY_ROOMS: Final = ("services.trainer.job", "services.labeler.scorer")
 # Processes that only consume records and call others: starting one must not cost seconds and a gigabyte for torch.
 CONSUMERS: Final = (
     *("siad.contracts", "siad.vision", "siad.runtime", "siad.erasure", "siad.audit"),
-    *("services.ingest", "services.labeler", "services.console", "services.trainer"),
+    *("services.ingest", "services.labeler", "services.console", "services.trainer", "services.inference"),
 )
 HEAVY: Final = ("torch", "ray")
 

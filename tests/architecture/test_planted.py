@@ -142,6 +142,13 @@ FAULTS = (
         "services.trainer.app -> siad.models.names -> siad.models -> torch",
         beside={"siad/models/__init__.py": "import torch", "siad/models/names.py": "NAMES = ()"},
     ),
+    Planted(
+        laws.consumers_reach_neither_torch_nor_ray,
+        "services/inference/app.py",
+        "from siad.models.runner.torch import TorchRunner",
+        "services.inference.app -> siad.models.runner.torch -> torch",
+        beside={"siad/models/runner/torch.py": "import torch"},
+    ),
     Planted(laws.consumers_reach_neither_torch_nor_ray, RETRY, "import ray", "siad.runtime.consumer.retry -> ray"),
     # the review's defect D2: the record was republished for ever under python -O
     Planted(
@@ -165,7 +172,8 @@ LAWFUL: Tree = {
     "from siad.contracts.ids import x\ndef f(seed, rng: np.random.Generator):\n    return np.random.default_rng(seed)",
     CLOCK: "import time\nfrom datetime import UTC, datetime\nfrom siad.contracts.ids import x\nnow = datetime.now(UTC)",
     RETRY: "from siad.runtime import clock\nassert clock is not None and x.get(1) and x[1:].copy(), 'the clock stands'",
-    "siad/models/bundle.py": "import torch\nfrom siad.vision.tiles import f",
+    "siad/models/bundle.py": "import numpy\nfrom siad.vision.tiles import f",
+    "siad/models/segmenter.py": "import torch",
     "siad/erasure/rows.py": "from siad.runtime.clock import now",
     "siad/audit/ledger.py": "from siad.erasure import rows",
     "services/__init__.py": "",

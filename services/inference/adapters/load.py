@@ -12,8 +12,9 @@ from siad.vision.memory_errors import out_of_memory_named
 class BundleLoader:
     """Loads one bundle, in the thread of the caller."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, *, runner: str) -> None:
+        """Take what it reads from, and the runner's name; ``auto``: as measured."""
+        self._registry, self._runner = registry, runner
 
     def __call__(self, place: Place, weights: WeightsId) -> Predictor:
         """Read, verify, build and check one bundle.
@@ -31,4 +32,4 @@ class BundleLoader:
         except (CorruptError, MissingError) as error:
             msg = f"weights {weights[:12]} can't be read; publish them again, or release others: {error}"
             raise UnusableWeightsError(msg) from error
-        return open_bundle(manifest, parts)
+        return open_bundle(manifest, parts, runner=self._runner)

@@ -145,6 +145,7 @@ class HotSwapPredictors:
                 previous=self._slots.previous_weights(place),
                 is_loaded=release.weights in loaded,
                 swaps=self._swaps.get(place, 0),
+                runner="" if (predictor := self._slots.peek(release.weights)) is None else predictor.runner_name,
                 threshold=self._threshold_of(release),
             )
             for place, release in sorted(self._serving.items())
@@ -172,6 +173,7 @@ class HotSwapPredictors:
                 finding=finding,
                 release=release,
                 threshold=in_use,
+                runner=predictor.runner_name,
                 score_s=0.0,  # known once the caller has its result
                 darkness="" if isinstance(finding, Misfit) else predictor.darkness(image_HWC),
             )

@@ -50,6 +50,7 @@ class Prediction:
     release: ReleasePointer
     threshold: ThresholdInUse
     score_s: float  # seconds in scoring and deciding, waiting for the batch included
+    runner: str = ""  # what ran the network
     darkness: str = ""  # how much darker than every normal the image is; empty where it is not
 
 
@@ -66,6 +67,7 @@ class CaptureJudgement:
     mask_HW: NDArray[np.uint8] | None = None  # only of a defect
     weights: str = ""
     weights_kind: WeightsKind = WeightsKind.UNSPECIFIED
+    runner: str = ""
     fetch_s: float = 0.0
     score_s: float = 0.0
 
@@ -89,6 +91,7 @@ class CaptureJudgement:
             mask_HW=finding.mask_HW if finding.is_defect else None,
             weights=prediction.release.weights,
             weights_kind=prediction.release.kind,
+            runner=prediction.runner,
             fetch_s=fetch_s,
             score_s=prediction.score_s,
         )
@@ -146,4 +149,5 @@ def make_verdict(
         false_rejects_low=0.0 if rate is None else rate.low,
         false_rejects_high=0.0 if rate is None else rate.high,
         advice=judgement.threshold.advice,
+        runner=judgement.runner,
     )

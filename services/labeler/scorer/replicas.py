@@ -43,6 +43,7 @@ from siad.contracts.keys import mask_key, score_map_key
 from siad.contracts.place import Place
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
+from siad.models.runner.open import limit_threads
 from siad.models.runner.port import DeviceError
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.settings import StoreSettings
@@ -66,7 +67,8 @@ def _prepare(settings: LabelerSettings) -> None:
     import torch
 
     configure_logs("labeler", level=settings.log_level)
-    torch.set_num_threads(settings.torch_threads)
+    torch.set_num_threads(settings.torch_threads)  # for fits
+    limit_threads(settings.torch_threads)
 
 
 def _respond(result: BaseModel) -> JSONResponse:

@@ -10,6 +10,7 @@ from services.trainer.job.learner import CANDIDATE, TEACHER, TrainedNetwork
 from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
+from siad.models.graph_export import add_graph
 from siad.models.runner.torch import TorchRunner
 from siad.vision.images import DECODER_VERSION, Image
 from siad.vision.preprocess import PREPROCESS_VERSION
@@ -68,4 +69,4 @@ def make_candidate(
         footprint_px=0.0 if teacher is None else teacher.footprint_px,
         distilled=network.distilled,
     )
-    return Bundle(manifest, parts), figures
+    return add_graph(Bundle(manifest, parts), [normal]), figures

@@ -46,7 +46,8 @@ def verdicts(
     Reads the broker of the `siad up` on --data, or the one that SIAD_BUS_BOOTSTRAP names.
 
     In a pipe, each verdict is one line of tab-separated fields: time, decision, line, product, serial, capture, score,
-    threshold, kind of weights, weights, regions (left,top,right,bottom in pixels; several by ;), mask, reason, detail.
+    threshold, kind of weights, weights, regions (left,top,right,bottom in pixels; several by ;), mask, reason, detail,
+    runner.
     """
     show = _print_json if as_json else _print_text if console.is_terminal else _print_fields
     with reported_failures():
@@ -117,6 +118,7 @@ def _print_fields(verdict: VerdictGiven) -> None:
         verdict.mask_uri,
         verdict.reason,
         verdict.detail,
+        verdict.runner,
     )
     print("\t".join(field.replace("\t", " ").replace("\n", " ") for field in fields), flush=True)
 
@@ -137,7 +139,8 @@ def _print_text(verdict: VerdictGiven) -> None:
     console.print(row, highlight=False, overflow="fold")
     details = [f"capture {verdict.capture_id}"]
     if verdict.weights:
-        details.append(f"by {verdict.weights_kind.value} {verdict.weights[:WEIGHTS_CHARS]}")
+        runner = f" on {verdict.runner}" if verdict.runner else ""
+        details.append(f"by {verdict.weights_kind.value} {verdict.weights[:WEIGHTS_CHARS]}{runner}")
     if verdict.reason:
         details.append(f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason)
     if verdict.regions:

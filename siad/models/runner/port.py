@@ -24,6 +24,11 @@ class Runner(Protocol):
     """Runs one network. Thread-safe: a run changes nothing in it."""
 
     @property
+    def name(self) -> str:
+        """Name of the runner, as verdicts give it."""
+        ...
+
+    @property
     def device(self) -> str:
         """Name of the device that computes, such as ``cpu`` or ``cuda:0``."""
         ...

@@ -23,6 +23,8 @@ from siad.vision.memory_errors import out_of_memory_named
 class TorchRunner:
     """Runs a detector; implements ``Runner``."""
 
+    name = "torch"
+
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 

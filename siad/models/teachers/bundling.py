@@ -109,4 +109,4 @@ def shared_backbone(variant: Variant, data: bytes) -> Backbone:
 
     They share its 9 MB, which never change.
     """
-    return load_backbone(variant, unpack(data))
+    return load_backbone(variant, unpack(data)).requires_grad_(requires_grad=False)

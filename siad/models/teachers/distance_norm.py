@@ -69,10 +69,26 @@ class DistanceNorm:
 
 
 def _resized(map_hw: Tensor, grid: Sequence[int]) -> Tensor:
-    """Resize a map; bilinear, averaging where it shrinks."""
+    """Resize a map; bilinear, averaging where it shrinks.
+
+    As matrices, since a graph of the network takes inputs of any size, and no runner averages where a map shrinks.
+    """
     if tuple(map_hw.shape) == tuple(grid):
         return map_hw
-    return functional.interpolate(map_hw[None, None], size=tuple(grid), mode="bilinear", antialias=True)[0, 0]
+    down, across = (_weights(before, after) for before, after in zip(map_hw.shape, grid, strict=True))
+    return down @ map_hw @ across.T
+
+
+def _weights(before: int, after: int) -> Tensor:
+    """Weights of linear resizing along one axis: float32 [after, before].
+
+    A tent as wide as a new position, or as an old one where these are wider.
+    """
+    ratio = torch.as_tensor(before).float() / torch.as_tensor(after).float()
+    centres = (torch.arange(after).float() + 0.5) * ratio
+    apart = (torch.arange(before).float() + 0.5 - centres[:, None]).abs() / ratio.clamp_min(1)
+    tents = (1 - apart).clamp_min(0)
+    return tents / tents.sum(1, keepdim=True)
 
 
 def _by_region(value_of: Callable[[Tensor], Tensor]) -> Tensor:

@@ -74,7 +74,7 @@ class FeatureMemory:
 
     def __init__(self, backbone: Backbone, recipe: MemoryRecipe, memory: Mapping[str, Tensor]) -> None:
         self.recipe = recipe
-        self._backbone = backbone
+        self._backbone, self.stored = backbone, memory
         self._normalises_illumination = bool(memory[ILLUMINATION])
         self._banks = [_FilledBank.read(bank, memory) for bank in banks_of(recipe)]
 
@@ -88,6 +88,14 @@ class FeatureMemory:
             float32 [B, h, w] raw scores, at least 0; 0 is what normals show there.
         """
         return self.examine(images_BCHW).score_Bhw
+
+    def graph_score(self, images_BCHW: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+        """Score one image; see ``ExportableDetector``."""
+        return self.reread(stored).score(images_BCHW)
+
+    def reread(self, stored: Mapping[str, Tensor]) -> Self:
+        """Build the same memory of tensors as ``stored`` has them."""
+        return type(self)(self._backbone, self.recipe, stored)
 
     def examine(self, images_BCHW: Tensor, *, hidden: Sequence[Tensor] = ()) -> MemoryEvidence:
         """Score images, and give what the scores rest on.

@@ -12,6 +12,7 @@ from siad.contracts.methods import AUTO, require_askable, require_teacher
 from siad.contracts.normals_profile import NormalsProfile
 from siad.contracts.place import Place
 from siad.models.bundle import Bundle, describe_parts
+from siad.models.graph_export import add_graph
 from siad.models.method_modules import import_method
 from siad.models.teachers.method_choice import VARIANTS, FitVariant, choose_variant, rank_variants
 from siad.models.teachers.normals import Normals
@@ -56,7 +57,8 @@ def fit_teacher(normals: Normals, settings: FitSettings) -> Bundle:
         parts = {**bundle.parts, SUMMARY: summarise(prepared.subset(learned).images)}
         manifest = replace(bundle.manifest, parts=describe_parts(parts), profile=profile, odd_normals=odd)
         _log_odd_normals(manifest)
-        return Bundle(manifest, parts)
+        typical = prepared.images[learned[0]]
+        return add_graph(Bundle(manifest, parts), [typical])
 
 
 def choose_depth(normals: Normals, stated: int) -> int:

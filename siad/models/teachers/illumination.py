@@ -61,4 +61,5 @@ def normalise_illumination(inputs_BCHW: Tensor) -> Tensor:
 def _measure(inputs_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Measure median and deviation of grey, float32 [B] each."""
     grey_BP = inputs_BCHW[:, :, ::_STEP, ::_STEP].mean(1).flatten(1)
-    return grey_BP.median(1).values, grey_BP.std(1)
+    middle_B = grey_BP.sort(1).values[:, (grey_BP.shape[1] - 1) // 2]  # ``median``, which a graph does not have
+    return middle_B, grey_BP.std(1)

@@ -63,6 +63,8 @@ class Bank:
             measure = partial(span_distances, neighbours=recipe.neighbours, ridge=recipe.ridge, hidden_M=hidden_M)
         else:
             measure = partial(nearest_distances, hidden_M=hidden_M)
+        if len(features_ND) <= CHUNK:
+            return measure(features_ND, bank_MD)
         return torch.cat([measure(chunk_ND, bank_MD) for chunk_ND in torch.split(features_ND, CHUNK)])
 
 
@@ -121,11 +123,21 @@ def _excess(score_Bhw: Tensor, grid: Sequence[int]) -> Tensor:
 
 def _subtract_floor(score_Bhw: Tensor, *, floor: float, lift: float) -> Tensor:
     """Move each image's floor to 0, and lift its maximum."""
-    flat_BN = score_Bhw.flatten(1)
-    floor_B, highest_B = flat_BN.quantile(floor, dim=1), flat_BN.amax(1)
-    lifted_B = highest_B + lift * flat_BN.quantile(0.5, dim=1)
+    sorted_BN = score_Bhw.flatten(1).sort(1).values
+    floor_B, highest_B = _quantile(sorted_BN, floor), sorted_BN[:, -1]
+    lifted_B = highest_B + lift * _quantile(sorted_BN, 0.5)
     stretch_B = lifted_B / (highest_B - floor_B).clamp_min(1e-6)
     return (score_Bhw - floor_B[:, None, None]).clamp_min(0) * stretch_B[:, None, None]
+
+
+def _quantile(sorted_BN: Tensor, share: float) -> Tensor:
+    """Quantile of ascending values, float32 [B]; linear between two of them."""
+    last = sorted_BN.shape[1] - 1
+    rank = share * torch.as_tensor(last).float()
+    below = rank.floor()
+    above = (below + 1).clamp_max(last)
+    low_B, high_B = (sorted_BN.index_select(1, at.long().view(1))[:, 0] for at in (below, above))
+    return low_B + (high_B - low_B) * (rank - below)
 
 
 def unit_length(bank_MD: Tensor) -> Tensor:

@@ -7,8 +7,6 @@ Shape suffixes: B = batch, N = positions of one image, P = patch features of all
 D = length of a patch feature, K = length of its random projection, k = neighbours of a position.
 """
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -54,19 +52,31 @@ def pool_zones(output_BDhw: Tensor, *, grid: tuple[int, int], share: float) -> T
         The statistics of Huang and Belongie 2017, arXiv:1703.06868, eq. 5 and 6, of a window instead of an image.
     """
     halved = [functional.avg_pool2d(moment_BDhw, 2) for moment_BDhw in (output_BDhw, output_BDhw.square())]
-    reach = max(1, round(share * math.sqrt(halved[0].shape[2] * halved[0].shape[3]) / 2))
-    mean, square = (
-        functional.adaptive_avg_pool2d(_blurred(moment_BDhw, reach), grid).flatten(2) for moment_BDhw in halved
-    )
+    height, width = halved[0].shape[2:]
+    reach = (share * torch.as_tensor(height * width).float().sqrt() / 2).round().clamp_min(1)
+    down_yh, across_xw = (_zone_weights(side, count, reach) for side, count in zip((height, width), grid, strict=True))
+    mean, square = ((down_yh @ (moment_BDhw @ across_xw.T)).flatten(2) for moment_BDhw in halved)
     deviation = (square - mean.square()).clamp_min(_VARIANCE_MIN).sqrt()
     return torch.cat([mean, deviation], 1).transpose(1, 2)
 
 
-def _blurred(values_BDhw: Tensor, reach: int) -> Tensor:
-    """Average over a square window, first along columns, then along rows."""
-    side = 2 * reach + 1
-    rows = functional.avg_pool2d(values_BDhw, (side, 1), 1, (reach, 0), count_include_pad=False)
-    return functional.avg_pool2d(rows, (1, side), 1, (0, reach), count_include_pad=False)
+def _zone_weights(side: int, count: int, reach: Tensor) -> Tensor:
+    """Weights that average one axis over windows, then over zones.
+
+    As matrices, since a graph of the network takes inputs of any size, and a pooling window would be fixed in it.
+
+    Args:
+        side: positions along the axis.
+        count: zones along it; side is a multiple of it.
+        reach: positions on either side of a window's middle, cut at the border.
+
+    Returns:
+        float32 [count, side].
+    """
+    at = torch.arange(side)
+    is_near = ((at[:, None] - at).abs() <= reach).float()
+    windows = is_near / is_near.sum(1, keepdim=True)
+    return windows.view(count, -1, side).mean(1)
 
 
 def normalise_features(pooled_BND: Tensor, *, mean_D: Tensor | None = None) -> Tensor:
@@ -172,9 +182,23 @@ def span_distances(
     nearest_Nk = (features_ND @ shown_MD.T).topk(count, 1).indices
     apart_NkD = shown_MD[nearest_Nk] - features_ND[:, None]
     gram_Nkk = apart_NkD @ apart_NkD.transpose(1, 2)
-    ridge_N = ridge * gram_Nkk.diagonal(dim1=1, dim2=2).mean(1) + _DISTANCE_MIN**2
-    gram_Nkk = gram_Nkk + ridge_N[:, None, None] * torch.eye(count)
-    weights_Nk1 = torch.cholesky_solve(torch.ones(len(features_ND), count, 1), torch.linalg.cholesky(gram_Nkk))
-    weights_Nk1 = weights_Nk1 / weights_Nk1.sum(1, keepdim=True)
-    rest_ND = (weights_Nk1 * apart_NkD).sum(1)
+    ridge_N = ridge * apart_NkD.square().sum(2).mean(1) + _DISTANCE_MIN**2
+    weights_Nk = _solve_for_ones(gram_Nkk + ridge_N[:, None, None] * torch.eye(count))
+    weights_Nk = weights_Nk / weights_Nk.sum(1, keepdim=True)
+    rest_ND = (weights_Nk[:, None] @ apart_NkD)[:, 0]
     return rest_ND.square().sum(1).sqrt().clamp_min(_DISTANCE_MIN)
+
+
+def _solve_for_ones(gram_Nkk: Tensor) -> Tensor:
+    """Solve ``gram w = 1`` for every position: float32 [N, k].
+
+    By Gauss and Jordan, without pivots, which a positive definite matrix with a ridge does not need: a graph has
+    neither Cholesky's factors nor a solver, and on a CPU these few steps for all positions are faster.
+    """
+    count = gram_Nkk.shape[1]
+    rows = functional.pad(gram_Nkk, (0, 1), value=1.0)
+    unit_kk = torch.eye(count)
+    for index in range(count):
+        pivot = rows[:, index : index + 1] / rows[:, index : index + 1, index : index + 1]
+        rows = rows - (rows[:, :, index : index + 1] - unit_kk[:, index : index + 1]) * pivot
+    return rows[:, :, count]

@@ -1,7 +1,8 @@
 """Promises of every runner; a further adapter adds a case to ``RUNNERS`` and to ``EXHAUSTED``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,9 +12,14 @@ from torch.nn import functional
 
 from siad.contracts.errors import OutOfMemoryError, TransientError
 from siad.models.backbone import Backbone
+from siad.models.detector import ExportableDetector
+from siad.models.graph import GRAPH, GRAPH_SETTINGS, GraphSettings
+from siad.models.graph_export import export_graph
+from siad.models.runner import onnxruntime, openvino
 from siad.models.runner.port import DeviceError, Runner
 from siad.models.runner.torch import TorchRunner
-from siad.models.segmenter import Segmenter
+from siad.models.segmenter import Segmenter, parts_of
+from tests.manifests import make_manifest
 
 
 class TwoViews:
@@ -47,8 +53,44 @@ def torch_two_views() -> Runner:
     return TorchRunner(TwoViews())
 
 
-RUNNERS: dict[str, Callable[[], Runner]] = {"torch": torch_segmenter, "torch, two views": torch_two_views}
-EXHAUSTED: dict[str, Callable[[], Runner]] = {"torch": lambda: TorchRunner(TooLarge())}
+class TooLargeGraph(nn.Module):
+    """As a detector whose graph needs more memory than any machine has."""
+
+    stored: Mapping[str, Tensor] = {}
+
+    def graph_score(self, images_BCHW: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+        side = 10**7 * (images_BCHW.shape[2] // images_BCHW.shape[2])
+        return images_BCHW[:, 0, :1, :1] + torch.zeros(1, side, side).exp().sum()
+
+
+MANIFEST = make_manifest()
+SETTINGS = GraphSettings(needs_whole_input=False).to_json()
+
+
+def graph_parts(detector: ExportableDetector) -> dict[str, bytes]:
+    return {GRAPH: export_graph(detector, {}), GRAPH_SETTINGS: SETTINGS}
+
+
+@cache
+def segmenter_parts() -> dict[str, bytes]:
+    torch.manual_seed(0)
+    segmenter = Segmenter(Backbone("lite0")).eval().requires_grad_(requires_grad=False)
+    nn.init.normal_(segmenter.decoder.head.weight)
+    own = parts_of(segmenter)
+    return {**own, GRAPH: export_graph(segmenter, own), GRAPH_SETTINGS: SETTINGS}
+
+
+RUNNERS: dict[str, Callable[[], Runner]] = {
+    "torch": torch_segmenter,
+    "torch, two views": torch_two_views,
+    "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, segmenter_parts()),
+    "openvino": lambda: openvino.make_runner(MANIFEST, segmenter_parts()),
+}
+EXHAUSTED: dict[str, Callable[[], Runner]] = {
+    "torch": lambda: TorchRunner(TooLarge()),
+    "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, graph_parts(TooLargeGraph())),
+    "openvino": lambda: openvino.make_runner(MANIFEST, graph_parts(TooLargeGraph())),
+}
 
 
 @pytest.fixture(params=list(RUNNERS))

@@ -105,7 +105,12 @@ class World:
         if self.is_unsure:
             finding.pseudo_mask_HW[1, 1] = IGNORE
         return Prediction(
-            finding=finding, release=RELEASE, threshold=THRESHOLD, score_s=self.score_takes_s, darkness=self.darkness
+            finding=finding,
+            release=RELEASE,
+            threshold=THRESHOLD,
+            score_s=self.score_takes_s,
+            runner="openvino",
+            darkness=self.darkness,
         )
 
     async def store(self, mask_HW: NDArray[np.uint8], *, event: ImageStored, judgement: CaptureJudgement) -> str:
@@ -155,6 +160,7 @@ def test_a_defect_is_rejected_with_mask_regions_and_times() -> None:
         false_rejects_low=0.01,
         false_rejects_high=0.1,
         advice="20 more normals would sharpen it",
+        runner="openvino",
     )
     assert world.diary == ["settings line-1 7", "fetch", "predict line-1 cell", "mask [0, 0, 255, 0, 0]"]
 

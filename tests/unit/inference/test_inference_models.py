@@ -64,7 +64,8 @@ class Store:
         assert self.go.wait(5)
         if queue := self.fails.get(weights):
             raise queue.pop(0) if len(queue) > 1 else queue[0]
-        return SimpleNamespace(manifest=make_manifest(image_threshold=0.5), at_threshold=self.at_threshold)
+        manifest = make_manifest(image_threshold=0.5)
+        return SimpleNamespace(manifest=manifest, at_threshold=self.at_threshold, runner_name="openvino")
 
     def at_threshold(self, image_threshold: float | None) -> Any:
         """The threshold moves while the batch runs, if ``moves`` says so."""
@@ -73,6 +74,7 @@ class Store:
             manifest=make_manifest(image_threshold=0.5),
             examine=partial(self.examine, threshold=0.5 if image_threshold is None else image_threshold),
             darkness=lambda image: self.darkness,
+            runner_name="openvino",
         )
 
     def examine(self, images: Sequence[Any], *, sizes: SizeRule, threshold: float) -> list[Finding]:

@@ -1,0 +1,79 @@
+"""OpenVINO runner for bundles with a graph, on the CPU, in float32.
+
+``import openvino`` reports itself to its maker through the package ``openvino_telemetry``. Nothing may leave the plant,
+so that package is made unimportable first, and OpenVINO uses its own stub.
+
+Shape suffixes: as in ``siad.models.runner.port``.
+"""
+
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siad.contracts.manifest import Manifest
+from siad.models.graph import GRAPH_SETTINGS, GraphSettings, graph_file, has_graph
+from siad.models.runner.port import Runner
+from siad.models.runner.threads import ThreadBound
+from siad.vision.memory_errors import out_of_memory_named
+
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # an import of it raises ImportError
+import openvino  # noqa: E402
+
+_THREADS = ThreadBound()
+
+
+class OpenVinoRunner:
+    """Runs a graph, one image at a time; implements ``Runner``."""
+
+    device = "cpu"
+    has_views = False
+
+    def __init__(self, compiled: openvino.CompiledModel, settings: GraphSettings, *, name: str) -> None:
+        self.name = name
+        self.needs_whole_input = settings.needs_whole_input
+        self._request = compiled.create_infer_request()
+        self._running = threading.Lock()  # a request has one set of buffers; a second would double the memory
+
+    def run(self, images_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score a batch: float32 [B, 1, h, w]; see ``Runner``."""
+        count, _, height, width = images_BCHW.shape
+        with self._running, out_of_memory_named(f"running a network on {count} inputs of {width}x{height} px"):
+            return np.stack([self._run(image_1CHW) for image_1CHW in np.split(images_BCHW, count)])
+
+    def _run(self, image_1CHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._request.infer([image_1CHW], share_inputs=True)
+        return np.array(self._request.get_output_tensor(0).data, np.float32)
+
+
+def limit_threads(count: int) -> None:
+    """Bound the CPU threads of runners that are made from now on."""
+    _THREADS.count = count
+
+
+def can_run(manifest: Manifest) -> bool:
+    """Whether a bundle has a graph."""
+    return has_graph(manifest)
+
+
+def make_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:
+    """Build the network of a bundle's graph.
+
+    Any exception except those of the port means that its parts don't fit.
+    """
+    del manifest
+    return compile_graph(parts, precision="f32", name="openvino")
+
+
+def compile_graph(parts: Mapping[str, bytes], *, precision: Literal["f32", "bf16"], name: str) -> Runner:
+    """Compile a graph for this machine's CPU."""
+    options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    if _THREADS.count:
+        options["INFERENCE_NUM_THREADS"] = _THREADS.count
+    core = openvino.Core()
+    with graph_file(parts) as path:
+        compiled = core.compile_model(core.read_model(path), "CPU", options)
+    return OpenVinoRunner(compiled, GraphSettings.from_json(parts[GRAPH_SETTINGS]), name=name)
