@@ -10,7 +10,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from siad.vision.mask_objects import draw_stroke, fill_holes, fill_polygon, runs_of, split_components
+from siad.vision.mask_objects import (
+    draw_stroke,
+    fill_ellipse,
+    fill_holes,
+    fill_polygon,
+    runs_of,
+    smooth,
+    split_components,
+)
 
 FILE: Final = Path(__file__).parents[1] / "web" / "tests" / "golden" / "marks.json"
 WIDTH, HEIGHT = 61, 47
@@ -43,6 +51,16 @@ def make_cases() -> dict[str, Any]:
         polygons.append(
             [(draw.randint(-10, 2 * WIDTH + 10), draw.randint(-10, 2 * HEIGHT + 10)) for _ in range(corners)]
         )
+    ellipses = [
+        ((10, 10), (50, 40)),
+        ((11, 11), (12, 60)),
+        ((30, 30), (30, 60)),
+        ((40, 20), (41, 21)),
+        ((-30, -30), (90, 60)),
+    ]
+    for _ in range(40):
+        ends = [(draw.randint(-20, 2 * WIDTH + 20), draw.randint(-20, 2 * HEIGHT + 20)) for _ in range(2)]
+        ellipses.append((ends[0], ends[1]))
     noise = np.random.default_rng(3)
     masks = [noise.random(MASK_SIZE) < ratio for ratio in (0, 0.02, 0.2, 0.4, 0.55, 0.8, 1)]
     return {
@@ -57,6 +75,7 @@ def make_cases() -> dict[str, Any]:
             for diameter, points in strokes
         ],
         "polygons": [{"points": points, "runs": runs_of(fill_polygon(points, size=SIZE))} for points in polygons],
+        "ellipses": [{"corners": corners, "runs": runs_of(fill_ellipse(*corners, size=SIZE))} for corners in ellipses],
         "mask_width": MASK_SIZE[1],
         "mask_height": MASK_SIZE[0],
         "masks": [
@@ -64,6 +83,7 @@ def make_cases() -> dict[str, Any]:
                 "runs": runs_of(mask),
                 "components": [runs_of(part) for part in split_components(mask)],
                 "filled": runs_of(fill_holes(mask)),
+                "smoothed": runs_of(smooth(mask)),
             }
             for mask in masks
         ],

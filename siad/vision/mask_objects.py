@@ -49,6 +49,36 @@ def fill_polygon(points: Points, *, size: Size) -> Mask:
     return np.asarray(np.cumsum(starts_HW, axis=1)[:, :width] % 2 == 1)
 
 
+def fill_ellipse(corner: tuple[int, int], other: tuple[int, int], *, size: Size) -> Mask:
+    """Mark the pixels inside an ellipse in a box.
+
+    A pixel is marked where its centre is inside or on it. The corners are in half pixels; a box without width or height
+    has no pixel.
+    """
+    (x1, y1), (x2, y2) = corner, other
+    width, height = abs(x1 - x2), abs(y1 - y2)
+    mask_HW = np.zeros(size, np.bool_)
+    if not width or not height:
+        return mask_HW
+    u_W = np.abs(2 * (2 * np.arange(size[1], dtype=np.int64) + 1) - x1 - x2)
+    for row in range(size[0]):
+        v = abs(2 * (2 * row + 1) - y1 - y2)
+        if v <= height:
+            mask_HW[row] = u_W <= math.isqrt(width * width * (height * height - v * v) // (height * height))
+    return mask_HW
+
+
+def smooth(mask_HW: Mask) -> Mask:
+    """Mark where at least five of the nine pixels around are marked.
+
+    Beyond the border of the image its pixels count again.
+    """
+    around = np.pad(mask_HW.astype(np.uint8), 1, mode="edge")
+    height, width = mask_HW.shape
+    parts = [around[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
+    return np.asarray(np.sum(parts, axis=0) >= 5)
+
+
 def fill_holes(mask_HW: Mask) -> Mask:
     """Fill the holes of a mask.
 

@@ -19,7 +19,7 @@ from siad.contracts.topics import LINE, TOPICS, VERDICT
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Message
-from siad.vision.mask_objects import Mask, draw_stroke
+from siad.vision.mask_objects import Mask, draw_stroke, fill_ellipse, fill_polygon
 from siad.vision.masks import decode_mask, encode_mask
 from tests.e2e.harness import Plant, StageProcess
 from tests.events import NOON, make_image_stored, make_line_changed
@@ -122,7 +122,7 @@ async def test_the_stored_mask_is_the_drawn_one(console: StageProcess, bus_file:
     expected = teachers_mask()
     expected[5:10, 5:10] = False
     expected = ((expected | stroke("grow")) & ~stroke("cut")) | stroke("draw")
-    assert np.array_equal(stored, expected), f"{np.count_nonzero(stored != expected)} pixels differ"
+    assert np.array_equal(stored, expected), f"row, column: {np.argwhere(stored != expected).tolist()[:20]}"
     assert {(one.origin, one.fate, one.class_name) for one in record.objects} == {
         ("machine", "reshaped", ""),
         ("machine", "deleted", ""),
@@ -130,6 +130,24 @@ async def test_the_stored_mask_is_the_drawn_one(console: StageProcess, bus_file:
     }
     assert (record.keys, record.presses) == (drawn["keys"], drawn["presses"])
     assert 0 < record.active_s < SCRIPT_S
+
+
+async def test_every_tool_draws_by_its_rule_also_by_keys_alone(
+    console: StageProcess, bus_file: BusFile, blobs: S3Blobs
+) -> None:
+    await publish(bus_file, [put_capture(blobs)], blobs)
+    drawn = run_script("every_tool.ts", console, LINE_NAME)
+    record = CaptureCorrected.from_json(blobs.get(keys.correction_key(LINE_NAME, CAPTURE, 1)).data)
+    stored = decode_mask(blobs.get(blobs.key_of(record.mask_uri)).data) == 255
+
+    corners = {name: [(2 * x, 2 * y) for x, y in points] for name, points in drawn.items()}
+    (x1, y1), (x2, y2) = corners["cut"]
+    expected = fill_polygon(corners["polygon"], size=SIZE) | fill_ellipse(*corners["ellipse"], size=SIZE)
+    expected &= ~fill_polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], size=SIZE)
+    expected[4:11, 3:14] = True  # the rectangle
+    expected[41, 10:15] = True  # the brush of one pixel, moved down by one
+    expected[42, 14] = True
+    assert np.array_equal(stored, expected), f"row, column: {np.argwhere(stored != expected).tolist()[:20]}"
 
 
 async def test_nothing_is_lost_by_another_person_or_a_killed_console(

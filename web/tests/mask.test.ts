@@ -23,15 +23,20 @@ import {
   markAt,
   maskOf,
   merged,
+  moved,
+  smoothedMark,
+  split,
   withMark,
   withoutMark,
 } from '../src/mask/drawing'
+import { ellipseOf } from '../src/mask/ellipse'
 import { begun, redone, stepped, undone } from '../src/mask/history'
 import { edgesOf } from '../src/mask/outline'
 import { encodePng } from '../src/mask/png'
 import { polygonOf } from '../src/mask/polygon'
 import { bitmapOf, runsOf } from '../src/mask/rle'
-import { integerRoot, snap, strokeOf } from '../src/mask/stroke'
+import { smoothed as smooth } from '../src/mask/smooth'
+import { type HalfPoint, integerRoot, snap, strokeOf } from '../src/mask/stroke'
 import golden from './golden/marks.json'
 
 const image = { x: 0, y: 0, width: golden.width, height: golden.height }
@@ -54,11 +59,19 @@ describe('the golden file, bit for bit', () => {
   it.each(golden.polygons.map((c, i) => [i, c] as const))('polygon %i', (_, { points, runs }) => {
     expect(whole(polygonOf(half(points), image))).toEqual(runs)
   })
-  it.each(golden.masks.map((c, i) => [i, c] as const))('mask %i', (_, { runs, components, filled }) => {
-    const mask = bitmapOf(masked, runs)
-    expect(componentsOf(mask, 1).map((part) => whole(part, masked))).toEqual(components)
-    expect(whole(withoutHoles(mask), masked)).toEqual(filled)
+  it.each(golden.ellipses.map((c, i) => [i, c] as const))('ellipse %i', (_, { corners, runs }) => {
+    const [one, other] = half(corners) as [HalfPoint, HalfPoint]
+    expect(whole(ellipseOf(one, other, image))).toEqual(runs)
   })
+  it.each(golden.masks.map((c, i) => [i, c] as const))(
+    'mask %i',
+    (_, { runs, components, filled, smoothed }) => {
+      const mask = bitmapOf(masked, runs)
+      expect(componentsOf(mask, 1).map((part) => whole(part, masked))).toEqual(components)
+      expect(whole(withoutHoles(mask), masked)).toEqual(filled)
+      expect(whole(smooth(mask, masked), masked)).toEqual(smoothed)
+    },
+  )
 })
 
 describe('bitmaps', () => {
@@ -122,6 +135,38 @@ describe('drawings', () => {
     expect(carved(drawing, picture(['##'], 0, 1)).marks.map((mark) => mark.id)).toEqual([2])
     expect(withoutMark(drawing, 2).marks.map((mark) => mark.id)).toEqual([1])
     expect(merged(more, 1, 2).marks.map((mark) => area(mark.bitmap))).toEqual([8])
+  })
+  it('splits what does not touch, and moves within the image', () => {
+    const both = withMark(emptyDrawing(8, 4), picture(['##..#', '##...'], 1, 1))
+    const parts = split(both, 1)
+    expect(parts.marks.map(({ id, bitmap }) => [id, bitmap.x, area(bitmap)])).toEqual([
+      [1, 1, 4],
+      [2, 5, 1],
+    ])
+    expect([split(parts, 1), split(parts, 9), moved(parts, 9, 1, 1)]).toEqual([parts, parts, parts])
+    const gone = moved(parts, 1, -2, 0)
+    expect(gone.marks.map(({ bitmap }) => [bitmap.x, bitmap.y, area(bitmap)])).toEqual([
+      [0, 1, 2],
+      [5, 1, 1],
+    ])
+    expect(moved(parts, 2, 0, -2).marks.map(({ id }) => id)).toEqual([1])
+  })
+  it('keeps holes through all but filling and smoothing', () => {
+    const ring = picture(['#####', '#...#', '#...#', '#...#', '#####'], 2, 2)
+    const one = withMark(emptyDrawing(12, 12), ring)
+    const isHole = (next: typeof one) => next.marks.every(({ bitmap }) => !has(bitmap, 4, 4))
+    const dot = picture(['#'], 7, 4)
+    for (const next of [
+      grown(one, 1, dot),
+      carved(one, dot),
+      merged(withMark(one, dot), 1, 2),
+      split(one, 1),
+    ]) {
+      expect(isHole(next)).toBe(true)
+    }
+    expect(isHole(smoothedMark(one, 1))).toBe(true)
+    expect(isHole(moved(moved(one, 1, 1, 0), 1, -1, 0))).toBe(true)
+    expect(isHole(filled(one, 1))).toBe(false)
   })
   it('is the same where nothing changes', () => {
     expect(carved(drawing, picture(['#'], 4, 0))).toBe(drawing)

@@ -15,6 +15,7 @@ from siad.vision.mask_objects import (
     fill_polygon,
     mask_of,
     runs_of,
+    smooth,
     split_components,
 )
 from tests.golden_marks import FILE, make_cases
@@ -44,6 +45,28 @@ def test_a_polygon_holds_the_centres_with_an_odd_number_of_crossings(index: int)
     filled = mask_of(case["runs"], size=SIZE)
     for row, column in np.ndindex(*SIZE):
         assert filled[row, column] == _is_odd(case["points"], 2 * column + 1, 2 * row + 1), (row, column)
+
+
+@pytest.mark.parametrize("index", range(0, len(GOLDEN["ellipses"]), 3))
+def test_an_ellipse_holds_the_centres_inside_it(index: int) -> None:
+    case = GOLDEN["ellipses"][index]
+    (x1, y1), (x2, y2) = case["corners"]
+    filled = mask_of(case["runs"], size=SIZE)
+    for row, column in np.ndindex(*SIZE):
+        u, v = 2 * (2 * column + 1) - x1 - x2, 2 * (2 * row + 1) - y1 - y2
+        is_inside = x1 != x2 and y1 != y2 and Fraction(u, x1 - x2) ** 2 + Fraction(v, y1 - y2) ** 2 <= 1
+        assert filled[row, column] == is_inside, (row, column)
+
+
+def test_smoothing_drops_lines_of_a_pixel_and_keeps_wider_ones_and_the_border() -> None:
+    mask = np.zeros((9, 9), np.bool_)
+    mask[4] = True
+    assert not smooth(mask).any()
+    mask[5] = True
+    assert np.array_equal(smooth(mask), mask)
+    assert smooth(np.ones((3, 3), np.bool_)).all()
+    mask[3, 4] = True  # a bump of one pixel
+    assert not smooth(mask)[3].any()
 
 
 def test_components_touch_by_corners_and_holes_are_closed_by_edges() -> None:

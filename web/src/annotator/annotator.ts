@@ -1,6 +1,6 @@
 /** State of the annotator and every command on it, without canvas or page. */
 
-import { type Bitmap, type Box, boxOf, cropped, dilated, EMPTY, eroded, isEmpty, union } from '../mask/bitmap'
+import { type Bitmap, type Box, EMPTY, isEmpty } from '../mask/bitmap'
 import {
   carved,
   classed,
@@ -11,47 +11,28 @@ import {
   type Mark,
   markAt,
   merged,
+  moved,
   reshaped,
+  smoothedMark,
+  split,
   withMark,
   withoutMark,
 } from '../mask/drawing'
 import { begun, type History, redone, stepped, undone } from '../mask/history'
-import { polygonOf } from '../mask/polygon'
-import { FLOOR, type ScoreMap } from '../mask/scores'
-import { type HalfPoint, paintCapsule, snap } from '../mask/stroke'
+import { resizedBy, type ScoreMap } from '../mask/scores'
 import { text } from '../text'
-
-export type Tool = 'brush' | 'lasso'
-/** What a stroke does, decided where it begins. */
-export type StrokeKind = { kind: 'grow'; id: number } | { kind: 'cut' } | { kind: 'new' }
-
-export interface BrushState {
-  readonly tool: Tool
-  readonly diameter: number
-}
-
-export interface State extends BrushState {
-  readonly history: History<Drawing>
-  readonly chosenId: number | null
-  readonly hint: string
-}
+import { LiveStroke, type Point, type StrokeKind, type Tool } from './live'
+import type { BrushState, State } from './state'
 
 export const DIAMETER_MAX = 1000
-
-interface Stroke {
-  readonly does: StrokeKind
-  readonly points: { x: number; y: number }[]
-  last: HalfPoint
-  box: Box
-}
 
 export class Annotator {
   #state: State
   #listeners = new Set<() => void>()
-  #stroke: Stroke | null = null
+  #stroke: LiveStroke | null = null
   /** Pixels of the stroke under way, at image size; kept from stroke to stroke. */
   readonly #live: Bitmap
-  #pointer: { x: number; y: number } | null = null
+  #pointer: Point | null = null
 
   readonly scores: ScoreMap | null
   /** Kinds of defects, in the order of their digits. */
@@ -65,7 +46,7 @@ export class Annotator {
   ) {
     this.scores = scores
     this.classes = classes
-    this.#state = { history, ...settings, chosenId: null, hint: '' }
+    this.#state = { history, ...settings, chosenId: null, hint: '', crosshair: null }
     const { width, height } = history.present
     this.#live = { x: 0, y: 0, width, height, pixels: new Uint8Array(width * height) }
   }
@@ -97,20 +78,38 @@ export class Annotator {
     return under?.id ?? this.#state.chosenId
   }
 
-  /** The stroke under way: its pixels so far and the box they are in. */
-  get live(): {
-    bitmap: Bitmap
-    box: Box
-    does: StrokeKind
-    line: readonly { x: number; y: number }[]
-  } | null {
-    if (!this.#stroke) return null
-    const line = this.#state.tool === 'lasso' ? this.#stroke.points : []
-    return { bitmap: this.#live, box: this.#stroke.box, does: this.#stroke.does, line }
+  /** The stroke under way. */
+  get live(): LiveStroke | null {
+    return this.#stroke
   }
 
-  pointAt(point: { x: number; y: number } | null): void {
+  get pointer(): Point | null {
+    return this.#pointer
+  }
+
+  /** The pointer is there; null: it left the image. */
+  pointAt(point: Point | null): void {
     this.#pointer = point
+    if (this.#state.crosshair) this.#set({ crosshair: null })
+  }
+
+  /** Move the crosshair, from the pointer or the middle of the image. */
+  moveCrosshair(dx: number, dy: number): void {
+    const { width, height } = this.drawing
+    const from = this.#pointer ?? { x: width / 2, y: height / 2 }
+    const inside = (value: number, size: number) => Math.min(size - 1, Math.max(0, Math.floor(value))) + 0.5
+    const crosshair = { x: inside(from.x + dx, width), y: inside(from.y + dy, height) }
+    this.#pointer = crosshair
+    this.#stroke?.extend(crosshair)
+    this.#set({ crosshair })
+  }
+
+  /** Press the tool at the crosshair or pointer, or release it. */
+  pen(isNew: boolean): void {
+    const at = this.#pointer
+    if (!at) this.#hint(text.hints.noPointer)
+    else if (this.#stroke && this.#stroke.settings.tool !== 'polygon') this.endStroke()
+    else this.beginStroke(at.x, at.y, isNew)
   }
 
   /** What a stroke would do that begins at a point. */
@@ -120,43 +119,49 @@ export class Annotator {
     return mark ? { kind: 'grow', id: mark.id } : { kind: 'cut' }
   }
 
+  /** Begin a stroke; of a polygon under way set the next corner. */
   beginStroke(x: number, y: number, isNew: boolean): Box {
-    const last = snap(x, y, this.#state.diameter)
-    this.#stroke = { does: this.strokeKindAt(x, y, isNew), points: [{ x, y }], last, box: EMPTY }
-    return this.#paint(last)
+    if (this.#stroke?.settings.tool === 'polygon') {
+      this.#stroke.addCorner({ x, y })
+      this.#hint(text.hints.polygon)
+      return EMPTY
+    }
+    this.cancelStroke()
+    const { tool, diameter } = this.#state
+    const settings = { tool, diameter, does: this.strokeKindAt(x, y, isNew) }
+    this.#stroke = new LiveStroke(this.#live, settings, { x, y })
+    this.#hint(tool === 'polygon' ? text.hints.polygon : '')
+    return this.#stroke.box
   }
 
   /** Go on with the stroke. Returns the box of pixels that may have changed. */
   extendStroke(x: number, y: number): Box {
-    if (!this.#stroke) return EMPTY
-    this.#stroke.points.push({ x, y })
-    return this.#paint(snap(x, y, this.#state.diameter))
+    return this.#stroke?.extend({ x, y }) ?? EMPTY
   }
 
+  /** The pointer is released, which ends every stroke but that of a polygon. */
   endStroke(): void {
+    if (this.#stroke?.settings.tool !== 'polygon') this.finishStroke()
+  }
+
+  /** End the stroke, also that of a polygon. */
+  finishStroke(): void {
     const stroke = this.#stroke
     if (!stroke) return
-    const pixels =
-      this.#state.tool === 'lasso'
-        ? polygonOf(
-            stroke.points.map(({ x, y }) => ({ x: Math.round(2 * x), y: Math.round(2 * y) })),
-            imageBox(this.drawing),
-          )
-        : cropped(boxOf(this.#live, stroke.box))
+    const pixels = stroke.pixels(imageBox(this.drawing))
     this.cancelStroke()
-    const { does } = stroke
-    if (does.kind === 'grow') this.#step(grown(this.drawing, does.id, pixels), '', does.id)
+    const { does, tool } = stroke.settings
+    if (isEmpty(pixels) && tool !== 'brush') this.#hint(text.hints.emptyShape)
+    else if (does.kind === 'grow') this.#step(grown(this.drawing, does.id, pixels), '', does.id)
     else if (does.kind === 'cut') this.#step(carved(this.drawing, pixels), text.hints.nothingCut)
     else this.#step(withMark(this.drawing, pixels), '', this.drawing.nextId)
   }
 
   cancelStroke(): void {
     if (!this.#stroke) return
-    const { x, y, width, height } = this.#stroke.box
-    for (let row = y; row < y + height; row++) {
-      this.#live.pixels.fill(0, row * this.#live.width + x, row * this.#live.width + x + width)
-    }
+    this.#stroke.clear()
     this.#stroke = null
+    this.#hint('')
   }
 
   remove(id: number | null = this.target): void {
@@ -166,12 +171,8 @@ export class Annotator {
 
   /** Grow (1) or shrink (-1) the mark along the map of scores; by one pixel where the machine sees nothing. */
   resize(by: 1 | -1): void {
-    const id = this.target
-    if (id === null) this.#hint(text.hints.noMark)
-    else {
-      const next = reshaped(this.drawing, id, (bitmap) => this.#resized(bitmap, by))
-      this.#step(next, text.hints.noFurther)
-    }
+    const resized = (bitmap: Bitmap) => resizedBy(bitmap, by, this.scores, imageBox(this.drawing))
+    this.#change((id) => reshaped(this.drawing, id, resized), text.hints.noFurther)
   }
 
   /** Mark what the machine sees at the pointer; begun inside a mark it is added to it. */
@@ -213,9 +214,28 @@ export class Annotator {
   }
 
   fillHoles(): void {
-    const id = this.target
-    if (id === null) this.#hint(text.hints.noMark)
-    else this.#step(filled(this.drawing, id), text.hints.noHole)
+    this.#change((id) => filled(this.drawing, id), text.hints.noHole)
+  }
+
+  smooth(): void {
+    this.#change((id) => smoothedMark(this.drawing, id), text.hints.noSmoother)
+  }
+
+  split(): void {
+    this.#change((id) => split(this.drawing, id), text.hints.onePart)
+  }
+
+  nudge(dx: number, dy: number): void {
+    this.#change((id) => moved(this.drawing, id, dx, dy), '')
+  }
+
+  /** Replace the pixels of a mark, as a step. */
+  reshape(id: number, bitmap: Bitmap, hintIfSame: string): void {
+    this.#step(
+      reshaped(this.drawing, id, () => bitmap),
+      hintIfSame,
+      id,
+    )
   }
 
   merge(): void {
@@ -226,6 +246,12 @@ export class Annotator {
   }
 
   undo(): void {
+    if (this.#stroke?.settings.tool === 'polygon') {
+      if (this.#stroke.corners > 1) this.#stroke.dropCorner()
+      else this.cancelStroke()
+      this.#set({})
+      return
+    }
     const history = undone(this.#state.history)
     this.#set({ history, hint: history === this.#state.history ? text.hints.nothingUndone : '' })
   }
@@ -249,6 +275,7 @@ export class Annotator {
   }
 
   setTool(tool: Tool): void {
+    this.cancelStroke()
     this.#set({ tool })
   }
 
@@ -265,19 +292,10 @@ export class Annotator {
     this.#hint(message)
   }
 
-  #resized(bitmap: Bitmap, by: 1 | -1): Bitmap {
-    if (this.scores && this.scores.levelOf(bitmap) >= FLOOR) return this.scores.resized(bitmap, by) ?? bitmap
-    const image = imageBox(this.drawing)
-    return by === 1 ? dilated(bitmap, image) : eroded(bitmap, image)
-  }
-
-  #paint(to: HalfPoint): Box {
-    const stroke = this.#stroke as Stroke
-    if (this.#state.tool === 'lasso') return EMPTY
-    const box = paintCapsule(this.#live, stroke.last, to, this.#state.diameter)
-    stroke.last = to
-    stroke.box = union(stroke.box, box)
-    return box
+  #change(change: (id: number) => Drawing, hintIfSame: string): void {
+    const id = this.target
+    if (id === null) this.#hint(text.hints.noMark)
+    else this.#step(change(id), hintIfSame, id)
   }
 
   #step(next: Drawing, hintIfSame: string, chosenId: number | null = this.#state.chosenId): void {

@@ -1,11 +1,14 @@
 /** Pointer and wheel: strokes, zoom, pan and brush size. */
 
-import { union } from '../mask/bitmap'
-import type { Annotator, StrokeKind } from './annotator'
+import { type Box, union } from '../mask/bitmap'
+import type { Annotator } from './annotator'
+import type { Point, StrokeKind } from './live'
 import { colourOf } from './shapes'
 import type { Stage } from './stage'
 
 const CUT_COLOUR = '#ffffff'
+/** A click that near to the first corner of a polygon closes it. */
+const CLOSING_PX = 8
 
 /** Listen to the surface of a stage until the signal. */
 export function followPointer(stage: Stage, annotator: Annotator, signal: AbortSignal): void {
@@ -13,7 +16,7 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
   let panned: { x: number; y: number } | null = null
   let isSpaceDown = false
   let isShiftDown = false
-  let at: { x: number; y: number } | null = null
+  let at: Point | null = null
   surface.style.touchAction = 'none'
   surface.style.cursor = 'none'
 
@@ -25,12 +28,23 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
         : CUT_COLOUR
 
   const drawCursor = () => {
-    if (!at || panned || isSpaceDown) return stage.drawCursor(null)
-    const { diameter, tool } = annotator.getState()
+    const { diameter, tool, crosshair } = annotator.getState()
+    const point = crosshair ?? at
+    if (!point || panned || isSpaceDown) return stage.drawCursor(null)
     const live = annotator.live
-    const does = live?.does ?? annotator.strokeKindAt(at.x, at.y, isShiftDown)
-    const cursor = { ...at, diameter: tool === 'brush' ? diameter : 6 / stage.zoom, colour: colourFor(does) }
-    stage.drawCursor(cursor, live?.line, live?.box)
+    const does = live?.settings.does ?? annotator.strokeKindAt(point.x, point.y, isShiftDown)
+    const cursor = {
+      ...point,
+      diameter: tool === 'brush' ? diameter : 6 / stage.zoom,
+      colour: colourFor(does),
+      isCrosshair: crosshair !== null,
+    }
+    stage.drawCursor(cursor, live?.line(), live?.box)
+  }
+
+  const drawLive = (box: Box) => {
+    const live = annotator.live
+    if (live) stage.drawLive(live.bitmap, box, colourFor(live.settings.does))
   }
 
   const move = (event: PointerEvent) => {
@@ -38,6 +52,25 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
     isShiftDown = event.shiftKey
     annotator.pointAt(at)
   }
+
+  /** Whether a click closes the polygon: it is at its first corner. */
+  const isAtFirstCorner = (point: Point) => {
+    const live = annotator.live
+    if (live?.settings.tool !== 'polygon' || live.corners < 3) return false
+    return Math.hypot(live.first.x - point.x, live.first.y - point.y) * stage.zoom < CLOSING_PX
+  }
+
+  /** Show what keys did: the crosshair moved, a stroke of theirs began or ended. */
+  let seen = { crosshair: annotator.getState().crosshair, live: annotator.live }
+  const follow = () => {
+    const now = { crosshair: annotator.getState().crosshair, live: annotator.live }
+    if (now.crosshair === seen.crosshair && now.live === seen.live) return
+    if (seen.live && seen.live !== now.live) stage.clearLive(seen.live.box)
+    if (now.crosshair && now.live) drawLive(now.live.box)
+    seen = now
+    drawCursor()
+  }
+  signal.addEventListener('abort', annotator.subscribe(follow))
 
   const listen = <Kind extends keyof HTMLElementEventMap>(
     kind: Kind,
@@ -50,11 +83,12 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
     if (event.button === 1 || (event.button === 0 && isSpaceDown)) {
       panned = { x: event.clientX, y: event.clientY }
       surface.style.cursor = 'grabbing'
+    } else if (event.button === 0 && at && (event.ctrlKey || event.metaKey)) {
+      annotator.wand()
+    } else if (event.button === 0 && at && isAtFirstCorner(at)) {
+      annotator.finishStroke()
     } else if (event.button === 0 && at) {
-      annotator.hint('')
-      const box = annotator.beginStroke(at.x, at.y, event.shiftKey)
-      const live = annotator.live
-      if (live) stage.drawLive(live.bitmap, box, colourFor(live.does))
+      drawLive(annotator.beginStroke(at.x, at.y, event.shiftKey))
     }
     drawCursor()
     event.preventDefault()
@@ -77,9 +111,12 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
       move(one)
       if (at) box = union(box, annotator.extendStroke(at.x, at.y))
     }
-    const live = annotator.live
-    if (live) stage.drawLive(live.bitmap, box, colourFor(live.does))
+    drawLive(box)
     drawCursor()
+  })
+
+  listen('dblclick', () => {
+    if (annotator.live?.settings.tool === 'polygon') annotator.finishStroke()
   })
 
   listen('pointerup', () => {
@@ -88,17 +125,11 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
       surface.style.cursor = isSpaceDown ? 'grab' : 'none'
       return
     }
-    const live = annotator.live
     annotator.endStroke()
-    if (live) stage.clearLive(live.box)
     drawCursor()
   })
 
-  listen('pointercancel', () => {
-    const live = annotator.live
-    annotator.cancelStroke()
-    if (live) stage.clearLive(live.box)
-  })
+  listen('pointercancel', () => annotator.cancelStroke())
 
   listen('pointerleave', () => {
     if (annotator.live) return

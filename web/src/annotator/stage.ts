@@ -21,6 +21,8 @@ export interface Cursor {
   readonly y: number
   readonly diameter: number
   readonly colour: string
+  /** Whether keys moved it: then it is shown with lines through it. */
+  readonly isCrosshair?: boolean
 }
 
 const ZOOM_MAX = 32
@@ -185,6 +187,7 @@ export class Stage {
       if (cursor) {
         const path = new Path2D()
         path.arc(cursor.x, cursor.y, cursor.diameter / 2, 0, 2 * Math.PI)
+        if (cursor.isCrosshair) addCross(path, cursor, 24 / zoom)
         outline(path, cursor.colour)
       }
     })
@@ -261,5 +264,15 @@ export class Stage {
     }
     ctx.stroke()
     ctx.restore()
+  }
+}
+
+function addCross(path: Path2D, { x, y }: { x: number; y: number }, reach: number): void {
+  for (const [dx, dy] of [
+    [reach, 0],
+    [0, reach],
+  ] as const) {
+    path.moveTo(x - dx, y - dy)
+    path.lineTo(x + dx, y + dy)
   }
 }

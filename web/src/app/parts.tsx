@@ -1,6 +1,6 @@
-/** Parts of every page: loading, failure, the list of keys. */
+/** Parts of every page: loading and failure. */
 
-import { type ReactNode, useEffect, useRef } from 'react'
+import type { ReactNode } from 'react'
 import { text } from '../text'
 
 export function Loading() {
@@ -30,32 +30,5 @@ export function Failure({ error, heading, onRetry, children }: FailureProps) {
         {children}
       </p>
     </main>
-  )
-}
-
-export function KeySheet({ onClose }: { onClose: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null)
-  useEffect(() => {
-    dialog.current?.showModal()
-  }, [])
-  return (
-    <dialog ref={dialog} onClose={onClose} aria-label={text.actions.keys}>
-      <h2>{text.actions.keys}</h2>
-      <table>
-        <tbody>
-          {text.keys.map(([key, what]) => (
-            <tr key={key}>
-              <th scope="row">
-                <kbd>{key}</kbd>
-              </th>
-              <td>{what}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <form method="dialog">
-        <button type="submit">{text.actions.close}</button>
-      </form>
-    </dialog>
   )
 }

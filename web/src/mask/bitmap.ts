@@ -59,6 +59,13 @@ export function area(bitmap: Bitmap): number {
   return count
 }
 
+/** Whether two bitmaps have the same box and pixels. */
+export function isSame(a: Bitmap, b: Bitmap): boolean {
+  if (a === b) return true
+  if (a.x !== b.x || a.y !== b.y || a.width !== b.width || a.height !== b.height) return false
+  return a.pixels.every((pixel, index) => pixel === b.pixels[index])
+}
+
 /** The same pixels in the smallest box. */
 export function cropped(bitmap: Bitmap): Bitmap {
   const { width, height, pixels } = bitmap

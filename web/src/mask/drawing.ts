@@ -5,8 +5,22 @@
  * same one where nothing changed. So a history of drawings costs only what each step changed.
  */
 
-import { added, area, type Bitmap, type Box, cut, has, isEmpty, withoutHoles } from './bitmap'
+import {
+  added,
+  area,
+  type Bitmap,
+  type Box,
+  boxOf,
+  cropped,
+  cut,
+  has,
+  intersection,
+  isEmpty,
+  isSame,
+  withoutHoles,
+} from './bitmap'
 import { componentsOf, type Raster } from './components'
+import { smoothed } from './smooth'
 
 export type Origin = 'machine' | 'person'
 
@@ -105,6 +119,40 @@ export function reshaped(drawing: Drawing, id: number, change: (bitmap: Bitmap) 
   return changed(drawing, (mark) => (mark.id === id ? change(mark.bitmap) : mark.bitmap))
 }
 
+/** Smooth the border of one mark. */
+export function smoothedMark(drawing: Drawing, id: number): Drawing {
+  return changed(drawing, (mark) => {
+    if (mark.id !== id) return mark.bitmap
+    const next = smoothed(mark.bitmap, imageBox(drawing))
+    return isSame(next, mark.bitmap) ? mark.bitmap : next
+  })
+}
+
+/** Move one mark by whole pixels; what leaves the image is gone. */
+export function moved(drawing: Drawing, id: number, dx: number, dy: number): Drawing {
+  return changed(drawing, (mark) => {
+    if (mark.id !== id) return mark.bitmap
+    const there = { ...mark.bitmap, x: mark.bitmap.x + dx, y: mark.bitmap.y + dy }
+    return cropped(boxOf(there, intersection(there, imageBox(drawing))))
+  })
+}
+
+/** Make a mark of each connected part of one mark; the first part keeps its number. */
+export function split(drawing: Drawing, id: number): Drawing {
+  const mark = drawing.marks.find((one) => one.id === id)
+  if (!mark) return drawing
+  const { x, y } = mark.bitmap
+  const parts = componentsOf(mark.bitmap, 1).map((part) => ({ ...part, x: part.x + x, y: part.y + y }))
+  const [first, ...others] = parts
+  if (first === undefined || others.length === 0) return drawing
+  const added = others.map((bitmap, index) => ({ ...mark, id: drawing.nextId + index, bitmap }))
+  return {
+    ...drawing,
+    marks: [...drawing.marks.map((one) => (one === mark ? { ...mark, bitmap: first } : one)), ...added],
+    nextId: drawing.nextId + others.length,
+  }
+}
+
 /** Make one mark of two; it keeps the number of the first. */
 export function merged(drawing: Drawing, id: number, other: number): Drawing {
   const [kept, gone] = [id, other].map((each) => drawing.marks.find((mark) => mark.id === each))
@@ -128,12 +176,12 @@ export function maskOf(drawing: Drawing): Raster {
 }
 
 function changed(drawing: Drawing, change: (mark: Mark) => Bitmap): Drawing {
-  let isSame = true
+  let isUnchanged = true
   const marks = drawing.marks.flatMap((mark) => {
     const bitmap = change(mark)
     if (bitmap === mark.bitmap) return [mark]
-    isSame = false
+    isUnchanged = false
     return isEmpty(bitmap) ? [] : [{ ...mark, bitmap }]
   })
-  return isSame ? drawing : { ...drawing, marks }
+  return isUnchanged ? drawing : { ...drawing, marks }
 }

@@ -1,6 +1,6 @@
 /** Marks along the map of scores: what the machine sees, at a threshold that a person moves. */
 
-import { area, type Bitmap, type Box, cropped, EMPTY, intersection, isEmpty } from './bitmap'
+import { area, type Bitmap, type Box, cropped, dilated, EMPTY, eroded, intersection, isEmpty } from './bitmap'
 import type { Raster } from './components'
 
 /** Value of the map at the pixel threshold. */
@@ -137,4 +137,10 @@ const WAND_SHARE = 0.6
 
 function mixed(a = 0, b = 0, share = 0): number {
   return a + (b - a) * share
+}
+
+/** Grow (1) or shrink (-1) a mark along the map, by one pixel where there is none or it sees nothing. */
+export function resizedBy(bitmap: Bitmap, by: 1 | -1, scores: ScoreMap | null, image: Box): Bitmap {
+  if (scores && scores.levelOf(bitmap) >= FLOOR) return scores.resized(bitmap, by) ?? bitmap
+  return by === 1 ? dilated(bitmap, image) : eroded(bitmap, image)
 }

@@ -1,19 +1,24 @@
 /** One capture: what was found, the annotator, and the answers. */
 
-import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import { AnnotatorView, type ViewCommands } from '../annotator/AnnotatorView'
 import { Annotator } from '../annotator/annotator'
-import { type Command, commandOf, digitOf } from '../annotator/keys'
-import { ApiError, correct, type ReviewItem, readRevision, type Session, type Verdict } from '../api/client'
-import { KeySheet } from '../app/parts'
+import { commandsOf } from '../annotator/commands'
+import type { Command } from '../annotator/keys'
+import { correct, type ReviewItem, readRevision, type Session, type Verdict } from '../api/client'
 import { maskOf } from '../mask/drawing'
 import { encodePng } from '../mask/png'
 import { text } from '../text'
+import { readBindings, writeBindings } from './bindings'
 import type { LoadedCapture } from './capture'
 import { type Draft, dropDraft, writeDraft } from './drafts'
 import { Effort, followEffort } from './effort'
+import { KeySheet } from './KeySheet'
 import type { Done } from './ReviewPage'
+import { StoreFailure } from './StoreFailure'
 import { readSettings, writeSettings } from './settings'
+import { Action, Tools } from './Tools'
+import { useKeys } from './useKeys'
 import { objectsOf } from './work'
 
 const AUTOSAVE_MS = 400
@@ -47,6 +52,7 @@ export function CaptureReview(props: Props) {
   const [isHidden, setHidden] = useState(false)
   const [isHeatShown, setHeatShown] = useState(false)
   const [isSheetOpen, setSheetOpen] = useState(false)
+  const [bindings, setBindings] = useState(readBindings)
   const [storing, setStoring] = useState<Verdict | null>(null)
   const [failure, setFailure] = useState<{ error: Error; verdict: Verdict } | null>(null)
   const [draftNote, setDraftNote] = useState(draft ? text.review.draftFound : capture.note)
@@ -86,38 +92,33 @@ export function CaptureReview(props: Props) {
   const accept = useCallback(() => store(marks === 0 ? 'good' : 'defect'), [store, marks])
 
   const run = useCallback(
-    (command: Command) => {
+    (command: Command): boolean => {
+      if (command === 'accept' && annotator.live) {
+        annotator.finishStroke()
+        return true
+      }
       const commands: Record<Command, () => unknown> = {
+        ...commandsOf(annotator),
         accept,
         good: () => store('good'),
         unsure: () => store('unsure'),
         skip: onSkip,
         previous: onPrevious,
-        remove: () => annotator.remove(),
-        grow: () => annotator.resize(1),
-        shrink: () => annotator.resize(-1),
-        wand: () => annotator.wand(),
         scores: () => (capture.scores ? setHeatShown((is) => !is) : annotator.hint(text.hints.noScores)),
-        fillHoles: () => annotator.fillHoles(),
-        merge: () => annotator.merge(),
-        brush: () => annotator.setTool('brush'),
-        lasso: () => annotator.setTool('lasso'),
-        smaller: () => annotator.stepDiameter(-1),
-        larger: () => annotator.stepDiameter(1),
-        undo: () => annotator.undo(),
-        redo: () => annotator.redo(),
-        nextMark: () => annotator.choose(1),
-        previousMark: () => annotator.choose(-1),
+        hide: () => undefined,
         fit: () => view.current?.fit(),
         actualSize: () => view.current?.actualSize(),
         keys: () => setSheetOpen(true),
       }
-      commands[command]()
+      return commands[command]() !== false
     },
     [accept, store, onSkip, onPrevious, annotator, capture],
   )
-  const onDigit = useCallback((digit: number) => annotator.setClass(digit), [annotator])
-  useKeys(run, onDigit, setHidden, isSheetOpen)
+  const handlers = useMemo(
+    () => ({ run, setHidden, onDigit: (digit: number) => annotator.setClass(digit) }),
+    [run, annotator],
+  )
+  useKeys(handlers, bindings, isSheetOpen)
   useEffect(() => {
     const ending = new AbortController()
     followEffort(effort, ending.signal)
@@ -144,32 +145,22 @@ export function CaptureReview(props: Props) {
         isHeatShown={isHeatShown}
         ref={view}
       >
-        <div className="tools">
-          <Action command="brush" label={text.actions.brush} keyName="B" run={run} isOn={tool === 'brush'} />
-          <Action command="lasso" label={text.actions.lasso} keyName="L" run={run} isOn={tool === 'lasso'} />
-          <Action
-            command="scores"
-            label={text.actions.scores}
-            keyName="S"
-            run={run}
-            isOn={isHeatShown}
-            isOff={!capture.scores}
-          />
-          <Action command="undo" label={text.actions.undo} keyName="Ctrl+Z" run={run} />
-          <Action command="redo" label={text.actions.redo} keyName="Ctrl+Y" run={run} />
-          <Action command="fit" label={text.actions.fit} keyName="0" run={run} />
-          <Action command="actualSize" label={text.actions.actual} keyName="A" run={run} />
-          <Action command="keys" label={text.actions.keys} keyName="?" run={run} />
-        </div>
+        <Tools
+          tool={tool}
+          bindings={bindings}
+          run={run}
+          isHeatShown={isHeatShown}
+          hasScores={capture.scores !== null}
+        />
       </AnnotatorView>
       <footer>
         <button type="button" className="main" disabled={storing !== null} onClick={accept}>
           {text.actions.accept(marks)} <kbd>Enter</kbd>
         </button>
-        <Action command="good" label={text.actions.good} keyName="G" run={run} />
-        <Action command="unsure" label={text.actions.unsure} keyName="U" run={run} />
-        <Action command="skip" label={text.actions.skip} keyName="N" run={run} />
-        <Action command="previous" label={text.actions.previous} keyName="P" run={run} />
+        <Action command="good" label={text.actions.good} bindings={bindings} run={run} />
+        <Action command="unsure" label={text.actions.unsure} bindings={bindings} run={run} />
+        <Action command="skip" label={text.actions.skip} bindings={bindings} run={run} />
+        <Action command="previous" label={text.actions.previous} bindings={bindings} run={run} />
         <span className="status" role="status">
           {storing ? text.review.storing : hint || draftNote || message}
         </span>
@@ -186,7 +177,16 @@ export function CaptureReview(props: Props) {
           }}
         />
       )}
-      {isSheetOpen && <KeySheet onClose={() => setSheetOpen(false)} />}
+      {isSheetOpen && (
+        <KeySheet
+          bindings={bindings}
+          onChange={(next) => {
+            setBindings(next)
+            return writeBindings(next)
+          }}
+          onClose={() => setSheetOpen(false)}
+        />
+      )}
     </main>
   )
 }
@@ -209,109 +209,4 @@ function useAutosave(
     }, AUTOSAVE_MS)
     return () => clearTimeout(timer)
   }, [item, history, isDone, say])
-}
-
-function useKeys(
-  run: (command: Command) => void,
-  onDigit: (digit: number) => void,
-  setHidden: (is: boolean) => void,
-  isSheetOpen: boolean,
-): void {
-  useEffect(() => {
-    const ending = new AbortController()
-    const onDown = (event: KeyboardEvent) => {
-      if (isSheetOpen || isTyping(event)) return
-      if (event.key.toLowerCase() === 'h' && !event.ctrlKey && !event.metaKey) return setHidden(true)
-      if (event.code === 'Space') return event.preventDefault()
-      const digit = digitOf(event)
-      if (digit > 0) return onDigit(digit)
-      const isOnSurface = document.activeElement === document.body
-      const command =
-        event.key === 'Tab' && isOnSurface ? (event.shiftKey ? 'previousMark' : 'nextMark') : commandOf(event)
-      if (!command || (event.repeat && ['accept', 'good', 'unsure', 'skip', 'previous'].includes(command)))
-        return
-      // a focused button has Enter for itself
-      if (command === 'accept' && document.activeElement instanceof HTMLButtonElement) return
-      event.preventDefault()
-      run(command)
-    }
-    window.addEventListener('keydown', onDown, { signal: ending.signal })
-    window.addEventListener(
-      'keyup',
-      (event) => {
-        if (event.key.toLowerCase() === 'h') setHidden(false)
-      },
-      { signal: ending.signal },
-    )
-    window.addEventListener('blur', () => setHidden(false), { signal: ending.signal })
-    return () => ending.abort()
-  }, [run, onDigit, setHidden, isSheetOpen])
-}
-
-function isTyping(event: KeyboardEvent): boolean {
-  const target = event.target
-  return target instanceof HTMLInputElement && target.type !== 'range'
-}
-
-interface ActionProps {
-  command: Command
-  label: string
-  keyName: string
-  run: (command: Command) => void
-  isOn?: boolean
-  isOff?: boolean
-}
-
-function Action({ command, label, keyName, run, isOn, isOff = false }: ActionProps) {
-  return (
-    <button
-      type="button"
-      disabled={isOff}
-      {...(isOn === undefined ? {} : { 'aria-pressed': isOn })}
-      onClick={(event) => {
-        run(command)
-        event.currentTarget.blur() // so that the next Enter accepts
-      }}
-    >
-      {label} <kbd>{keyName}</kbd>
-    </button>
-  )
-}
-
-interface FailureProps {
-  error: Error
-  onRetry: () => void
-  onMine: () => void
-  onNext: () => void
-}
-
-function StoreFailure({ error, onRetry, onMine, onNext }: FailureProps) {
-  const status = error instanceof ApiError ? error.status : 0
-  const isConflict = status === 412
-  const isGone = status === 404 || status === 409 || status === 410
-  return (
-    <div className="failure" role="alert">
-      <p>
-        <strong>
-          {isConflict ? text.review.conflict : isGone ? text.review.deleted : text.review.notStored}
-        </strong>{' '}
-        {error.message}
-      </p>
-      {isConflict && (
-        <button type="button" onClick={onMine}>
-          {text.review.storeMine}
-        </button>
-      )}
-      {!isConflict && !isGone && (
-        <button type="button" onClick={onRetry}>
-          {text.retry}
-        </button>
-      )}
-      {(isConflict || isGone) && (
-        <button type="button" onClick={onNext}>
-          {isConflict ? text.review.keepTheirs : text.review.next}
-        </button>
-      )}
-    </div>
-  )
 }

@@ -1,6 +1,6 @@
 /** Brush and tool, remembered in this browser. */
 
-import type { Tool } from '../annotator/annotator'
+import { TOOLS, type Tool } from '../annotator/live'
 
 export interface BrushSettings {
   readonly tool: Tool
@@ -15,7 +15,7 @@ export function readSettings(): BrushSettings {
     const known = JSON.parse(localStorage.getItem(NAME) ?? '{}')
     const isValid = Number.isInteger(known.diameter) && known.diameter >= 1 && known.diameter <= 1000
     return {
-      tool: known.tool === 'lasso' ? 'lasso' : DEFAULT.tool,
+      tool: TOOLS.includes(known.tool) ? known.tool : DEFAULT.tool,
       diameter: isValid ? known.diameter : DEFAULT.diameter,
     }
   } catch {

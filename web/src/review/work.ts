@@ -1,6 +1,6 @@
 /** What became of each mark, as the record of a correction holds it. */
 
-import { area, type Bitmap } from '../mask/bitmap'
+import { area, isSame } from '../mask/bitmap'
 import type { Drawing, Mark } from '../mask/drawing'
 import type { History } from '../mask/history'
 
@@ -25,7 +25,7 @@ export function objectsOf(history: History<Drawing>): MarkedObject[] {
   const shown = new Map((history.past[0] ?? history.present).marks.map((mark) => [mark.id, mark]))
   const kept = history.present.marks.map((mark) => {
     const first = shown.get(mark.id)
-    return objectOf(mark, first ? (isEqual(first.bitmap, mark.bitmap) ? 'kept' : 'reshaped') : 'added')
+    return objectOf(mark, first ? (isSame(first.bitmap, mark.bitmap) ? 'kept' : 'reshaped') : 'added')
   })
   const there = new Set(history.present.marks.map((mark) => mark.id))
   const deleted = [...shown.values()].filter(({ id }) => !there.has(id))
@@ -37,10 +37,4 @@ export function objectsOf(history: History<Drawing>): MarkedObject[] {
 function objectOf({ bitmap, origin, className = '' }: Mark, fate: Fate): MarkedObject {
   const { x, y, width, height } = bitmap
   return { x, y, width, height, area_px: area(bitmap), origin, fate, class_name: className }
-}
-
-function isEqual(a: Bitmap, b: Bitmap): boolean {
-  if (a === b) return true
-  if (a.x !== b.x || a.y !== b.y || a.width !== b.width || a.height !== b.height) return false
-  return a.pixels.every((pixel, index) => pixel === b.pixels[index])
 }
