@@ -5,7 +5,6 @@ from typing import Final
 
 from siad.contracts.corrections import ThresholdSet
 from siad.contracts.manifest import Manifest, RateEstimate
-from siad.vision.nearest_teacher import describe_nearest
 from siad.vision.promise import advice_of
 
 BY_NORMALS: Final = "chosen by the budget, from the normals of the fit"
@@ -30,11 +29,10 @@ def threshold_in_use(manifest: Manifest, threshold: ThresholdSet | None) -> Thre
         threshold: set for them since they were fitted; None where none was.
     """
     if threshold is None:
-        start = describe_nearest(manifest.nearest)
         return ThresholdInUse(
             image_threshold=manifest.image_threshold,
             false_rejects=manifest.false_rejects,
-            reason=f"{BY_NORMALS}; {start}" if start else BY_NORMALS,
+            reason=_reason_of(manifest),
             advice=advice_of(manifest),
         )
     rate = RateEstimate(budget=threshold.budget, estimated=threshold.estimated, low=threshold.low, high=threshold.high)
@@ -45,3 +43,10 @@ def threshold_in_use(manifest: Manifest, threshold: ThresholdSet | None) -> Thre
         reason=threshold.reason,
         advice=threshold.advice,
     )
+
+
+def _reason_of(manifest: Manifest) -> str:
+    nearest = manifest.nearest
+    if nearest is None or nearest.declined:
+        return BY_NORMALS
+    return f"{BY_NORMALS} and the threshold of {nearest.line}/{nearest.product}"

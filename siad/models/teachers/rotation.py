@@ -24,7 +24,7 @@ from siad.models.teachers.memory_banks import PooledFeatures
 from siad.models.teachers.patch_features import nearest_distances, normalise_features
 from siad.vision.preprocess import input_size
 
-# Copies are used if they leave less than this share of the distance: .49 to .69 where parts rotate, .85 to 1 elsewhere,
+# Copies are used if they leave less than this share of the distance: .49 to .74 where parts rotate, .85 to 1 elsewhere,
 # with two defective normals of ten as without (docs/models/feature-memory.md).
 REMAINING_MAX: Final = 0.8
 _FARTHEST: Final = 0.05  # of a normal's positions, those that are measured

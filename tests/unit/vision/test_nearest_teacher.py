@@ -21,6 +21,7 @@ from siad.vision.nearest_teacher import (
     find_nearest,
     weight_of,
 )
+from siad.vision.threshold_in_use import BY_NORMALS, threshold_in_use
 from tests.manifests import make_manifest
 
 NEW = make_manifest(line="new", product="p")
@@ -132,3 +133,9 @@ def test_the_start_is_said_with_its_line_distance_and_share() -> None:
     assert text == (
         "threshold starts from a/p, distance 0.20: 42% of the way to its 3, which rejects about 4.0% of its good parts"
     )
+
+
+def test_the_threshold_in_use_names_the_other_line_where_it_was_taken_over() -> None:
+    started, declined = (make_manifest(nearest=found(other("a", distance))) for distance in (0.1, 1.0))
+    assert threshold_in_use(started, None).reason == f"{BY_NORMALS} and the threshold of a/p"
+    assert threshold_in_use(declined, None).reason == BY_NORMALS
