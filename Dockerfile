@@ -31,6 +31,9 @@ RUN /opt/tools/bin/uv pip install -r requirements/images/ingest.in -c requiremen
 FROM builder AS base-packages
 RUN /opt/tools/bin/uv pip install -r pyproject.toml -c requirements/product.txt && bash trim.sh
 
+FROM builder AS console-packages
+RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra console -c requirements/product.txt && bash trim.sh
+
 FROM builder AS trainer-packages
 RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra erasure -c requirements/product.txt kubernetes && bash trim.sh
 
@@ -71,7 +74,7 @@ ENTRYPOINT ["python", "-m", "services.ingest"]
 
 FROM stage AS console
 COPY --from=page /src/web/dist/ web/dist/
-COPY --from=base-packages /opt/venv /opt/venv
+COPY --from=console-packages /opt/venv /opt/venv
 ENTRYPOINT ["python", "-m", "services.console"]
 
 FROM stage AS labeler

@@ -10,6 +10,7 @@ import structlog
 pytest_plugins = [
     "tests.fixtures.cluster",
     "tests.fixtures.kafka",
+    "tests.fixtures.postgres",
     "tests.fixtures.promtool",
     "tests.fixtures.ray",
     "tests.fixtures.store",

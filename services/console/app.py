@@ -2,30 +2,35 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
-from services.console.adapters.followers import TopicFollower
+from services.console.adapters.followers import ReadingOptions, TopicFollower
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
+from services.console.adapters.projection.database import Database
+from services.console.adapters.projection.store import SqlProjection
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.quarantine import StoredQuarantine
 from services.console.adapters.serving import StoredServing
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import StoredThresholds, ThresholdsOnTopic
 from services.console.domain.book import CorrectionBook, ShownCaptures
-from services.console.domain.captures import CaptureProjection
+from services.console.domain.captures import CaptureWindow
 from services.console.domain.sessions import SessionBook
 from services.console.handlers import ConsolePorts
 from services.console.metrics import STAGE
-from services.console.reconcile import ThresholdReconciler, announce, export_figures, heal
+from services.console.reconcile import ThresholdReconciler, announce, export_figures, forget, heal
 from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
 from services.console.web.files import PageFiles
+from services.console.web.listing import make_listing_routes
 from services.console.web.routes import PageDependencies, add_page
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
+from siad.contracts.errors import TransientError
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
@@ -69,6 +74,8 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         thresholds = StateTable(THRESHOLD, ThresholdSet, stage=STAGE, clock=stage.clock)
         deletions = AsyncDeletions(store, clock=stage.clock)
         captures = StoredCaptures(store, deletions)
+        database = Database(settings.database_url.get_secret_value())
+        projection = SqlProjection(database)
         masks = DecodingMaskReader(threads=settings.mask_threads)
         ports = ConsolePorts(
             captures=captures,
@@ -78,13 +85,17 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             serving=StoredServing(store),
             masks=masks,
             publisher=BusEventPublisher(producer, lines),
-            projection=CaptureProjection(settings.captures_max),
+            projection=projection,
+            window=CaptureWindow(settings.captures_max),
             book=CorrectionBook(),
             shown=ShownCaptures(),
             thresholds=ThresholdsOnTopic(thresholds),
             clock=stage.clock,
         )
-        add_routes(stage.app, ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports))
+        stage.preparations["projection"] = partial(_prepare, database, ports)
+        dependencies = ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports)
+        add_routes(stage.app, dependencies)
+        stage.app.include_router(make_listing_routes(dependencies))
         page = PageDependencies(
             files=PageFiles(),
             sessions=SessionBook(),
@@ -106,6 +117,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             yield
         finally:
             masks.close()
+            database.close()
 
 
 def _follow(
@@ -115,19 +127,12 @@ def _follow(
 
     Returns the readers, which thresholds wait for.
     """
-    last, clock = settings.history_records, stage.clock
-    verdicts = TopicFollower(VERDICT, VerdictGiven, ports.projection.add_verdict, last=last, clock=clock)
-    pseudo_masks = TopicFollower(
-        PSEUDO_MASK, PseudoMaskCreated, ports.projection.add_pseudo_mask, last=last, clock=clock
-    )
-    corrections = TopicFollower(
-        CORRECTION,
-        CaptureCorrected,
-        partial(ports.book.add, is_published=True),
-        last=ALL,
-        after_backlog=partial(heal, ports),
-        clock=clock,
-    )
+    last = ALL if ports.projection.is_lasting else settings.history_records
+    options = ReadingOptions(projection=ports.projection, last=last, clock=stage.clock)
+    verdicts = TopicFollower(VERDICT, VerdictGiven, ports.window.add_verdict, options)
+    pseudo_masks = TopicFollower(PSEUDO_MASK, PseudoMaskCreated, ports.window.add_pseudo_mask, options)
+    to_heal = replace(options, last=ALL, after_backlog=partial(heal, ports))
+    corrections = TopicFollower(CORRECTION, CaptureCorrected, partial(ports.book.add, is_published=True), to_heal)
     stage.health.checks |= {
         "lines": lines.check,
         "verdicts": verdicts.check,
@@ -139,6 +144,7 @@ def _follow(
         "verdicts": partial(verdicts.follow, bus, stage.stop),
         "pseudo-masks": partial(pseudo_masks.follow, bus, stage.stop),
         "corrections": partial(corrections.follow, bus, stage.stop),
+        "forget": partial(_forget, stage, settings, ports),
         "announce": partial(_announce, stage, settings, lines, ports),
     }
     return [lines, verdicts, pseudo_masks, corrections]
@@ -156,6 +162,22 @@ async def _keep_thresholds(
         if not await stage.unless_stopped(reader.wait_ready()):
             return
     await reconcile(keeper, stage.context, leases, nudge=keeper.ports.answered, every_s=settings.thresholds_every_s)
+
+
+async def _prepare(database: Database, ports: ConsolePorts) -> None:
+    """Create or upgrade the tables, and fill the memory of the process."""
+    await database.prepare()
+    await ports.projection.load(ports.window, ports.book)
+
+
+async def _forget(stage: StageProcess, settings: ConsoleSettings, ports: ConsolePorts) -> None:
+    """Remove erased and expired captures, now and then."""
+    while not stage.stop.is_set():
+        try:
+            await forget(ports)
+        except TransientError as error:
+            log.warning("forgetting_waits", reason=str(error))
+        await stage.unless_stopped(stage.clock.sleep(settings.forget_every_s))
 
 
 async def _announce(

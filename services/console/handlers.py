@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import structlog
+
 from services.console.domain.book import CorrectionBook, ShownCaptures
-from services.console.domain.captures import CaptureEntry, CaptureProjection, at_thresholds
+from services.console.domain.captures import CaptureEntry, CaptureWindow, at_thresholds
 from services.console.domain.corrections import (
     CorrectionContext,
     CorrectionRefusedError,
@@ -18,6 +20,7 @@ from services.console.domain.corrections import (
     make_correction,
 )
 from services.console.domain.estimates import PlaceEstimates, estimate
+from services.console.domain.listing import CapturePage, PageRequest
 from services.console.domain.quarantine import corrections_outside, entries_outside
 from services.console.domain.review import Review, choose
 from services.console.domain.serving import WeightsInService, at_weights, weights_in_service
@@ -29,6 +32,7 @@ from services.console.ports import (
     EventPublisher,
     MaskImage,
     MaskReader,
+    Projection,
     QuarantinedData,
     ServingWeights,
 )
@@ -39,6 +43,8 @@ from siad.contracts.place import Place
 from siad.contracts.quarantine import QuarantineIndex
 from siad.runtime.clock import Clock
 from siad.vision.headers import TOO_LARGE, ImageError
+
+log = structlog.get_logger()
 
 RACES_MAX: Final = 8  # attempts of one correction that others of the capture may overtake
 
@@ -54,7 +60,8 @@ class ConsolePorts:
     serving: ServingWeights
     masks: MaskReader
     publisher: EventPublisher
-    projection: CaptureProjection
+    projection: Projection
+    window: CaptureWindow
     book: CorrectionBook
     shown: ShownCaptures
     thresholds: AnnouncedThresholds
@@ -113,6 +120,18 @@ async def publish(corrections: Sequence[CaptureCorrected], ports: ConsolePorts) 
     finally:
         for correction in corrections:
             ports.book.add(correction, is_published=is_published)
+        await _list(corrections, ports, is_published=is_published)
+
+
+async def _list(corrections: Sequence[CaptureCorrected], ports: ConsolePorts, *, is_published: bool) -> None:
+    """Enter corrections into the projection, so that lists show them at once.
+
+    Without a database the topic brings them later.
+    """
+    try:
+        await ports.projection.add_corrections(corrections, is_published=is_published)
+    except TransientError as error:
+        log.warning("projection_away", reason=str(error))
 
 
 async def on_review(line: str, product: str | None, count: int, ports: ConsolePorts) -> Review:
@@ -126,6 +145,14 @@ async def on_review(line: str, product: str | None, count: int, ports: ConsolePo
     scored = [entry.capture_id for entry in entries if entry.finding is not None]
     products = sorted({entry.product for entry in every if entry.finding is not None})
     return Review(items=items, captures=len(scored), answered=len(latest.keys() & set(scored)), products=products)
+
+
+async def on_captures(request: PageRequest, ports: ConsolePorts) -> CapturePage:
+    """Read one page of a line's captures, without those that were erased."""
+    page = await ports.projection.page(request)
+    received = [(one.entry.capture_id, one.entry.received_at) for one in page.captures]
+    gone = await ports.erased.erased(request.line, received)
+    return replace(page, captures=[one for one in page.captures if one.entry.capture_id not in gone])
 
 
 async def on_estimates(line: str, ports: ConsolePorts) -> list[PlaceEstimates]:
@@ -162,12 +189,12 @@ async def present_captures(
 
     A correction in quarantine is unsure. Captures have the thresholds that their weights have now.
     """
-    entries = at_thresholds(ports.projection.of_line(line), thresholds_of(line, ports))
+    entries = at_thresholds(ports.window.of_line(line), thresholds_of(line, ports))
     latest = ports.book.latest(line)
     received = {entry.capture_id: entry.received_at for entry in entries}
     received |= {capture_id: correction.received_at for capture_id, correction in latest.items()}
     gone = await ports.erased.erased(line, list(received.items()))
-    ports.projection.drop(line, gone)
+    ports.window.drop(line, gone)
     ports.book.drop(line, gone)
     quarantine = await ports.quarantine.recent(line)
     kept = [entry for entry in entries if entry.capture_id not in gone and product in (None, entry.product)]
@@ -196,7 +223,7 @@ async def _store(
     stored = StoredMask()
     if mask is not None:
         stored = await ports.corrections.put_mask(request.line, request.capture_id, mask)
-    found = ports.projection.find(request.line, request.capture_id)
+    found = ports.window.find(request.line, request.capture_id)
     context = CorrectionContext(
         receipt=receipt,
         held=held,

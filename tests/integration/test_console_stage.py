@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from tests.fixtures.kafka import quick_settings
 from tests.unit.console.world import LINE_NAME, mask_png, name_of, pseudo_mask, put_capture, verdict
 
 REVIEW = f"/v1/lines/{LINE_NAME}/review"
+LIST = f"/v1/lines/{LINE_NAME}/captures"
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -35,9 +37,9 @@ def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Bus:
 
 
 @asynccontextmanager
-async def console(bus: Bus, blobs: S3Blobs) -> AsyncIterator[httpx.AsyncClient]:
+async def console(bus: Bus, blobs: S3Blobs, **settings_of: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A running console that has read its topics."""
-    settings = ConsoleSettings(http_port=0, drain_s=2.0, announce_every_s=0.1)
+    settings = ConsoleSettings(http_port=0, drain_s=2.0, announce_every_s=0.1, **settings_of)
     stage = StageProcess("console", settings)
     serving = asyncio.create_task(serve(stage, lambda stage: assemble(stage, settings, bus=bus, blobs=blobs)))
     try:
@@ -115,3 +117,41 @@ async def test_answers_are_taken_published_and_known_after_a_restart(bus: Bus, s
             gone = await http.get(f"/v1/lines/{LINE_NAME}/captures/{name_of(1)}/corrections")
             assert gone.status_code == 410
     assert len(await published(bus)) == 12
+
+
+async def listed(http: httpx.AsyncClient, *, captures: int) -> list[dict[str, Any]]:
+    """The list of the line, once it has so many captures."""
+    while True:
+        found: list[dict[str, Any]] = (await http.get(LIST, params={"limit": 200})).json()["captures"]
+        if len(found) == captures:
+            return found
+        await asyncio.sleep(0.05)
+
+
+async def test_a_projection_goes_on_after_a_restart_and_is_the_same_when_built_again(
+    s3_blobs: S3Blobs, tmp_path: Path
+) -> None:
+    bus = EmbeddedBus(quick_settings(f"embedded://{tmp_path}/bus.sqlite"))  # Kafka keeps records of other tests
+    s3_blobs.put(keys.line_pointer_key(LINE_NAME), b"{}")
+    for number in range(1, 41):
+        put_capture(s3_blobs, number)
+    file = tmp_path / "console" / "projection.sqlite"
+    lasting = {"database_url": f"sqlite:///{file}", "history_records": 1}  # history is for memory alone
+    async with asyncio.timeout(90):
+        async with console(bus, s3_blobs, **lasting) as http:
+            await publish(bus, [verdict(number, number / 10) for number in range(1, 31)])
+            await listed(http, captures=30)
+            for number, said in ((3, "good"), (5, "unsure"), (7, "good"), (7, "defect")):
+                address = f"{LIST}/{name_of(number)}/corrections"
+                assert (await http.post(address, params={"verdict": said, "author": "ann"})).status_code == 201
+        await publish(bus, [*(verdict(number, number / 10) for number in range(31, 40)), pseudo_mask(40, 1.9)])
+        async with console(bus, s3_blobs, **lasting) as http:
+            kept = await listed(http, captures=40)
+            assert (await http.get(REVIEW)).json()["answered"] == 3
+        moved = file.rename(tmp_path / "before.sqlite")
+        async with console(bus, s3_blobs, **lasting) as http:
+            assert await listed(http, captures=40) == kept
+            assert (await http.get(REVIEW)).json()["answered"] == 3
+        assert moved.exists()
+    states = {one["capture_id"]: one["state"] for one in kept if one["state"] != "open"}
+    assert states == {name_of(3): "answered", name_of(5): "skipped", name_of(7): "answered"}

@@ -12,9 +12,11 @@ from services.console.domain.corrections import StoredMask
 from services.console.ports import MaskImage
 from siad.contracts import keys
 from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.deletion import DeletionIndex
 from siad.contracts.documents import read_receipt
 from siad.contracts.errors import CorruptError, MissingError
 from siad.contracts.events import ImageStored, LineChanged
+from siad.contracts.expiry import Expiry
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import IF_ABSENT
@@ -54,6 +56,17 @@ class StoredCaptures:
     async def has_image(self, receipt: ImageStored) -> bool:
         """Whether the image still exists."""
         return await self._blobs.head(self._blobs.key_of(receipt.image_uri)) is not None
+
+    async def deletions(self, line: str) -> DeletionIndex:
+        """Return the deletion records of a line, a few seconds old."""
+        return await self._deletions.recent(line)
+
+    async def expiry(self, line: str) -> Expiry:
+        """Read the first days of which captures of a line are kept."""
+        try:
+            return Expiry.from_json((await self._blobs.get(keys.expiry_key(line))).data)
+        except MissingError:
+            return Expiry()
 
     async def erased(self, line: str, captures: Collection[tuple[str, datetime]]) -> set[str]:
         """Return which captures were erased, as of a few seconds ago."""

@@ -1,6 +1,6 @@
 """Corrections in memory: the newest of every capture, and which are published."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +46,10 @@ class CorrectionBook:
             self._outstanding.pop(name, None)
         elif name not in self._published:
             self._outstanding[name] = correction
+
+    def restore(self, published: Iterable[CorrectionId]) -> None:
+        """Enter what is known to be on the topic, from the projection."""
+        self._published.update(published)
 
     def is_published(self, correction: CaptureCorrected) -> bool:
         """Whether this revision is known to be on the topic."""

@@ -1,7 +1,8 @@
 """Captures that can be shown to people, in memory.
 
 Verdicts and pseudo-masks are folded into one entry for each capture. A line keeps its newest captures only, by the time
-of their receipt; an entry takes about a kilobyte.
+of their receipt; an entry takes about a kilobyte. They are the window of the projection from which people are asked and
+thresholds computed; the projection has all.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ class Finding:
     score: float
     threshold: float
     mask_uri: str  # empty where nothing was marked
+    confidence: float | None = None  # 0..1, of a pseudo-mask
 
     @property
     def is_reject(self) -> bool:
@@ -57,17 +59,21 @@ class CaptureEntry:
         return Place(self.line, self.product)
 
 
-class CaptureProjection:
+class CaptureWindow:
     """The newest captures of every line."""
 
     def __init__(self, captures_max: int) -> None:
-        """Create an empty projection.
+        """Create an empty window.
 
         Args:
             captures_max: captures kept of each line.
         """
-        self._captures_max = captures_max
+        self.captures_max = captures_max
         self._lines: dict[str, dict[str, CaptureEntry]] = {}
+
+    def restore(self, entry: CaptureEntry) -> None:
+        """Enter a capture as the projection has it."""
+        self._put(replace(entry, line=intern(entry.line), product=intern(entry.product)))
 
     def add_verdict(self, event: VerdictGiven) -> None:
         """Enter a verdict; an earlier one that arrives late is ignored."""
@@ -84,7 +90,11 @@ class CaptureProjection:
     def add_pseudo_mask(self, event: PseudoMaskCreated) -> None:
         """Enter a pseudo-mask; the last one that was drawn counts."""
         finding = Finding(
-            weights=intern(event.weights), score=event.score, threshold=event.threshold, mask_uri=event.mask_uri
+            weights=intern(event.weights),
+            score=event.score,
+            threshold=event.threshold,
+            mask_uri=event.mask_uri,
+            confidence=event.confidence,
         )
         self._put(replace(self._entry(event), pseudo_mask=finding))
 
@@ -118,9 +128,9 @@ class CaptureProjection:
     def _put(self, entry: CaptureEntry) -> None:
         captures = self._lines.setdefault(entry.line, {})
         captures[entry.capture_id] = entry
-        if len(captures) > self._captures_max * SLACK:
+        if len(captures) > self.captures_max * SLACK:
             newest = sorted(captures.values(), key=lambda one: (one.received_at, one.capture_id))
-            self._lines[entry.line] = {one.capture_id: one for one in newest[-self._captures_max :]}
+            self._lines[entry.line] = {one.capture_id: one for one in newest[-self.captures_max :]}
 
 
 def at_thresholds(entries: Iterable[CaptureEntry], thresholds: Mapping[str, float]) -> list[CaptureEntry]:

@@ -1,6 +1,6 @@
 """Counts acknowledged verdicts, and how long their captures waited."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal
 
@@ -9,7 +9,7 @@ from services.inference.domain.judge import label_of
 from siad.contracts.codec import decode
 from siad.contracts.events import VerdictGiven
 from siad.contracts.topics import VERDICT, Topic
-from siad.runtime.bus.port import Bus, Consumer, LogReader, Message, OnAssign, OnRevoke, Producer, StateReader
+from siad.runtime.bus.port import NOT_READ, Bus, Consumer, LogReader, Message, OnAssign, OnRevoke, Producer, StateReader
 from siad.runtime.clock import Clock
 
 
@@ -69,6 +69,8 @@ class CountingBus:
         """Pass on to the bus."""
         return self._bus.state(topic)
 
-    def tail(self, topic: str, *, last: int) -> AbstractAsyncContextManager[LogReader]:
+    def tail(
+        self, topic: str, *, last: int, resume_at: Mapping[int, int] = NOT_READ
+    ) -> AbstractAsyncContextManager[LogReader]:
         """Pass on to the bus."""
-        return self._bus.tail(topic, last=last)
+        return self._bus.tail(topic, last=last, resume_at=resume_at)

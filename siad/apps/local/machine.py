@@ -37,6 +37,7 @@ STAGE_PORTS: Mapping[str, int] = {
     "trainer": 8403,
     "inference": 8404,
 }
+PROJECTION = "SIAD_CONSOLE_DATABASE_URL"
 STATE_FILE = "machine.json"  # addresses of the stages; read by `siad status`, `siad line`, `siad send`
 
 Notify = Callable[[str], None]  # shows one line of progress
@@ -126,6 +127,8 @@ class Machine:
         self.ports = choose_ports(self._requests, notify)
         for name in STAGES:
             self.env[f"SIAD_{name.upper()}_HTTP_PORT"] = str(self.ports[name])
+        if not os.environ.get(PROJECTION):
+            self.env[PROJECTION] = f"sqlite:///{(self.data / 'console').resolve()}/projection.sqlite"
         self.env["SIAD_LABELER_SCORER_URL"] = self.url("scorer")
         self.env["SIAD_LABELER_SCORER_PORT"] = str(self.ports["scorer"])
         self.env.update(self.extra)

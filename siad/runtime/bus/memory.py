@@ -18,7 +18,7 @@ from siad.contracts.errors import TransientError
 from siad.contracts.topics import Topic
 from siad.runtime.bus.memory_readers import MemoryLogReader, MemoryStateReader
 from siad.runtime.bus.outgoing import prepare
-from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition
+from siad.runtime.bus.port import NOT_READ, Commit, Message, OnAssign, OnRevoke, Record, TopicPartition
 
 Partitions = frozenset[TopicPartition]
 NO_PARTITIONS: Partitions = frozenset()
@@ -86,9 +86,11 @@ class MemoryBus:
         yield MemoryStateReader(self, TopicPartition(topic, 0))
 
     @asynccontextmanager
-    async def tail(self, topic: str, *, last: int) -> AsyncIterator[MemoryLogReader]:
+    async def tail(
+        self, topic: str, *, last: int, resume_at: Mapping[int, int] = NOT_READ
+    ) -> AsyncIterator[MemoryLogReader]:
         """Open a reader of the end of one work topic."""
-        yield MemoryLogReader(self, topic, last)
+        yield MemoryLogReader(self, topic, last, resume_at)
 
     async def abandon(self, consumer: "MemoryConsumer") -> None:
         """Play a member that died: its partitions move without ``on_revoke``."""

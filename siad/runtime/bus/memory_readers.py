@@ -1,9 +1,9 @@
 """Readers of the in-memory bus that need no consumer group."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
-from siad.runtime.bus.port import Record, TopicPartition
+from siad.runtime.bus.port import NOT_READ, Record, TopicPartition, first_offset
 
 if TYPE_CHECKING:
     from siad.runtime.bus.memory import MemoryBus
@@ -41,16 +41,21 @@ class MemoryStateReader:
 class MemoryLogReader:
     """Reads the end of one work topic of a ``MemoryBus``."""
 
-    def __init__(self, bus: "MemoryBus", topic: str, last: int) -> None:
-        self._bus, self._topic, self._last = bus, topic, last
+    def __init__(self, bus: "MemoryBus", topic: str, last: int, resume_at: Mapping[int, int] = NOT_READ) -> None:
+        self._bus, self._topic, self._last, self._resume_at = bus, topic, last, resume_at
         self._positions: dict[TopicPartition, int] = {}
         self.is_complete = False
+        self.begun_at: Mapping[int, int] = {}
 
     async def backlog(self) -> AsyncIterator[list[Record]]:
         """Read up to the present end; one batch."""
         places = self._bus.topic_partitions([self._topic]) or [TopicPartition(self._topic, 0)]
         lengths = {place: len(self._bus.log(place)) for place in places}
-        self._positions = {place: max(0, length - self._last) for place, length in lengths.items()}
+        self._positions = {
+            place: first_offset(0, length, last=self._last, resume_at=self._resume_at.get(place.partition))
+            for place, length in lengths.items()
+        }
+        self.begun_at = {place.partition: at for place, at in self._positions.items()}
         self.is_complete = not any(self._positions.values())
         yield self._next()
 

@@ -7,6 +7,7 @@ caller decides how long to wait.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from siad.contracts.topics import Topic
@@ -16,6 +17,7 @@ MESSAGE_BYTES_MAX = 65_536  # value of one message; events carry references, nev
 DEAD_LETTER_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # a dead letter holds a whole message, its origin and the reason
 
 Headers = tuple[tuple[str, bytes], ...]
+NOT_READ: Mapping[int, int] = MappingProxyType({})  # no partition of a topic was read before
 
 
 def bytes_max(topic: str) -> int:
@@ -53,6 +55,20 @@ class Record:
     value: bytes | None
     headers: Headers = field(default=())
     timestamp_ms: int = 0  # when the broker or the sender stamped it, Unix time
+
+
+def first_offset(oldest: int, end: int, *, last: int, resume_at: int | None) -> int:
+    """Return where to begin in a partition.
+
+    Args:
+        oldest: offset of its oldest record.
+        end: offset of the record that comes next.
+        last: records before the end, where nothing was read before.
+        resume_at: offset after the last record that was read; None: nothing was.
+    """
+    if resume_at is None or resume_at > end:
+        return max(oldest, end - last)
+    return max(oldest, resume_at)
 
 
 class Commit(NamedTuple):
@@ -168,6 +184,14 @@ class LogReader(Protocol):
         """
         ...
 
+    @property
+    def begun_at(self) -> Mapping[int, int]:
+        """Offset of each partition at which the backlog began.
+
+        Valid from the first batch of the backlog, or its end.
+        """
+        ...
+
 
 class Bus(Protocol):
     """One broker."""
@@ -215,12 +239,16 @@ class Bus(Protocol):
         """Open a reader of one state topic."""
         ...
 
-    def tail(self, topic: str, *, last: int) -> AbstractAsyncContextManager[LogReader]:
+    def tail(
+        self, topic: str, *, last: int, resume_at: Mapping[int, int] = NOT_READ
+    ) -> AbstractAsyncContextManager[LogReader]:
         """Open a reader of the end of one work topic.
 
         Args:
             topic: to read.
             last: how many records before the end of each partition to begin at.
+            resume_at: by partition, the offset to begin at instead, or at the oldest record where that is gone. One
+                beyond the end belongs to a topic that was deleted since, and is ignored.
 
         Raises:
             TransientError: the topic does not exist yet, or the broker is unavailable.

@@ -83,3 +83,33 @@ async def test_a_missing_topic_is_reported_as_not_there_yet(bus: Bus, topic: str
     with pytest.raises(TransientError):
         async with bus.tail(f"missing-{uuid.uuid4().hex}", last=1) as reader:
             await backlog(reader)
+
+
+async def test_a_reader_goes_on_where_another_stopped(bus: Bus, topic: str) -> None:
+    # "solar-mono/0" and "solar-mono/1" are in different partitions
+    await publish(bus, topic, [(f"solar-mono/{n % 2}", str(n).encode()) for n in range(20)])
+    async with bus.tail(topic, last=100) as reader:
+        read = await backlog(reader)
+    resume_at = {record.topic_partition.partition: record.offset - 1 for record in read}  # two before each end
+    async with bus.tail(topic, last=100, resume_at=resume_at) as reader:
+        records = await backlog(reader)
+        assert {place: reader.begun_at[place] for place in resume_at} == resume_at
+        assert not reader.is_complete
+    assert by_key(records) == {b"solar-mono/0": [b"16", b"18"], b"solar-mono/1": [b"17", b"19"]}
+    ends = {place: offset + 2 for place, offset in resume_at.items()}
+    async with bus.tail(topic, last=100, resume_at=ends) as reader:
+        assert await backlog(reader) == []
+        await publish(bus, topic, [("solar-mono/0", b"20")])
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (records := await reader.changes(timeout_s=0.2)):
+                pass
+    assert [record.value for record in records] == [b"20"]
+
+
+async def test_an_offset_beyond_the_end_is_that_of_a_deleted_topic(bus: Bus, topic: str) -> None:
+    await publish(bus, topic, [("a", b"1"), ("a", b"2"), ("a", b"3")])
+    async with bus.tail(topic, last=2, resume_at=dict.fromkeys(range(100), 99)) as reader:
+        records = await backlog(reader)
+        (place,) = {record.topic_partition.partition for record in records}
+        assert reader.begun_at[place] == 1
+    assert [record.value for record in records] == [b"2", b"3"]

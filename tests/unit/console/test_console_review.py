@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from services.console.domain.book import CorrectionBook, CorrectionId, ShownCaptures
-from services.console.domain.captures import CaptureEntry, CaptureProjection, Finding
+from services.console.domain.captures import CaptureEntry, CaptureWindow, Finding
 from services.console.domain.draw import rank_of, samples
 from services.console.domain.estimates import INTERVAL, estimate, interval
 from services.console.domain.review import ReviewItem
@@ -38,8 +38,8 @@ def choose(entries: Sequence[CaptureEntry], latest: dict[str, CaptureCorrected],
     return choose_at(entries, latest, count, weights_in_service(entries))
 
 
-def projected(scores: list[float], **fields: Any) -> CaptureProjection:
-    projection = CaptureProjection(100_000)
+def projected(scores: list[float], **fields: Any) -> CaptureWindow:
+    projection = CaptureWindow(100_000)
     for number, score in enumerate(scores):
         projection.add_verdict(verdict(number, score, **fields))
     return projection
@@ -111,7 +111,7 @@ def test_answered_captures_are_not_shown_again() -> None:
 
 
 def test_captures_without_a_score_are_not_shown() -> None:
-    projection = CaptureProjection(10)
+    projection = CaptureWindow(10)
     projection.add_verdict(verdict(1, decision=Decision.UNKNOWN, reason="no-weights", weights=""))
     assert choose(projection.of_line(LINE_NAME), {}, 10) == []
     projection.add_pseudo_mask(pseudo_mask(1, 1.7))
@@ -129,7 +129,7 @@ def test_captures_of_the_weights_in_service_come_before_nearer_ones_of_others() 
 
 
 def test_the_projection_keeps_the_newest_and_the_last_word() -> None:
-    projection = CaptureProjection(100)
+    projection = CaptureWindow(100)
     for number in range(150):
         projection.add_verdict(verdict(number))
     kept = {entry.capture_id for entry in projection.of_line(LINE_NAME)}

@@ -11,7 +11,7 @@ from siad.contracts.codec import encode
 from siad.contracts.keys import manifest_key
 from siad.contracts.topics import VERDICT
 from siad.runtime.bus.port import Message
-from siad.runtime.worker import StageProcess
+from siad.runtime.worker import StageProcess, prepare
 from tests.unit.console.test_console_thresholds import START, TEACHER, WEIGHTS, published, stored
 from tests.unit.console.world import LINE_NAME, PRODUCT, Plant, name_of, put_capture, verdict
 
@@ -31,6 +31,7 @@ async def test_an_answer_over_http_moves_the_threshold_at_once() -> None:
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(stage.app), base_url="http://console")
         )
+        await prepare(stage)
         tasks = [asyncio.create_task(task(), name=name) for name, task in stage.tasks.items()]
         try:
             async with asyncio.timeout(20):

@@ -102,11 +102,11 @@ def stored(plant: Plant) -> ThresholdSet:
 
 def judge(ports: ConsolePorts, scores: Sequence[float], *, first: int = 0) -> None:
     for number, score in enumerate(scores, first):
-        ports.projection.add_verdict(verdict(number, score, weights=WEIGHTS))
+        ports.window.add_verdict(verdict(number, score, weights=WEIGHTS))
 
 
 def answer(ports: ConsolePorts, number: int, said: CorrectionVerdict, *, revision: int = 1, **fields: object) -> None:
-    entry = ports.projection.find(LINE_NAME, name_of(number))
+    entry = ports.window.find(LINE_NAME, name_of(number))
     correction = CaptureCorrected(
         capture_id=CaptureId(name_of(number)), image_id=image_id_of(image_png()), image_uri="s3://siad/images/x.png",
         line=LINE_NAME, product=PRODUCT, serial="", captured_at=NOON, received_at=NOON, revision=revision, verdict=said,
@@ -129,7 +129,7 @@ async def test_an_answer_moves_the_threshold_of_exactly_the_weights_that_scored(
     async with plant.bus.producer() as producer:
         keeper = keeper_of(plant, producer)
         judge(keeper.ports, [START.threshold * 1.1, *HELD_OUT])
-        keeper.ports.projection.add_pseudo_mask(pseudo_mask(0, 7.0, weights=WEIGHTS))
+        keeper.ports.window.add_pseudo_mask(pseudo_mask(0, 7.0, weights=WEIGHTS))
         answer(keeper.ports, 0, CorrectionVerdict.GOOD)
         await keep(keeper)
         [found] = published(plant)
@@ -224,12 +224,12 @@ async def test_a_threshold_that_another_process_moved_is_not_overwritten(plant: 
 def test_an_answer_counts_only_for_weights_that_scored_its_capture(plant: Plant) -> None:
     ports = make_ports(plant.blobs, producer=None, clock=plant.clock)  # type: ignore[arg-type]
     newer = WeightsId("9c" * 32)
-    ports.projection.add_verdict(verdict(0, 1.5, weights=WEIGHTS))
-    ports.projection.add_verdict(verdict(1, 30.0, weights=newer))
+    ports.window.add_verdict(verdict(0, 1.5, weights=WEIGHTS))
+    ports.window.add_verdict(verdict(1, 30.0, weights=newer))
     answer(ports, 0, CorrectionVerdict.GOOD)
     answer(ports, 1, CorrectionVerdict.DEFECT, weights=newer)
     answer(ports, 2, CorrectionVerdict.GOOD, product="lid", weights=newer, score=3.0)
-    found = scores_by_weights(ports.projection.of_line(LINE_NAME), ports.book.latest(LINE_NAME))
+    found = scores_by_weights(ports.window.of_line(LINE_NAME), ports.book.latest(LINE_NAME))
     assert set(found) == {newer}, "the weights before are no longer in service"
     assert [(one.score, one.verdict) for one in found[newer].answers] == [(30.0, CorrectionVerdict.DEFECT)]
     assert found[newer].stream == (30.0,)
@@ -256,7 +256,7 @@ async def test_an_erased_line_has_the_manifests_threshold_again(plant: Plant) ->
         assert await keeper.names() == []
         later = [verdict(number, HELD_OUT[number % 10], weights=WEIGHTS) for number in range(2000, 2010)]
         for event in later:
-            keeper.ports.projection.add_verdict(event)
+            keeper.ports.window.add_verdict(event)
         for number in range(2000, 2006):
             answer(keeper.ports, number, CorrectionVerdict.GOOD, received_at=at_noon(number))
         await keep(keeper)

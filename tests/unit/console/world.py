@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 
 from services.console.adapters.masks import DecodingMaskReader
+from services.console.adapters.projection.database import Database
+from services.console.adapters.projection.store import SqlProjection
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.quarantine import StoredQuarantine
 from services.console.adapters.serving import StoredServing
 from services.console.adapters.store import StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import ThresholdsOnTopic
 from services.console.domain.book import CorrectionBook, ShownCaptures
-from services.console.domain.captures import CaptureProjection
+from services.console.domain.captures import CaptureWindow
 from services.console.handlers import ConsolePorts
 from siad.contracts import keys
 from siad.contracts.codec import decode
@@ -106,7 +108,16 @@ def put_capture(blobs: Blobs, number: int, **fields: Any) -> ImageStored:
     return receipt
 
 
-def make_ports(blobs: MemoryBlobs, producer: Producer, clock: FakeClock) -> ConsolePorts:
+def memory_projection() -> SqlProjection:
+    """An empty projection in memory."""
+    database = Database("")
+    database.upgrade()
+    return SqlProjection(database)
+
+
+def make_ports(
+    blobs: MemoryBlobs, producer: Producer, clock: FakeClock, projection: SqlProjection | None = None
+) -> ConsolePorts:
     """The ports of a new process, which knows nothing yet."""
     store = AsyncBlobs(blobs, workers=1)
     captures = StoredCaptures(store, AsyncDeletions(store, clock=clock))
@@ -118,7 +129,8 @@ def make_ports(blobs: MemoryBlobs, producer: Producer, clock: FakeClock) -> Cons
         serving=StoredServing(store),
         masks=DecodingMaskReader(threads=1),
         publisher=BusEventPublisher(producer, StateTable(LINE, LineChanged, stage="console")),
-        projection=CaptureProjection(1000),
+        projection=projection or memory_projection(),
+        window=CaptureWindow(1000),
         book=CorrectionBook(),
         shown=ShownCaptures(),
         thresholds=ThresholdsOnTopic(StateTable(THRESHOLD, ThresholdSet, stage="console")),

@@ -13,7 +13,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
 from urllib.parse import quote
@@ -23,10 +23,10 @@ from siad.contracts.topics import Topic
 from siad.runtime.bus.embedded.consumer import EmbeddedConsumer, EmbeddedStateReader
 from siad.runtime.bus.embedded.file import ConnectionOptions, identity
 from siad.runtime.bus.embedded.log import create
-from siad.runtime.bus.embedded.log_reader import EmbeddedLogReader
+from siad.runtime.bus.embedded.log_reader import EmbeddedLogReader, LogStart
 from siad.runtime.bus.embedded.producer import EmbeddedProducer
 from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
-from siad.runtime.bus.port import OnAssign, OnRevoke
+from siad.runtime.bus.port import NOT_READ, OnAssign, OnRevoke
 from siad.runtime.bus.settings import BusSettings, path_of
 
 LOCK_RETRY_S = 0.05  # between two attempts to take a group's lock
@@ -103,11 +103,13 @@ class EmbeddedBus:
                 yield EmbeddedStateReader(thread, self._watcher, topic)
 
     @asynccontextmanager
-    async def tail(self, topic: str, *, last: int) -> AsyncIterator[EmbeddedLogReader]:
+    async def tail(
+        self, topic: str, *, last: int, resume_at: Mapping[int, int] = NOT_READ
+    ) -> AsyncIterator[EmbeddedLogReader]:
         """Open a reader of the end of one work topic."""
         async with self._thread() as thread:
             with self._watcher.watching():
-                yield EmbeddedLogReader(thread, self._watcher, topic, last)
+                yield EmbeddedLogReader(thread, self._watcher, LogStart(topic, last, resume_at))
 
     @asynccontextmanager
     async def _thread(self, *, create_file: bool = False) -> AsyncIterator[SqliteThread]:

@@ -2,27 +2,39 @@
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 from siad.contracts.errors import TransientError
 from siad.runtime.bus.embedded.log import partition_ranges, read
 from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
-from siad.runtime.bus.port import Record, TopicPartition
+from siad.runtime.bus.port import Record, TopicPartition, first_offset
 
 BATCH_MAX = 500  # records of one partition in one batch
 
 
-class EmbeddedLogReader:
-    """Reads one work topic from ``last`` records before each partition's end."""
+@dataclass(frozen=True, slots=True)
+class LogStart:
+    """Where to begin in one topic."""
 
-    def __init__(self, thread: SqliteThread, watcher: ChangeWatcher, topic: str, last: int) -> None:
-        self._thread, self._watcher, self._topic, self._last = thread, watcher, topic, last
+    topic: str
+    last: int  # records before the end of each partition
+    resume_at: Mapping[int, int]  # offsets that take precedence, by partition
+
+
+class EmbeddedLogReader:
+    """Reads one work topic from a start."""
+
+    def __init__(self, thread: SqliteThread, watcher: ChangeWatcher, start: LogStart) -> None:
+        self._thread, self._watcher, self._start = thread, watcher, start
+        self.begun_at: Mapping[int, int] = {}
         self._positions: dict[TopicPartition, int] = {}
         self.is_complete = False
 
     async def backlog(self) -> AsyncIterator[list[Record]]:
         """Read in batches up to the present end."""
-        self._positions, ends, self.is_complete = await self._thread.run(_start_positions, self._topic, self._last)
+        self._positions, ends, self.is_complete = await self._thread.run(_start_positions, self._start)
+        self.begun_at = {place.partition: at for place, at in self._positions.items()}
         while any(self._positions[partition] < end for partition, end in ends.items()):
             yield await self._next()
 
@@ -45,14 +57,17 @@ class EmbeddedLogReader:
 
 
 def _start_positions(
-    connection: sqlite3.Connection, topic: str, last: int
+    connection: sqlite3.Connection, start: LogStart
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int], bool]:
     """Start offsets, end offsets, and whether every start is the oldest record."""
-    ranges = partition_ranges(connection, [topic])
+    ranges = partition_ranges(connection, [start.topic])
     if not ranges:
-        msg = f"topic {topic} does not exist; create it first"
+        msg = f"topic {start.topic} does not exist; create it first"
         raise TransientError(msg)
-    starts = {partition: max(held.oldest, held.next - last) for partition, held in ranges.items()}
+    starts = {
+        place: first_offset(held.oldest, held.next, last=start.last, resume_at=start.resume_at.get(place.partition))
+        for place, held in ranges.items()
+    }
     is_complete = all(starts[partition] == held.oldest for partition, held in ranges.items())
     return starts, {partition: held.next for partition, held in ranges.items()}, is_complete
 

@@ -18,7 +18,7 @@ from siad.contracts.topics import Topic
 from siad.runtime.bus.kafka.consumer import KafkaConsumer, KafkaLogReader, KafkaStateReader, RebalanceListener
 from siad.runtime.bus.kafka.errors import answered, explain
 from siad.runtime.bus.kafka.producer import KafkaProducer
-from siad.runtime.bus.port import OnAssign, OnRevoke
+from siad.runtime.bus.port import NOT_READ, OnAssign, OnRevoke
 from siad.runtime.bus.settings import BusSettings
 
 
@@ -110,7 +110,9 @@ class KafkaBus:
             yield KafkaStateReader(client, topic, settings)
 
     @asynccontextmanager
-    async def tail(self, topic: str, *, last: int) -> AsyncIterator[KafkaLogReader]:
+    async def tail(
+        self, topic: str, *, last: int, resume_at: Mapping[int, int] = NOT_READ
+    ) -> AsyncIterator[KafkaLogReader]:
         """Open a reader of the end of one work topic."""
         settings = self._settings
         async with self._admin() as admin:
@@ -125,7 +127,7 @@ class KafkaBus:
             request_timeout_ms=_ms(settings.request_timeout_s),
         )
         async with _started(client, settings):
-            yield KafkaLogReader(client, last, settings)
+            yield KafkaLogReader(client, settings, last=last, resume_at=resume_at)
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:

@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from siad.contracts.errors import BusFailedError, TransientError
 from siad.runtime.bus.kafka.errors import answered, explain
-from siad.runtime.bus.port import Commit, OnAssign, OnRevoke, Record, TopicPartition
+from siad.runtime.bus.port import Commit, OnAssign, OnRevoke, Record, TopicPartition, first_offset
 from siad.runtime.bus.settings import BusSettings
 
 
@@ -186,8 +186,11 @@ class KafkaStateReader:
 class KafkaLogReader:
     """Reads the end of one work topic, without a group."""
 
-    def __init__(self, client: AIOKafkaConsumer, last: int, settings: BusSettings) -> None:
-        self._client, self._last, self._settings = client, last, settings
+    def __init__(
+        self, client: AIOKafkaConsumer, settings: BusSettings, *, last: int, resume_at: Mapping[int, int]
+    ) -> None:
+        self._client, self._settings, self._last, self._resume_at = client, settings, last, resume_at
+        self.begun_at: Mapping[int, int] = {}
         self.is_complete = False
 
     async def backlog(self) -> AsyncIterator[list[Record]]:
@@ -195,9 +198,14 @@ class KafkaLogReader:
         tps = sorted(self._client.assignment())
         starts = await answered(self._client.beginning_offsets(tps), "read the beginnings", self._settings)
         ends = await answered(self._client.end_offsets(tps), "read the ends", self._settings)
-        self.is_complete = all(ends[tp] - starts[tp] <= self._last for tp in tps)
-        for tp in tps:
-            self._client.seek(tp, max(starts[tp], ends[tp] - self._last))
+        first = {
+            tp: first_offset(starts[tp], ends[tp], last=self._last, resume_at=self._resume_at.get(tp.partition))
+            for tp in tps
+        }
+        self.is_complete = first == starts
+        self.begun_at = {tp.partition: offset for tp, offset in first.items()}
+        for tp, offset in first.items():
+            self._client.seek(tp, offset)
         while await self._is_behind(ends):
             yield await _fetch(self._client, 500, 0.2, self._settings)
 

@@ -82,7 +82,7 @@ def judge(plant: Plant, ports: ConsolePorts, count: int) -> None:
     """Captures with rising scores; the threshold is 2."""
     for number in range(1, count + 1):
         receipt = put_capture(plant.blobs, number)
-        ports.projection.add_verdict(verdict(number, number / 10, image_uri=receipt.image_uri))
+        ports.window.add_verdict(verdict(number, number / 10, image_uri=receipt.image_uri))
 
 
 def test_a_review_shows_captures_and_what_to_do(plant: Plant, ports: ConsolePorts) -> None:

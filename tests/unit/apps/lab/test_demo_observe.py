@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -14,7 +14,7 @@ from siad.contracts.codec import encode
 from siad.contracts.topics import PSEUDO_MASK, TOPICS, VERDICT
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.memory_readers import MemoryLogReader
-from siad.runtime.bus.port import Message
+from siad.runtime.bus.port import NOT_READ, Message
 from tests.unit.apps.cli.events import capture, mask, verdict
 
 
@@ -24,10 +24,12 @@ class CountingBus(MemoryBus):
     open_readers = 0
 
     @asynccontextmanager
-    async def tail(self, topic: str, *, last: int) -> AsyncIterator[MemoryLogReader]:
+    async def tail(
+        self, topic: str, *, last: int, resume_at: Mapping[int, int] = NOT_READ
+    ) -> AsyncIterator[MemoryLogReader]:
         self.open_readers += 1
         try:
-            async with super().tail(topic, last=last) as reader:
+            async with super().tail(topic, last=last, resume_at=resume_at) as reader:
                 yield reader
         finally:
             self.open_readers -= 1

@@ -1,0 +1,1 @@
+"""Projection of topics and store in SQLite or PostgreSQL."""

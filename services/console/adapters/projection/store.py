@@ -1,0 +1,76 @@
+"""The port ``Projection`` on a database."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+
+from services.console.adapters.projection import reading, writing
+from services.console.adapters.projection.database import Database
+from services.console.adapters.projection.rows import to_us
+from services.console.domain.book import CorrectionBook, CorrectionId
+from services.console.domain.captures import CaptureWindow
+from services.console.domain.listing import CapturePage, PageRequest
+from services.console.ports import TopicBatch
+from siad.contracts.corrections import CaptureCorrected
+from siad.contracts.deletion import DeletionIndex
+
+
+class SqlProjection:
+    """Captures and corrections in tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it outlives the process, so that topics are not read again."""
+        return not self._database.is_in_memory
+
+    async def load(self, window: CaptureWindow, book: CorrectionBook) -> None:
+        """Fill what the process holds in memory."""
+        for line in await self._database.read(reading.lines):
+            for entry in await self._database.read(reading.newest, line, window.captures_max):
+                window.restore(entry)
+        book.restore(CorrectionId(*name) for name in await self._database.read(reading.published))
+        for correction, is_published in await self._database.read(reading.corrections):
+            book.add(correction, is_published=is_published)
+
+    async def positions(self, topic: str) -> Mapping[int, int]:
+        """Read the offsets that come next, by partition."""
+        return await self._database.read(reading.positions, topic)
+
+    async def rewind(self, topic: str, positions: Mapping[int, int]) -> None:
+        """Set back the offsets of a topic that was created again."""
+        await self._database.write(writing.move, topic, positions)
+
+    async def apply(self, batch: TopicBatch) -> None:
+        """Apply records in order; repeated ones change nothing."""
+        await self._database.write(writing.apply, batch)
+
+    async def add_corrections(self, corrections: Sequence[CaptureCorrected], *, is_published: bool) -> None:
+        """Enter corrections; a repeat changes nothing."""
+        await self._database.write(writing.put_corrections, corrections, is_published=is_published)
+
+    async def answered(self) -> Sequence[tuple[str, str]]:
+        """Name line and id of every capture with a correction."""
+        return await self._database.read(reading.answered)
+
+    async def withdraw(self, captures: Sequence[tuple[str, str]]) -> None:
+        """Remove the corrections of captures, which are open again."""
+        await self._database.write(writing.withdraw, captures)
+
+    async def page(self, request: PageRequest) -> CapturePage:
+        """Read one page of a line's captures."""
+        return await self._database.read(reading.page, request)
+
+    async def lines(self) -> Sequence[str]:
+        """Name every line with captures."""
+        return await self._database.read(reading.lines)
+
+    async def drop(self, line: str, deletions: DeletionIndex) -> int:
+        """Remove what was erased of a line; return how many captures."""
+        return await self._database.write(writing.drop, line, deletions)
+
+    async def expire(self, line: str, first_day: date) -> int:
+        """Remove unanswered captures of earlier days; return how many."""
+        midnight = datetime.combine(first_day, time(), UTC)
+        return await self._database.write(writing.expire, line, to_us(midnight))
