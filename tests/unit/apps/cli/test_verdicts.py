@@ -23,6 +23,7 @@ REJECT = replace(
     serial="cell[1]",
     regions=(REGION,) * 5,
     mask_uri="s3://siad/masks/l/m.png",
+    runner="openvino",
 )
 UNKNOWN = replace(verdict(3, 0.0), decision=Decision.UNKNOWN, reason="size", detail="the image has 1x1 px", weights="")
 
@@ -63,9 +64,9 @@ def test_a_pipe_gets_one_line_of_fields_for_each_verdict(siad: Siad) -> None:
     assert passed[1:5] == ["pass", "l", "p", ""]
     assert reject[1:] == [
         "reject", "l", "p", "cell[1]", REJECT.capture_id, "3.2", "1", "segmenter", SEGMENTER[:12],
-        ";".join(["10,20,50,61"] * 5), REJECT.mask_uri, "", "",
+        ";".join(["10,20,50,61"] * 5), REJECT.mask_uri, "", "", REJECT.runner,
     ]  # fmt: skip
-    assert unknown[-2:] == [UNKNOWN.reason, UNKNOWN.detail]
+    assert unknown[-3:] == [UNKNOWN.reason, UNKNOWN.detail, ""]
 
 
 def test_a_terminal_gets_columns_and_details(siad: Siad, monkeypatch: pytest.MonkeyPatch) -> None:
