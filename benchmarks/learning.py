@@ -46,11 +46,13 @@ from services.trainer.job.learner import LearnerSources
 from services.trainer.job.learners import make_learner
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.contracts.fit_settings import FitSettings
+from siad.contracts.normals_profile import SizeRule
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
 from siad.vision.decide import Finding
 from siad.vision.gate import judge_release
+from siad.vision.plausibility import Misfit
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 UPPER_SHARE = 0.7  # of the answers, about marked images
@@ -137,9 +139,14 @@ def label_stream(data: Path, name: str, shift: Shift) -> LabelledStream:
     """Fit a teacher, and label the stream by it."""
     bundle = fit_teacher(normals_of(shift.normals), SETTINGS)
     teacher = open_bundle(bundle.manifest, bundle.parts)
-    findings = {path: teacher.predict([picture(path)])[0] for path in shift.stream}
+    findings = {path: found for path in shift.stream if isinstance(found := _examine(teacher, path), Finding)}
     masks = dict(image_set(data, name).defects)
-    return LabelledStream(bundle, shift.normals, findings, {path: masks[path] for path in shift.stream_defects})
+    truths = {path: masks[path] for path in shift.stream_defects if path in findings}
+    return LabelledStream(bundle, shift.normals, findings, truths)
+
+
+def _examine(teacher: Predictor, path: Path) -> Finding | Misfit:
+    return teacher.examine([picture(path)], sizes=SizeRule.ANY)[0]  # pitting has images of several sizes
 
 
 def freeze_stream(stream: LabelledStream, answers: Sequence[Path]) -> TrainingSet:
@@ -176,6 +183,7 @@ def spec_of(stream: LabelledStream, chosen: TrainingSet) -> RunSpec:
         train_s=600.0,
         frozen_at=START,
         profile=manifest.profile,
+        sizes=SizeRule.ANY.value,
         segmenter="residual",
     )
 
