@@ -38,9 +38,12 @@ FROM builder AS trainer-packages
 RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra erasure -c requirements/product.txt kubernetes && bash trim.sh
 
 # ACCELERATOR=cpu leaves out the CUDA libraries that torch can do without; cuda keeps all of them.
+# WITHOUT_GRAPHS=--extra=models adds torch, for weights without a graph: of versions before graphs, of teachers of other
+# methods than the default, and of inputs over 1,024 px. Empty, the image has no torch and refuses such weights.
 FROM builder AS inference-packages
 ARG ACCELERATOR=cpu
-RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra inference -c requirements/product.txt && bash trim.sh ${ACCELERATOR}
+ARG WITHOUT_GRAPHS=--extra=models
+RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra inference ${WITHOUT_GRAPHS} -c requirements/product.txt && bash trim.sh ${ACCELERATOR}
 
 FROM builder AS ray-packages
 ARG ACCELERATOR=cpu

@@ -90,7 +90,7 @@ def export_graph(detector: ExportableDetector, parts: Mapping[str, bytes]) -> by
         warnings.simplefilter("ignore")  # the tracer warns of every size that it follows, and of its own age
         path = Path(folder) / GRAPH
         torch.onnx.export(
-            _TracedModule(detector),
+            _TracedModule(detector).eval(),  # else the exporter leaves the detector in training
             (example_BCHW,),
             path,
             dynamo=False,  # the newer exporter needs another package, and fixes sizes in its graphs more often

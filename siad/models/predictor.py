@@ -3,6 +3,7 @@
 Shape suffixes: B = batch, C = channels, V = views, H, W = size of an image, h, w = size of a map.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from siad.vision.preprocess import preprocess
 from siad.vision.region import EVERYTHING, RegionOfInterest
 from siad.vision.score_map import make_score_map
 
+_ROUNDING = 1e-5  # of a score: refining and smoothing differ in the last digits of the highest
 BATCH_MAX = 2  # images per run; on a CPU larger batches are slower, since they fall out of its caches
 
 
@@ -119,7 +121,18 @@ class Predictor:
         return scale_to_full_range(image_HWC, self._bits)
 
     def _judge(self, images: Sequence[Image]) -> list[Finding]:
-        return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in self.views(images)]
+        every = self._views(images, refine_from=self._marked_from)
+        return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in every]
+
+    @property
+    def _marked_from(self) -> float:
+        """Highest score of a map from which its edges matter.
+
+        Those of a good image do not, unless people see its map; of several views each has edges of its own.
+        """
+        if self._has_score_maps or self.has_views:
+            return -math.inf
+        return self.image_threshold - _ROUNDING * abs(self.image_threshold)
 
     def decide(self, map_HW: NDArray[np.float32], *, views: Sequence[NDArray[np.float32]] = ()) -> Finding:
         """Judge by a map that ``maps`` gave.
@@ -152,8 +165,17 @@ class Predictor:
 
         The mean over views is what ``maps`` gives; there is one view unless ``has_views``.
         """
+        return self._views(images, refine_from=-math.inf)
+
+    def _views(self, images: Sequence[Image], *, refine_from: float) -> list[list[NDArray[np.float32]]]:
         scaled = [self.at_full_range(image_HWC) for image_HWC in images]
-        return view_maps(self._runner, scaled, input_px=self.manifest.input_px, interest=self._interest())
+        return view_maps(
+            self._runner,
+            scaled,
+            input_px=self.manifest.input_px,
+            interest=self._interest(),
+            refine_from=refine_from,
+        )
 
     @property
     def runner_name(self) -> str:
@@ -212,9 +234,16 @@ def score_maps(
 
 
 def view_maps(
-    runner: Runner, images: Sequence[Image], *, input_px: int, interest: RegionOfInterest
+    runner: Runner,
+    images: Sequence[Image],
+    *,
+    input_px: int,
+    interest: RegionOfInterest,
+    refine_from: float = -math.inf,
 ) -> list[list[NDArray[np.float32]]]:
     """Score decoded images: for each its views, float32 [H, W].
+
+    Maps whose highest score is less than ``refine_from`` do not follow edges.
 
     Raises:
         OutOfMemoryError: memory ran out.
@@ -228,7 +257,10 @@ def view_maps(
             views_BVhw = run_tiled(runner, np.stack([inputs[index] for index in batch]))
             for index, maps_Vhw in zip(batch, views_BVhw, strict=True):
                 size_px = (cuts[index].shape[0], cuts[index].shape[1])
-                found[index] = [refine_map(map_hw, input_CHW=inputs[index], size_px=size_px) for map_hw in maps_Vhw]
+                found[index] = [
+                    refine_map(map_hw, input_CHW=inputs[index], size_px=size_px, refine_from=refine_from)
+                    for map_hw in maps_Vhw
+                ]
         return [
             [interest.put_back(map_HW, (image_HWC.shape[0], image_HWC.shape[1])) for map_HW in found[index]]
             for index, image_HWC in enumerate(images)

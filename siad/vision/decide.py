@@ -73,6 +73,8 @@ def decide(
         msg = f"a map of {size} has scores that are not finite; its weights are damaged"
         raise ValueError(msg)
     is_defect = score >= image_threshold
+    if not is_defect and not views:
+        return _good(map_HW, score, threshold=image_threshold, spread=spread)
     marks = _mark(map_HW, pixel_threshold, image_threshold) if is_defect else _no_marks(map_HW)
     mask_HW = np.where(marks.is_defect_HW, DEFECT, 0).astype(np.uint8)
     sure_HW = np.where(marks.is_unsure_HW, IGNORE, mask_HW).astype(np.uint8)
@@ -86,6 +88,20 @@ def decide(
         defect_ratio=float(np.count_nonzero(mask_HW) / mask_HW.size),
         confidence=confidence * (1 + agreement) / 2,
         pseudo_mask_HW=pseudo_mask_HW,
+    )
+
+
+def _good(map_HW: NDArray[np.float32], score: float, *, threshold: float, spread: float) -> Finding:
+    """Decide on an image without a mark, without looking at its pixels again."""
+    nothing_HW = np.zeros(map_HW.shape, np.uint8)
+    return Finding(
+        score=score,
+        is_defect=False,
+        mask_HW=nothing_HW,
+        regions=(),
+        defect_ratio=0.0,
+        confidence=confidence_of(map_HW, nothing_HW, threshold=threshold, spread=spread),
+        pseudo_mask_HW=nothing_HW.copy(),
     )
 
 
@@ -111,17 +127,23 @@ def smooth_map(
 
 
 def refine_map(
-    map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int]
+    map_hw: NDArray[np.float32],
+    *,
+    input_CHW: NDArray[np.float32],
+    size_px: tuple[int, int],
+    refine_from: float = -math.inf,
 ) -> NDArray[np.float32]:
     """Resize a detector's map to the image, along its edges.
 
     The highest and the lowest score are those of ``smooth_map``, so decisions on images do not change. Where the map's
-    positions are finer than ``POSITION_MIN_PX``, or the map is flat or not finite, ``smooth_map`` is the result.
+    positions are finer than ``POSITION_MIN_PX``, or the map is flat, not finite or lower than ``refine_from``,
+    ``smooth_map`` is the result.
 
     Args:
         map_hw: float32 [h, w], raw scores as a detector gives them.
         input_CHW: float32 [3, h', w'], the network's input, as ``siad.vision.preprocess`` makes it.
         size_px: height and width of the image.
+        refine_from: highest score from which edges matter, as they do where something is marked.
 
     Returns:
         float32 [H, W], H and W of ``size_px``.
@@ -130,6 +152,8 @@ def refine_map(
     smooth_HW = smooth_map(map_hw, input_hw=(height, width), size_px=size_px)
     lowest, highest = float(smooth_HW.min()), float(smooth_HW.max())
     position_px = math.sqrt(height * width / map_hw.size)
+    if highest < refine_from:
+        return smooth_HW
     if position_px < POSITION_MIN_PX or not math.isfinite(highest - lowest) or not lowest < highest:
         return smooth_HW
     large = np.asarray(cv2.resize(map_hw, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -13,14 +13,14 @@ import torch
 
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
-from siad.models import graph_export
+from siad.models import graph_export, segmenter
 from siad.models.backbone import Backbone
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part, open_bundle
 from siad.models.graph import GRAPH, GRAPH_PARTS, has_graph
 from siad.models.graph_export import add_graph, export_graph
 from siad.models.residual import CorrectionSettings, new_residual, parts_of
 from siad.models.runner.torch import TorchRunner
-from siad.models.segmenter import Segmenter
+from siad.models.segmenter import Segmenter, new_segmenter
 from siad.models.teachers.feature_memory import fit, read_memory
 from siad.models.teachers.fit import fit_teacher
 from tests.synthetic import TINY, normals_of, part_image
@@ -165,3 +165,15 @@ print(utils.tm.__name__, sys.modules.get("openvino_telemetry.main"))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "None"]
+
+
+def test_a_segmenter_has_a_graph_and_stays_in_evaluation() -> None:
+    network = new_segmenter()
+    with torch.no_grad():
+        torch.nn.init.normal_(network.decoder.head.weight)  # a new segmenter scores every image the same
+    parts = segmenter.parts_of(network)
+    parts[GOLDEN] = golden_part(TorchRunner(network), golden_crops(part_image(0)))
+    manifest = replace(bundle().manifest, method=segmenter.METHOD, parts=describe_parts(parts))
+    assert has_graph(add_graph(Bundle(manifest, parts), [part_image(0)]).manifest)
+    export_graph(network.requires_grad_(requires_grad=False), parts)
+    assert not network.training

@@ -11,7 +11,9 @@ from siad.contracts.errors import OutOfMemoryError
 from siad.contracts.normals_profile import SizeRule
 from siad.models import predictor, tiling
 from siad.models.predictor import BATCH_MAX, Predictor, marking_of, pixel_threshold_at, score_maps
+from siad.vision import decide
 from siad.vision.decide import smooth_map
+from siad.vision.edges import follow_edges
 from siad.vision.images import Image
 from siad.vision.plausibility import Misfit, MisfitError, profile_normals
 from tests.manifests import make_manifest
@@ -78,7 +80,7 @@ def test_findings_have_a_map_for_people_only_where_it_is_asked_for() -> None:
 
 
 def undrawn(
-    map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int]
+    map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int], refine_from: float
 ) -> NDArray[np.float32]:
     return smooth_map(map_hw, input_hw=(input_CHW.shape[1], input_CHW.shape[2]), size_px=size_px)
 
@@ -228,3 +230,51 @@ def test_a_dark_image_is_said_to_be_dark() -> None:
     line = line_of([deep(4000)], 12)
     assert "of white" in line.darkness(deep(100))
     assert line.darkness(deep(2000)) == ""
+
+
+def followed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Highest score of each map whose edges were followed, from now on."""
+    found: list[float] = []
+
+    def follow(map_HW: NDArray[np.float32], input_CHW: NDArray[np.float32], *, position_px: float) -> object:
+        found.append(float(map_HW.max()))
+        return follow_edges(map_HW, input_CHW, position_px=position_px)
+
+    monkeypatch.setattr(decide, "follow_edges", follow)
+    return found
+
+
+def spotted(value: int) -> NDArray[np.uint8]:
+    image = flat(64, 64, 100)
+    image[16:40, 24:48] = value
+    return image
+
+
+def test_only_what_is_marked_follows_the_edges_of_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Predictor(make_manifest(input_px=64, image_threshold=0.4, pixel_threshold=0.2), BrightnessRunner())
+    edges = followed(monkeypatch)
+    good, bad = one.predict([spotted(165), spotted(240)])
+    assert (good.is_defect, bad.is_defect) == (False, True)
+    assert len(edges) == 1
+    assert edges[0] > 0.4
+
+
+def test_a_map_for_people_follows_the_edges_of_good_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = make_manifest(input_px=64, image_threshold=0.4, pixel_threshold=0.2)
+    edges = followed(monkeypatch)
+    Predictor(manifest, BrightnessRunner()).with_score_maps().predict([spotted(165)])
+    Predictor(manifest, BrightnessRunner(gains=TWO_VIEWS)).predict([spotted(165)])
+    assert len(edges) == 3
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5])
+def test_a_finding_is_that_of_the_map_along_the_edges(threshold: float) -> None:
+    one = Predictor(make_manifest(input_px=64, image_threshold=threshold, pixel_threshold=0.1), BrightnessRunner())
+    images = [spotted(value) for value in range(120, 250, 10)]
+    for finding, map_HW in zip(one.predict(images), one.maps(images), strict=True):
+        expected = one.decide(map_HW)
+        assert finding.is_defect is expected.is_defect
+        assert (finding.score, finding.confidence) == pytest.approx((expected.score, expected.confidence), abs=1e-4)
+        assert finding.regions == expected.regions
+        np.testing.assert_array_equal(finding.mask_HW, expected.mask_HW)
+        np.testing.assert_array_equal(finding.pseudo_mask_HW, expected.pseudo_mask_HW)
