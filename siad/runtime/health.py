@@ -5,12 +5,14 @@ lately. An open port alone does not count. Ready: every check returns without an
 failure that an operator must clear.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from siad.contracts.errors import TransientError
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
-from siad.runtime.metrics import PAUSED
+from siad.runtime.metrics import MISSING, PAUSED
+from siad.runtime.outcomes import WAITING, outcome_of
 
 Check = Callable[[], Awaitable[None]]  # returns, or raises TransientError that says what is missing
 
@@ -30,12 +32,14 @@ class Health:
     stage: str
     clock: Clock = SYSTEM_CLOCK
     stuck_after_s: float = 120.0
+    check_timeout_s: float = 3.0  # a probe must be answered, whatever hangs
     checks: dict[str, Check] = field(default_factory=dict)  # name -> what must hold to be ready
     reports: dict[str, str] = field(default_factory=dict)  # activity -> failure that an operator must clear
     _ticked_at: float | None = None  # None: no consumer runs (yet)
     _progress_at: float = 0.0
     _lag: int = 0
     _pauses: dict[str, Pause] = field(default_factory=dict)  # activity -> why it waits
+    _running: dict[str, asyncio.Future[None]] = field(default_factory=dict)  # checks that have not ended yet
 
     def tick(self) -> None:
         """Record that the consumer's loop went round."""
@@ -91,18 +95,52 @@ class Health:
 
         Empty while the stage is ready.
         """
-        found = {}
-        for name, check in list(self.checks.items()):
-            try:
-                await check()
-            except TransientError as error:
-                found[name] = str(error)
+        names = list(self.checks)
+        failures = await asyncio.gather(*(self._examine(name) for name in names))
+        found = {name: failure for name, failure in zip(names, failures, strict=True) if failure}
         return (
             found | self.reports | {activity: pause.report for activity, pause in self._pauses.items() if pause.report}
         )
+
+    async def _examine(self, name: str) -> str:
+        """Run one check, once at a time; say why it fails.
+
+        A dependency that hangs keeps its check for a minute. It is not asked again meanwhile, since each call would
+        occupy another thread.
+        """
+        running = self._running.get(name)
+        if running is None or running.done():
+            running = self._running[name] = asyncio.ensure_future(_run(self.checks[name]))
+            running.add_done_callback(_retrieve)
+        await asyncio.wait({running}, timeout=self.check_timeout_s)
+        failure = f"no answer in {self.check_timeout_s:g} s"
+        if running.done():
+            failure = ""
+            try:
+                running.result()
+            except Exception as error:
+                if outcome_of(error) not in WAITING:
+                    raise
+                failure = str(error)
+        if failure:
+            MISSING.labels(self.stage, name).set(1)
+        else:
+            with contextlib.suppress(KeyError):  # it never failed
+                MISSING.remove(self.stage, name)
+        return failure
 
     def _export(self, old: str | None, new: str | None) -> None:
         if old is not None and all(pause.reason != old for pause in self._pauses.values()):
             PAUSED.remove(self.stage, old)
         if new is not None:
             PAUSED.labels(self.stage, new).set(1)
+
+
+async def _run(check: Check) -> None:
+    await check()
+
+
+def _retrieve(check: asyncio.Future[None]) -> None:
+    """Take the exception of a check that nothing waits for any more."""
+    if not check.cancelled():
+        check.exception()

@@ -49,6 +49,11 @@ HTTP_SECONDS: Final = Histogram(
 )
 ACTIONS: Final = Counter("siad_actions_total", "Actions that a reconciler completed.", ["stage", "action"])
 PAUSED: Final = Gauge("siad_paused_info", "1 while work of the stage waits for this reason.", ["stage", "reason"])
+MISSING: Final = Gauge(
+    "siad_missing_info",
+    "1 while a dependency of the stage fails its check, or does not answer it in time; measured every 15 s.",
+    ["stage", "dependency"],
+)
 LINE_QUARANTINED: Final = Gauge(
     "siad_line_quarantined",
     "1 while a line's records are dead-lettered unhandled, because too many in a row were poison.",

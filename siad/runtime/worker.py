@@ -35,6 +35,7 @@ from siad.runtime.settings import PREFIXES, StageSettings, without_effect
 log = structlog.get_logger()
 
 LAST_RESORT_S: Final = 5.0  # closing may hang on a thread; the process is ended after so long
+READINESS_EVERY_S: Final = 15.0  # as siad_missing_info says
 PREPARE_BACKOFF: Final = Backoff(schedule_s=(0.1, 0.2, 0.5, 1.0))
 Background = Callable[[], Coroutine[Any, Any, None]]
 
@@ -156,7 +157,9 @@ async def _run_tasks(stage: StageProcess, listener: socket.socket) -> None:
         running = [group.create_task(_prepare(stage, prepared), name="prepare")]
         for name, work in stage.tasks.items():
             running.append(group.create_task(_run_task(stage, name, work, prepared), name=name))
+        measuring = group.create_task(_measure_readiness(stage), name="readiness")
         await stage.stop.wait()
+        measuring.cancel()
         await _drain(stage, running)
         server.should_exit = True
         await serving
@@ -165,6 +168,16 @@ async def _run_tasks(stage: StageProcess, listener: socket.socket) -> None:
 async def _prepare(stage: StageProcess, prepared: asyncio.Event) -> None:
     if await stage.unless_stopped(prepare(stage)):
         prepared.set()
+
+
+async def _measure_readiness(stage: StageProcess) -> None:
+    """Run the checks now and then, for the metrics."""
+    while True:
+        try:
+            await stage.health.readiness_failures()
+        except Exception:
+            log.exception("readiness_unknown")
+        await asyncio.sleep(READINESS_EVERY_S)
 
 
 async def _run_task(stage: StageProcess, name: str, work: Background, prepared: asyncio.Event) -> None:

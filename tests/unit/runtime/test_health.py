@@ -1,6 +1,9 @@
 """Alive is progress: lag, no stated reason and no progress is dead."""
 
+import asyncio
+
 import pytest
+from prometheus_client import REGISTRY
 
 from siad.contracts.errors import TransientError
 from siad.runtime.health import Health
@@ -105,3 +108,24 @@ async def test_a_check_that_is_added_while_others_are_asked_disturbs_no_other(he
     health.checks["bus"] = slow
     assert await health.readiness_failures() == {}
     assert await health.readiness_failures() == {"store": "the broker is away"}
+
+
+async def test_a_check_that_hangs_is_reported_in_time_and_not_asked_again_meanwhile() -> None:
+    health, asked, answered = Health("paint", check_timeout_s=0.01), 0, asyncio.Event()
+
+    async def hang() -> None:
+        nonlocal asked
+        asked += 1
+        await answered.wait()
+
+    health.checks["store"] = hang
+    for _ in range(3):
+        assert await health.readiness_failures() == {"store": "no answer in 0.01 s"}
+    assert asked == 1
+    labels = {"stage": "paint", "dependency": "store"}
+    assert REGISTRY.get_sample_value("siad_missing_info", labels) == 1
+    answered.set()
+    await asyncio.sleep(0.02)
+    assert await health.readiness_failures() == {}
+    assert asked == 2
+    assert REGISTRY.get_sample_value("siad_missing_info", labels) is None

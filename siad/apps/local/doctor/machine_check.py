@@ -16,16 +16,18 @@ FREE: Final = "free space: old logs and data folders first; retention deletes im
 
 
 def check_disks(folders: Iterable[Path], lines: str) -> Iterator[Finding]:
-    """Check space and writing in each folder that exists.
+    """Check space and writing on each disk, once.
 
     Args:
         folders: on the disks that SIAD writes.
         lines: names of the lines, for the effect.
     """
     effect = f"broker and store can't write: images of {lines} are refused, and stages wait"
-    for folder in dict.fromkeys(folders):
-        if not folder.is_dir():
+    seen: set[int] = set()
+    for folder in folders:
+        if not folder.is_dir() or folder.stat().st_dev in seen:
             continue
+        seen.add(folder.stat().st_dev)
         state = os.statvfs(folder)
         free_bytes = state.f_bavail * state.f_frsize
         text = f"{folder} has {free_bytes / 2**20:.0f} MB free"

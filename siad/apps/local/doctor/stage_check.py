@@ -11,6 +11,7 @@ from siad.apps.local.doctor.findings import Finding, fault, ok, unknown, warning
 from siad.apps.local.doctor.store_check import SKEW_WARNING_S, judge_skew
 from siad.apps.local.stage_status import by_label, describe_problem, read_ledger, read_metrics, total
 
+QUICK_S: Final = 1.0
 EFFECTS: Final[Mapping[str, str]] = {
     "ingest": "images of {lines} are refused",
     "scorer": "inspection goes on; no pseudo-mask is drawn and no teacher fitted for {lines}",
@@ -42,19 +43,17 @@ def check_stage(client: httpx.Client, name: str, url: str, effect: str) -> Itera
     try:
         response = client.get(f"{url}/{path}")
     except httpx.HTTPError as error:
-        yield fault(
-            name,
-            f"does not respond at {url} ({type(error).__name__})",
-            effect=effect,
-            remedy=f"start it; if it ends again, its log says why in the event stage_ended (logs/{name}.log)",
-        )
+        remedy = f"start it; if it ends again, its log says why in the event stage_ended (logs/{name}.log)"
+        if isinstance(error, httpx.TimeoutException):
+            remedy = "see the faults of broker and store; if there is none, restart it: it hangs"
+        yield fault(name, f"does not respond at {url} ({type(error).__name__})", effect=effect, remedy=remedy)
         return
     if not response.is_success:
         remedy = "act on what it names; it resumes by itself"
         yield fault(name, f"is not ready: {describe_problem(response)}", effect=effect, remedy=remedy)
     else:
         yield ok(name, f"is ready at {url}")
-    skew_s = _skew_s(response)
+    skew_s = _skew_s(client, url)
     if skew_s is not None and abs(skew_s) > SKEW_WARNING_S:
         yield judge_skew(f"the clock of {name}", skew_s, "its lines")
     if name != "scorer":
@@ -108,13 +107,16 @@ def check_captures(client: httpx.Client, url: str) -> Iterator[Finding]:
         yield ok("captures", "every capture has its verdict, or waits within its deadline")
 
 
-def _skew_s(response: httpx.Response) -> float | None:
-    """Seconds that a stage's clock is ahead.
+def _skew_s(client: httpx.Client, url: str) -> float | None:
+    """Seconds that a stage's clock is ahead, by the date of a response.
 
-    By the date of its response; None without one.
+    None without a date, or where the response took too long to tell.
     """
+    asked_at = datetime.now(UTC)
     try:
-        date = parsedate_to_datetime(response.headers["date"])
-    except (KeyError, ValueError):
+        date = parsedate_to_datetime(client.get(f"{url}/healthz").headers["date"])
+    except (httpx.HTTPError, KeyError, ValueError):
         return None
-    return (date - datetime.now(UTC)).total_seconds()
+    answered_at = datetime.now(UTC)
+    is_quick = (answered_at - asked_at).total_seconds() < QUICK_S
+    return (date - answered_at).total_seconds() if is_quick else None

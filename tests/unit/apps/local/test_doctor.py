@@ -198,7 +198,7 @@ def answer(request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, json={"as_of": "2026-11-30T12:00:00Z", "lines": [BOOKS]})
         case "inference", "/metrics":
             return httpx.Response(200, text=QUARANTINED)
-        case "trainer", "/readyz":
+        case "trainer", "/healthz":
             return httpx.Response(200, headers={"date": "Mon, 30 Nov 2020 12:00:00 GMT"})
     return httpx.Response(200, text="")
 
