@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.parquet import write_rows
+from services.trainer.domain.compaction import DEFAULT_COMPACTION, choose_files
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow, fresh_captures, rows_of
 from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TrainingSet
@@ -87,13 +88,37 @@ async def measure(size: int, per_file: int) -> dict[str, float]:
     chosen = freeze(rows_of(files), normals, teachers=[TEACHER], policy=FreezePolicy())
     freeze_s = time.perf_counter() - began_s
     assert isinstance(chosen, TrainingSet), chosen
+    merged = await measure_merged(blobs, ledger)
     return {
         "first read, s": cold_s,
         "plan without news, ms": again_s * 1000,
         "plan after one more file, ms": one_more_s * 1000,
         "freeze, ms": freeze_s * 1000,
         "rows held": len(rows_of(files)),
+        "files": len(files),
+        **merged,
         "memory beside the store, MB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - stored_kb) / 1024,
+    }
+
+
+async def measure_merged(blobs: MemoryBlobs, ledger: ParquetLedger) -> dict[str, float]:
+    """Merge small files, and measure what a plan costs then."""
+    began_s = time.perf_counter()
+    while chosen := choose_files(await ledger.read(PLACE), [], DEFAULT_COMPACTION):
+        await ledger.merge(PLACE, chosen)
+    merge_s = time.perf_counter() - began_s
+    fresh_captures(await ledger.read(PLACE), since=BEGIN)
+    began_s = time.perf_counter()
+    for _ in range(10):
+        fresh_captures(await ledger.read(PLACE), since=BEGIN)
+    again_s = (time.perf_counter() - began_s) / 10
+    began_s = time.perf_counter()
+    files = await ParquetLedger(AsyncBlobs(blobs)).read(PLACE)
+    return {
+        "merging, s": merge_s,
+        "files when merged": len(files),
+        "first read when merged, s": time.perf_counter() - began_s,
+        "plan without news then, ms": again_s * 1000,
     }
 
 

@@ -44,6 +44,19 @@ class Ledger(Protocol):
         """Read the newest files of a line; unreadable ones have no rows."""
         ...
 
+    async def merge(self, place: Place, files: Sequence[str]) -> bool:
+        """Make one file of several, by their keys.
+
+        No row is ever missing meanwhile.
+
+        Returns:
+            Whether any file is gone; False where none could be used, or an erasure comes first.
+
+        Raises:
+            TransientError: the store is unavailable; the next plan goes on.
+        """
+        ...
+
 
 class TrainingSetStore(Protocol):
     """Stores frozen training sets."""

@@ -20,6 +20,7 @@ from services.trainer.domain.plan import (
     Action,
     AnnounceSegmenter,
     CloseTainted,
+    CompactLedger,
     FreezeTrainingSet,
     JudgeCandidate,
     ReleaseCandidate,
@@ -172,6 +173,9 @@ class SegmenterReconciler:
                 self._announced[place] = pointer.revision
             case ReleaseCandidate(weights, expected):
                 await self._release(place, weights, expected)
+            case CompactLedger(files):
+                if not await self.ledger.merge(place, files):
+                    return  # the same plan would follow at once
             case RunJob(run, attempt):
                 await self._run_job(place.line, run, attempt)
             case JudgeCandidate(spec, judgement) | AbandonRun(spec, judgement) | CloseTainted(spec, judgement):

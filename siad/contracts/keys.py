@@ -143,6 +143,14 @@ def ledger_key(place: Place, topic: str, partition: int, first: int, last: int) 
     return f"{ledger_prefix(*place)}{_part(topic)}-{partition}-{first}-{last}.parquet"
 
 
+def merged_ledger_key(place: Place, digest: str) -> str:
+    """Rows of several ledger files; write-once, rewritten to erase captures.
+
+    The digest is that of the bytes as they were first written.
+    """
+    return f"{ledger_prefix(*place)}merged-{digest}.parquet"
+
+
 def ledger_prefix(line: str, product: str) -> str:
     """All rows of a line and product."""
     return f"ledger/{_part(line)}/{_part(product)}/"

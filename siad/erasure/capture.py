@@ -106,7 +106,8 @@ def erase_captures(blobs: Blobs, remains: CaptureRemains) -> None:
     captures = {deletion.capture_id for deletion in remains.deletions}
     for key in (*remains.masks, *remains.corrections):
         blobs.delete(key)
-    for key, _ in remains.ledger:
+    # listed anew: the trainer may have merged files since, and leaves out what has a deletion record from now on
+    for key, _ in _ledger(blobs, remains.line, {one.product for one in remains.deletions}, captures):
         _rewrite(blobs, key, captures)
     for key, _ in remains.scores:
         erase_scores(blobs, key, captures)

@@ -48,6 +48,17 @@ def erase_rows(data: bytes, captures: Collection[str], *, written_at: datetime) 
     return sink.getvalue()
 
 
+def stamp_written_at(data: bytes, written_at: datetime) -> bytes:
+    """Return the file with its first write time."""
+    import pyarrow.parquet as pq
+
+    table = _read(data)
+    metadata = {**(table.schema.metadata or {}), WRITTEN_AT: written_at.isoformat().encode()}
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd", version="2.6")
+    return sink.getvalue()
+
+
 def first_written_at(data: bytes) -> datetime | None:
     """First write time of a rewritten Parquet file; None for others."""
     import pyarrow.parquet as pq

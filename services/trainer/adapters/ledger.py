@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 import structlog
 
+from services.trainer.adapters.ledger_merge import has_known_columns, kind_of, merge_files
 from services.trainer.adapters.parquet import column_names, read_rows, write_rows
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
@@ -55,29 +56,37 @@ class ParquetLedger:
         Reads only files that are new or have changed, the newest first.
         """
         infos = {info.key: info for info in await self._blobs.list_all(ledger_prefix(*place))}
+        deleted = await self._deletions.read(place.line)
         sample = self._samples.setdefault(place, LedgerSample(self._rows_max))
         new = [infos[key] for key in sample.to_read({key: info.etag for key, info in infos.items()})]
         new.sort(key=lambda info: (info.modified_at, info.key), reverse=True)
         for start in range(0, len(new), READ_AT_ONCE):
             part = new[start : start + READ_AT_ONCE]
-            files = await asyncio.gather(*map(self._fetch, part))
+            files = await asyncio.gather(*(self._fetch(info, deleted) for info in part))
             sample.add((info.etag, file) for info, file in zip(part, files, strict=True))
-        deleted = await self._deletions.read(place.line)
         expiry, _ = await self._expiry.read(place.line)
         kept_from = max(expiry.images_from, expiry.masks_from)
         return [_without(file, deleted, kept_from) for file in sample.files()]
 
-    async def _fetch(self, info: BlobInfo) -> LedgerFile:
-        file = LedgerFile(key=info.key, written_at=info.modified_at)
+    async def merge(self, place: Place, files: Sequence[str]) -> bool:
+        """Make one file of several."""
+        return await self._blobs.run(merge_files, self._blobs.blobs, place, files)
+
+    async def _fetch(self, info: BlobInfo, deleted: DeletionIndex) -> LedgerFile:
+        file = LedgerFile(key=info.key, written_at=info.modified_at, size_bytes=info.size_bytes)
         try:
             data = (await self._blobs.get(info.key)).data
             file = await self._blobs.run(_read_file, file, data)
             first: datetime | None = await self._blobs.run(first_written_at, data)
-            file = replace(file, written_at=first or info.modified_at)
+            rows: list[LedgerRow | CorrectionRow] = [*file.rows, *file.corrections]
+            erased = any(deleted.covers(row.capture_id, row.received_at) for row in rows)
+            file = replace(file, written_at=first or info.modified_at, holds_erased=erased)
         except MissingError:  # deleted with its last row since it was listed
             log.info("ledger_file_gone", key=info.key)
+            file = replace(file, is_mergeable=False)
         except CorruptError as error:
             log.error("ledger_file_left_out", key=info.key, reason=str(error))
+            file = replace(file, is_mergeable=False)
         return file
 
 
@@ -86,9 +95,12 @@ def _read_file(file: LedgerFile, data: bytes) -> LedgerFile:
 
     Its name does not: a record that was sent again has the position that it has in the retry topic.
     """
-    if "verdict" in column_names(data):
-        return replace(file, corrections=tuple(read_rows(CorrectionRow, data)))
-    return replace(file, rows=tuple(read_rows(LedgerRow, data)))
+    names = column_names(data)
+    if kind_of(names) is CorrectionRow:
+        file = replace(file, corrections=tuple(read_rows(CorrectionRow, data)))
+    else:
+        file = replace(file, rows=tuple(read_rows(LedgerRow, data)))
+    return replace(file, is_mergeable=has_known_columns(names))
 
 
 def _without(file: LedgerFile, deleted: DeletionIndex, kept_from: date) -> LedgerFile:

@@ -47,7 +47,10 @@ class LedgerFile:
     """One stored batch of rows."""
 
     key: str
-    written_at: datetime  # by the store's clock
+    written_at: datetime  # by the store's clock; of merged files the last
+    size_bytes: int = 0
+    is_mergeable: bool = True  # this version can read it, and knows all of its columns
+    holds_erased: bool = False  # rows of captures that were deleted when it was read
     rows: tuple[LedgerRow, ...] = ()
     corrections: tuple[CorrectionRow, ...] = ()
 

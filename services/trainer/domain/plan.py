@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from services.trainer.domain.compaction import DEFAULT_COMPACTION, CompactionPolicy, boundaries_of, choose_files
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, abandon, judge, refuse_tainted
 from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
@@ -39,6 +40,7 @@ class TrainerPolicies:
     epochs: int
     train_s: float  # of one run, at the smallest input size
     workers: int = 1  # of a training
+    compaction: CompactionPolicy = DEFAULT_COMPACTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,23 @@ class FreezeTrainingSet:
     training_set: TrainingSet = field(repr=False)
 
 
-Action = AnnounceSegmenter | ReleaseCandidate | RunJob | JudgeCandidate | AbandonRun | CloseTainted | FreezeTrainingSet
+@dataclass(frozen=True, slots=True)
+class CompactLedger:
+    """Merge small files of the ledger into one."""
+
+    files: tuple[str, ...]  # keys
+
+
+Action = (
+    AnnounceSegmenter
+    | ReleaseCandidate
+    | RunJob
+    | JudgeCandidate
+    | AbandonRun
+    | CloseTainted
+    | FreezeTrainingSet
+    | CompactLedger
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +183,18 @@ class Plan:
 
 
 def plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Plan:
-    """Decide what to do for one line and product."""
+    """Decide what to do for one line and product.
+
+    The ledger is compacted where there is nothing else to do.
+    """
+    following = _plan(state, now, policies)
+    if following.actions:
+        return following
+    files = choose_files(state.files, boundaries_of(state.runs), policies.compaction)
+    return replace(following, actions=(CompactLedger(files),)) if files else following
+
+
+def _plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Plan:
     announce: tuple[Action, ...] = ()
     if state.segmenter is not None and state.segmenter.revision > state.announced:
         announce = (AnnounceSegmenter(state.segmenter),)
