@@ -1,13 +1,18 @@
 """Images and masks that the console's page shows, from the store."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from siad.contracts import keys
 from siad.contracts.documents import read_receipt
 from siad.contracts.errors import MissingError
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.vision.viewable import make_viewable
+from siad.vision.viewable import SampleWindow, make_thumbnail, make_viewable
+
+T = TypeVar("T")
 
 
 class StoredPictures:
@@ -17,15 +22,23 @@ class StoredPictures:
         self._blobs, self._deletions = blobs, deletions
         self._turns = asyncio.Semaphore(decoders)  # each may hold a decoded image
 
-    async def image(self, line: str, capture_id: str) -> tuple[bytes, str] | None:
+    async def image(self, line: str, capture_id: str, window: SampleWindow | None) -> tuple[bytes, str] | None:
         """Read an image as a browser shows it, and its media type."""
+        return await self._shown(line, capture_id, partial(make_viewable, window=window))
+
+    async def thumbnail(self, line: str, capture_id: str) -> bytes | None:
+        """Make a small JPEG of an image."""
+        return await self._shown(line, capture_id, make_thumbnail)
+
+    async def _shown(self, line: str, capture_id: str, make: Callable[[bytes], T]) -> T | None:
+        """Read an image and make something of it; None where it is gone."""
         try:
             receipt = read_receipt((await self._blobs.get(keys.capture_key(line, capture_id))).data)
             if (await self._deletions.read(line)).covers(capture_id, receipt.received_at):
                 return None
             async with self._turns:
                 data = await self._blobs.get_verified(self._blobs.key_of(receipt.image_uri), sha256=receipt.image_id)
-                return await asyncio.to_thread(make_viewable, data)
+                return await asyncio.to_thread(make, data)
         except MissingError:
             return None
 

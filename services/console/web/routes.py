@@ -1,60 +1,30 @@
 """Routes of the console's page: files, sign-in, lines, images and masks."""
 
-import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from services.console.domain.access import COOKIE
 from services.console.domain.sessions import SESSION_TTL, Session, SessionBook
-from services.console.web.files import CSP, INDEX, NOT_BUILT, PageFile, PageFiles
+from services.console.web.files import CSP, INDEX, NOT_BUILT, PageFiles
 from services.console.web.middleware import AccessMiddleware, cookie_of
+from services.console.web.pictures import Pictures, make_picture_routes
+from services.console.web.responses import IMMUTABLE, Conditions, respond
 from siad.contracts.corrections import AUTHOR_MAX
 from siad.contracts.events import LineChanged
-from siad.contracts.ids import SLUG
 from siad.runtime.clock import Clock
 from siad.runtime.problems import Problem
 from siad.runtime.settings import is_loopback
 
 log = structlog.get_logger()
 
-IMMUTABLE: Final = "private, max-age=31536000, immutable"
-LineName = Annotated[str, Path(pattern=f"^{SLUG.pattern}$", description="1 to 63 of a-z, 0-9 and '-'")]
-CaptureName = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a capture")]
-MaskName = Annotated[
-    str,
-    Path(
-        pattern="^[0-9a-f]{64}(\\.t[0-9]{1,12})?(\\.verdict)?$",
-        description="End of a mask's address, without .png",
-    ),
-]
-WeightsName = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="Id of weights")]
-Known = Annotated[str | None, Header(alias="If-None-Match", description="ETag of the copy that the client has")]
-
-
-class Pictures(Protocol):
-    """Images and masks to show. Every call may raise ``TransientError``."""
-
-    async def image(self, line: str, capture_id: str) -> tuple[bytes, str] | None:
-        """Read an image as a browser shows it, and its media type.
-
-        None where there is none.
-        """
-        ...
-
-    async def mask(self, line: str, capture_id: str, name: str) -> bytes | None:
-        """Read a mask; None where there is none."""
-        ...
-
-    async def score_map(self, line: str, capture_id: str, weights: str) -> bytes | None:
-        """Read the map of scores by some weights, else the last one."""
-        ...
+Asked = Annotated[Conditions, Header()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +78,8 @@ def add_page(app: FastAPI, dependencies: PageDependencies) -> None:
     """Add the page, its routes and the guard before all routes."""
     app.include_router(_file_routes(dependencies.files))
     app.include_router(_session_routes(dependencies))
-    app.include_router(_picture_routes(dependencies))
+    app.include_router(_line_routes(dependencies))
+    app.include_router(make_picture_routes(dependencies.pictures))
     app.add_middleware(
         AccessMiddleware,
         sessions=dependencies.sessions,
@@ -121,18 +92,18 @@ def _file_routes(files: PageFiles) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
-    async def index(if_none_match: Known = None) -> Response:
+    async def index(asked: Asked) -> Response:
         """The page itself."""
         if (found := files.read(INDEX)) is None:
             return Response(NOT_BUILT, 503, media_type="text/html")
-        return _file(found, if_none_match, {"Cache-Control": "no-cache", "Content-Security-Policy": CSP})
+        return respond(found, asked, {"Cache-Control": "no-cache", "Content-Security-Policy": CSP})
 
     @router.get("/assets/{name}")
-    async def asset(name: str, if_none_match: Known = None) -> Response:
+    async def asset(name: str, asked: Asked) -> Response:
         """A script, style or worker, under the name of its content."""
         if (found := files.read(f"assets/{name}")) is None:
             raise Problem(404, "unknown-file", f"the page has no file {name!r}; load the page again")
-        return _file(found, if_none_match, {"Cache-Control": IMMUTABLE, "Content-Security-Policy": CSP})
+        return respond(found, asked, {"Cache-Control": IMMUTABLE, "Content-Security-Policy": CSP})
 
     return router
 
@@ -195,13 +166,8 @@ def _session_routes(dependencies: PageDependencies) -> APIRouter:
     return router
 
 
-def _picture_routes(dependencies: PageDependencies) -> APIRouter:
+def _line_routes(dependencies: PageDependencies) -> APIRouter:
     router = APIRouter(prefix="/v1/lines", tags=["page"])
-    png: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The picture", "content": {"image/png": {}, "image/jpeg": {}, "image/webp": {}}},
-        304: {"description": "The client's copy is current"},
-        404: {"description": "There is none, or it was deleted"},
-    }
 
     @router.get("")
     async def list_lines() -> PageLinesResponse:
@@ -210,58 +176,9 @@ def _picture_routes(dependencies: PageDependencies) -> APIRouter:
         lines = [PageLine(line=name, product=one.product, classes=list(one.classes)) for name, one in known]
         return PageLinesResponse(lines=lines)
 
-    @router.get("/{line}/captures/{capture}/image", response_class=Response, responses=png)
-    async def image(line: LineName, capture: CaptureName, if_none_match: Known = None) -> Response:
-        """Image of a capture as browsers show it.
-
-        As it was sent, else as an 8-bit PNG of equal size.
-        """
-        if (found := await dependencies.pictures.image(line, capture)) is None:
-            detail = f"line {line!r} has no image of capture {capture}: it is unknown, or was deleted. Go to the next"
-            raise Problem(404, "unknown-image", detail)
-        return _picture(*found, if_none_match)
-
-    @router.get("/{line}/captures/{capture}/masks/{name}", response_class=Response, responses=png)
-    async def mask(line: LineName, capture: CaptureName, name: MaskName, if_none_match: Known = None) -> Response:
-        """Mask of a capture by some weights.
-
-        A grey PNG: 0 good, 128 unsure, 255 defect.
-        """
-        if (found := await dependencies.pictures.mask(line, capture, name)) is None:
-            detail = f"capture {capture} has no mask {name}: it was deleted, or drawn again by other weights"
-            raise Problem(404, "unknown-mask", detail)
-        return _picture(found, "image/png", if_none_match)
-
-    @router.get("/{line}/captures/{capture}/score-maps/{weights}", response_class=Response, responses=png)
-    async def score_map(
-        line: LineName, capture: CaptureName, weights: WeightsName, if_none_match: Known = None
-    ) -> Response:
-        """Map of scores of a capture, by some weights or the teacher's.
-
-        A grey PNG of at most 1,024 px a side: 64 is the pixel threshold, 255 four times as much.
-        """
-        if (found := await dependencies.pictures.score_map(line, capture, weights)) is None:
-            detail = f"capture {capture} has no map of scores: its labeler is of an earlier version, or it was deleted"
-            raise Problem(404, "unknown-map", detail)
-        response = _picture(found, "image/png", if_none_match)
-        response.headers["Cache-Control"] = "private, no-cache"  # the teacher's map may come later
-        return response
-
     return router
 
 
 def _session_of(request: Request, dependencies: PageDependencies) -> Session | None:
     token = cookie_of(request.headers.get("cookie", ""))
     return dependencies.sessions.find(token, now=dependencies.clock.now()) if token else None
-
-
-def _file(found: PageFile, known: str | None, headers: Mapping[str, str]) -> Response:
-    headers = {**headers, "ETag": found.etag}
-    if known == found.etag:
-        return Response(status_code=304, headers=headers)
-    return Response(found.data, headers=headers, media_type=found.media_type)
-
-
-def _picture(data: bytes, media_type: str, known: str | None) -> Response:
-    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-    return _file(PageFile(data, media_type, etag), known, {"Cache-Control": IMMUTABLE})
