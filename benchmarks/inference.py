@@ -113,7 +113,7 @@ def print_runners(name: str, bundle: Bundle, *, runs: int) -> None:
 
 
 def print_predictors(name: str, teacher: Bundle, files: Sequence[bytes], *, runs: int) -> None:
-    """Measure from the file's bytes to the finding, by torch as before and as it serves."""
+    """Measure from bytes to finding, as before and as it serves."""
     before = open_bundle(teacher.manifest, teacher.parts, runner="torch")
     now = open_bundle(teacher.manifest, teacher.parts, runner=AUTO)
     _print(

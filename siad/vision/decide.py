@@ -92,7 +92,7 @@ def decide(
 
 
 def _good(map_HW: NDArray[np.float32], score: float, *, threshold: float, spread: float) -> Finding:
-    """Decide on an image without a mark, without looking at its pixels again."""
+    """Decide on an image without a mark."""
     nothing_HW = np.zeros(map_HW.shape, np.uint8)
     return Finding(
         score=score,
