@@ -1,14 +1,18 @@
 """Composition root of the trainer: settings, adapters, handlers, reconciler, route."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from services.trainer import handlers, metrics
 from services.trainer.adapters.job_process import LocalJobs
+from services.trainer.adapters.kubernetes_api import KubernetesRayJobs
 from services.trainer.adapters.ledger import ParquetLedger
+from services.trainer.adapters.ray_jobs import RayJobs
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.explain import PlaceReport
@@ -38,12 +42,31 @@ from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.worker import StageProcess
 
 NAME = "trainer"
+NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def main() -> None:
     """Run the trainer with the settings of the environment, until a signal."""
     settings = TrainerSettings.load()
-    boot(NAME, settings, partial(assemble, settings=settings, jobs=LocalJobs(limit_s=settings.job_limit_s)))
+    boot(NAME, settings, partial(assemble, settings=settings, jobs=make_jobs(settings)))
+
+
+def make_jobs(settings: TrainerSettings) -> JobRunner:
+    """Run jobs as RayJobs where there is a template, otherwise as processes.
+
+    Raises:
+        DeniedError: the API server of the cluster can't be used.
+        OSError, ValueError: the template can't be read.
+    """
+    if not settings.rayjob_template:
+        return LocalJobs(limit_s=settings.job_limit_s)
+    namespace = NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+    return RayJobs(
+        api=KubernetesRayJobs.of_pod(namespace, settings.rayjob_owner),
+        template=json.loads(Path(settings.rayjob_template).read_text(encoding="utf-8")),
+        prefix=settings.rayjob_prefix,
+        limit_s=settings.job_limit_s,
+    )
 
 
 @asynccontextmanager

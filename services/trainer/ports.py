@@ -129,7 +129,15 @@ class JobRunner(Protocol):
         """Run the job of ``run`` to its end; return its exit status.
 
         Raises:
-            TransientError: no process could be started.
+            TransientError: it could not be started.
+        """
+        ...
+
+    async def end(self, run: str) -> None:
+        """End the job of a cancelled run, after ``run`` was left.
+
+        Raises:
+            TransientError: the means to end it are unavailable.
         """
         ...
 

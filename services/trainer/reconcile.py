@@ -216,19 +216,22 @@ class SegmenterReconciler:
             metrics.JOB_STARTS.labels(line).inc()
             job = asyncio.create_task(self.jobs.run(run))
             try:
-                await self._watch(run, job)
+                is_cancelled = await self._watch(run, job)
             finally:
                 job.cancel()
                 await asyncio.wait({job})
+            if is_cancelled:
+                await self.jobs.end(run)
 
-    async def _watch(self, run: str, job: asyncio.Task[int]) -> None:
-        """Wait for the end of a job, or for its cancellation."""
+    async def _watch(self, run: str, job: asyncio.Task[int]) -> bool:
+        """Wait for a job; return whether its run was cancelled."""
         while not job.done():
             await asyncio.wait({job}, timeout=CANCEL_POLL_S)
             if not job.done() and await self._is_closed(run):
                 log.info("job_cancelled", run=run)
-                return
+                return True
         job.result()
+        return False
 
     async def _is_closed(self, run: str) -> bool:
         try:

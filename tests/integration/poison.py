@@ -268,6 +268,10 @@ class NoJobs:
         """Never asked."""
         raise NotImplementedError(run)
 
+    async def end(self, run: str) -> None:
+        """Never asked."""
+        raise NotImplementedError(run)
+
 
 def make_scorer(blobs: Blobs) -> FastAPI:
     """As the application in Ray Serve answers, without a network: it fetches, verifies, decodes, and draws nothing."""

@@ -31,6 +31,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- $stage := .values -}}
 {{- $mode := dict "labeler" $root.Values.scorer.mode "trainer" $root.Values.jobs.mode -}}
 {{- $withRay := eq (get $mode .name) "embedded" -}}
+{{- $withRayJobs := and (eq .name "trainer") (eq $root.Values.jobs.mode "rayjob") -}}
 metadata:
   labels:
     {{- include "siad.labels" $root | nindent 4 }}
@@ -39,13 +40,16 @@ metadata:
     {{- if $root.Values.quickstart.enabled }}
     checksum/store-keys: {{ include "siad.storeKeys" $root | sha256sum }}
     {{- end }}
+    {{- if $withRayJobs }}
+    checksum/rayjob: {{ include "siad.rayJob" $root | sha256sum }}
+    {{- end }}
     {{- with $stage.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
   enableServiceLinks: false
   serviceAccountName: {{ include "siad.name" $root }}-{{ .name }}
-  automountServiceAccountToken: {{ gt (len $stage.serviceAccountAnnotations) 0 }}
+  automountServiceAccountToken: {{ or $withRayJobs (gt (len $stage.serviceAccountAnnotations) 0) }}
   securityContext:
     {{- include "siad.podSecurity" $root | nindent 4 }}
   # preStop, then the drain of the stage, then its last commits
@@ -108,6 +112,11 @@ spec:
         {{- if eq .name "labeler" }}
         {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" "http://127.0.0.1:8401") | nindent 8 }}
         {{- end }}
+        {{- if $withRayJobs }}
+        {{- include "siad.setting" (list "SIAD_TRAINER_RAYJOB_TEMPLATE" "/etc/siad/rayjob.json") | nindent 8 }}
+        {{- include "siad.setting" (list "SIAD_TRAINER_RAYJOB_PREFIX" (include "siad.name" $root)) | nindent 8 }}
+        {{- include "siad.setting" (list "SIAD_TRAINER_RAYJOB_OWNER" (printf "%s-trainer" (include "siad.name" $root))) | nindent 8 }}
+        {{- end }}
         {{- range $name, $value := $stage.settings }}
         {{- include "siad.setting" (list (printf "SIAD_%s_%s" $own (upper $name)) (include "siad.number" $value)) | nindent 8 }}
         {{- end }}
@@ -149,12 +158,19 @@ spec:
         {{- include "siad.containerSecurity" $root | nindent 8 }}
       volumeMounts:
         {{- include "siad.mounts" $withRay | nindent 8 }}
+        {{- if $withRayJobs }}
+        - {name: rayjob, mountPath: /etc/siad}
+        {{- end }}
     {{- if and $withRay (eq .name "labeler") }}
     {{- include "siad.scorer" . | nindent 4 }}
     {{- end }}
   volumes:
     - name: tmp
       emptyDir: {}
+    {{- if $withRayJobs }}
+    - name: rayjob
+      configMap: {name: {{ include "siad.name" $root }}-rayjob}
+    {{- end }}
     {{- if $withRay }}
     # Ray's object store, which its processes share
     - name: shm

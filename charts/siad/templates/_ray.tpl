@@ -67,3 +67,79 @@
   volumeMounts:
     {{- include "siad.mounts" true | nindent 4 }}
 {{- end -}}
+
+{{- /* The RayJob of a training job: one pod with a Ray head, and one that submits to it. As YAML. */ -}}
+{{- define "siad.rayJob" -}}
+{{- $jobs := .Values.jobs -}}
+{{- $image := include "siad.rayImage" (list . $jobs) -}}
+apiVersion: ray.io/v1
+kind: RayJob
+metadata:
+  labels: &labels
+    {{- include "siad.labels" . | nindent 4 }}
+    app.kubernetes.io/component: job
+spec:
+  submissionMode: K8sJobMode
+  shutdownAfterJobFinishes: true
+  backoffLimit: 0
+  submitterConfig: {backoffLimit: 0}
+  submitterPodTemplate:
+    metadata: {labels: *labels}
+    spec:
+      restartPolicy: Never
+      {{- include "siad.jobPod" . | nindent 6 }}
+      containers:
+        - name: ray-job-submitter
+          image: {{ $image }}
+          imagePullPolicy: {{ .Values.image.pullPolicy }}
+          resources: {requests: {cpu: 50m, memory: 256Mi}, limits: {memory: 1Gi}}
+          securityContext:
+            {{- include "siad.containerSecurity" . | nindent 12 }}
+          volumeMounts: [{name: tmp, mountPath: /tmp}]
+      volumes: [{name: tmp, emptyDir: {}}]
+  rayClusterSpec:
+    enableInTreeAutoscaling: false
+    headGroupSpec:
+      rayStartParams:
+        num-cpus: {{ $jobs.cpus | quote }}
+        object-store-memory: "209715200"
+        dashboard-host: 0.0.0.0
+        disable-usage-stats: "true"
+      template:
+        metadata: {labels: *labels}
+        spec:
+          {{- include "siad.jobPod" . | nindent 10 }}
+          {{- with .Values.stages.trainer.nodeSelector }}
+          nodeSelector:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          {{- with .Values.stages.trainer.tolerations }}
+          tolerations:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          containers:
+            - name: ray-head
+              image: {{ $image }}
+              imagePullPolicy: {{ .Values.image.pullPolicy }}
+              env:
+                {{- include "siad.storeEnvironment" . | nindent 16 }}
+              resources:
+                {{- include "siad.gpuResources" (list $jobs.rayResources (include "siad.stageValues" (list . "trainer") | fromJson)) | nindent 16 }}
+              securityContext:
+                {{- include "siad.containerSecurity" . | nindent 16 }}
+              volumeMounts: [{name: tmp, mountPath: /tmp}]
+          volumes: [{name: tmp, emptyDir: {}}]
+{{- end -}}
+
+{{- define "siad.jobPod" -}}
+enableServiceLinks: false
+automountServiceAccountToken: false
+securityContext:
+  {{- include "siad.podSecurity" . | nindent 2 }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}

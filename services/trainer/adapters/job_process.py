@@ -64,6 +64,9 @@ class LocalJobs:
             log.error("job_ended", run=run, exit_status=status, reason=_reason(status))
         return status
 
+    async def end(self, run: str) -> None:
+        """Do nothing: a job ends with the call of ``run``."""
+
     async def _start(self, run: str) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(

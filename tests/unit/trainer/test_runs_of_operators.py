@@ -116,6 +116,7 @@ async def test_a_cancelled_run_ends_its_job_and_uses_its_captures(monkeypatch: p
     await store(world).put_judgement(cancel(run.spec, now=world.clock.now()))
     assert await asyncio.wait_for(settling, 5) == ["FreezeTrainingSet", "RunJob"]
     assert world.jobs.ended == [run.spec.run]
+    assert world.jobs.removed == [run.spec.run]
     assert (await world.state()).runs[-1].outcome is RunOutcome.CANCELLED
     world.clock.advance(10_000)
     assert await world.settle() == []

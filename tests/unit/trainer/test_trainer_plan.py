@@ -84,10 +84,14 @@ class Jobs:
     serving: SegmenterFigures | None = None
     falls: int = 0
     started: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)  # jobs of cancelled runs
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         yield
+
+    async def end(self, run: str) -> None:
+        self.removed.append(run)
 
     async def run(self, run: str) -> int:
         self.started.append(run)
