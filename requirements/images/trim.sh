@@ -12,8 +12,8 @@ rm -rf pip
 
 if [ "${1:-}" = cpu ] && [ -d torch ]; then
   # compilers, headers, and CUDA libraries that are loaded when a GPU is used
-  rm -rf triton torch/include torch/bin torch/share nvidia/*/include nvidia/*/*/include
-  rm -rf nvidia/cu13/lib/libcusolver* nvidia/cu13/lib/libnvrtc* nvidia/cu13/lib/libnvblas*
+  rm -rf triton torch/include torch/share nvidia/*/include nvidia/*/*/include
+  rm -rf nvidia/cu13/lib/libcusolver* nvidia/cu13/lib/libnvrtc.alt* nvidia/cu13/lib/libnvrtc-builtins* nvidia/cu13/lib/libnvblas*
   find nvidia -name 'libcudnn_*' -delete
 fi
 
