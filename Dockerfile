@@ -5,14 +5,15 @@
 # ray holds torch and Ray: the scorer, training jobs, and the Ray head beside them. kafka and store are those of the
 # chart's quickstart. Every image runs as user 10001 and needs no writable file but /tmp.
 #
-# The base image has Python 3.11 with venv and ensurepip, libstdc++, libgomp and bash. Name yours by its digest.
+# The base image has Python 3.11 with venv and ensurepip, libstdc++, libgomp, tzdata and bash. Name yours by its digest.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 ARG JAVA_IMAGE=docker.io/library/eclipse-temurin:17-jre
 
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE} AS python
 ENV PYTHONUNBUFFERED=1 PYTHONPATH=/opt/siad HOME=/tmp USER=siad OMP_NUM_THREADS=1 PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-RUN printf 'siad:x:10001:10001:SIAD:/tmp:/usr/sbin/nologin\n' >> /etc/passwd && printf 'siad:x:10001:\n' >> /etc/group
+# Parquet needs the zone UTC
+RUN test -e /usr/share/zoneinfo/UTC && printf 'siad:x:10001:10001:SIAD:/tmp:/usr/sbin/nologin\n' >> /etc/passwd && printf 'siad:x:10001:\n' >> /etc/group
 
 # Builders: uv installs the pins that the tests run with. `strip` of a package is what no stage reads.
 FROM python AS builder
