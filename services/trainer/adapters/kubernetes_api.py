@@ -11,6 +11,7 @@ T = TypeVar("T")
 GROUP: Final = {"group": "ray.io", "version": "v1"}
 TIMEOUT_S: Final = 15.0
 _TEXT_CHARS: Final = 500  # of the server's answer, in an error
+_RAISE: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,35 +51,23 @@ class KubernetesRayJobs:
 
     def get(self, name: str) -> Mapping[str, Any] | None:
         """Read a RayJob; None where there is none."""
-        return self._object("rayjobs", name)
+        found: Mapping[str, Any] | None = self._custom("get", f"RayJob {name}", missing=None, name=name)
+        return found
 
     def create(self, job: Mapping[str, Any]) -> None:
         """Create a RayJob."""
-        _call(
-            f"create RayJob {job['metadata']['name']}",
-            lambda: self.custom.create_namespaced_custom_object(
-                **GROUP, namespace=self.namespace, plural="rayjobs", body=job, _request_timeout=TIMEOUT_S
-            ),
-        )
+        self._custom("create", f"RayJob {job['metadata']['name']}", body=job)
 
     def delete(self, name: str) -> None:
         """Delete a RayJob, and its pods before it."""
-        _call(
-            f"delete RayJob {name}",
-            lambda: self.custom.delete_namespaced_custom_object(
-                **GROUP,
-                namespace=self.namespace,
-                plural="rayjobs",
-                name=name,
-                propagation_policy="Foreground",
-                _request_timeout=TIMEOUT_S,
-            ),
-            missing=None,
-        )
+        self._custom("delete", f"RayJob {name}", missing=None, name=name, propagation_policy="Foreground")
 
     def cluster(self, name: str) -> Mapping[str, Any]:
         """Read a RayCluster; empty where there is none."""
-        return self._object("rayclusters", name) or {}
+        found: Mapping[str, Any] = self._custom(
+            "get", f"RayCluster {name}", missing={}, plural="rayclusters", name=name
+        )
+        return found
 
     def pods(self, cluster: str) -> Sequence[Mapping[str, Any]]:
         """List the pods of a RayCluster, as the API server writes them."""
@@ -101,18 +90,14 @@ class KubernetesRayJobs:
         )
         return {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.deployment, "uid": found.metadata.uid}
 
-    def _object(self, plural: str, name: str) -> Mapping[str, Any] | None:
-        found: Mapping[str, Any] | None = _call(
-            f"read {plural} {name}",
-            lambda: self.custom.get_namespaced_custom_object(
-                **GROUP, namespace=self.namespace, plural=plural, name=name, _request_timeout=TIMEOUT_S
-            ),
-            missing=None,
+    def _custom(self, verb: str, what: str, *, missing: Any = _RAISE, plural: str = "rayjobs", **arguments: Any) -> Any:
+        """Call the API of custom resources."""
+        call = getattr(self.custom, f"{verb}_namespaced_custom_object")
+        return _call(
+            f"{verb} {what}",
+            lambda: call(**GROUP, namespace=self.namespace, plural=plural, _request_timeout=TIMEOUT_S, **arguments),
+            missing=missing,
         )
-        return found
-
-
-_RAISE: Final = object()
 
 
 def _call(what: str, call: Callable[[], T], *, missing: Any = _RAISE) -> T:
