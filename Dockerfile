@@ -5,7 +5,8 @@
 # ray holds torch and Ray: the scorer, training jobs, and the Ray head beside them. kafka and store are those of the
 # chart's quickstart. Every image runs as user 10001 and needs no writable file but /tmp.
 #
-# The base image has Python 3.11 with venv and ensurepip, libstdc++, libgomp, tzdata and bash. Name yours by its digest.
+# The base image has Python 3.11 with venv and ensurepip, libstdc++, libgomp, tzdata and bash, and for ray wget,
+# which KubeRay's probes call. Name yours by its digest.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 ARG JAVA_IMAGE=docker.io/library/eclipse-temurin:17-jre
 
