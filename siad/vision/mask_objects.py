@@ -52,8 +52,8 @@ def fill_polygon(points: Points, *, size: Size) -> Mask:
 def fill_ellipse(corner: tuple[int, int], other: tuple[int, int], *, size: Size) -> Mask:
     """Mark the pixels inside an ellipse in a box.
 
-    A pixel is marked where its centre is inside or on it. The corners are in half pixels; a box without width or height
-    has no pixel.
+    It touches the sides of the box. A pixel is marked where its centre is inside or on it. The corners are in half
+    pixels; a box without width or height has no pixel.
     """
     (x1, y1), (x2, y2) = corner, other
     width, height = abs(x1 - x2), abs(y1 - y2)

@@ -83,6 +83,22 @@ describe('what became of each mark', () => {
   })
 })
 
+describe('a good part', () => {
+  it('keeps no mark: those of the machine are deleted', () => {
+    const annotator = begin()
+    expect(objectsOf(annotator.getState().history, true).map((one) => one.fate)).toEqual([
+      'deleted',
+      'deleted',
+    ])
+    annotator.beginStroke(16.5, 7.5, true)
+    annotator.endStroke()
+    expect(objectsOf(annotator.getState().history, true).map((one) => one.fate)).toEqual([
+      'deleted',
+      'deleted',
+    ])
+  })
+})
+
 describe('the effort', () => {
   it('counts keys, presses and seconds, and neither hidden nor idle ones', () => {
     const effort = new Effort(0)

@@ -73,7 +73,7 @@ export function CaptureReview(props: Props) {
       try {
         const mask = verdict === 'defect' ? await encodePng(maskOf(annotator.drawing)) : null
         const work = {
-          objects: objectsOf(annotator.getState().history),
+          objects: objectsOf(annotator.getState().history, verdict === 'good'),
           ...effort.figures(performance.now()),
         }
         const answer = { verdict, author: session.person, mask, revision: atRevision, work }

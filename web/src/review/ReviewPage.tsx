@@ -12,6 +12,8 @@ import { type Draft, readDraft } from './drafts'
 import { answeredNow } from './progress'
 
 const AHEAD = 6
+/** Most captures of one review, as the console has it. */
+const COUNT_MAX = 500
 
 /** An answer that was stored on this page. */
 export interface Done {
@@ -21,11 +23,13 @@ export interface Done {
 
 export function ReviewPage({ line, session }: { line: string; session: Session }) {
   const client = useQueryClient()
-  const review = useQuery({ queryKey: ['review', line], queryFn: () => readReview(line, AHEAD) })
+  const [skipped, setSkipped] = useState<ReadonlySet<string>>(new Set())
+  // the console names skipped captures again: ask for as many more
+  const count = Math.min(COUNT_MAX, AHEAD + skipped.size)
+  const review = useQuery({ queryKey: ['review', line], queryFn: () => readReview(line, count) })
   const lines = useQuery({ queryKey: ['lines'], queryFn: readLines })
   const loader = useMemo(() => new CaptureLoader(), [])
   const [done, setDone] = useState<readonly Done[]>([])
-  const [skipped, setSkipped] = useState<ReadonlySet<string>>(new Set())
   const [again, setAgain] = useState<Done | null>(null)
   const [message, setMessage] = useState('')
 

@@ -20,14 +20,15 @@ export interface MarkedObject {
 /** As many as the console keeps; of more marks the largest. */
 export const OBJECTS_MAX = 200
 
-/** Compare the drawing with what was shown first. */
-export function objectsOf(history: History<Drawing>): MarkedObject[] {
+/** Compare the drawing with what was shown first. Of a good part no mark is left. */
+export function objectsOf(history: History<Drawing>, isGood = false): MarkedObject[] {
+  const marks = isGood ? [] : history.present.marks
   const shown = new Map((history.past[0] ?? history.present).marks.map((mark) => [mark.id, mark]))
-  const kept = history.present.marks.map((mark) => {
+  const kept = marks.map((mark) => {
     const first = shown.get(mark.id)
     return objectOf(mark, first ? (isSame(first.bitmap, mark.bitmap) ? 'kept' : 'reshaped') : 'added')
   })
-  const there = new Set(history.present.marks.map((mark) => mark.id))
+  const there = new Set(marks.map((mark) => mark.id))
   const deleted = [...shown.values()].filter(({ id }) => !there.has(id))
   return [...kept, ...deleted.map((mark) => objectOf(mark, 'deleted'))]
     .sort((a, b) => b.area_px - a.area_px)
