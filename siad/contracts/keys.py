@@ -7,6 +7,7 @@ holds it. ``docs/architecture.md`` lists the layout of the store.
 from datetime import UTC, date, datetime
 from typing import Final
 
+from siad.contracts.key_parts import checked_part, last_part, place_in, prefix_of
 from siad.contracts.place import Place
 
 DOCTOR_PREFIX: Final = "probes/doctor/"  # of objects by which `siad doctor` tries the rights on the store
@@ -29,12 +30,13 @@ def name_of(key: str) -> str:
 
 def image_key(line: str, received_at: datetime, image_id: str, extension: str) -> str:
     """Image as it was sent, under the UTC date of its receipt."""
-    return f"images/{_part(line)}/{received_at.astimezone(UTC):%Y-%m-%d}/{_part(image_id)}.{_part(extension)}"
+    day = f"{received_at.astimezone(UTC):%Y-%m-%d}"
+    return f"images/{checked_part(line)}/{day}/{checked_part(image_id)}.{checked_part(extension)}"
 
 
 def images_prefix(line: str) -> str:
     """All images of a line, in the order of their days."""
-    return f"images/{_part(line)}/"
+    return f"images/{checked_part(line)}/"
 
 
 def day_of_image(key: str) -> date:
@@ -45,22 +47,22 @@ def day_of_image(key: str) -> date:
 
 def capture_key(line: str, capture_id: str) -> str:
     """Write-once receipt of a capture."""
-    return f"captures/{_part(line)}/{_part(capture_id)}.json"
+    return f"captures/{checked_part(line)}/{checked_part(capture_id)}.json"
 
 
 def captures_prefix(line: str) -> str:
     """All receipts of a line."""
-    return f"captures/{_part(line)}/"
+    return f"captures/{checked_part(line)}/"
 
 
 def normal_key(line: str, product: str, capture_id: str) -> str:
     """Write-once mark that a capture was labelled normal."""
-    return f"normals/{_part(line)}/{_part(product)}/{_part(capture_id)}.json"
+    return f"normals/{checked_part(line)}/{checked_part(product)}/{checked_part(capture_id)}.json"
 
 
 def normals_prefix(line: str = "", product: str = "") -> str:
     """All normals, of a line, or of a line and product."""
-    return f"normals/{_under(line, product)}"
+    return f"normals/{prefix_of(line, product)}"
 
 
 def place_of_normal(key: str) -> Place | None:
@@ -89,7 +91,7 @@ def score_map_key(line: str, capture_id: str, weights: str) -> str:
 
 def masks_prefix(line: str, capture_id: str = "") -> str:
     """All masks of a line, or of one capture."""
-    return f"masks/{_under(line, capture_id)}"
+    return f"masks/{prefix_of(line, capture_id)}"
 
 
 def capture_of_mask(key: str) -> str:
@@ -119,7 +121,7 @@ def correction_mask_key(line: str, capture_id: str, sha256: str) -> str:
 
     Values as of a pseudo-mask. Named by its bytes, so that two people who draw at once can't mix up their masks.
     """
-    return f"{corrections_prefix(line, capture_id)}{_part(sha256)}.png"
+    return f"{corrections_prefix(line, capture_id)}{checked_part(sha256)}.png"
 
 
 def correction_of(key: str) -> tuple[str, str, int] | None:
@@ -135,12 +137,12 @@ def capture_of_correction(key: str) -> str:
 
 def corrections_prefix(line: str = "", capture_id: str = "") -> str:
     """All corrections, of a line, or of one capture."""
-    return f"corrections/{_under(line, capture_id)}"
+    return f"corrections/{prefix_of(line, capture_id)}"
 
 
 def ledger_key(place: Place, topic: str, partition: int, first: int, last: int) -> str:
     """Rows that the trainer read from one partition, offsets ``first`` to ``last``."""
-    return f"{ledger_prefix(*place)}{_part(topic)}-{partition}-{first}-{last}.parquet"
+    return f"{ledger_prefix(*place)}{checked_part(topic)}-{partition}-{first}-{last}.parquet"
 
 
 def merged_ledger_key(place: Place, digest: str) -> str:
@@ -148,77 +150,77 @@ def merged_ledger_key(place: Place, digest: str) -> str:
 
     The digest is that of the bytes as they were first written.
     """
-    return f"{ledger_prefix(*place)}merged-{digest}.parquet"
+    return f"{ledger_prefix(*place)}merged-{checked_part(digest)}.parquet"
 
 
 def ledger_prefix(line: str, product: str) -> str:
     """All rows of a line and product."""
-    return f"ledger/{_part(line)}/{_part(product)}/"
+    return f"ledger/{checked_part(line)}/{checked_part(product)}/"
 
 
 def training_set_key(line: str, product: str, digest: str) -> str:
     """Frozen training set."""
-    return f"training-sets/{_part(line)}/{_part(product)}/{_part(digest)}{_PARQUET}"
+    return f"training-sets/{checked_part(line)}/{checked_part(product)}/{checked_part(digest)}{_PARQUET}"
 
 
 def training_set_members_key(line: str, product: str, digest: str) -> str:
     """Captures and images of a frozen training set, readable without Parquet."""
-    return f"training-sets/{_part(line)}/{_part(product)}/{_part(digest)}{_MEMBERS}"
+    return f"training-sets/{checked_part(line)}/{checked_part(product)}/{checked_part(digest)}{_MEMBERS}"
 
 
 def training_sets_prefix(line: str, product: str = "") -> str:
     """All training sets and lists of members of a line or place."""
-    return f"training-sets/{_under(line, product)}"
+    return f"training-sets/{prefix_of(line, product)}"
 
 
 def training_set_of(key: str) -> tuple[Place, str] | None:
     """Return place and digest of a training set; None for another key."""
-    return (_place_of(key), _stem(key, _PARQUET)) if key.endswith(_PARQUET) else None
+    return (place_in(key), last_part(key, _PARQUET)) if key.endswith(_PARQUET) else None
 
 
 def members_of(key: str) -> tuple[Place, str] | None:
     """Return place and digest of a member list; None for another key."""
-    return (_place_of(key), _stem(key, _MEMBERS)) if key.endswith(_MEMBERS) else None
+    return (place_in(key), last_part(key, _MEMBERS)) if key.endswith(_MEMBERS) else None
 
 
 def threshold_key(line: str, product: str, weights: str) -> str:
     """Image threshold that some weights have now; moved by conditional put."""
-    return f"{thresholds_prefix(line, product)}{_part(weights)}.json"
+    return f"{thresholds_prefix(line, product)}{checked_part(weights)}.json"
 
 
 def thresholds_prefix(line: str = "", product: str = "") -> str:
     """All thresholds that were set, of a line or place."""
-    return f"thresholds/{_under(line, product)}"
+    return f"thresholds/{prefix_of(line, product)}"
 
 
 def part_key(sha256: str) -> str:
     """One file of bundles, stored once."""
-    return f"parts/{_part(sha256)}"
+    return f"parts/{checked_part(sha256)}"
 
 
 def manifest_key(line: str, product: str, weights: str) -> str:
     """Manifest of some weights."""
-    return f"weights/{_part(line)}/{_part(product)}/{_part(weights)}.json"
+    return f"weights/{checked_part(line)}/{checked_part(product)}/{checked_part(weights)}.json"
 
 
 def manifests_prefix(line: str) -> str:
     """All manifests of a line."""
-    return f"weights/{_part(line)}/"
+    return f"weights/{checked_part(line)}/"
 
 
 def place_of_manifest(key: str) -> Place:
     """Return the place of a manifest's key; ValueError for another key."""
-    return _place_of(key)
+    return place_in(key)
 
 
 def checkpoints_prefix(run: str) -> str:
     """Checkpoints of a run, written by Ray Train through pyarrow."""
-    return f"checkpoints/{_part(run)}"
+    return f"checkpoints/{checked_part(run)}"
 
 
 def runs_prefix(line: str, product: str) -> str:
     """All training runs of a line and product: ``checkpoints/<line>.<product>.<number>/...``."""
-    return f"checkpoints/{_part(line)}.{_part(product)}."
+    return f"checkpoints/{checked_part(line)}.{checked_part(product)}."
 
 
 def run_of(key: str) -> str:
@@ -258,17 +260,17 @@ def run_request_key(line: str, product: str, number: int) -> str:
 
 def run_requests_prefix(line: str, product: str) -> str:
     """All requests for training runs of a line and product, in order."""
-    return f"run-requests/{_part(line)}/{_part(product)}/"
+    return f"run-requests/{checked_part(line)}/{checked_part(product)}/"
 
 
 def line_revision_key(line: str, revision: int) -> str:
     """Write-once revision of a line's settings."""
-    return f"lines/{_part(line)}/{revision}.json"
+    return f"lines/{checked_part(line)}/{revision}.json"
 
 
 def line_pointer_key(line: str) -> str:
     """Present settings of a line."""
-    return f"{line_pointers_prefix()}{_part(line)}.json"
+    return f"{line_pointers_prefix()}{checked_part(line)}.json"
 
 
 def line_pointers_prefix() -> str:
@@ -278,12 +280,12 @@ def line_pointers_prefix() -> str:
 
 def weights_pointer_key(kind: str, line: str, product: str) -> str:
     """Weights of a kind (teacher, segmenter) that serve a line and product."""
-    return f"{weights_pointers_prefix(kind)}{_part(line)}/{_part(product)}.json"
+    return f"{weights_pointers_prefix(kind)}{checked_part(line)}/{checked_part(product)}.json"
 
 
 def weights_pointers_prefix(kind: str) -> str:
     """All pointers of one kind of weights."""
-    return f"pointers/{_part(kind)}/"
+    return f"pointers/{checked_part(kind)}/"
 
 
 def place_of_weights_pointer(key: str) -> Place:
@@ -299,22 +301,22 @@ def lease_key(name: str) -> str:
 
 def backfill_key(line: str, product: str) -> str:
     """Mark that the captures from before the first teacher were labelled."""
-    return f"backfills/{_part(line)}/{_part(product)}.json"
+    return f"backfills/{checked_part(line)}/{checked_part(product)}.json"
 
 
 def backfill_list_key(line: str, product: str) -> str:
     """Captures that the backfill of a line and product labels."""
-    return f"backfills/{_part(line)}/{_part(product)}/captures.json"
+    return f"backfills/{checked_part(line)}/{checked_part(product)}/captures.json"
 
 
 def stream_scores_key(line: str, product: str) -> str:
     """Newest scores of a stream, by its teachers; moved by conditional put."""
-    return f"stream-scores/{_part(line)}/{_part(product)}.json"
+    return f"stream-scores/{checked_part(line)}/{checked_part(product)}.json"
 
 
 def brake_key(line: str, product: str) -> str:
     """Brake of a line's learning; moved by conditional put."""
-    return f"brakes/{_part(line)}/{_part(product)}.json"
+    return f"brakes/{checked_part(line)}/{checked_part(product)}.json"
 
 
 def refit_key(line: str, product: str, number: int) -> str:
@@ -324,17 +326,17 @@ def refit_key(line: str, product: str, number: int) -> str:
 
 def refits_prefix(line: str, product: str) -> str:
     """All records of fits of a line and product, in order."""
-    return f"refits/{_part(line)}/{_part(product)}/"
+    return f"refits/{checked_part(line)}/{checked_part(product)}/"
 
 
 def quarantine_key(line: str, kind: str, subject: str) -> str:
     """Write-once record that weights, a capture or a correction are in quarantine."""
-    return f"{quarantine_prefix(line)}{_part(kind)}/{_part(subject)}.json"
+    return f"{quarantine_prefix(line)}{checked_part(kind)}/{checked_part(subject)}.json"
 
 
 def quarantine_prefix(line: str) -> str:
     """All records of quarantine of a line."""
-    return f"quarantine/{_part(line)}/"
+    return f"quarantine/{checked_part(line)}/"
 
 
 def kind_of_quarantine(key: str) -> str:
@@ -344,12 +346,12 @@ def kind_of_quarantine(key: str) -> str:
 
 def letter_mark_key(stage: str, topic: str, partition: int, offset: int) -> str:
     """Mark of a stage's dead letter, by the position of its record."""
-    return f"{letter_marks_prefix(stage)}{_part(topic)}-{partition}-{offset}.json"
+    return f"{letter_marks_prefix(stage)}{checked_part(topic)}-{partition}-{offset}.json"
 
 
 def letter_marks_prefix(stage: str) -> str:
     """All marks of a stage's dead letters."""
-    return f"dead-letters/{_part(stage)}/"
+    return f"dead-letters/{checked_part(stage)}/"
 
 
 def books_key() -> str:
@@ -359,7 +361,7 @@ def books_key() -> str:
 
 def deletion_key(line: str, capture_id: str) -> str:
     """Write-once deletion record of a capture, which takes precedence over all others."""
-    return f"{deletions_prefix(line)}{_part(capture_id)}.json"
+    return f"{deletions_prefix(line)}{checked_part(capture_id)}.json"
 
 
 def line_deletion_key(line: str) -> str:
@@ -369,40 +371,19 @@ def line_deletion_key(line: str) -> str:
 
 def prefix_of_line_objects(kind: str, line: str) -> str:
     """All objects of one kind of a line, such as ``masks``."""
-    return f"{_part(kind)}/{_part(line)}/"
+    return f"{checked_part(kind)}/{checked_part(line)}/"
 
 
 def deletions_prefix(line: str) -> str:
     """All deletion records of a line."""
-    return f"deletions/{_part(line)}/"
+    return f"deletions/{checked_part(line)}/"
 
 
 def expiry_key(line: str) -> str:
     """First days of which a line's images, masks and receipts are kept."""
-    return f"expiries/{_part(line)}.json"
+    return f"expiries/{checked_part(line)}.json"
 
 
 def _mask_stem(line: str, capture_id: str, weights: str, threshold_revision: int) -> str:
     revision = f".t{threshold_revision}" if threshold_revision else ""
-    return f"masks/{_part(line)}/{_part(capture_id)}/{_part(weights)}{revision}"
-
-
-def _under(*parts: str) -> str:
-    return "".join(f"{_part(part)}/" for part in parts if part)
-
-
-def _part(name: str) -> str:
-    """One part of a key; a slash would make another key."""
-    if not name or "/" in name or name in (".", "..") or not name.isprintable():
-        msg = f"{name!r} can't be a part of an object's key: it is empty, or has a slash or a control character"
-        raise ValueError(msg)
-    return name
-
-
-def _stem(key: str, suffix: str) -> str:
-    return key.rsplit("/", 1)[-1].removesuffix(suffix)
-
-
-def _place_of(key: str) -> Place:
-    _, line, product, _ = key.split("/")
-    return Place(line, product)
+    return f"masks/{checked_part(line)}/{checked_part(capture_id)}/{checked_part(weights)}{revision}"

@@ -108,9 +108,9 @@ def check_captures(client: httpx.Client, url: str) -> Iterator[Finding]:
 
 
 def _skew_s(client: httpx.Client, url: str) -> float | None:
-    """Seconds that a stage's clock is ahead, by the date of a response.
+    """Seconds that a stage's clock is ahead.
 
-    None without a date, or where the response took too long to tell.
+    By the date of a response. None without a date, or where the response took too long to tell.
     """
     asked_at = datetime.now(UTC)
     try:
