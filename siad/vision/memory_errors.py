@@ -10,7 +10,7 @@ from siad.contracts.errors import OutOfMemoryError
 
 _OPENCV_NO_MEMORY: Final = -4  # cv::Error::StsNoMem
 _MESSAGES: Final = (
-    *("can't allocate memory", "out of memory", "alloc_failed", "bad_alloc", "failed to allocate memory"),
+    *("can't allocate memory", "out of memory", "alloc_failed", "bad_alloc", "failed to allocate"),
     *("memory allocation failure", "insufficient memory"),  # libjpeg-turbo
 )
 

@@ -3,7 +3,8 @@
 Shape suffixes: as in ``siad.models.runner.port``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import onnxruntime
@@ -32,9 +33,23 @@ class OnnxRuntimeRunner:
     def run(self, images_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """Score a batch: float32 [B, 1, h, w]; see ``Runner``."""
         count, _, height, width = images_BCHW.shape
-        with out_of_memory_named(f"running a network on {count} inputs of {width}x{height} px"):
+        with out_of_memory_named(f"running a network on {count} inputs of {width}x{height} px"), _plain_errors():
             maps = [self._session.run(None, {INPUT: image_1CHW})[0] for image_1CHW in np.split(images_BCHW, count)]
         return np.stack(maps)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raise the library's own exceptions as RuntimeError.
+
+    They derive from Exception alone, and exhausted memory is recognised in a RuntimeError.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("onnxruntime"):
+            raise RuntimeError(str(error)) from error
+        raise
 
 
 def limit_threads(count: int) -> None:
@@ -58,6 +73,6 @@ def make_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:
     options.inter_op_num_threads = 1
     if _THREADS.count:
         options.intra_op_num_threads = _THREADS.count
-    with graph_file(parts) as path:
+    with graph_file(parts) as path, _plain_errors():
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return OnnxRuntimeRunner(session, GraphSettings.from_json(parts[GRAPH_SETTINGS]))

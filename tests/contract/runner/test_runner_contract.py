@@ -1,20 +1,20 @@
 """Promises of every runner; a further adapter adds a case to ``RUNNERS`` and to ``EXHAUSTED``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 from torch.nn import functional
 
 from siad.contracts.errors import OutOfMemoryError, TransientError
 from siad.models.backbone import Backbone
-from siad.models.detector import ExportableDetector
-from siad.models.graph import GRAPH, GRAPH_SETTINGS, GraphSettings
-from siad.models.graph_export import export_graph
+from siad.models.graph import GRAPH, GRAPH_SETTINGS, INPUT, OUTPUT, GraphSettings
+from siad.models.graph_export import OPSET, export_graph
 from siad.models.runner import onnxruntime, openvino
 from siad.models.runner.port import DeviceError, Runner
 from siad.models.runner.torch import TorchRunner
@@ -53,22 +53,28 @@ def torch_two_views() -> Runner:
     return TorchRunner(TwoViews())
 
 
-class TooLargeGraph(nn.Module):
-    """As a detector whose graph needs more memory than any machine has."""
-
-    stored: Mapping[str, Tensor] = {}
-
-    def graph_score(self, images_BCHW: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
-        side = 10**7 * (images_BCHW.shape[2] // images_BCHW.shape[2])
-        return images_BCHW[:, 0, :1, :1] + torch.zeros(1, side, side).exp().sum()
-
-
 MANIFEST = make_manifest()
 SETTINGS = GraphSettings(needs_whole_input=False).to_json()
 
 
-def graph_parts(detector: ExportableDetector) -> dict[str, bytes]:
-    return {GRAPH: export_graph(detector, {}), GRAPH_SETTINGS: SETTINGS}
+def too_large_parts() -> dict[str, bytes]:
+    """A graph that needs more memory than any machine has: a value for every 1e-10th of a pixel."""
+    sides = helper.make_tensor("sides", TensorProto.INT64, [4], [1, 1, 10**5, 10**5])
+    nodes = [
+        helper.make_node("Shape", [INPUT], ["small"]),
+        helper.make_node("Mul", ["small", "sides"], ["large"]),
+        helper.make_node("ConstantOfShape", ["large"], ["values"]),
+        helper.make_node("ReduceMax", ["values", "axis"], [OUTPUT], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "too large",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [1, 3, "H", "W"])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, "h", "w"])],
+        [sides, helper.make_tensor("axis", TensorProto.INT64, [1], [1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    return {GRAPH: model.SerializeToString(), GRAPH_SETTINGS: SETTINGS}
 
 
 @cache
@@ -88,8 +94,8 @@ RUNNERS: dict[str, Callable[[], Runner]] = {
 }
 EXHAUSTED: dict[str, Callable[[], Runner]] = {
     "torch": lambda: TorchRunner(TooLarge()),
-    "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, graph_parts(TooLargeGraph())),
-    "openvino": lambda: openvino.make_runner(MANIFEST, graph_parts(TooLargeGraph())),
+    "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, too_large_parts()),
+    "openvino": lambda: openvino.make_runner(MANIFEST, too_large_parts()),
 }
 
 
