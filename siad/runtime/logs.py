@@ -4,9 +4,10 @@ The event is a constant name, values are fields. Fields that a task bound (``cap
 are part of every line that it writes.
 """
 
+import contextlib
 import logging
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -19,7 +20,7 @@ REPEAT_S = 10.0  # minimum time between equal texts
 
 def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Write all logs from ``level`` on to ``stream``, by default stdout."""
-    stream = stream or sys.stdout
+    stream = cast("TextIO", TolerantStream(stream or sys.stdout))
 
     def name_stage(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["stage"] = stage
@@ -52,6 +53,27 @@ def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = N
     root.setLevel(level)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+class TolerantStream:
+    """A stream that drops what it can't write.
+
+    A disk that is full of logs must not end the process: it would lose the work in flight, and say nothing either.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or leave it."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class RepeatFilter(logging.Filter):

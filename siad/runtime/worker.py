@@ -277,8 +277,9 @@ def _exit(status: int) -> None:
 
     One that hangs in a call must not keep it alive.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the disk of the log is full
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)
 
 

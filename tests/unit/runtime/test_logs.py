@@ -1,8 +1,10 @@
 """Every log is one JSON object a line, ours and the libraries' alike."""
 
+import errno
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,3 +88,19 @@ def test_others_may_repeat_themselves(stream: io.StringIO) -> None:
         logging.getLogger("siad.elsewhere").warning("again")
         logging.getLogger("aiokafka.client").error("away")
     assert [line["event"] for line in lines(stream)] == ["again", "away", "again", "again"]
+
+
+def test_a_full_disk_drops_lines_and_ends_nothing(stream: io.StringIO) -> None:
+    """``stream`` restores the configuration afterwards."""
+
+    class FullDisk(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    configure_logs("paint", stream=FullDisk())
+    structlog.get_logger().info("painted")
+    logging.getLogger("library").error("said")
+    assert stream.getvalue() == ""
