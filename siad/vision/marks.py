@@ -41,8 +41,8 @@ def mark_connected(map_HW: NDArray[np.float32], *, low: float, high: float) -> N
     Source:
         Canny 1986 (hysteresis).
     """
-    _, labels_HW = cv2.connectedComponents((map_HW >= low).astype(np.uint8), connectivity=8)
-    return np.isin(labels_HW, np.unique(labels_HW[map_HW >= high]))
+    count, labels_HW = cv2.connectedComponents((map_HW >= low).astype(np.uint8), connectivity=8)
+    return _parts_of(labels_HW, map_HW >= high, count=count)
 
 
 def mark_relative(map_HW: NDArray[np.float32], rule: RelativeMarks, *, image_threshold: float) -> Marks:
@@ -84,5 +84,13 @@ def _mark_box(map_hw: NDArray[np.float32], *, low: float, high: float, footprint
 
 def _region(map_hw: NDArray[np.float32], is_seed_hw: NDArray[np.bool_], *, cut: float) -> NDArray[np.bool_]:
     """Pixels that reach ``cut`` and are connected with a seed."""
-    _, labels_hw = cv2.connectedComponents((map_hw >= np.float32(cut)).astype(np.uint8), connectivity=8)
-    return np.isin(labels_hw, np.setdiff1d(labels_hw[is_seed_hw], [0]))
+    count, labels_hw = cv2.connectedComponents((map_hw >= np.float32(cut)).astype(np.uint8), connectivity=8)
+    return _parts_of(labels_hw, is_seed_hw, count=count)
+
+
+def _parts_of(labels_hw: NDArray[np.int32], is_seed_hw: NDArray[np.bool_], *, count: int) -> NDArray[np.bool_]:
+    """Select the connected parts that have a seed; label 0 is none."""
+    has_seed = np.zeros(count, np.bool_)
+    has_seed[labels_hw[is_seed_hw]] = True
+    has_seed[0] = False
+    return np.take(has_seed, labels_hw)
