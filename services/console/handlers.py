@@ -1,8 +1,9 @@
 """Handlers of the console: show captures, take corrections, publish them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -20,9 +21,10 @@ from services.console.domain.corrections import (
     make_correction,
 )
 from services.console.domain.estimates import PlaceEstimates, estimate
+from services.console.domain.leases import LeaseHolder
 from services.console.domain.listing import CapturePage, PageRequest
 from services.console.domain.quarantine import corrections_outside, entries_outside
-from services.console.domain.review import Review, choose
+from services.console.domain.review import Review, ReviewRequest, choose
 from services.console.domain.serving import WeightsInService, at_weights, weights_in_service
 from services.console.ports import (
     AnnouncedThresholds,
@@ -134,17 +136,56 @@ async def _list(corrections: Sequence[CaptureCorrected], ports: ConsolePorts, *,
         log.warning("projection_away", reason=str(error))
 
 
-async def on_review(line: str, product: str | None, count: int, ports: ConsolePorts) -> Review:
-    """Choose the captures of a line that are shown next."""
-    every, corrections = await present_captures(line, None, ports)
-    entries = [entry for entry in every if product in (None, entry.product)]
+async def on_review(request: ReviewRequest, ports: ConsolePorts) -> Review:
+    """Choose the captures of a line that are shown next.
+
+    A page is given none that another page has, and a lease of each.
+    """
+    every, corrections = await present_captures(request.line, None, ports)
+    entries = [entry for entry in every if request.product in (None, entry.product)]
+    holder = request.holder and LeaseHolder(line=request.line, name=request.holder, now=ports.clock.now())
+    taken = await _leased(ports.projection.leased(holder), ()) if holder else ()
+    free = [entry for entry in entries if entry.capture_id not in taken]
     serving, latest = await _at_service(entries, corrections, ports)
-    items = await asyncio.to_thread(choose, entries, latest, count, serving)
+    items = await asyncio.to_thread(choose, free, latest, request.count, serving)
+    if holder:
+        chosen = [item.entry.capture_id for item in items]
+        held = await _leased(ports.projection.lease(holder, chosen), chosen)
+        items = [item for item in items if item.entry.capture_id in held]
     for item in items:
-        ports.shown.add(line, item.entry.capture_id, item.selection)
+        ports.shown.add(request.line, item.entry.capture_id, item.selection)
     scored = [entry.capture_id for entry in entries if entry.finding is not None]
-    products = sorted({entry.product for entry in every if entry.finding is not None})
-    return Review(items=items, captures=len(scored), answered=len(latest.keys() & set(scored)), products=products)
+    return Review(
+        items=items,
+        captures=len(scored),
+        answered=len(latest.keys() & set(scored)),
+        products=sorted({entry.product for entry in every if entry.finding is not None}),
+        leased_until=holder.expires_at if holder else None,
+    )
+
+
+async def _leased(asked: Awaitable[Collection[str]], otherwise: Collection[str]) -> Collection[str]:
+    """Ask about leases; without the database captures are shown, perhaps twice."""
+    try:
+        return await asked
+    except TransientError as error:
+        log.warning("leases_away", reason=str(error))
+        return otherwise
+
+
+async def on_lease(line: str, capture_id: str, name: str, ports: ConsolePorts) -> datetime | None:
+    """Give or renew the lease of one capture.
+
+    Returns:
+        Its end; None where another page has the capture.
+    """
+    holder = LeaseHolder(line=line, name=name, now=ports.clock.now())
+    return holder.expires_at if capture_id in await ports.projection.lease(holder, [capture_id]) else None
+
+
+async def on_release(line: str, capture_id: str, name: str, ports: ConsolePorts) -> None:
+    """End the lease of one capture; a repeat is harmless."""
+    await ports.projection.release(LeaseHolder(line=line, name=name, now=ports.clock.now()), [capture_id])
 
 
 async def on_captures(request: PageRequest, ports: ConsolePorts) -> CapturePage:

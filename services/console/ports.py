@@ -8,6 +8,7 @@ from typing import Protocol
 from services.console.domain.book import CorrectionBook, CorrectionId
 from services.console.domain.captures import CaptureWindow
 from services.console.domain.corrections import StoredMask
+from services.console.domain.leases import LeaseHolder
 from services.console.domain.listing import CapturePage, PageRequest
 from services.console.domain.serving import WeightsInService
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
@@ -127,6 +128,18 @@ class Projection(Protocol):
 
     async def lines(self) -> Sequence[str]:
         """Name every line with captures."""
+        ...
+
+    async def leased(self, holder: LeaseHolder) -> Collection[str]:
+        """Name the captures of a line that other pages show."""
+        ...
+
+    async def lease(self, holder: LeaseHolder, captures: Collection[str]) -> Collection[str]:
+        """Give or renew leases; return the captures that the page has now."""
+        ...
+
+    async def release(self, holder: LeaseHolder, captures: Collection[str]) -> None:
+        """End leases of a page; others stay."""
         ...
 
     async def drop(self, line: str, deletions: DeletionIndex) -> int:

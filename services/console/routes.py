@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 
 from services.console import metrics
 from services.console.domain.corrections import CorrectionRequest, parse_work, require_author
+from services.console.domain.review import ReviewRequest
 from services.console.handlers import (
     ConsolePorts,
     CorrectionResult,
@@ -46,6 +47,7 @@ COUNT_MAX: Final = 500  # captures of one review
 LineName = Annotated[str, Path(pattern=f"^{SLUG.pattern}$", description="1 to 63 of a-z, 0-9 and '-'")]
 CaptureName = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a capture")]
 Product = Annotated[str | None, Query(pattern=f"^{SLUG.pattern}$", description="Only of this product")]
+Holder = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{8,64}$", description="Random name of the page that shows them")]
 Count = Annotated[int, Query(ge=1, le=COUNT_MAX, description="How many captures, at most")]
 Author = Annotated[str, Query(min_length=1, max_length=AUTHOR_MAX, description="Name of the person")]
 IfMatch = Annotated[
@@ -117,17 +119,21 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
     router = APIRouter(prefix="/v1/lines", tags=["review"])
 
     @router.get("/{line}/review", responses={404: {"description": "Unknown line"}})
-    async def review(line: LineName, count: Count = 20, product: Product = None) -> ReviewResponse:
+    async def review(
+        line: LineName, count: Count = 20, product: Product = None, holder: Holder | None = None
+    ) -> ReviewResponse:
         """Captures without a correction that are worth an answer.
 
         Most are nearest the threshold of the weights that judged them; every tenth is drawn at random from all captures
         of the line that the console holds. ``reason`` says which. Equal state gives equal captures.
+        With a holder, captures that another page shows are left out, and these are leased to it for five minutes.
         """
+        asked = ReviewRequest(line=line, product=product, count=count, holder=holder)
         async with answered_within(
             dependencies.settings.accept_timeout_s, f"the captures of line {line!r} were not read"
         ):
             await require_line(dependencies, line)
-            return ReviewResponse.of(line, await on_review(line, product, count, dependencies.ports))
+            return ReviewResponse.of(line, await on_review(asked, dependencies.ports))
 
     @router.get("/{line}/review/estimates", responses={404: {"description": "Unknown line"}})
     async def estimates(line: LineName) -> EstimatesResponse:

@@ -139,6 +139,12 @@ class ListedCaptureResponse(BaseModel):
         )
 
 
+class LeaseResponse(BaseModel):
+    """Lease of a capture by a page."""
+
+    leased_until: datetime
+
+
 class CapturesResponse(BaseModel):
     """One page of a line's captures."""
 
@@ -204,13 +210,14 @@ class ReviewResponse(BaseModel):
     answered: int = Field(description="Of them, those with a correction")
     products: list[str] = Field(description="Products of the line with such captures")
     items: list[ReviewItemResponse]
+    leased_until: datetime | None = Field(default=None, description="No other page is given these until then; renew")
 
     @classmethod
     def of(cls, line: str, review: Review) -> Self:
         """Describe what to show."""
         items = [ReviewItemResponse.of(item) for item in review.items]
         counts = {"captures": review.captures, "answered": review.answered}
-        return cls(line=line, **counts, products=list(review.products), items=items)
+        return cls(line=line, **counts, products=list(review.products), items=items, leased_until=review.leased_until)
 
 
 class RateResponse(BaseModel):

@@ -31,7 +31,7 @@ class StoredPictures:
         return await self._shown(line, capture_id, make_thumbnail)
 
     async def _shown(self, line: str, capture_id: str, make: Callable[[bytes], T]) -> T | None:
-        """Read an image and make something of it."""
+        """Read an image and convert it; None where it is gone."""
         try:
             receipt = read_receipt((await self._blobs.get(keys.capture_key(line, capture_id))).data)
             if (await self._deletions.read(line)).covers(capture_id, receipt.received_at):

@@ -8,6 +8,7 @@ import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -37,6 +38,16 @@ class ReviewItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRequest:
+    """Captures that a client asks for."""
+
+    line: str
+    product: str | None = None  # None: all
+    count: int = 20
+    holder: str | None = None  # page that shows them, and has leases; None: none is given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
     """Captures to show next, and how many there are."""
 
@@ -44,6 +55,7 @@ class Review:
     captures: int  # with a score, in memory
     answered: int  # of them
     products: Sequence[str]  # of the line with captures that have a score
+    leased_until: datetime | None = None  # None: no leases
 
 
 def review_debt(entries: Iterable[CaptureEntry], answered: Collection[str]) -> dict[Place, int]:

@@ -16,13 +16,14 @@ from services.console.domain.listing import (
     PageOrder,
     PageRequest,
 )
-from services.console.handlers import on_captures
-from services.console.routes import Answer, ConsoleDependencies, LineName, require_line
-from services.console.wire import CapturesResponse
+from services.console.handlers import on_captures, on_lease, on_release
+from services.console.routes import Answer, CaptureName, ConsoleDependencies, Holder, LineName, require_line
+from services.console.wire import CapturesResponse, LeaseResponse
 from siad.contracts.corrections import AUTHOR_MAX, CorrectionVerdict
 from siad.contracts.ids import SLUG
 from siad.contracts.marked_objects import CLASS_NAME_MAX
 from siad.runtime.deadline import answered_within
+from siad.runtime.problems import Problem
 
 SERIAL_MAX: Final = 256  # characters
 
@@ -91,5 +92,25 @@ def make_listing_routes(dependencies: ConsoleDependencies) -> APIRouter:
         ):
             await require_line(dependencies, line)
             return CapturesResponse.of(await on_captures(request, dependencies.ports), query.order)
+
+    @router.put("/{line}/captures/{capture}/lease", responses={409: {"description": "Another page shows the capture"}})
+    async def lease(line: LineName, capture: CaptureName, holder: Holder) -> LeaseResponse:
+        """Give or renew the lease of a capture, for five minutes.
+
+        While it lasts, no other page is given the capture. An answer needs no lease.
+        """
+        await require_line(dependencies, line)
+        if (until := await on_lease(line, capture, holder, dependencies.ports)) is None:
+            detail = (
+                f"another page shows capture {capture}; nothing was done. Go to the next, or answer it all the same"
+            )
+            raise Problem(409, "leased", detail)
+        return LeaseResponse(leased_until=until)
+
+    @router.delete("/{line}/captures/{capture}/lease", status_code=204)
+    async def release(line: LineName, capture: CaptureName, holder: Holder) -> None:
+        """End the lease of a capture, so that others are given it."""
+        await require_line(dependencies, line)
+        await on_release(line, capture, holder, dependencies.ports)
 
     return router

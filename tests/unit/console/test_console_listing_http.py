@@ -107,3 +107,26 @@ async def test_a_cursor_belongs_to_its_order(client: httpx.AsyncClient) -> None:
     assert response.status_code == 422
     assert response.json()["type"].endswith("invalid-cursor")
     assert (await client.get("/v1/lines/press-9/captures")).status_code == 404
+
+
+async def test_two_pages_are_given_different_captures(client: httpx.AsyncClient, plant: Plant) -> None:
+    async def shown(holder: str | None, count: int = 2) -> set[str]:
+        params = {"count": count} | ({"holder": holder} if holder else {})
+        response = await client.get(f"/v1/lines/{LINE_NAME}/review", params=params)
+        assert response.status_code == 200, response.text
+        assert (response.json()["leased_until"] is None) == (holder is None)
+        return {item["capture_id"] for item in response.json()["items"]}
+
+    first, second = await shown("page-ann-1"), await shown("page-bob-1")
+    assert (len(first), len(second), first & second) == (2, 2, set())
+    assert await shown("page-ann-1") == first, "a page keeps what it has"
+    assert await shown(None, count=5) == {name_of(number) for number in range(1, 6)}
+    (held, *_) = sorted(first)
+    address, bob = f"{ADDRESS}/{held}/lease", {"holder": "page-bob-1"}
+    assert (await client.put(address, params=bob)).status_code == 409
+    assert (await client.put(address, params={"holder": "page-ann-1"})).status_code == 200
+    assert (await client.delete(address, params={"holder": "page-ann-1"})).status_code == 204
+    assert (await client.put(address, params=bob)).status_code == 200
+    answered = await client.post(f"{ADDRESS}/{held}/corrections", params={"verdict": "good", "author": "ann"})
+    assert answered.status_code == 201, "an answer needs no lease"
+    assert (await client.put(address, params={"holder": "x"})).status_code == 422

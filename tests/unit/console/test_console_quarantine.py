@@ -3,6 +3,7 @@
 import pytest
 
 from services.console.domain.corrections import CorrectionRefusedError, CorrectionRequest, RefusalReason
+from services.console.domain.review import ReviewRequest
 from services.console.handlers import on_correction, on_estimates, on_review
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.contracts.keys import manifest_key
@@ -61,7 +62,7 @@ async def test_a_tainted_capture_is_neither_shown_nor_answered(plant: Plant) -> 
         judge(ports, [1.0, 1.1])
         put_capture(plant.blobs, 0)
         taint(plant, TaintedKind.CAPTURE, name_of(0))
-        review = await on_review(LINE_NAME, None, 10, ports)
+        review = await on_review(ReviewRequest(line=LINE_NAME, count=10), ports)
         assert ([item.entry.capture_id for item in review.items], review.captures) == ([name_of(1)], 1)
         with pytest.raises(CorrectionRefusedError, match="is in quarantine") as refused:
             await on_correction(request(0), ports)

@@ -9,6 +9,7 @@ import pytest
 
 from services.console.adapters.thresholds import StoredThresholds
 from services.console.domain.corrections import CorrectionRequest
+from services.console.domain.review import ReviewRequest
 from services.console.domain.thresholds import STREAM_EVERY, ComputeThreshold, scores_by_weights
 from services.console.handlers import ConsolePorts, on_correction, on_estimates, on_review
 from services.console.reconcile import ThresholdReconciler
@@ -290,7 +291,7 @@ async def test_people_are_asked_about_the_threshold_that_is_set(plant: Plant) ->
         )  # fmt: skip
         await keeper.thresholds.announce(threshold)
         await read_thresholds(plant.bus, keeper.ports)
-        shown = await on_review(LINE_NAME, None, 10, keeper.ports)
+        shown = await on_review(ReviewRequest(line=LINE_NAME, count=10), keeper.ports)
         near = [item.finding.score for item in shown.items if item.selection is Selection.NEAREST]
         assert {round(score, 1) for score in near[:4]} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
         assert {item.finding.threshold for item in shown.items} == {1.25}

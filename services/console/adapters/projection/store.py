@@ -1,13 +1,14 @@
 """The port ``Projection`` on a database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 
-from services.console.adapters.projection import reading, writing
+from services.console.adapters.projection import leasing, reading, writing
 from services.console.adapters.projection.database import Database
 from services.console.adapters.projection.rows import to_us
 from services.console.domain.book import CorrectionBook, CorrectionId
 from services.console.domain.captures import CaptureWindow
+from services.console.domain.leases import LeaseHolder
 from services.console.domain.listing import CapturePage, PageRequest
 from services.console.ports import TopicBatch
 from siad.contracts.corrections import CaptureCorrected
@@ -65,6 +66,18 @@ class SqlProjection:
     async def lines(self) -> Sequence[str]:
         """Name every line with captures."""
         return await self._database.read(reading.lines)
+
+    async def leased(self, holder: LeaseHolder) -> Collection[str]:
+        """Name the captures of a line that other pages show."""
+        return await self._database.read(leasing.leased, holder)
+
+    async def lease(self, holder: LeaseHolder, captures: Collection[str]) -> Collection[str]:
+        """Give or renew leases; return the captures that the page has now."""
+        return await self._database.write(leasing.lease, holder, captures)
+
+    async def release(self, holder: LeaseHolder, captures: Collection[str]) -> None:
+        """End leases of a page; others stay."""
+        await self._database.write(leasing.release, holder, captures)
 
     async def drop(self, line: str, deletions: DeletionIndex) -> int:
         """Remove what was erased of a line; return how many captures."""

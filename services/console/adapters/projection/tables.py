@@ -58,6 +58,15 @@ POSITIONS: Final = Table(
     Column("next_offset", BigInteger, nullable=False),  # of the record that is applied next
 )
 
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("line", Text, primary_key=True),
+    Column("capture_id", Text, primary_key=True),
+    Column("holder", Text, nullable=False),  # a page that shows the capture
+    Column("expires_us", BigInteger, nullable=False),
+)
+
 _C: Final = CAPTURES.c
 _NEWEST: Final = (_C.received_us, _C.capture_id)
 # One index for each filter by equality, in the order of pages; two databases would rather scan than use a general one.

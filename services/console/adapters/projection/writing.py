@@ -18,7 +18,7 @@ from services.console.adapters.projection.rows import (
     to_us,
     verdict_rows,
 )
-from services.console.adapters.projection.tables import CAPTURES, CORRECTIONS, POSITIONS
+from services.console.adapters.projection.tables import CAPTURES, CORRECTIONS, LEASES, POSITIONS
 from services.console.ports import TopicBatch
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.deletion import DeletionIndex
@@ -57,7 +57,7 @@ def _lock(connection: Connection, batch: TopicBatch) -> dict[int, int]:
     if not partitions:
         return {}
     rows = [{"topic": batch.topic, "partition": partition, "next_offset": 0} for partition in partitions]
-    connection.execute(_insert(connection)(POSITIONS).on_conflict_do_nothing(), rows)
+    connection.execute(insert_into(connection)(POSITIONS).on_conflict_do_nothing(), rows)
     found = connection.execute(
         select(POSITIONS.c.partition, POSITIONS.c.next_offset)
         .where(POSITIONS.c.topic == batch.topic, POSITIONS.c.partition.in_(partitions))
@@ -69,7 +69,7 @@ def _lock(connection: Connection, batch: TopicBatch) -> dict[int, int]:
 
 def put_verdicts(connection: Connection, events: Iterable[VerdictGiven]) -> None:
     """Enter verdicts; an earlier one that arrives late is ignored."""
-    insert = _insert(connection)(CAPTURES)
+    insert = insert_into(connection)(CAPTURES)
     new = insert.excluded
     found = {name: func.coalesce(new[name], _C[name]) for name in _VERDICT}
     statement = insert.on_conflict_do_update(
@@ -82,7 +82,7 @@ def put_verdicts(connection: Connection, events: Iterable[VerdictGiven]) -> None
 
 def put_pseudo_masks(connection: Connection, events: Iterable[PseudoMaskCreated]) -> None:
     """Enter pseudo-masks; the last one that was drawn counts."""
-    insert = _insert(connection)(CAPTURES)
+    insert = insert_into(connection)(CAPTURES)
     new = insert.excluded
     shown: dict[str, ColumnElement[Any]] = {
         name: case((_C.verdict_weights.is_(None), new[name]), else_=_C[name]) for name in ("score", "decision")
@@ -95,13 +95,13 @@ def put_pseudo_masks(connection: Connection, events: Iterable[PseudoMaskCreated]
 
 def put_corrections(connection: Connection, corrections: Sequence[CaptureCorrected], *, is_published: bool) -> None:
     """Enter revisions of corrections, published or only stored."""
-    insert = _insert(connection)(CORRECTIONS)
+    insert = insert_into(connection)(CORRECTIONS)
     published = or_(CORRECTIONS.c.is_published, insert.excluded.is_published)
     statement = insert.on_conflict_do_update(
         index_elements=list(CORRECTIONS.primary_key.columns), set_={"is_published": published}
     )
     _execute(connection, statement, correction_rows(corrections, is_published=is_published))
-    insert = _insert(connection)(CAPTURES)
+    insert = insert_into(connection)(CAPTURES)
     new = insert.excluded
     answers = insert.on_conflict_do_update(
         index_elements=[_C.line, _C.capture_id],
@@ -124,7 +124,7 @@ def drop(connection: Connection, line: str, index: DeletionIndex) -> int:
     """Remove what was erased of a line; return how many captures."""
     count = 0
     for chunk in _chunks(sorted(index.captures)):
-        for table in (CORRECTIONS, CAPTURES):
+        for table in (LEASES, CORRECTIONS, CAPTURES):
             found = connection.execute(delete(table).where(table.c.line == line, table.c.capture_id.in_(chunk)))
         count += found.rowcount
     if index.before_at is not None:
@@ -147,7 +147,7 @@ def _execute(connection: Connection, statement: Insert, rows: Sequence[Values]) 
         connection.execute(statement, rows)
 
 
-def _insert(connection: Connection) -> Callable[..., Any]:
+def insert_into(connection: Connection) -> Callable[..., Any]:
     """Return the database's own INSERT: both have upserts, the standard has none."""
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
