@@ -6,6 +6,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
+
+settings.register_profile("siad", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("siad")
 
 pytest_plugins = [
     "tests.fixtures.cluster",
