@@ -90,6 +90,7 @@ class TeacherFacts:
     serials: Mapping[str, str]  # of all to check, by capture id: serial of the part; without captures that were deleted
     profile: str = ""  # sizes, channels and depth of its normals, which images must fit; empty where not recorded
     learning_paused: str = ""  # why its line learns nothing; empty where it does
+    no_stream: str = ""  # why its refits learn nothing of the stream; empty where they do
     last_fit: str = ""  # the latest fit of the line, with the gate's decision; empty where none is recorded
     odd_normals: tuple[OddNormal, ...] = ()  # of another size or other channels, without sizes that the line accepts
     quarantine: str = ""  # why it is in quarantine; empty where it is not

@@ -19,8 +19,9 @@ def make_router(teachers: TeacherReports, notes: FitNotes) -> APIRouter:
 
         `promise` says which false-reject rate to expect. `profile` says what its normals are: an image that does not
         fit them gets the verdict unknown. `left_out` and `doubted` are capture ids of normals that may
-        show defects: check those parts. `learning_paused` says why the line learns nothing, `last_fit` what the gate
-        found of the latest fit. `odd_normals` are the few of another size or other channels than the rest. `serials`
+        show defects: check those parts. `learning_paused` says why the line learns nothing, `no_stream` why refits
+        learn nothing of the stream, `last_fit` what the gate found of the latest fit.
+        `odd_normals` are the few of another size or other channels than the rest. `serials`
         gives the serial of each such part by capture id. A teacher stays
         listed after a segmenter took over its line, because it still draws the pseudo-masks. `quarantine` says why a
         teacher in service is in quarantine. Of these two lists, `answered` are captures that a person called good, and

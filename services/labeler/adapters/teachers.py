@@ -8,6 +8,7 @@ import structlog
 
 from services.labeler import metrics
 from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
+from services.labeler.domain.refits import why_no_stream
 from services.labeler.ports import TeacherFacts
 from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.documents import read_receipt
@@ -128,6 +129,7 @@ class ServingTeachers:
             of_stream=tuple(name for name in (*manifest.left_out, *manifest.doubted) if name not in manifest.normals),
             serials=await self._blobs.run(self._serials, manifest),
             odd_normals=manifest.odd_normals,
+            no_stream=why_no_stream(manifest.method),
         )
 
     def _serials(self, manifest: Manifest) -> dict[str, str]:

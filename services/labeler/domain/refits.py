@@ -33,6 +33,19 @@ GOODS_STEP: Final = 10
 STREAM_METHODS: Final = (FEATURE_MEMORY,)  # the others set their threshold on a third of what they are fitted on
 
 
+def why_no_stream(method: str) -> str:
+    """Say why refits of a method learn nothing of the stream.
+
+    Empty where they do.
+    """
+    if method in STREAM_METHODS:
+        return ""
+    return (
+        f"refits of {method} learn normals and captures confirmed good, and nothing of the stream: it sets its "
+        f"threshold on a third of what it is fitted on. {', '.join(STREAM_METHODS)} learns the stream"
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedCaptures:
     """Captures that a refit learns and is compared on, by their ids."""

@@ -126,6 +126,8 @@ def print_teachers(teachers: list[dict[str, Any]] | None, to: Console) -> None:
             to.print(f"{place}: normals are {escape(one['profile'])}", soft_wrap=True, highlight=False)
         if one.get("last_fit"):
             to.print(f"{place}: latest fit: {escape(one['last_fit'])}", soft_wrap=True, highlight=False)
+        if one.get("no_stream"):
+            to.print(f"{place}: {escape(one['no_stream'])}", soft_wrap=True, highlight=False)
         if one.get("learning_paused"):
             text = escape(one["learning_paused"].replace("LINE", one["line"]))
             to.print(f"[yellow]{place}: learning is paused: {text}", soft_wrap=True, highlight=False)

@@ -203,7 +203,7 @@ async def test_the_state_of_learning_and_the_latest_fit_are_told() -> None:
     teachers = ServingTeachers(table, store)
     table._values[f"{LINE}/{PRODUCT}"] = world.releases()[0]
     [facts] = await teachers.facts()
-    assert facts.learning_paused == ""
+    assert (facts.learning_paused, facts.no_stream) == ("", "")
     assert facts.last_fit.startswith("first, ")
     world.set_line(learning="off")
     [facts] = await teachers.facts()

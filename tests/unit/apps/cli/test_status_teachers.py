@@ -7,6 +7,7 @@ import httpx
 import pytest
 from rich.console import Console
 
+from services.labeler.domain.refits import why_no_stream
 from siad.apps.cli.status import print_fits, print_shortages, print_teachers
 from siad.apps.local.stage_status import read_fits, read_lines, read_teachers
 from siad.contracts.place import Place
@@ -46,6 +47,13 @@ def test_a_paused_line_is_named_with_the_reason_and_the_way_out() -> None:
     assert "cam-1/cap: learning is paused: 13 of 25 are marked. siad line put cam-1 --learning on\n" in said
     assert "cam-1/cap: latest fit: declined\n" in said
     assert "paused" not in printed([TEACHER])
+
+
+def test_a_teacher_that_learns_no_stream_is_named_with_the_reason() -> None:
+    assert why_no_stream("feature-memory") == ""
+    said = printed([{**TEACHER, "no_stream": why_no_stream("autoencoder")}])
+    assert "cam-1/cap: refits of autoencoder learn normals and captures confirmed good, and nothing of " in said
+    assert "stream" not in printed([TEACHER])
 
 
 def test_a_teacher_without_a_promise_or_doubts_is_a_row_alone() -> None:
