@@ -167,7 +167,7 @@ def count_rejects(predictor: Predictor) -> tuple[int, int]:
     return sum(one.is_defect for one in prints), sum(one.is_defect for one in defects)
 
 
-@pytest.mark.timeout(900)  # about a minute on two idle cores
+@pytest.mark.timeout(900)  # it takes 49 s of processor time
 async def test_ten_answers_in_the_page_teach_the_next_segmenter(
     console: StageProcess, bus_file: BusFile, s3_blobs: S3Blobs
 ) -> None:
