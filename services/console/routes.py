@@ -124,8 +124,9 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
     ) -> ReviewResponse:
         """Captures without a correction that are worth an answer.
 
-        Most are nearest the threshold of the weights that judged them; every tenth is drawn at random from all captures
-        of the line that the console holds. ``reason`` says which. Equal state gives equal captures.
+        Most are worth most: near the threshold, of low confidence, or judged otherwise by teacher and segmenter, and
+        not many alike in a row. Every tenth is drawn at random from all captures of the line that the console holds,
+        and only these estimate. ``reason`` and ``grounds`` say which. Equal state gives equal captures.
         With a holder, captures that another page shows are left out, and these are leased to it for five minutes.
         """
         asked = ReviewRequest(line=line, product=product, count=count, holder=holder)

@@ -176,6 +176,9 @@ class ReviewItemResponse(BaseModel):
     selection: str
     distance: float = Field(description="From the threshold, in deviations of the log scores of captures that passed")
     reason: str
+    grounds: list[str] = Field(
+        description="near, contradiction, low-confidence, left (none of these), unlike, or random"
+    )
     is_current: bool = Field(description="Whether the weights in service gave score and threshold")
 
     @classmethod
@@ -198,6 +201,7 @@ class ReviewItemResponse(BaseModel):
             selection=item.selection.value,
             distance=item.distance,
             reason=item.reason,
+            grounds=[ground.value for ground in item.grounds],
             is_current=item.is_current,
         )
 

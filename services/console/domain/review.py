@@ -1,12 +1,10 @@
 """Choice of the captures that people are asked about. Pure.
 
-Answers near the threshold teach most, so most of the captures shown are those. But they say nothing about misses among
-low scores, so every tenth is drawn at random from all captures of the line (``draw``).
+Most of the captures shown are those worth most (``worth``), and not many alike in a row (``variety``). But they say
+nothing about misses among low scores, so every tenth is drawn at random from all captures of the line (``draw``).
 """
 
-import math
-import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -15,14 +13,12 @@ from typing import Final
 from services.console.domain.captures import CaptureEntry, Finding
 from services.console.domain.draw import rank_of, samples
 from services.console.domain.serving import WeightsInService
+from services.console.domain.variety import ROW_MAX, Candidate, varied
+from services.console.domain.worth import Ground, distance_of, is_near, reason_of, spreads_of, worth_of
 from siad.contracts.corrections import CaptureCorrected, Selection
 from siad.contracts.place import Place
 
 EVERY: Final = 10  # of the captures shown, one is drawn at random
-NEAR_MAX: Final = 0.2  # of the threshold; on a small line the nearest captures may be far from it
-SCORE_MIN: Final = 1e-9  # lower scores count as this one: they have no logarithm
-SPREAD_MIN: Final = 0.01  # of log scores; images that are all alike have none
-NORMAL_MAD: Final = 1.4826  # deviation of a normal distribution whose median absolute deviation is 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +30,7 @@ class ReviewItem:
     selection: Selection
     distance: float  # from the threshold, in deviations of the log scores of captures that passed
     reason: str
+    grounds: tuple[Ground, ...]  # what the reason says
     is_current: bool = True  # scored by the weights in service
 
 
@@ -71,8 +68,8 @@ def review_debt(entries: Iterable[CaptureEntry], answered: Collection[str]) -> d
     debt: dict[Place, int] = {}
     for entry in entries:
         if (finding := entry.finding) is not None:
-            is_near = abs(finding.score - finding.threshold) <= NEAR_MAX * finding.threshold
-            debt[entry.place] = debt.get(entry.place, 0) + (is_near and entry.capture_id not in answered)
+            is_open = entry.capture_id not in answered
+            debt[entry.place] = debt.get(entry.place, 0) + (is_open and is_near(finding))
     return debt
 
 
@@ -93,7 +90,7 @@ def choose(
         serving: weights in service, of every place with a scored capture.
     """
     scored = [entry for entry in entries if entry.finding is not None]
-    spreads = _spreads(scored)
+    spreads = spreads_of(scored)
     reached = {place: sample.reached for place, sample in samples(latest.values(), serving).items()}
     ranked = sorted(
         (rank_of(entry.line, entry.capture_id), entry.capture_id, entry)
@@ -101,11 +98,10 @@ def choose(
         if entry.capture_id not in latest
     )
     drawn = [entry for _, _, entry in ranked[: -(-min(count, len(ranked)) // EVERY)]]
-    near = sorted(
-        (entry for rank, _, entry in ranked[len(drawn) :] if rank > reached[entry.place]),
-        key=lambda entry: (*_nearness(entry, serving, spreads), entry.capture_id),
-    )
-    items = [_near_item(entry, spreads) for entry in near[: count - len(drawn)]]
+    open_entries = [entry for rank, _, entry in ranked[len(drawn) :] if rank > reached[entry.place]]
+    seen = _last_answered(scored, latest)
+    near = islice(_by_worth(open_entries, seen, serving, spreads), count - len(drawn))
+    items = [_worth_item(one) for one in near]
     mixed = _mixed(items, [_drawn_item(entry, spreads, len(scored)) for entry in drawn])
     return [_marked(item, serving[item.entry.place]) for item in mixed]
 
@@ -125,53 +121,39 @@ def _mixed(near: Sequence[ReviewItem], drawn: Sequence[ReviewItem]) -> Iterable[
     yield from nears
 
 
-def _nearness(
-    entry: CaptureEntry, serving: Mapping[Place, WeightsInService], spreads: Mapping[str, float]
-) -> tuple[bool, float]:
-    """Order of captures to ask about, weights in service first."""
-    assert entry.finding is not None
-    return serving[entry.place].weights != entry.finding.weights, _distance(entry.finding, spreads)
-
-
-def _distance(finding: Finding, spreads: Mapping[str, float]) -> float:
-    return abs(_log(finding.score) - _log(finding.threshold)) / spreads[finding.weights]
-
-
-def _spreads(entries: Iterable[CaptureEntry]) -> dict[str, float]:
-    """Deviation of the log scores of captures that passed, by weights.
-
-    It stands for the spread of normals: most captures that pass are good, and the median ignores the others.
-    """
-    scores: dict[str, list[float]] = {}
+def _by_worth(
+    entries: Iterable[CaptureEntry],
+    seen: Sequence[CaptureEntry],
+    serving: Mapping[Place, WeightsInService],
+    spreads: Mapping[str, float],
+) -> Iterator[Candidate]:
+    """Yield captures to ask about, those of the weights in service first."""
+    current, earlier = list[Candidate](), list[Candidate]()
     for entry in entries:
-        if (finding := entry.finding) is not None:
-            kept = scores.setdefault(finding.weights, [])
-            if not finding.is_reject:
-                kept.append(_log(finding.score))
-    return {weights: max(_deviation(logs), SPREAD_MIN) for weights, logs in scores.items()}
+        assert entry.finding is not None
+        is_current = serving[entry.place].weights == entry.finding.weights
+        (current if is_current else earlier).append(Candidate(entry, worth_of(entry, spreads)))
+    for candidates in (current, earlier):
+        ranked = sorted(candidates, key=lambda one: (-one.worth.value, one.entry.capture_id))
+        yield from varied(ranked, seen, spreads)
 
 
-def _deviation(logs: Sequence[float]) -> float:
-    if len(logs) < 2:
-        return 1.0
-    middle = statistics.median(logs)
-    return NORMAL_MAD * statistics.median(abs(one - middle) for one in logs)
+def _last_answered(entries: Iterable[CaptureEntry], latest: Mapping[str, CaptureCorrected]) -> list[CaptureEntry]:
+    """Find what was answered last, oldest first."""
+    answered = [entry for entry in entries if entry.capture_id in latest]
+    return sorted(answered, key=lambda one: (latest[one.capture_id].corrected_at, one.capture_id))[-ROW_MAX:]
 
 
-def _log(score: float) -> float:
-    return math.log(max(score, SCORE_MIN))
-
-
-def _near_item(entry: CaptureEntry, spreads: Mapping[str, float]) -> ReviewItem:
-    finding = entry.finding
-    assert finding is not None
-    side = "over" if finding.is_reject else "below"
-    share = abs(finding.score / finding.threshold - 1) if finding.threshold else 0.0
-    where = "at the threshold" if finding.score == finding.threshold else f"{share:.1%} {side} the threshold"
-    which = "near the threshold" if share <= NEAR_MAX else "the nearest that are left"
-    distance = _distance(finding, spreads)
-    reason = f"{which}: {where}, {distance:.2g} deviations of captures that passed"
-    return ReviewItem(entry=entry, finding=finding, selection=Selection.NEAREST, distance=distance, reason=reason)
+def _worth_item(one: Candidate) -> ReviewItem:
+    assert one.entry.finding is not None
+    return ReviewItem(
+        entry=one.entry,
+        finding=one.entry.finding,
+        selection=Selection.NEAREST,
+        distance=one.worth.distance,
+        reason=reason_of(one.entry, one.worth),
+        grounds=one.worth.grounds,
+    )
 
 
 def _drawn_item(entry: CaptureEntry, spreads: Mapping[str, float], count: int) -> ReviewItem:
@@ -182,6 +164,7 @@ def _drawn_item(entry: CaptureEntry, spreads: Mapping[str, float], count: int) -
         entry=entry,
         finding=finding,
         selection=Selection.RANDOM,
-        distance=_distance(finding, spreads),
+        distance=distance_of(finding, spreads),
         reason=reason,
+        grounds=(Ground.RANDOM,),
     )

@@ -18,7 +18,14 @@ from siad.apps.local.machine import DATA
 WEIGHTS_CHARS: Final = 12  # of an id of weights, as in siad status
 CAPTURE_CHARS: Final = 12  # of an id; siad correct and siad show find the rest
 COLUMNS: Final = ("capture", "part", "score", "threshold", "verdict", "why shown", "image")
-WHY: Final[Mapping[str, str]] = {"nearest": "nearest the threshold", "random": "drawn at random", "chosen": "chosen"}
+WHY: Final[Mapping[str, str]] = {
+    "near": "near threshold",
+    "contradiction": "teacher differs",
+    "low-confidence": "low confidence",
+    "left": "nearest left",
+    "unlike": "unlike last",
+    "random": "drawn at random",
+}
 _NOTHING: Final = "no capture has a score yet. A score needs a teacher: siad status shows what the line waits for"
 _EARLIER: Final = (
     "* score, threshold and verdict of earlier weights, not of those that judge now. An answer is learned from, but "
@@ -38,9 +45,10 @@ def review(
 ) -> None:
     """Show the captures of a line that are worth an answer.
 
-    Most are nearest the threshold: answers to them teach most. Every tenth is drawn at random from all captures of the
-    line: only those answers say how many defects are missed and how many good parts are rejected. Answer with `siad
-    correct`; a capture that was answered is not shown again.
+    Most are those where answers teach most: near the threshold, of low confidence, or judged otherwise by the teacher,
+    and not many alike in a row. Every tenth is drawn at random from all captures of the line: only those answers say
+    how many defects are missed and how many good parts are rejected. Answer with `siad correct`; a capture that was
+    answered is not shown again.
     """
 
     async def read(address: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -70,7 +78,7 @@ def _print_items(shown: Mapping[str, Any], product: str | None) -> None:
             f"{item['score']:.4g}",
             f"{item['threshold']:.4g}",
             item["decision"] if item.get("is_current", True) else f"{item['decision']} *",
-            WHY.get(item["selection"], item["selection"]),
+            ", ".join(WHY.get(ground, ground) for ground in item["grounds"]),
             item["image_uri"],
         ]
         for item in items

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from scipy.stats import binom
@@ -38,10 +37,11 @@ def choose(entries: Sequence[CaptureEntry], latest: dict[str, CaptureCorrected],
     return choose_at(entries, latest, count, weights_in_service(entries))
 
 
-def projected(scores: list[float], **fields: Any) -> CaptureWindow:
+def projected(scores: list[float], captured_at_each_h: float = 0) -> CaptureWindow:
     projection = CaptureWindow(100_000)
     for number, score in enumerate(scores):
-        projection.add_verdict(verdict(number, score, **fields))
+        at = {"captured_at": at_noon(3600 * captured_at_each_h * number)} if captured_at_each_h else {}
+        projection.add_verdict(verdict(number, score, **at))
     return projection
 
 
@@ -60,7 +60,7 @@ def answer(entry: CaptureEntry, verdict: CorrectionVerdict, selection: Selection
 
 def test_the_captures_nearest_the_threshold_come_first_and_every_tenth_is_drawn() -> None:
     scores = [0.5 + 0.01 * number for number in range(140)] + [1.97, 2.05, 9.0]
-    items = choose(projected(scores).of_line(LINE_NAME), {}, 20)
+    items = choose(projected(scores, captured_at_each_h=1).of_line(LINE_NAME), {}, 20)
     assert [item.selection for item in items] == ([Selection.NEAREST] * 9 + [Selection.RANDOM]) * 2
     near = [item for item in items if item.selection is Selection.NEAREST]
     assert near[0].entry.capture_id == name_of(140)

@@ -90,7 +90,7 @@ def test_a_review_shows_captures_and_what_to_do(plant: Plant, ports: ConsolePort
     done = siad("review", LINE_NAME, "--count", "10")
     assert done.exit_code == 0, done.output
     assert f"10 of 30 captures of line {LINE_NAME}, 0 answered before" in done.stdout
-    assert done.stdout.count("nearest the threshold") == 9
+    assert done.stdout.count("near threshold") + done.stdout.count("nearest left") == 9
     assert done.stdout.count("drawn at random") == 1
     row = next(line for line in done.stdout.splitlines() if "n20 " in line)
     assert row.split()[:5] == [name_of(20)[:12], "n20", "2", "2", "reject"]
