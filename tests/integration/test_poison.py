@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from siad.apps.local.kafka.node import KafkaNode
 from siad.apps.local.weed import WeedNode
 from siad.audit.dead_letters import PlantDeadLetters
 from siad.contracts.codec import decode
+from siad.contracts.errors import MissingError
 from siad.contracts.events import DeadLetter, PseudoMaskCreated, VerdictGiven
 from siad.contracts.keys import ledger_prefix
 from siad.contracts.topics import IMAGE, PSEUDO_MASK, TOPICS, VERDICT, dead_letter, retry
@@ -156,7 +158,8 @@ async def gather(plant: Plant, after: Aftermath, *, until: object, timeout_s: fl
                 letter = decode(DeadLetter, record.value)
                 after.letters[topic.split(".")[1], letter.topic, letter.payload] = letter.kind
         for info in plant.blobs.list(ledger_prefix("line-1", "cell")):
-            after.ledger |= {row.capture_id for row in read_rows(LedgerRow, plant.blobs.get(info.key).data)}
+            with suppress(MissingError):  # merged since; the next look finds its rows
+                after.ledger |= {row.capture_id for row in read_rows(LedgerRow, plant.blobs.get(info.key).data)}
 
 
 async def mend(plant: Plant, after: Aftermath, images: Images) -> None:

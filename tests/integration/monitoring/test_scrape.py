@@ -40,7 +40,11 @@ async def texts(own_weed_node: WeedNode, tmp_path: Path) -> AsyncIterator[Mappin
         async def is_judged() -> bool:
             return any("siad_inference_verdict_seconds_count" in name for name in await plant["inference"].metrics())
 
+        async def is_counted() -> bool:
+            return "siad_books_captures{" in await scrape(plant["ingest"])
+
         await wait_for(is_judged, READY_S, "a verdict", on_fail=plant["inference"].tail)
+        await wait_for(is_counted, READY_S, "the counts of captures", on_fail=plant["ingest"].tail)
         yield {name: await scrape(plant[name]) for name in STAGES}
     finally:
         await asyncio.gather(*(stage.stop() for stage in plant.stages.values()))
