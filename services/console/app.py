@@ -18,6 +18,7 @@ from services.console.adapters.quarantine import StoredQuarantine
 from services.console.adapters.serving import StoredServing
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import StoredThresholds, ThresholdsOnTopic
+from services.console.adapters.trainings import StoredTrainings
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureWindow
 from services.console.domain.sessions import SessionBook
@@ -83,6 +84,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             erased=captures,
             quarantine=StoredQuarantine(store, clock=stage.clock),
             serving=StoredServing(store),
+            trainings=StoredTrainings(store),
             masks=masks,
             publisher=BusEventPublisher(producer, lines),
             projection=projection,

@@ -21,6 +21,7 @@ from services.console.domain.corrections import (
     make_correction,
 )
 from services.console.domain.estimates import PlaceEstimates, estimate
+from services.console.domain.labour import Labour, labour_of
 from services.console.domain.leases import LeaseHolder
 from services.console.domain.listing import CapturePage, PageRequest
 from services.console.domain.quarantine import corrections_outside, entries_outside
@@ -37,6 +38,7 @@ from services.console.ports import (
     Projection,
     QuarantinedData,
     ServingWeights,
+    TrainingRuns,
 )
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
 from siad.contracts.errors import ConflictError, TransientError
@@ -60,6 +62,7 @@ class ConsolePorts:
     erased: ErasedCaptures
     quarantine: QuarantinedData
     serving: ServingWeights
+    trainings: TrainingRuns
     masks: MaskReader
     publisher: EventPublisher
     projection: Projection
@@ -160,8 +163,18 @@ async def on_review(request: ReviewRequest, ports: ConsolePorts) -> Review:
         captures=len(scored),
         answered=len(latest.keys() & set(scored)),
         products=sorted({entry.product for entry in every if entry.finding is not None}),
+        labour=await _labour(entries, corrections, request.corrections_min, ports),
         leased_until=holder.expires_at if holder else None,
     )
+
+
+async def _labour(
+    entries: Sequence[CaptureEntry], latest: Mapping[str, CaptureCorrected], needed: int, ports: ConsolePorts
+) -> Labour:
+    """What the answers took, and what further ones bring."""
+    places = {entry.place for entry in entries}
+    frozen = {place: at for place in places if (at := await ports.trainings.last_frozen_at(place)) is not None}
+    return await asyncio.to_thread(lambda: labour_of(entries, latest, frozen, needed=needed))
 
 
 async def _leased(asked: Awaitable[Collection[str]], otherwise: Collection[str]) -> Collection[str]:

@@ -187,6 +187,14 @@ class ServingWeights(Protocol):
         ...
 
 
+class TrainingRuns(Protocol):
+    """Training runs of a line and product."""
+
+    async def last_frozen_at(self, place: Place) -> datetime | None:
+        """Read when the last run was specified, without failed ones."""
+        ...
+
+
 class CorrectionStore(Protocol):
     """Records of corrections in the store, and their masks."""
 

@@ -129,7 +129,8 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
         and only these estimate. ``reason`` and ``grounds`` say which. Equal state gives equal captures.
         With a holder, captures that another page shows are left out, and these are leased to it for five minutes.
         """
-        asked = ReviewRequest(line=line, product=product, count=count, holder=holder)
+        least = dependencies.settings.training_corrections
+        asked = ReviewRequest(line=line, product=product, count=count, holder=holder, corrections_min=least)
         async with answered_within(
             dependencies.settings.accept_timeout_s, f"the captures of line {line!r} were not read"
         ):

@@ -22,6 +22,8 @@ class ConsoleSettings(StageSettings):
     captures_max: int = Field(default=20_000, ge=1)  # newest captures held of each line, at about 1 kB each
     # records of each partition of verdicts and of pseudo-masks that are read at the start, while database_url is empty
     history_records: int = Field(default=20_000, ge=1)
+    # new corrections that start a training run, as the review counts them: set it as SIAD_TRAINER_CORRECTIONS_MIN
+    training_corrections: int = Field(default=10, ge=1)
     mask_max_bytes: int = Field(default=16 * 2**20, ge=1)  # of one mask file
     body_timeout_s: float = Field(default=60.0, gt=0)  # to receive one mask
     accept_timeout_s: float = Field(default=20.0, gt=0)  # from the last byte to the broker's acknowledgement; then 503

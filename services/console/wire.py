@@ -8,10 +8,10 @@ from typing import Final, Self
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
-from services.console.domain.captures import Finding
 from services.console.domain.corrections import CorrectionRefusedError, RefusalReason
 from services.console.domain.estimates import INTERVAL, PlaceEstimates, Rate
-from services.console.domain.listing import CapturePage, CaptureState, CursorError, ListedCapture, PageOrder
+from services.console.domain.labour import Labour
+from services.console.domain.listing import CursorError
 from services.console.domain.review import Review, ReviewItem
 from siad.contracts.corrections import CaptureCorrected
 from siad.runtime.problems import problem_response
@@ -78,86 +78,6 @@ class CorrectionsResponse(BaseModel):
     corrections: list[CorrectionResponse]
 
 
-class ListedFinding(BaseModel):
-    """What some weights found, at their threshold of then."""
-
-    weights: str
-    score: float
-    threshold: float
-    mask_uri: str
-
-    @classmethod
-    def of(cls, finding: Finding | None) -> Self | None:
-        """Describe a finding; None where there is none."""
-        if finding is None:
-            return None
-        uri = finding.mask_uri
-        return cls(weights=finding.weights, score=finding.score, threshold=finding.threshold, mask_uri=uri)
-
-
-class ListedAnswer(BaseModel):
-    """The newest correction of a capture."""
-
-    verdict: str
-    revision: int
-    person: str
-    corrected_at: datetime
-    classes: list[str] = Field(description="Of the objects in its mask")
-
-
-class ListedCaptureResponse(BaseModel):
-    """One capture of a list."""
-
-    capture_id: str
-    line: str
-    product: str
-    serial: str
-    captured_at: datetime
-    received_at: datetime
-    image_uri: str
-    state: CaptureState
-    verdict: ListedFinding | None = Field(description="Of inference; null where there is none yet, or it is unknown")
-    pseudo_mask: ListedFinding | None = Field(description="Of the labeler")
-    answer: ListedAnswer | None
-
-    @classmethod
-    def of(cls, listed: ListedCapture) -> Self:
-        """Describe a row."""
-        entry, answer = listed.entry, listed.answer
-        return cls(
-            capture_id=entry.capture_id,
-            line=entry.line,
-            product=entry.product,
-            serial=entry.serial,
-            captured_at=entry.captured_at,
-            received_at=entry.received_at,
-            image_uri=entry.image_uri,
-            state=listed.state,
-            verdict=ListedFinding.of(entry.verdict),
-            pseudo_mask=ListedFinding.of(entry.pseudo_mask),
-            answer=None if answer is None else ListedAnswer(**asdict(answer)),
-        )
-
-
-class LeaseResponse(BaseModel):
-    """Lease of a capture by a page."""
-
-    leased_until: datetime
-
-
-class CapturesResponse(BaseModel):
-    """One page of a line's captures."""
-
-    captures: list[ListedCaptureResponse]
-    next: str | None = Field(description="Send it as after for the next page, also behind an empty one; null: the last")
-
-    @classmethod
-    def of(cls, page: CapturePage, order: PageOrder) -> Self:
-        """Describe a page."""
-        captures = [ListedCaptureResponse.of(one) for one in page.captures]
-        return cls(captures=captures, next=None if page.next is None else page.next.to_text(order))
-
-
 class ReviewItemResponse(BaseModel):
     """One capture to answer, and why it is shown."""
 
@@ -206,6 +126,32 @@ class ReviewItemResponse(BaseModel):
         )
 
 
+class NextTrainingResponse(BaseModel):
+    """Corrections of a product until its next training run."""
+
+    product: str
+    new: int = Field(description="Captures corrected since the last training set was frozen")
+    needed: int
+    missing: int = Field(description="0: a run starts once the trainer's other conditions hold")
+
+
+class LabourResponse(BaseModel):
+    """What the answers took, and what further ones bring."""
+
+    active_s: float = Field(description="Seconds of work on the newest answer of each capture")
+    trainings: list[NextTrainingResponse]
+    advice: str = Field(description="Why looking on would not pay; empty while it does")
+
+    @classmethod
+    def of(cls, labour: Labour) -> Self:
+        """Describe the effort."""
+        trainings = [
+            NextTrainingResponse(product=one.product, new=one.new, needed=one.needed, missing=one.missing)
+            for one in labour.trainings
+        ]
+        return cls(active_s=labour.active_s, trainings=trainings, advice=labour.advice)
+
+
 class ReviewResponse(BaseModel):
     """Captures to answer next."""
 
@@ -214,6 +160,7 @@ class ReviewResponse(BaseModel):
     answered: int = Field(description="Of them, those with a correction")
     products: list[str] = Field(description="Products of the line with such captures")
     items: list[ReviewItemResponse]
+    labour: LabourResponse
     leased_until: datetime | None = Field(default=None, description="No other page is given these until then; renew")
 
     @classmethod
@@ -221,7 +168,14 @@ class ReviewResponse(BaseModel):
         """Describe what to show."""
         items = [ReviewItemResponse.of(item) for item in review.items]
         counts = {"captures": review.captures, "answered": review.answered}
-        return cls(line=line, **counts, products=list(review.products), items=items, leased_until=review.leased_until)
+        return cls(
+            line=line,
+            **counts,
+            products=list(review.products),
+            items=items,
+            labour=LabourResponse.of(review.labour),
+            leased_until=review.leased_until,
+        )
 
 
 class RateResponse(BaseModel):

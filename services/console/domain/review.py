@@ -12,6 +12,7 @@ from typing import Final
 
 from services.console.domain.captures import CaptureEntry, Finding
 from services.console.domain.draw import rank_of, samples
+from services.console.domain.labour import Labour
 from services.console.domain.serving import WeightsInService
 from services.console.domain.variety import ROW_MAX, Candidate, varied
 from services.console.domain.worth import Ground, distance_of, is_near, reason_of, spreads_of, worth_of
@@ -41,6 +42,7 @@ class ReviewRequest:
     line: str
     product: str | None = None  # None: all
     count: int = 20
+    corrections_min: int = 10  # new corrections that start a training run
     holder: str | None = None  # page that shows them, and has leases; None: none is given
 
 
@@ -52,6 +54,7 @@ class Review:
     captures: int  # with a score, in memory
     answered: int  # of them
     products: Sequence[str]  # of the line with captures that have a score
+    labour: Labour
     leased_until: datetime | None = None  # None: no leases
 
 

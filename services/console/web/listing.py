@@ -18,7 +18,7 @@ from services.console.domain.listing import (
 )
 from services.console.handlers import on_captures, on_lease, on_release
 from services.console.routes import Answer, CaptureName, ConsoleDependencies, Holder, LineName, require_line
-from services.console.wire import CapturesResponse, LeaseResponse
+from services.console.web.listing_wire import CapturesResponse, LeaseResponse
 from siad.contracts.corrections import AUTHOR_MAX, CorrectionVerdict
 from siad.contracts.ids import SLUG
 from siad.contracts.marked_objects import CLASS_NAME_MAX

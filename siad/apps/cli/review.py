@@ -61,6 +61,8 @@ def review(
         print(json.dumps({**shown, **found}, indent=2))
         return
     _print_items(shown, product)
+    for text in describe_labour(shown["labour"]):
+        console.print(escape(text), highlight=False, soft_wrap=True)
     for text in describe_estimates(found["estimates"]):
         console.print(escape(text), highlight=False, soft_wrap=True)
 
@@ -102,6 +104,15 @@ def _why_nothing(shown: Mapping[str, Any], product: str | None) -> str:
     if product is not None and products:
         return f"no capture of product {product!r} has a score; captures of these have: {', '.join(products)}"
     return _NOTHING
+
+
+def describe_labour(labour: Mapping[str, Any]) -> list[str]:
+    """Say what the answers took, and what further ones bring."""
+    texts = [f"spent on answers so far: {labour['active_s'] / 60:.1f} min, as far as the page measured it"]
+    for one in labour["trainings"]:
+        left = f"{one['missing']} more until" if one["missing"] else "enough for"
+        texts.append(f"{one['product']}: {one['new']} of {one['needed']} new corrections, {left} the next training")
+    return texts + [labour["advice"]] * bool(labour["advice"])
 
 
 def describe_estimates(estimates: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from services.console.adapters.quarantine import StoredQuarantine
 from services.console.adapters.serving import StoredServing
 from services.console.adapters.store import StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import ThresholdsOnTopic
+from services.console.adapters.trainings import StoredTrainings
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureWindow
 from services.console.handlers import ConsolePorts
@@ -127,6 +128,7 @@ def make_ports(
         erased=captures,
         quarantine=StoredQuarantine(store, clock=clock),
         serving=StoredServing(store),
+        trainings=StoredTrainings(store),
         masks=DecodingMaskReader(threads=1),
         publisher=BusEventPublisher(producer, StateTable(LINE, LineChanged, stage="console")),
         projection=projection or memory_projection(),

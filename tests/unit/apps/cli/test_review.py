@@ -96,6 +96,8 @@ def test_a_review_shows_captures_and_what_to_do(plant: Plant, ports: ConsolePort
     assert row.split()[:5] == [name_of(20)[:12], "n20", "2", "2", "reject"]
     assert "s3://siad/images/" in row
     assert "--good | --defect [--mask FILE] | --unsure" in done.stdout
+    assert "spent on answers so far: 0.0 min" in done.stdout
+    assert f"{PRODUCT}: 0 of 10 new corrections, 10 more until the next training" in done.stdout
     assert "good parts" not in done.stdout  # nothing is said before the first answer
 
 
