@@ -83,8 +83,17 @@ export async function readLines(): Promise<readonly Line[]> {
   return (await json<{ lines: Line[] }>('/v1/lines')).lines
 }
 
-export async function readReview(line: string, count: number): Promise<Review> {
-  return json(`/v1/lines/${line}/review?count=${count}`)
+export async function readReview(line: string, count: number, holder: string): Promise<Review> {
+  return json(`/v1/lines/${line}/review?count=${count}&holder=${holder}`)
+}
+
+export async function renewLease(line: string, capture: string, holder: string): Promise<void> {
+  await request(leaseAt(line, capture, holder), { method: 'PUT' })
+}
+
+/** End a lease, also while the page is left. */
+export async function releaseLease(line: string, capture: string, holder: string): Promise<void> {
+  await request(leaseAt(line, capture, holder), { method: 'DELETE', keepalive: true })
 }
 
 export async function readImage(item: ReviewItem, signal: AbortSignal): Promise<Blob> {
@@ -141,6 +150,10 @@ export async function correct(item: ReviewItem, answer: Answer): Promise<number>
       body: form,
     }),
   )
+}
+
+function leaseAt(line: string, capture: string, holder: string): string {
+  return `/v1/lines/${line}/captures/${capture}/lease?holder=${holder}`
 }
 
 function captureAt(item: ReviewItem): string {

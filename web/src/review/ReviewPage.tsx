@@ -2,13 +2,14 @@
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
-import type { ReviewItem, Session } from '../api/client'
+import type { Review, ReviewItem, Session } from '../api/client'
 import { readLines, readReview } from '../api/client'
 import { Failure, Loading } from '../app/parts'
 import { text } from '../text'
 import { CaptureReview } from './CaptureReview'
 import { CaptureLoader, type LoadedCapture } from './capture'
 import { type Draft, readDraft } from './drafts'
+import { holderOfTab, Leases, leaseApi, RENEW_MS } from './leases'
 import { answeredNow } from './progress'
 
 const AHEAD = 6
@@ -26,7 +27,8 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
   const [skipped, setSkipped] = useState<ReadonlySet<string>>(new Set())
   // the console names skipped captures again: ask for as many more
   const count = Math.min(COUNT_MAX, AHEAD + skipped.size)
-  const review = useQuery({ queryKey: ['review', line], queryFn: () => readReview(line, count) })
+  const holder = useMemo(holderOfTab, [])
+  const review = useQuery({ queryKey: ['review', line], queryFn: () => readReview(line, count, holder) })
   const lines = useQuery({ queryKey: ['lines'], queryFn: readLines })
   const loader = useMemo(() => new CaptureLoader(), [])
   const [done, setDone] = useState<readonly Done[]>([])
@@ -48,6 +50,7 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
     loader.keep([item, upcoming].filter((one) => one !== undefined))
   }, [loader, item, upcoming])
   useEffect(() => () => loader.keep([]), [loader])
+  useLeases(line, holder, review.data, waiting)
   useEffect(() => {
     if (waiting.length <= 1) void client.invalidateQueries({ queryKey: ['review', line] })
   }, [client, line, waiting.length])
@@ -122,6 +125,30 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
       )}
     </Loaded>
   )
+}
+
+/** Hold the captures that wait, while the page is seen. */
+function useLeases(line: string, holder: string, review: Review | undefined, waiting: readonly ReviewItem[]) {
+  const leases = useMemo(() => new Leases(leaseApi(line, holder)), [line, holder])
+  useEffect(() => {
+    const named = review?.items ?? []
+    leases.keep(
+      waiting.map(({ capture_id }) => capture_id),
+      named.map(({ capture_id }) => capture_id),
+    )
+  }, [leases, review, waiting])
+  useEffect(() => {
+    const onLeave = () => leases.end()
+    const timer = setInterval(() => {
+      if (document.visibilityState === 'visible') leases.renew()
+    }, RENEW_MS)
+    window.addEventListener('pagehide', onLeave)
+    return () => {
+      clearInterval(timer)
+      window.removeEventListener('pagehide', onLeave)
+      leases.end()
+    }
+  }, [leases])
 }
 
 interface LoadedProps {
