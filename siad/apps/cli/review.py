@@ -61,7 +61,7 @@ def review(
         print(json.dumps({**shown, **found}, indent=2))
         return
     _print_items(shown, product)
-    for text in describe_labour(shown["labour"]):
+    for text in describe_labour(shown.get("labour")):
         console.print(escape(text), highlight=False, soft_wrap=True)
     for text in describe_estimates(found["estimates"]):
         console.print(escape(text), highlight=False, soft_wrap=True)
@@ -80,7 +80,7 @@ def _print_items(shown: Mapping[str, Any], product: str | None) -> None:
             f"{item['score']:.4g}",
             f"{item['threshold']:.4g}",
             item["decision"] if item.get("is_current", True) else f"{item['decision']} *",
-            ", ".join(WHY.get(ground, ground) for ground in item["grounds"]),
+            ", ".join(WHY.get(ground, ground) for ground in item.get("grounds", [item["selection"]])),
             item["image_uri"],
         ]
         for item in items
@@ -106,8 +106,13 @@ def _why_nothing(shown: Mapping[str, Any], product: str | None) -> str:
     return _NOTHING
 
 
-def describe_labour(labour: Mapping[str, Any]) -> list[str]:
-    """Say what the answers took, and what further ones bring."""
+def describe_labour(labour: Mapping[str, Any] | None) -> list[str]:
+    """Say what the answers took, and what further ones bring.
+
+    A console of an earlier version does not tell.
+    """
+    if labour is None:
+        return []
     texts = [f"spent on answers so far: {labour['active_s'] / 60:.1f} min, as far as the page measured it"]
     for one in labour["trainings"]:
         left = f"{one['missing']} more until" if one["missing"] else "enough for"

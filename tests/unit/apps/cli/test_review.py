@@ -219,3 +219,7 @@ def test_an_id_is_found_by_its_first_digits(plant: Plant, ports: ConsolePorts) -
     put_capture(plant.blobs, 2)
     assert siad("correct", "0000", "--good").exit_code == 1
     assert siad("correct", "xyz", "--good").exit_code == 1
+
+
+def test_a_console_of_an_earlier_version_tells_nothing_of_labour() -> None:
+    assert review.describe_labour(None) == []
