@@ -1,6 +1,7 @@
 """The console's page in Chromium, on a real console with the embedded bus and a real store."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -89,6 +90,16 @@ def put_capture(blobs: S3Blobs, capture: CaptureId = CAPTURE) -> ImageStored:
     return receipt
 
 
+def answers_of(blobs: S3Blobs, capture: str) -> list[CaptureCorrected]:
+    """Every stored revision of a capture's answer, oldest first."""
+    found = [
+        CaptureCorrected.from_json(blobs.get(info.key).data)
+        for info in blobs.list(keys.corrections_prefix(LINE_NAME, capture))
+        if info.key.endswith(".json")
+    ]
+    return sorted(found, key=lambda one: one.revision)
+
+
 async def publish(bus_file: BusFile, receipts: Sequence[ImageStored], blobs: S3Blobs) -> None:
     """Publish the line and the verdicts that make the console show the captures."""
     bus = open_bus(quick_settings(bus_file.bootstrap))
@@ -163,14 +174,7 @@ async def test_nothing_is_lost_by_another_person_or_a_killed_console(
     if not running.done():
         console.start()
     found = await running
-    answers = {
-        receipt.capture_id: [
-            CaptureCorrected.from_json(blobs.get(info.key).data)
-            for info in blobs.list(keys.corrections_prefix(LINE_NAME, receipt.capture_id))
-            if info.key.endswith(".json")
-        ]
-        for receipt in receipts
-    }
+    answers = {receipt.capture_id: answers_of(blobs, receipt.capture_id) for receipt in receipts}
     overtaken = [(one.author, one.verdict) for one in answers.pop(found["overtaken"])]
     assert overtaken == [("bob", "unsure"), ("ann", "good")]
     (interrupted,) = answers.pop(found["interrupted"])
@@ -178,3 +182,18 @@ async def test_nothing_is_lost_by_another_person_or_a_killed_console(
     assert np.all(stored >= teachers_mask())
     assert np.count_nonzero(stored) > np.count_nonzero(teachers_mask())
     assert list(answers.values()) == [[]]
+
+
+async def test_bulk_answers_are_stored_and_undone(console: StageProcess, bus_file: BusFile, blobs: S3Blobs) -> None:
+    await publish(bus_file, [put_capture(blobs, CaptureId(digit * 32)) for digit in "123"], blobs)
+    found = run_script("queue.ts", console, LINE_NAME, *filter(None, [os.environ.get("SIAD_PICTURES")]))
+    first, second = (answers_of(blobs, capture) for capture in found["captures"])
+    assert [(one.author, one.verdict) for one in first] == [("ann", "defect"), ("ann", "unsure")]
+    assert [one.verdict for one in second] == ["defect", "good", "defect", "unsure"]
+    for accepted in (first[0], second[0], second[2]):
+        stored = decode_mask(blobs.get(blobs.key_of(accepted.mask_uri)).data) == 255
+        assert np.array_equal(stored, teachers_mask())
+        assert [one.fate for one in accepted.objects] == ["kept", "kept"]
+    assert [one.fate for one in second[1].objects] == ["deleted", "deleted"]
+    for answers in (first, second):
+        assert {one.selection for one in answers} <= {answers[0].selection} <= {"nearest", "random"}

@@ -43,8 +43,14 @@ class StoredPictures:
             return None
 
     async def mask(self, line: str, capture_id: str, name: str) -> bytes | None:
-        """Read a mask by the last part of its address, without ``.png``."""
-        return await self._read(keys.mask_key(line, capture_id, name))
+        """Read a mask of a stage or a person.
+
+        Its name is the last part of its address, without ``.png``.
+        """
+        found = await self._read(keys.mask_key(line, capture_id, name))
+        if found is not None or "." in name:
+            return found
+        return await self._read(keys.correction_mask_key(line, capture_id, name))
 
     async def score_map(self, line: str, capture_id: str, weights: str) -> bytes | None:
         """Read the map of scores by some weights, else the last one."""

@@ -78,7 +78,7 @@ def make_picture_routes(pictures: Pictures) -> APIRouter:
 
     @router.get("/masks/{name}", response_class=Response, responses=RESPONSES)
     async def mask(line: LineName, capture: CaptureName, name: MaskName, asked: Asked) -> Response:
-        """Mask of a capture by some weights.
+        """Mask of a capture by some weights or a person.
 
         A grey PNG: 0 good, 128 unsure, 255 defect.
         """

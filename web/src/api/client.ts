@@ -29,7 +29,8 @@ export interface ReviewItem {
   readonly score: number
   readonly threshold: number
   readonly decision: 'reject' | 'pass'
-  readonly selection: Selection
+  /** Null: as the console knows it. */
+  readonly selection: Selection | null
   readonly reason: string
 }
 
@@ -37,6 +38,7 @@ export interface Review {
   readonly line: string
   readonly captures: number
   readonly answered: number
+  readonly products: readonly string[]
   readonly items: readonly ReviewItem[]
 }
 
@@ -100,11 +102,18 @@ export async function readImage(item: ReviewItem, signal: AbortSignal): Promise<
   return (await request(`${captureAt(item)}/image`, { signal })).blob()
 }
 
+/** A mask and the capture that it belongs to. */
+export type MaskOfCapture = Pick<ReviewItem, 'line' | 'capture_id' | 'mask_uri'>
+
 /** The mask that was shown to the stages; null where nothing is marked. */
-export async function readMask(item: ReviewItem, signal: AbortSignal): Promise<Blob | null> {
+export async function readMask(item: MaskOfCapture, signal?: AbortSignal): Promise<Blob | null> {
   if (item.mask_uri === '') return null
+  return (await request(maskAt(item), signal ? { signal } : {})).blob()
+}
+
+export function maskAt(item: MaskOfCapture): string {
   const name = item.mask_uri.slice(item.mask_uri.lastIndexOf('/') + 1).replace(/\.png$/, '')
-  return (await request(`${captureAt(item)}/masks/${name}`, { signal })).blob()
+  return `${captureAt(item)}/masks/${name}`
 }
 
 /** Map of the machine's scores; null where the labeler stored none. */
@@ -133,13 +142,16 @@ export interface Answer {
   readonly work: object
 }
 
+/** What an answer must know of its capture. */
+export type AnsweredCapture = Pick<ReviewItem, 'line' | 'capture_id' | 'selection'>
+
 /** Store an answer; returns the revision that it became. */
-export async function correct(item: ReviewItem, answer: Answer): Promise<number> {
+export async function correct(item: AnsweredCapture, answer: Answer): Promise<number> {
   const query = new URLSearchParams({
     verdict: answer.verdict,
     author: answer.author,
-    selection: item.selection,
   })
+  if (item.selection) query.set('selection', item.selection)
   const form = new FormData()
   form.set('image', answer.mask ?? new Blob([]), 'mask.png')
   form.set('work', JSON.stringify(answer.work))
@@ -156,7 +168,7 @@ function leaseAt(line: string, capture: string, holder: string): string {
   return `/v1/lines/${line}/captures/${capture}/lease?holder=${holder}`
 }
 
-function captureAt(item: ReviewItem): string {
+export function captureAt(item: Pick<ReviewItem, 'line' | 'capture_id'>): string {
   return `/v1/lines/${item.line}/captures/${item.capture_id}`
 }
 
@@ -164,7 +176,7 @@ function revisionOf(response: Response): number {
   return Number((response.headers.get('ETag') ?? '').replaceAll('"', '')) || 0
 }
 
-async function json<T>(path: string, init?: RequestInit): Promise<T> {
+export async function json<T>(path: string, init?: RequestInit): Promise<T> {
   return (await request(path, init)).json() as Promise<T>
 }
 

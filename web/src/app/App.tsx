@@ -1,14 +1,15 @@
-/** The page: sign-in, the list of lines, and the review of one. */
+/** The page: sign-in, the list of lines, and the review and the queue of one. */
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { ApiError, readLines, readSession, type Session, signIn, signOut } from '../api/client'
+import { QueuePage } from '../queue/QueuePage'
 import { ReviewPage } from '../review/ReviewPage'
 import { text } from '../text'
+import { placeOf, queueAt, reviewAt } from './address'
 import { Failure, Loading } from './parts'
 
 const SIGN_IN = '#sign-in='
-const LINE = '#/lines/'
 
 /** The token of a sign-in link, once; it leaves the address at once. */
 function takeToken(): string | null {
@@ -41,7 +42,8 @@ export function App() {
     staleTime: Number.POSITIVE_INFINITY,
   })
   const client = useQueryClient()
-  const line = useLine()
+  const place = usePlace()
+  const line = place.page === 'lines' ? null : place.line
   if (session.isPending) return <Loading />
   if (session.isError) {
     const isLink = session.error instanceof ApiError && session.error.status === 401
@@ -58,7 +60,13 @@ export function App() {
         <a href="#/">
           <strong>SIAD</strong> {line && text.review.lines}
         </a>
-        {line && <h1>{line}</h1>}
+        {line && (
+          <>
+            <h1>{line}</h1>
+            <PageLink href={reviewAt(line)} label={text.lines.open} isHere={place.page === 'review'} />
+            <PageLink href={queueAt(line)} label={text.queue.open} isHere={place.page === 'queue'} />
+          </>
+        )}
         <span className="gap" />
         <span className="quiet">{session.data.person}</span>
         <button
@@ -72,23 +80,31 @@ export function App() {
           {text.signOut}
         </button>
       </nav>
-      {line ? <ReviewPage key={line} line={line} session={session.data} /> : <Lines />}
+      {place.page === 'lines' && <Lines />}
+      {place.page === 'review' && <ReviewPage key={line} line={place.line} session={session.data} />}
+      {place.page === 'queue' && (
+        <QueuePage key={line} line={place.line} search={place.search} session={session.data} />
+      )}
     </div>
   )
 }
 
-function lineOfAddress(): string | null {
-  return location.hash.startsWith(LINE) ? decodeURIComponent(location.hash.slice(LINE.length)) : null
-}
-
-function useLine(): string | null {
-  const [line, setLine] = useState(lineOfAddress)
+function usePlace() {
+  const [hash, setHash] = useState(location.hash)
   useEffect(() => {
     const ending = new AbortController()
-    window.addEventListener('hashchange', () => setLine(lineOfAddress()), { signal: ending.signal })
+    window.addEventListener('hashchange', () => setHash(location.hash), { signal: ending.signal })
     return () => ending.abort()
   }, [])
-  return line
+  return placeOf(hash)
+}
+
+function PageLink({ href, label, isHere }: { href: string; label: string; isHere: boolean }) {
+  return (
+    <a href={href} aria-current={isHere ? 'page' : undefined}>
+      {label}
+    </a>
+  )
 }
 
 function SignIn({ reason }: { reason: string }) {
@@ -119,8 +135,11 @@ function Lines() {
       <ul className="lines">
         {lines.data.map(({ line, product }) => (
           <li key={line}>
-            <a href={`${LINE}${line}`}>
+            <a id={`line-${line}`} href={reviewAt(line)}>
               <strong>{line}</strong> <span className="quiet">{product}</span> {text.lines.open}
+            </a>
+            <a href={queueAt(line)} aria-describedby={`line-${line}`}>
+              {text.queue.open}
             </a>
           </li>
         ))}

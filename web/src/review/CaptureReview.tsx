@@ -32,7 +32,7 @@ interface Props {
   revision: number
   progress: string
   message: string
-  onStored: (done: Done, said: string) => void
+  onStored: (done: Done, said: Verdict) => void
   onSkip: () => void
   onPrevious: () => void
 }
@@ -130,7 +130,9 @@ export function CaptureReview(props: Props) {
       <header className="capture">
         <strong className={item.decision}>{text.review[item.decision]}</strong>
         <span>{text.review.score(item.score, item.threshold)}</span>
-        <span className="quiet">{item.reason}</span>
+        <span className="quiet" title={item.reason}>
+          {item.reason}
+        </span>
         <span className="quiet">
           {item.product}
           {item.serial && `, ${text.review.serial(item.serial)}`},{' '}

@@ -1,14 +1,14 @@
 /** Captures of a line, one after the other, each with its answer. */
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { useCallback, useEffect, useMemo, useState } from 'react'
 import type { Review, ReviewItem, Session } from '../api/client'
 import { readLines, readReview } from '../api/client'
 import { Failure, Loading } from '../app/parts'
 import { text } from '../text'
 import { CaptureReview } from './CaptureReview'
-import { CaptureLoader, type LoadedCapture } from './capture'
-import { type Draft, readDraft } from './drafts'
+import { CaptureLoader } from './capture'
+import { Loaded } from './Loaded'
 import { holderOfTab, Leases, leaseApi, RENEW_MS } from './leases'
 import { answeredNow } from './progress'
 
@@ -149,44 +149,4 @@ function useLeases(line: string, holder: string, review: Review | undefined, wai
       leases.end()
     }
   }, [leases])
-}
-
-interface LoadedProps {
-  item: ReviewItem
-  loader: CaptureLoader
-  onSkip: () => void
-  children: (capture: LoadedCapture, draft: Draft | undefined) => React.ReactNode
-}
-
-function Loaded({ item, loader, onSkip, children }: LoadedProps) {
-  const [result, setResult] = useState<{ capture: LoadedCapture; draft: Draft | undefined }>()
-  const [error, setError] = useState<Error>()
-  const attempt = useRef(0)
-  const load = useCallback(() => {
-    const number = ++attempt.current
-    setError(undefined)
-    Promise.all([loader.get(item), readDraft(item.capture_id)])
-      .then(([capture, draft]) => {
-        if (number === attempt.current) setResult({ capture, draft })
-      })
-      .catch((failure: Error) => {
-        if (number === attempt.current) setError(failure)
-      })
-  }, [loader, item])
-  useEffect(() => {
-    load()
-    return () => {
-      attempt.current++
-    }
-  }, [load])
-  if (error) {
-    return (
-      <Failure error={error} heading={text.review.imageFailed} onRetry={load}>
-        <button type="button" onClick={onSkip}>
-          {text.actions.skip}
-        </button>
-      </Failure>
-    )
-  }
-  return result ? children(result.capture, result.draft) : <Loading />
 }

@@ -39,7 +39,7 @@ async function load(item: ReviewItem, signal: AbortSignal): Promise<LoadedCaptur
 }
 
 /** Grey samples of a PNG. */
-async function rasterOf(png: Blob): Promise<Raster> {
+export async function rasterOf(png: Blob): Promise<Raster> {
   const bitmap = await createImageBitmap(png, AS_STORED)
   const { width, height } = bitmap
   const ctx = new OffscreenCanvas(width, height).getContext('2d') as OffscreenCanvasRenderingContext2D
