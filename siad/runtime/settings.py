@@ -121,7 +121,8 @@ def _describe(error: ValidationError, prefix: str, fields: dict[str, FieldInfo])
         if problem["type"] == "missing":
             lines.append(f"{env} is not set and has no default")
         else:
-            lines.append(f"{env}={_shown(name, problem['input'], fields)} refused: {problem['msg']}")
+            why = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{env}={_shown(name, problem['input'], fields)} refused: {why}")
     return f"settings refused, nothing was started. {'; '.join(lines)}"
 
 

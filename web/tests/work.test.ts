@@ -27,7 +27,7 @@ describe('classes', () => {
     annotator.setClass(1)
     expect([names(), annotator.colourNumberOf(2)]).toEqual([['', 'scratch'], 1])
     annotator.setClass(1)
-    expect(names()).toEqual(['', ''])
+    expect([names(), annotator.colourNumberOf(2)]).toEqual([['', ''], 0]) // no colour of a class
     annotator.undo()
     expect(names()).toEqual(['', 'scratch'])
   })

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from services.console.web.files import PageFile
 from siad.runtime.problems import Problem
 
-IMMUTABLE: Final = "private, max-age=31536000, immutable"
+IMMUTABLE: Final = "private, max-age=86400, immutable"  # a day, so that no erased picture stays for longer
 _RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*")
 
 

@@ -200,7 +200,9 @@ def _print_unreached(affected: Sequence[AffectedWeights], data: Path, *, line: s
         soft_wrap=True,
     )
     console.print(
-        "- backups and object versions of the store, and copies in systems that read verdicts", soft_wrap=True
+        "- backups and object versions of the store, copies in systems that read verdicts, and for up to a day the "
+        "caches of browsers that showed it",
+        soft_wrap=True,
     )
     for one in affected:
         content = "bank and golden inputs" if one.kind is WeightsKind.TEACHER else "parameters and golden inputs"

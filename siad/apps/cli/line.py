@@ -156,11 +156,16 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "sizes": sizes,
         "learning": learning,
         "segmenter": segmenter,
-        "classes": None if classes is None else [name.strip() for name in classes.split(",") if name.strip()],
+        "classes": None if classes is None else _class_names(classes),
     }
     settings = {name: value for name, value in given.items() if value is not None}
     response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
     _print([response], as_json=response if as_json else None)
+
+
+def _class_names(text: str) -> list[str]:
+    """Names between commas; an empty text has none."""
+    return [name.strip() for name in text.split(",")] if text.strip() else []
 
 
 @line_app.command("get")

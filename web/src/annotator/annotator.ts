@@ -201,16 +201,16 @@ export class Annotator {
     }
   }
 
-  /** Number that gives a mark its colour: the digit of its class, else its own number. */
+  /** Number that gives a mark its colour: the digit of its class; of a line without classes, its own number. */
   readonly colourNumber = (mark: Mark): number => {
     const digit = this.classes.indexOf(mark.className ?? '') + 1
-    return digit || mark.id
+    return digit || (this.classes.length ? 0 : mark.id)
   }
 
   /** The same of a mark by its id, which may be one that is about to be drawn. */
   colourNumberOf(id: number): number {
     const mark = this.drawing.marks.find((one) => one.id === id)
-    return mark ? this.colourNumber(mark) : id
+    return mark ? this.colourNumber(mark) : this.classes.length ? 0 : id
   }
 
   fillHoles(): void {

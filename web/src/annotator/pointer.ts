@@ -24,7 +24,7 @@ export function followPointer(stage: Stage, annotator: Annotator, signal: AbortS
     does.kind === 'grow'
       ? colourOf(annotator.colourNumberOf(does.id))
       : does.kind === 'new'
-        ? colourOf(annotator.drawing.nextId)
+        ? colourOf(annotator.colourNumberOf(annotator.drawing.nextId))
         : CUT_COLOUR
 
   const drawCursor = () => {

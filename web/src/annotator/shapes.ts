@@ -25,10 +25,12 @@ export const COLOURS = [
   '#2ec4b6',
   '#ff99c8',
 ] as const
+const WITHOUT_CLASS = '#a9b1bd'
 const HATCH_PX = 6
 
-/** Colour of a number: the digit of a class, or the number of a mark. */
+/** Colour of a number: the digit of a class, or the number of a mark; 0: no class, where the line has some. */
 export function colourOf(number: number): string {
+  if (number === 0) return WITHOUT_CLASS
   return COLOURS[(number - 1) % COLOURS.length] as string
 }
 
@@ -119,7 +121,7 @@ export class MarkShape extends PixelShape {
     this.bitmap = bitmap
     this.number = number
     this.colour = colourOf(number)
-    this.pattern = (number - 1) % 3
+    this.pattern = (number + 2) % 3
   }
 
   override _render(ctx: CanvasRenderingContext2D): void {

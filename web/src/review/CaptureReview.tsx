@@ -201,14 +201,22 @@ function useAutosave(
   say: (note: string) => void,
 ): void {
   const first = useRef(history)
+  const keptAt = useRef(0)
   useEffect(() => {
     if (history === first.current) return
-    const timer = setTimeout(async () => {
+    const keep = async () => {
       if (isDone.current) return
+      keptAt.current = Date.now()
       const isKept = await writeDraft(item.capture_id, { history, maskUri: item.mask_uri })
       if (isDone.current) await dropDraft(item.capture_id) // it was stored meanwhile
       say(isKept ? '' : text.review.draftFailed)
-    }, AUTOSAVE_MS)
-    return () => clearTimeout(timer)
+    }
+    // between two saves, however many changes come: a drawing under way is kept too
+    const timer = setTimeout(keep, Math.max(0, keptAt.current + AUTOSAVE_MS - Date.now()))
+    window.addEventListener('pagehide', keep)
+    return () => {
+      clearTimeout(timer)
+      window.removeEventListener('pagehide', keep)
+    }
   }, [item, history, isDone, say])
 }

@@ -85,7 +85,11 @@ export function KeySheet({ bindings, onChange, onClose }: Props) {
               <td>
                 {text.commands[command]}
                 {asked === command && refusal && (
-                  <p role="alert" className="conflict">
+                  <p
+                    role="alert"
+                    className="conflict"
+                    ref={(shown) => shown?.scrollIntoView({ block: 'nearest' })}
+                  >
                     {refusal.by
                       ? text.keySheet.taken(labelOf(refusal.chord), text.commands[refusal.by])
                       : text.keySheet.reserved(labelOf(refusal.chord))}{' '}

@@ -10,14 +10,14 @@ import httpx
 
 from siad.apps.local.connection import bus_settings, connection_settings
 from siad.apps.local.doctor.bus_check import check_bus
-from siad.apps.local.doctor.findings import Finding, describe_lines, fault, unknown
+from siad.apps.local.doctor.findings import Finding, describe_lines, fault, has_fault, unknown
 from siad.apps.local.doctor.machine_check import check_disks, check_ray
 from siad.apps.local.doctor.settings_check import check_environment
-from siad.apps.local.doctor.stage_check import check_stages
+from siad.apps.local.doctor.stage_check import QUICK_S, check_stages
 from siad.apps.local.doctor.store_check import check_store
 from siad.apps.local.doctor.weights_check import check_weights, compare_with_served, read_pointers
 from siad.apps.local.machine import read_state
-from siad.apps.local.stage_status import read_metrics, serving_weights
+from siad.apps.local.stage_status import read_lines, read_metrics, serving_weights
 from siad.contracts.errors import MissingError, TransientError
 from siad.contracts.keys import line_pointers_prefix, name_of
 from siad.contracts.pointer import Pointer
@@ -58,8 +58,7 @@ def examine(data: Path, env: Mapping[str, str], notify: Notify) -> list[Finding]
     found = check_environment(data, env)
     plant = find_plant(data, env)
     found += plant.absence
-    names = _line_names(plant.blobs)
-    lines = describe_lines(names)
+    lines = describe_lines(_line_names(plant))
     notify("disks")
     folders = [data, Path.cwd()]
     if plant.bus is not None and plant.bus.bootstrap.startswith(EMBEDDED):
@@ -68,14 +67,19 @@ def examine(data: Path, env: Mapping[str, str], notify: Notify) -> list[Finding]
     if plant.bus is not None:
         notify("broker and topics")
         found += asyncio.run(check_bus(open_bus(plant.bus), plant.bus.bootstrap, lines))
+    has_store = plant.blobs is not None
     if plant.blobs is not None:
         notify("store")
-        found += check_store(plant.blobs, lines)
+        told = list(check_store(plant.blobs, lines))
+        has_store = not has_fault(told)
+        found += told
     found.append(check_ray(plant.ray))
     with httpx.Client(timeout=ANSWER_S) as client:
         notify("stages")
         found += check_stages(client, plant.stages, lines)
-        if plant.blobs is not None:
+        if plant.blobs is not None and not has_store:
+            found.append(unknown("weights", "not read, since the store has a fault", remedy="mend the store first"))
+        elif plant.blobs is not None:
             notify("weights")
             found += _examine_weights(plant.blobs, client, plant.stages.get("inference"))
     return found
@@ -122,12 +126,17 @@ def _no_stages(text: str, *, is_elsewhere: bool) -> Finding:
     return fault("stages", text, effect="nothing is accepted, judged or learned on this machine", remedy=remedy)
 
 
-def _line_names(blobs: Blobs | None) -> list[str]:
-    """Names of the lines; empty where the store can't say."""
-    if blobs is None:
+def _line_names(plant: Plant) -> list[str]:
+    """Names of the lines; empty where neither source can say."""
+    if "ingest" in plant.stages:  # which answers, from memory, where the store hangs
+        with httpx.Client(timeout=QUICK_S) as client:
+            lines = read_lines(client, plant.stages["ingest"])
+        if lines is not None:
+            return [str(line["line"]) for line in lines]
+    if plant.blobs is None:
         return []
     try:
-        return [name_of(info.key) for info in blobs.list(line_pointers_prefix())]
+        return [name_of(info.key) for info in plant.blobs.list(line_pointers_prefix())]
     except (TransientError, MissingError, OSError):
         return []  # the store is examined below
 

@@ -18,7 +18,7 @@ from siad.apps.local.doctor.settings_check import check_environment
 from siad.apps.local.doctor.stage_check import check_stages
 from siad.apps.local.doctor.store_check import check_store
 from siad.apps.local.doctor.weights_check import check_weights, compare_with_served, read_pointers
-from siad.contracts.errors import DeniedError
+from siad.contracts.errors import DeniedError, TransientError
 from siad.contracts.ids import sha256_hex
 from siad.contracts.keys import part_key, weights_pointer_key
 from siad.contracts.manifest import BundlePart
@@ -44,6 +44,21 @@ class Forgetful(MemoryBlobs):
     def put(self, key: str, data: bytes, *, condition: PutCondition | None = None, **options: object) -> str:
         """Write whatever the condition says."""
         return super().put(key, data, **options)  # type: ignore[arg-type]
+
+
+class Hanging(MemoryBlobs):
+    """A store that keeps every request waiting; counts them."""
+
+    requests = 0
+
+    def probe(self) -> None:
+        """Give up after the time-out."""
+        self.requests += 1
+        raise TransientError("no answer in 5 s")
+
+    def delete(self, key: str) -> None:
+        """Give up after the time-out."""
+        self.probe()
 
 
 class NoDelete(MemoryBlobs):
@@ -76,6 +91,12 @@ def test_a_store_that_is_down_or_denies_is_named_with_the_lines() -> None:
     assert "does not answer" in down.what
     assert LINES in down.effect
     assert "the store denies" in the_fault(check_store(MemoryBlobs(denied=True), LINES)).what
+
+
+def test_a_store_that_hangs_is_asked_once() -> None:
+    store = Hanging()
+    assert "no answer in 5 s" in the_fault(check_store(store, LINES)).what
+    assert store.requests == 1
 
 
 def test_a_missing_right_and_an_ignored_condition_are_named() -> None:
@@ -225,6 +246,7 @@ def test_everything_down_is_still_examined(tmp_path: Path) -> None:
     told: list[str] = []
     found = examine(tmp_path, env, told.append)
     assert {one.check for one in faults(found)} == {"broker", "store", "ray"}
+    assert [one.what for one in found if one.check == "weights"] == ["not read, since the store has a fault"]
     assert told[0] == "settings"
     assert not (tmp_path / "bus.sqlite").exists()  # an examination creates no bus
 
