@@ -143,7 +143,7 @@ def _fastest(runners: Sequence[Runner], manifest: Manifest) -> Runner:
         return runners[0]
     height, width = input_size(1, 1, input_px=manifest.input_px)
     noise_BCHW = np.random.default_rng(0).normal(0, 0.5, (1, 3, height, width)).astype(np.float32)
-    seconds = {runner.name: min(_time(runner, noise_BCHW) for _ in range(2)) for index, runner in enumerate(runners)}
+    seconds = {runner.name: min(_time(runner, noise_BCHW) for _ in range(2)) for runner in runners}
     for _ in range(_ROUNDS):
         for runner in runners:
             seconds[runner.name] = min(seconds[runner.name], _time(runner, noise_BCHW))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,21 @@ def too_large_parts() -> dict[str, bytes]:
     return {GRAPH: model.SerializeToString(), GRAPH_SETTINGS: SETTINGS}
 
 
+class ExhaustedModel:
+    """A model and its request, which end as OpenVINO ended a run of the graph above.
+
+    The graph itself is no test of it: in one run of many it raised nothing.
+    """
+
+    def create_infer_request(self) -> Any:
+        return self
+
+    def infer(self, inputs: object, *, share_inputs: bool) -> None:
+        raise RuntimeError(
+            "Check 'ptr' failed at cpu_memory.cpp:257:\nFailed to allocate 737280000000000 bytes of memory"
+        )
+
+
 @cache
 def segmenter_parts() -> dict[str, bytes]:
     torch.manual_seed(0)
@@ -92,10 +108,17 @@ RUNNERS: dict[str, Callable[[], Runner]] = {
     "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, segmenter_parts()),
     "openvino": lambda: openvino.make_runner(MANIFEST, segmenter_parts()),
 }
+
+
+def openvino_without_memory() -> Runner:
+    model: Any = ExhaustedModel()
+    return openvino.OpenVinoRunner(model, GraphSettings(needs_whole_input=False), name="openvino")
+
+
 EXHAUSTED: dict[str, Callable[[], Runner]] = {
     "torch": lambda: TorchRunner(TooLarge()),
     "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, too_large_parts()),
-    "openvino": lambda: openvino.make_runner(MANIFEST, too_large_parts()),
+    "openvino": openvino_without_memory,
 }
 
 
