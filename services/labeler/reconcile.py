@@ -239,15 +239,9 @@ class TeacherReconciler:
         if fitted.evidence is not None:
             fitted = replace(fitted, evidence=with_balance(fitted.evidence, await self.refits.last(place)))
         decision = judge_refit(action.cause, fitted.evidence)
-        if serving == fitted.weights:
+        if event := await self._why_kept_back(place, action, fitted.weights):
             metrics.FITS.labels(place.line, "unchanged").inc()
-            log.warning("fit_changed_nothing", **fields, weights=fitted.weights)
-        elif fitted.weights in (await self.quarantine.read(place.line)).weights:
-            metrics.FITS.labels(place.line, "unchanged").inc()
-            log.warning("fit_in_quarantine", **fields, weights=fitted.weights, serving=serving)
-        elif action.expected is not None and fitted.weights in action.expected.rejected:
-            metrics.FITS.labels(place.line, "unchanged").inc()
-            log.warning("fit_rolled_back_before", **fields, weights=fitted.weights, serving=serving)
+            log.warning(event, **fields, weights=fitted.weights, serving=serving)
         elif decision.accepted:
             await self._release(place, action, fitted, fields)
             metrics.FIT_SECONDS.observe(self.clock.monotonic() - started_s)
@@ -269,6 +263,19 @@ class TeacherReconciler:
                 evidence=fitted.evidence,
             )
         )
+
+    async def _why_kept_back(self, place: Place, action: FitTeacher, weights: str) -> str:
+        """Name the log event of a fit that must not be released.
+
+        The gate has no say in it. Empty for a fit that may be.
+        """
+        if action.expected is not None and weights == action.expected.weights:
+            return "fit_changed_nothing"
+        if weights in (await self.quarantine.read(place.line)).weights:
+            return "fit_in_quarantine"
+        if action.expected is not None and weights in action.expected.rejected:
+            return "fit_rolled_back_before"
+        return ""
 
     async def _release(
         self, place: Place, action: FitTeacher, fitted: FittedTeacher, fields: Mapping[str, str | int]
