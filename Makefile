@@ -81,9 +81,9 @@ test: $(STAMP) web
 	@echo "==> [2/4] unit and architecture tests, with the product's asserts stripped as python -O does"
 	@$(FAST) $(BIN)/python -m pytest -p tests.optimized tests/unit tests/architecture -n 2 --dist worksteal --timeout 120 $(ARGS)
 	@echo "==> [3/4] contract and integration tests; Kafka (skipped without Java), store and Ray run on free loopback ports"
-	@$(BIN)/pytest tests/contract tests/integration -n 2 --dist loadfile --durations=15 -rs $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest tests/contract tests/integration -n 2 --dist loadfile --durations=15 -rs $(ARGS)
 	@echo "==> [4/4] end-to-end tests: whole lines, processes killed at random"
-	@$(BIN)/pytest tests/e2e --durations=5 -rs $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest tests/e2e --durations=5 -rs $(ARGS)
 
 cluster: $(STAMP)
 	@$(BIN)/pytest tests/cluster -m cluster -rs --durations=5 $(ARGS)

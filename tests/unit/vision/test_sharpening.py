@@ -53,7 +53,9 @@ def settled(evidence: ThresholdEvidence) -> float:
     """The threshold once it was computed often enough to arrive."""
     threshold = sharpen(evidence).threshold
     for _ in range(8):
-        threshold = sharpen(evidence, in_use=threshold).threshold
+        before, threshold = threshold, sharpen(evidence, in_use=threshold).threshold
+        if threshold == before:
+            break
     return threshold
 
 
