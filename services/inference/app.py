@@ -104,7 +104,7 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
     teachers = StateTable(TEACHER, TeacherReleased, stage=NAME, on_change=listener.on_teacher)
     segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME, on_change=listener.on_segmenter)
     pointers = PointerPoller(store, predictors.on_release)
-    known_lines, images = KnownLines(lines, store), StoredImages(store)
+    known_lines, images = KnownLines(lines, store), StoredImages(store, clock=stage.clock)
     warm_up = WarmUp(
         (lines, teachers, segmenters, thresholds), pointers, predictors, places_max=settings.models_max // 2
     )

@@ -1,18 +1,25 @@
 """Handlers of inference: captures of the stream, direct requests, and dead letters."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
-from services.inference.domain.judge import CaptureJudgement, JudgementRequest, UnknownReason, is_late, make_verdict
+from services.inference.domain.judge import (
+    CaptureJudgement,
+    FetchedImage,
+    JudgementRequest,
+    StepTimes,
+    UnknownReason,
+    is_late,
+    make_verdict,
+)
 from services.inference.ports import ErasedCaptures, ImageSource, LinePredictors, LineSettings, MaskStore
 from siad.contracts.events import ImageStored, Intent, VerdictGiven
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.runtime.clock import Clock
-from siad.vision.images import Image
 
 log = structlog.get_logger()
 
@@ -55,7 +62,10 @@ async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> list[V
     )
     mask_uri = ""
     if judgement.mask_HW is not None:
+        began_s = ports.clock.monotonic()
         mask_uri = await ports.masks.store(judgement.mask_HW, event=event, judgement=judgement)
+        mask_s = ports.clock.monotonic() - began_s
+        judgement = replace(judgement, times=replace(judgement.times, mask_s=mask_s))
     judged_at = ports.clock.now()
     return [make_verdict(event, judgement, mask_uri=mask_uri, started_at=started_at, judged_at=judged_at)]
 
@@ -75,7 +85,7 @@ def on_dead_letter(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:
 async def judge(
     request: JudgementRequest,
     *,
-    fetch: Callable[[], Awaitable[Image]],
+    fetch: Callable[[], Awaitable[FetchedImage]],
     predictors: LinePredictors,
     clock: Clock,
 ) -> CaptureJudgement:
@@ -97,13 +107,14 @@ async def judge(
     if (reason := await predictors.prepare(place)) is not None:
         return CaptureJudgement.unknown(reason)
     began_s = clock.monotonic()
-    image = await fetch()
-    fetch_s = clock.monotonic() - began_s
-    prediction = await predictors.predict(image, place, sizes=SizeRule.of(settings.sizes))
+    fetched = await fetch()
+    times = StepTimes(fetch_s=clock.monotonic() - began_s, decode_s=fetched.decode_s)
+    prediction = await predictors.predict(fetched.image_HWC, place, sizes=SizeRule.of(settings.sizes))
     if prediction is None:  # withdrawn meanwhile
-        return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS, fetch_s=fetch_s)
+        return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS, times=times)
+    times = replace(times, score_s=prediction.score_s)
     if is_late(clock.now(), received_at=received_at, deadline_s=settings.deadline_s):
-        return CaptureJudgement.unknown(UnknownReason.LATE, fetch_s=fetch_s, score_s=prediction.score_s)
+        return CaptureJudgement.unknown(UnknownReason.LATE, times=times)
     if prediction.darkness:
         log.warning("image_dark", line=place.line, product=place.product, reason=prediction.darkness)
-    return CaptureJudgement.of(prediction, fetch_s=fetch_s)
+    return CaptureJudgement.of(prediction, times=times)

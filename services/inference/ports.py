@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.domain.judge import CaptureJudgement, Prediction, UnknownReason
+from services.inference.domain.judge import CaptureJudgement, FetchedImage, Prediction, UnknownReason
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, LineChanged, VerdictGiven
@@ -48,7 +48,7 @@ class PresentLines(Protocol):
 class ImageSource(Protocol):
     """Images of captures."""
 
-    async def fetch(self, event: ImageStored) -> Image:
+    async def fetch(self, event: ImageStored) -> FetchedImage:
         """Read, verify and decode the image of a capture.
 
         Raises:
@@ -60,7 +60,7 @@ class ImageSource(Protocol):
 class ImageDecoder(Protocol):
     """Decodes images outside the event loop."""
 
-    async def decode(self, data: bytes) -> Image:
+    async def decode(self, data: bytes) -> FetchedImage:
         """Decode one image.
 
         Raises:

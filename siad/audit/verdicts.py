@@ -16,6 +16,7 @@ from siad.runtime.bus.port import Bus, LogReader, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 FIND_WINDOW = 1000  # records of each partition that a search for one verdict reads first
+ALL = 2**62  # records of a partition: more than there are
 WINDOW_GROWTH = 8  # how much further back the next attempt begins where too few verdicts matched
 POLL_S = 1.0  # one wait for new verdicts
 PROBE_EVERY = 10  # waits without a verdict
@@ -96,6 +97,22 @@ class VerdictLog:
                 if found or reader.is_complete:
                     return _in_order(found)
             window *= WINDOW_GROWTH
+
+    async def find_all(self, matches: Callable[[VerdictGiven], bool]) -> tuple[list[VerdictGiven], int]:
+        """Read every verdict of the topic that matches, oldest first.
+
+        Also how many records were searched.
+
+        Raises:
+            TransientError: the topic does not exist yet, or the broker is unavailable.
+        """
+        found: list[VerdictGiven] = []
+        searched = 0
+        async with self._bus.tail(VERDICT.name, last=ALL) as reader:
+            async for records in reader.backlog():
+                searched += len(records)
+                found += [verdict for verdict in _decode(records, None) if matches(verdict)]
+        return _in_order(found), searched
 
     async def _changes(self, reader: LogReader) -> list[Record]:
         """Wait for new records; log an unavailable broker once for each outage.

@@ -283,6 +283,10 @@ class VerdictGiven:
     false_rejects_high: float = 0.0
     advice: str = ""  # what would narrow that interval; empty where nothing would
     runner: str = ""  # what ran the network, such as openvino; empty where UNKNOWN
+    pixel_threshold: float = 0.0  # raw score from which a pixel is marked; 0 where UNKNOWN, or not recorded
+    decode_s: float = 0.0  # of ``fetch_s``
+    mask_s: float = 0.0  # in writing the mask, after ``score_s``
+    publish_wait_s: float = 0.0  # from ``judged_at`` until it was handed to the broker
 
     def __post_init__(self) -> None:
         """Refuse a verdict without capture, reason or weights."""

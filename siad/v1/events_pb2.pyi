@@ -615,6 +615,10 @@ class VerdictGiven(_message.Message):
     FALSE_REJECTS_HIGH_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
     RUNNER_FIELD_NUMBER: _builtins.int
+    PIXEL_THRESHOLD_FIELD_NUMBER: _builtins.int
+    DECODE_S_FIELD_NUMBER: _builtins.int
+    MASK_S_FIELD_NUMBER: _builtins.int
+    PUBLISH_WAIT_S_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -655,6 +659,13 @@ class VerdictGiven(_message.Message):
     """What would narrow that interval, in one sentence; empty where nothing would."""
     runner: _builtins.str
     """What ran the network: openvino, onnxruntime or torch; empty where UNKNOWN."""
+    pixel_threshold: _builtins.float
+    """Raw score from which a pixel is marked, in the unit of the image threshold; 0 where UNKNOWN, or not recorded."""
+    decode_s: _builtins.float
+    """Of fetch_s, the seconds in decoding; then, after score_s, those in writing the mask."""
+    mask_s: _builtins.float
+    publish_wait_s: _builtins.float
+    """Seconds from judged_at until the verdict was handed to the broker: earlier captures of the partition come first."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -699,10 +710,14 @@ class VerdictGiven(_message.Message):
         false_rejects_high: _builtins.float = ...,
         advice: _builtins.str = ...,
         runner: _builtins.str = ...,
+        pixel_threshold: _builtins.float = ...,
+        decode_s: _builtins.float = ...,
+        mask_s: _builtins.float = ...,
+        publish_wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "judged_at", b"judged_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_uri", b"mask_uri", "origin", b"origin", "product", b"product", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "runner", b"runner", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "decode_s", b"decode_s", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_s", b"mask_s", "mask_uri", b"mask_uri", "origin", b"origin", "pixel_threshold", b"pixel_threshold", "product", b"product", "publish_wait_s", b"publish_wait_s", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "runner", b"runner", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

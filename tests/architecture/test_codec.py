@@ -249,6 +249,10 @@ GOLDEN_MARKS = "9a011408011002180320042805300238044204" + b"dent".hex() + "a1010
 LINE_END = "580c" + "6203616e79"
 # by hand: field 23 (detail)
 VERDICT_END = "ba0108" + b"1x1 px o".hex()
+# by hand: fields 31 to 34 (pixel_threshold, decode_s, mask_s, publish_wait_s), doubles
+VERDICT_STEPS = (
+    "f901" + "000000000000d03f" + "8102" + "000000000000e03f" + "8902" + "000000000000f03f" + "9102" + "00" * 7 + "40"
+)
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
@@ -337,6 +341,8 @@ def test_fields_that_were_added_follow_the_bytes_of_before() -> None:
     assert encode(replace(line, bits=12, sizes="any")).hex() == encode(line).hex() + LINE_END
     verdict = next(event for event in LARGEST if isinstance(event, VerdictGiven))
     assert encode(replace(verdict, detail="1x1 px o")).hex() == encode(verdict).hex() + VERDICT_END
+    steps = replace(verdict, pixel_threshold=0.25, decode_s=0.5, mask_s=1.0, publish_wait_s=2.0)
+    assert encode(steps).hex() == encode(verdict).hex() + VERDICT_STEPS
 
 
 @pytest.mark.parametrize("kind", [type(event) for event in LARGEST], ids=lambda kind: kind.__name__)

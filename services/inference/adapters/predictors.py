@@ -29,7 +29,7 @@ from services.inference.ports import ServingWeights, ThresholdLookup
 from siad.contracts.errors import TransientError
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
-from siad.models.predictor import Predictor
+from siad.models.predictor import Predictor, pixel_threshold_at
 from siad.models.runner.port import DeviceError
 from siad.models.slots import LoadPredictor, Slots
 from siad.runtime.clock import Clock
@@ -173,6 +173,7 @@ class HotSwapPredictors:
                 finding=finding,
                 release=release,
                 threshold=in_use,
+                pixel_threshold=pixel_threshold_at(predictor.manifest, in_use.image_threshold),
                 runner=predictor.runner_name,
                 score_s=0.0,  # known once the caller has its result
                 darkness="" if isinstance(finding, Misfit) else predictor.darkness(image_HWC),

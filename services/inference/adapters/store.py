@@ -6,13 +6,14 @@ Shape suffixes: H = image height, W = image width.
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.domain.judge import CaptureJudgement
+from services.inference.domain.judge import CaptureJudgement, FetchedImage
 from siad.contracts import keys
 from siad.contracts.errors import CorruptError, MissingError, PoisonError
 from siad.contracts.events import ImageStored
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import get_verified
-from siad.vision.images import Image, ImageError, decode_image
+from siad.runtime.clock import Clock
+from siad.vision.images import ImageError, decode_image
 from siad.vision.masks import encode_mask
 
 
@@ -22,10 +23,10 @@ class StoredImages:
     Decoding takes as long as reading.
     """
 
-    def __init__(self, blobs: AsyncBlobs) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: AsyncBlobs, *, clock: Clock) -> None:
+        self._blobs, self._clock = blobs, clock
 
-    async def fetch(self, event: ImageStored) -> Image:
+    async def fetch(self, event: ImageStored) -> FetchedImage:
         """Read, verify and decode the image of a capture.
 
         Raises:
@@ -33,17 +34,22 @@ class StoredImages:
         """
         return await self._blobs.run(self._fetch, event)
 
-    async def decode(self, data: bytes) -> Image:
+    async def decode(self, data: bytes) -> FetchedImage:
         """Decode one image; ImageError where the bytes are none."""
-        return await self._blobs.run(decode_image, data)
+        return await self._blobs.run(self._decode, data)
 
-    def _fetch(self, event: ImageStored) -> Image:
+    def _fetch(self, event: ImageStored) -> FetchedImage:
         try:
             key = self._blobs.key_of(event.image_uri)
-            return decode_image(get_verified(self._blobs.blobs, key, sha256=event.image_id))
+            return self._decode(get_verified(self._blobs.blobs, key, sha256=event.image_id))
         except (MissingError, CorruptError, ImageError, ValueError) as error:
             msg = f"image {event.image_uri} of capture {event.capture_id} can't be judged: {error}"
             raise PoisonError(msg) from error
+
+    def _decode(self, data: bytes) -> FetchedImage:
+        began_s = self._clock.monotonic()
+        image_HWC = decode_image(data)
+        return FetchedImage(image_HWC=image_HWC, decode_s=self._clock.monotonic() - began_s)
 
 
 class StoredMasks:

@@ -1,12 +1,13 @@
-"""Counts acknowledged verdicts, and how long their captures waited."""
+"""Completes verdicts as they are published, and counts the acknowledged ones."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Literal
 
 from services.inference import metrics
-from services.inference.domain.judge import label_of
-from siad.contracts.codec import decode
+from services.inference.domain.judge import label_of, with_publish_wait
+from siad.contracts.codec import decode, encode
 from siad.contracts.events import VerdictGiven
 from siad.contracts.topics import VERDICT, Topic
 from siad.runtime.bus.port import NOT_READ, Bus, Consumer, LogReader, Message, OnAssign, OnRevoke, Producer, StateReader
@@ -14,22 +15,34 @@ from siad.runtime.clock import Clock
 
 
 class CountingProducer:
-    """A producer that counts published verdicts."""
+    """A producer that completes and counts the verdicts that it publishes."""
 
     def __init__(self, producer: Producer, clock: Clock) -> None:
         self._producer = producer
         self._clock = clock
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Publish the messages, then count the verdicts among them."""
-        await self._producer.publish(messages)
+        """Publish the messages, then count the verdicts among them.
+
+        Each verdict says how long it waited to be published, which is known only here.
+        """
         now = self._clock.now()
-        for message in messages:
-            if message.topic == VERDICT.name:
-                verdict = decode(VerdictGiven, message.value)
-                metrics.VERDICTS.labels(verdict.line, label_of(verdict.decision, verdict.reason)).inc()
-                seconds = (now - verdict.received_at).total_seconds()
-                metrics.VERDICT_SECONDS.labels(verdict.line).observe(max(seconds, 0.0))
+        verdicts = {
+            index: with_publish_wait(decode(VerdictGiven, message.value), now=now)
+            for index, message in enumerate(messages)
+            if message.topic == VERDICT.name
+        }
+        await self._producer.publish(
+            [
+                replace(message, value=encode(verdicts[index])) if index in verdicts else message
+                for index, message in enumerate(messages)
+            ]
+        )
+        now = self._clock.now()
+        for verdict in verdicts.values():
+            metrics.VERDICTS.labels(verdict.line, label_of(verdict.decision, verdict.reason)).inc()
+            seconds = (now - verdict.received_at).total_seconds()
+            metrics.VERDICT_SECONDS.labels(verdict.line).observe(max(seconds, 0.0))
 
 
 class CountingBus:

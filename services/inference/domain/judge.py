@@ -3,7 +3,7 @@
 Shape suffixes: H = image height, W = image width.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.events import Decision, ImageStored, LineChanged, Origin, Region, VerdictGiven, WeightsKind
 from siad.vision.decide import Finding
+from siad.vision.images import Image
 from siad.vision.plausibility import Misfit
 from siad.vision.threshold_in_use import ThresholdInUse
 
@@ -50,8 +51,30 @@ class Prediction:
     release: ReleasePointer
     threshold: ThresholdInUse
     score_s: float  # seconds in scoring and deciding, waiting for the batch included
+    pixel_threshold: float = 0.0  # raw score from which a pixel is marked
     runner: str = ""  # what ran the network
     darkness: str = ""  # how much darker than every normal the image is; empty where it is not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedImage:
+    """One decoded image, and what decoding took."""
+
+    image_HWC: Image
+    decode_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    """Seconds that the steps of one judgement took."""
+
+    fetch_s: float = 0.0  # fetching and decoding, waiting for a thread included
+    decode_s: float = 0.0  # of ``fetch_s``
+    score_s: float = 0.0  # scoring and deciding, waiting for the batch included
+    mask_s: float = 0.0  # writing the mask
+
+
+NO_TIME: Final = StepTimes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +91,21 @@ class CaptureJudgement:
     weights: str = ""
     weights_kind: WeightsKind = WeightsKind.UNSPECIFIED
     runner: str = ""
-    fetch_s: float = 0.0
-    score_s: float = 0.0
+    pixel_threshold: float = 0.0
+    times: StepTimes = NO_TIME
 
     @classmethod
-    def unknown(cls, reason: UnknownReason, *, detail: str = "", fetch_s: float = 0.0, score_s: float = 0.0) -> Self:
+    def unknown(cls, reason: UnknownReason, *, detail: str = "", times: StepTimes = NO_TIME) -> Self:
         """Decide UNKNOWN for a reason."""
-        return cls(decision=Decision.UNKNOWN, reason=reason.value, detail=detail, fetch_s=fetch_s, score_s=score_s)
+        return cls(decision=Decision.UNKNOWN, reason=reason.value, detail=detail, times=times)
 
     @classmethod
-    def of(cls, prediction: Prediction, *, fetch_s: float) -> Self:
+    def of(cls, prediction: Prediction, *, times: StepTimes) -> Self:
         """Decide as the model found; UNKNOWN where the image does not fit."""
         finding = prediction.finding
         if isinstance(finding, Misfit):
             reason = UnknownReason(finding.reason.value)
-            return cls.unknown(reason, detail=finding.detail, fetch_s=fetch_s, score_s=prediction.score_s)
+            return cls.unknown(reason, detail=finding.detail, times=times)
         return cls(
             decision=Decision.REJECT if finding.is_defect else Decision.PASS,
             score=finding.score,
@@ -92,8 +115,8 @@ class CaptureJudgement:
             weights=prediction.release.weights,
             weights_kind=prediction.release.kind,
             runner=prediction.runner,
-            fetch_s=fetch_s,
-            score_s=prediction.score_s,
+            pixel_threshold=prediction.pixel_threshold,
+            times=times,
         )
 
 
@@ -141,8 +164,8 @@ def make_verdict(
         origin=Origin.STREAM,
         judged_at=judged_at,
         wait_s=wait_s(event, started_at),
-        fetch_s=judgement.fetch_s,
-        score_s=judgement.score_s,
+        fetch_s=judgement.times.fetch_s,
+        score_s=judgement.times.score_s,
         detail=judgement.detail,
         threshold_revision=judgement.threshold.revision,
         false_rejects=0.0 if rate is None else rate.estimated,
@@ -150,4 +173,12 @@ def make_verdict(
         false_rejects_high=0.0 if rate is None else rate.high,
         advice=judgement.threshold.advice,
         runner=judgement.runner,
+        pixel_threshold=judgement.pixel_threshold,
+        decode_s=judgement.times.decode_s,
+        mask_s=judgement.times.mask_s,
     )
+
+
+def with_publish_wait(verdict: VerdictGiven, *, now: datetime) -> VerdictGiven:
+    """Record how long a verdict waited to be published."""
+    return replace(verdict, publish_wait_s=max((now - verdict.judged_at).total_seconds(), 0.0))

@@ -27,6 +27,7 @@ from siad.apps.cli.show import show
 from siad.apps.cli.sign_in import sign_in
 from siad.apps.cli.status import status
 from siad.apps.cli.up import up
+from siad.apps.cli.verdict import verdict
 from siad.apps.cli.verdicts import verdicts
 from siad.apps.cli.watch import watch
 
@@ -70,6 +71,7 @@ app.add_typer(line_app, name="line", rich_help_panel=LINES)
 app.command(rich_help_panel=LINES)(send)
 app.command(rich_help_panel=LINES)(watch)
 app.command(rich_help_panel=ANSWERS)(verdicts)
+app.command(rich_help_panel=ANSWERS)(verdict)
 app.command(rich_help_panel=ANSWERS)(show)
 app.command(rich_help_panel=ANSWERS)(review)
 app.command(rich_help_panel=ANSWERS)(correct)

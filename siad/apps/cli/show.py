@@ -64,7 +64,7 @@ def show(
         if line is not None:
             require_slug("--line", line)
         if save is not None:
-            _require_folder(save)
+            require_folder(save)
         plant = connect(data)
         receipt = read_capture(plant.blobs, require_one(find_matches(plant.blobs, prefix, line=line), prefix))
         verdicts, reason = _read_verdicts(plant, receipt)
@@ -80,7 +80,7 @@ def show(
                 errors.print("no mask is stored: nothing was marked on this image", highlight=False)
 
 
-def _require_folder(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
     """Create the folder before anything is read.
 
     Raises:
@@ -178,15 +178,15 @@ def save_files(blobs: Blobs, report: CaptureReport, folder: Path) -> Iterator[Pa
     receipt = report.receipt
     masks = {_file_part(mask): blobs.get(blobs.key_of(mask.uri)).data for mask in report.masks}
     for name, data in masks.items():
-        yield _write(folder / f"{receipt.capture_id}.{name}.png", data)
+        yield write_file(folder / f"{receipt.capture_id}.{name}.png", data)
     if report.image_problem:
         msg = f"{report.image_problem}. Neither image nor overlay was written"
         raise LookupError(msg)
     image = get_verified(blobs, blobs.key_of(receipt.image_uri), sha256=receipt.image_id)
-    yield _write(folder / f"{receipt.capture_id}.{receipt.image_uri.rpartition('.')[2]}", image)
+    yield write_file(folder / f"{receipt.capture_id}.{receipt.image_uri.rpartition('.')[2]}", image)
     try:
         for name, overlay in _overlays(report, image, masks):
-            yield _write(folder / f"{receipt.capture_id}.overlay{name}.png", overlay)
+            yield write_file(folder / f"{receipt.capture_id}.overlay{name}.png", overlay)
     except ImageError as error:
         msg = f"no overlay of capture {receipt.capture_id} was drawn: {error}. The image was written as it was sent"
         raise CorruptError(msg) from error
@@ -208,7 +208,12 @@ def _overlays(report: CaptureReport, image: bytes, masks: Mapping[str, bytes]) -
         yield "", draw_overlay(decoded, None, regions)
 
 
-def _write(path: Path, data: bytes) -> Path:
+def write_file(path: Path, data: bytes) -> Path:
+    """Write one file and return its path.
+
+    Raises:
+        OSError: it can't be written; says why.
+    """
     try:
         path.write_bytes(data)
     except OSError as error:

@@ -18,10 +18,10 @@ from services.inference.adapters.verdicts import CountingBus
 from services.inference.domain.judge import CaptureJudgement
 from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import on_dead_letter
-from siad.contracts.codec import encode
+from siad.contracts.codec import decode, encode
 from siad.contracts.documents import LineState, write_line
 from siad.contracts.errors import PoisonError, TransientError
-from siad.contracts.events import Decision, ImageStored, Intent, LineChanged, SegmenterStatus, WeightsKind
+from siad.contracts.events import Decision, ImageStored, Intent, LineChanged, SegmenterStatus, VerdictGiven, WeightsKind
 from siad.contracts.ids import CaptureId, image_id_of
 from siad.contracts.manifest import part_of
 from siad.contracts.place import Place
@@ -31,6 +31,7 @@ from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message, Producer
+from siad.runtime.clock import SYSTEM_CLOCK
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.registry import Registry
 from siad.runtime.testing.clock import FakeClock
@@ -189,14 +190,16 @@ def event(blobs: MemoryBlobs, data: bytes) -> ImageStored:
 
 async def test_an_image_is_read_verified_and_decoded(blobs: CountedBlobs, store: AsyncBlobs) -> None:
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    image = await StoredImages(store).fetch(event(blobs, cv2.imencode(".png", pixels)[1].tobytes()))
-    assert np.array_equal(image, pixels[:, :, None])
+    images = StoredImages(store, clock=SYSTEM_CLOCK)
+    fetched = await images.fetch(event(blobs, cv2.imencode(".png", pixels)[1].tobytes()))
+    assert np.array_equal(fetched.image_HWC, pixels[:, :, None])
+    assert fetched.decode_s > 0
 
 
 async def test_an_image_that_cannot_be_judged_is_poison_and_a_store_away_is_not(
     blobs: CountedBlobs, store: AsyncBlobs
 ) -> None:
-    images = StoredImages(store)
+    images = StoredImages(store, clock=SYSTEM_CLOCK)
     good = event(blobs, cv2.imencode(".png", np.zeros((3, 4), np.uint8))[1].tobytes())
     blobs.put("images/line-1/text.png", b"no image")
     text = replace(good, image_uri=blobs.uri("images/line-1/text.png"), image_id=image_id_of(b"no image"))
@@ -240,6 +243,17 @@ async def test_only_acknowledged_verdicts_are_counted(blobs: CountedBlobs) -> No
         assert counted() == before
         await producer.publish([message])
     assert counted() == before + 1
+
+
+async def test_a_published_verdict_says_how_long_it_waited_for_that(blobs: CountedBlobs) -> None:
+    bus, clock = MemoryBus(), FakeClock(NOON)
+    await bus.create_topics([VERDICT])
+    (verdict,) = on_dead_letter(event(blobs, b"x"), clock=clock)
+    clock.advance(0.75)
+    async with CountingBus(bus, clock).producer() as producer:
+        await producer.publish([Message(topic=VERDICT.name, key="line-1/0", value=encode(verdict))])
+    (record,) = bus.records(VERDICT.name)
+    assert decode(VerdictGiven, record.value) == replace(verdict, publish_wait_s=0.75)
 
 
 async def publish_while_down(bus: MemoryBus, producer: Producer, message: Message) -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from services.inference.domain.judge import CaptureJudgement, Prediction, UnknownReason, label_of
+from services.inference.domain.judge import CaptureJudgement, FetchedImage, Prediction, UnknownReason, label_of
 from services.inference.domain.releases import ReleasePointer
 from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from siad.contracts.codec import decode, encode
@@ -81,12 +81,12 @@ class World:
             sizes=self.sizes,
         )
 
-    async def fetch(self, event: ImageStored) -> Image:
+    async def fetch(self, event: ImageStored) -> FetchedImage:
         self.diary.append("fetch")
         if self.fails:
             raise self.fails
         self.clock.advance(self.fetch_takes_s)
-        return np.zeros((4, 5, 1), np.uint8)
+        return FetchedImage(image_HWC=np.zeros((4, 5, 1), np.uint8), decode_s=0.0625)
 
     async def prepare(self, place: Place) -> UnknownReason | None:
         return self.unprepared
@@ -110,11 +110,13 @@ class World:
             threshold=THRESHOLD,
             score_s=self.score_takes_s,
             runner="openvino",
+            pixel_threshold=0.5,
             darkness=self.darkness,
         )
 
     async def store(self, mask_HW: NDArray[np.uint8], *, event: ImageStored, judgement: CaptureJudgement) -> str:
         self.diary.append(f"mask {mask_HW.tolist()[1]}")
+        self.clock.advance(0.125)
         return f"s3://siad/masks/{event.line}/{event.capture_id}/{judgement.weights}.png"
 
     def judge(self, event: ImageStored = EVENT) -> list[VerdictGiven]:
@@ -151,7 +153,7 @@ def test_a_defect_is_rejected_with_mask_regions_and_times() -> None:
         weights=RELEASE.weights,
         weights_kind=WeightsKind.SEGMENTER,
         origin=Origin.STREAM,
-        judged_at=NOON + timedelta(seconds=2.75),
+        judged_at=NOON + timedelta(seconds=2.875),
         wait_s=2.0,
         fetch_s=0.25,
         score_s=0.5,
@@ -161,6 +163,9 @@ def test_a_defect_is_rejected_with_mask_regions_and_times() -> None:
         false_rejects_high=0.1,
         advice="20 more normals would sharpen it",
         runner="openvino",
+        pixel_threshold=0.5,
+        decode_s=0.0625,
+        mask_s=0.125,
     )
     assert world.diary == ["settings line-1 7", "fetch", "predict line-1 cell", "mask [0, 0, 255, 0, 0]"]
 
