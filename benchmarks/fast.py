@@ -79,7 +79,7 @@ def run(data: Path, name: str, seed: int, slow_form: str) -> None:
     stream = label_stream(data, name, shift)
     chosen, bundles = freeze_stream(stream, []), {"teacher": stream.bundle}
     if slow_form == "residual":
-        bundles["residual"], _, _ = train(stream, [], seed)
+        bundles["residual"], _ = train(stream, chosen, seed)
     slow = bundles[slow_form]
     bundles["fast"], seconds = train_fast(stream, slow, chosen, seed)
     predictors = {model: open_bundle(bundle.manifest, bundle.parts) for model, bundle in bundles.items()}

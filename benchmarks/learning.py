@@ -120,7 +120,7 @@ class LabelledStream:
             score=self.findings[path].score,
             threshold=self.bundle.manifest.image_threshold,
             selection=Selection.NEAREST,
-            corrected_at=START,
+            corrected_at=START + timedelta(seconds=list(self.findings).index(path)),
         )
 
     def read(self, members: Sequence[TrainingMember]) -> Iterator[tuple[TrainingMember, MemberPixels]]:
@@ -139,17 +139,18 @@ def label_stream(data: Path, name: str, shift: Shift) -> LabelledStream:
     """Fit a teacher, and label the stream by it."""
     bundle = fit_teacher(normals_of(shift.normals), SETTINGS)
     teacher = open_bundle(bundle.manifest, bundle.parts)
-    findings = {path: found for path in shift.stream if isinstance(found := _examine(teacher, path), Finding)}
+    findings = {path: found for path in shift.stream if isinstance(found := examine(teacher, path), Finding)}
     masks = dict(image_set(data, name).defects)
     truths = {path: masks[path] for path in shift.stream_defects if path in findings}
     return LabelledStream(bundle, shift.normals, findings, truths)
 
 
-def _examine(teacher: Predictor, path: Path) -> Finding | Misfit:
+def examine(teacher: Predictor, path: Path) -> Finding | Misfit:
+    """Examine an image by the teacher."""
     return teacher.examine([picture(path)], sizes=SizeRule.ANY)[0]  # pitting has images of several sizes
 
 
-def freeze_stream(stream: LabelledStream, answers: Sequence[Path]) -> TrainingSet:
+def freeze_stream(stream: LabelledStream, answers: Sequence[Path], policy: FreezePolicy = FEW) -> TrainingSet:
     """Freeze a training set, as the trainer does.
 
     Ends the benchmark where there is none.
@@ -160,7 +161,7 @@ def freeze_stream(stream: LabelledStream, answers: Sequence[Path]) -> TrainingSe
         for name, path in zip(names, stream.normals, strict=True)
     ]
     corrections = [stream.correction(path) for path in answers]
-    chosen = freeze(stream.rows(), normals, corrections, teachers=[stream.bundle.manifest.weights], policy=FEW)
+    chosen = freeze(stream.rows(), normals, corrections, teachers=[stream.bundle.manifest.weights], policy=policy)
     if isinstance(chosen, TooFewCaptures):
         raise SystemExit(chosen.reason)
     return chosen
@@ -188,9 +189,8 @@ def spec_of(stream: LabelledStream, chosen: TrainingSet) -> RunSpec:
     )
 
 
-def train(stream: LabelledStream, answers: Sequence[Path], seed: int) -> tuple[Bundle, TrainingSet, float]:
+def train(stream: LabelledStream, chosen: TrainingSet, seed: int) -> tuple[Bundle, float]:
     """Train a segmenter; the seconds are those of examples and training."""
-    chosen = freeze_stream(stream, answers)
     spec = spec_of(stream, chosen)
     began_s = time.monotonic()
     inputs = as_inputs(spec, stream.read)
@@ -202,7 +202,7 @@ def train(stream: LabelledStream, answers: Sequence[Path], seed: int) -> tuple[B
     seconds = time.monotonic() - began_s
     scored = score_held_out(chosen, stream.read, learner.scorers(spec), input_px=spec.input_px)
     bundle, _ = make_candidate(learner.network(), spec, scored, normal=picture(stream.normals[0]))
-    return bundle, chosen, seconds
+    return bundle, seconds
 
 
 def run(data: Path, name: str, seed: int, given: argparse.Namespace) -> None:
@@ -215,7 +215,8 @@ def run(data: Path, name: str, seed: int, given: argparse.Namespace) -> None:
     for case in given.answers.split(","):
         how, count = case.split(":")
         answers = stream.answered(how, int(count))
-        bundle, chosen, seconds = train(stream, answers, seed)
+        chosen = freeze_stream(stream, answers)
+        bundle, seconds = train(stream, chosen, seed)
         predictor = open_bundle(bundle.manifest, bundle.parts)
         told = about | {"model": f"residual {case}", "outlined": sum(path in stream.truths for path in answers)}
         if given.gate:

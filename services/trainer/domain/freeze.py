@@ -11,7 +11,7 @@ from itertools import islice
 
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.ledger import LedgerRow, rows_of_newest_teacher
-from services.trainer.domain.replay import choose_replayed, newest_first
+from services.trainer.domain.replay import choose_corrections, choose_replayed, newest_first
 from services.trainer.domain.training_set import (
     HELD_OUT,
     FreezePolicy,
@@ -158,10 +158,13 @@ def _by_hash(normals: Sequence[NormalCapture]) -> list[NormalCapture]:
 def _corrected_members(
     corrections: Iterable[CorrectionRow], drawn: Mapping[str, LedgerRow], sides: _Sides
 ) -> list[TrainingMember]:
-    """Make members of the captures that people are sure about, newest first."""
+    """Make members of the captures that people are sure about.
+
+    Where there are more than fit, older ones of every kind stay, as of the pseudo-masks.
+    """
     sure = [row for row in corrections if row.verdict in (CorrectionVerdict.GOOD, CorrectionVerdict.DEFECT)]
-    newest = sorted(sure, key=lambda row: (row.corrected_at, row.capture_id), reverse=True)
-    return [_corrected_member(row, drawn.get(row.capture_id), sides) for row in newest[: sides.policy.corrections_max]]
+    kept = choose_corrections(sure, sides.policy.corrections_max, older_share=sides.policy.older_share)
+    return [_corrected_member(row, drawn.get(row.capture_id), sides) for row in kept]
 
 
 def _corrected_member(row: CorrectionRow, drawn: LedgerRow | None, sides: _Sides) -> TrainingMember:

@@ -107,9 +107,11 @@ class FreezePolicy:
     defect_share: float = 0.9  # highest scores over the threshold; the rest may be false alarms
     held_out_share: float = 0.3  # of the teacher's captures: half for calibration, half for the check
     held_out_normals_share: float = 0.6  # of the normals, likewise: the only certain labels mostly evaluate
-    corrections_max: int = 150  # the last ones that people made
+    corrections_max: int = 150  # that people made
     held_out_corrections_share: float = 0.3  # of the corrected captures, all for the check
-    older_share: float = 0.4  # of the pseudo-masks: older captures, rare kinds first; the others are the newest
+    older_share: float = (
+        0.4  # of the pseudo-masks and of the corrections: older ones, rare kinds first; the others are the newest
+    )
     unclear_max: int = 60  # held-out captures without a label
     unoutlined_weight: float = 0.5  # of the teacher's marks on a defect that a person confirmed without an outline
 

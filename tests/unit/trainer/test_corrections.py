@@ -205,6 +205,16 @@ def test_of_very_many_corrections_the_last_are_taken() -> None:
     assert len(chosen.members) <= POLICY.members_max
 
 
+def test_of_very_many_corrections_rare_ones_of_the_past_stay() -> None:
+    rare = [correction(number, DEFECT) for number in range(1000, 1004)]
+    said = corrected(*rare, *(correction(number, GOOD) for number in range(1004, 1300)))
+    chosen = frozen(said)
+    assert sum(one.is_corrected for one in chosen.members) == POLICY.corrections_max
+    assert all(member(chosen, number) is not None for number in (*range(1000, 1004), *range(1210, 1300)))
+    newest = frozen(said, policy=replace(POLICY, older_share=0.0))
+    assert all(member(newest, number) is None for number in range(1000, 1004))
+
+
 def test_sets_without_corrections_keep_their_digest() -> None:
     [first, *_] = frozen([]).members
     assert b"revision" not in write_json((first,))
