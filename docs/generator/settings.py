@@ -9,6 +9,7 @@ import importlib
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ from siad.runtime.settings import Settings, StageSettings
 
 STAGES: Final = ("ingest", "labeler", "console", "trainer", "inference")
 SHARED: Final = ("siad.runtime.bus.settings", "siad.runtime.blobs.settings")
-UNITS: Final = {"_s": "s", "_h": "h", "_days": "days", "_bytes": "bytes", "_px": "px", "_px_max": "px"}
+UNITS: Final = {"_mb": "MiB", "_s": "s", "_h": "h", "_days": "days", "_bytes": "bytes", "_px": "px", "_px_max": "px"}
 UNITS_OF: Final = {"upload_max_bytes": "bytes", "uploads_bytes_max": "bytes", "pixels_max": "px"}
 SIGNS: Final = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -106,7 +107,14 @@ def _type(field: FieldInfo) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(code(str(value)) for value in get_args(annotation))
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
-    names = {SecretStr: "secret", str: "text", int: "whole number", float: "number", bool: "true or false"}
+    names = {
+        SecretStr: "secret",
+        Path: "path",
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+    }
     return " or ".join(names.get(kind, "URL" if "Url" in str(kind) else str(kind)) for kind in kinds)
 
 

@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from services.inference.adapters.contact import Contact
 from services.inference.adapters.dead_letters import DeadLetterVerdicts
+from services.inference.adapters.known_state import LocalState, StateSources
 from services.inference.adapters.limits import ServingLimits, ServingThreads
 from services.inference.adapters.lines import KnownLines
 from services.inference.adapters.load import BundleLoader
 from services.inference.adapters.predictors import HotSwapPredictors
 from services.inference.adapters.release_listener import PointerPoller, ReleaseListener
-from services.inference.adapters.store import StoredImages, StoredMasks
+from services.inference.adapters.store import DecodingThreads, StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
 from services.inference.adapters.warm_up import WarmUp
+from services.inference.adapters.weights_cache import WeightsCache
 from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from services.inference.routes import InferenceDependencies, make_router
 from services.inference.settings import InferenceSettings
@@ -64,6 +67,8 @@ class _Judges:
 
     predictors: HotSwapPredictors
     thresholds: StateTable[ThresholdSet]
+    decoder: DecodingThreads
+    cache: WeightsCache | None
 
 
 @asynccontextmanager
@@ -75,11 +80,15 @@ async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: B
     limits = ServingLimits(
         models_max=settings.models_max, batch_max=settings.batch_max, batch_wait_s=settings.batch_wait_s
     )
-    with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader:
+    cache = None
+    if settings.cache_dir is not None:
+        cache = WeightsCache(settings.cache_dir / "weights", bytes_max=settings.cache_mb * 2**20)
+    decoder = DecodingThreads(min(settings.direct_max, 2), clock=stage.clock)
+    with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader, closing(decoder):
         threads = ServingThreads(scorer=scorer, loader=loader)
         thresholds = StateTable(THRESHOLD, ThresholdSet, stage=NAME)
         predictors = HotSwapPredictors(
-            BundleLoader(Registry(blobs), runner=settings.runner),
+            BundleLoader(Registry(blobs, cache=cache), runner=settings.runner),
             KnownThresholds(thresholds),
             threads=threads,
             limits=limits,
@@ -88,7 +97,7 @@ async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: B
         running = asyncio.create_task(predictors.run(), name="predictors")
         running.add_done_callback(lambda done: None if done.cancelled() else stage.stop.set())
         try:
-            yield _Judges(predictors, thresholds)
+            yield _Judges(predictors, thresholds, decoder, cache)
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -104,13 +113,25 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
     teachers = StateTable(TEACHER, TeacherReleased, stage=NAME, on_change=listener.on_teacher)
     segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME, on_change=listener.on_segmenter)
     pointers = PointerPoller(store, predictors.on_release)
-    known_lines, images = KnownLines(lines, store), StoredImages(store, clock=stage.clock)
+    known_lines, contact = KnownLines(lines, store), Contact(stage.clock)
+    stage.health.checks |= {name: contact.watched(name, stage.health.checks[name]) for name in ("bus", "store")}
+    sources = StateSources(
+        lines=lines,
+        thresholds=thresholds,
+        pointers=pointers,
+        predictors=predictors,
+        contact=contact,
+        store=store.uri(""),
+    )
+    state = LocalState(sources, settings.cache_dir, serving.cache, stage.clock)
+    state.restore()
+    stage.health.may_serve = state.may_serve
     warm_up = WarmUp(
         (lines, teachers, segmenters, thresholds), pointers, predictors, places_max=settings.models_max // 2
     )
     ports = StreamDependencies(
         lines=known_lines,
-        images=images,
+        images=StoredImages(store, clock=stage.clock),
         predictors=predictors,
         masks=StoredMasks(store),
         erased=AsyncDeletions(store, clock=stage.clock),
@@ -120,7 +141,8 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
         lines=known_lines,
         predictors=predictors,
         weights=predictors,
-        decoder=images,
+        state=state,
+        decoder=serving.decoder,
         clock=stage.clock,
         settings=settings,
         turns=asyncio.Semaphore(settings.direct_max),
@@ -140,6 +162,7 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
         "segmenters": partial(segmenters.follow, bus, stage.stop),
         "thresholds": partial(thresholds.follow, bus, stage.stop),
         "pointers": partial(pointers.run, stage.stop, every_s=settings.poll_s),
+        "known-state": partial(state.run, stage.stop, every_s=settings.poll_s),
         "images": partial(_judge_stream, stage, settings, bus, ports, warm_up),
     }
 

@@ -55,3 +55,14 @@ LOAD_FAILURES: Final = Counter(
     "denied or out of memory; retried within seconds. bug: an unexpected error, see the log; retried within a minute.",
     ["line", "kind", "fate"],
 )
+WEIGHTS_CACHE: Final = Counter(
+    "siad_inference_weights_cache_total",
+    "Files of weights looked up on the local disk. hit: read there; miss: read from the store; damaged: dropped, and "
+    "read from the store; failed: the disk refused a read or write, see the log.",
+    ["fate"],
+)
+KNOWN_STATE_SECONDS: Final = Gauge(
+    "siad_inference_known_state_seconds",
+    "Age of the releases, settings and thresholds by which images are judged while broker or store is away; 0 while "
+    "both answer.",
+)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.inference.domain.judge import CaptureJudgement, FetchedImage, Prediction, UnknownReason
+from services.inference.domain.known_state import StaleState
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, LineChanged, VerdictGiven
@@ -34,10 +35,10 @@ class LineSettings(Protocol):
 
 
 class PresentLines(Protocol):
-    """Settings of lines at present."""
+    """Settings of lines at present, or as they were last known."""
 
     async def check(self) -> None:
-        """Raise TransientError until the present settings are read."""
+        """Raise TransientError until any settings are known."""
         ...
 
     def present(self, line: str) -> LineChanged | None:
@@ -102,6 +103,14 @@ class LinePredictors(Protocol):
 
     async def predict(self, image: Image, place: Place, *, sizes: SizeRule = SizeRule.NORMALS) -> Prediction | None:
         """Examine one image by the weights in service; None if none."""
+        ...
+
+
+class StateAge(Protocol):
+    """Age of the releases, settings and thresholds by which images are judged."""
+
+    def stale(self) -> StaleState | None:
+        """Return age and reason where broker or store is away; None otherwise."""
         ...
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request
 from services.inference import metrics
 from services.inference.domain.judge import CaptureJudgement, JudgementRequest, label_of
 from services.inference.handlers import judge
-from services.inference.ports import ImageDecoder, LinePredictors, PresentLines, WeightsReporter
+from services.inference.ports import ImageDecoder, LinePredictors, PresentLines, StateAge, WeightsReporter
 from services.inference.settings import InferenceSettings
 from siad.contracts.events import Origin
 from siad.contracts.ids import SLUG, SLUG_RULE, ImageId, image_id_of
@@ -34,6 +34,7 @@ class InferenceDependencies:
     lines: PresentLines
     predictors: LinePredictors
     weights: WeightsReporter
+    state: StateAge
     decoder: ImageDecoder
     clock: Clock
     settings: InferenceSettings
@@ -51,7 +52,9 @@ def make_router(dependencies: InferenceDependencies) -> APIRouter:
         The body is the image itself, or a form with the image in its field ``image``. It is judged as the product that
         the line makes now, or as the form field or query parameter ``product``. Nothing is stored, no verdict is
         published, and the image is counted apart from the stream. ``regions`` are the outlines of defects. An image
-        that does not fit the normals of the line is ``unknown``; ``detail`` says why.
+        that does not fit the normals of the line is ``unknown``; ``detail`` says why. ``known_state`` is null; while
+        broker or store is away it says what does not answer, and the time since when releases, settings and thresholds
+        may have changed unseen.
         """
         await dependencies.lines.check()
         if (settings := dependencies.lines.present(line)) is None:
@@ -114,7 +117,10 @@ async def _inspect(dependencies: InferenceDependencies, data: bytes, asked: Judg
     line, image_id = asked.settings.line, image_id_of(data)
     metrics.DIRECT.labels(line, label_of(judgement.decision, judgement.reason)).inc()
     log.info("inspected", line=line, image_id=image_id, decision=judgement.decision.value)
-    return _response(judgement, asked, image_id=image_id, judged_at=dependencies.clock.now())
+    stale = dependencies.state.stale()
+    known_state = None if stale is None else {"as_of": stale.as_of and stale.as_of.isoformat(), "away": stale.away}
+    response = _response(judgement, asked, image_id=image_id, judged_at=dependencies.clock.now())
+    return response | {"known_state": known_state}
 
 
 def _response(

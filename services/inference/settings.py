@@ -1,6 +1,7 @@
 """Settings of inference. One class, read once, in ``app.py``."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -27,6 +28,10 @@ class InferenceSettings(StageSettings):
     batch_max: int = Field(default=8, ge=1)  # images scored together; more gain little on a CPU and wait longer
     batch_wait_s: float = Field(default=0.003, ge=0)  # how long an incomplete batch waits for more images
     models_max: int = Field(default=16, ge=2)  # models in memory, two for each line; the least recently used go
+    # folder for copies of weights and of the last known releases, settings and thresholds, by which direct requests are
+    # judged while broker or store is away, also after a restart; unset: nothing is kept
+    cache_dir: Path | None = None
+    cache_mb: int = Field(default=4096, ge=1)  # of copied weights, in MiB; the least recently used go
     poll_s: float = Field(default=5.0, gt=0)  # between two reads of the release pointers, in case an event is missed
     direct_max: int = Field(default=4, ge=1)  # direct requests judged at once; others wait, their bodies unread
     body_timeout_s: float = Field(default=60.0, gt=0)  # for the body of a direct request; then it is refused

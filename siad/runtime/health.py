@@ -2,18 +2,19 @@
 
 Alive: the event loop of the consumer goes round, and where records wait and no pause is reported, work was completed
 lately. An open port alone does not count. Ready: every check returns without an error, and no paused work reports a
-failure that an operator must clear.
+failure that an operator must clear; or the stage serves requests in spite of the failures (``may_serve``), and says so.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.metrics import MISSING, PAUSED
 from siad.runtime.outcomes import WAITING, outcome_of
 
+MayServe = Callable[[Mapping[str, str]], bool]  # whether the stage serves requests in spite of these failures
 Check = Callable[[], Awaitable[None]]  # returns, or raises TransientError that says what is missing
 
 
@@ -34,6 +35,7 @@ class Health:
     stuck_after_s: float = 120.0
     check_timeout_s: float = 3.0  # a probe must be answered, whatever hangs
     checks: dict[str, Check] = field(default_factory=dict)  # name -> what must hold to be ready
+    may_serve: MayServe | None = None  # None: every failure makes the stage unready
     reports: dict[str, str] = field(default_factory=dict)  # activity -> failure that an operator must clear
     _ticked_at: float | None = None  # None: no consumer runs (yet)
     _progress_at: float = 0.0
@@ -101,6 +103,10 @@ class Health:
         return (
             found | self.reports | {activity: pause.report for activity, pause in self._pauses.items() if pause.report}
         )
+
+    def is_ready_without(self, failures: Mapping[str, str]) -> bool:
+        """Whether the stage is ready in spite of these failures."""
+        return not failures or (self.may_serve is not None and self.may_serve(failures))
 
     async def _examine(self, name: str) -> str:
         """Run one check, once at a time; say why it fails.

@@ -48,11 +48,15 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
 
     @app.get("/readyz", tags=["health"])
     async def readyz() -> Response:
-        """Readiness: every check passes, and no pause needs an operator."""
-        if missing := await health.readiness_failures():
+        """Readiness: every check passes, and no pause needs an operator.
+
+        ``missing`` names what a stage lacks that serves requests all the same.
+        """
+        missing = await health.readiness_failures()
+        if not health.is_ready_without(missing):
             names = ", ".join(sorted(missing))
             return problem_response(503, "not-ready", f"waiting for {names}", missing=missing)
-        return JSONResponse({"status": "ready", "stage": stage})
+        return JSONResponse({"status": "ready", "stage": stage} | ({"missing": missing} if missing else {}))
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     async def metrics_text() -> Response:

@@ -1,6 +1,7 @@
 """A state topic as a local table.
 
-It is read whole before the stage is ready, then followed for as long as the stage runs.
+It is read whole before the stage is ready, then followed for as long as the stage runs. Values that an earlier process
+knew may stand in until then (``restore``).
 
 Only a higher revision is applied, so late or repeated events do no harm. A tombstone removes its key. While the broker
 is unavailable the table keeps its values; afterwards the topic is read whole again, so no change is missed. Denied
@@ -67,6 +68,7 @@ class StateTable(Generic[V]):
         self._values: dict[str, V] = {}
         self._changed = asyncio.Event()  # replaced at each change; tasks wait on the old one
         self._is_ready = False
+        self._is_restored = False  # the values are those of an earlier process
         self._denied = ""  # why the topic cannot be read now
 
     def lookup(self, key: str) -> V | None:
@@ -79,6 +81,20 @@ class StateTable(Generic[V]):
     def values(self) -> Mapping[str, V]:
         """Return a copy of all values by key."""
         return dict(self._values)
+
+    def restore(self, values: Mapping[str, V]) -> None:
+        """Start with the values that an earlier process knew.
+
+        Call it before ``follow``. ``lookup`` finds them, and ``check`` fails as before: the first reading of the topic
+        replaces them all, whatever their revisions.
+        """
+        assert not self._is_ready, "the topic was read already"
+        self._values, self._is_restored = dict(values), True
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the values are those of the topic, now or earlier."""
+        return self._is_ready or self._is_restored
 
     async def check(self) -> None:
         """Raise TransientError until the topic was read, or while it is denied."""
@@ -131,6 +147,8 @@ class StateTable(Generic[V]):
                 self._apply(record.key.decode("utf-8", "replace"), record)
 
     def _replace(self, records: Mapping[str, Record]) -> None:
+        if self._is_restored:
+            self._values, self._is_restored = {}, False
         for key in self._values.keys() - records.keys():
             self._remove(key)
         for key, record in records.items():

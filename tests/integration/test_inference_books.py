@@ -17,7 +17,7 @@ from siad.contracts.keys import deletion_key
 from siad.contracts.topics import VERDICT, dead_letter
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.v1 import events_pb2
-from tests.integration.test_inference_stage import T1, TOPICS, Plant
+from tests.integration.inference_plant import T1, TOPICS, Plant
 from tests.synthetic import image_message, part_image, png, store_capture
 
 

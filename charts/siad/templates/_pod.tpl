@@ -112,6 +112,9 @@ spec:
         {{- if eq .name "labeler" }}
         {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" "http://127.0.0.1:8401") | nindent 8 }}
         {{- end }}
+        {{- if eq .name "inference" }}
+        {{- include "siad.setting" (list "SIAD_INFERENCE_CACHE_DIR" "/var/cache/siad") | nindent 8 }}
+        {{- end }}
         {{- if $withRayJobs }}
         {{- include "siad.setting" (list "SIAD_TRAINER_RAYJOB_TEMPLATE" "/etc/siad/rayjob.json") | nindent 8 }}
         {{- include "siad.setting" (list "SIAD_TRAINER_RAYJOB_PREFIX" (include "siad.name" $root)) | nindent 8 }}
@@ -130,7 +133,8 @@ spec:
         {{- include "siad.sharedEnvironment" $root | nindent 8 }}
       ports:
         - {name: http, containerPort: {{ .what.port }}}
-      # ready: bus and store answer, state topics are read, and the weights in service passed their golden check
+      # ready: bus and store answer, state topics are read, and the weights in service passed their golden check; inference
+      # is ready in an outage too while it judges direct requests by copies on its disk
       startupProbe:
         httpGet: {path: /readyz, port: http}
         periodSeconds: 3
@@ -158,6 +162,9 @@ spec:
         {{- include "siad.containerSecurity" $root | nindent 8 }}
       volumeMounts:
         {{- include "siad.mounts" $withRay | nindent 8 }}
+        {{- if eq .name "inference" }}
+        - {name: cache, mountPath: /var/cache/siad}
+        {{- end }}
         {{- if $withRayJobs }}
         - {name: rayjob, mountPath: /etc/siad}
         {{- end }}
@@ -167,6 +174,11 @@ spec:
   volumes:
     - name: tmp
       emptyDir: {}
+    {{- if eq .name "inference" }}
+    # copies of weights and of the last known state; they outlive the container, not the pod
+    - name: cache
+      emptyDir: {sizeLimit: 6Gi}
+    {{- end }}
     {{- if $withRayJobs }}
     - name: rayjob
       configMap: {name: {{ include "siad.name" $root }}-rayjob}

@@ -23,8 +23,12 @@ class KnownLines:
         self._revisions: OrderedDict[tuple[str, int], LineChanged] = OrderedDict()  # least recently used first
 
     async def check(self) -> None:
-        """Raise TransientError until the present settings are read."""
-        await self._table.check()
+        """Raise TransientError until any settings are known.
+
+        Those of an earlier process count.
+        """
+        if not self._table.is_known:
+            await self._table.check()
 
     def present(self, line: str) -> LineChanged | None:
         """Return the present settings; None where there is no such line."""

@@ -6,7 +6,7 @@ service are one entry in ``_serving``, which the event loop changes while no bat
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from services.inference.domain.releases import (
 )
 from services.inference.ports import ServingWeights, ThresholdLookup
 from siad.contracts.errors import TransientError
+from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.models.predictor import Predictor, pixel_threshold_at
@@ -73,6 +74,32 @@ class HotSwapPredictors:
             self._score, executor=threads.scorer, batch_max=limits.batch_max, batch_wait_s=limits.batch_wait_s
         )
         self._longest_pause_s = 0.0
+        self.is_confirmed = False  # the releases are those of topics and store, not of an earlier process
+
+    def restore(self, releases: Iterable[ReleasePointer]) -> None:
+        """Begin with the releases that an earlier process knew, and load them."""
+        for release in releases:
+            self._releases.restore(release)
+            self._plan_at(release.place, self._clock.monotonic())
+
+    def confirm(self) -> None:
+        """Drop restored releases that topics and store, now read, lack."""
+        for place in self._releases.drop_unconfirmed():
+            self._plan_at(place, self._clock.monotonic())
+        self.is_confirmed = True
+
+    def releases(self) -> tuple[ReleasePointer, ...]:
+        """Return the newest revision of every release pointer."""
+        return self._releases.all()
+
+    def weights_in_use(self) -> frozenset[WeightsId]:
+        """Return the weights that serve, and those served before."""
+        return frozenset(one.weights for one in (*self._serving.values(), *self._previous.values()))
+
+    @property
+    def is_any_loaded(self) -> bool:
+        """Whether some weights are in memory."""
+        return bool(self._slots.loaded())
 
     @property
     def longest_pause_s(self) -> float:

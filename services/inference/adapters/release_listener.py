@@ -78,6 +78,7 @@ class PointerPoller:
         self._on_release = on_release
         self._etags: dict[str, str] = {}  # by key
         self._is_read = asyncio.Event()
+        self.gone: frozenset[tuple[WeightsKind, Place]] = frozenset()  # pointers that were deleted since they were read
 
     async def wait_read(self) -> None:
         """Return once every pointer was read."""
@@ -115,8 +116,12 @@ class PointerPoller:
 
     def _moved(self, kind: WeightsKind) -> list[ReleasePointer]:
         """Read the pointers whose etag changed; log and omit unreadable ones."""
-        found = []
-        for info in self._blobs.blobs.list(keys.weights_pointers_prefix(kind.value)):
+        found, prefix = [], keys.weights_pointers_prefix(kind.value)
+        infos = list(self._blobs.blobs.list(prefix))
+        deleted = {key for key in self._etags if key.startswith(prefix)} - {info.key for info in infos}
+        others = frozenset(one for one in self.gone if one[0] is not kind)
+        self.gone = others | {(kind, keys.place_of_weights_pointer(key)) for key in deleted}
+        for info in infos:
             if self._etags.get(info.key) == info.etag:
                 continue
             place = keys.place_of_weights_pointer(info.key)

@@ -3,6 +3,9 @@
 Shape suffixes: H = image height, W = image width.
 """
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +21,7 @@ from siad.vision.masks import encode_mask
 
 
 class StoredImages:
-    """The ports ``ImageSource`` and ``ImageDecoder``, in the store's threads.
+    """The port ``ImageSource``, in the store's threads.
 
     Decoding takes as long as reading.
     """
@@ -34,22 +37,31 @@ class StoredImages:
         """
         return await self._blobs.run(self._fetch, event)
 
-    async def decode(self, data: bytes) -> FetchedImage:
-        """Decode one image; ImageError where the bytes are none."""
-        return await self._blobs.run(self._decode, data)
-
     def _fetch(self, event: ImageStored) -> FetchedImage:
         try:
             key = self._blobs.key_of(event.image_uri)
-            return self._decode(get_verified(self._blobs.blobs, key, sha256=event.image_id))
+            return _decode(get_verified(self._blobs.blobs, key, sha256=event.image_id), self._clock)
         except (MissingError, CorruptError, ImageError, ValueError) as error:
             msg = f"image {event.image_uri} of capture {event.capture_id} can't be judged: {error}"
             raise PoisonError(msg) from error
 
-    def _decode(self, data: bytes) -> FetchedImage:
-        began_s = self._clock.monotonic()
-        image_HWC = decode_image(data)
-        return FetchedImage(image_HWC=image_HWC, decode_s=self._clock.monotonic() - began_s)
+
+class DecodingThreads:
+    """The port ``ImageDecoder``, in threads of its own.
+
+    Those of the store may all wait for a store that does not answer.
+    """
+
+    def __init__(self, threads: int, *, clock: Clock) -> None:
+        self._executor, self._clock = ThreadPoolExecutor(threads, thread_name_prefix="decode"), clock
+
+    async def decode(self, data: bytes) -> FetchedImage:
+        """Decode one image; ImageError where the bytes are none."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _decode, data, self._clock)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 class StoredMasks:
@@ -71,3 +83,9 @@ class StoredMasks:
 
     def _store(self, key: str, mask_HW: NDArray[np.uint8]) -> None:
         self._blobs.blobs.put(key, encode_mask(mask_HW), content_type="image/png")
+
+
+def _decode(data: bytes, clock: Clock) -> FetchedImage:
+    began_s = clock.monotonic()
+    image_HWC = decode_image(data)
+    return FetchedImage(image_HWC=image_HWC, decode_s=clock.monotonic() - began_s)

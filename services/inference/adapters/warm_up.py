@@ -43,6 +43,7 @@ class WarmUp:
         for table in self._tables:
             await table.wait_ready()
         await self._pointers.wait_read()
+        self._predictors.confirm()
         await self._predictors.warm(places_max=self._places_max)
         self._is_done = True
         log.info("warm", weights=len(self._predictors.serving()))

@@ -41,21 +41,45 @@ class ReleaseTable:
     """The newest revision of every pointer, from events or the store."""
 
     _newest: dict[tuple[Place, WeightsKind], ReleasePointer] = field(default_factory=dict)
+    _unconfirmed: set[tuple[Place, WeightsKind]] = field(default_factory=set)  # of an earlier process
+
+    def restore(self, release: ReleasePointer) -> None:
+        """Begin with a release that an earlier process knew.
+
+        The next event or pointer replaces it, whatever its revision: the plant may have been set up anew.
+        """
+        key = (release.place, release.kind)
+        self._newest[key] = release
+        self._unconfirmed.add(key)
+
+    def drop_unconfirmed(self) -> list[Place]:
+        """Drop restored releases that nothing confirmed; return their places."""
+        for key in self._unconfirmed:
+            del self._newest[key]
+        places = sorted({place for place, _ in self._unconfirmed})
+        self._unconfirmed.clear()
+        return places
 
     def apply(self, release: ReleasePointer) -> bool:
         """Record a release; False if this or a newer revision is known."""
         key = (release.place, release.kind)
         newest = self._newest.get(key)
-        if newest is not None and newest.revision >= release.revision:
+        if key in self._unconfirmed:
+            self._unconfirmed.discard(key)
+        elif newest is not None and newest.revision >= release.revision:
             return False
         self._newest[key] = release
-        return True
+        return newest != release
 
     def candidates(self, place: Place) -> list[ReleasePointer]:
         """The releases that may judge, best first; withdrawn ones are left out."""
         kinds = (WeightsKind.SEGMENTER, WeightsKind.TEACHER)
         newest = (self._newest.get((place, kind)) for kind in kinds)
         return [release for release in newest if release is not None and not release.withdrawn]
+
+    def all(self) -> tuple[ReleasePointer, ...]:
+        """Return the newest revision of every pointer."""
+        return tuple(self._newest.values())
 
     def places(self) -> Iterator[Place]:
         """Every line and product with a release, withdrawn or not."""

@@ -96,6 +96,9 @@ def _print_stages(stages: list[StageStatus], to: Console, *, bus: str) -> None:
     for s in stages:
         if not s.ready:
             to.print(f"[red]{s.stage} is not ready[/]: {escape(s.missing)}", soft_wrap=True, highlight=False)
+        elif s.missing:
+            text = f"[yellow]{s.stage} answers requests by its last known state[/]: {escape(s.missing)}"
+            to.print(text, soft_wrap=True, highlight=False)
 
 
 def _print_serving(serving: list[LineWeights], to: Console) -> None:

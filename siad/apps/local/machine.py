@@ -38,6 +38,7 @@ STAGE_PORTS: Mapping[str, int] = {
     "inference": 8404,
 }
 PROJECTION = "SIAD_CONSOLE_DATABASE_URL"
+CACHE = "SIAD_INFERENCE_CACHE_DIR"
 STATE_FILE = "machine.json"  # addresses of the stages; read by `siad status`, `siad line`, `siad send`
 
 Notify = Callable[[str], None]  # shows one line of progress
@@ -129,6 +130,8 @@ class Machine:
             self.env[f"SIAD_{name.upper()}_HTTP_PORT"] = str(self.ports[name])
         if not os.environ.get(PROJECTION):
             self.env[PROJECTION] = f"sqlite:///{(self.data / 'console').resolve()}/projection.sqlite"
+        if not os.environ.get(CACHE):
+            self.env[CACHE] = str((self.data / "inference").resolve())
         self.env["SIAD_LABELER_SCORER_URL"] = self.url("scorer")
         self.env["SIAD_LABELER_SCORER_PORT"] = str(self.ports["scorer"])
         self.env.update(self.extra)

@@ -54,7 +54,7 @@ def read_stage(client: httpx.Client, name: str, url: str) -> StageStatus:
         stage=name,
         url=url,
         ready=response.is_success,
-        missing="" if response.is_success else describe_problem(response),
+        missing=describe_problem(response) if not response.is_success or b'"missing"' in response.content else "",
         received=int(total(metrics, "siad_records_received_total")),
         done=int(total(metrics, "siad_records_done_total")),
         failed={fate: int(count) for fate, count in by_label(metrics, "siad_records_failed_total", "fate").items()},

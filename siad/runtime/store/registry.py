@@ -8,6 +8,7 @@ decides races: of two releases at once one wins, and the other changes nothing.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -25,11 +26,28 @@ log = structlog.get_logger()
 HISTORY_MAX = 50  # earlier weights that a pointer remembers, for rolling back
 
 
-class Registry:
-    """Bundles and pointers in one store. Safe to share between threads."""
+class DigestCache(Protocol):
+    """Copies of objects that are named by their digest."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    def read(self, sha256: str) -> bytes | None:
+        """Return verified bytes; None where there is no intact copy."""
+        ...
+
+    def write(self, sha256: str, data: bytes) -> None:
+        """Keep verified bytes; a failure costs the copy and raises nothing."""
+        ...
+
+
+class Registry:
+    """Bundles and pointers in one store. Safe to share between threads.
+
+    Args:
+        blobs: the store.
+        cache: is asked for manifests and parts before the store; None: there is none.
+    """
+
+    def __init__(self, blobs: Blobs, *, cache: DigestCache | None = None) -> None:
+        self._blobs, self._cache = blobs, cache
 
     def store(self, manifest: Manifest, parts: Mapping[str, bytes]) -> WeightsId:
         """Store a bundle; no pointer moves.
@@ -60,7 +78,7 @@ class Registry:
             MissingError: there is none.
             CorruptError: the bytes are not those of ``weights``.
         """
-        return Manifest.from_json(get_verified(self._blobs, manifest_key(*place, weights), sha256=weights))
+        return Manifest.from_json(self._read(manifest_key(*place, weights), sha256=weights))
 
     def parts(self, manifest: Manifest) -> dict[str, bytes]:
         """Read the parts of a bundle, by name, and compare their digests.
@@ -69,9 +87,7 @@ class Registry:
             MissingError: a part is missing.
             CorruptError: a part differs from its description.
         """
-        return {
-            part.name: get_verified(self._blobs, part_key(part.sha256), sha256=part.sha256) for part in manifest.parts
-        }
+        return {part.name: self._read(part_key(part.sha256), sha256=part.sha256) for part in manifest.parts}
 
     def pointer(self, kind: WeightsKind, place: Place) -> Pointer | None:
         """Read a pointer; None before the first release.
@@ -149,6 +165,14 @@ class Registry:
             condition=PutCondition(expected.etag if expected else None),
         )
         return replace(pointer, etag=etag)
+
+    def _read(self, key: str, *, sha256: str) -> bytes:
+        if self._cache is not None and (copy := self._cache.read(sha256)) is not None:
+            return copy
+        data = get_verified(self._blobs, key, sha256=sha256)
+        if self._cache is not None:
+            self._cache.write(sha256, data)
+        return data
 
     def _store_part(self, sha256: str, data: bytes) -> None:
         """Write and verify one file, unless it is stored intact."""

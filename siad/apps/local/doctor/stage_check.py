@@ -51,6 +51,10 @@ def check_stage(client: httpx.Client, name: str, url: str, effect: str) -> Itera
     if not response.is_success:
         remedy = "act on what it names; it resumes by itself"
         yield fault(name, f"is not ready: {describe_problem(response)}", effect=effect, remedy=remedy)
+    elif b'"missing"' in response.content:
+        remedy = "act on what it names; the stream resumes by itself, and no image is lost"
+        stream = "the stream waits; direct requests are judged by the last known state"
+        yield fault(name, f"answers without {describe_problem(response)}", effect=stream, remedy=remedy)
     else:
         yield ok(name, f"is ready at {url}")
     skew_s = _skew_s(client, url)
