@@ -13,6 +13,7 @@ from docs.generator.table import code, sentence, table
 from siad.contracts import keys
 from siad.contracts.place import Place
 from siad.contracts.topics import (
+    COMMAND,
     CORRECTION,
     IMAGE,
     LINE,
@@ -39,6 +40,7 @@ HOLDS: Final = {  # topic -> event and key; a new topic is added here
     VERDICT.name: ("VerdictGiven", CAPTURE_KEY),
     CORRECTION.name: ("CaptureCorrected", CAPTURE_KEY),
     THRESHOLD.name: ("ThresholdSet", "`<line>/<product>/<weights>`"),
+    COMMAND.name: ("CommandGiven", PLACE_KEY),
 }
 HOLDS_OF_KIND: Final = {"dead-letter": ("DeadLetter", "key of the first record")}
 RETRY: Final = ("the event of the first topic, as it was", "key of the first record")

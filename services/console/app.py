@@ -1,6 +1,6 @@
 """Composition root of the console: settings, adapters, routes, tasks."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from services.console.adapters.commands import CommandWriter
 from services.console.adapters.followers import ReadingOptions, TopicFollower
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
@@ -27,13 +28,14 @@ from services.console.metrics import STAGE
 from services.console.reconcile import ThresholdReconciler, announce, export_figures, forget, heal
 from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
+from services.console.web.commands import make_command_routes
 from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
 from services.console.web.routes import PageDependencies, add_page
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.errors import TransientError
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
-from siad.contracts.topics import CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
+from siad.contracts.topics import COMMAND, CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.boot import boot, connect, leases_of
@@ -45,7 +47,7 @@ from siad.runtime.worker import StageProcess
 
 log = structlog.get_logger()
 
-TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD)
+TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD, COMMAND)
 ALL: Final = 2**62  # records: the whole topic
 FIGURES_EVERY_S: Final = 30.0  # as often as Prometheus usually scrapes
 
@@ -98,6 +100,10 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         dependencies = ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports)
         add_routes(stage.app, dependencies)
         stage.app.include_router(make_listing_routes(dependencies))
+        commands = CommandWriter(store, producer, stage.clock)
+        stage.app.include_router(make_command_routes(dependencies, commands))
+        repeat = partial(_repeat, stage, event="commands_wait", every_s=settings.announce_every_s)
+        stage.tasks["commands"] = partial(repeat, commands.announce)
         page = PageDependencies(
             files=PageFiles(),
             sessions=SessionBook(),
@@ -146,7 +152,9 @@ def _follow(
         "verdicts": partial(verdicts.follow, bus, stage.stop),
         "pseudo-masks": partial(pseudo_masks.follow, bus, stage.stop),
         "corrections": partial(corrections.follow, bus, stage.stop),
-        "forget": partial(_forget, stage, settings, ports),
+        "forget": partial(
+            _repeat, stage, partial(forget, ports), event="forgetting_waits", every_s=settings.forget_every_s
+        ),
         "announce": partial(_announce, stage, settings, lines, ports),
     }
     return [lines, verdicts, pseudo_masks, corrections]
@@ -172,14 +180,14 @@ async def _prepare(database: Database, ports: ConsolePorts) -> None:
     await ports.projection.load(ports.window, ports.book)
 
 
-async def _forget(stage: StageProcess, settings: ConsoleSettings, ports: ConsolePorts) -> None:
-    """Remove erased and expired captures, now and then."""
+async def _repeat(stage: StageProcess, act: Callable[[], Awaitable[None]], *, event: str, every_s: float) -> None:
+    """Act now and then; log ``event`` where a dependency is away."""
     while not stage.stop.is_set():
         try:
-            await forget(ports)
+            await act()
         except TransientError as error:
-            log.warning("forgetting_waits", reason=str(error))
-        await stage.unless_stopped(stage.clock.sleep(settings.forget_every_s))
+            log.warning(event, reason=str(error))
+        await stage.unless_stopped(stage.clock.sleep(every_s))
 
 
 async def _announce(

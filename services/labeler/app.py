@@ -19,18 +19,23 @@ from services.labeler.domain.fit_notes import FitNotes
 from services.labeler.reconcile import TeacherReconciler
 from services.labeler.routes import make_router
 from services.labeler.settings import LabelerSettings
+from siad.audit.commanded_rollback import CommandedRollbacks
+from siad.contracts.codec import Event
+from siad.contracts.commands import CommandGiven, CommandKind
 from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
-from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, dead_letter, retry
+from siad.contracts.topics import COMMAND, IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus
+from siad.runtime.commands import CommandDesk
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
 from siad.runtime.state_table import StateTable
-from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.brakes import StoredBrakes, StoredHolds
+from siad.runtime.store.commands import StoredCommands
 from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.thresholds import KnownThresholds
@@ -50,7 +55,7 @@ def main() -> None:
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Wire the stage; close its connections and threads on leaving."""
-    topics = [IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, dead_letter(NAME), retry(NAME)]
+    topics = [IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, COMMAND, dead_letter(NAME), retry(NAME)]
     limits = httpx.Limits(max_connections=settings.max_in_flight + 8)
     async with (
         connect(stage, bus, blobs, topics=topics) as store,
@@ -90,14 +95,30 @@ class _LabelerTasks:
         self.scores = StoredStreamScores(store)
         self.nudge = asyncio.Event()
         self.notes = FitNotes()
+        self.holds = StoredHolds(store)
+        hold = partial(handlers.on_hold_or_resume, holds=self.holds, clock=stage.clock)
+        self.desk = CommandDesk(
+            stage=NAME,
+            outcomes=StoredCommands(store),
+            acts={
+                CommandKind.HOLD: hold,
+                CommandKind.RESUME: hold,
+                CommandKind.ROLLBACK: CommandedRollbacks(store, stage.clock).roll_back,
+            },
+            clock=stage.clock,
+        )
 
     async def label_stream(self, thresholds: StateTable[ThresholdSet]) -> None:
         """Label the inspected captures of the stream, once thresholds are known."""
         if not await self.stage.unless_stopped(thresholds.wait_ready()):
             return
+        routes = {
+            IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK),
+            COMMAND.name: event_route(CommandGiven, self._on_command, to=TEACHER),
+        }
         await consume(
             self.bus,
-            with_retry({IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK)}, stage=NAME),
+            with_retry(routes, stage=NAME),
             self.stage.context,
             limits=Limits.of(
                 self.settings,
@@ -128,6 +149,7 @@ class _LabelerTasks:
                 refits=StoredRefits(self.store),
                 stream=self.scores,
                 brakes=StoredBrakes(self.store),
+                holds=self.holds,
                 releases=ReleasePublisher(self.store, producer),
                 scorer=self.scorer,
                 fitter=self.scorer,
@@ -146,6 +168,11 @@ class _LabelerTasks:
                 nudge=self.nudge,
                 every_s=self.settings.plan_every_s,
             )
+
+    async def _on_command(self, command: CommandGiven) -> list[Event]:
+        events = await self.desk.carry_out(command)
+        self.nudge.set()
+        return events
 
     async def _on_image(self, event: ImageStored) -> list[PseudoMaskCreated]:
         if event.intent is Intent.NORMAL:

@@ -1,13 +1,18 @@
-"""Handler of the labeler: one pseudo-mask for each inspected capture.
+"""Handlers of the labeler: pseudo-masks of inspected captures, and holds by command.
 
-Captures whose image is unlike the normals get none.
+Captures whose image is unlike the normals get no pseudo-mask.
 """
 
 import structlog
 
-from services.labeler.ports import MaskScorer, SizeRules, TeacherLookup
+from services.labeler.ports import HoldRecords, MaskScorer, SizeRules, TeacherLookup
+from siad.contracts.commands import CommandGiven, CommandKind
 from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated
 from siad.contracts.ids import WeightsId
+from siad.contracts.learning import LearningHold
+from siad.contracts.place import Place
+from siad.runtime.clock import Clock
+from siad.runtime.commands import CommandResult, refusal
 from siad.vision.plausibility import MisfitError
 
 log = structlog.get_logger()
@@ -60,3 +65,24 @@ async def label(
         image_hash=drawn.image_hash,
     )
     return [mask]
+
+
+async def on_hold_or_resume(command: CommandGiven, *, holds: HoldRecords, clock: Clock) -> CommandResult:
+    """Hold the learning of a place by command, or resume it."""
+    place, is_hold = Place(command.line, command.product), command.kind is CommandKind.HOLD
+    before = await holds.read(place)
+    is_repeat = before is not None and before.command_id == command.command_id
+    if not is_repeat and not is_hold and (before is None or not before.is_on):
+        return refusal(f"the learning of {place} is not held; nothing was changed")
+    since_at = before.since_at if before is not None and before.is_on and is_hold else clock.now()
+    hold = LearningHold(
+        is_on=is_hold, by=command.by, reason=command.reason, since_at=since_at, command_id=command.command_id
+    )
+    if not is_repeat:
+        await holds.put(place, hold)
+    if is_hold:
+        return CommandResult(
+            detail="learning is held: no refit on more captures, no training run and no release until it is resumed; "
+            "inspection goes on"
+        )
+    return CommandResult(detail="learning is resumed, unless the line's setting or the brake stops it")

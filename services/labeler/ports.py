@@ -10,7 +10,7 @@ from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import ImageStored, PseudoMaskCreated, Region, WeightsKind
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
-from siad.contracts.learning import LearningBrake, LearningMode
+from siad.contracts.learning import LearningBrake, LearningHold, LearningMode
 from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import OddNormal, SizeRule
 from siad.contracts.place import Place
@@ -336,6 +336,18 @@ class BrakeRecords(Protocol):
         Raises:
             ConflictError: another process moved it since it was read.
         """
+        ...
+
+
+class HoldRecords(Protocol):
+    """Keeps holds of learning by people."""
+
+    async def read(self, place: Place) -> LearningHold | None:
+        """Read the hold of a place; None: there was none."""
+        ...
+
+    async def put(self, place: Place, hold: LearningHold) -> None:
+        """Store a hold or its end; ConflictError if it moved since."""
         ...
 
 

@@ -43,6 +43,7 @@ from services.labeler.ports import (
     FitOrders,
     FitRefusedError,
     FittedTeacher,
+    HoldRecords,
     LineRecords,
     MaskScorer,
     QuarantineReader,
@@ -82,6 +83,7 @@ class TeacherReconciler:
     refits: RefitRecords
     stream: StreamRecords
     brakes: BrakeRecords
+    holds: HoldRecords
     deletions: DeletionGuard
     quarantine: QuarantineReader
     producer: Producer
@@ -122,7 +124,7 @@ class TeacherReconciler:
         if settings is None or self._refused.get(place) != FitAttempt(counts.normals, settings):
             self.notes.end(place)  # a refusal holds for what was tried alone
         last, brake = await self.refits.last(place), await self.brakes.read(place)
-        mode = await self.lines.learning(place.line)
+        mode, hold = await self.lines.learning(place.line), await self.holds.read(place)
         is_braked = mode is LearningMode.AUTO and brake is not None and brake.is_on
         metrics.BRAKE_ON.labels(place.line, place.product).set(is_braked)
         rows = (await self.stream.read(place)).rows
@@ -132,7 +134,7 @@ class TeacherReconciler:
             goods=counts.goods,
             stream=counts.stream,
             last=last,
-            pause=self._pause(place, why_not_learning(mode, brake, line=place.line)),
+            pause=self._pause(place, why_not_learning(mode, brake, line=place.line, hold=hold)),
             moved_brake=move_brake(rows, brake, last, now=self.clock.now()),
             settings=settings,
             pointer=pointer,

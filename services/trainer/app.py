@@ -13,6 +13,7 @@ from services.trainer.adapters.job_process import LocalJobs
 from services.trainer.adapters.kubernetes_api import KubernetesRayJobs
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.ray_jobs import RayJobs
+from services.trainer.adapters.run_requests import StoredRunRequests
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.explain import PlaceReport
@@ -24,18 +25,22 @@ from services.trainer.ports import JobRunner
 from services.trainer.reconcile import SegmenterReconciler
 from services.trainer.routes import make_router
 from services.trainer.settings import TrainerSettings
-from siad.contracts.codec import decode
+from siad.audit.commanded_rollback import CommandedRollbacks
+from siad.contracts.codec import Event, decode
+from siad.contracts.commands import CommandGiven, CommandKind
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.events import PseudoMaskCreated
-from siad.contracts.topics import CORRECTION, PSEUDO_MASK, SEGMENTER, dead_letter, retry
+from siad.contracts.topics import COMMAND, CORRECTION, PSEUDO_MASK, SEGMENTER, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus, Message, Record
-from siad.runtime.consumer import Batch, BatchRoute, Limits, consume, with_retry
+from siad.runtime.commands import CommandDesk
+from siad.runtime.consumer import Batch, BatchRoute, Handler, Limits, consume, event_route, with_retry
 from siad.runtime.reconcile import reconcile
-from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.brakes import StoredBrakes, StoredHolds
+from siad.runtime.store.commands import StoredCommands
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.releases import ReleasePublisher
@@ -74,7 +79,7 @@ async def assemble(
     stage: StageProcess, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: JobRunner
 ) -> AsyncIterator[None]:
     """Wire the stage; close the store's threads on leaving."""
-    topics = [PSEUDO_MASK, CORRECTION, SEGMENTER, dead_letter(NAME), retry(NAME)]
+    topics = [PSEUDO_MASK, CORRECTION, COMMAND, SEGMENTER, dead_letter(NAME), retry(NAME)]
     async with connect(stage, bus, blobs, topics=topics) as store:
         works = _TrainerTasks(stage, settings, bus, store, jobs)
         stage.app.include_router(make_router(works))
@@ -92,6 +97,17 @@ class _TrainerTasks:
         self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.ledger = ParquetLedger(store)
         self.reconciler: SegmenterReconciler | None = None
+        self.nudge = asyncio.Event()
+        requests = StoredRunRequests(store)
+        self.desk = CommandDesk(
+            stage=NAME,
+            outcomes=StoredCommands(store),
+            acts={
+                CommandKind.TRAIN: partial(handlers.on_train, requests=requests, clock=stage.clock),
+                CommandKind.ROLLBACK: CommandedRollbacks(store, stage.clock).roll_back,
+            },
+            clock=stage.clock,
+        )
 
     def reports(self, line: str) -> list[PlaceReport]:
         """Report what a line trains on; nothing before the first plan."""
@@ -100,7 +116,9 @@ class _TrainerTasks:
     async def take_in(self) -> None:
         """Write the ledger; commit offsets after the store's acknowledgement."""
         size: dict[str, Any] = {"records_max": self.settings.batch_max, "wait_s": self.settings.batch_wait_s}
-        routes: dict[str, BatchRoute[Any]] = {
+        commands = event_route(CommandGiven, self._on_command, to=SEGMENTER)
+        routes: dict[str, Handler | BatchRoute[Any]] = {
+            COMMAND.name: commands,
             PSEUDO_MASK.name: BatchRoute(decode=_decode_mask, on_batch=self._on_masks, **size),
             CORRECTION.name: BatchRoute(decode=_decode_correction, on_batch=self._on_corrections, **size),
         }
@@ -113,7 +131,6 @@ class _TrainerTasks:
 
     async def reconcile(self) -> None:
         """Run training jobs; judge, release and announce segmenters."""
-        nudge = asyncio.Event()
         async with self.bus.producer() as producer:
             self.reconciler = SegmenterReconciler(
                 ledger=self.ledger,
@@ -123,18 +140,24 @@ class _TrainerTasks:
                 releases=ReleasePublisher(self.store, producer),
                 lines=StoredLines(self.store),
                 brakes=StoredBrakes(self.store),
+                holds=StoredHolds(self.store),
                 quarantine=AsyncQuarantine(self.store),
                 policies=policies_of(self.settings),
-                nudge=nudge,
+                nudge=self.nudge,
                 clock=self.stage.clock,
             )
             await reconcile(
                 self.reconciler,
                 self.stage.context,
                 leases_of(self.stage, self.store),
-                nudge=nudge,
+                nudge=self.nudge,
                 every_s=self.settings.plan_every_s,
             )
+
+    async def _on_command(self, command: CommandGiven) -> list[Event]:
+        events = await self.desk.carry_out(command)
+        self.nudge.set()  # a requested run may start, a moved pointer changes the plan
+        return events
 
     async def _on_masks(self, batch: Batch[PseudoMaskCreated]) -> list[Message]:
         messages = await handlers.on_pseudo_masks(batch, ledger=self.ledger, deletions=self.deletions)

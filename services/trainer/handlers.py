@@ -1,16 +1,19 @@
-"""Handlers of the trainer: pseudo-masks and corrections become rows of the ledger."""
+"""Handlers of the trainer: rows of the ledger, and runs by command."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 from services.trainer.domain.corrections import CorrectionRow, correction_of
 from services.trainer.domain.ledger import LedgerRow, row_of
-from services.trainer.ports import DeletionReader, Ledger
+from services.trainer.ports import DeletionReader, Ledger, RunRequests
+from siad.contracts.commands import CommandGiven
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.events import PseudoMaskCreated
 from siad.contracts.keys import ledger_key
 from siad.contracts.place import Place
 from siad.runtime.bus.port import Message
+from siad.runtime.clock import Clock
+from siad.runtime.commands import CommandResult, refusal
 from siad.runtime.consumer.routes import Batch
 
 E = TypeVar("E", PseudoMaskCreated, CaptureCorrected)
@@ -38,6 +41,16 @@ async def on_capture_corrected(
     """
     await _store(batch, correction_of, ledger=ledger, deletions=deletions)
     return []
+
+
+async def on_train(command: CommandGiven, *, requests: RunRequests, clock: Clock) -> CommandResult:
+    """Request a training run by command, or refuse with the reason."""
+    place = Place(command.line, command.product)
+    try:
+        request = await requests.request(place, at=clock.now(), command_id=command.command_id)
+    except LookupError as error:
+        return refusal(str(error))
+    return CommandResult(detail=f"a training run is requested (request {request.number})")
 
 
 async def _store(

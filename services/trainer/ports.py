@@ -12,9 +12,9 @@ from services.trainer.domain.records import CandidateJudgement, RunSpec
 from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import TrainingSet
 from siad.contracts.deletion import DeletionIndex
-from siad.contracts.documents import TrainingSetMembers
+from siad.contracts.documents import RunRequest, TrainingSetMembers
 from siad.contracts.events import ImageStored, LineChanged, WeightsKind
-from siad.contracts.learning import LearningBrake
+from siad.contracts.learning import LearningBrake, LearningHold
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
@@ -195,6 +195,33 @@ class BrakeReader(Protocol):
 
         Raises:
             CorruptError: it can't be read.
+        """
+        ...
+
+
+class HoldReader(Protocol):
+    """Reads holds of learning by people."""
+
+    async def read(self, place: Place) -> LearningHold | None:
+        """Read the hold of a place; None: there was none.
+
+        Raises:
+            CorruptError: it can't be read.
+        """
+        ...
+
+
+class RunRequests(Protocol):
+    """Takes requests for training runs."""
+
+    async def request(self, place: Place, *, at: datetime, command_id: str = "") -> RunRequest:
+        """Request a run that does not wait for new captures.
+
+        A repeat of a command finds its request.
+
+        Raises:
+            ConflictError: another operator requested one at the same moment.
+            LookupError: no run would start; says why, and nothing was requested.
         """
         ...
 

@@ -36,6 +36,7 @@ from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import NormalCapture
 from services.trainer.ports import (
     BrakeReader,
+    HoldReader,
     JobRunner,
     Ledger,
     LineReader,
@@ -70,6 +71,7 @@ class SegmenterReconciler:
     releases: ReleaseStore
     lines: LineReader
     brakes: BrakeReader
+    holds: HoldReader
     quarantine: QuarantineReader
     policies: TrainerPolicies
     nudge: asyncio.Event  # set when an action makes another one possible
@@ -113,7 +115,7 @@ class SegmenterReconciler:
             teacher=await self._teacher(place, pointer),
             segmenter=await self.releases.pointer(WeightsKind.SEGMENTER, place),
             settings=settings,
-            pause="" if settings is None else why_not_learning(mode, await self.brakes.read(place), line=place.line),
+            pause="" if settings is None else await self._why_not_learning(place, mode),
             announced=self._announced.get(place, 0),
             requested=await self.runs.newest_request(place),
         )
@@ -121,6 +123,10 @@ class SegmenterReconciler:
         metrics.NEW_CAPTURES.labels(place.line, place.product).set(new.labelled)
         metrics.NEW_CORRECTIONS.labels(place.line, place.product).set(new.corrected)
         return state
+
+    async def _why_not_learning(self, place: Place, mode: LearningMode) -> str:
+        brake, hold = await self.brakes.read(place), await self.holds.read(place)
+        return why_not_learning(mode, brake, line=place.line, hold=hold)
 
     async def _describe_taint(self, place: Place, runs: Sequence[RunState], quarantine: QuarantineIndex) -> str:
         """Say what of the last run's training set is in quarantine."""

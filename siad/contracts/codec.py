@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from google.protobuf.message import DecodeError, Message
 
-from siad.contracts import corrections, events, marked_objects
+from siad.contracts import commands, corrections, events, marked_objects
 from siad.contracts.errors import PoisonError
 from siad.v1 import events_pb2
 
@@ -26,6 +26,7 @@ Event = (
     | events.VerdictGiven
     | corrections.CaptureCorrected
     | corrections.ThresholdSet
+    | commands.CommandGiven
     | events.DeadLetter
 )
 E = TypeVar("E")
@@ -41,6 +42,7 @@ MESSAGES: dict[type[Any], type[Message]] = {
     marked_objects.MarkedObject: events_pb2.MarkedObject,
     corrections.CaptureCorrected: events_pb2.CaptureCorrected,
     corrections.ThresholdSet: events_pb2.ThresholdSet,
+    commands.CommandGiven: events_pb2.CommandGiven,
     events.DeadLetter: events_pb2.DeadLetter,
 }
 TYPES = {kind: get_type_hints(kind) for kind in MESSAGES}  # resolved once: every record is decoded

@@ -85,6 +85,7 @@ class RunRequest(JsonRecord):
 
     number: int  # of the line and product, from 1; a run that names it has answered it
     requested_at: datetime
+    command_id: str = field(default="", metadata=OMIT_IF_DEFAULT)  # that it follows from; empty: the command line
 
 
 def write_receipt(event: ImageStored) -> bytes:

@@ -319,6 +319,16 @@ def brake_key(line: str, product: str) -> str:
     return f"brakes/{checked_part(line)}/{checked_part(product)}.json"
 
 
+def hold_key(line: str, product: str) -> str:
+    """Hold of a line's learning by a person; moved by conditional put."""
+    return f"holds/{checked_part(line)}/{checked_part(product)}.json"
+
+
+def command_key(line: str, command_id: str, record: str) -> str:
+    """Write-once: ``given``, a person's command, or ``outcome``, what a stage did."""
+    return f"commands/{checked_part(line)}/{checked_part(command_id)}/{checked_part(record)}.json"
+
+
 def refit_key(line: str, product: str, number: int) -> str:
     """Write-once record of the ``number``-th fit of a teacher, with its decision."""
     return f"{refits_prefix(line, product)}{number:06d}.json"

@@ -1,7 +1,8 @@
-"""Whether a line learns: the setting of a person, and the brake.
+"""Whether a line learns: its setting, a person's hold, and the brake.
 
-The brake stops fits of more captures, training runs and releases where the pseudo-masks of a line leave the bounds of
-what they were; it never stops inspection. The labeler writes it, labeler and trainer obey it.
+A person holds and resumes one place by command. The brake stops fits of more captures, training runs and releases where
+the pseudo-masks of a line leave the bounds of what they were. Neither ever stops inspection. The labeler writes both,
+labeler and trainer obey them.
 """
 
 from dataclasses import dataclass
@@ -61,8 +62,36 @@ class LearningBrake(JsonRecord):
     held_until_at: datetime | None = None
 
 
-def why_not_learning(mode: LearningMode, brake: LearningBrake | None, *, line: str) -> str:
-    """Say why a line learns nothing; empty where it does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningHold(JsonRecord):
+    """Whether a person holds the learning of one line and product."""
+
+    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
+
+    is_on: bool
+    by: str  # name of the person
+    reason: str  # in the person's words; may be empty
+    since_at: datetime  # of this state
+    command_id: str  # that it follows from
+
+
+def why_not_learning(
+    mode: LearningMode, brake: LearningBrake | None, *, line: str, hold: LearningHold | None = None
+) -> str:
+    """Say why a line learns nothing; empty where it does.
+
+    Args:
+        mode: setting of the line.
+        brake: of the place; None: it was never on.
+        line: its name, for advice.
+        hold: by a person; None: there was none. It goes before setting and brake.
+    """
+    if hold is not None and hold.is_on:
+        because = f": {hold.reason}" if hold.reason else ""
+        return (
+            f"{hold.by} holds it since {hold.since_at:%Y-%m-%d %H:%M} UTC{because}. Inspection goes on. Resume it on "
+            f"the console's page Weights of line {line}"
+        )
     if mode is LearningMode.OFF:
         return f"learning was switched off; switch it on again: siad line put {line} --learning auto"
     if mode is LearningMode.AUTO and brake is not None and brake.is_on:

@@ -30,6 +30,7 @@ SEGMENTER: Final = Topic("siad.segmenter.v1", "state", "trainer", ("trainer", "i
 VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("ingest", "console"))
 CORRECTION: Final = Topic("siad.correction.v1", "work", "console", ("trainer",))
 THRESHOLD: Final = Topic("siad.threshold.v1", "state", "console", ("labeler", "inference"), feedback=True)
+COMMAND: Final = Topic("siad.command.v1", "work", "console", ("labeler", "trainer"), feedback=True)
 
 
 def dead_letter(stage: str) -> Topic:
@@ -52,6 +53,7 @@ TOPICS: Final = (
     VERDICT,
     CORRECTION,
     THRESHOLD,
+    COMMAND,
     dead_letter("labeler"),
     dead_letter("trainer"),
     dead_letter("inference"),

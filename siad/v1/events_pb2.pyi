@@ -228,6 +228,34 @@ OBJECT_FATE_ADDED: ObjectFate.ValueType  # 4
 """Stored, and not shown."""
 Global___ObjectFate: _TypeAlias = ObjectFate  # noqa: Y015
 
+class _CommandKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CommandKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CommandKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMMAND_KIND_UNSPECIFIED: _CommandKind.ValueType  # 0
+    COMMAND_KIND_TRAIN: _CommandKind.ValueType  # 1
+    """Request a training run now."""
+    COMMAND_KIND_HOLD: _CommandKind.ValueType  # 2
+    """Learn nothing until it is resumed."""
+    COMMAND_KIND_RESUME: _CommandKind.ValueType  # 3
+    COMMAND_KIND_ROLLBACK: _CommandKind.ValueType  # 4
+    """Put earlier weights in service."""
+
+class CommandKind(_CommandKind, metaclass=_CommandKindEnumTypeWrapper):
+    """CommandKind: what a person commands."""
+
+COMMAND_KIND_UNSPECIFIED: CommandKind.ValueType  # 0
+COMMAND_KIND_TRAIN: CommandKind.ValueType  # 1
+"""Request a training run now."""
+COMMAND_KIND_HOLD: CommandKind.ValueType  # 2
+"""Learn nothing until it is resumed."""
+COMMAND_KIND_RESUME: CommandKind.ValueType  # 3
+COMMAND_KIND_ROLLBACK: CommandKind.ValueType  # 4
+"""Put earlier weights in service."""
+Global___CommandKind: _TypeAlias = CommandKind  # noqa: Y015
+
 @_typing.final
 class Region(_message.Message):
     """One connected defect in oriented image pixels, origin top left. At most 64 per mask."""
@@ -945,6 +973,65 @@ class ThresholdSet(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ThresholdSet: _TypeAlias = ThresholdSet  # noqa: Y015
+
+@_typing.final
+class CommandGiven(_message.Message):
+    """CommandGiven: one command of a person about a line and product."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    GIVEN_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
+    MOVES_REVISION_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    """Hex, 32 characters: 12 of the time in milliseconds, 20 at random. A command is carried out once."""
+    line: _builtins.str
+    product: _builtins.str
+    kind: Global___CommandKind.ValueType
+    by: _builtins.str
+    """Name of the person."""
+    reason: _builtins.str
+    """Why, in the person's words; may be empty."""
+    weights: _builtins.str
+    """Of a rollback: digest of the weights that judge afterwards. Otherwise empty."""
+    moves: Global___WeightsKind.ValueType
+    """Of a rollback: whose pointer moves. Otherwise unspecified."""
+    moves_revision: _builtins.int
+    """Of a rollback: revision of that pointer as the person saw it; the stage refuses the command at another one.
+    Otherwise 0.
+    """
+    @_builtins.property
+    def given_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was given (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+        line: _builtins.str = ...,
+        product: _builtins.str = ...,
+        kind: Global___CommandKind.ValueType = ...,
+        by: _builtins.str = ...,
+        given_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        weights: _builtins.str = ...,
+        moves: Global___WeightsKind.ValueType = ...,
+        moves_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["given_at", b"given_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "command_id", b"command_id", "given_at", b"given_at", "kind", b"kind", "line", b"line", "moves", b"moves", "moves_revision", b"moves_revision", "product", b"product", "reason", b"reason", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandGiven: _TypeAlias = CommandGiven  # noqa: Y015
 
 @_typing.final
 class DeadLetter(_message.Message):

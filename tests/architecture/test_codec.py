@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from siad.contracts import corrections, events, marked_objects
+from siad.contracts import commands, corrections, events, marked_objects
 from siad.contracts.codec import MESSAGES, decode, encode
+from siad.contracts.commands import BY_MAX, CommandGiven, CommandKind, CommandOutcome
+from siad.contracts.commands import REASON_MAX as COMMAND_REASON_MAX
 from siad.contracts.corrections import (
     AUTHOR_MAX,
     REASON_MAX,
@@ -162,6 +164,18 @@ LARGEST: tuple[Any, ...] = (
         set_at=NOON,
         advice="ß" * REASON_MAX,
     ),
+    CommandGiven(
+        command_id="c" * 32,
+        line=SLUG,
+        product=SLUG,
+        kind=CommandKind.ROLLBACK,
+        by="ß" * BY_MAX,
+        given_at=NOON,
+        reason="ß" * COMMAND_REASON_MAX,
+        weights=WEIGHTS,
+        moves=WeightsKind.SEGMENTER,
+        moves_revision=2**62,
+    ),
     DeadLetter(
         topic="siad.image.v1",
         partition=3,
@@ -243,6 +257,22 @@ GOLDEN_THRESHOLD = (
     "39000000000000d03f" + "41000000000000c03f" + "49000000000000e03f" + "500a" + "5826" + "6007" + "6a026f6b"
     "72" + MOMENT
 )
+COMMAND = CommandGiven(
+    command_id="0c" * 16,
+    line="l1",
+    product="p1",
+    kind=CommandKind.ROLLBACK,
+    by="ann",
+    given_at=NOON,
+    reason="ok",
+    weights="5e" * 32,
+    moves=WeightsKind.SEGMENTER,
+    moves_revision=3,
+)
+GOLDEN_COMMAND = (
+    "0a20" + "3063" * 16 + "12026c31" + "1a027031" + "2004" + "2a03" + b"ann".hex() + "32" + MOMENT + "3a026f6b"
+    "4240" + "3565" * 32 + "4802" + "5003"
+)
 # by hand: field 19 (objects) with its eight fields, then the effort in fields 20 to 22
 GOLDEN_MARKS = "9a011408011002180320042805300238044204" + b"dent".hex() + "a101000000000000f83f" + "a80107" + "b00108"
 # by hand: field 11 (bits) is 12, field 12 (sizes) is "any"
@@ -261,9 +291,11 @@ def test_fields_agree(kind: type[Any]) -> None:
 
 
 def test_every_event_has_a_message_and_every_message_an_event() -> None:
-    named = [value for module in (events, corrections, marked_objects) for value in vars(module).values()]
-    declared = {one for one in named if isinstance(one, type) and hasattr(one, "__dataclass_fields__")}
-    assert declared == set(MESSAGES)
+    named = [value for module in (events, corrections, marked_objects, commands) for value in vars(module).values()]
+    declared = {one for one in named if isinstance(one, type) and hasattr(one, "__dataclass_fields__")} - {
+        CommandOutcome
+    }
+    assert declared - {CommandOutcome} == set(MESSAGES)  # an outcome is a record, which no topic carries
     wire = next(iter(MESSAGES.values())).DESCRIPTOR.file.message_types_by_name
     assert set(wire) == {kind.__name__ for kind in MESSAGES}
 
@@ -291,6 +323,7 @@ def test_bytes_are_frozen() -> None:
 def test_bytes_of_what_people_decide_are_frozen() -> None:
     assert encode(CORRECTED).hex() == GOLDEN_CORRECTION
     assert encode(THRESHOLD_SET).hex() == GOLDEN_THRESHOLD
+    assert encode(COMMAND).hex() == GOLDEN_COMMAND
 
 
 def test_bytes_of_marks_are_frozen() -> None:

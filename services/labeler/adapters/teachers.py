@@ -23,7 +23,7 @@ from siad.contracts.place import Place
 from siad.contracts.quarantine import TaintedKind
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.state_table import StateTable
-from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.brakes import StoredBrakes, StoredHolds
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.quarantine import Quarantine
 from siad.runtime.store.registry import Registry
@@ -70,6 +70,7 @@ class ServingTeachers:
     def __init__(self, table: StateTable[TeacherReleased], blobs: AsyncBlobs) -> None:
         self._table, self._blobs, self._registry = table, blobs, Registry(blobs.blobs)
         self._lines, self._brakes, self._refits = StoredLines(blobs), StoredBrakes(blobs), StoredRefits(blobs)
+        self._holds = StoredHolds(blobs)
         self._quarantine, self._corrections = Quarantine(blobs.blobs), StoredCorrections(blobs)
         self._cache: dict[str, TeacherFacts] = {}  # by weights, which never change
 
@@ -91,7 +92,8 @@ class ServingTeachers:
             settings = await self._lines.settings(place.line)
             mode = LearningMode.of("" if settings is None else settings.learning)
             sizes = SizeRule.of("" if settings is None else settings.sizes)
-            paused = why_not_learning(mode, await self._brakes.read(place), line=place.line)
+            brake, hold = await self._brakes.read(place), await self._holds.read(place)
+            paused = why_not_learning(mode, brake, line=place.line, hold=hold)
             last = await self._refits.last(place)
             tainted = await self._blobs.run(self._quarantine.record, facts.line, TaintedKind.WEIGHTS, facts.weights)
             answers = await self._corrections.latest(place) if facts.left_out or facts.doubted else {}

@@ -47,16 +47,22 @@ class StoredRuns:
 
     async def newest_request(self, place: Place) -> int:
         """Return the number of the newest requested run; 0 for none."""
-        infos = await self._blobs.list_all(run_requests_prefix(*place))
-        return RunRequest.from_json(await self._bytes(infos[-1].key)).number if infos else 0
+        request = await self.last_request(place)
+        return 0 if request is None else request.number
 
-    async def put_request(self, place: Place, requested_at: datetime) -> RunRequest:
+    async def last_request(self, place: Place) -> RunRequest | None:
+        """Read the newest request for a run; None for none."""
+        infos = await self._blobs.list_all(run_requests_prefix(*place))
+        return RunRequest.from_json(await self._bytes(infos[-1].key)) if infos else None
+
+    async def put_request(self, place: Place, requested_at: datetime, *, command_id: str = "") -> RunRequest:
         """Request a run.
 
         Raises:
             ConflictError: another operator requested one at the same moment.
         """
-        request = RunRequest(number=await self.newest_request(place) + 1, requested_at=requested_at)
+        number = await self.newest_request(place) + 1
+        request = RunRequest(number=number, requested_at=requested_at, command_id=command_id)
         key = run_request_key(*place, request.number)
         await self._blobs.put(key, request.to_json(), content_type=JSON, condition=IF_ABSENT)
         return request

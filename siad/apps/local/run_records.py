@@ -4,17 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.trainer.adapters.run_requests import StoredRunRequests
 from services.trainer.adapters.runs import StoredRuns
 from services.trainer.domain.judge import cancel
 from services.trainer.domain.schedule import RunState
 from siad.audit.rollback import find_place
-from siad.contracts import keys
-from siad.contracts.documents import read_line
-from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.store.brakes import StoredBrakes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,24 +84,8 @@ async def request_run(blobs: Blobs, line: str, product: str | None) -> tuple[Pla
         LookupError: the line has no teacher, learns nothing, or has an open run.
     """
     place = find_place(blobs, line, product)
-    if paused := await _why_none_starts(blobs, place):
-        msg = f"no run of {place} would start; nothing was requested: {paused}"
-        raise LookupError(msg)
-    runs = await read_runs(blobs, place)
-    if runs and runs[-1].is_open:
-        run = runs[-1].spec.run
-        msg = f"run {run} is open; nothing was requested. Wait for it, or cancel it: siad runs cancel {line}"
-        raise LookupError(msg)
-    request = await StoredRuns(AsyncBlobs(blobs)).put_request(place, datetime.now(UTC))
+    request = await StoredRunRequests(AsyncBlobs(blobs)).request(place, at=datetime.now(UTC))
     return place, request.number
-
-
-async def _why_none_starts(blobs: Blobs, place: Place) -> str:
-    state = read_line(blobs.get(keys.line_pointer_key(place.line)).data)
-    if state.is_gone:
-        return "the line was ended"
-    brake = await StoredBrakes(AsyncBlobs(blobs)).read(place)
-    return why_not_learning(LearningMode.of(state.settings.learning), brake, line=place.line)
 
 
 async def request_runs(blobs: Blobs, line: str, products: Iterable[str]) -> None:

@@ -54,19 +54,17 @@ class ReleasePublisher:
         await self._producer.publish([release_message(pointer)])
 
 
-def release_message(pointer: Pointer) -> Message:
-    """Build the event of a pointer, under the key of its place."""
-    key = str(pointer.place)
+def release_event(pointer: Pointer) -> TeacherReleased | SegmenterReleased:
+    """Build the event of a pointer."""
     if pointer.kind is WeightsKind.TEACHER:
-        teacher = TeacherReleased(
+        return TeacherReleased(
             line=pointer.line,
             product=pointer.product,
             revision=pointer.revision,
             weights=pointer.weights,
             released_at=pointer.released_at,
         )
-        return Message(topic=TEACHER.name, key=key, value=encode(teacher))
-    segmenter = SegmenterReleased(
+    return SegmenterReleased(
         line=pointer.line,
         product=pointer.product,
         revision=pointer.revision,
@@ -74,4 +72,9 @@ def release_message(pointer: Pointer) -> Message:
         released_at=pointer.released_at,
         status=pointer.status,
     )
-    return Message(topic=SEGMENTER.name, key=key, value=encode(segmenter))
+
+
+def release_message(pointer: Pointer) -> Message:
+    """Build the record of a pointer's event; its key is the place."""
+    topic = TEACHER if pointer.kind is WeightsKind.TEACHER else SEGMENTER
+    return Message(topic=topic.name, key=str(pointer.place), value=encode(release_event(pointer)))

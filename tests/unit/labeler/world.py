@@ -30,7 +30,7 @@ from siad.contracts.topics import PSEUDO_MASK, TEACHER
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
-from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.brakes import StoredBrakes, StoredHolds
 from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
@@ -171,6 +171,7 @@ class World:
             refits=StoredRefits(store),
             stream=self.stream,
             brakes=StoredBrakes(store),
+            holds=StoredHolds(store),
             releases=ReleasePublisher(store, self.producer),
             scorer=scorer,
             fitter=scorer,

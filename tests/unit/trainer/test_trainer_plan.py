@@ -39,7 +39,7 @@ from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
-from siad.runtime.store.brakes import StoredBrakes
+from siad.runtime.store.brakes import StoredBrakes, StoredHolds
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.registry import Registry
@@ -158,6 +158,7 @@ class World:
             releases=ReleasePublisher(store, self.producer),
             lines=StoredLines(store),
             brakes=StoredBrakes(store),
+            holds=StoredHolds(store),
             quarantine=AsyncQuarantine(store),
             policies=POLICIES,
             nudge=asyncio.Event(),
