@@ -29,7 +29,6 @@ from benchmarks.gate import SETTINGS, Shift, name_of, normals_of, picture, quali
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import (
     FreezePolicy,
     MemberRole,
@@ -47,6 +46,7 @@ from services.trainer.job.learners import make_learner
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.normals_profile import SizeRule
+from siad.contracts.training_runs import RunSpec
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher

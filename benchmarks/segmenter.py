@@ -17,7 +17,6 @@ import torch
 
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import (
     FreezePolicy,
     MemberRole,
@@ -33,6 +32,7 @@ from services.trainer.job.learners import UnetLearner
 from siad.apps.lab.demo.cells import Cell, draw_shift, find_cells
 from siad.contracts.ids import sha256_hex
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunSpec
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.teachers.feature_memory import fit

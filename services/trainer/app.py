@@ -14,7 +14,6 @@ from services.trainer.adapters.kubernetes_api import KubernetesRayJobs
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.ray_jobs import RayJobs
 from services.trainer.adapters.run_requests import StoredRunRequests
-from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.explain import PlaceReport
 from services.trainer.domain.judge import JudgePolicy
@@ -44,6 +43,7 @@ from siad.runtime.store.commands import StoredCommands
 from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.releases import ReleasePublisher
+from siad.runtime.store.runs import StoredRuns
 from siad.runtime.worker import StageProcess
 
 NAME = "trainer"

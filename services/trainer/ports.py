@@ -8,8 +8,6 @@ from typing import Protocol
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.explain import PlaceReport
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
-from services.trainer.domain.records import CandidateJudgement, RunSpec
-from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import TrainingSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.documents import RunRequest, TrainingSetMembers
@@ -19,6 +17,7 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import QuarantineIndex
+from siad.contracts.training_runs import CandidateJudgement, RunSpec, RunState
 
 
 class DeletionReader(Protocol):

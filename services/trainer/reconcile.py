@@ -31,8 +31,6 @@ from services.trainer.domain.plan import (
     plan,
 )
 from services.trainer.domain.quarantine import describe_taint
-from services.trainer.domain.records import CandidateJudgement, RunSpec
-from services.trainer.domain.schedule import RunState
 from services.trainer.domain.training_set import NormalCapture
 from services.trainer.ports import (
     BrakeReader,
@@ -52,6 +50,7 @@ from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import QuarantineIndex
+from siad.contracts.training_runs import CandidateJudgement, RunSpec, RunState
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 
 log = structlog.get_logger()

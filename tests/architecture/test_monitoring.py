@@ -9,10 +9,10 @@ import yaml
 
 from docs.generator.metrics import collectors
 from services.inference.domain.load_failures import FailureKind
-from services.trainer.domain.records import RunOutcome
 from siad.audit.keeper import STATES
 from siad.contracts.events import Decision
 from siad.contracts.topics import STAGES, TOPICS
+from siad.contracts.training_runs import RunOutcome
 from siad.runtime.outcomes import RULES as OUTCOMES
 from tests.architecture.promql import grouped_labels, selectors_of
 from tests.architecture.test_metrics import MODULES, full_name

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from services.trainer.domain.corrections import correction_of
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import row_of
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TrainingSet
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
@@ -34,6 +33,7 @@ from siad.contracts.documents import write_receipt
 from siad.contracts.events import Decision, ImageStored, Intent, PseudoMaskCreated
 from siad.contracts.ids import sha256_hex
 from siad.contracts.topics import LINE, TOPICS, VERDICT, Topic
+from siad.contracts.training_runs import RunSpec
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.runtime.blobs.port import Blobs

@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
-from services.trainer.domain.records import RunReport, RunSpec, run_name
 from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TrainingSet
 from siad.contracts.ids import sha256_hex
 from siad.contracts.keys import checkpoints_prefix, mask_key, run_report_key
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunReport, RunSpec, run_name
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.store.registry import Registry
+from siad.runtime.store.runs import StoredRuns
 from siad.vision.masks import encode_mask
 from tests.synthetic import PRODUCT, bundle, part_image, png
 

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from services.trainer.adapters.runs import StoredRuns
 from siad.contracts.documents import RunRequest, read_line
 from siad.contracts.errors import MissingError
 from siad.contracts.events import WeightsKind
@@ -12,6 +11,7 @@ from siad.contracts.place import Place
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.store.brakes import StoredBrakes, StoredHolds
 from siad.runtime.store.registry import Registry
+from siad.runtime.store.runs import StoredRuns
 
 
 class StoredRunRequests:

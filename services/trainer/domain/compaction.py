@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from services.trainer.domain.ledger import LedgerFile
-from services.trainer.domain.records import RunOutcome
-from services.trainer.domain.schedule import RunState
+from siad.contracts.training_runs import RunOutcome, RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

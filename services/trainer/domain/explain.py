@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.trainer.domain.plan import SegmenterState, TrainerPolicies
-from services.trainer.domain.schedule import RunState
+from siad.contracts.training_runs import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

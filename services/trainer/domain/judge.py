@@ -8,7 +8,7 @@ line's false-reject budget and with fixed floors, which agreement with the teach
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from siad.vision.gate import DEFAULT_POLICY, GatePolicy, chance_of_at_least, judge_release
 
 

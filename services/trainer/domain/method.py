@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from services.trainer.domain.schedule import RunState
 from services.trainer.domain.size import SizePolicy
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import CORRECTABLE, DEFAULT_SEGMENTER, FAST, RESIDUAL, UNET
 from siad.contracts.pointer import Pointer
+from siad.contracts.training_runs import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,7 @@ from services.trainer.domain.judge import JudgePolicy, abandon, judge, refuse_ta
 from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
 from services.trainer.domain.method import choose_method, input_px_of, newest_residual
 from services.trainer.domain.quarantine import unsure_where_tainted, without_tainted
-from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunSpec, run_name
-from services.trainer.domain.schedule import NewCaptures, RunState, SchedulePolicy, is_due, may_start_job
+from services.trainer.domain.schedule import NewCaptures, SchedulePolicy, is_due, may_start_job
 from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet
 from siad.contracts.events import LineChanged
@@ -25,6 +24,7 @@ from siad.contracts.methods import FAST
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import NOTHING, QuarantineIndex
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunSpec, RunState, run_name
 
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec
+from siad.contracts.training_runs import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,33 +16,6 @@ class SchedulePolicy:
     cooldown_s: float = 600.0  # since the last run was judged
     attempts_max: int = 4  # starts of one job; each resumes from the last checkpoint
     retry_s: tuple[float, ...] = (0.0, 5.0, 30.0, 120.0)  # from one start to the next; the last one repeats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunState:
-    """State of one run, as the store holds it."""
-
-    spec: RunSpec
-    report: RunReport | None
-    judgement: CandidateJudgement | None
-    attempts: int  # starts of its job
-    last_attempt_at: datetime | None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it has no judgement yet."""
-        return self.judgement is None
-
-    @property
-    def outcome(self) -> RunOutcome | None:
-        """How it ended; None while it is open."""
-        return self.judgement.outcome if self.judgement is not None else None
-
-    @property
-    def candidate(self) -> str:
-        """Weights that may serve; empty where there are none."""
-        accepted = self.judgement is not None and self.judgement.outcome is RunOutcome.ACCEPTED
-        return self.judgement.weights if accepted and self.judgement is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import siad
-from services.trainer.domain.records import RunSpec, SegmenterFigures
 from services.trainer.domain.training_set import MemberRole
 from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, match_thresholds, measure
 from services.trainer.job.learner import CANDIDATE, TEACHER, TrainedNetwork
 from siad.contracts.events import WeightsKind
 from siad.contracts.manifest import Manifest
+from siad.contracts.training_runs import RunSpec, SegmenterFigures
 from siad.models.bundle import GOLDEN, Bundle, describe_parts, golden_crops, golden_part
 from siad.models.graph_export import add_graph
 from siad.models.runner.torch import TorchRunner

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.trainer.domain.records import SegmenterFigures
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, shrink_mask
 from siad.contracts.manifest import Manifest
+from siad.contracts.training_runs import SegmenterFigures
 from siad.models.detector import Detector
 from siad.models.predictor import score_maps
 from siad.models.runner.torch import TorchRunner

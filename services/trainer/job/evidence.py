@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from services.trainer.domain.records import RunReport
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.examples import ReadMembers
 from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
+from siad.contracts.training_runs import RunReport
 from siad.models.gate_evidence import HeldOutPixels, collect_evidence
 from siad.models.predictor import Predictor
 from siad.vision.gate import DEFAULT_POLICY

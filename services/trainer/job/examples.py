@@ -11,9 +11,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from siad.contracts.normals_profile import SizeRule
+from siad.contracts.training_runs import RunSpec
 from siad.models.training.augment import TrainingExample
 from siad.models.training.segmenter import to_bytes
 from siad.vision.depth import scale_to_full_range

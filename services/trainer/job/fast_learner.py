@@ -6,7 +6,6 @@ from typing import Self
 
 import torch
 
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.evaluation import ScoreImages, make_scorer
 from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError
@@ -15,6 +14,7 @@ from services.trainer.job.member_lessons import lessons_of
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import FAST, RESIDUAL
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunSpec
 from siad.models import residual
 from siad.models.bundle import Bundle
 from siad.models.fast import fit_small_memory

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import TrainingSet
 from services.trainer.job.evaluation import ScoreImages, make_scorer
 from services.trainer.job.examples import ReadMembers
 from siad.contracts.manifest import Manifest
+from siad.contracts.training_runs import RunSpec
 from siad.models.bundle import Bundle
 from siad.models.detector import Detector
 from siad.models.training.descent import DecoderTraining

@@ -8,7 +8,6 @@ from typing import Final
 
 import torch
 
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import MemberUse, TrainingSet
 from services.trainer.job.evaluation import ScoreImages
 from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, make_examples
@@ -16,6 +15,7 @@ from services.trainer.job.fast_learner import FastLearner
 from services.trainer.job.learner import CANDIDATE, TEACHER, Learner, LearnerSources, TrainedNetwork, scorer_of
 from services.trainer.job.member_lessons import lessons_of
 from siad.contracts.methods import FAST, RESIDUAL, UNET
+from siad.contracts.training_runs import RunSpec
 from siad.models import residual, segmenter
 from siad.models.bundle import Bundle
 from siad.models.residual import CorrectionSettings, ResidualSegmenter, UnseenScores, new_residual

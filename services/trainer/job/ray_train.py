@@ -17,7 +17,6 @@ import torch
 from ray import train
 from ray.train.torch import TorchTrainer, get_device
 
-from services.trainer.domain.records import RunReport, RunSpec
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
@@ -35,6 +34,7 @@ from services.trainer.job.serving import learned_by_teacher, open_serving, read_
 from services.trainer.job.store import read_accepted_reports, read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
 from siad.contracts.release_evidence import GateEvidence
+from siad.contracts.training_runs import RunReport, RunSpec
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.training.descent import DecoderTraining
 from siad.runtime.blobs.arrow import pyarrow_filesystem

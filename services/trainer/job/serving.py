@@ -2,9 +2,9 @@
 
 import structlog
 
-from services.trainer.domain.records import RunSpec
 from siad.contracts.errors import CorruptError, MissingError, UnusableWeightsError
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunSpec
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.runtime.blobs.port import Blobs

@@ -5,7 +5,6 @@ from typing import Final
 import structlog
 
 from services.trainer.adapters.parquet import read_rows
-from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec
 from services.trainer.domain.training_set import TrainingMember, TrainingSet
 from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.keys import (
@@ -16,6 +15,7 @@ from siad.contracts.keys import (
     runs_prefix,
     training_set_key,
 )
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec
 from siad.erasure.deletions import Deletions
 from siad.runtime.blobs.port import IF_ABSENT, Blobs
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.trainer.adapters.run_requests import StoredRunRequests
-from services.trainer.adapters.runs import StoredRuns
 from services.trainer.domain.judge import cancel
-from services.trainer.domain.schedule import RunState
 from siad.audit.rollback import find_place
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunState
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
+from siad.runtime.store.runs import StoredRuns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ import pytest
 
 from services.labeler.handlers import on_hold_or_resume
 from services.trainer.adapters.run_requests import StoredRunRequests
-from services.trainer.adapters.runs import StoredRuns
 from services.trainer.handlers import on_train
 from siad.audit.commanded_rollback import CommandedRollbacks
 from siad.contracts.commands import CommandFate, CommandGiven, CommandKind, CommandOutcome
@@ -23,6 +22,7 @@ from siad.runtime.commands import Act, CommandDesk
 from siad.runtime.store.brakes import StoredHolds
 from siad.runtime.store.commands import StoredCommands
 from siad.runtime.store.registry import Registry
+from siad.runtime.store.runs import StoredRuns
 from siad.runtime.testing.clock import FakeClock
 from siad.runtime.testing.diary import ProcessKilled
 from siad.runtime.testing.mortal import IMMORTAL, MortalBlobs

@@ -10,11 +10,11 @@ import pytest
 from services.console.adapters.trainings import FAILED, StoredTrainings
 from services.console.domain.captures import CaptureEntry, CaptureWindow
 from services.console.domain.labour import labour_of
-from services.trainer.domain.records import RunOutcome
 from siad.contracts import keys
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection
 from siad.contracts.ids import CaptureId
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunOutcome
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from tests.unit.console.world import LINE_NAME, OTHER, PRODUCT, WEIGHTS, at_noon, name_of, pseudo_mask, verdict

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from siad.audit.snapshot import LedgerSnapshot
 from siad.contracts.dead_letters import LetterMark, LetterState
@@ -34,6 +33,7 @@ from siad.contracts.manifest import BundlePart, Manifest
 from siad.contracts.normals_profile import MisfitReason, OddNormal
 from siad.contracts.place import Place
 from siad.contracts.quarantine import QuarantineRecord, TaintedKind
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.store.leases import Leases
 from siad.runtime.store.registry import Registry

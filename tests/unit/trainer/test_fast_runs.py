@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from services.trainer.domain.plan import FreezeTrainingSet, SegmenterState, plan
-from services.trainer.domain.records import RunSpec
 from siad.contracts.quarantine import QuarantineIndex
+from siad.contracts.training_runs import RunSpec
 from tests.unit.trainer.test_trainer_plan import POLICIES, World
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from services.trainer.domain.records import CandidateJudgement, RunOutcome
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.evidence import best_pixel_aps, held_out, kind_of, with_history
 from services.trainer.job.store import read_accepted_reports
 from siad.contracts.keys import run_judgement_key, run_report_key
 from siad.contracts.release_evidence import EvidenceKind
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.vision.gate import judge_release
 from tests.unit.trainer.test_judge import NOON, REPORT, SPEC

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from services.trainer.domain.judge import JudgePolicy, abandon, judge
-from services.trainer.domain.records import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from siad.contracts.errors import CorruptError
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
 from tests.unit.vision.test_gate import evidence
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)

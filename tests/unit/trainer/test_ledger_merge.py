@@ -14,11 +14,10 @@ from services.trainer.adapters.parquet import write_rows
 from services.trainer.domain.compaction import CompactionPolicy, boundaries_of, choose_files
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.ledger import LedgerFile, LedgerRow, fresh_captures, row_of, rows_of
-from services.trainer.domain.records import CandidateJudgement, RunOutcome
-from services.trainer.domain.schedule import RunState
 from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.keys import deletion_key, ledger_key, ledger_prefix
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunState
 from siad.erasure.capture import CaptureRemains, erase_captures
 from siad.erasure.rows import count_rows
 from siad.runtime.blobs.aio import AsyncBlobs

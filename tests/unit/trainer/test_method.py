@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 
 from services.trainer.domain.method import MethodChoice, choose_method, input_px_of, newest_residual
-from services.trainer.domain.records import CandidateJudgement, RunOutcome
-from services.trainer.domain.schedule import RunState
 from services.trainer.domain.size import SizePolicy
 from siad.contracts.events import SegmenterStatus, WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.pointer import Pointer
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunState
 from tests.events import NOON
 from tests.manifests import make_manifest
 from tests.unit.trainer.test_judge import SPEC

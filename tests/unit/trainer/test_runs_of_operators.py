@@ -5,16 +5,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from services.trainer.adapters.runs import StoredRuns
 from services.trainer.domain.explain import explain
 from services.trainer.domain.judge import cancel
 from services.trainer.domain.plan import plan
-from services.trainer.domain.records import RunOutcome
 from siad.audit.rollback import read_rollback, roll_back
 from siad.contracts.errors import ConflictError
 from siad.contracts.keys import line_pointer_key, run_attempts_prefix
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunOutcome
 from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.store.runs import StoredRuns
 from siad.runtime.testing.diary import ProcessKilled
 from siad.runtime.testing.mortal import IMMORTAL
 from siad.runtime.testing.waiting import until

@@ -10,11 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.trainer.adapters.ledger import ParquetLedger
-from services.trainer.adapters.runs import StoredRuns
 from services.trainer.adapters.training_sets import StoredTrainingSets
 from services.trainer.domain.judge import JudgePolicy
 from services.trainer.domain.plan import RunJob, SegmenterState, TrainerPolicies, plan
-from services.trainer.domain.records import RunOutcome, RunReport, SegmenterFigures
 from services.trainer.domain.schedule import SchedulePolicy
 from services.trainer.domain.size import SizePolicy
 from services.trainer.domain.training_set import FreezePolicy
@@ -36,6 +34,7 @@ from siad.contracts.keys import (
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
+from siad.contracts.training_runs import RunOutcome, RunReport, SegmenterFigures
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.blobs.port import Blob
@@ -44,6 +43,7 @@ from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.registry import Registry
 from siad.runtime.store.releases import ReleasePublisher
+from siad.runtime.store.runs import StoredRuns
 from siad.runtime.testing.clock import FakeClock
 from siad.runtime.testing.diary import ProcessKilled
 from siad.runtime.testing.mortal import IMMORTAL, MortalBlobs, MortalProducer

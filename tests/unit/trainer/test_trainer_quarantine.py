@@ -3,11 +3,11 @@
 import pytest
 
 from services.trainer.domain.plan import ReleaseCandidate, plan
-from services.trainer.domain.records import RunOutcome
 from services.trainer.job.store import read_training_set
 from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.keys import training_set_key, training_set_members_key
 from siad.contracts.quarantine import QuarantineRecord, TaintedKind, correction_name
+from siad.contracts.training_runs import RunOutcome
 from siad.runtime.store.quarantine import Quarantine
 from tests.events import NOON
 from tests.unit.trainer.test_corrections import correction, say

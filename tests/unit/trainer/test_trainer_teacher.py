@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from services.trainer.domain.records import RunSpec
 from services.trainer.domain.training_set import MemberRole
 from services.trainer.job.store import read_training_set
 from siad.contracts.events import WeightsKind
 from siad.contracts.keys import manifest_key
 from siad.contracts.place import Place
+from siad.contracts.training_runs import RunSpec
 from siad.runtime.store.registry import Registry
 from tests.events import NOON
 from tests.manifests import PROFILE

@@ -15,7 +15,6 @@ import torch
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, judge
 from services.trainer.domain.method import choose_method
-from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
 from services.trainer.domain.training_set import (
     FreezePolicy,
     MemberRole,
@@ -35,6 +34,7 @@ from siad.apps.lab.routine.captures import LINE, START, Answer, MemoryCaptures, 
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import RESIDUAL
+from siad.contracts.training_runs import CandidateJudgement, RunReport, RunSpec
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor
 from siad.models.training.recipe import TrainingRecipe

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.labeler.domain.fitting import STEPS
-from services.trainer.domain.records import RunOutcome
 from services.trainer.domain.training_set import FreezePolicy, MemberRole
 from siad.apps.lab.evaluate.folder import ImageFolder, LabelledSample, read_images
 from siad.apps.lab.evaluate.folder_names import GOOD
@@ -28,6 +27,7 @@ from siad.apps.lab.routine.stages import FEW_NAME, WHOLE_NAME, RoutineResult, Ro
 from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.events import WeightsKind
 from siad.contracts.fit_settings import FitSettings
+from siad.contracts.training_runs import RunOutcome
 from siad.models.bundle import open_bundle
 from siad.models.predictor import Predictor
 from siad.vision.outliers import describe_outliers

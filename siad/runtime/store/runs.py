@@ -4,8 +4,6 @@ from collections import defaultdict
 from datetime import datetime
 from typing import TypeVar
 
-from services.trainer.domain.records import CandidateJudgement, RunReport, RunSpec
-from services.trainer.domain.schedule import RunState
 from siad.contracts.documents import RunAttempt, RunRequest
 from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import (
@@ -20,6 +18,7 @@ from siad.contracts.keys import (
     runs_prefix,
 )
 from siad.contracts.place import Place
+from siad.contracts.training_runs import CandidateJudgement, RunReport, RunSpec, RunState
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import IF_ABSENT, BlobInfo
 

@@ -111,6 +111,33 @@ class CandidateJudgement(JsonRecord):
     judged_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """State of one run, as the store holds it."""
+
+    spec: RunSpec
+    report: RunReport | None
+    judgement: CandidateJudgement | None
+    attempts: int  # starts of its job
+    last_attempt_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has no judgement yet."""
+        return self.judgement is None
+
+    @property
+    def outcome(self) -> RunOutcome | None:
+        """How it ended; None while it is open."""
+        return self.judgement.outcome if self.judgement is not None else None
+
+    @property
+    def candidate(self) -> str:
+        """Weights that may serve; empty where there are none."""
+        accepted = self.judgement is not None and self.judgement.outcome is RunOutcome.ACCEPTED
+        return self.judgement.weights if accepted and self.judgement is not None else ""
+
+
 def run_name(line: str, product: str, number: int) -> str:
     """Name a run; slugs hold no dot, so names do not collide."""
     return f"{line}.{product}.{number:06d}"
