@@ -16,6 +16,7 @@ from services.inference.adapters.lines import KnownLines
 from services.inference.adapters.load import BundleLoader
 from services.inference.adapters.predictors import HotSwapPredictors
 from services.inference.adapters.release_listener import PointerPoller, ReleaseListener
+from services.inference.adapters.spool import VerdictSpool
 from services.inference.adapters.store import DecodingThreads, StoredImages, StoredMasks
 from services.inference.adapters.verdicts import CountingBus
 from services.inference.adapters.warm_up import WarmUp
@@ -52,13 +53,25 @@ def main() -> None:
 async def assemble(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Fill in the stage; on exit close threads and batches."""
     limit_threads(settings.torch_threads)
-    counting = CountingBus(bus, stage.clock)
     async with (
+        _counting(stage, settings, bus) as counting,
         connect(stage, counting, blobs, topics=TOPICS, store_threads=settings.max_in_flight) as store,
         _predicting(stage, settings, blobs) as serving,
     ):
         _wire(stage, settings, bus=counting, store=store, serving=serving)
         yield
+
+
+@asynccontextmanager
+async def _counting(stage: StageProcess, settings: InferenceSettings, bus: Bus) -> AsyncIterator[CountingBus]:
+    """Count verdicts, and spool those that the broker refuses."""
+    if settings.cache_dir is None:
+        yield CountingBus(bus, stage.clock)
+        return
+    path = settings.cache_dir / "spool.sqlite"
+    with closing(VerdictSpool(path, verdicts_max=settings.spool_max, clock=stage.clock)) as spool:
+        stage.health.checks["spool"] = spool.check
+        yield CountingBus(bus, stage.clock, spool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,9 @@ async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: B
         raise bug
 
 
-def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: AsyncBlobs, serving: _Judges) -> None:
+def _wire(
+    stage: StageProcess, settings: InferenceSettings, *, bus: CountingBus, store: AsyncBlobs, serving: _Judges
+) -> None:
     """Add checks, routes and tasks to the stage."""
     predictors, thresholds = serving.predictors, serving.thresholds
     listener = ReleaseListener(predictors.on_release)
@@ -114,7 +129,6 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
     segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME, on_change=listener.on_segmenter)
     pointers = PointerPoller(store, predictors.on_release)
     known_lines, contact = KnownLines(lines, store), Contact(stage.clock)
-    stage.health.checks |= {name: contact.watched(name, stage.health.checks[name]) for name in ("bus", "store")}
     sources = StateSources(
         lines=lines,
         thresholds=thresholds,
@@ -123,9 +137,7 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
         contact=contact,
         store=store.uri(""),
     )
-    state = LocalState(sources, settings.cache_dir, serving.cache, stage.clock)
-    state.restore()
-    stage.health.may_serve = state.may_serve
+    state = _restore_state(stage, LocalState(sources, settings.cache_dir, serving.cache, stage.clock), contact)
     warm_up = WarmUp(
         (lines, teachers, segmenters, thresholds), pointers, predictors, places_max=settings.models_max // 2
     )
@@ -136,6 +148,7 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
         masks=StoredMasks(store),
         erased=AsyncDeletions(store, clock=stage.clock),
         clock=stage.clock,
+        spool=bus.spool,
     )
     dependencies = InferenceDependencies(
         lines=known_lines,
@@ -167,6 +180,14 @@ def _wire(stage: StageProcess, settings: InferenceSettings, *, bus: Bus, store: 
     }
 
 
+def _restore_state(stage: StageProcess, state: LocalState, contact: Contact) -> LocalState:
+    """Begin with an earlier process's state, and serve by it in outages."""
+    stage.health.checks |= {name: contact.watched(name, stage.health.checks[name]) for name in ("bus", "store")}
+    state.restore()
+    stage.health.may_serve = state.may_serve
+    return state
+
+
 async def _judge_stream(
     stage: StageProcess, settings: InferenceSettings, bus: Bus, ports: StreamDependencies, warm_up: WarmUp
 ) -> None:
@@ -178,6 +199,11 @@ async def _judge_stream(
             {IMAGE.name: event_route(ImageStored, partial(on_image_stored, ports=ports), to=VERDICT)}, stage=NAME
         ),
         stage.context,
-        limits=Limits.of(settings, max_in_flight=settings.max_in_flight, handler_timeout_s=settings.handler_timeout_s),
+        limits=Limits.of(
+            settings,
+            max_in_flight=settings.max_in_flight,
+            handler_timeout_s=settings.handler_timeout_s,
+            works_ahead=ports.spool is not None,
+        ),
         on_poison=DeadLetterVerdicts(stage.clock, partial(on_dead_letter, clock=stage.clock)).on_poison,
     )

@@ -15,7 +15,14 @@ from services.inference.domain.judge import (
     is_late,
     make_verdict,
 )
-from services.inference.ports import ErasedCaptures, ImageSource, LinePredictors, LineSettings, MaskStore
+from services.inference.ports import (
+    ErasedCaptures,
+    ImageSource,
+    LinePredictors,
+    LineSettings,
+    MaskStore,
+    SpooledVerdicts,
+)
 from siad.contracts.events import ImageStored, Intent, VerdictGiven
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
@@ -34,6 +41,7 @@ class StreamDependencies:
     masks: MaskStore
     erased: ErasedCaptures
     clock: Clock
+    spool: SpooledVerdicts | None = None  # None: a capture that is delivered again is judged again
 
 
 async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
@@ -44,14 +52,26 @@ async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list
     """
     if event.intent is Intent.NORMAL:
         return []
-    verdicts = await ports.erased.unless_erased(event, partial(_give_verdict, event, ports))
+    verdicts = await ports.erased.unless_erased(event, partial(_verdict_of, event, ports))
     for verdict in verdicts:
         fields = {"decision": verdict.decision.value, "reason": verdict.reason, "weights": verdict.weights[:12]}
         log.info("judged", **fields, **({"detail": verdict.detail} if verdict.detail else {}))
     return verdicts
 
 
-async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
+async def _verdict_of(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
+    """Return the spooled verdict, else judge; spool where the broker is away."""
+    if ports.spool is None:
+        return [await _give_verdict(event, ports)]
+    if (spooled := await ports.spool.find(event)) is not None:
+        return [spooled]
+    ports.spool.require_room()
+    verdict = await _give_verdict(event, ports)
+    await ports.spool.keep(verdict)
+    return [verdict]
+
+
+async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> VerdictGiven:
     started_at = ports.clock.now()
     settings = await ports.lines.settings(event.line, event.line_revision)
     judgement = await judge(
@@ -67,7 +87,7 @@ async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> list[V
         mask_s = ports.clock.monotonic() - began_s
         judgement = replace(judgement, times=replace(judgement.times, mask_s=mask_s))
     judged_at = ports.clock.now()
-    return [make_verdict(event, judgement, mask_uri=mask_uri, started_at=started_at, judged_at=judged_at)]
+    return make_verdict(event, judgement, mask_uri=mask_uri, started_at=started_at, judged_at=judged_at)
 
 
 def on_dead_letter(event: ImageStored, *, clock: Clock) -> list[VerdictGiven]:

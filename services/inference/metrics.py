@@ -55,6 +55,14 @@ LOAD_FAILURES: Final = Counter(
     "denied or out of memory; retried within seconds. bug: an unexpected error, see the log; retried within a minute.",
     ["line", "kind", "fate"],
 )
+SPOOLED: Final = Gauge(
+    "siad_inference_spooled_captures",
+    "Captures whose verdict is on the local disk, not yet acknowledged by the broker.",
+)
+SPOOL_RATIO: Final = Gauge(
+    "siad_inference_spool_ratio",
+    "Share of SIAD_INFERENCE_SPOOL_MAX in use; at 1 no more captures are judged until the broker is back.",
+)
 WEIGHTS_CACHE: Final = Counter(
     "siad_inference_weights_cache_total",
     "Files of weights looked up on the local disk. hit: read there; miss: read from the store; damaged: dropped, and "

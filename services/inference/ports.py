@@ -138,6 +138,22 @@ class MaskStore(Protocol):
         ...
 
 
+class SpooledVerdicts(Protocol):
+    """Verdicts that the broker did not acknowledge yet, on the local disk."""
+
+    async def find(self, event: ImageStored) -> VerdictGiven | None:
+        """Return the verdict that a capture was given before; None without one."""
+        ...
+
+    def require_room(self) -> None:
+        """Raise TransientError where the broker refuses verdicts and there is no room."""
+        ...
+
+    async def keep(self, verdict: VerdictGiven) -> None:
+        """Keep a verdict, if the broker refuses verdicts now."""
+        ...
+
+
 class ErasedCaptures(Protocol):
     """Captures that are erased on request."""
 

@@ -3,54 +3,82 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from services.inference import metrics
+from services.inference.adapters.spool import VerdictSpool
 from services.inference.domain.judge import label_of, with_publish_wait
 from siad.contracts.codec import decode, encode
+from siad.contracts.errors import TransientError
 from siad.contracts.events import VerdictGiven
 from siad.contracts.topics import VERDICT, Topic
 from siad.runtime.bus.port import NOT_READ, Bus, Consumer, LogReader, Message, OnAssign, OnRevoke, Producer, StateReader
 from siad.runtime.clock import Clock
 
+REFUSED_MAX: Final = 256  # batches, at most one for each partition that is read here
+
 
 class CountingProducer:
-    """A producer that completes and counts the verdicts that it publishes."""
+    """A producer that completes and counts the verdicts that it publishes.
 
-    def __init__(self, producer: Producer, clock: Clock) -> None:
-        self._producer = producer
-        self._clock = clock
+    What the broker refuses is spooled, where there is a spool.
+    """
+
+    def __init__(self, producer: Producer, clock: Clock, spool: VerdictSpool | None) -> None:
+        self._producer, self._clock, self._spool = producer, clock, spool
+        self._refused: dict[tuple[Message, ...], _Outgoing] = {}  # as they were first sent
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish the messages, then count the verdicts among them.
 
-        Each verdict says how long it waited to be published, which is known only here.
+        Each verdict says how long it waited to be published, which is known only here. A repeat after a refusal sends
+        the same bytes again, since the producer may still be sending those of the first attempt.
         """
+        batch = tuple(messages)
+        completed = self._refused.get(batch) or self._complete(batch)
+        try:
+            await self._producer.publish(completed.messages)
+        except TransientError:
+            self._refused[batch] = completed
+            if len(self._refused) > REFUSED_MAX:  # of partitions that moved away meanwhile
+                del self._refused[next(iter(self._refused))]
+            if self._spool is not None:
+                await self._spool.on_refused(completed.verdicts)
+            raise
+        self._refused.pop(batch, None)
+        if self._spool is not None:
+            await self._spool.on_published(completed.verdicts)
         now = self._clock.now()
-        verdicts = {
-            index: with_publish_wait(decode(VerdictGiven, message.value), now=now)
-            for index, message in enumerate(messages)
-            if message.topic == VERDICT.name
-        }
-        await self._producer.publish(
-            [
-                replace(message, value=encode(verdicts[index])) if index in verdicts else message
-                for index, message in enumerate(messages)
-            ]
-        )
-        now = self._clock.now()
-        for verdict in verdicts.values():
+        for verdict in completed.verdicts:
             metrics.VERDICTS.labels(verdict.line, label_of(verdict.decision, verdict.reason)).inc()
             seconds = (now - verdict.received_at).total_seconds()
             metrics.VERDICT_SECONDS.labels(verdict.line).observe(max(seconds, 0.0))
+
+    def _complete(self, batch: Sequence[Message]) -> "_Outgoing":
+        now, messages, verdicts = self._clock.now(), [], []
+        for message in batch:
+            if message.topic == VERDICT.name:
+                verdicts.append(with_publish_wait(decode(VerdictGiven, message.value), now=now))
+                messages.append(replace(message, value=encode(verdicts[-1])))
+            else:
+                messages.append(message)
+        return _Outgoing(messages, verdicts)
+
+
+class _Outgoing(NamedTuple):
+    """Messages as they are sent, and the verdicts among them."""
+
+    messages: Sequence[Message]
+    verdicts: Sequence[VerdictGiven]
 
 
 class CountingBus:
     """A bus whose producers count verdicts; every other call is passed on."""
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
+    def __init__(self, bus: Bus, clock: Clock, spool: VerdictSpool | None = None) -> None:
         self._bus = bus
         self._clock = clock
+        self.spool = spool  # of what the broker refuses; None: nothing is kept
 
     async def create_topics(self, topics: Sequence[Topic]) -> None:
         """Pass on to the bus."""
@@ -64,7 +92,7 @@ class CountingBus:
     async def producer(self) -> AsyncIterator[Producer]:
         """Open a producer that counts verdicts."""
         async with self._bus.producer() as producer:
-            yield CountingProducer(producer, self._clock)
+            yield CountingProducer(producer, self._clock, self.spool)
 
     def consumer(
         self,

@@ -12,7 +12,7 @@ from siad.contracts.json_codec import JsonRecord, JsonStyle
 
 # Readiness checks that fail while broker or store is away, and that direct requests can do without.
 STAND_IN_FOR: Final = frozenset(
-    {"bus", "store", "lines", "teachers", "segmenters", "thresholds", "pointers", "weights"}
+    {"bus", "store", "spool", "lines", "teachers", "segmenters", "thresholds", "pointers", "weights"}
 )
 
 
@@ -43,4 +43,4 @@ def may_serve(failures: Collection[str], *, is_known: bool) -> bool:
     Only in an outage: where broker and store answer, the state is read before the stage is ready.
     """
     failed = frozenset(failures)
-    return is_known and bool(failed & {"bus", "store"}) and failed <= STAND_IN_FOR
+    return is_known and bool(failed & {"bus", "store", "spool"}) and failed <= STAND_IN_FOR

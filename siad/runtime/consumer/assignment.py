@@ -58,7 +58,7 @@ class Assignment:
         """Add a partition with fresh state."""
         route = self._routes[topic_partition.topic]
         capacity = max(self._limits.max_in_flight, 2 * route.records_max)
-        partition = PartitionState(topic_partition, route, capacity)
+        partition = PartitionState(topic_partition, route, capacity, works_ahead=self._limits.works_ahead)
         self.partitions[topic_partition] = partition
         return partition
 

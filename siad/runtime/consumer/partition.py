@@ -67,6 +67,7 @@ class PartitionState:
     topic_partition: TopicPartition
     route: Route
     capacity: int  # records in flight at which fetching pauses
+    works_ahead: bool = False  # what was fetched is handled also while the broker refuses results and commits
     is_opening: bool = False
     is_open: bool = False  # the last owner's marker was read and this owner's was committed
     is_closing: bool = False  # no new work starts
@@ -100,7 +101,8 @@ class PartitionState:
 
     def can_start(self, *, now_s: float) -> bool:
         """Whether a work item may start now."""
-        if not self.is_open or self.is_closing or self.blocked_by or now_s < self._retry_at_s:
+        is_blocked = bool(self.blocked_by) and (self.is_isolated or not self.works_ahead)
+        if not self.is_open or self.is_closing or is_blocked or now_s < self._retry_at_s:
             return False
         if (self.is_isolated or self._failed_at_s is not None) and self.is_running:
             return False
