@@ -17,7 +17,6 @@ from siad.contracts.events import Decision, ImageStored, Region, WeightsKind
 from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
-from siad.models.bundle import Bundle, open_bundle
 from siad.models.predictor import Predictor, pixel_threshold_at
 from siad.runtime.blobs.port import Blobs, get_verified
 from siad.runtime.store.registry import Registry
@@ -52,8 +51,8 @@ class _ServingWeights:
     line_revision: int
 
 
-def serving_bundle(blobs: Blobs, place: Place) -> tuple[Manifest, Bundle]:
-    """Read the weights that the pointers of a place name.
+def serving_weights(blobs: Blobs, place: Place) -> tuple[Manifest, dict[str, bytes]]:
+    """Read manifest and parts of the weights that serve a place.
 
     The segmenter's where it serves, else the teacher's, as inference chooses.
 
@@ -67,7 +66,7 @@ def serving_bundle(blobs: Blobs, place: Place) -> tuple[Manifest, Bundle]:
         pointer = registry.pointer(kind, place)
         if pointer is not None and pointer.in_service:
             manifest = registry.manifest(place, pointer.in_service)
-            return manifest, Bundle(manifest, registry.parts(manifest))
+            return manifest, registry.parts(manifest)
     msg = f"no weights serve line {place.line}, product {place.product}: a teacher is fitted once it has enough normals"
     raise LookupError(msg)
 
@@ -121,9 +120,11 @@ class JudgeToday:
 
     def _open(self, place: Place) -> _ServingWeights | str:
         """Open the weights of a place, or say why not."""
+        from siad.models.bundle import open_bundle  # runners take a second to import, and `siad --help` needs none
+
         try:
-            manifest, bundle = serving_bundle(self._blobs, place)
-            predictor = open_bundle(manifest, bundle.parts)
+            manifest, parts = serving_weights(self._blobs, place)
+            predictor = open_bundle(manifest, parts)
             settings = read_line(self._blobs.get(keys.line_pointer_key(place.line)).data).settings
         except (LookupError, CorruptError, MissingError, UnusableWeightsError) as error:
             return str(error)

@@ -258,7 +258,13 @@ def view_maps(
             for index, maps_Vhw in zip(batch, views_BVhw, strict=True):
                 size_px = (cuts[index].shape[0], cuts[index].shape[1])
                 found[index] = [
-                    refine_map(map_hw, input_CHW=inputs[index], size_px=size_px, refine_from=refine_from)
+                    refine_map(
+                        map_hw,
+                        input_CHW=inputs[index],
+                        size_px=size_px,
+                        refine_from=refine_from,
+                        inside_HW=interest.inside(images[index].shape[:2]),
+                    )
                     for map_hw in maps_Vhw
                 ]
         return [

@@ -132,25 +132,28 @@ def refine_map(
     input_CHW: NDArray[np.float32],
     size_px: tuple[int, int],
     refine_from: float = -math.inf,
+    inside_HW: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Resize a detector's map to the image, along its edges.
 
-    The highest and the lowest score are those of ``smooth_map``, so decisions on images do not change. Where the map's
-    positions are finer than ``POSITION_MIN_PX``, or the map is flat, not finite or lower than ``refine_from``,
-    ``smooth_map`` is the result.
+    The highest and the lowest score inside are those of ``smooth_map``, so decisions on images do not change. Where
+    the map's positions are finer than ``POSITION_MIN_PX``, or the map is flat, not finite or lower than
+    ``refine_from``, ``smooth_map`` is the result.
 
     Args:
         map_hw: float32 [h, w], raw scores as a detector gives them.
         input_CHW: float32 [3, h', w'], the network's input, as ``siad.vision.preprocess`` makes it.
         size_px: height and width of the image.
         refine_from: highest score from which edges matter, as they do where something is marked.
+        inside_HW: pixels that count; None for all. What is outside decides nothing, so it must not scale the rest.
 
     Returns:
         float32 [H, W], H and W of ``size_px``.
     """
     height, width = input_CHW.shape[1:]
     smooth_HW = smooth_map(map_hw, input_hw=(height, width), size_px=size_px)
-    lowest, highest = float(smooth_HW.min()), float(smooth_HW.max())
+    counted = smooth_HW if inside_HW is None else smooth_HW[inside_HW]
+    lowest, highest = float(counted.min()), float(counted.max())
     position_px = math.sqrt(height * width / map_hw.size)
     if highest < refine_from:
         return smooth_HW
@@ -160,7 +163,7 @@ def refine_map(
     refined_HW = cv2.resize(
         follow_edges(large, input_CHW, position_px=position_px), size_px[::-1], interpolation=cv2.INTER_LINEAR
     )
-    reached = float(refined_HW.max())
+    reached = float((refined_HW if inside_HW is None else refined_HW[inside_HW]).max())
     if not reached > 0:
         return smooth_HW
     refined_HW *= (highest - lowest) / reached

@@ -74,6 +74,16 @@ class RegionOfInterest:
         box = self._box(*mask_HW.shape)
         return np.where(self._inside(*mask_HW.shape)[box], mask_HW[box], 0).astype(np.uint8)
 
+    def inside(self, size_px: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """Mark the pixels of a cut that count: bool [h, w].
+
+        None where all do.
+
+        Args:
+            size_px: height and width of the whole image.
+        """
+        return self._inside(*size_px)[self._box(*size_px)] if self.points else None
+
     def put_back(self, map_hw: NDArray[np.float32], size_px: tuple[int, int]) -> NDArray[np.float32]:
         """Place a map of the cut in the whole image.
 

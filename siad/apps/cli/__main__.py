@@ -13,6 +13,7 @@ from siad.apps.cli.dead_letters import dead_letters_app
 from siad.apps.cli.demo import demo
 from siad.apps.cli.doctor import doctor
 from siad.apps.cli.evaluate import evaluate
+from siad.apps.cli.export import export
 from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
 from siad.apps.cli.library_log import silence_bus_client
@@ -80,6 +81,7 @@ app.command(rich_help_panel=ANSWERS)(doctor)
 app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
+app.command(rich_help_panel=ANSWERS)(export)
 app.command(rich_help_panel=ANSWERS)(lineage)
 app.command(rich_help_panel=ANSWERS)(taint)
 app.add_typer(dead_letters_app, name="dead-letters", rich_help_panel=ANSWERS)

@@ -7,8 +7,10 @@ Shape suffixes: as in ``siad.models.runner.port``.
 """
 
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -66,6 +68,20 @@ def make_runner(manifest: Manifest, parts: Mapping[str, bytes]) -> Runner:
     """
     del manifest
     return compile_graph(parts, precision="f32", name="openvino")
+
+
+def convert_graph(data: bytes) -> tuple[bytes, bytes]:
+    """Convert an ONNX file with its weights inside to OpenVINO's own form.
+
+    Returns:
+        The XML of operations, and the weights in float32.
+    """
+    with tempfile.TemporaryDirectory(prefix="siad-graph-") as name:
+        folder = Path(name)
+        (folder / "graph.onnx").write_bytes(data)
+        model = openvino.Core().read_model(folder / "graph.onnx")
+        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        return (folder / "model.xml").read_bytes(), (folder / "model.bin").read_bytes()
 
 
 def compile_graph(parts: Mapping[str, bytes], *, precision: Literal["f32", "bf16"], name: str) -> Runner:

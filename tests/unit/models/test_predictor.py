@@ -80,7 +80,7 @@ def test_findings_have_a_map_for_people_only_where_it_is_asked_for() -> None:
 
 
 def undrawn(
-    map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int], refine_from: float
+    map_hw: NDArray[np.float32], *, input_CHW: NDArray[np.float32], size_px: tuple[int, int], **_: object
 ) -> NDArray[np.float32]:
     return smooth_map(map_hw, input_hw=(input_CHW.shape[1], input_CHW.shape[2]), size_px=size_px)
 

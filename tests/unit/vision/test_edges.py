@@ -61,6 +61,19 @@ def test_how_odd_the_image_is_stays() -> None:
     assert drawn_HW.min() == pytest.approx(finished_HW.min(), abs=1e-6)
 
 
+def test_what_is_outside_the_region_does_not_change_the_score_inside() -> None:
+    image_HWC = picture(cross())
+    inside_HW = np.zeros((SIDE, SIDE), np.bool_)
+    inside_HW[:, : SIDE // 2 - 8] = True  # the strongest place of the map is outside
+    map_hw, input_CHW = coarse(cross()), preprocess(image_HWC, input_px=SIDE)
+    smooth_HW = smooth_map(map_hw, input_hw=(SIDE, SIDE), size_px=(SIDE, SIDE))
+    assert smooth_HW[inside_HW].max() < 0.95 * smooth_HW.max()
+    drawn_HW = refine_map(map_hw, input_CHW=input_CHW, size_px=(SIDE, SIDE), inside_HW=inside_HW)
+    assert drawn_HW[inside_HW].max() == pytest.approx(smooth_HW[inside_HW].max(), rel=1e-5)
+    whole_HW = refine_map(map_hw, input_CHW=input_CHW, size_px=(SIDE, SIDE))
+    assert whole_HW[inside_HW].max() != pytest.approx(smooth_HW[inside_HW].max(), rel=1e-2)
+
+
 def test_on_a_plain_part_a_peak_stays_in_its_place() -> None:
     plain = np.full((SIDE, SIDE, 1), 90, np.uint8)
     _, drawn_HW = both(plain, coarse(cross(cy=36, cx=92, reach=6)))

@@ -1,0 +1,1 @@
+"""Export of weights to a folder that judges without SIAD."""
