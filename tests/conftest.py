@@ -14,6 +14,7 @@ settings.load_profile("siad")
 pytest_plugins = [
     "tests.fixtures.cluster",
     "tests.fixtures.kafka",
+    "tests.fixtures.kafka_secured",
     "tests.fixtures.postgres",
     "tests.fixtures.promtool",
     "tests.fixtures.ray",

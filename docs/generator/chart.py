@@ -33,9 +33,16 @@ FIXED: Final = frozenset(
         "rayjob_owner",
         "rayjob_prefix",
         "rayjob_template",
+        "sasl_mechanism",
+        "sasl_password_file",
+        "sasl_user",
         "scorer_port",
         "scorer_url",
         "secret_key",
+        "security_protocol",
+        "tls_ca_file",
+        "tls_cert_file",
+        "tls_key_file",
     )
 )
 KEPT: Final = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "minLength", "pattern", "enum")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import FilePath, SecretStr
 from pydantic.fields import FieldInfo
 
 from docs.generator.table import code, sentence, table
@@ -109,6 +109,7 @@ def _type(field: FieldInfo) -> str:
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
     names = {
         SecretStr: "secret",
+        FilePath: "path of a file",
         Path: "path",
         str: "text",
         int: "whole number",

@@ -9,17 +9,19 @@ import pytest
 
 from siad.apps.local.kafka import jars, node
 from siad.apps.local.kafka.jars import VERSION, find_jars, why_unavailable
-from siad.apps.local.kafka.node import KafkaNode, render_settings
+from siad.apps.local.kafka.node import KafkaNode, Listener, render_settings
+
+LISTENERS = (Listener("PLAINTEXT", 1234, "PLAINTEXT"), Listener("SCRAM", 1236, "SASL_SSL"))
 
 
 def test_every_listener_is_on_loopback() -> None:
-    settings = render_settings(port=1234, controller=1235, log_dir=Path("log"))
+    settings = render_settings(LISTENERS, controller=1235, log_dir=Path("log"))
     for name in ("listeners", "advertised.listeners"):
         assert all("//127.0.0.1:" in listener for listener in str(settings[name]).split(","))
 
 
 def test_topics_are_never_made_by_accident_and_offsets_outlive_a_holiday() -> None:
-    settings = render_settings(port=1234, controller=1235, log_dir=Path("log"))
+    settings = render_settings(LISTENERS, controller=1235, log_dir=Path("log"))
     assert settings["auto.create.topics.enable"] == "false"
     assert settings["offsets.retention.minutes"] == 43_200
 

@@ -44,10 +44,12 @@ async def check_bus(bus: Bus, address: str, lines: str, *, clock: Clock = SYSTEM
     except (TransientError, BusFailedError, OSError, TimeoutError) as error:
         reason = str(error) or f"no answer in {ANSWER_S:g} s"
         remedy = "start the broker, or restore the network to it; stages resume by themselves, nothing is sent again"
+        what = "does not answer"
         if isinstance(error, DeniedError):
-            remedy = "correct the account or its ACLs; no restart is needed"
+            remedy = "correct SIAD_BUS_*, the account or its ACLs as it says; files are read again without a restart"
+            what = "refuses this client"
         effect = f"images of {lines} are refused (503), and nothing is judged or learned; images sent before wait"
-        return [fault(CHECK, f"{address} does not answer: {reason}", effect=effect, remedy=remedy)]
+        return [fault(CHECK, f"{address} {what}: {reason}", effect=effect, remedy=remedy)]
     return judge_topics(states, address, now_ms=int(clock.now().timestamp() * 1000), lines=lines)
 
 

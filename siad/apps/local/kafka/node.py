@@ -4,9 +4,12 @@ import fcntl
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal
 
 from siad.apps.local.kafka.jars import find_jars, why_unavailable
 from siad.apps.local.ports import free_ports, is_listening
@@ -14,6 +17,16 @@ from siad.apps.local.server_process import STOP_S, ServerProcess
 
 READY_S = 120.0  # on a busy machine; 3 s on an idle one
 _TAIL_CHARS = 1000
+NO_SETTINGS: Final[Mapping[str, str | int]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A port of the broker."""
+
+    name: str
+    port: int
+    protocol: Literal["PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"]
 
 
 class KafkaNode:
@@ -23,10 +36,20 @@ class KafkaNode:
         data: folder of log, ports and settings; a second start continues with them.
         port: where clients connect; default a free port, then kept.
         notify: shows progress of slow steps.
+        listeners: further listeners, on ports of loopback.
+        settings: of server.properties besides the node's own, such as certificates of those listeners.
     """
 
-    def __init__(self, data: Path, port: int | None = None, *, notify: Callable[[str], None] = lambda _: None) -> None:
-        self._data = data
+    def __init__(
+        self,
+        data: Path,
+        port: int | None = None,
+        *,
+        notify: Callable[[str], None] = lambda _: None,
+        listeners: Sequence[Listener] = (),
+        settings: Mapping[str, str | int] = NO_SETTINGS,
+    ) -> None:
+        self._data, self._listeners, self._settings = data, listeners, settings
         self._requested_port, self._port = port, port
         self._notify = notify
         self._process = ServerProcess("Kafka", data / "kafka.log")
@@ -63,7 +86,9 @@ class KafkaNode:
         with self._lock_data() as lock:
             port, controller = self._choose_ports()
             properties = self._data / "server.properties"
-            settings = render_settings(port=port, controller=controller, log_dir=self._data / "log")
+            plain = Listener("PLAINTEXT", port, "PLAINTEXT")
+            rendered = render_settings([plain, *self._listeners], controller=controller, log_dir=self._data / "log")
+            settings = {**rendered, **self._settings}
             properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
             if not (self._data / "log" / "meta.properties").exists():
                 self._format(jars, properties)
@@ -127,16 +152,26 @@ class KafkaNode:
             raise RuntimeError(msg)
 
 
-def render_settings(*, port: int, controller: int, log_dir: Path) -> Mapping[str, str | int]:
-    """Content of ``server.properties``: one node, loopback only, no automatic topics."""
+def render_settings(listeners: Sequence[Listener], *, controller: int, log_dir: Path) -> Mapping[str, str | int]:
+    """Content of ``server.properties``: one node, loopback only, no automatic topics.
+
+    Args:
+        listeners: what clients connect to; the node itself uses the first.
+        controller: port of the controller.
+        log_dir: folder of the topics.
+    """
+    addresses = ",".join(f"{one.name}://127.0.0.1:{one.port}" for one in listeners)
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{addresses},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": addresses,
+        "inter.broker.listener.name": listeners[0].name,
+        "listener.security.protocol.map": ",".join(
+            ["CONTROLLER:PLAINTEXT", *(f"{one.name}:{one.protocol}" for one in listeners)]
+        ),
         "log.dirs": str(log_dir),
         "auto.create.topics.enable": "false",
         # one node can't replicate

@@ -18,6 +18,7 @@ from siad.contracts.topics import Topic
 from siad.runtime.bus.kafka.consumer import KafkaConsumer, KafkaLogReader, KafkaStateReader, RebalanceListener
 from siad.runtime.bus.kafka.errors import answered, explain
 from siad.runtime.bus.kafka.producer import KafkaProducer
+from siad.runtime.bus.kafka.security import connected, security_of
 from siad.runtime.bus.port import NOT_READ, OnAssign, OnRevoke
 from siad.runtime.bus.settings import BusSettings
 
@@ -136,9 +137,10 @@ class KafkaBus:
             bootstrap_servers=settings.bootstrap,
             client_id=settings.client_id,
             request_timeout_ms=_ms(settings.request_timeout_s),
+            **security_of(settings),
         )
         try:
-            await answered(admin.start(), "connect", settings)
+            await connected(admin.start(), "connect", settings)
             yield admin
         finally:
             await admin.close()
@@ -185,6 +187,7 @@ def _reader_settings(settings: BusSettings) -> Mapping[str, Any]:
         "fetch_max_wait_ms": 200,
         "metadata_max_age_ms": 30_000,
         "retry_backoff_ms": 200,
+        **security_of(settings),
     }
 
 
@@ -196,5 +199,5 @@ def _ms(seconds: float) -> int:
 async def _started(client: AIOKafkaConsumer, settings: BusSettings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.stop)
-        await answered(client.start(), "connect a consumer", settings)
+        await connected(client.start(), "connect a consumer", settings)
         yield

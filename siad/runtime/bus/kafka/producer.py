@@ -15,7 +15,8 @@ from aiokafka.errors import (
 )
 
 from siad.contracts.errors import TransientError
-from siad.runtime.bus.kafka.errors import answered, explain
+from siad.runtime.bus.kafka.errors import explain
+from siad.runtime.bus.kafka.security import connected, security_of
 from siad.runtime.bus.outgoing import prepare
 from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, Message
 from siad.runtime.bus.settings import BusSettings
@@ -113,10 +114,11 @@ class KafkaProducer:
             max_request_size=_REQUEST_BYTES_MAX,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
             metadata_max_age_ms=30_000,
+            **security_of(self._settings),
         )
         is_open = False
         try:
-            await answered(client.start(), "connect a producer", self._settings)
+            await connected(client.start(), "connect a producer", self._settings)
             is_open = True
         finally:
             if not is_open:
