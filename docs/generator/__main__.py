@@ -10,6 +10,7 @@ from typing import Final
 
 from docs.generator.chart import values_schema
 from docs.generator.commands import commands_chapter
+from docs.generator.dashboards import dashboard_files
 from docs.generator.decisions import decisions_index
 from docs.generator.events import events_chapter, keys_chapter, topics_chapter
 from docs.generator.images import images_chapter
@@ -43,6 +44,7 @@ GENERATED: Final[Mapping[str, Callable[[], str]]] = {
     "reference.md": reference,
     "adr/README.md": decisions_index,
     "../charts/siad/values.schema.json": values_schema,
+    **dashboard_files(),
 }
 
 

@@ -11,7 +11,12 @@ pytestmark = pytest.mark.cluster
 
 VALUES = sorted(path.name for path in CHART.glob("values-*.yaml"))
 EVERYTHING = (
-    *("--set", "metrics.podMonitor=true,metrics.prometheusRule=true", "--set", "stages.inference.gpus=1"),
+    *(
+        "--set",
+        "metrics.podMonitor=true,metrics.prometheusRule=true,metrics.dashboards=true",
+        "--set",
+        "stages.inference.gpus=1",
+    ),
     *("--set", "jobs.mode=rayjob"),
     *("--set", "stages.labeler.keda.enabled=true", "--set", "stages.ingest.autoscaling.enabled=true"),
     *("--set-json", 'networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"name":"monitoring"}}}]'),

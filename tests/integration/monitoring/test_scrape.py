@@ -1,10 +1,8 @@
 """The metrics of real stages: every series that a rule names is there, and a calm machine raises no alert."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,26 +11,18 @@ from siad.apps.client import IngestClient
 from siad.apps.local.weed import WeedNode
 from tests.architecture.promql import selectors_of
 from tests.architecture.test_monitoring import ALL, RECORDS, RULES
-from tests.e2e.harness import READY_S, Plant, StageProcess, wait_for
+from tests.e2e.harness import READY_S, StageProcess, wait_for
 from tests.fixtures.promtool import Promtool
+from tests.integration.monitoring.stages import STAGES, all_stages, wait_alive
 from tests.integration.test_ingest_process import picture
 
 pytestmark = pytest.mark.slow
-
-STAGES = ("ingest", "labeler", "console", "trainer", "inference")
 
 
 @pytest.fixture
 async def texts(own_weed_node: WeedNode, tmp_path: Path) -> AsyncIterator[Mapping[str, str]]:
     """Metrics of every stage as a process, after one inspected image, by stage."""
-    bus = f"embedded://{tmp_path}/bus.sqlite"
-    plant = Plant(tmp_path, {"SIAD_BUS_BOOTSTRAP": bus, **own_weed_node.environment("scraped")})
-    for name in STAGES:
-        extra = {"scorer_url": "http://127.0.0.1:9"} if name == "labeler" else {}
-        plant.add(name, **extra).start()
-    try:
-        for name in ("ingest", "console", "inference"):
-            await plant[name].wait_ready()
+    async with all_stages(tmp_path, own_weed_node) as plant:
         async with IngestClient(plant["ingest"].url) as client:
             await client.put_line("press", {"product": "cap"})
             await client.send_image(picture(1), line="press")
@@ -46,18 +36,10 @@ async def texts(own_weed_node: WeedNode, tmp_path: Path) -> AsyncIterator[Mappin
         await wait_for(is_judged, READY_S, "a verdict", on_fail=plant["inference"].tail)
         await wait_for(is_counted, READY_S, "the counts of captures", on_fail=plant["ingest"].tail)
         yield {name: await scrape(plant[name]) for name in STAGES}
-    finally:
-        await asyncio.gather(*(stage.stop() for stage in plant.stages.values()))
 
 
 async def scrape(stage: StageProcess) -> str:
-    async def answers() -> bool:
-        try:
-            return (await stage.get("/healthz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    await wait_for(answers, READY_S, f"{stage.name} to answer", on_fail=stage.tail)
+    await wait_alive(stage)
     return (await stage.get("/metrics")).text
 
 

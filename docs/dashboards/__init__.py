@@ -1,0 +1,1 @@
+"""Pictures of dashboards, from the answers of a Prometheus."""
