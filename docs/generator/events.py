@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from grpc_tools import protoc
 
 from docs.generator.table import code, sentence, table
-from siad.contracts import keys
+from siad.contracts import access_keys, keys
 from siad.contracts.place import Place
 from siad.contracts.topics import (
     COMMAND,
@@ -125,7 +125,7 @@ def _type(field: FieldDescriptorProto) -> str:
 def keys_chapter() -> str:
     """Every kind of object in the bucket."""
     rows = [(code(key), sentence(text)) for key, text in store_keys()]
-    head = "From `siad/contracts/keys.py`, which makes every key of the bucket."
+    head = "From `siad/contracts/keys.py` and `access_keys.py`, which make every key of the bucket."
     return f"{head}\n\n{table(('key', 'object'), rows)}"
 
 
@@ -135,7 +135,7 @@ def store_keys() -> list[tuple[str, str]]:
     A prefix is listed only where no key begins with it.
     """
     found = []
-    for name, value in vars(keys).items():
+    for name, value in (*vars(keys).items(), *vars(access_keys).items()):
         if inspect.isfunction(value) and name.endswith(("_key", "_prefix")):
             given: dict[str, Any] = {one: _Placeholder(one) for one in inspect.signature(value).parameters}
             if "place" in given:

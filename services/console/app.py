@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from services.console.access import ROUTES
 from services.console.adapters.commands import CommandWriter
 from services.console.adapters.followers import ReadingOptions, TopicFollower
 from services.console.adapters.masks import DecodingMaskReader
@@ -17,12 +18,12 @@ from services.console.adapters.projection.store import SqlProjection
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.quarantine import StoredQuarantine
 from services.console.adapters.serving import StoredServing
+from services.console.adapters.sessions import PersonSessions
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import StoredThresholds, ThresholdsOnTopic
 from services.console.adapters.trainings import StoredTrainings
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureWindow
-from services.console.domain.sessions import SessionBook
 from services.console.handlers import ConsolePorts
 from services.console.metrics import STAGE
 from services.console.reconcile import ThresholdReconciler, announce, export_figures, forget, heal
@@ -32,11 +33,18 @@ from services.console.web.commands import make_command_routes
 from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
 from services.console.web.routes import PageDependencies, add_page
+from services.console.web.senders import ConsoleSenders
+from siad.contracts.access import Account
+from siad.contracts.access_keys import accounts_prefix
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.errors import TransientError
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import COMMAND, CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
+from siad.runtime.access.directory import Directory
+from siad.runtime.access.guard import guard
+from siad.runtime.access.table import AccessTable
+from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
 from siad.runtime.boot import boot, connect, leases_of
 from siad.runtime.bus.port import Bus
@@ -49,6 +57,7 @@ log = structlog.get_logger()
 
 TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD, COMMAND)
 ALL: Final = 2**62  # records: the whole topic
+SIGN_IN: Final = "Sign in with name and password, or run siad sign-in on the console's machine and open its link"
 FIGURES_EVERY_S: Final = 30.0  # as often as Prometheus usually scrapes
 
 
@@ -79,6 +88,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         captures = StoredCaptures(store, deletions)
         database = Database(settings.database_url.get_secret_value())
         projection = SqlProjection(database)
+        sessions = _guarded(stage, store, database)
         masks = DecodingMaskReader(threads=settings.mask_threads)
         ports = ConsolePorts(
             captures=captures,
@@ -106,10 +116,9 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.tasks["commands"] = partial(repeat, commands.announce)
         page = PageDependencies(
             files=PageFiles(),
-            sessions=SessionBook(),
+            sessions=sessions,
             pictures=StoredPictures(store, deletions),
             lines=lines.values,
-            clock=stage.clock,
             http_host=settings.http_host,
         )
         add_page(stage.app, page)
@@ -125,7 +134,16 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             yield
         finally:
             masks.close()
+            sessions.close()
             database.close()
+
+
+def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> PersonSessions:
+    """Put the guard before the routes; return the sessions that it asks."""
+    accounts = Directory(store, accounts_prefix(), Account.from_json, clock=stage.clock)
+    sessions = PersonSessions(database, accounts, clock=stage.clock)
+    guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions), how=SIGN_IN)
+    return sessions
 
 
 def _follow(

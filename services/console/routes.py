@@ -29,6 +29,7 @@ from services.console.wire import (
 )
 from siad.contracts.corrections import AUTHOR_MAX, CorrectionVerdict, Selection
 from siad.contracts.ids import SLUG
+from siad.runtime.access.guard import person_of
 from siad.runtime.deadline import answered_within
 from siad.runtime.problems import Problem
 from siad.runtime.uploads import (
@@ -49,7 +50,10 @@ CaptureName = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of a
 Product = Annotated[str | None, Query(pattern=f"^{SLUG.pattern}$", description="Only of this product")]
 Holder = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{8,64}$", description="Random name of the page that shows them")]
 Count = Annotated[int, Query(ge=1, le=COUNT_MAX, description="How many captures, at most")]
-Author = Annotated[str, Query(min_length=1, max_length=AUTHOR_MAX, description="Name of the person")]
+Author = Annotated[
+    str | None,
+    Query(min_length=1, max_length=AUTHOR_MAX, description="Name of the person; of a session always its person"),
+]
 IfMatch = Annotated[
     str | None, Header(description='Only if the capture is at this revision: `"2"`; `"0"`: no correction yet')
 ]
@@ -178,7 +182,7 @@ def _correction_routes(dependencies: ConsoleDependencies) -> APIRouter:
         request: Request,
         response: Response,
         verdict: Annotated[Answer, Query(description="What the part is")],
-        author: Author,
+        author: Author = None,
         selection: Annotated[
             ShownAs | None, Query(description="Why it was shown; left out: as the review said")
         ] = None,
@@ -195,7 +199,7 @@ def _correction_routes(dependencies: ConsoleDependencies) -> APIRouter:
             line=line,
             capture_id=capture,
             verdict=CorrectionVerdict(verdict.value),
-            author=require_author(author),
+            author=require_author(person_of(request, author or "")),
             mask=upload.data,
             work=parse_work(upload.parameters.get("work", "")),
             selection=None if selection is None else Selection(selection.value),

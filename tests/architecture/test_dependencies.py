@@ -15,6 +15,7 @@ BASE: Final = "dependencies"
 EXTRA_OF: Final = {
     "siad.models": "models",
     "siad.erasure.rows": "erasure",
+    "siad.runtime.access.passwords": "console",
     "siad.runtime.blobs.arrow": "trainer",
     "siad.apps.lab": "demo",
     "services.console": "console",

@@ -15,6 +15,7 @@ _TWO_ADAPTERS = "two adapters of one port, on different storage"
 _POLLING = "each loop reads its own cursor between two waits; a shared loop would take the cursor as four callbacks"
 _TWO_STAGES = "composition roots of two stages, which differ in their ports"
 _KAFKA_LOG = "siad/runtime/bus/kafka/consumer.py::KafkaLogReader.__init__"
+_MIGRATIONS = "services/console/adapters/projection/migrations/versions/"
 _ROUTES = "services/console/routes.py::_review_routes."
 ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset({_KAFKA_LOG, f"{_MEMORY}MemoryLogReader.__init__"}): _TWO_ADAPTERS,
@@ -22,6 +23,7 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset(
         {f"{_ROUTES}estimates", "services/console/web/listing.py::make_listing_routes.captures"}
     ): "two questions",
+    frozenset({f"{_MIGRATIONS}{name}.py::upgrade" for name in ("v0002_leases", "v0003_sessions")}): "two tables",
     frozenset({f"{_EMBEDDED_LOG}__init__", f"{_MEMORY}MemoryLogReader.__init__"}): _TWO_ADAPTERS,
     frozenset({f"{_EMBEDDED}EmbeddedStateReader.snapshot", f"{_MEMORY}MemoryStateReader.snapshot"}): _TWO_ADAPTERS,
     frozenset({f"{_EMBEDDED}EmbeddedConsumer.poll", f"{_EMBEDDED}EmbeddedStateReader.changes"}): _POLLING,

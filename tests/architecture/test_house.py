@@ -15,7 +15,7 @@ SERVICES = ROOT / "services"
 BUILT = sorted(path.parent.name for path in SERVICES.glob("*/__init__.py"))
 WORDS = {
     *("__init__.py", "__main__.py", "app.py", "settings.py", "handlers.py", "routes.py", "reconcile.py"),
-    *("ports.py", "metrics.py", "domain", "adapters"),
+    *("ports.py", "metrics.py", "access.py", "domain", "adapters"),
 }
 OWN_WORDS = {
     "ingest": {"wire.py"},

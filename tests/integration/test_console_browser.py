@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 
 from siad.contracts import keys
+from siad.contracts.access import Role
 from siad.contracts.codec import encode
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.documents import write_receipt
 from siad.contracts.events import ImageStored, Intent
 from siad.contracts.ids import CaptureId, WeightsId, image_id_of
 from siad.contracts.topics import LINE, TOPICS, VERDICT
+from siad.runtime.access.accounts import Accounts, new_account
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Message
@@ -35,6 +38,7 @@ LINE_NAME, PRODUCT = "press-1", "cap"
 CAPTURE: Final = CaptureId("1" * 32)
 WEIGHTS: Final = WeightsId("5e" * 32)
 SIZE: Final = (48, 64)
+PASSWORD: Final = "four random garden words"  # noqa: S105
 
 
 @pytest.fixture(autouse=True)
@@ -197,3 +201,12 @@ async def test_bulk_answers_are_stored_and_undone(console: StageProcess, bus_fil
     assert [one.fate for one in second[1].objects] == ["deleted", "deleted"]
     for answers in (first, second):
         assert {one.selection for one in answers} <= {answers[0].selection} <= {"nearest", "random"}
+
+
+async def test_a_session_that_ends_loses_no_drawing(console: StageProcess, bus_file: BusFile, blobs: S3Blobs) -> None:
+    await publish(bus_file, [put_capture(blobs)], blobs)
+    Accounts(blobs).create(new_account("pat", PASSWORD, {LINE_NAME: Role.ANNOTATOR}, now=datetime.now(UTC)))
+    run_script("sign_in.ts", console, LINE_NAME, PASSWORD, *filter(None, [os.environ.get("SIAD_PICTURES")]))
+    (answer,) = answers_of(blobs, CAPTURE)
+    assert (answer.author, answer.verdict) == ("pat", "defect")
+    assert [one.fate.value for one in answer.objects].count("added") == 1

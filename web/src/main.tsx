@@ -1,4 +1,4 @@
-import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { ApiError } from './api/client'
@@ -6,14 +6,6 @@ import { App } from './app/App'
 import './style.css'
 
 const client = new QueryClient({
-  queryCache: new QueryCache({
-    onError: (error, query) => {
-      // the session ended: ask for it again, which shows the sign-in page
-      if (error instanceof ApiError && error.status === 401 && query.queryKey[0] !== 'session') {
-        client.setQueryData(['session'], null)
-      }
-    },
-  }),
   defaultOptions: {
     queries: {
       retry: (count, error) => count < 2 && error instanceof ApiError && error.isPassing,

@@ -1,8 +1,8 @@
 """Which requests of browsers are let in. Pure.
 
-The stages trust processes of this machine, and there are no accounts yet. A browser is not such a process: any page
-that it shows may send requests to this machine. So a request that comes from a browser needs a session, and must come
-from the console's own page under a name of this machine.
+Any page that a browser shows may send requests to the console, with the cookie of the session in some cases. So a
+request of a browser must come from the console's own page, and under a name of this machine where the console listens
+on loopback. What the person behind it may do is the matter of the access table.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-SESSION_PATH: Final = "/v1/session"  # where a link is exchanged for a session
 LINKS_PATH: Final = "/v1/sign-in-links"  # where processes of this machine get links
 COOKIE: Final = "siad_console"
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -23,7 +22,6 @@ class BrowserRequest:
     method: str
     path: str
     headers: Mapping[str, str]  # lower-case names
-    is_signed_in: bool
     is_local_only: bool  # the console listens on loopback
 
 
@@ -64,9 +62,6 @@ def check_access(request: BrowserRequest) -> AccessRefusal | None:
     if request.path == LINKS_PATH:
         detail = "sign-in links are given on the console's machine only; nothing was done. Run siad sign-in there"
         return AccessRefusal(status=403, code="links-refused", detail=detail)
-    if request.path.startswith("/v1/") and request.path != SESSION_PATH and not request.is_signed_in:
-        detail = "not signed in; nothing was done. Run siad sign-in on the console's machine and open its link"
-        return AccessRefusal(status=401, code="signed-out", detail=detail)
     return None
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Final, Protocol, Self
 
 import structlog
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.console.domain.commands import CommandRefusedError, CommandRequest
@@ -13,6 +13,7 @@ from services.console.routes import ConsoleDependencies, LineName, require_line
 from siad.contracts.commands import BY_MAX, REASON_MAX, CommandFate, CommandGiven, CommandKind, CommandOutcome
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import SLUG
+from siad.runtime.access.guard import person_of
 from siad.runtime.deadline import answered_within
 from siad.runtime.problems import Problem
 
@@ -58,7 +59,7 @@ class CommandBody(BaseModel):
         description="train: request a run now; hold: learn nothing until resume; rollback: serve earlier weights"
     )
     product: str = Field(pattern=f"^{SLUG.pattern}$")
-    by: str = Field(min_length=1, max_length=BY_MAX, description="Name of the person")
+    by: str = Field(min_length=1, max_length=BY_MAX, description="Name of the person; of a session always its person")
     reason: str = Field(default="", max_length=REASON_MAX, description="Why, in the person's words")
     weights: str = Field(
         default="", pattern="^[0-9a-f]{0,64}$", description="Of a rollback: those to go back to; empty: the ones before"
@@ -123,25 +124,25 @@ def make_command_routes(dependencies: ConsoleDependencies, commands: Commands) -
         status_code=202,
         responses={404: {"description": "Unknown line"}, 409: {"description": "It can't be carried out"}},
     )
-    async def give(line: LineName, command: CommandName, body: CommandBody) -> CommandResponse:
+    async def give(line: LineName, command: CommandName, body: CommandBody, request: Request) -> CommandResponse:
         """Give a command about what a line learns or what judges it.
 
         202: it is stored, and the stage that it names carries it out once; the list shows what became of it. A repeat
         by the same id is harmless.
         """
-        request = CommandRequest(
+        asked = CommandRequest(
             line=line,
             product=body.product,
             kind=CommandKind(body.kind.value),
             command_id=command,
-            by=body.by,
+            by=person_of(request, body.by),
             reason=body.reason,
             weights=body.weights,
         )
         async with answered_within(dependencies.settings.accept_timeout_s, f"command {command} was not stored"):
             await require_line(dependencies, line)
             try:
-                given = await commands.give(request)
+                given = await commands.give(asked)
             except CommandRefusedError as error:
                 raise Problem(409, "command-refused", str(error)) from error
         log.info("command_given", line=line, kind=given.kind.value, by=given.by, command_id=given.command_id)

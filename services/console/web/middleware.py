@@ -1,4 +1,4 @@
-"""Guard before every route of the console, and headers behind it."""
+"""Checks of browsers before every route, and headers behind it."""
 
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
@@ -6,8 +6,6 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.console.domain.access import COOKIE, BrowserRequest, check_access
-from services.console.domain.sessions import SessionBook
-from siad.runtime.clock import Clock
 from siad.runtime.problems import problem_response
 
 HEADERS: Final = (
@@ -19,14 +17,14 @@ HEADERS: Final = (
 )
 
 
-class AccessMiddleware:
+class BrowserMiddleware:
     """Lets in what ``check_access`` lets in.
 
     Pure ASGI: bodies are streamed.
     """
 
-    def __init__(self, app: ASGIApp, *, sessions: SessionBook, clock: Clock, is_local_only: bool) -> None:
-        self._app, self._sessions, self._clock, self._is_local_only = app, sessions, clock, is_local_only
+    def __init__(self, app: ASGIApp, *, is_local_only: bool) -> None:
+        self._app, self._is_local_only = app, is_local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -40,12 +38,10 @@ class AccessMiddleware:
             await send(message)
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        token = cookie_of(headers.get("cookie", ""))
         request = BrowserRequest(
             method=scope["method"],
             path=scope["path"],
             headers=headers,
-            is_signed_in=bool(token) and self._sessions.find(token, now=self._clock.now()) is not None,
             is_local_only=self._is_local_only,
         )
         if (refusal := check_access(request)) is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 import typer
 
+from siad.apps.cli.account import account_app
 from siad.apps.cli.correct import correct
 from siad.apps.cli.dead_letters import dead_letters_app
 from siad.apps.cli.demo import demo
@@ -79,6 +80,7 @@ app.command(rich_help_panel=ANSWERS)(correct)
 app.command(rich_help_panel=ANSWERS)(status)
 app.command(rich_help_panel=ANSWERS)(doctor)
 app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
+app.add_typer(account_app, name="account", rich_help_panel=ANSWERS)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
 app.command(rich_help_panel=ANSWERS)(export)

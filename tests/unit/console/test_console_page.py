@@ -1,14 +1,12 @@
 """The console's page over HTTP: sign-in, what browsers may do, images and masks."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from services.console.app import assemble
-from services.console.domain.sessions import LINK_TTL, SESSION_TTL, SESSIONS_MAX, SessionBook
 from services.console.settings import ConsoleSettings
 from services.console.web.files import PageFiles
 from siad.contracts import keys
@@ -30,7 +28,6 @@ BROWSER = {"User-Agent": "Mozilla/5.0", "Sec-Fetch-Site": "same-origin"}
 HOST = "127.0.0.1:8405"
 OWN = BROWSER | {"Origin": f"http://{HOST}"}
 CAPTURE = f"/v1/lines/{LINE_NAME}/captures/{name_of(1)}"
-NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -46,6 +43,7 @@ async def plant() -> Plant:
 async def client(plant: Plant) -> AsyncIterator[httpx.AsyncClient]:
     stage = StageProcess("console", settings := ConsoleSettings(), clock=plant.clock)
     async with assemble(stage, settings, bus=plant.bus, blobs=plant.blobs):
+        await stage.preparations["projection"]()
         transport = httpx.ASGITransport(stage.app)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client:
             yield client
@@ -154,26 +152,6 @@ async def test_the_map_of_the_teacher_stands_in_for_that_of_other_weights(
     assert (await client.get(f"{CAPTURE}/score-maps/{WEIGHTS}")).content == b"teacher"
     plant.blobs.put(keys.score_map_key(LINE_NAME, name_of(1), WEIGHTS), b"own")
     assert (await client.get(f"{CAPTURE}/score-maps/{WEIGHTS}")).content == b"own"
-
-
-def test_links_and_sessions_expire() -> None:
-    book = SessionBook()
-    book.add_link("a", "ann", now=NOW)
-    book.add_link("b", "ann", now=NOW)
-    assert book.sign_in("a", "s", now=NOW + LINK_TTL) is None
-    opened = NOW + LINK_TTL - timedelta(seconds=1)
-    assert book.sign_in("b", "s", now=opened) is not None
-    assert book.find("s", now=opened + SESSION_TTL - timedelta(seconds=1)) is not None
-    assert book.find("s", now=opened + SESSION_TTL) is None
-    assert book.find("b", now=opened) is None
-
-
-def test_links_are_bounded() -> None:
-    book = SessionBook()
-    for number in range(SESSIONS_MAX + 1):
-        book.add_link(str(number), "ann", now=NOW)
-    assert book.sign_in("0", "s", now=NOW) is None
-    assert book.sign_in("1", "s", now=NOW) is not None
 
 
 def test_files_beyond_the_page_are_not_read(tmp_path: Path) -> None:

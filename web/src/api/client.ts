@@ -5,6 +5,20 @@ import { text } from '../text'
 export interface Session {
   readonly person: string
   readonly expires_at: string
+  readonly session_id: string
+  /** By line; of * on every line. */
+  readonly roles: Readonly<Record<string, Role>>
+}
+
+export type Role = 'viewer' | 'annotator' | 'engineer' | 'admin'
+
+/** A session of the same person, here or elsewhere. */
+export interface OpenSession {
+  readonly session_id: string
+  readonly method: string
+  readonly client: string
+  readonly opened_at: string
+  readonly is_this: boolean
 }
 
 export interface Line {
@@ -60,17 +74,36 @@ export class ApiError extends Error {
   }
 }
 
-export async function signIn(token: string): Promise<Session> {
-  return json('/v1/session', {
+const SESSION = '/v1/session'
+const signedOut = new EventTarget()
+
+/** Call back when a request is refused because the session has ended; returns what stops it. */
+export function onSignedOut(listener: () => void): () => void {
+  signedOut.addEventListener('signed-out', listener)
+  return () => signedOut.removeEventListener('signed-out', listener)
+}
+
+export async function signIn(
+  by: { readonly token: string } | { readonly name: string; readonly password: string },
+): Promise<Session> {
+  return json(SESSION, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ token }),
+    body: JSON.stringify(by),
   })
+}
+
+export async function readSessions(): Promise<readonly OpenSession[]> {
+  return (await json<{ sessions: OpenSession[] }>('/v1/sessions')).sessions
+}
+
+export async function endSession(id: string): Promise<void> {
+  await request(`/v1/sessions/${id}`, { method: 'DELETE' })
 }
 
 export async function readSession(): Promise<Session | null> {
   try {
-    return await json<Session>('/v1/session')
+    return await json<Session>(SESSION)
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return null
     throw error
@@ -78,7 +111,7 @@ export async function readSession(): Promise<Session | null> {
 }
 
 export async function signOut(): Promise<void> {
-  await request('/v1/session', { method: 'DELETE' })
+  await request(SESSION, { method: 'DELETE' })
 }
 
 export async function readLines(): Promise<readonly Line[]> {
@@ -191,6 +224,7 @@ async function request(path: string, init?: RequestInit): Promise<Response> {
   if (response.ok) return response
   const problem = await response.json().catch(() => ({}))
   const code = String(problem.type ?? '').replace(/^urn:siad:problem:/, '')
+  if (code === 'signed-out' && path !== SESSION) signedOut.dispatchEvent(new Event('signed-out'))
   throw new ApiError(
     response.status,
     code,

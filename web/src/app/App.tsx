@@ -1,13 +1,15 @@
 /** The page: sign-in, the list of lines, and the review and the queue of one. */
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useEffect, useState } from 'react'
-import { ApiError, readLines, readSession, type Session, signIn, signOut } from '../api/client'
+import { useCallback, useEffect, useRef, useState } from 'react'
+import { ApiError, onSignedOut, readLines, readSession, type Session, signIn } from '../api/client'
 import { QueuePage } from '../queue/QueuePage'
 import { ReviewPage } from '../review/ReviewPage'
 import { text } from '../text'
+import { Account } from './Account'
 import { placeOf, queueAt, reviewAt } from './address'
 import { Failure, Loading } from './parts'
+import { SignInAgain, SignInPage } from './SignIn'
 
 const SIGN_IN = '#sign-in='
 
@@ -24,7 +26,7 @@ let signingIn: Promise<Session | null> | null = null
 
 async function openSession(): Promise<Session | null> {
   if (token === null) return readSession()
-  signingIn ??= signIn(token)
+  signingIn ??= signIn({ token })
   try {
     return await signingIn
   } catch (error) {
@@ -44,16 +46,30 @@ export function App() {
   const client = useQueryClient()
   const place = usePlace()
   const line = place.page === 'lines' ? null : place.line
+  const last = useRef<Session | null>(null)
+  useEffect(() => onSignedOut(() => client.setQueryData(['session'], null)), [client])
+  useEffect(() => {
+    if (session.data) last.current = session.data
+  }, [session.data])
+  const onSignedIn = useCallback(
+    (opened: Session) => {
+      client.setQueryData(['session'], opened)
+      // what failed without a session is read again; a drawing is left as it is
+      void client.invalidateQueries({ predicate: (query) => query.state.status === 'error' })
+    },
+    [client],
+  )
   if (session.isPending) return <Loading />
   if (session.isError) {
     const isLink = session.error instanceof ApiError && session.error.status === 401
     return isLink ? (
-      <SignIn reason={session.error.message} />
+      <SignInPage reason={session.error.message} onSignedIn={onSignedIn} />
     ) : (
       <Failure error={session.error} onRetry={() => void session.refetch()} />
     )
   }
-  if (!session.data) return <SignIn reason="" />
+  const shown = session.data ?? last.current
+  if (!shown) return <SignInPage reason="" onSignedIn={onSignedIn} />
   return (
     <div className="page">
       <nav>
@@ -68,23 +84,14 @@ export function App() {
           </>
         )}
         <span className="gap" />
-        <span className="quiet">{session.data.person}</span>
-        <button
-          type="button"
-          onClick={async () => {
-            await signOut()
-            client.clear()
-            location.reload()
-          }}
-        >
-          {text.signOut}
-        </button>
+        <Account session={shown} />
       </nav>
       {place.page === 'lines' && <Lines />}
-      {place.page === 'review' && <ReviewPage key={line} line={place.line} session={session.data} />}
+      {place.page === 'review' && <ReviewPage key={line} line={place.line} session={shown} />}
       {place.page === 'queue' && (
-        <QueuePage key={line} line={place.line} search={place.search} session={session.data} />
+        <QueuePage key={line} line={place.line} search={place.search} session={shown} />
       )}
+      {!session.data && <SignInAgain person={shown.person} onSignedIn={onSignedIn} />}
     </div>
   )
 }
@@ -104,18 +111,6 @@ function PageLink({ href, label, isHere }: { href: string; label: string; isHere
     <a href={href} aria-current={isHere ? 'page' : undefined}>
       {label}
     </a>
-  )
-}
-
-function SignIn({ reason }: { reason: string }) {
-  return (
-    <main className="centred">
-      <h1>{text.signIn.heading}</h1>
-      {reason && <p role="alert">{reason}</p>}
-      <p>{text.signIn.how}</p>
-      <pre>{text.signIn.command}</pre>
-      <p className="quiet">{text.signIn.kept}</p>
-    </main>
   )
 }
 

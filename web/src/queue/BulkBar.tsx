@@ -20,7 +20,7 @@ export function BulkBar({ bulk, chosen, captures, onRefresh }: Props) {
     const ending = new AbortController()
     const onDown = (event: KeyboardEvent) => {
       const isTyping = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement
-      if (isTyping || event.altKey || event.repeat) return
+      if (isTyping || event.altKey || event.repeat || document.querySelector('dialog[open]')) return
       const isWithCtrl = event.ctrlKey || event.metaKey
       const key = event.key.toLowerCase()
       if (isWithCtrl && key === 'a') setSelected(new Set(captures.map(({ capture_id }) => capture_id)))

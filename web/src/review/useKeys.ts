@@ -20,7 +20,7 @@ export function useKeys({ run, onDigit, setHidden }: KeyHandlers, bindings: Bind
     if (isOff) return
     const ending = new AbortController()
     const onDown = (event: KeyboardEvent) => {
-      if (isTyping(event)) return
+      if (isTyping(event) || document.querySelector('dialog[open]')) return
       if (event.code === 'Space' && !isOnControl()) return event.preventDefault()
       const digit = digitOf(event)
       if (digit > 0) return onDigit(digit)

@@ -67,6 +67,20 @@ LEASES: Final = Table(
     Column("expires_us", BigInteger, nullable=False),
 )
 
+SESSIONS: Final = Table(
+    "sessions",
+    METADATA,
+    Column("session_id", Text, primary_key=True),  # digest of the token
+    Column("kind", Text, nullable=False),  # a session, or a link that opens one
+    Column("person", Text, nullable=False),
+    Column("method", Text, nullable=False),  # of sign-in
+    Column("roles", Text, nullable=False),  # JSON, of a person without an account
+    Column("client", Text, nullable=False),  # browser
+    Column("opened_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Index("sessions_person", "person"),
+)
+
 _C: Final = CAPTURES.c
 _NEWEST: Final = (_C.received_us, _C.capture_id)
 # One index for each filter by equality, in the order of pages; two databases would rather scan than use a general one.

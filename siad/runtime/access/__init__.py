@@ -1,0 +1,1 @@
+"""Access of every stage: accounts, and the guard before the routes."""

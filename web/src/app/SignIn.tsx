@@ -1,0 +1,115 @@
+/** Sign-in by name and password, and by the link of siad sign-in. */
+
+import { type FormEvent, useEffect, useId, useState } from 'react'
+import { ApiError, readSession, type Session, signIn } from '../api/client'
+import { text } from '../text'
+
+/** The whole page of a browser without a session. */
+export function SignInPage({
+  reason,
+  onSignedIn,
+}: {
+  reason: string
+  onSignedIn: (session: Session) => void
+}) {
+  return (
+    <main className="centred">
+      <h1>{text.signIn.heading}</h1>
+      {reason && <p role="alert">{reason}</p>}
+      <SignInForm person="" onSignedIn={onSignedIn} />
+      <p>{text.signIn.how}</p>
+      <pre>{text.signIn.command}</pre>
+      <p className="quiet">{text.signIn.kept}</p>
+    </main>
+  )
+}
+
+/** Over a page whose session has ended: what is drawn on it stays. */
+export function SignInAgain({
+  person,
+  onSignedIn,
+}: {
+  person: string
+  onSignedIn: (session: Session) => void
+}) {
+  const heading = useId()
+  useEffect(() => {
+    // another tab may have signed in meanwhile
+    const look = () => {
+      readSession().then(
+        (session) => session && onSignedIn(session),
+        () => undefined,
+      )
+    }
+    window.addEventListener('focus', look)
+    return () => window.removeEventListener('focus', look)
+  }, [onSignedIn])
+  return (
+    <dialog
+      className="sheet"
+      aria-labelledby={heading}
+      ref={openModal}
+      onCancel={(event) => event.preventDefault()}
+    >
+      <h2 id={heading}>{text.signIn.ended}</h2>
+      <p>{text.signIn.endedHow}</p>
+      <SignInForm person={person} onSignedIn={onSignedIn} />
+      <p className="quiet">{text.signIn.orLink}</p>
+      <pre>{text.signIn.command}</pre>
+    </dialog>
+  )
+}
+
+function openModal(dialog: HTMLDialogElement | null): void {
+  if (dialog && !dialog.open) dialog.showModal()
+}
+
+function SignInForm({ person, onSignedIn }: { person: string; onSignedIn: (session: Session) => void }) {
+  const [name, setName] = useState(person)
+  const [password, setPassword] = useState('')
+  const [isSending, setSending] = useState(false)
+  const [refusal, setRefusal] = useState('')
+  const send = async (event: FormEvent) => {
+    event.preventDefault()
+    setSending(true)
+    setRefusal('')
+    try {
+      onSignedIn(await signIn({ name: name.trim(), password }))
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      setRefusal(error.message)
+      setPassword('')
+    } finally {
+      setSending(false)
+    }
+  }
+  return (
+    <form className="sign-in" onSubmit={(event) => void send(event)}>
+      <label>
+        {text.signIn.name}
+        <input
+          required
+          autoComplete="username"
+          autoCapitalize="none"
+          spellCheck={false}
+          value={name}
+          onChange={(event) => setName(event.target.value)}
+        />
+      </label>
+      <label>
+        {text.signIn.password}
+        <input
+          required
+          type="password"
+          autoComplete="current-password"
+          value={password}
+          onChange={(event) => setPassword(event.target.value)}
+        />
+      </label>
+      <button type="submit" className="main" disabled={isSending}>
+        {isSending ? text.signIn.working : text.signIn.heading}
+      </button>
+      <p role="alert">{refusal}</p>
+    </form>
+  )
+}
