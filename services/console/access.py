@@ -34,4 +34,5 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "POST /v1/lines/{line}/captures/{capture}/corrections": ANSWER,
     "GET /v1/lines/{line}/commands": VIEW,
     "PUT /v1/lines/{line}/commands/{command}": CONFIGURE,
+    "GET /v1/lines/{line}/weights": VIEW,
 }

@@ -22,6 +22,7 @@ from services.console.adapters.sessions import PersonSessions
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import StoredThresholds, ThresholdsOnTopic
 from services.console.adapters.trainings import StoredTrainings
+from services.console.adapters.weights import StoredWeightsReports
 from services.console.domain.book import CorrectionBook, ShownCaptures
 from services.console.domain.captures import CaptureWindow
 from services.console.handlers import ConsolePorts
@@ -34,6 +35,7 @@ from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
 from services.console.web.routes import PageDependencies, add_page
 from services.console.web.senders import ConsoleSenders
+from services.console.web.weights import make_weights_routes
 from siad.contracts.access import Account
 from siad.contracts.access_keys import accounts_prefix
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
@@ -112,6 +114,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.app.include_router(make_listing_routes(dependencies))
         commands = CommandWriter(store, producer, stage.clock)
         stage.app.include_router(make_command_routes(dependencies, commands))
+        stage.app.include_router(make_weights_routes(dependencies, StoredWeightsReports(store)))
         repeat = partial(_repeat, stage, event="commands_wait", every_s=settings.announce_every_s)
         stage.tasks["commands"] = partial(repeat, commands.announce)
         page = PageDependencies(

@@ -1,6 +1,5 @@
-"""Commands on real processes: console, labeler and trainer on one bus and one store, one of them killed."""
+"""Commands on real processes, one of which is killed."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,22 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
-from siad.contracts import keys
-from siad.contracts.codec import encode
-from siad.contracts.documents import LineState, write_line
 from siad.contracts.events import WeightsKind
-from siad.contracts.place import Place
-from siad.contracts.topics import LINE, TOPICS
 from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.bus.open import open_bus
-from siad.runtime.bus.port import Message
 from siad.runtime.store.registry import Registry
 from tests.e2e.harness import Plant, wait_for
-from tests.fixtures.kafka import BusFile, own_bus, quick_settings
-from tests.synthetic import PRODUCT, bundle, release, settings
+from tests.fixtures.kafka import BusFile, own_bus
+from tests.integration.commanded_plant import LINE_NAME, PLACE, put_weights, running_plant
+from tests.synthetic import PRODUCT
 
 pytestmark = pytest.mark.slow
-LINE_NAME = "press-1"
 
 
 @pytest.fixture
@@ -37,26 +29,9 @@ def bus_file(tmp_path: Path) -> Iterator[BusFile]:
 async def plant(
     bus_file: BusFile, store_env: Mapping[str, str], s3_blobs: S3Blobs, tmp_path: Path
 ) -> AsyncIterator[Plant]:
-    """A line with a teacher, two segmenters, and the stages that commands reach; no scorer."""
-    s3_blobs.put(keys.line_pointer_key(LINE_NAME), write_line(LineState(settings=settings(line=LINE_NAME))))
-    for made in (
-        bundle(line=LINE_NAME),
-        *(bundle(WeightsKind.SEGMENTER, seed=seed, line=LINE_NAME) for seed in (1, 2)),
-    ):
-        release(s3_blobs, made)
-    bus = open_bus(quick_settings(bus_file.bootstrap))
-    await bus.create_topics(TOPICS)
-    async with bus.producer() as producer:
-        await producer.publish([Message(topic=LINE.name, key=LINE_NAME, value=encode(settings(line=LINE_NAME)))])
-    plant = Plant(tmp_path, {"SIAD_BUS_BOOTSTRAP": bus_file.bootstrap, **store_env})
-    for name in ("console", "trainer"):
-        plant.add(name).start()
-    plant.add("labeler", scorer_url="http://127.0.0.1:9").start()  # nothing listens: commands need no scorer
-    await asyncio.gather(plant["console"].wait_ready(), plant["trainer"].wait_ready())
-    try:
+    put_weights(s3_blobs)
+    async with running_plant(bus_file, store_env, s3_blobs, tmp_path) as plant:
         yield plant
-    finally:
-        await asyncio.gather(*(stage.stop() for stage in plant.stages.values()))
 
 
 async def give(plant: Plant, number: int, kind: str, reason: str = "") -> None:
@@ -94,11 +69,11 @@ async def test_stages_carry_out_what_people_command_and_a_killed_one_does_after_
     await give(plant, 3, "rollback")
     await give(plant, 4, "resume")
     assert (await answered(plant, 4))["fate"] == "done"
-    before = Registry(s3_blobs).pointer(WeightsKind.SEGMENTER, Place(LINE_NAME, PRODUCT))
+    before = Registry(s3_blobs).pointer(WeightsKind.SEGMENTER, PLACE)
     assert before is not None
     plant["trainer"].start()
     assert (await answered(plant, 3))["fate"] == "done"
-    after = Registry(s3_blobs).pointer(WeightsKind.SEGMENTER, Place(LINE_NAME, PRODUCT))
+    after = Registry(s3_blobs).pointer(WeightsKind.SEGMENTER, PLACE)
     assert after is not None
     assert (after.weights, after.rejected) == (before.history[0], (before.weights,))
     await give(plant, 5, "train")

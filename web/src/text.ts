@@ -1,5 +1,7 @@
 /** Every text of the page. */
 
+import { weightsText } from './texts/weights'
+
 export const text = {
   title: 'SIAD console',
   noAnswer:
@@ -60,6 +62,7 @@ export const text = {
       'The marks that the machine drew here can’t be loaded: they were deleted, or drawn again meanwhile.',
     draftFound: 'Your draft of this capture is continued.',
   },
+  weights: weightsText,
   queue: {
     open: 'Queue',
     heading: 'Captures',

@@ -54,8 +54,9 @@ export async function readCaptures(
   query: Readonly<Record<string, string>>,
   after: string | null,
   signal: AbortSignal,
+  limit = LIMIT,
 ): Promise<CapturesPage> {
-  const search = new URLSearchParams({ ...query, limit: String(LIMIT) })
+  const search = new URLSearchParams({ ...query, limit: String(limit) })
   if (after !== null) search.set('after', after)
   return json(`/v1/lines/${line}/captures?${search}`, { signal })
 }

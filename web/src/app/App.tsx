@@ -6,8 +6,9 @@ import { ApiError, onSignedOut, readLines, readSession, type Session, signIn } f
 import { QueuePage } from '../queue/QueuePage'
 import { ReviewPage } from '../review/ReviewPage'
 import { text } from '../text'
+import { WeightsPage } from '../weights/WeightsPage'
 import { Account } from './Account'
-import { placeOf, queueAt, reviewAt } from './address'
+import { placeOf, queueAt, reviewAt, weightsAt } from './address'
 import { Failure, Loading } from './parts'
 import { SignInAgain, SignInPage } from './SignIn'
 
@@ -81,6 +82,7 @@ export function App() {
             <h1>{line}</h1>
             <PageLink href={reviewAt(line)} label={text.lines.open} isHere={place.page === 'review'} />
             <PageLink href={queueAt(line)} label={text.queue.open} isHere={place.page === 'queue'} />
+            <PageLink href={weightsAt(line)} label={text.weights.open} isHere={place.page === 'weights'} />
           </>
         )}
         <span className="gap" />
@@ -88,6 +90,7 @@ export function App() {
       </nav>
       {place.page === 'lines' && <Lines />}
       {place.page === 'review' && <ReviewPage key={line} line={place.line} session={shown} />}
+      {place.page === 'weights' && <WeightsPage key={line} line={place.line} session={shown} />}
       {place.page === 'queue' && (
         <QueuePage key={line} line={place.line} search={place.search} session={shown} />
       )}

@@ -2,19 +2,22 @@
 
 const LINES = '#/lines/'
 const QUEUE = '/queue'
+const WEIGHTS = '/weights'
 
 export type Place =
   | { readonly page: 'lines' }
   | { readonly page: 'review'; readonly line: string }
   | { readonly page: 'queue'; readonly line: string; readonly search: string }
+  | { readonly page: 'weights'; readonly line: string }
 
 export function placeOf(hash: string): Place {
   if (!hash.startsWith(LINES)) return { page: 'lines' }
   const [path = '', search = ''] = hash.slice(LINES.length).split('?', 2)
-  const isQueue = path.endsWith(QUEUE)
-  const line = decoded(isQueue ? path.slice(0, -QUEUE.length) : path)
+  const page = [QUEUE, WEIGHTS].find((one) => path.endsWith(one)) ?? ''
+  const line = decoded(page ? path.slice(0, -page.length) : path)
   if (line === '') return { page: 'lines' }
-  return isQueue ? { page: 'queue', line, search } : { page: 'review', line }
+  if (page === QUEUE) return { page: 'queue', line, search }
+  return { page: page === WEIGHTS ? 'weights' : 'review', line }
 }
 
 export function reviewAt(line: string): string {
@@ -23,6 +26,10 @@ export function reviewAt(line: string): string {
 
 export function queueAt(line: string, search = ''): string {
   return `${reviewAt(line)}${QUEUE}${search && `?${search}`}`
+}
+
+export function weightsAt(line: string): string {
+  return reviewAt(line) + WEIGHTS
 }
 
 function decoded(name: string): string {
