@@ -32,6 +32,8 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "GET /v1/lines/{line}/captures/{capture}/score-maps/{weights}": VIEW,
     "GET /v1/lines/{line}/captures/{capture}/corrections": VIEW,
     "POST /v1/lines/{line}/captures/{capture}/corrections": ANSWER,
+    "GET /v1/lines/{line}/export": VIEW,
+    "GET /v1/lines/{line}/export/count": VIEW,
     "GET /v1/lines/{line}/commands": VIEW,
     "PUT /v1/lines/{line}/commands/{command}": CONFIGURE,
     "GET /v1/lines/{line}/weights": VIEW,

@@ -10,6 +10,7 @@ import structlog
 
 from services.console.access import ROUTES
 from services.console.adapters.commands import CommandWriter
+from services.console.adapters.exports import StoredExports
 from services.console.adapters.followers import ReadingOptions, TopicFollower
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
@@ -31,6 +32,7 @@ from services.console.reconcile import ThresholdReconciler, announce, export_fig
 from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
 from services.console.web.commands import make_command_routes
+from services.console.web.data import DataDependencies, make_export_routes
 from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
 from services.console.web.routes import PageDependencies, add_page
@@ -111,12 +113,12 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.preparations["projection"] = partial(_prepare, database, ports)
         dependencies = ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports)
         add_routes(stage.app, dependencies)
-        stage.app.include_router(make_listing_routes(dependencies))
         commands = CommandWriter(store, producer, stage.clock)
         stage.app.include_router(make_command_routes(dependencies, commands))
         stage.app.include_router(make_weights_routes(dependencies, StoredWeightsReports(store)))
         repeat = partial(_repeat, stage, event="commands_wait", every_s=settings.announce_every_s)
         stage.tasks["commands"] = partial(repeat, commands.announce)
+        _add_data(stage, store, dependencies, lines)
         page = PageDependencies(
             files=PageFiles(),
             sessions=sessions,
@@ -147,6 +149,15 @@ def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> Pers
     sessions = PersonSessions(database, accounts, clock=stage.clock)
     guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions), how=SIGN_IN)
     return sessions
+
+
+def _add_data(
+    stage: StageProcess, store: AsyncBlobs, dependencies: ConsoleDependencies, lines: StateTable[LineChanged]
+) -> None:
+    """Add the routes that list and export captures."""
+    stage.app.include_router(make_listing_routes(dependencies))
+    data = DataDependencies(console=dependencies, exports=StoredExports(store), lines=lines.values)
+    stage.app.include_router(make_export_routes(data))
 
 
 def _follow(

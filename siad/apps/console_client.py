@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import httpx
 
@@ -75,6 +75,22 @@ class ConsoleClient(StageClient):
         params = {"verdict": answer.verdict, "author": answer.author}
         path = _corrections_path(line, capture_id)
         return json_of(await self.request("POST", path, params=params, headers=headers, content=answer.mask))
+
+    async def export_count(self, line: str, params: Mapping[str, str]) -> dict[str, Any]:
+        """Count what an export would hold."""
+        return json_of(await self.request("GET", f"{line_path(line)}/export/count", params=dict(params)))
+
+    async def export(self, line: str, params: Mapping[str, str], target: BinaryIO) -> int:
+        """Write an export to a file; return its bytes.
+
+        Raises:
+            ProblemError: refused; nothing fits, for example.
+            TransientError: the console ended the connection; what is in the file is no whole zip.
+        """
+        path, size = f"{line_path(line)}/export", 0
+        async for piece in self.pieces("GET", path, params=dict(params)):
+            size += target.write(piece)
+        return size
 
 
 def _corrections_path(line: str, capture_id: str) -> str:

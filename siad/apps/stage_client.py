@@ -3,7 +3,7 @@
 Requests are retried while the stage, the store or the broker is unavailable.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
@@ -100,6 +100,27 @@ class StageClient:
                 raise TransientError(msg)
             await self._clock.sleep(delay_s)
             attempt += 1
+
+    async def pieces(self, method: str, path: str, **options: Any) -> AsyncIterator[bytes]:
+        """Send a request once; yields its response in pieces.
+
+        Raises:
+            ProblemError: refused.
+            TransientError: the stage does not respond, or ended the connection early.
+        """
+        try:
+            async with self._http.stream(method, path, **options) as response:
+                if response.is_error:
+                    await response.aread()
+                    refusal = _refusal_of(response, path)
+                    if response.status_code in _RETRIED:
+                        raise TransientError(self.explain(refusal))
+                    raise ProblemError(response.status_code, refusal.code, self.explain(refusal))
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except httpx.TransportError as error:
+            msg = f"{self._stage} ended the transfer: {describe_transport_error(error)}. Repeat the command"
+            raise TransientError(msg) from error
 
     async def _attempt(self, method: str, path: str, **options: Any) -> tuple[httpx.Response | None, str]:
         """One request: its response, and the reason to retry.

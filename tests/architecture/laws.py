@@ -28,7 +28,19 @@ CONTRACTS, VISION, CODEC = "siad.contracts", "siad.vision", "siad.contracts.code
 PURE: Final = frozenset(
     {
         *("abc", "array", "base64", "binascii", "bisect", "collections", "contextlib", "copy", "dataclasses"),
-        *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "itertools", "json", "math"),
+        *(
+            "datetime",
+            "decimal",
+            "enum",
+            "fractions",
+            "functools",
+            "hashlib",
+            "heapq",
+            "html",
+            "itertools",
+            "json",
+            "math",
+        ),
         *("operator", "re", "statistics", "string", "struct", "textwrap", "types", "typing", "zlib"),
     }
 )

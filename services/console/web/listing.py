@@ -38,8 +38,8 @@ def _with_zone(at: datetime) -> datetime:
 Moment = Annotated[datetime | None, AfterValidator(lambda at: None if at is None else _with_zone(at))]
 
 
-class CapturesQuery(BaseModel):
-    """Filters of a list, its order and its page."""
+class FilterQuery(BaseModel):
+    """Filters of the captures of a line."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,6 +56,17 @@ class CapturesQuery(BaseModel):
     )
     state: CaptureState | None = Field(default=None, description="Answered, open, or skipped: called unsure")
     person: str | None = Field(default=None, max_length=AUTHOR_MAX, description="Last answered by this person")
+
+    def to_filter(self) -> CaptureFilter:
+        """Read the filters."""
+        values = {field.name: getattr(self, field.name) for field in fields(CaptureFilter)}
+        values["verdict"] = None if self.verdict is None else CorrectionVerdict(self.verdict.value)
+        return CaptureFilter(**values)
+
+
+class CapturesQuery(FilterQuery):
+    """Filters of a list, its order and its page."""
+
     order: PageOrder = Field(default=PageOrder.NEWEST, description="By time of receipt, or by score, highest first")
     limit: int = Field(default=50, ge=1, le=LIMIT_MAX, description="Captures of the page, at most")
     after: str | None = Field(default=None, max_length=200, description="next of the page before")
@@ -66,11 +77,8 @@ class CapturesQuery(BaseModel):
         Raises:
             CursorError: ``after`` is no cursor of this order.
         """
-        values = {field.name: getattr(self, field.name) for field in fields(CaptureFilter)}
-        values["verdict"] = None if self.verdict is None else CorrectionVerdict(self.verdict.value)
         after = None if self.after is None else PageCursor.from_text(self.after, self.order)
-        wanted = CaptureFilter(**values)
-        return PageRequest(line=line, filter=wanted, order=self.order, limit=self.limit, after=after)
+        return PageRequest(line=line, filter=self.to_filter(), order=self.order, limit=self.limit, after=after)
 
 
 def make_listing_routes(dependencies: ConsoleDependencies) -> APIRouter:

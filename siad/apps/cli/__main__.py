@@ -10,6 +10,7 @@ import typer
 
 from siad.apps.cli.account import account_app
 from siad.apps.cli.correct import correct
+from siad.apps.cli.data import data_app
 from siad.apps.cli.dead_letters import dead_letters_app
 from siad.apps.cli.demo import demo
 from siad.apps.cli.doctor import doctor
@@ -72,6 +73,7 @@ app.command(rich_help_panel=RUN)(kafka)
 app.add_typer(line_app, name="line", rich_help_panel=LINES)
 app.command(rich_help_panel=LINES)(send)
 app.command(rich_help_panel=LINES)(watch)
+app.add_typer(data_app, name="data", rich_help_panel=LINES)
 app.command(rich_help_panel=ANSWERS)(verdicts)
 app.command(rich_help_panel=ANSWERS)(verdict)
 app.command(rich_help_panel=ANSWERS)(show)
