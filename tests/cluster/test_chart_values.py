@@ -21,6 +21,11 @@ EVERYTHING = (
     *("--set", "stages.labeler.keda.enabled=true", "--set", "stages.ingest.autoscaling.enabled=true"),
     *("--set-json", 'networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"name":"monitoring"}}}]'),
 )
+SECURED = (
+    *("--set", "kafka.security.protocol=SASL_SSL,kafka.security.user=siad,kafka.security.passwordSecret=kafka-user"),
+    *("--set", "kafka.security.caSecret=kafka-ca,stages.labeler.kafkaSecurity.certSecret=labeler"),
+    *("--set", "stages.trainer.keda.enabled=true,stages.trainer.kafkaSecurity.user=trainer"),
+)
 
 
 @pytest.fixture
@@ -47,12 +52,19 @@ def test_the_units_of_the_chart(cluster: Cluster) -> None:
     cluster.must("helm-unittest", "--strict", str(CHART))
 
 
-@pytest.mark.parametrize("values", VALUES)
-@pytest.mark.parametrize("extra", [(), EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    ("values", "extra"),
+    [
+        *(pytest.param(values, (), id=f"{values}-plain") for values in VALUES),
+        *(pytest.param(values, EVERYTHING, id=f"{values}-everything") for values in VALUES),
+        # the quickstart's Kafka speaks plain text
+        *(pytest.param(values, SECURED, id=f"{values}-secured") for values in VALUES if "quickstart" not in values),
+    ],
+)
 def test_an_api_server_takes_every_object(
     cluster: Cluster, namespace: str, values: str, extra: tuple[str, ...]
 ) -> None:
-    if "plant" in values and extra:
+    if "plant" in values and extra == EVERYTHING:
         extra = (*extra, "--set", "stages.inference.autoscaling.enabled=false")
     rendered = cluster.must("helm", "template", "t", str(CHART), "-n", namespace, "-f", str(CHART / values), *extra)
     applied = cluster.run(
@@ -71,6 +83,7 @@ def test_an_object_that_is_not_restricted_is_reported(cluster: Cluster, namespac
 
 
 QUICKSTART = "quickstart.enabled=true"
+ACCOUNT = "kafka.security.user=siad,kafka.security.passwordSecret=siad-store"
 YOURS = "kafka.bootstrap=kafka:9092,store.bucket=inspection"
 
 
@@ -85,6 +98,21 @@ YOURS = "kafka.bootstrap=kafka:9092,store.bucket=inspection"
         (f"{QUICKSTART},store.existingSecret=mine", "makes its own keys"),
         (f"{YOURS},store.existingSecret=gone", 'there is no Secret "gone" in namespace'),
         (f"{YOURS},store.existingSecret=siad-store,store.accessKeyName=id", 'has no key "id"'),
+        (f"{QUICKSTART},kafka.security.protocol=SSL", "the quickstart's Kafka speaks plain text only"),
+        (f"{YOURS},kafka.security.protocol=TLS", "'/kafka/security/protocol': value must be one of"),
+        (f"{YOURS},kafka.security.protocol=SASL_SSL", "user or passwordSecret is empty"),
+        (f"{YOURS},kafka.security.user=siad", "user and passwordSecret have no effect with protocol PLAINTEXT"),
+        (f"{YOURS},kafka.security.caSecret=ca", "caSecret and certSecret have no effect with protocol PLAINTEXT"),
+        (
+            f"{YOURS},{ACCOUNT},kafka.security.protocol=SASL_PLAINTEXT,kafka.security.mechanism=PLAIN",
+            "PLAIN would send the password in clear text",
+        ),
+        (f"{YOURS},kafka.security.protocol=SSL,kafka.security.caSecret=gone", 'there is no Secret "gone"'),
+        (
+            f"{YOURS},kafka.security.protocol=SSL,stages.labeler.kafkaSecurity.certSecret=siad-store",
+            'the Secret "siad-store" in namespace',
+        ),
+        (f"{YOURS},kafka.settings.sasl_user=siad", "additional properties 'sasl_user' not allowed"),
         (f"{QUICKSTART},kafak.bootstrap=x", "additional properties 'kafak' not allowed"),
         (f"{QUICKSTART},stages.ingest.settings.uplods_max=3", "additional properties 'uplods_max' not allowed"),
         (f"{QUICKSTART},stages.ingest.settings.uploads_max=0", "minimum: got 0, want 1"),

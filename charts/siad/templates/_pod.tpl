@@ -131,6 +131,9 @@ spec:
         {{- include "siad.rayEnvironment" $root | nindent 8 }}
         {{- end }}
         {{- include "siad.sharedEnvironment" $root | nindent 8 }}
+        {{- with include "siad.kafkaEnvironment" (list $root $stage) | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
       ports:
         - {name: http, containerPort: {{ .what.port }}}
       # ready: bus and store answer, state topics are read, and the weights in service passed their golden check; inference
@@ -165,6 +168,9 @@ spec:
         {{- if eq .name "inference" }}
         - {name: cache, mountPath: /var/cache/siad}
         {{- end }}
+        {{- if include "siad.kafkaVolume" (list $root $stage) }}
+        - {name: kafka-security, mountPath: /etc/siad-kafka, readOnly: true}
+        {{- end }}
         {{- if $withRayJobs }}
         - {name: rayjob, mountPath: /etc/siad}
         {{- end }}
@@ -178,6 +184,9 @@ spec:
     # copies of weights and of the last known state; they outlive the container, not the pod
     - name: cache
       emptyDir: {sizeLimit: 6Gi}
+    {{- end }}
+    {{- with include "siad.kafkaVolume" (list $root $stage) | trim }}
+    {{- . | nindent 4 }}
     {{- end }}
     {{- if $withRayJobs }}
     - name: rayjob
