@@ -19,7 +19,7 @@ from docs.generator.table import code, sentence, table
 from siad.runtime.settings import Settings, StageSettings
 
 STAGES: Final = ("ingest", "labeler", "console", "trainer", "inference")
-SHARED: Final = ("siad.runtime.bus.settings", "siad.runtime.blobs.settings")
+SHARED: Final = ("siad.runtime.access.settings", "siad.runtime.bus.settings", "siad.runtime.blobs.settings")
 UNITS: Final = {"_mb": "MiB", "_s": "s", "_h": "h", "_days": "days", "_bytes": "bytes", "_px": "px", "_px_max": "px"}
 UNITS_OF: Final = {"upload_max_bytes": "bytes", "uploads_bytes_max": "bytes", "pixels_max": "px"}
 SIGNS: Final = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}

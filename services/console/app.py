@@ -45,6 +45,7 @@ from siad.contracts.errors import TransientError
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import COMMAND, CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
+from siad.runtime.access.bearer import KeyBearer
 from siad.runtime.access.directory import Directory
 from siad.runtime.access.guard import guard
 from siad.runtime.access.table import AccessTable
@@ -61,7 +62,10 @@ log = structlog.get_logger()
 
 TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD, COMMAND)
 ALL: Final = 2**62  # records: the whole topic
-SIGN_IN: Final = "Sign in with name and password, or run siad sign-in on the console's machine and open its link"
+SIGN_IN: Final = (
+    "Sign in with name and password, or run siad sign-in on the console's machine and open its link; programs send an "
+    "API key, as Authorization: Bearer siad_..."
+)
 FIGURES_EVERY_S: Final = 30.0  # as often as Prometheus usually scrapes
 
 
@@ -147,7 +151,9 @@ def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> Pers
     """Put the guard before the routes; return the sessions that it asks."""
     accounts = Directory(store, accounts_prefix(), Account.from_json, clock=stage.clock)
     sessions = PersonSessions(database, accounts, clock=stage.clock)
-    guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions), how=SIGN_IN)
+    keys = KeyBearer(store, clock=stage.clock) if stage.access.is_required else None
+    guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions, keys), how=SIGN_IN)
+    stage.is_guarded = True
     return sessions
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from services.inference.access import ROUTES
 from services.inference.adapters.contact import Contact
 from services.inference.adapters.dead_letters import DeadLetterVerdicts
 from services.inference.adapters.known_state import LocalState, StateSources
@@ -31,7 +32,7 @@ from siad.erasure.deletions import AsyncDeletions
 from siad.models.runner.open import limit_threads
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.boot import boot, connect
+from siad.runtime.boot import boot, connect, protect
 from siad.runtime.bus.port import Bus
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
 from siad.runtime.state_table import StateTable
@@ -58,6 +59,7 @@ async def assemble(stage: StageProcess, settings: InferenceSettings, *, bus: Bus
         connect(stage, counting, blobs, topics=TOPICS, store_threads=settings.max_in_flight) as store,
         _predicting(stage, settings, blobs) as serving,
     ):
+        protect(stage, store, ROUTES)
         _wire(stage, settings, bus=counting, store=store, serving=serving)
         yield
 

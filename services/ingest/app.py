@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from services.ingest.access import ROUTES
 from services.ingest.adapters.admission import AdmissionControl
 from services.ingest.adapters.image_validator import DecodingImageValidator
 from services.ingest.adapters.publisher import BusEventPublisher
@@ -24,7 +25,7 @@ from siad.erasure.expiry_plan import RetentionPolicy
 from siad.erasure.expiry_store import InventoryStore
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.boot import boot, connect, leases_of
+from siad.runtime.boot import boot, connect, leases_of, protect
 from siad.runtime.bus.port import Bus
 from siad.runtime.reconcile import reconcile
 from siad.runtime.state_table import StateTable
@@ -47,6 +48,7 @@ async def assemble(stage: StageProcess, settings: IngestSettings, *, bus: Bus, b
         connect(stage, bus, blobs, topics=topics, store_threads=settings.store_threads) as store,
         bus.producer() as producer,
     ):
+        protect(stage, store, ROUTES)
         validator = DecodingImageValidator(threads=settings.decode_threads, pixels_max=settings.pixels_max)
         lines = LineRevisions(store)
         table = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)

@@ -9,6 +9,7 @@ import httpx
 import structlog
 
 from services.labeler import handlers
+from services.labeler.access import ROUTES
 from services.labeler.adapters.fit_orders import BarredCaptures, StoredFitOrders
 from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.adapters.lines import LabelerLines
@@ -28,7 +29,7 @@ from siad.contracts.topics import COMMAND, IMAGE, PSEUDO_MASK, TEACHER, THRESHOL
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.boot import boot, connect, leases_of
+from siad.runtime.boot import boot, connect, leases_of, protect
 from siad.runtime.bus.port import Bus
 from siad.runtime.commands import CommandDesk
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
@@ -61,6 +62,7 @@ async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, 
         connect(stage, bus, blobs, topics=topics) as store,
         httpx.AsyncClient(base_url=str(settings.scorer_url), limits=limits) as client,
     ):
+        protect(stage, store, ROUTES)
         thresholds = StateTable(THRESHOLD, ThresholdSet, stage=NAME)
         timeouts = {"timeout_s": settings.handler_timeout_s, "fit_timeout_s": settings.fit_timeout_s}
         scorer = ScorerClient(client, KnownThresholds(thresholds), **timeouts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.trainer import handlers, metrics
+from services.trainer.access import ROUTES
 from services.trainer.adapters.job_process import LocalJobs
 from services.trainer.adapters.kubernetes_api import KubernetesRayJobs
 from services.trainer.adapters.ledger import ParquetLedger
@@ -33,7 +34,7 @@ from siad.contracts.topics import COMMAND, CORRECTION, PSEUDO_MASK, SEGMENTER, d
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.boot import boot, connect, leases_of
+from siad.runtime.boot import boot, connect, leases_of, protect
 from siad.runtime.bus.port import Bus, Message, Record
 from siad.runtime.commands import CommandDesk
 from siad.runtime.consumer import Batch, BatchRoute, Handler, Limits, consume, event_route, with_retry
@@ -81,6 +82,7 @@ async def assemble(
     """Wire the stage; close the store's threads on leaving."""
     topics = [PSEUDO_MASK, CORRECTION, COMMAND, SEGMENTER, dead_letter(NAME), retry(NAME)]
     async with connect(stage, bus, blobs, topics=topics) as store:
+        protect(stage, store, ROUTES)
         works = _TrainerTasks(stage, settings, bus, store, jobs)
         stage.app.include_router(make_router(works))
         stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}

@@ -22,9 +22,14 @@ _TERMS: Final = (
 _NEW: Final = "To have the image judged as another exposure, send it with --new"
 _CLOCK: Final = "Set the camera's clock, or leave out the group 'captured_at' of --serial-from-name"
 _VERSION: Final = "This siad and ingest are of different versions: use the same one"
+_KEY: Final = "Set SIAD_API_KEY to"
 _ADVICE: Final[Mapping[str, str]] = {
     "unknown-line": "Register it: siad line put {line} --product PRODUCT (siad line list shows all)",
     "precondition-failed": "See its revision: siad line get {line}; then decide again",
+    "signed-out": f"{_KEY} an API key: siad key create makes one",
+    "unknown-key": f"{_KEY} another key: siad key create makes one",
+    "ended-key": f"{_KEY} another key: siad key create makes one",
+    "not-allowed": f"{_KEY} a key that may: siad key create makes one",
     "product-missing": "Add --product PRODUCT",
     "shards-shrink": "Give --shards a larger number, up to 64, or leave it out",
     "idempotency-key-reused": _NEW,

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from siad.apps.credentials import credentials
 from siad.apps.refusals import Refusal
 from siad.contracts.errors import TransientError
 from siad.contracts.ids import require_slug
@@ -65,10 +66,12 @@ class StageClient:
             clock: for the waits between attempts.
 
         Raises:
-            ValueError: ``url`` is no address over HTTP.
+            ValueError: ``url`` is no address over HTTP, or SIAD_API_KEY no key.
         """
         timeout = httpx.Timeout(RESPONSE_S, connect=5.0)
-        self._http = httpx.AsyncClient(base_url=_require_address(url), transport=transport, timeout=timeout)
+        self._http = httpx.AsyncClient(
+            base_url=_require_address(url), transport=transport, timeout=timeout, headers=credentials()
+        )
         self._stage, self._retry_for_s, self._clock = stage, retry_for_s, clock
         self._backoff = Backoff(schedule_s=(0.2, 0.5, 1.0, 2.0, 5.0))
 

@@ -119,30 +119,6 @@ class Account(JsonRecord):
         require_account_name(self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey(JsonRecord):
-    """Credentials of a program; moved by conditional put when revoked."""
-
-    JSON_STYLE: ClassVar[JsonStyle] = JsonStyle.INDENTED
-
-    key_id: str  # first part of the key, which lists and logs show
-    name: str  # what it is for
-    secret_sha256: str  # of the second part, which is stored nowhere
-    scopes: tuple[Scope, ...]
-    lines: tuple[str, ...]  # "*": every line
-    created_at: datetime
-    created_by: str
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-
-    @property
-    def principal(self) -> Principal:
-        """The program, with the permissions of the scopes."""
-        held = frozenset[Permission]().union(*(PERMISSIONS_OF_SCOPE[scope] for scope in self.scopes))
-        named = f"key {self.name} ({self.key_id})"
-        return Principal(name=named, kind=PrincipalKind.KEY, permissions=dict.fromkeys(self.lines, held))
-
-
 def permissions_of(roles: Mapping[str, Role]) -> dict[str, frozenset[Permission]]:
     """Return the permissions of roles, by line."""
     return {line: PERMISSIONS_OF_ROLE[role] for line, role in roles.items()}

@@ -6,12 +6,16 @@ A stage's ``main`` calls ``boot``; its ``assemble`` calls ``connect`` first, and
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Protocol
 
 from siad.contracts.topics import Topic
+from siad.runtime.access.bearer import HOW, KeyBearer
+from siad.runtime.access.guard import guard
+from siad.runtime.access.settings import AccessSettings
+from siad.runtime.access.table import AccessTable, RouteNeed
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.open import check_store
 from siad.runtime.blobs.port import Blobs
@@ -41,10 +45,11 @@ def boot(name: str, settings: StageSettings, assemble: AssembleOn) -> None:
     Neither is contacted before the HTTP server answers: a store that is unavailable at the start is reported by
     readiness and retried.
     """
-    bus, blobs = open_bus(BusSettings.load()), S3Blobs(StoreSettings.load())
+    bus, blobs, access = open_bus(BusSettings.load()), S3Blobs(StoreSettings.load()), AccessSettings.load()
 
     @asynccontextmanager
     async def open_all(stage: StageProcess) -> AsyncIterator[None]:
+        stage.access = access
         stage.preparations["store"] = partial(asyncio.to_thread, check_store, blobs)
         async with assemble(stage, bus=bus, blobs=blobs):
             yield
@@ -74,6 +79,19 @@ async def connect(
         yield store
     finally:
         store.close()
+
+
+def protect(stage: StageProcess, store: AsyncBlobs, routes: Mapping[str, RouteNeed]) -> None:
+    """Require API keys of the stage's senders, where the settings say so.
+
+    Args:
+        stage: its routes are guarded.
+        store: holds the keys.
+        routes: what each needs, as the stage's ``access.py`` says.
+    """
+    if stage.access.is_required:
+        guard(stage.app, AccessTable(routes), KeyBearer(store, clock=stage.clock), how=HOW)
+        stage.is_guarded = True
 
 
 def leases_of(stage: StageProcess, store: AsyncBlobs) -> Leases:

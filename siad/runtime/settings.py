@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+NAMES: Final = ("SIAD_AUTH", "SIAD_API_KEY")  # of every stage; of commands
 PREFIXES: Final = tuple(
     f"SIAD_{part}_" for part in ("BUS", "STORE", "INGEST", "LABELER", "CONSOLE", "TRAINER", "INFERENCE")
 )
@@ -68,7 +69,7 @@ class StageSettings(Settings):
 
     http_host: str = "127.0.0.1"  # address that the HTTP server listens on
     http_port: int = Field(default=8080, ge=0, le=65535)  # 0: any free port; each stage has its own default
-    allow_remote: bool = False  # must be true for an http_host beyond loopback, since there are no accounts yet
+    allow_remote: bool = False  # must be true for an http_host beyond loopback; SIAD_AUTH=required asks for credentials
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"  # least severe level that is logged
     drain_s: float = Field(default=10.0, gt=0)  # after the signal to stop, for what is in flight
     stuck_after_s: float = Field(default=120.0, gt=0)  # with lag and without progress or pause; then liveness fails
@@ -79,8 +80,8 @@ class StageSettings(Settings):
     def _keep_to_loopback(self) -> Self:
         if not self.allow_remote and not is_loopback(self.http_host):
             msg = (
-                f"http_host {self.http_host!r} can be reached from other machines, and there are no accounts; "
-                "set allow_remote=true if a proxy or firewall in front of it controls access"
+                f"http_host {self.http_host!r} can be reached from other machines; set allow_remote=true, and "
+                "SIAD_AUTH=required unless a proxy or firewall in front of it controls access"
             )
             raise ValueError(msg)
         return self
@@ -97,7 +98,8 @@ def describe_nearest(names: Collection[str], known: Collection[str], prefix: str
 
 def without_effect(env: Collection[str]) -> list[str]:
     """List names that look like settings and that no process reads."""
-    return sorted(name for name in env if name.upper().startswith("SIAD_") and not name.upper().startswith(PREFIXES))
+    known = (*NAMES, *PREFIXES)
+    return sorted(name for name in env if name.upper().startswith("SIAD_") and not name.upper().startswith(known))
 
 
 def is_loopback(host: str) -> bool:

@@ -24,6 +24,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from siad.runtime.access.settings import AccessSettings
 from siad.runtime.backoff import Backoff, until_available
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
 from siad.runtime.context import StageContext
@@ -47,6 +48,8 @@ class StageProcess:
     name: str
     settings: StageSettings
     clock: Clock = SYSTEM_CLOCK
+    access: AccessSettings = field(default_factory=AccessSettings)
+    is_guarded: bool = False  # a guard is before the routes
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set it to stop gracefully
     health: Health = field(init=False)
     app: FastAPI = field(init=False)  # include the stage's routes here
@@ -125,6 +128,9 @@ async def serve(stage: StageProcess, assemble: Assemble, *, on_end: Callable[[in
     bug: BaseException | None = None
     with _listen(stage) as listener:
         async with assemble(stage):
+            if stage.access.is_required and not stage.is_guarded:
+                msg = f"stage {stage.name} has no guard before its routes, and SIAD_AUTH=required; nothing was started"
+                raise RuntimeError(msg)
             try:
                 await _run_tasks(stage, listener)
             except BaseExceptionGroup as failures:

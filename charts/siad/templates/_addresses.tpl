@@ -27,6 +27,7 @@ http://{{ include "siad.name" . }}-store.{{ .Release.Namespace }}.svc:8333
 
 {{- /* Settings of bus and store, which every process reads. */ -}}
 {{- define "siad.sharedEnvironment" -}}
+{{ include "siad.setting" (list "SIAD_AUTH" .Values.auth) }}
 {{ include "siad.setting" (list "SIAD_BUS_BOOTSTRAP" (include "siad.bootstrap" .)) }}
 {{- range $name, $value := .Values.kafka.settings }}
 {{ include "siad.setting" (list (printf "SIAD_BUS_%s" (upper $name)) (include "siad.number" $value)) }}

@@ -18,6 +18,7 @@ from siad.apps.cli.evaluate import evaluate
 from siad.apps.cli.export import export
 from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
+from siad.apps.cli.key import key_app
 from siad.apps.cli.library_log import silence_bus_client
 from siad.apps.cli.line import line_app
 from siad.apps.cli.lineage import lineage, taint
@@ -83,6 +84,7 @@ app.command(rich_help_panel=ANSWERS)(status)
 app.command(rich_help_panel=ANSWERS)(doctor)
 app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
 app.add_typer(account_app, name="account", rich_help_panel=ANSWERS)
+app.add_typer(key_app, name="key", rich_help_panel=ANSWERS)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
 app.command(rich_help_panel=ANSWERS)(export)

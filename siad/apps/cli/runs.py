@@ -14,6 +14,7 @@ from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.rollback import Product
 from siad.apps.cli.tables import TableContent, print_pairs, print_table
+from siad.apps.credentials import credentials
 from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA, read_state
 from siad.apps.local.run_records import RunRow, cancel_run, find_run, read_runs, request_run
@@ -138,7 +139,7 @@ def why(line: Line, data: options.Data = DATA, as_json: options.Json = False) ->
 
 
 def _ask(url: str) -> list[dict[str, Any]]:
-    response = httpx.get(url, timeout=5.0)
+    response = httpx.get(url, timeout=5.0, headers=credentials())
     if not response.is_success:
         msg = f"the trainer responded with HTTP status {response.status_code}; siad status shows whether it is ready"
         raise RuntimeError(msg)

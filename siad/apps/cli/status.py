@@ -16,6 +16,7 @@ from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.review import describe_estimates
 from siad.apps.cli.tables import Cell, TableContent, print_table
 from siad.apps.cli.thresholds import describe_thresholds
+from siad.apps.credentials import credentials
 from siad.apps.local.machine import DATA, read_state
 from siad.apps.local.normals import count_normals, find_shortages
 from siad.apps.local.stage_status import (
@@ -48,8 +49,8 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
     Exit status 1 if a stage is not ready.
     """
     with reported_failures():
-        urls = read_state(data)
-    with httpx.Client(timeout=5.0) as client:
+        urls, headers = read_state(data), credentials()
+    with reported_failures(), httpx.Client(timeout=5.0, headers=headers) as client:
         stages = [read_stage(client, name, urls[name]) for name in STAGES]
         serving = serving_weights(read_metrics(client, urls["inference"]))
         teachers = read_teachers(client, urls["labeler"])

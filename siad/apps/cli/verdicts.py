@@ -19,6 +19,7 @@ from rich.text import Text
 
 from siad.apps.cli import options
 from siad.apps.cli.failures import print_failure, reported_failures
+from siad.apps.credentials import credentials
 from siad.apps.local.connection import connect_bus
 from siad.apps.local.machine import DATA, read_state
 from siad.audit.verdicts import VerdictLog
@@ -78,9 +79,10 @@ def _is_unknown(line: str, data: Path) -> bool:
     """
     try:
         url = read_state(data)["ingest"]
-        return httpx.get(f"{url}/v1/lines/{line}", timeout=2.0).status_code == HTTPStatus.NOT_FOUND
+        response = httpx.get(f"{url}/v1/lines/{line}", timeout=2.0, headers=credentials())
     except (OSError, ValueError, httpx.HTTPError):
         return False
+    return response.status_code == HTTPStatus.NOT_FOUND
 
 
 async def _print_all(

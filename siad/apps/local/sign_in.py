@@ -7,6 +7,8 @@ from typing import Final
 
 import httpx
 
+from siad.apps.credentials import credentials
+
 WAIT_S: Final = 10.0
 NOT_BUILT: Final = "the console's page is not built here: make web builds it, and nothing needs a restart"
 
@@ -31,7 +33,7 @@ def make_link(console: str, person: str = "") -> SignInLink:
         RuntimeError: the console refused; has its reason.
         httpx.HTTPError: it did not respond.
     """
-    with httpx.Client(base_url=console, timeout=WAIT_S) as client:
+    with httpx.Client(base_url=console, timeout=WAIT_S, headers=credentials()) as client:
         response = client.post("/v1/sign-in-links", params={"person": person or user()})
     if response.status_code != httpx.codes.CREATED:
         msg = f"no sign-in link: {response.json().get('detail', response.status_code)}"

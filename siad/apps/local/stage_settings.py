@@ -14,6 +14,7 @@ from services.ingest.settings import IngestSettings
 from services.labeler.settings import LabelerSettings
 from services.trainer.settings import TrainerSettings
 from siad.apps.local.ports import PortRequest
+from siad.runtime.access.settings import AccessSettings
 from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.settings import BusSettings
 from siad.runtime.settings import Settings, StageSettings, without_effect
@@ -25,7 +26,7 @@ STAGES: Final[Mapping[str, type[StageSettings]]] = {
     "trainer": TrainerSettings,
     "inference": InferenceSettings,
 }
-KINDS: Final[tuple[type[Settings], ...]] = (*STAGES.values(), BusSettings, StoreSettings)
+KINDS: Final[tuple[type[Settings], ...]] = (*STAGES.values(), BusSettings, StoreSettings, AccessSettings)
 BUS, BUCKET, SCORER_URL = "SIAD_BUS_BOOTSTRAP", "SIAD_STORE_BUCKET", "SIAD_LABELER_SCORER_URL"
 SCORER_PORT: Final = "SIAD_LABELER_SCORER_PORT"
 # Values of settings that the machine sets itself, in the same form, for the check.

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from siad.contracts.errors import DeniedError
 from siad.contracts.place import Place
 
 STAGES = ("ingest", "labeler", "console", "trainer", "inference")
@@ -139,6 +141,8 @@ def _read_json(client: httpx.Client, url: str) -> dict[str, Any] | None:
         response = client.get(url)
     except httpx.HTTPError:
         return None
+    if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise DeniedError(describe_problem(response))
     return dict(response.json()) if response.is_success else None
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from siad.contracts.access import EVERY_LINE, Account, Role
 from siad.contracts.access_keys import account_key, accounts_prefix
 from siad.contracts.errors import ConflictError, MissingError
+from siad.runtime.access.directory import read_documents
 from siad.runtime.blobs.port import IF_ABSENT, Blobs, PutCondition
 
 RACES_MAX: Final = 8  # attempts of one change that others of the account may overtake
@@ -25,7 +26,7 @@ class Accounts:
         Raises:
             CorruptError: one can't be read.
         """
-        return [Account.from_json(self._blobs.get(info.key).data) for info in self._blobs.list(accounts_prefix())]
+        return read_documents(self._blobs, accounts_prefix(), Account.from_json)
 
     def read(self, name: str) -> Account:
         """Read one account.

@@ -14,6 +14,7 @@ import structlog
 from siad.contracts.errors import CorruptError, MissingError, TransientError
 from siad.contracts.keys import name_of
 from siad.runtime.blobs.aio import AsyncBlobs
+from siad.runtime.blobs.port import Blobs
 from siad.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -23,6 +24,15 @@ T = TypeVar("T")
 REFRESH_S: Final = 2.0  # longest that a change is unknown
 UNKNOWN_S: Final = 0.5  # for a name that is not known, which may be new
 READ_S: Final = 5.0  # to read all documents again; then the old ones are used
+
+
+def read_documents(blobs: Blobs, prefix: str, read: Callable[[bytes], T]) -> list[T]:
+    """Read every document below a prefix, by key.
+
+    Raises:
+        CorruptError: one can't be read.
+    """
+    return [read(blobs.get(info.key).data) for info in blobs.list(prefix)]
 
 
 class Directory(Generic[T]):

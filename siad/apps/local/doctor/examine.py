@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
 
+from siad.apps.credentials import credentials
 from siad.apps.local.connection import bus_settings, connection_settings
 from siad.apps.local.doctor.bus_check import check_bus
 from siad.apps.local.doctor.findings import Finding, describe_lines, fault, has_fault, unknown
@@ -18,7 +20,7 @@ from siad.apps.local.doctor.store_check import check_store
 from siad.apps.local.doctor.weights_check import check_weights, compare_with_served, read_pointers
 from siad.apps.local.machine import read_state
 from siad.apps.local.stage_status import read_lines, read_metrics, serving_weights
-from siad.contracts.errors import MissingError, TransientError
+from siad.contracts.errors import DeniedError, MissingError, TransientError
 from siad.contracts.keys import line_pointers_prefix, name_of
 from siad.contracts.pointer import Pointer
 from siad.runtime.blobs.port import Blobs
@@ -74,7 +76,7 @@ def examine(data: Path, env: Mapping[str, str], notify: Notify) -> list[Finding]
         has_store = not has_fault(told)
         found += told
     found.append(check_ray(plant.ray))
-    with httpx.Client(timeout=ANSWER_S) as client:
+    with httpx.Client(timeout=ANSWER_S, headers=credentials()) as client:
         notify("stages")
         found += check_stages(client, plant.stages, lines)
         if plant.blobs is not None and not has_store:
@@ -129,10 +131,10 @@ def _no_stages(text: str, *, is_elsewhere: bool) -> Finding:
 def _line_names(plant: Plant) -> list[str]:
     """Names of the lines; empty where neither source can say."""
     if "ingest" in plant.stages:  # which answers, from memory, where the store hangs
-        with httpx.Client(timeout=QUICK_S) as client:
+        with httpx.Client(timeout=QUICK_S, headers=credentials()) as client, suppress(DeniedError):
             lines = read_lines(client, plant.stages["ingest"])
-        if lines is not None:
-            return [str(line["line"]) for line in lines]
+            if lines is not None:
+                return [str(line["line"]) for line in lines]
     if plant.blobs is None:
         return []
     try:

@@ -10,6 +10,7 @@ import httpx
 from siad.apps.local.doctor.findings import Finding, fault, ok, unknown, warning
 from siad.apps.local.doctor.store_check import SKEW_WARNING_S, judge_skew
 from siad.apps.local.stage_status import by_label, describe_problem, read_ledger, read_metrics, total
+from siad.contracts.errors import DeniedError
 
 QUICK_S: Final = 1.0
 EFFECTS: Final[Mapping[str, str]] = {
@@ -85,7 +86,11 @@ def check_metrics(name: str, metrics: str) -> Iterator[Finding]:
 
 def check_captures(client: httpx.Client, url: str) -> Iterator[Finding]:
     """Report captures without a verdict, and dead letters, by line."""
-    ledger = read_ledger(client, url)
+    try:
+        ledger = read_ledger(client, url)
+    except DeniedError as error:
+        yield unknown("captures", f"not examined: {error}", remedy="set SIAD_API_KEY to a key with the scope read")
+        return
     if ledger is None or ledger["as_of"] is None:
         yield unknown("captures", "the capture ledger is not available", remedy="ask again once ingest is ready")
         return
