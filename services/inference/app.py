@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from services.inference.access import ROUTES
 from services.inference.adapters.contact import Contact
 from services.inference.adapters.dead_letters import DeadLetterVerdicts
+from services.inference.adapters.drift import DriftWatch
 from services.inference.adapters.known_state import LocalState, StateSources
 from services.inference.adapters.limits import ServingLimits, ServingThreads
 from services.inference.adapters.lines import KnownLines
@@ -143,6 +144,7 @@ def _wire(
     warm_up = WarmUp(
         (lines, teachers, segmenters, thresholds), pointers, predictors, places_max=settings.models_max // 2
     )
+    drift = DriftWatch(store, clock=stage.clock)
     ports = StreamDependencies(
         lines=known_lines,
         images=StoredImages(store, clock=stage.clock),
@@ -151,6 +153,7 @@ def _wire(
         erased=AsyncDeletions(store, clock=stage.clock),
         clock=stage.clock,
         spool=bus.spool,
+        drift=drift,
     )
     dependencies = InferenceDependencies(
         lines=known_lines,
@@ -163,21 +166,19 @@ def _wire(
         turns=asyncio.Semaphore(settings.direct_max),
     )
     stage.app.include_router(make_router(dependencies))
-    stage.health.checks |= {
-        "lines": lines.check,
-        "teachers": teachers.check,
-        "segmenters": segmenters.check,
-        "thresholds": thresholds.check,
-        "pointers": pointers.check,
-        "weights": warm_up.check,
+    tables: dict[str, StateTable[Any]] = {
+        "lines": lines,
+        "teachers": teachers,
+        "segmenters": segmenters,
+        "thresholds": thresholds,
     }
+    stage.health.checks |= {name: table.check for name, table in tables.items()}
+    stage.health.checks |= {"pointers": pointers.check, "weights": warm_up.check}
+    stage.tasks |= {name: partial(table.follow, bus, stage.stop) for name, table in tables.items()}
     stage.tasks |= {
-        "lines": partial(lines.follow, bus, stage.stop),
-        "teachers": partial(teachers.follow, bus, stage.stop),
-        "segmenters": partial(segmenters.follow, bus, stage.stop),
-        "thresholds": partial(thresholds.follow, bus, stage.stop),
         "pointers": partial(pointers.run, stage.stop, every_s=settings.poll_s),
         "known-state": partial(state.run, stage.stop, every_s=settings.poll_s),
+        "drift": partial(drift.run, stage.stop),
         "images": partial(_judge_stream, stage, settings, bus, ports, warm_up),
     }
 

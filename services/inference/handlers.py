@@ -16,6 +16,7 @@ from services.inference.domain.judge import (
     make_verdict,
 )
 from services.inference.ports import (
+    DriftLog,
     ErasedCaptures,
     ImageSource,
     LinePredictors,
@@ -42,6 +43,7 @@ class StreamDependencies:
     erased: ErasedCaptures
     clock: Clock
     spool: SpooledVerdicts | None = None  # None: a capture that is delivered again is judged again
+    drift: DriftLog | None = None  # None: drift is not watched
 
 
 async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
@@ -80,6 +82,8 @@ async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> Verdic
         predictors=ports.predictors,
         clock=ports.clock,
     )
+    if ports.drift is not None:
+        ports.drift.note(event, judgement)
     mask_uri = ""
     if judgement.mask_HW is not None:
         began_s = ports.clock.monotonic()

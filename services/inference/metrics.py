@@ -27,6 +27,17 @@ DARK: Final = Counter(
     "Images judged though their brightest value is under a quarter of that of every normal; the log has the values.",
     ["line"],
 )
+DRIFT_RATIO: Final = Gauge(
+    "siad_inference_drift_ratio",
+    "Evidence for a drift of a line's images, as a share of the bound. cause: focus, light, shift, dirt, product or "
+    "process.",
+    ["line", "product", "cause"],
+)
+DRIFT: Final = Gauge(
+    "siad_inference_drift_info",
+    "1 while the images of a line drift, by the cause named; see siad drift LINE.",
+    ["line", "product", "cause"],
+)
 BATCH_IMAGES: Final = Histogram("siad_inference_batch_images", "Images scored together.", buckets=(1, 2, 4, 8, 16, 32))
 BATCH_SECONDS: Final = Histogram(
     "siad_inference_batch_seconds", "From the start of a batch in the scoring thread to its results.", buckets=SECONDS

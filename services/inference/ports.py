@@ -127,6 +127,14 @@ class WeightsReporter(Protocol):
         ...
 
 
+class DriftLog(Protocol):
+    """What drifts in the images of each line."""
+
+    def note(self, event: ImageStored, judgement: CaptureJudgement) -> None:
+        """Count a judged capture of the stream."""
+        ...
+
+
 class MaskStore(Protocol):
     """Masks of rejected captures."""
 

@@ -15,6 +15,11 @@ def checked_part(name: str) -> str:
     return name
 
 
+def kind_of(key: str) -> str:
+    """Return the first part of a key, such as ``images``."""
+    return key.partition("/")[0]
+
+
 def prefix_of(*parts: str) -> str:
     """Join the parts that are not empty, with a slash after each."""
     return "".join(f"{checked_part(part)}/" for part in parts if part)

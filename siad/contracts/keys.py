@@ -18,11 +18,6 @@ _MEMBERS: Final = ".members.json"
 _PARQUET: Final = ".parquet"
 
 
-def kind_of(key: str) -> str:
-    """Return the first part of a key, such as ``images``."""
-    return key.partition("/")[0]
-
-
 def name_of(key: str) -> str:
     """Return the last part of a key without ``.json``."""
     return key.rsplit("/", 1)[-1].removesuffix(".json")
@@ -312,6 +307,11 @@ def backfill_list_key(line: str, product: str) -> str:
 def stream_scores_key(line: str, product: str) -> str:
     """Newest scores of a stream, by its teachers; moved by conditional put."""
     return f"stream-scores/{checked_part(line)}/{checked_part(product)}.json"
+
+
+def drift_key(line: str, product: str) -> str:
+    """Drifts of a line's images, with their evidence; moved by conditional put."""
+    return f"drift/{checked_part(line)}/{checked_part(product)}.json"
 
 
 def brake_key(line: str, product: str) -> str:

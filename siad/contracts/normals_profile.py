@@ -4,11 +4,13 @@ It is part of the manifest of a teacher and of the segmenters that learn from it
 and compares images with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
 
 from siad.contracts.depth import require_bits
+from siad.contracts.json_codec import OMIT_IF_DEFAULT
+from siad.contracts.view_baseline import ViewBaseline
 
 SAME: Final = 0.02  # sides and aspects that differ by no more than this share are one size
 
@@ -59,6 +61,7 @@ class NormalsProfile:
     containers: tuple[int, ...]  # bits of the decoded files, ascending: 8, 16 or both
     bits: int  # significant bits of the samples of 16-bit files, by which they are scaled; 8 where there are none
     brightest: tuple[float, float]  # highest value of a normal, as a share of white
+    view: ViewBaseline | None = field(default=None, metadata=OMIT_IF_DEFAULT)  # for drift; None in earlier profiles
 
     def __post_init__(self) -> None:
         """Refuse a depth that no file has."""

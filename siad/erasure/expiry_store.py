@@ -12,6 +12,7 @@ from siad.contracts import keys
 from siad.contracts.documents import TrainingSetMembers, read_receipt
 from siad.contracts.errors import MissingError
 from siad.contracts.expiry import NEVER, Expiry
+from siad.contracts.key_parts import kind_of
 from siad.erasure import metrics
 from siad.erasure.expiry_plan import (
     AdvanceExpiry,
@@ -84,7 +85,7 @@ class InventoryStore:
     async def expire(self, line: str, action: ExpireObjects) -> None:
         """Delete in small batches, one kind after the other."""
         for kind in ("masks", "images", "corrections", "captures"):
-            names = [key for key in action.keys if keys.kind_of(key) == kind]
+            names = [key for key in action.keys if kind_of(key) == kind]
             for start in range(0, len(names), DELETES_MAX):
                 await asyncio.gather(*(self._blobs.delete(key) for key in names[start : start + DELETES_MAX]))
             if names:

@@ -24,6 +24,7 @@ from siad.vision.plausibility import Misfit, MisfitError, describe_darkness, fin
 from siad.vision.preprocess import preprocess
 from siad.vision.region import EVERYTHING, RegionOfInterest
 from siad.vision.score_map import make_score_map
+from siad.vision.view_figures import ViewFigures, measure_view
 
 _ROUNDING = 1e-5  # of a score: refining and smoothing differ in the last digits of the highest
 BATCH_MAX = 2  # images per run; on a CPU larger batches are slower, since they fall out of its caches
@@ -115,6 +116,16 @@ class Predictor:
         """
         profile = self.manifest.profile
         return "" if profile is None else describe_darkness(profile, image_HWC)
+
+    def view_figures(self, image_HWC: Image) -> ViewFigures | None:
+        """Measure what the camera shows, for drift.
+
+        None where the weights have no baseline of their normals.
+        """
+        profile = self.manifest.profile
+        if profile is None or profile.view is None:
+            return None
+        return measure_view(self.at_full_range(image_HWC), profile.view)
 
     def at_full_range(self, image_HWC: Image) -> Image:
         """Scale an image by the depth of the normals, as before scoring."""

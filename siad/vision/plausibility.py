@@ -28,6 +28,7 @@ from siad.contracts.depth import FULL_BITS, white_of
 from siad.contracts.normals_profile import SAME, MisfitReason, NormalsProfile, SizeRule
 from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
+from siad.vision.view_figures import make_baseline
 
 GREY: Final = 2.0  # levels of 255 by which the channels of a grey image may differ: rounding of JPEG
 COLOURED: Final = 16.0  # levels; an image whose channels differ by more somewhere is clearly coloured
@@ -75,6 +76,7 @@ def profile_normals(images: Sequence[Image], bits: int) -> NormalsProfile:
         containers=tuple(sorted({8 * image_HWC.dtype.itemsize for image_HWC in images})),
         bits=bits,
         brightest=(min(brightest), max(brightest)),
+        view=make_baseline(scaled),
     )
 
 

@@ -113,7 +113,12 @@ def _shift(fixed_HW: NDArray[np.float32], moving_HW: NDArray[np.float32]) -> NDA
 
 def _correlation(fixed_HW: NDArray[np.float32], moving_HW: NDArray[np.float32]) -> float:
     one, other = (cv2.GaussianBlur(x, (_SMOOTHED_PX, _SMOOTHED_PX), 0) for x in (fixed_HW, moving_HW))
-    one, other = one - one.mean(), other - other.mean()
+    return correlation_of(np.asarray(one, np.float32), np.asarray(other, np.float32))
+
+
+def correlation_of(one_HW: NDArray[np.float32], other_HW: NDArray[np.float32]) -> float:
+    """Correlate two images of one size; 0 where one is flat."""
+    one, other = one_HW - one_HW.mean(), other_HW - other_HW.mean()
     below = math.sqrt(float((one * one).sum()) * float((other * other).sum()))
     return float((one * other).sum()) / below if below > 0 else 0.0
 

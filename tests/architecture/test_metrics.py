@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ROOT = Path(__file__).parents[2]
 LABELS = {
-    *("stage", "line", "product", "topic", "partition", "kind", "fate", "reason", "action", "dependency"),
+    *("stage", "line", "product", "topic", "partition", "kind", "fate", "reason", "action", "dependency", "cause"),
     *("decision", "intent", "outcome", "route", "status", "state"),
 }
 UNITS = {

@@ -10,6 +10,7 @@ import yaml
 from docs.generator.metrics import collectors
 from services.inference.domain.load_failures import FailureKind
 from siad.audit.keeper import STATES
+from siad.contracts.drift import DriftCause
 from siad.contracts.events import Decision
 from siad.contracts.topics import STAGES, TOPICS
 from siad.contracts.training_runs import RunOutcome
@@ -30,6 +31,7 @@ VALUES: Final[dict[str, set[str]]] = {
     "outcome": {one.value for one in RunOutcome},
     "decision": {one.value for one in Decision},
     "kind": {"low", "estimated", "high"},
+    "cause": {one.value for one in DriftCause},
     "le": {"5.0"},
 }
 

@@ -204,6 +204,8 @@ class HotSwapPredictors:
                 runner=predictor.runner_name,
                 score_s=0.0,  # known once the caller has its result
                 darkness="" if isinstance(finding, Misfit) else predictor.darkness(image_HWC),
+                baseline=None if predictor.manifest.profile is None else predictor.manifest.profile.view,
+                figures=None if isinstance(finding, Misfit) else predictor.view_figures(image_HWC),
             )
             for image_HWC, finding in zip(images, findings, strict=True)
         ]

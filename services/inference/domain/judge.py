@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from services.inference.domain.releases import ReleasePointer
 from siad.contracts.events import Decision, ImageStored, LineChanged, Origin, Region, VerdictGiven, WeightsKind
+from siad.contracts.view_baseline import ViewBaseline
 from siad.vision.decide import Finding
 from siad.vision.images import Image
 from siad.vision.plausibility import Misfit
 from siad.vision.threshold_in_use import ThresholdInUse
+from siad.vision.view_figures import ViewFigures
 
 
 class UnknownReason(StrEnum):
@@ -54,6 +56,8 @@ class Prediction:
     pixel_threshold: float = 0.0  # raw score from which a pixel is marked
     runner: str = ""  # what ran the network
     darkness: str = ""  # how much darker than every normal the image is; empty where it is not
+    baseline: ViewBaseline | None = None  # of the normals of the weights
+    figures: ViewFigures | None = None  # of the image against it; None without one, and where the image does not fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,8 @@ class CaptureJudgement:
     weights_kind: WeightsKind = WeightsKind.UNSPECIFIED
     runner: str = ""
     pixel_threshold: float = 0.0
+    baseline: ViewBaseline | None = None
+    figures: ViewFigures | None = None
     times: StepTimes = NO_TIME
 
     @classmethod
@@ -105,7 +111,8 @@ class CaptureJudgement:
         finding = prediction.finding
         if isinstance(finding, Misfit):
             reason = UnknownReason(finding.reason.value)
-            return cls.unknown(reason, detail=finding.detail, times=times)
+            unknown = cls.unknown(reason, detail=finding.detail, times=times)
+            return replace(unknown, baseline=prediction.baseline)
         return cls(
             decision=Decision.REJECT if finding.is_defect else Decision.PASS,
             score=finding.score,
@@ -116,6 +123,8 @@ class CaptureJudgement:
             weights_kind=prediction.release.kind,
             runner=prediction.runner,
             pixel_threshold=prediction.pixel_threshold,
+            baseline=prediction.baseline,
+            figures=prediction.figures,
             times=times,
         )
 

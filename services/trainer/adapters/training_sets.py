@@ -5,8 +5,8 @@ from typing import Final
 from services.trainer.adapters.parquet import read_rows, write_rows
 from services.trainer.domain.training_set import TrainingMember, TrainingSet
 from siad.contracts.documents import TrainingSetMembers
+from siad.contracts.key_parts import kind_of
 from siad.contracts.keys import (
-    kind_of,
     members_of,
     training_set_key,
     training_set_members_key,

@@ -14,6 +14,7 @@ from siad.apps.cli.data import data_app
 from siad.apps.cli.dead_letters import dead_letters_app
 from siad.apps.cli.demo import demo
 from siad.apps.cli.doctor import doctor
+from siad.apps.cli.drift import drift
 from siad.apps.cli.evaluate import evaluate
 from siad.apps.cli.export import export
 from siad.apps.cli.forget import forget_app
@@ -78,6 +79,7 @@ app.add_typer(data_app, name="data", rich_help_panel=LINES)
 app.command(rich_help_panel=ANSWERS)(verdicts)
 app.command(rich_help_panel=ANSWERS)(verdict)
 app.command(rich_help_panel=ANSWERS)(show)
+app.command(rich_help_panel=ANSWERS)(drift)
 app.command(rich_help_panel=ANSWERS)(review)
 app.command(rich_help_panel=ANSWERS)(correct)
 app.command(rich_help_panel=ANSWERS)(status)

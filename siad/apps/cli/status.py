@@ -23,6 +23,7 @@ from siad.apps.local.stage_status import (
     STAGES,
     LineWeights,
     StageStatus,
+    describe_drifts,
     read_estimates,
     read_fits,
     read_ledger,
@@ -52,7 +53,8 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         urls, headers = read_state(data), credentials()
     with reported_failures(), httpx.Client(timeout=5.0, headers=headers) as client:
         stages = [read_stage(client, name, urls[name]) for name in STAGES]
-        serving = serving_weights(read_metrics(client, urls["inference"]))
+        inference = read_metrics(client, urls["inference"])
+        serving, drifts = serving_weights(inference), describe_drifts(inference)
         teachers = read_teachers(client, urls["labeler"])
         fits = read_fits(client, urls["labeler"])
         ledger = read_ledger(client, urls["ingest"])
@@ -70,6 +72,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
             "normals": [{"line": line, "product": product, "normals": n} for (line, product), n in normals.items()],
             "thresholds": thresholds,
             "estimates": estimates,
+            "drifts": drifts,
             "books": ledger,
         }
         print(json.dumps(tables, indent=2))
@@ -81,6 +84,8 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         print_shortages(lines, normals, teachers, console)
         for text in (*describe_thresholds(thresholds), *describe_estimates(estimates)):
             console.print(escape(text), highlight=False, soft_wrap=True)
+        for text in drifts:
+            console.print(f"[yellow]{escape(text)}", highlight=False, soft_wrap=True)
         print_ledger(ledger, console)
     if not all(stage.ready for stage in stages):
         raise typer.Exit(1)

@@ -167,6 +167,16 @@ def serving_weights(metrics: str) -> list[LineWeights]:
     ]
 
 
+def describe_drifts(metrics: str) -> list[str]:
+    """Name what drifts in the images of each line, from inference's metrics."""
+    return sorted(
+        f"{sample.labels['line']}/{sample.labels['product']}: drift: {sample.labels['cause']}; see siad drift "
+        f"{sample.labels['line']}"
+        for sample in _samples(metrics, "siad_inference_drift_info")
+        if sample.value
+    )
+
+
 def describe_missing_weights(metrics: str, places: Iterable[Place]) -> list[str]:
     """Name the places that no weights serve: their images get UNKNOWN.
 

@@ -74,6 +74,7 @@ class Store:
             manifest=make_manifest(image_threshold=0.5),
             examine=partial(self.examine, threshold=0.5 if image_threshold is None else image_threshold),
             darkness=lambda image: self.darkness,
+            view_figures=lambda image: None,
             runner_name="openvino",
         )
 
