@@ -4,12 +4,15 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.fixtures.cluster import CHART, Cluster
 
 pytestmark = pytest.mark.cluster
 
-VALUES = sorted(path.name for path in CHART.glob("values-*.yaml"))
+VALUES = ("values-plant.yaml", "values-quickstart.yaml")  # each a whole set
+PARTITIONS = 6  # of a new topic, by default
+SIZES = ("values-small.yaml", "values-medium.yaml", "values-large.yaml")  # beside values-plant.yaml
 EVERYTHING = (
     *(
         "--set",
@@ -48,6 +51,22 @@ def test_helm_lints_the_chart(cluster: Cluster) -> None:
         cluster.must("helm", "lint", "--strict", str(CHART), "-f", str(CHART / values))
 
 
+def test_every_file_of_values_is_tried() -> None:
+    assert {path.name for path in CHART.glob("values-*.yaml")} == {*VALUES, *SIZES}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_no_stage_scales_beyond_the_partitions_of_its_topic(cluster: Cluster, size: str) -> None:
+    rendered = cluster.must(
+        *("helm", "template", "t", str(CHART), "-f", str(CHART / "values-plant.yaml"), "-f", str(CHART / size))
+    )
+    objects = [one for one in yaml.safe_load_all(rendered) if one]
+    (ingest,) = (one for one in objects if one["kind"] == "Deployment" and one["metadata"]["name"] == "t-siad-ingest")
+    env = {one["name"]: one.get("value") for one in ingest["spec"]["template"]["spec"]["containers"][0]["env"]}
+    scaled = [one["spec"]["maxReplicaCount"] for one in objects if one["kind"] == "ScaledObject"]
+    assert max(scaled, default=1) <= int(env.get("SIAD_BUS_PARTITIONS", PARTITIONS))
+
+
 def test_the_units_of_the_chart(cluster: Cluster) -> None:
     cluster.must("helm-unittest", "--strict", str(CHART))
 
@@ -58,6 +77,7 @@ def test_the_units_of_the_chart(cluster: Cluster) -> None:
         *(pytest.param(values, (), id=f"{values}-plain") for values in VALUES),
         *(pytest.param(values, EVERYTHING, id=f"{values}-everything") for values in VALUES),
         # the quickstart's Kafka speaks plain text
+        *(pytest.param("values-plant.yaml", ("-f", str(CHART / size)), id=size) for size in SIZES),
         *(pytest.param(values, SECURED, id=f"{values}-secured") for values in VALUES if "quickstart" not in values),
     ],
 )
