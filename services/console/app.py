@@ -51,7 +51,7 @@ from siad.runtime.access.guard import guard
 from siad.runtime.access.table import AccessTable
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
-from siad.runtime.boot import boot, connect, leases_of
+from siad.runtime.boot import audit_log_of, boot, connect, leases_of
 from siad.runtime.bus.port import Bus
 from siad.runtime.outcomes import WAITING, outcome_of
 from siad.runtime.reconcile import LeasePort, reconcile
@@ -150,9 +150,10 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
 def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> PersonSessions:
     """Put the guard before the routes; return the sessions that it asks."""
     accounts = Directory(store, accounts_prefix(), Account.from_json, clock=stage.clock)
-    sessions = PersonSessions(database, accounts, clock=stage.clock)
+    audit = audit_log_of(stage, store)
+    sessions = PersonSessions(database, accounts, audit, clock=stage.clock)
     keys = KeyBearer(store, clock=stage.clock) if stage.access.is_required else None
-    guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions, keys), how=SIGN_IN)
+    guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions, keys), audit=audit, how=SIGN_IN)
     stage.is_guarded = True
     return sessions
 

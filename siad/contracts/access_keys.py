@@ -1,7 +1,9 @@
-"""Object keys of access: accounts and API keys.
+"""Object keys of access: accounts, API keys and the audit log.
 
 They belong to no line, and a policy of the store may treat them apart.
 """
+
+from datetime import UTC, datetime
 
 from siad.contracts.key_parts import checked_part
 
@@ -24,3 +26,13 @@ def api_key_key(key_id: str) -> str:
 def api_keys_prefix() -> str:
     """All API keys."""
     return "access/keys/"
+
+
+def audit_entry_key(at: datetime, entry_id: str) -> str:
+    """Write-once entry of the audit log, under the UTC day and time."""
+    return f"{audit_entries_prefix(at)}{at.astimezone(UTC):%H%M%S.%f}-{checked_part(entry_id)}.json"
+
+
+def audit_entries_prefix(at: datetime) -> str:
+    """All entries of the UTC day of a moment."""
+    return f"access/audit/{at.astimezone(UTC):%Y-%m-%d}/"

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from siad.contracts.topics import Topic
+from siad.runtime.access.audit_log import AuditLog
 from siad.runtime.access.bearer import HOW, KeyBearer
 from siad.runtime.access.guard import guard
 from siad.runtime.access.settings import AccessSettings
@@ -90,8 +91,16 @@ def protect(stage: StageProcess, store: AsyncBlobs, routes: Mapping[str, RouteNe
         routes: what each needs, as the stage's ``access.py`` says.
     """
     if stage.access.is_required:
-        guard(stage.app, AccessTable(routes), KeyBearer(store, clock=stage.clock), how=HOW)
+        keys = KeyBearer(store, clock=stage.clock)
+        guard(stage.app, AccessTable(routes), keys, audit=audit_log_of(stage, store), how=HOW)
         stage.is_guarded = True
+
+
+def audit_log_of(stage: StageProcess, store: AsyncBlobs) -> AuditLog:
+    """Return the audit log of a stage, whose entries a task stores."""
+    audit = AuditLog(store, stage.context)
+    stage.tasks["audit"] = audit.run
+    return audit
 
 
 def leases_of(stage: StageProcess, store: AsyncBlobs) -> Leases:

@@ -17,7 +17,9 @@ from services.console.adapters.projection.database import Database
 from services.console.domain.attempts import SignInAttempts
 from services.console.domain.sessions import Session, SignInMethod, TokenKind, digest, make_link, make_session
 from siad.contracts.access import Account, Principal, PrincipalKind, Role, permissions_of
+from siad.contracts.audit_log import AuditAction
 from siad.contracts.errors import TransientError
+from siad.runtime.access.audit_log import AuditLog
 from siad.runtime.access.directory import Directory
 from siad.runtime.access.passwords import is_password
 from siad.runtime.clock import Clock
@@ -67,8 +69,8 @@ class PersonSessions:
     is away, so that a page keeps working.
     """
 
-    def __init__(self, database: Database, accounts: Directory[Account], *, clock: Clock) -> None:
-        self._database, self._accounts, self._clock = database, accounts, clock
+    def __init__(self, database: Database, accounts: Directory[Account], audit: AuditLog, *, clock: Clock) -> None:
+        self._database, self._accounts, self._audit, self._clock = database, accounts, audit, clock
         self._hashing = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="passwords")
         self._known, self._attempts = _ReadSessions(), SignInAttempts()
 
@@ -87,9 +89,11 @@ class PersonSessions:
         """
         link = await self._database.write(sessions.take, digest(token))
         if link is None or link.kind is not TokenKind.LINK or link.expires_at <= self._clock.now():
+            self._refuse("", client, "the link is unknown, used or expired")
             return None
         account = await self._accounts.find(link.person)
         if account is not None and account.is_disabled:
+            self._refuse(link.person, client, "the account is disabled")
             return None
         return await self._open(link.person, SignInMethod.LINK, client, link)
 
@@ -103,12 +107,15 @@ class PersonSessions:
         """
         now_s = self._clock.monotonic()
         if (wait_s := self._attempts.wait_s(name, client.address, now_s=now_s)) > 0:
+            self._refuse(name, client, "too many attempts failed before")
             raise TooManyAttemptsError(wait_s)
         self._attempts.add_failure(name, client.address, now_s=now_s)
         account = await self._accounts.find(name)
         stored = "" if account is None or account.is_disabled else account.password_hash
         check = partial(contextvars.copy_context().run, is_password, password, stored)
         if not await asyncio.get_running_loop().run_in_executor(self._hashing, check):
+            why = "no such account" if account is None else "disabled" if account.is_disabled else "wrong password"
+            self._refuse(name, client, why)
             return None
         self._attempts.forget(name, client.address, now_s=now_s)
         return await self._open(name, SignInMethod.PASSWORD, client)
@@ -136,6 +143,7 @@ class PersonSessions:
             return False
         await self._database.write(sessions.take, session_id)
         self._known.put(session_id, None, read_at_s=self._clock.monotonic())
+        self._audit.add(AuditAction.SESSION_ENDED, person, f"session of {found.opened_at:%Y-%m-%d %H:%M} UTC")
         return True
 
     def close(self) -> None:
@@ -150,8 +158,12 @@ class PersonSessions:
         if link is not None:
             session = replace(session, roles=link.roles)
         await self._database.write(sessions.put, session, now)
+        self._audit.add(AuditAction.SIGN_IN, person, f"by {method.value}", address=client.address)
         signed_in = await self.find(token)
         return None if signed_in is None else (token, signed_in)  # None: the account was disabled at this moment
+
+    def _refuse(self, name: str, client: Client, why: str) -> None:
+        self._audit.add(AuditAction.SIGN_IN_REFUSED, name, "sign-in", detail=why, address=client.address)
 
     async def _find(self, session_id: str) -> Session | None:
         read_at_s, known = self._known.find(session_id)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
-import structlog
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -19,8 +18,6 @@ from siad.contracts.corrections import AUTHOR_MAX
 from siad.runtime.access.guard import principal_of
 from siad.runtime.problems import Problem
 from siad.runtime.settings import is_loopback
-
-log = structlog.get_logger()
 
 PASSWORD_MAX: Final = 256  # characters
 SIGNED_OUT: Final = (
@@ -150,7 +147,6 @@ def _session_routes(sessions: PersonSessions) -> APIRouter:
             httponly=True,
             samesite="strict",
         )
-        log.info("signed_in", person=signed_in.session.person, method=signed_in.session.method.value)
         return _described(signed_in)
 
     @router.get("/v1/session", responses=NO_SESSION)
@@ -185,7 +181,6 @@ def _sessions_routes(sessions: PersonSessions) -> APIRouter:
         if not await sessions.end(session, mine.person):
             detail = "you have no such session: it has ended, or was closed. Read the list again"
             raise Problem(404, "unknown-session", detail)
-        log.info("session_ended", person=mine.person)
 
     return router
 
@@ -205,7 +200,6 @@ async def _open(sessions: PersonSessions, body: SignInRequest, client: Client) -
         detail = f"too many attempts failed; nothing was done. Try again in {wait_s} s"
         raise Problem(429, "too-many-attempts", detail, headers={"Retry-After": str(wait_s)}) from error
     if opened is None:
-        log.warning("sign_in_refused", name=body.name, address=client.address)
         detail = "name or password is wrong; nothing was done. An administrator sets another: siad account password"
         raise Problem(401, "wrong-credentials", detail)
     return opened

@@ -9,6 +9,7 @@ import structlog
 import typer
 
 from siad.apps.cli.account import account_app
+from siad.apps.cli.audit_log import audit_log
 from siad.apps.cli.correct import correct
 from siad.apps.cli.data import data_app
 from siad.apps.cli.dead_letters import dead_letters_app
@@ -87,6 +88,7 @@ app.command(rich_help_panel=ANSWERS)(doctor)
 app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
 app.add_typer(account_app, name="account", rich_help_panel=ANSWERS)
 app.add_typer(key_app, name="key", rich_help_panel=ANSWERS)
+app.command(name="audit-log", rich_help_panel=ANSWERS)(audit_log)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
 app.command(rich_help_panel=ANSWERS)(export)

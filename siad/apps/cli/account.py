@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,12 @@ from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.tables import TableContent, print_table
 from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA
+from siad.apps.local.sign_in import user
 from siad.contracts.access import EVERY_LINE, Account, Role, require_account_name, require_lines
+from siad.contracts.audit_log import AuditAction
 from siad.contracts.keys import line_pointers_prefix, name_of
 from siad.runtime.access.accounts import Accounts, new_account, with_disabled, with_password, with_role
+from siad.runtime.access.audit_log import record
 from siad.runtime.blobs.port import Blobs
 
 console = Console()
@@ -55,7 +58,9 @@ def add(
         blobs = connect(data).blobs
         require_lines([line], known_lines(blobs))
         password = read_password(password_file)
-        Accounts(blobs).create(new_account(name, password, {line: role}, now=datetime.now(UTC)))
+        now = datetime.now(UTC)
+        Accounts(blobs).create(new_account(name, password, {line: role}, now=now))
+        record(blobs, AuditAction.ACCOUNT_ADDED, user(), name, now=now, detail=f"{role.value} {_where(line)}")
     _say(f"{name} may sign in, as {role.value} {_where(line)}")
 
 
@@ -87,6 +92,8 @@ def role(
         blobs = connect(data).blobs
         require_lines([line], known_lines(blobs))
         changed = Accounts(blobs).change(name, partial(with_role, role=chosen, line=line))
+        detail = f"{role} {_where(line)}"
+        record(blobs, AuditAction.ROLE_CHANGED, user(), name, now=datetime.now(UTC), detail=detail)
     _say(f"{name} is {_roles(changed.roles) or 'without any role'}, within seconds")
 
 
@@ -94,10 +101,11 @@ def role(
 def password(name: Name, password_file: PasswordFile = None, data: options.Data = DATA) -> None:
     """Set another password; every session of the person ends."""
     with reported_failures():
-        accounts = Accounts(connect(data).blobs)
-        accounts.read(name)
+        blobs, now = connect(data).blobs, datetime.now(UTC)
+        Accounts(blobs).read(name)
         typed = read_password(password_file)
-        accounts.change(name, partial(with_password, password=typed, now=datetime.now(UTC)))
+        Accounts(blobs).change(name, partial(with_password, password=typed, now=now))
+        record(blobs, AuditAction.PASSWORD_CHANGED, user(), name, now=now)
     _say(f"{name} has another password; every session of {name} ends within seconds")
 
 
@@ -107,14 +115,14 @@ def disable(name: Name, data: options.Data = DATA) -> None:
 
     The account stays, for its corrections.
     """
-    _change(data, name, partial(with_disabled, is_disabled=True, now=datetime.now(UTC)))
+    _set_disabled(data, name, is_disabled=True)
     _say(f"{name} is refused within seconds; siad account enable {name} admits again")
 
 
 @account_app.command("enable")
 def enable(name: Name, data: options.Data = DATA) -> None:
     """Admit a disabled person again."""
-    _change(data, name, partial(with_disabled, is_disabled=False, now=datetime.now(UTC)))
+    _set_disabled(data, name, is_disabled=False)
     _say(f"{name} may sign in again")
 
 
@@ -135,9 +143,12 @@ def read_password(path: Path | None) -> str:
     return text.partition("\n")[0].removesuffix("\r")
 
 
-def _change(data: Path, name: str, change: Callable[[Account], Account]) -> None:
+def _set_disabled(data: Path, name: str, *, is_disabled: bool) -> None:
     with reported_failures():
-        Accounts(connect(data).blobs).change(name, change)
+        blobs, now = connect(data).blobs, datetime.now(UTC)
+        Accounts(blobs).change(name, partial(with_disabled, is_disabled=is_disabled, now=now))
+        action = AuditAction.ACCOUNT_DISABLED if is_disabled else AuditAction.ACCOUNT_ENABLED
+        record(blobs, action, user(), name, now=now)
 
 
 def _parse_role(text: str) -> Role | None:

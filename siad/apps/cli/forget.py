@@ -15,7 +15,9 @@ from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.tables import list_names, print_pairs
 from siad.apps.local.connection import bus_settings, connect
 from siad.apps.local.machine import DATA
+from siad.apps.local.sign_in import user
 from siad.audit.captures import CaptureMatch, find_matches, parse_prefix, require_one
+from siad.contracts.audit_log import AuditAction
 from siad.contracts.deletion import CaptureDeletion
 from siad.contracts.events import WeightsKind
 from siad.contracts.ids import require_slug
@@ -23,6 +25,7 @@ from siad.erasure.capture import CaptureRemains, erase_captures, find_capture, f
 from siad.erasure.deletions import RECENT_S
 from siad.erasure.line import erase_line, find_line_remains
 from siad.erasure.weights import AffectedWeights, find_affected_weights
+from siad.runtime.access.audit_log import record
 from siad.runtime.blobs.port import Blobs
 
 console = Console()
@@ -108,6 +111,7 @@ def line(
         _confirm(yes)
         time.sleep(TIMESTAMP_S)
         erase_line(blobs, remains, now=_now())
+        record(blobs, AuditAction.ERASED, user(), f"line {name}", now=_now(), detail="everything that it sent")
         _repeat_until_clean(lambda: _erase_line_again(blobs, name))
         _print_unreached(affected, data, line=name)
         console.print(
@@ -134,6 +138,9 @@ def _forget(data: Path, line: str, find: Callable[[Blobs, datetime], list[Captur
         print_pairs(console, _pairs(remains))
         _confirm(yes)
         erase_captures(blobs, remains)
+        what = ", ".join(one.capture_id[:12] for one in deletions[:CAPTURES_SHOWN])
+        detail = f"{len(deletions)} captures, with images, masks and corrections: {what}"
+        record(blobs, AuditAction.ERASED, user(), f"line {line}", now=_now(), detail=detail)
         _repeat_until_clean(lambda: _erase_again(blobs, line, deletions))
     _print_unreached(affected, data, line=line)
 

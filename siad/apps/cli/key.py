@@ -17,7 +17,9 @@ from siad.apps.local.machine import DATA
 from siad.apps.local.sign_in import user
 from siad.contracts.access import EVERY_LINE, Scope, require_lines
 from siad.contracts.api_keys import ApiKey
+from siad.contracts.audit_log import AuditAction
 from siad.runtime.access.api_keys import ApiKeys, KeyRequest
+from siad.runtime.access.audit_log import record
 
 console, errors = Console(), Console(stderr=True)
 key_app = typer.Typer(help="API keys, by which programs reach the stages.", no_args_is_help=True)
@@ -58,6 +60,8 @@ def create(
         expires_at = None if days is None else now + timedelta(days=days)
         request = KeyRequest(name=name, scopes=scope, lines=line or (), expires_at=expires_at, created_by=user())
         text, key = ApiKeys(blobs).create(request, now=now)
+        detail = f"for {name}: {_scopes(key)}, {_lines(key)}"
+        record(blobs, AuditAction.KEY_MADE, user(), f"key {key.key_id}", now=now, detail=detail)
     if as_json:
         print(json.dumps({"key": text, **_row(key)}, indent=2))
         return
@@ -94,7 +98,10 @@ def revoke(
     It counts within seconds. The key stays in the list.
     """
     with reported_failures():
-        revoked, is_new = ApiKeys(connect(data).blobs).revoke(key, now=datetime.now(UTC))
+        blobs, now = connect(data).blobs, datetime.now(UTC)
+        revoked, is_new = ApiKeys(blobs).revoke(key, now=now)
+        if is_new:
+            record(blobs, AuditAction.KEY_REVOKED, user(), f"key {revoked.key_id}", now=now)
     text = "is refused within seconds" if is_new else f"was revoked before, at {revoked.revoked_at:%Y-%m-%d %H:%M} UTC"
     console.print(f"key {revoked.key_id} for {escape(revoked.name)} {text}", highlight=False, soft_wrap=True)
 

@@ -16,12 +16,14 @@ from siad.apps.cli.tables import list_names, print_pairs
 from siad.apps.local.connection import PlantConnection, connect
 from siad.apps.local.machine import DATA
 from siad.apps.local.run_records import request_runs
+from siad.apps.local.sign_in import user
 from siad.audit.capture_report import read_report
 from siad.audit.captures import describe_deletion, find_matches, read_capture, require_one
 from siad.audit.lineage import LineLineage, WeightsLineage, read_lineage
 from siad.audit.rollback import announce
 from siad.audit.taint import TaintPlan, TaintRoot, apply_taint, find_root, find_taint, plan_taint
 from siad.audit.verdicts import VerdictLog
+from siad.contracts.audit_log import AuditAction
 from siad.contracts.errors import TransientError
 from siad.contracts.events import SegmenterStatus, VerdictGiven
 from siad.contracts.ids import require_slug
@@ -29,6 +31,7 @@ from siad.contracts.json_codec import to_plain
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import QuarantineRecord, TaintedKind
+from siad.runtime.access.audit_log import record
 
 console, errors = Console(), Console(stderr=True)
 DIGITS, NAMES_SHOWN = 12, 8
@@ -89,7 +92,10 @@ def taint(
         if earlier is None and not yes and not typer.confirm("Put all of this in quarantine for ever?"):
             console.print("nothing was changed")
             raise typer.Exit(1)
-        pointers = apply_taint(plant.blobs, plan, reason=because, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        pointers = apply_taint(plant.blobs, plan, reason=because, now=now)
+        if earlier is None:
+            record(plant.blobs, AuditAction.TAINTED, user(), f"{name} of line {root.line}", now=now, detail=because)
         asyncio.run(request_runs(plant.blobs, root.line, plan.retrained))
         if pointers:
             _announce(plant, pointers)

@@ -12,11 +12,14 @@ from siad.apps.cli import options
 from siad.apps.cli.failures import reported_failures
 from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA
+from siad.apps.local.sign_in import user
 from siad.audit.captures import parse_prefix
 from siad.audit.rollback import announce, find_place, read_rollback, roll_back
+from siad.contracts.audit_log import AuditAction
 from siad.contracts.errors import TransientError
 from siad.contracts.events import SegmenterStatus
 from siad.contracts.ids import require_slug
+from siad.runtime.access.audit_log import record
 from siad.runtime.store.quarantine import Quarantine
 
 console, errors = Console(), Console(stderr=True)
@@ -49,7 +52,10 @@ def rollback(
         place = find_place(plant.blobs, line, product)
         barred = Quarantine(plant.blobs).read(line).weights
         found = read_rollback(plant.blobs, place, to=prefix, barred=barred)
-        pointer = roll_back(plant.blobs, found, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        pointer = roll_back(plant.blobs, found, now=now)
+        detail = f"from {found.leaves.weights[:12]} to {found.judges[:12]}"
+        record(plant.blobs, AuditAction.ROLLED_BACK, user(), str(place), now=now, detail=detail)
         try:
             asyncio.run(announce(plant.bus, [pointer]))
         except TransientError as error:

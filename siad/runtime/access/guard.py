@@ -6,17 +6,16 @@ It identifies the sender, and asks the access table.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-import structlog
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from siad.contracts.access import THIS_MACHINE, Principal, PrincipalKind
+from siad.contracts.audit_log import AuditAction
 from siad.contracts.errors import TransientError
+from siad.runtime.access.audit_log import AuditLog
 from siad.runtime.access.table import AccessTable
 from siad.runtime.problems import Problem, problem_response
-
-log = structlog.get_logger()
 
 PRINCIPAL: Final = "siad.principal"  # key of an ASGI scope
 RETRY_AFTER_S: Final = 5
@@ -38,7 +37,7 @@ def person_of(request: Request, given: str) -> str:
     return sender.name if sender.kind is PrincipalKind.PERSON else given
 
 
-def guard(app: FastAPI, table: AccessTable, identify: Identify, *, how: str) -> None:
+def guard(app: FastAPI, table: AccessTable, identify: Identify, *, audit: AuditLog, how: str) -> None:
     """Put the guard before the routes of a stage.
 
     It runs within traces and metrics, so that refusals are counted.
@@ -47,9 +46,10 @@ def guard(app: FastAPI, table: AccessTable, identify: Identify, *, how: str) -> 
         app: of the stage.
         table: needs of its routes.
         identify: finds the sender of a request.
+        audit: gets what was changed, and what was refused.
         how: tells a sender without credentials what to do.
     """
-    app.user_middleware.append(Middleware(GuardMiddleware, table=table, identify=identify, how=how))
+    app.user_middleware.append(Middleware(GuardMiddleware, table=table, identify=identify, audit=audit, how=how))
 
 
 class GuardMiddleware:
@@ -58,16 +58,18 @@ class GuardMiddleware:
     Pure ASGI, before the body is read.
     """
 
-    def __init__(self, app: ASGIApp, *, table: AccessTable, identify: Identify, how: str) -> None:
+    def __init__(self, app: ASGIApp, *, table: AccessTable, identify: Identify, audit: AuditLog, how: str) -> None:
         """Describe the guard.
 
         Args:
             app: what it guards.
             table: needs of the routes.
             identify: finds the sender.
+            audit: gets what was changed, and what was refused.
             how: tells a sender without credentials what to do.
         """
-        self._app, self._table, self._identify, self._how = app, table, identify, how
+        self._app, self._table, self._identify = app, table, identify
+        self._audit, self._how = audit, how
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -75,7 +77,7 @@ class GuardMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            scope[PRINCIPAL] = await self._admit(scope)
+            principal = await self._admit(scope)
         except Problem as refused:
             response = problem_response(refused.status, refused.code, refused.detail, headers=refused.headers)
             await response(scope, receive, send)
@@ -85,16 +87,34 @@ class GuardMiddleware:
             response = problem_response(503, "try-again", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
             await response(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        scope[PRINCIPAL] = principal
+        if not self._table.is_recorded(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._enter(AuditAction.REQUEST, principal.name, scope, f"status {message['status']}")
+            await send(message)
+
+        await self._app(scope, receive, send_recorded)
 
     async def _admit(self, scope: Scope) -> Principal:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = scope["method"], scope["path"]
-        principal = await self._identify(headers)
+        try:
+            principal = await self._identify(headers)
+        except Problem as refused:
+            self._enter(AuditAction.REQUEST_REFUSED, "", scope, refused.detail)
+            raise
         if principal is None:
             detail = f"no credentials; nothing was done. {self._how}"
             raise Problem(401, "signed-out", detail, headers={"WWW-Authenticate": "Bearer"})
         if reason := self._table.refusal(principal, method, path):
-            log.warning("access_refused", principal=principal.name, method=method, path=path, reason=reason)
+            self._enter(AuditAction.REQUEST_REFUSED, principal.name, scope, reason)
             raise Problem(403, "not-allowed", f"{reason}; nothing was done. An administrator can change that")
         return principal
+
+    def _enter(self, action: AuditAction, actor: str, scope: Scope, detail: str) -> None:
+        address = (scope.get("client") or ("",))[0]
+        self._audit.add(action, actor, f"{scope['method']} {scope['path']}", detail=detail, address=address)

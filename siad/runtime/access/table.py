@@ -36,6 +36,7 @@ CONFIGURE: Final = RouteNeed(Permission.CONFIGURE)
 INGEST: Final = RouteNeed(Permission.INGEST)
 INSPECT: Final = RouteNeed(Permission.INSPECT)
 ADMINISTER: Final = RouteNeed(Permission.ADMINISTER)
+_RECORDED: Final = frozenset({Permission.CONFIGURE, Permission.ADMINISTER})
 EVERY_STAGE: Final[Mapping[str, RouteNeed]] = {
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
@@ -82,6 +83,13 @@ class AccessTable:
         """Whether an address needs no credentials."""
         found = list(self._find(method, path))
         return bool(found) and all(entry.need.permission is None for entry in found)
+
+    def is_recorded(self, method: str, path: str) -> bool:
+        """Whether a request goes into the audit log.
+
+        One that changes lines, weights, data or access does.
+        """
+        return any(entry.need.permission in _RECORDED for entry in self._find(method, path))
 
     def refusal(self, principal: Principal, method: str, path: str) -> str:
         """Say why a request is refused; empty where it is allowed.

@@ -14,6 +14,7 @@ from siad.contracts.access import Account, Role
 from siad.contracts.errors import TransientError
 from siad.runtime.access import passwords
 from siad.runtime.access.accounts import Accounts, new_account, with_disabled, with_password, with_role
+from siad.runtime.access.audit_log import read_days
 from tests.unit.console.people import PASSWORD, RunningConsole, code_of, open_link, running, sign_in
 from tests.unit.console.world import Plant
 
@@ -188,3 +189,25 @@ def test_a_weak_password_is_refused_without_telling_it(password: str, console: R
 def test_a_name_that_is_no_key_is_refused(name: str, console: RunningConsole) -> None:
     with pytest.raises(ValueError, match="name of an account"):
         new_account(name, "", {}, now=console.plant.clock.now())
+
+
+async def test_sign_ins_and_their_refusals_are_entered_in_the_audit_log(
+    console: RunningConsole, browser: httpx.AsyncClient
+) -> None:
+    console.add("pat", Role.ENGINEER)
+    await sign_in(browser, "pat", "not this one at all")
+    await sign_in(browser, "eve")
+    await sign_in(browser, "pat")
+    await browser.get("/v1/lines")
+    address = "/v1/lines/press-1/commands/" + "0" * 32
+    await browser.put(address, json={"kind": "hold", "product": "cap", "by": "the boss"})
+    await browser.delete("/v1/session")
+    await getattr(console.stage.tasks["audit"], "__self__").flush()  # noqa: B009 - the task's owner
+    found = list(read_days(console.plant.blobs, console.plant.clock.now(), 1))
+    assert sorted((one.action.value, one.actor, one.detail) for one in found) == [
+        ("request", "pat", "status 404"),
+        ("session-ended", "pat", ""),
+        ("sign-in", "pat", ""),
+        ("sign-in-refused", "eve", "no such account"),
+        ("sign-in-refused", "pat", "wrong password"),
+    ]

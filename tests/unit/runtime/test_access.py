@@ -204,7 +204,7 @@ async def test_a_secret_is_neither_stored_nor_logged(client: httpx.AsyncClient, 
         for text in (key, key[:-1], f"{key}x"):
             response = await client.get("/v1/lines", headers=bearer(text))
             assert secret not in response.text
-    assert [one["principal"] for one in logs if one["event"] == "access_refused"] == [f"key {key.split('_')[1]}"]
+    assert [one["actor"] for one in logs if one["event"] == "audit"] == [f"key {key.split('_')[1]}", "", ""]
     assert secret not in repr(logs)
     assert all(secret.encode() not in blobs.get(info.key).data for info in blobs.list(""))
 
