@@ -34,6 +34,7 @@ from siad.contracts.events import LineChanged
 from siad.contracts.expiry import NEVER
 from siad.contracts.fit_settings import DEFAULT_BUDGET, FitSettings
 from siad.contracts.ids import WeightsId
+from siad.contracts.labelling import share_of
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.vision.sharpening import sharpen
@@ -152,7 +153,8 @@ class ThresholdReconciler:
         place = Place.parse(name.removeprefix(UNIT))
         settings = self.lines.lookup(place.line)
         entries, latest = await present_captures(place.line, place.product, self.ports)
-        found = await asyncio.to_thread(scores_by_weights, entries, latest)
+        share = share_of(0.0 if settings is None else settings.labelled_share)
+        found = await asyncio.to_thread(scores_by_weights, entries, latest, labelled_share=share)
         on_topic = self._on_topic(place)
         miss_cost = 0.0 if settings is None else settings.miss_cost
         states = []

@@ -17,6 +17,7 @@ from siad.contracts.depth import FULL_BITS
 from siad.contracts.errors import CorruptError, DeniedError, MissingError
 from siad.contracts.events import INPUT_PX_MAX, MISS_COST_MAX, ImageStored, LineChanged
 from siad.contracts.ids import SLUG
+from siad.contracts.labelling import DEFAULT_SHARE, SHARE_MIN
 from siad.contracts.marked_objects import CLASSES_MAX
 from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
 from siad.contracts.normals_profile import SizeRule
@@ -87,6 +88,11 @@ class LineRequest(BaseModel):
         description=f"Kinds of defects that people tell apart, at most {CLASSES_MAX}, in the order of their digits; "
         "empty: none",
     )
+    labelled_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Share of captures that are labelled once a segmenter serves, beside those that it doubts: "
+        f"{SHARE_MIN:g} to 1; 0: the default, {DEFAULT_SHARE:g}",
+    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -108,6 +114,7 @@ class LineRequest(BaseModel):
             miss_cost=self.miss_cost,
             segmenter=self.segmenter,
             classes=None if self.classes is None else tuple(self.classes),
+            labelled_share=self.labelled_share,
         )
 
 
@@ -131,6 +138,7 @@ class LineResponse(BaseModel):
     miss_cost: float
     segmenter: str
     classes: list[str]
+    labelled_share: float
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

@@ -14,6 +14,7 @@ from services.labeler.adapters.fit_orders import BarredCaptures, StoredFitOrders
 from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.adapters.lines import LabelerLines
 from services.labeler.adapters.scorer_client import ScorerClient
+from services.labeler.adapters.segmenters import KnownSegmenters
 from services.labeler.adapters.stream_scores import StoredStreamScores
 from services.labeler.adapters.teachers import KnownTeachers, ServingTeachers
 from services.labeler.domain.fit_notes import FitNotes
@@ -24,8 +25,25 @@ from siad.audit.commanded_rollback import CommandedRollbacks
 from siad.contracts.codec import Event
 from siad.contracts.commands import CommandGiven, CommandKind
 from siad.contracts.corrections import ThresholdSet
-from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated, TeacherReleased
-from siad.contracts.topics import COMMAND, IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, dead_letter, retry
+from siad.contracts.events import (
+    ImageStored,
+    Intent,
+    PseudoMaskCreated,
+    SegmenterReleased,
+    TeacherReleased,
+    VerdictGiven,
+)
+from siad.contracts.topics import (
+    COMMAND,
+    IMAGE,
+    PSEUDO_MASK,
+    SEGMENTER,
+    TEACHER,
+    THRESHOLD,
+    VERDICT,
+    dead_letter,
+    retry,
+)
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
@@ -56,7 +74,7 @@ def main() -> None:
 @asynccontextmanager
 async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, blobs: Blobs) -> AsyncIterator[None]:
     """Wire the stage; close its connections and threads on leaving."""
-    topics = [IMAGE, PSEUDO_MASK, TEACHER, THRESHOLD, COMMAND, dead_letter(NAME), retry(NAME)]
+    topics = [IMAGE, PSEUDO_MASK, TEACHER, SEGMENTER, VERDICT, THRESHOLD, COMMAND, dead_letter(NAME), retry(NAME)]
     limits = httpx.Limits(max_connections=settings.max_in_flight + 8)
     async with (
         connect(stage, bus, blobs, topics=topics) as store,
@@ -70,12 +88,14 @@ async def assemble(stage: StageProcess, settings: LabelerSettings, *, bus: Bus, 
         stage.health.checks |= {
             "scorer": scorer.probe,
             "teachers": tasks.teachers.check,
+            "segmenters": tasks.segmenters.check,
             "thresholds": thresholds.check,
         }
         stage.app.include_router(make_router(ServingTeachers(tasks.teachers, store), tasks.notes))
         stage.tasks |= {
             "images": partial(tasks.label_stream, thresholds),
             "teachers": tasks.follow_teachers,
+            "segmenters": partial(tasks.segmenters.follow, bus, stage.stop),
             "thresholds": partial(thresholds.follow, bus, stage.stop),
             "reconcile": partial(tasks.reconcile, thresholds),
             "scores": tasks.store_scores,
@@ -91,9 +111,15 @@ class _LabelerTasks:
     ) -> None:
         self.stage, self.settings, self.bus, self.store, self.scorer = stage, settings, bus, store, scorer
         self.teachers = StateTable(TEACHER, TeacherReleased, stage=NAME)
-        self.known_teachers = KnownTeachers(self.teachers, store)
+        self.segmenters = StateTable(SEGMENTER, SegmenterReleased, stage=NAME)
         self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.lines = LabelerLines(store)
+        self.ports = handlers.LabelPorts(
+            teachers=KnownTeachers(self.teachers, store),
+            segmenters=KnownSegmenters(self.segmenters, store),
+            scorer=scorer,
+            lines=self.lines,
+        )
         self.scores = StoredStreamScores(store)
         self.nudge = asyncio.Event()
         self.notes = FitNotes()
@@ -111,11 +137,13 @@ class _LabelerTasks:
         )
 
     async def label_stream(self, thresholds: StateTable[ThresholdSet]) -> None:
-        """Label the inspected captures of the stream, once thresholds are known."""
-        if not await self.stage.unless_stopped(thresholds.wait_ready()):
-            return
+        """Label the captures of the stream, once thresholds and segmenters are known."""
+        for table in (thresholds, self.segmenters):
+            if not await self.stage.unless_stopped(table.wait_ready()):
+                return
         routes = {
             IMAGE.name: event_route(ImageStored, self._on_image, to=PSEUDO_MASK),
+            VERDICT.name: event_route(VerdictGiven, self._on_verdict, to=PSEUDO_MASK),
             COMMAND.name: event_route(CommandGiven, self._on_command, to=TEACHER),
         }
         await consume(
@@ -179,11 +207,21 @@ class _LabelerTasks:
     async def _on_image(self, event: ImageStored) -> list[PseudoMaskCreated]:
         if event.intent is Intent.NORMAL:
             self.nudge.set()
-        handle = partial(
-            handlers.on_image_stored, event, teachers=self.known_teachers, scorer=self.scorer, lines=self.lines
-        )
-        events = await self.deletions.unless_erased(event, handle)
+        events = await self.deletions.unless_erased(event, partial(handlers.on_image_stored, event, self.ports))
         for mask in events:
-            self.scores.note(mask)
-            log.info("mask_drawn", score=round(mask.score, 4), regions=len(mask.regions), weights=mask.weights[:12])
+            self.scores.note(mask)  # all captures, or a random share of them: statistics need no other
+            _log_drawn(mask)
         return events
+
+    async def _on_verdict(self, verdict: VerdictGiven) -> list[PseudoMaskCreated]:
+        event = await handlers.find_doubtful(verdict, self.ports)
+        if event is None:
+            return []
+        events = await self.deletions.unless_erased(event, partial(handlers.label_by_teacher, event, self.ports))
+        for mask in events:
+            _log_drawn(mask)
+        return events
+
+
+def _log_drawn(mask: PseudoMaskCreated) -> None:
+    log.info("mask_drawn", score=round(mask.score, 4), regions=len(mask.regions), weights=mask.weights[:12])

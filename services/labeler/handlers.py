@@ -1,14 +1,19 @@
 """Handlers of the labeler: pseudo-masks of inspected captures, and holds by command.
 
-Captures whose image is unlike the normals get no pseudo-mask.
+Captures whose image is unlike the normals get no pseudo-mask. While a segmenter serves, a share of the captures is
+labelled as they come, and of the others those whose verdict is doubtful.
 """
+
+from dataclasses import dataclass
 
 import structlog
 
-from services.labeler.ports import HoldRecords, MaskScorer, SizeRules, TeacherLookup
+from services.labeler.domain.labelling import is_doubtful
+from services.labeler.ports import HoldRecords, LabelRules, MaskScorer, SegmenterLookup, SizeRules, TeacherLookup
 from siad.contracts.commands import CommandGiven, CommandKind
-from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated
+from siad.contracts.events import ImageStored, Intent, PseudoMaskCreated, VerdictGiven, WeightsKind
 from siad.contracts.ids import WeightsId
+from siad.contracts.labelling import is_drawn
 from siad.contracts.learning import LearningHold
 from siad.contracts.place import Place
 from siad.runtime.clock import Clock
@@ -18,18 +23,56 @@ from siad.vision.plausibility import MisfitError
 log = structlog.get_logger()
 
 
-async def on_image_stored(
-    event: ImageStored, *, teachers: TeacherLookup, scorer: MaskScorer, lines: SizeRules
-) -> list[PseudoMaskCreated]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPorts:
+    """Ports of the handlers that label."""
+
+    teachers: TeacherLookup
+    segmenters: SegmenterLookup
+    scorer: MaskScorer
+    lines: LabelRules
+
+
+async def on_image_stored(event: ImageStored, ports: LabelPorts) -> list[PseudoMaskCreated]:
     """Draw the pseudo-mask of one capture with its line's teacher.
 
     Safe to repeat: the mask's key holds the capture and the teacher's digest, so a redelivered event overwrites the
-    same bytes. Before the line's first teacher the result is empty, and the backfill labels the capture later.
+    same bytes. Before the line's first teacher the result is empty, and the backfill labels the capture later. While a
+    segmenter serves, only the captures that are drawn are labelled here; of the others the verdict decides.
     """
     if event.intent is not Intent.INSPECT:
         return []
-    weights = await teachers.current(event.line, event.product)
-    return [] if weights is None else await label(event, weights=weights, scorer=scorer, lines=lines)
+    if ports.segmenters.serves(Place(event.line, event.product)) and not await _is_drawn(event, ports):
+        return []
+    return await label_by_teacher(event, ports)
+
+
+async def find_doubtful(verdict: VerdictGiven, ports: LabelPorts) -> ImageStored | None:
+    """Find the capture to label because a segmenter's verdict is doubtful.
+
+    None for a capture that is labelled without it, or that is not labelled by choice.
+    """
+    place = Place(verdict.line, verdict.product)
+    is_of_segmenter = verdict.weights_kind is WeightsKind.SEGMENTER
+    if not (is_of_segmenter or ports.segmenters.serves(place)) or await _is_drawn(verdict, ports):
+        return None
+    spread = await ports.segmenters.spread(place, verdict.weights) if verdict.weights else None
+    if not is_doubtful(verdict, spread):
+        ports.segmenters.count_not_labelled(verdict.line)
+        return None
+    receipts = await ports.lines.receipts(verdict.line, [verdict.capture_id])
+    return receipts[0] if receipts else None  # deleted or expired since
+
+
+async def label_by_teacher(event: ImageStored, ports: LabelPorts) -> list[PseudoMaskCreated]:
+    """Draw the pseudo-mask of one capture with the teacher, if any."""
+    weights = await ports.teachers.current(event.line, event.product)
+    return [] if weights is None else await label(event, weights=weights, scorer=ports.scorer, lines=ports.lines)
+
+
+async def _is_drawn(capture: ImageStored | VerdictGiven, ports: LabelPorts) -> bool:
+    share = await ports.lines.labelled_share(capture.line, capture.line_revision)
+    return is_drawn(capture.capture_id, share)
 
 
 async def label(

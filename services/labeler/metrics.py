@@ -18,6 +18,12 @@ MISFITS = Counter(
     "depth.",
     ["line", "reason"],
 )
+NOT_LABELLED = Counter(
+    "siad_labeler_not_labelled_total",
+    "Inspected captures without a pseudo-mask by choice: a segmenter passed them clearly, or no teacher can draw them, "
+    "and they were not drawn (labelled_share). They are no work that waits; a repeated verdict counts again.",
+    ["line"],
+)
 BACKFILLED = Counter(
     "siad_labeler_backfilled_total",
     "Pseudo-masks published for captures from before the line's first teacher.",

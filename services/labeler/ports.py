@@ -1,10 +1,14 @@
-"""Ports of the labeler's handlers, reconciler and routes."""
+"""Ports of the labeler's handlers, reconciler and routes.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+Every call may raise ``TransientError``.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.labeler.domain.teacher_facts import TeacherFacts
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.deletion import DeletionIndex
 from siad.contracts.events import ImageStored, PseudoMaskCreated, Region, WeightsKind
@@ -12,7 +16,7 @@ from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.learning import LearningBrake, LearningHold, LearningMode
 from siad.contracts.manifest import Manifest
-from siad.contracts.normals_profile import OddNormal, SizeRule
+from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import QuarantineIndex
@@ -75,29 +79,6 @@ class FittedTeacher:
     evidence: GateEvidence | None  # None: nothing to compare with
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeacherFacts:
-    """Facts for operators about a teacher in service, from its manifest."""
-
-    line: str
-    product: str
-    weights: str
-    method: str
-    normals: int  # that it was fitted on
-    promise: str  # false rejects to expect; empty where the requested budget was not recorded
-    left_out: tuple[str, ...]  # captures among the normals that looked like defects and were not learned from
-    doubted: tuple[str, ...]  # captures that may be defects; what only they show was not learned
-    serials: Mapping[str, str]  # of all to check, by capture id: serial of the part; without captures that were deleted
-    profile: str = ""  # sizes, channels and depth of its normals, which images must fit; empty where not recorded
-    learning_paused: str = ""  # why its line learns nothing; empty where it does
-    no_stream: str = ""  # why its refits learn nothing of the stream; empty where they do
-    last_fit: str = ""  # the latest fit of the line, with the gate's decision; empty where none is recorded
-    odd_normals: tuple[OddNormal, ...] = ()  # of another size or other channels, without sizes that the line accepts
-    quarantine: str = ""  # why it is in quarantine; empty where it is not
-    answered: tuple[str, ...] = ()  # of left_out and doubted: captures that a person called good
-    of_stream: tuple[str, ...] = ()  # of left_out and doubted: captures of the stream
-
-
 class SizeRules(Protocol):
     """Size rules of lines, at any revision."""
 
@@ -107,6 +88,34 @@ class SizeRules(Protocol):
         Raises:
             TransientError: the store is unavailable.
         """
+        ...
+
+
+class LabelRules(SizeRules, Protocol):
+    """What lines say about labelling."""
+
+    async def labelled_share(self, line: str, revision: int) -> float:
+        """Return the share of the settings that a capture names."""
+        ...
+
+    async def receipts(self, line: str, captures: Sequence[str]) -> list[ImageStored]:
+        """Read captures by their ids, in order; log and omit unreadable ones."""
+        ...
+
+
+class SegmenterLookup(Protocol):
+    """Segmenters in service."""
+
+    def serves(self, place: Place) -> bool:
+        """Whether a segmenter is known to judge a line and product."""
+        ...
+
+    async def spread(self, place: Place, weights: str) -> float | None:
+        """Return the spread of the normals' scores; None where unreadable."""
+        ...
+
+    def count_not_labelled(self, line: str) -> None:
+        """Count a capture that is not labelled by choice."""
         ...
 
 
@@ -205,7 +214,7 @@ class TeacherReleases(Protocol):
         ...
 
 
-class LineRecords(SizeRules, Protocol):
+class LineRecords(LabelRules, Protocol):
     """Reads lines, normals and captures; keeps the marks of finished backfills."""
 
     async def places_with_normals(self) -> list[Place]:
@@ -218,10 +227,6 @@ class LineRecords(SizeRules, Protocol):
 
     async def normals(self, place: Place) -> list[ImageStored]:
         """Read the captures known to be good."""
-        ...
-
-    async def receipts(self, line: str, captures: Sequence[str]) -> list[ImageStored]:
-        """Read captures by their ids, in order; log and omit unreadable ones."""
         ...
 
     async def captures(self, line: str, *, wanted: Callable[[ImageStored], bool], newest: int) -> Sequence[ImageStored]:

@@ -28,6 +28,8 @@ class LabelerSettings(StageSettings):
     scorer_cpus: float = Field(default=0.5, gt=0)  # Ray's logical CPUs of a replica; it computes with ``torch_threads``
     fitter_cpus: float = Field(default=0.25, gt=0)  # Ray's logical CPUs of the process that fits; fits are rare
     torch_threads: int = Field(default=1, ge=1)  # of each replica
+    # Nice value of the processes that draw and fit, so that they delay no verdict on shared cores.
+    scorer_nice: int = Field(default=10, ge=0, le=19)
     batch_max: int = Field(default=8, ge=1)  # images through the network at once
     batch_wait_s: float = Field(default=0.01, ge=0)  # longest time that a batch waits for more images
     models_max: int = Field(default=8, ge=1)  # teachers in a replica's memory, up to 32 MB each beside the backbone

@@ -53,7 +53,8 @@ class IngestClient(StageClient):
         Args:
             line: name of the line.
             settings: product, false_reject_budget, shards, deadline_s, method, region, input_px, bits, sizes,
-                budget_tightens, learning, miss_cost, segmenter, classes.
+                budget_tightens, learning, miss_cost, segmenter, classes,
+                labelled_share.
             if_match: change only this revision.
 
         Raises:

@@ -19,10 +19,10 @@ from siad.contracts.dead_letters import (
     mark_sending,
 )
 from siad.contracts.errors import ConflictError, MissingError, PoisonError, TransientError
-from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated
+from siad.contracts.events import DeadLetter, ImageStored, PseudoMaskCreated, VerdictGiven
 from siad.contracts.json_codec import to_plain
 from siad.contracts.keys import letter_mark_key, letter_marks_prefix
-from siad.contracts.topics import IMAGE, PSEUDO_MASK, TOPICS, Topic, dead_letter, retry
+from siad.contracts.topics import IMAGE, PSEUDO_MASK, TOPICS, VERDICT, Topic, dead_letter, retry
 from siad.runtime.blobs.port import Blobs, PutCondition
 from siad.runtime.bus.port import MESSAGE_BYTES_MAX, Bus, Headers, Record
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -30,7 +30,11 @@ from siad.runtime.consumer.failure_counters import line_of
 from siad.runtime.consumer.retry import first_topic, make_retry
 
 STAGES: Final = tuple(topic.writer for topic in TOPICS if topic.kind == "dead-letter")
-EVENTS: Final[Mapping[str, type[Any]]] = {IMAGE.name: ImageStored, PSEUDO_MASK.name: PseudoMaskCreated}
+EVENTS: Final[Mapping[str, type[Any]]] = {
+    IMAGE.name: ImageStored,
+    PSEUDO_MASK.name: PseudoMaskCreated,
+    VERDICT.name: VerdictGiven,
+}
 UNSEEN: Final = frozenset({LetterState.OPEN, LetterState.SENDING})  # letters without an operator's decision
 JOIN_S: Final = 30.0  # for the broker to assign the partitions
 QUIET_S: Final = 10.0  # for the next records, while some are outstanding

@@ -21,6 +21,7 @@ from siad.contracts.event_checks import (
 )
 from siad.contracts.ids import CaptureId, ImageId, WeightsId, require_hex, require_slug
 from siad.contracts.json_codec import OMIT_IF_DEFAULT
+from siad.contracts.labelling import require_labelled_share
 from siad.contracts.learning import require_learning
 from siad.contracts.marked_objects import require_classes
 from siad.contracts.normals_profile import require_sizes
@@ -120,6 +121,8 @@ class LineChanged:
     segmenter: str = field(default="", metadata=OMIT_IF_DEFAULT)  # method of the segmenter; empty: the default
     # kinds of defects that people tell apart, in the order of their digits
     classes: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
+    # of captures, beside doubtful ones, that are labelled while a segmenter serves; 0: ``labelling.DEFAULT_SHARE``
+    labelled_share: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -149,6 +152,7 @@ class LineChanged:
         require_bits(self.bits)
         require_sizes(self.sizes)
         require_learning(self.learning)
+        require_labelled_share(self.labelled_share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,17 +17,20 @@ class Topic:
     writer: str
     readers: tuple[str, ...]  # stages that act on it: to the right of the writer, or the writer
     viewers: tuple[str, ...] = ()  # stages that only display or count it
-    feedback: bool = False  # leads to the left; allowed for what people decide and for shadow reports
+    feedback: bool = False  # leads to the left; allowed for what people decide, for shadow reports, and for doubt
 
 
 # Ingest keeps the capture ledger, so it views images, verdicts and the dead letters of inference. The console shows
-# captures to people, so it views pseudo-masks and verdicts.
+# captures to people, so it views pseudo-masks and verdicts. While a segmenter serves, the labeler labels what
+# that doubts.
 LINE: Final = Topic("siad.line.v1", "state", "ingest", ("ingest", "labeler", "console", "trainer", "inference"))
 IMAGE: Final = Topic("siad.image.v1", "work", "ingest", ("labeler", "inference"), viewers=("ingest",))
 PSEUDO_MASK: Final = Topic("siad.pseudo-mask.v1", "work", "labeler", ("trainer",), viewers=("console",))
 TEACHER: Final = Topic("siad.teacher.v1", "state", "labeler", ("labeler", "trainer", "inference"))
-SEGMENTER: Final = Topic("siad.segmenter.v1", "state", "trainer", ("trainer", "inference"))
-VERDICT: Final = Topic("siad.verdict.v1", "work", "inference", (), viewers=("ingest", "console"))
+SEGMENTER: Final = Topic("siad.segmenter.v1", "state", "trainer", ("labeler", "trainer", "inference"), feedback=True)
+VERDICT: Final = Topic(
+    "siad.verdict.v1", "work", "inference", ("labeler",), viewers=("ingest", "console"), feedback=True
+)
 CORRECTION: Final = Topic("siad.correction.v1", "work", "console", ("trainer",))
 THRESHOLD: Final = Topic("siad.threshold.v1", "state", "console", ("labeler", "inference"), feedback=True)
 COMMAND: Final = Topic("siad.command.v1", "work", "console", ("labeler", "trainer"), feedback=True)

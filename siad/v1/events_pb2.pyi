@@ -311,6 +311,7 @@ class LineChanged(_message.Message):
     MISS_COST_FIELD_NUMBER: _builtins.int
     SEGMENTER_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
+    LABELLED_SHARE_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """Slug, 1 to 63 of [a-z0-9-]."""
     revision: _builtins.int
@@ -339,6 +340,10 @@ class LineChanged(_message.Message):
     """What a miss costs, in false rejects, 0.001 to 1000000; 0: the false-reject budget chooses the threshold."""
     segmenter: _builtins.str
     """Method of the segmenter; empty for the default."""
+    labelled_share: _builtins.float
+    """Share of captures that are labelled once a segmenter serves, beside those with a doubtful verdict; 0.001 to 1; 0 for
+    the default, 0.1.
+    """
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When the change was accepted (UTC)."""
@@ -371,10 +376,11 @@ class LineChanged(_message.Message):
         miss_cost: _builtins.float = ...,
         segmenter: _builtins.str = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
+        labelled_share: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "classes", b"classes", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "segmenter", b"segmenter", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "classes", b"classes", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "labelled_share", b"labelled_share", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "segmenter", b"segmenter", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

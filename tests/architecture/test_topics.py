@@ -15,8 +15,8 @@ def test_readers_stand_right_of_the_writer_or_are_the_writer(topic: Topic) -> No
         assert STAND[reader] >= STAND[topic.writer] or topic.feedback, f"{reader} reads {topic.name} against the flow"
 
 
-def test_only_a_persons_word_and_the_shadow_report_lead_back() -> None:
-    allowed = {"siad.command.v1", "siad.shadow.v1", "siad.threshold.v1"}
+def test_only_a_persons_word_the_shadow_report_and_a_doubt_lead_back() -> None:
+    allowed = {"siad.command.v1", "siad.shadow.v1", "siad.threshold.v1", "siad.segmenter.v1", "siad.verdict.v1"}
     assert {topic.name for topic in TOPICS if topic.feedback} <= allowed
 
 

@@ -26,6 +26,9 @@ from tests.synthetic import PRODUCT, part_image, png
 BURIED = tuple(dead_letter(stage).name for stage in ("labeler", "trainer", "inference"))
 
 
+SETTINGS = {"product": PRODUCT, "false_reject_budget": 0.05, "labelled_share": 1.0}  # every capture has a pseudo-mask
+
+
 @dataclass(slots=True)
 class Camera:
     """Sends parts of one line to ingest, and repeats uploads that were not accepted."""
@@ -38,7 +41,7 @@ class Camera:
     async def register(self) -> None:
         """Register the line."""
         async with httpx.AsyncClient(base_url=self.ingest_url, timeout=30) as http:
-            answer = await http.put(f"/v1/lines/{self.line}", json={"product": PRODUCT, "false_reject_budget": 0.05})
+            answer = await http.put(f"/v1/lines/{self.line}", json=SETTINGS)
             answer.raise_for_status()
 
     async def send_normals(self, count: int) -> None:

@@ -8,16 +8,32 @@ from dataclasses import replace
 import httpx
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from prometheus_client import REGISTRY
 
 from services.labeler.app import assemble
 from services.labeler.settings import LabelerSettings
 from siad.apps.local.ports import free_ports
 from siad.contracts.codec import decode, encode
-from siad.contracts.events import DeadLetter, ImageStored, Intent, PseudoMaskCreated, TeacherReleased
-from siad.contracts.topics import IMAGE, PSEUDO_MASK, TEACHER, dead_letter
+from siad.contracts.events import (
+    DeadLetter,
+    ImageStored,
+    Intent,
+    PseudoMaskCreated,
+    SegmenterReleased,
+    SegmenterStatus,
+    TeacherReleased,
+    VerdictGiven,
+    WeightsKind,
+)
+from siad.contracts.keys import backfill_key, manifest_key
+from siad.contracts.labelling import is_drawn
+from siad.contracts.topics import IMAGE, PSEUDO_MASK, SEGMENTER, TEACHER, VERDICT, Topic, dead_letter
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.bus.port import Message
 from siad.runtime.worker import StageProcess, serve
+from tests.events import NOON
+from tests.manifests import make_manifest
+from tests.unit.apps.cli.events import verdict
 from tests.unit.labeler.world import LINE, PRODUCT, World, capture
 
 NORMALS = 12  # ten teach
@@ -76,7 +92,7 @@ async def until(there: Callable[[], bool], *, seconds: float = 20) -> None:
 
 async def plant() -> tuple[World, MemoryBus, int]:
     bus = MemoryBus(partitions=2)
-    await bus.create_topics([IMAGE, PSEUDO_MASK, TEACHER, dead_letter("labeler")])
+    await bus.create_topics([IMAGE, PSEUDO_MASK, TEACHER, SEGMENTER, VERDICT, dead_letter("labeler")])
     return World(), bus, free_ports(1)[0]
 
 
@@ -164,6 +180,55 @@ async def test_while_the_scorer_is_away_captures_wait_and_then_none_is_missing()
         async with scorer(world, port):
             await until(lambda: labelled(bus) >= {event.capture_id for event in second})
     assert bus.records(BURIED) == []
+
+
+async def test_while_a_segmenter_serves_a_share_and_what_it_doubts_is_labelled() -> None:
+    world, bus, port = await plant()
+    every = [capture(number, minutes=5) for number in range(1, 61)]
+    drawn = {one.capture_id for one in every if is_drawn(one.capture_id, 0.1)}
+    left = [one for one in every if one.capture_id not in drawn]
+    async with scorer(world, port), labeler(world, bus, port):
+        await send(world, bus, *normals())
+        await until(lambda: bool(teachers(bus)))
+        await until(lambda: world.blobs.head(backfill_key(LINE, PRODUCT)) is not None)
+        manifest = SEGMENTER_MANIFEST
+        world.blobs.put(manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
+        await publish(bus, SEGMENTER, segmenter_released())
+        await asyncio.sleep(0.3)  # until the labeler has read it
+        await send(world, bus, *every)
+        await until(lambda: labelled(bus) >= drawn)
+        await publish(bus, VERDICT, *(judged(one, 5.0 if index < 3 else 0.1) for index, one in enumerate(left)))
+        await until(lambda: labelled(bus) >= drawn | {one.capture_id for one in left[:3]})
+        await until(lambda: not_labelled() >= len(left) - 3)
+    assert labelled(bus) == drawn | {one.capture_id for one in left[:3]}
+    assert bus.records(BURIED) == []
+
+
+def not_labelled() -> float:
+    return REGISTRY.get_sample_value("siad_labeler_not_labelled_total", {"line": LINE}) or 0.0
+
+
+SEGMENTER_MANIFEST = make_manifest(kind=WeightsKind.SEGMENTER, line=LINE, product=PRODUCT)
+
+
+def segmenter_released() -> SegmenterReleased:
+    weights = SEGMENTER_MANIFEST.weights
+    return SegmenterReleased(
+        line=LINE, product=PRODUCT, revision=1, weights=weights, released_at=NOON, status=SegmenterStatus.SERVING
+    )
+
+
+def judged(event: ImageStored, score: float) -> VerdictGiven:
+    """A segmenter's verdict at a threshold of 1."""
+    about = {name: getattr(event, name) for name in ("capture_id", "image_id", "image_uri", "line", "product")}
+    return replace(verdict(1, score, kind=WeightsKind.SEGMENTER), weights=SEGMENTER_MANIFEST.weights, **about)
+
+
+async def publish(bus: MemoryBus, topic: Topic, *events: VerdictGiven | SegmenterReleased) -> None:
+    async with bus.producer() as producer:
+        await producer.publish(
+            [Message(topic=topic.name, key=f"{LINE}/{PRODUCT}", value=encode(event)) for event in events]
+        )
 
 
 async def test_a_labeler_that_comes_back_goes_on_where_the_last_one_was() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from services.console.domain.captures import CaptureEntry
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, ThresholdSet
 from siad.contracts.ids import WeightsId
+from siad.contracts.labelling import is_drawn
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import LEFT_ONE_OUT
 from siad.contracts.place import Place
@@ -30,19 +31,22 @@ class WeightsScores:
 
 
 def scores_by_weights(
-    entries: Collection[CaptureEntry], latest: Mapping[str, CaptureCorrected]
+    entries: Collection[CaptureEntry], latest: Mapping[str, CaptureCorrected], *, labelled_share: float = 1.0
 ) -> dict[WeightsId, WeightsScores]:
     """Gather scores and answers of the weights in service at one place.
 
     In service are the weights of the newest verdict and of the newest pseudo-mask. An answer counts for weights that
-    scored its capture: now, or when it was shown.
+    scored its capture: now, or when it was shown. The stream of a teacher has, of the captures that other weights
+    judged, only those that are drawn: doubtful ones are labelled too, and would raise its threshold.
 
     Args:
         entries: captures of one line and product.
         latest: the newest correction of each capture of the line.
+        labelled_share: of the captures that are labelled while a segmenter serves.
     """
     ordered = sorted(entries, key=lambda entry: (entry.received_at, entry.capture_id))
     found: dict[WeightsId, dict[str, float]] = defaultdict(dict)
+    streams: dict[WeightsId, list[float]] = defaultdict(list)
     in_service: dict[str, WeightsId] = {}
     for entry in ordered:
         for kind, finding in (("verdict", entry.verdict), ("pseudo-mask", entry.pseudo_mask)):
@@ -50,15 +54,27 @@ def scores_by_weights(
                 weights = WeightsId(finding.weights)
                 in_service[kind] = weights
                 found[weights][entry.capture_id] = finding.score
+                if kind == "verdict" or _is_of_stream(entry, labelled_share):
+                    streams[weights].append(finding.score)
     places = {entry.place for entry in entries}
     return {
         weights: WeightsScores(
-            stream=tuple(found[weights].values())[-STREAM_MAX:],
-            seen=len(found[weights]),
+            stream=tuple(streams[weights][-STREAM_MAX:]),
+            seen=len(streams[weights]),
             answers=_answers(weights, found[weights], [one for one in latest.values() if _place(one) in places]),
         )
         for weights in in_service.values()
     }
+
+
+def _is_of_stream(entry: CaptureEntry, labelled_share: float) -> bool:
+    """Whether a pseudo-mask's score is of a random capture.
+
+    The verdict of the same weights has its score already.
+    """
+    if entry.verdict is None or entry.pseudo_mask is None:
+        return True
+    return entry.verdict.weights != entry.pseudo_mask.weights and is_drawn(entry.capture_id, labelled_share)
 
 
 def _place(correction: CaptureCorrected) -> Place:

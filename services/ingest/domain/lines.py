@@ -39,6 +39,7 @@ class LineChangeRequest:
     miss_cost: float | None = None
     segmenter: str | None = None
     classes: tuple[str, ...] | None = None
+    labelled_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,11 @@ import structlog
 
 from siad.contracts.documents import BackfillList, BackfillMark
 from siad.contracts.errors import CorruptError, MissingError
-from siad.contracts.events import ImageStored
+from siad.contracts.events import ImageStored, LineChanged
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import backfill_key, backfill_list_key, capture_key
+from siad.contracts.labelling import share_of
 from siad.contracts.learning import LearningMode
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
@@ -25,7 +26,7 @@ class LabelerLines(StoredLines):
     def __init__(self, blobs: AsyncBlobs) -> None:
         super().__init__(blobs)
         self._marks = blobs
-        self._size_rules: dict[str, tuple[int, SizeRule]] = {}  # by line, of the revision of its latest capture
+        self._latest: dict[str, tuple[int, LineChanged | None]] = {}  # by line, of the revision of its latest capture
 
     async def fit_settings(self, line: str) -> FitSettings | None:
         """Read a line's request for its teacher; None for a removed line."""
@@ -37,18 +38,28 @@ class LabelerLines(StoredLines):
 
         Where they can't be read it is that of the normals, which accepts less.
         """
-        revision, rule = self._size_rules.get(event.line, (0, SizeRule.NORMALS))
-        if revision != event.line_revision:
-            rule = await self._read_size_rule(event)
-            self._size_rules[event.line] = (event.line_revision, rule)
-        return rule
+        settings = await self._settings_at(event.line, event.line_revision)
+        return SizeRule.NORMALS if settings is None else SizeRule.of(settings.sizes)
 
-    async def _read_size_rule(self, event: ImageStored) -> SizeRule:
-        try:
-            return SizeRule.of((await self.revision(event.line, event.line_revision)).sizes)
-        except (MissingError, CorruptError) as error:
-            log.warning("line_settings_unread", line=event.line, revision=event.line_revision, reason=str(error))
-            return SizeRule.NORMALS
+    async def labelled_share(self, line: str, revision: int) -> float:
+        """Return the share of the settings at a revision.
+
+        Where they can't be read it is the default.
+        """
+        settings = await self._settings_at(line, revision)
+        return share_of(0.0 if settings is None else settings.labelled_share)
+
+    async def _settings_at(self, line: str, revision: int) -> LineChanged | None:
+        """Read the settings at a revision; None where they can't be read."""
+        known, settings = self._latest.get(line, (0, None))
+        if known != revision:
+            try:
+                settings = await self.revision(line, revision)
+            except (MissingError, CorruptError) as error:
+                log.warning("line_settings_unread", line=line, revision=revision, reason=str(error))
+                settings = None
+            self._latest[line] = (revision, settings)
+        return settings
 
     async def learning(self, line: str) -> LearningMode:
         """Read whether a person lets a line learn."""

@@ -9,7 +9,7 @@ import structlog
 from services.labeler import metrics
 from services.labeler.adapters.learning_records import StoredCorrections, StoredRefits
 from services.labeler.domain.refits import why_no_stream
-from services.labeler.ports import TeacherFacts
+from services.labeler.domain.teacher_facts import TeacherFacts
 from siad.contracts.corrections import CorrectionVerdict
 from siad.contracts.documents import read_receipt
 from siad.contracts.errors import CorruptError, MissingError, TransientError

@@ -48,6 +48,7 @@ from siad.models.runner.port import DeviceError
 from siad.runtime.blobs.open import open_blobs
 from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.logs import configure_logs
+from siad.runtime.priority import give_way
 from siad.runtime.store.registry import Registry
 from siad.vision.decide import Finding
 from siad.vision.image_hash import image_hash
@@ -67,6 +68,7 @@ def _prepare(settings: LabelerSettings) -> None:
     import torch
 
     configure_logs("labeler", level=settings.log_level)
+    give_way(settings.scorer_nice)  # before threads are made, which inherit it
     torch.set_num_threads(settings.torch_threads)  # for fits
     limit_threads(settings.torch_threads)
 

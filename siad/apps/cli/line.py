@@ -15,6 +15,7 @@ from siad.apps.cli.failures import reported_failures
 from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.client import IngestClient
 from siad.apps.local.machine import DATA
+from siad.contracts.labelling import DEFAULT_SHARE, SHARE_MIN, share_of
 from siad.contracts.learning import LearningMode
 from siad.contracts.marked_objects import CLASSES_MAX
 from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
@@ -91,6 +92,15 @@ Classes = Annotated[
     ),
 ]
 
+LabelledShare = Annotated[
+    float | None,
+    typer.Option(
+        callback=bounds.finite,
+        help="Share of captures that are labelled once a segmenter serves, beside those that it rejects, doubts or "
+        f"did not judge: {SHARE_MIN:g} to 1; 0: {DEFAULT_SHARE:g}. Fewer labels leave more CPU to verdicts.",
+    ),
+]
+
 Learning = Annotated[
     str | None,
     typer.Option(
@@ -133,6 +143,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     learning: Learning = None,
     segmenter: Segmenter = None,
     classes: Classes = None,
+    labelled_share: LabelledShare = None,
     if_revision: Revision = None,
     url: options.Url = None,
     data: options.Data = DATA,
@@ -157,6 +168,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "learning": learning,
         "segmenter": segmenter,
         "classes": None if classes is None else _class_names(classes),
+        "labelled_share": labelled_share,
     }
     settings = {name: value for name, value in given.items() if value is not None}
     response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
@@ -236,6 +248,7 @@ def _settings(line: dict[str, Any]) -> dict[str, str]:
         "learning": line.get("learning") or LearningMode.AUTO.value,
         "segmenter": line.get("segmenter") or DEFAULT_SEGMENTER,
         "classes": ", ".join(line.get("classes") or ()) or "none",
+        "labelled": f"{share_of(line.get('labelled_share') or 0.0):.1%} once a segmenter serves, and what it doubts",
         "shards": str(line["shards"]),
         "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",
         "changed (UTC)": f"{datetime.fromisoformat(line['changed_at']).astimezone(UTC):%Y-%m-%d %H:%M}",

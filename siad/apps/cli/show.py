@@ -130,10 +130,7 @@ def _rows(report: CaptureReport, no_verdict: str) -> Iterator[tuple[str, str]]:
         yield from _verdict_rows(report.verdicts[-1])
         for earlier in report.verdicts[:-1]:
             yield "earlier", f"{earlier.decision.value} at {earlier.judged_at:%Y-%m-%d %H:%M:%S} UTC"
-    for mask in report.masks:
-        name = "mask" if mask.is_of_verdict or mask.kind is not WeightsKind.TEACHER else "pseudo-mask"
-        by = "" if mask.kind is WeightsKind.UNSPECIFIED else f"{mask.kind.value} "
-        yield name, f"by {by}{mask.weights[:WEIGHTS_CHARS]}: {mask.uri}"
+    yield from _mask_rows(report)
     for answer in report.answers:
         drawn = f": {answer.mask_uri}" if answer.mask_uri else ""
         when = f"{answer.corrected_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -145,6 +142,16 @@ def _rows(report: CaptureReport, no_verdict: str) -> Iterator[tuple[str, str]]:
     for uri in report.corrections:
         if uri not in known:
             yield "correction", uri
+
+
+def _mask_rows(report: CaptureReport) -> Iterator[tuple[str, str]]:
+    for mask in report.masks:
+        name = "mask" if mask.is_of_verdict or mask.kind is not WeightsKind.TEACHER else "pseudo-mask"
+        by = "" if mask.kind is WeightsKind.UNSPECIFIED else f"{mask.kind.value} "
+        yield name, f"by {by}{mask.weights[:WEIGHTS_CHARS]}: {mask.uri}"
+    is_of_segmenter = bool(report.verdicts) and report.verdicts[-1].weights_kind is WeightsKind.SEGMENTER
+    if is_of_segmenter and not any(one.kind is WeightsKind.TEACHER and not one.is_of_verdict for one in report.masks):
+        yield "pseudo-mask", "none: of what a segmenter passes clearly only a share is labelled (siad line get)"
 
 
 def _record_of(report: CaptureReport, revision: int) -> str:

@@ -23,7 +23,9 @@ from siad.apps.local.stage_status import (
     STAGES,
     LineWeights,
     StageStatus,
+    count_not_labelled,
     describe_drifts,
+    describe_not_labelled,
     read_estimates,
     read_fits,
     read_ledger,
@@ -61,7 +63,8 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         lines = read_lines(client, urls["ingest"])
         thresholds = read_thresholds(client, urls["inference"])
         estimates = read_estimates(client, urls["console"], [one["line"] for one in lines or ()])
-        normals = count_normals(read_metrics(client, urls["labeler"]))
+        labeler = read_metrics(client, urls["labeler"])
+    normals, not_labelled = count_normals(labeler), count_not_labelled(labeler)
     if as_json:
         tables = {
             "bus": urls["bus"],
@@ -70,6 +73,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
             "teachers": teachers,
             "fits": fits,
             "normals": [{"line": line, "product": product, "normals": n} for (line, product), n in normals.items()],
+            "not_labelled": not_labelled,
             "thresholds": thresholds,
             "estimates": estimates,
             "drifts": drifts,
@@ -82,7 +86,11 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         print_teachers(teachers, console)
         print_fits(fits, console)
         print_shortages(lines, normals, teachers, console)
-        for text in (*describe_thresholds(thresholds), *describe_estimates(estimates)):
+        for text in (
+            *describe_thresholds(thresholds),
+            *describe_estimates(estimates),
+            *describe_not_labelled(not_labelled),
+        ):
             console.print(escape(text), highlight=False, soft_wrap=True)
         for text in drifts:
             console.print(f"[yellow]{escape(text)}", highlight=False, soft_wrap=True)

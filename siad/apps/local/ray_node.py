@@ -12,11 +12,13 @@ from pathlib import Path
 
 from siad.apps.local.ports import free_ports, is_listening
 from siad.apps.local.server_process import ServerProcess, find_program
+from siad.runtime.priority import make_session_give_way
 from siad.runtime.ray_address import LOOPBACK_ENVIRONMENT
 
 READY_S = 90.0  # on a busy machine; 7 s on an idle one
 # Ray gives up after 30 s, also on a busy machine, and when another program takes one of its ports first
 TRIES = 3
+SESSION_NICE = 10  # of Ray against the stages: pseudo-masks, fits and training wait, verdicts do not
 OBJECT_STORE_BYTES = 200 * 2**20  # only references pass through Ray, no images
 # Ray would wait 30 s for other nodes to take over its tasks; there are none
 _NO_DRAIN = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
@@ -79,6 +81,8 @@ class RayNode:
                 if not tries_left:
                     raise
             else:
+                if self._process.pid is not None:
+                    make_session_give_way(self._process.pid, SESSION_NICE)
                 return
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
 """Status of the stages, from their probes, metrics and APIs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -157,6 +157,21 @@ def by_label(metrics: str, name: str, label: str) -> dict[str, float]:
     for sample in _samples(metrics, name):
         sums[sample.labels[label]] = sums.get(sample.labels[label], 0.0) + sample.value
     return sums
+
+
+def count_not_labelled(metrics: str) -> dict[str, int]:
+    """Captures without a pseudo-mask by choice, by line, from the labeler."""
+    counts = by_label(metrics, "siad_labeler_not_labelled_total", "line")
+    return {line: int(count) for line, count in sorted(counts.items()) if count}
+
+
+def describe_not_labelled(counts: Mapping[str, int]) -> list[str]:
+    """Say that captures have no pseudo-mask by choice."""
+    return [
+        f"{line}: {count} captures not labelled by choice since the labeler started: its segmenter passed them "
+        "clearly, or no teacher can draw them, and they were not drawn (siad line put --labelled-share)"
+        for line, count in counts.items()
+    ]
 
 
 def serving_weights(metrics: str) -> list[LineWeights]:

@@ -34,9 +34,8 @@ class Cameras:
 
     async def register(self) -> None:
         """Register the line."""
-        await self.client.put_line(
-            self.line, {"product": PRODUCT, "false_reject_budget": 0.05, "input_px": self.input_px}
-        )
+        settings = {"product": PRODUCT, "false_reject_budget": 0.05, "input_px": self.input_px, "labelled_share": 1.0}
+        await self.client.put_line(self.line, settings)
 
     async def send_normals(self, number: int) -> None:
         """Send good parts with the intent normal."""

@@ -19,6 +19,7 @@ from siad.contracts.deletion import CaptureDeletion, LineDeletion
 from siad.contracts.events import LineChanged
 from siad.contracts.ids import CaptureId, WeightsId, image_id_of
 from siad.contracts.keys import deletion_key, line_deletion_key, manifest_key, threshold_key
+from siad.contracts.labelling import is_drawn
 from siad.contracts.manifest import Manifest, RateEstimate
 from siad.contracts.topics import THRESHOLD
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -234,6 +235,30 @@ def test_an_answer_counts_only_for_weights_that_scored_its_capture(plant: Plant)
     assert set(found) == {newer}, "the weights before are no longer in service"
     assert [(one.score, one.verdict) for one in found[newer].answers] == [(30.0, CorrectionVerdict.DEFECT)]
     assert found[newer].stream == (30.0,)
+
+
+def test_doubtful_captures_are_no_part_of_a_teachers_stream(plant: Plant) -> None:
+    ports = make_ports(plant.blobs, producer=None, clock=plant.clock)  # type: ignore[arg-type]
+    segmenter = WeightsId("9c" * 32)
+    drawn = [number for number in range(200) if is_drawn(name_of(number), 0.1)]
+    for number in range(200):
+        ports.window.add_verdict(verdict(number, 0.5, weights=segmenter))
+        ports.window.add_pseudo_mask(pseudo_mask(number, 1.0 if number in drawn else 9.0, weights=WEIGHTS))
+    answer(ports, next(number for number in range(200) if number not in drawn), CorrectionVerdict.GOOD)
+    found = scores_by_weights(ports.window.of_line(LINE_NAME), ports.book.latest(LINE_NAME), labelled_share=0.1)
+    assert found[WEIGHTS].stream == (1.0,) * len(drawn)
+    assert found[WEIGHTS].seen == len(drawn)
+    assert [one.score for one in found[WEIGHTS].answers] == [9.0], "an answer counts wherever the score comes from"
+    assert found[segmenter].seen == 200
+
+
+def test_a_capture_that_one_teacher_judged_and_labelled_is_counted_once(plant: Plant) -> None:
+    ports = make_ports(plant.blobs, producer=None, clock=plant.clock)  # type: ignore[arg-type]
+    ports.window.add_verdict(verdict(0, 1.5, weights=WEIGHTS))
+    ports.window.add_pseudo_mask(pseudo_mask(0, 1.5, weights=WEIGHTS))
+    ports.window.add_pseudo_mask(pseudo_mask(1, 1.2, weights=WEIGHTS))  # not judged yet
+    found = scores_by_weights(ports.window.of_line(LINE_NAME), {}, labelled_share=0.1)
+    assert found[WEIGHTS].stream == (1.5, 1.2)
 
 
 async def test_an_erased_line_has_the_manifests_threshold_again(plant: Plant) -> None:

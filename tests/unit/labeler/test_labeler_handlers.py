@@ -1,23 +1,28 @@
 """One capture in, at most one pseudo-mask out."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from services.labeler.adapters.teachers import KnownTeachers
-from services.labeler.handlers import on_image_stored
+from services.labeler.handlers import LabelPorts, find_doubtful, on_image_stored
 from services.labeler.ports import DrawnMask
 from siad.contracts.errors import TransientError
-from siad.contracts.events import ImageStored, Intent, Region, TeacherReleased
+from siad.contracts.events import Decision, ImageStored, Intent, Region, TeacherReleased, VerdictGiven, WeightsKind
 from siad.contracts.ids import WeightsId
 from siad.contracts.keys import weights_pointer_key
+from siad.contracts.labelling import is_drawn
 from siad.contracts.normals_profile import MisfitReason, SizeRule
+from siad.contracts.place import Place
 from siad.contracts.topics import TEACHER
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.state_table import StateTable
 from siad.vision.plausibility import Misfit, MisfitError
+from tests.unit.apps.cli.events import verdict
 from tests.unit.labeler.world import LINE, PRODUCT, World, capture, manifest_of, weights_of
 
 DRAWN = DrawnMask(
@@ -57,16 +62,56 @@ class Pen:
         return DRAWN
 
 
-class AnySize:
-    """Lines that accept images of every size."""
+@dataclass
+class Lines:
+    """Lines that accept images of every size, and the receipts of some captures."""
+
+    share: float = 0.1
+    stored: list[ImageStored] = field(default_factory=list)
 
     async def size_rule(self, event: ImageStored) -> SizeRule:
         return SizeRule.ANY
 
+    async def labelled_share(self, line: str, revision: int) -> float:
+        return self.share
+
+    async def receipts(self, line: str, captures: Sequence[str]) -> list[ImageStored]:
+        return [one for one in self.stored if one.capture_id in captures]
+
+
+@dataclass
+class Segmenters:
+    """One for every line, or none."""
+
+    is_serving: bool = False
+    spreads: float | None = 0.1
+    not_labelled: int = 0
+
+    def serves(self, place: Place) -> bool:
+        return self.is_serving
+
+    async def spread(self, place: Place, weights: str) -> float | None:
+        return self.spreads
+
+    def count_not_labelled(self, line: str) -> None:
+        self.not_labelled += 1
+
+
+def ports(pen: Pen, weights: WeightsId | None = None, **changes: Any) -> LabelPorts:
+    given = {"teachers": OneTeacher(weights), "segmenters": Segmenters(), "scorer": pen, "lines": Lines()}
+    return LabelPorts(**{**given, **changes})
+
+
+def judged(event: ImageStored, score: float, **changes: Any) -> VerdictGiven:
+    """A segmenter's verdict, at a threshold of 1."""
+    about = {name: getattr(event, name) for name in ("capture_id", "image_id", "image_uri", "line", "product")}
+    given = verdict(1, score, kind=WeightsKind.SEGMENTER)
+    return replace(given, **about, **changes)
+
 
 async def test_an_inspected_capture_gets_the_mask_of_its_lines_teacher() -> None:
     event = capture(1)
-    [mask] = await on_image_stored(event, teachers=OneTeacher(weights_of(1)), scorer=Pen(), lines=AnySize())
+    [mask] = await on_image_stored(event, ports(Pen(), weights_of(1)))
     assert (mask.capture_id, mask.image_id, mask.line, mask.product) == (
         *(event.capture_id, event.image_id),
         *(LINE, PRODUCT),
@@ -81,7 +126,7 @@ async def test_a_capture_that_does_not_fit_its_line_gets_no_mask_and_is_logged()
     pen = Pen(misfit=Misfit(MisfitReason.DEPTH, "the image is a file of 8 bits"))
     event = capture(1)
     with capture_logs() as logs:
-        assert await on_image_stored(event, teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize()) == []
+        assert await on_image_stored(event, ports(pen, weights_of(1))) == []
     [log] = logs
     assert (log["event"], log["capture_id"], log["reason"]) == ("capture_left_out", event.capture_id, "depth")
     assert log["detail"] == "the image is a file of 8 bits"
@@ -89,26 +134,73 @@ async def test_a_capture_that_does_not_fit_its_line_gets_no_mask_and_is_logged()
 
 async def test_the_size_rule_of_the_line_is_passed_on() -> None:
     pen = Pen()
-    await on_image_stored(capture(1), teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize())
+    await on_image_stored(capture(1), ports(pen, weights_of(1)))
     assert pen.rules == [SizeRule.ANY]
 
 
 async def test_a_capture_that_comes_before_the_teacher_is_left_to_the_backfill() -> None:
     pen = Pen()
-    assert await on_image_stored(capture(1), teachers=OneTeacher(), scorer=pen, lines=AnySize()) == []
+    assert await on_image_stored(capture(1), ports(pen)) == []
     assert pen.drawn == []
 
 
 @pytest.mark.parametrize("intent", [Intent.NORMAL, Intent.UNSPECIFIED])
 async def test_only_inspected_captures_are_labelled(intent: Intent) -> None:
     pen = Pen()
-    assert (
-        await on_image_stored(
-            capture(1, intent=intent), teachers=OneTeacher(weights_of(1)), scorer=pen, lines=AnySize()
-        )
-        == []
-    )
+    assert await on_image_stored(capture(1, intent=intent), ports(pen, weights_of(1))) == []
     assert pen.drawn == []
+
+
+DRAWN_CAPTURE, LEFT_CAPTURE = (
+    next(one for one in map(capture, range(100)) if is_drawn(one.capture_id, 0.1) is drawn) for drawn in (True, False)
+)
+
+
+async def test_while_a_segmenter_serves_only_drawn_captures_are_labelled_as_they_come() -> None:
+    pen = Pen()
+    serving = ports(pen, weights_of(1), segmenters=Segmenters(is_serving=True))
+    assert await on_image_stored(LEFT_CAPTURE, serving) == []
+    assert len(await on_image_stored(DRAWN_CAPTURE, serving)) == 1
+    everything = ports(pen, weights_of(1), segmenters=Segmenters(is_serving=True), lines=Lines(share=1.0))
+    assert len(await on_image_stored(LEFT_CAPTURE, everything)) == 1
+    assert pen.drawn == [DRAWN_CAPTURE.capture_id, LEFT_CAPTURE.capture_id]
+
+
+@pytest.mark.parametrize(
+    ("given", "is_doubtful"),
+    [
+        (judged(LEFT_CAPTURE, 0.5), False),
+        (judged(LEFT_CAPTURE, 0.91), True),  # less than one spread under the threshold
+        (judged(LEFT_CAPTURE, 0.89), False),
+        (judged(LEFT_CAPTURE, 1.0), True),
+        (judged(LEFT_CAPTURE, 9.0), True),
+        (judged(LEFT_CAPTURE, 0.0, decision=Decision.UNKNOWN, reason="late"), True),
+        (judged(LEFT_CAPTURE, 0.0, decision=Decision.UNKNOWN, reason="size"), False),
+        (judged(LEFT_CAPTURE, 0.0, decision=Decision.UNKNOWN, reason="undecodable"), False),
+    ],
+)
+async def test_what_a_segmenter_doubts_is_labelled_after_its_verdict(given: VerdictGiven, is_doubtful: bool) -> None:
+    segmenters = Segmenters(is_serving=True)
+    serving = ports(Pen(), weights_of(1), segmenters=segmenters, lines=Lines(stored=[LEFT_CAPTURE]))
+    assert await find_doubtful(given, serving) == (LEFT_CAPTURE if is_doubtful else None)
+    assert segmenters.not_labelled == (not is_doubtful)
+
+
+async def test_a_doubt_labels_nothing_twice_and_nothing_that_is_gone() -> None:
+    known = Lines(stored=[LEFT_CAPTURE, DRAWN_CAPTURE])
+    serving = ports(Pen(), weights_of(1), segmenters=Segmenters(is_serving=True), lines=known)
+    assert await find_doubtful(judged(DRAWN_CAPTURE, 9.0), serving) is None  # labelled as it came
+    of_teacher = judged(LEFT_CAPTURE, 9.0, weights_kind=WeightsKind.TEACHER)
+    assert await find_doubtful(of_teacher, ports(Pen(), weights_of(1), lines=known)) is None  # likewise
+    assert await find_doubtful(of_teacher, serving) == LEFT_CAPTURE  # left to its verdict, then the segmenter went
+    known.stored.clear()
+    assert await find_doubtful(judged(LEFT_CAPTURE, 9.0), serving) is None
+
+
+async def test_where_the_spread_cannot_be_read_every_verdict_is_a_doubt() -> None:
+    segmenters = Segmenters(is_serving=True, spreads=None)
+    serving = ports(Pen(), weights_of(1), segmenters=segmenters, lines=Lines(stored=[LEFT_CAPTURE]))
+    assert await find_doubtful(judged(LEFT_CAPTURE, 0.1), serving) == LEFT_CAPTURE
 
 
 async def test_the_store_is_asked_for_the_teacher_while_the_bus_has_told_of_none() -> None:

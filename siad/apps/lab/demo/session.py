@@ -72,7 +72,9 @@ class DemoRun:
 
         async def work() -> None:
             async with IngestClient(machine.url("ingest")) as ingest:
-                await ingest.put_line(LINE, {"product": PRODUCT, "false_reject_budget": BUDGET})
+                # every cell is labelled, so that teacher and segmenter are compared on all of them
+                settings = {"product": PRODUCT, "false_reject_budget": BUDGET, "labelled_share": 1.0}
+                await ingest.put_line(LINE, settings)
                 normals.extend(await self._fit(ingest, machine, blobs))
                 await self._stream(ingest)
             await self._drain()
