@@ -23,6 +23,7 @@ from services.inference.adapters.store import DecodingThreads, StoredImages, Sto
 from services.inference.adapters.verdicts import CountingBus
 from services.inference.adapters.warm_up import WarmUp
 from services.inference.adapters.weights_cache import WeightsCache
+from services.inference.domain.memory import room_for_weights
 from services.inference.handlers import StreamDependencies, on_dead_letter, on_image_stored
 from services.inference.routes import InferenceDependencies, make_router
 from services.inference.settings import InferenceSettings
@@ -36,6 +37,7 @@ from siad.runtime.blobs.port import Blobs
 from siad.runtime.boot import boot, connect, protect
 from siad.runtime.bus.port import Bus
 from siad.runtime.consumer import Limits, consume, event_route, with_retry
+from siad.runtime.container_memory import memory_limit_bytes
 from siad.runtime.state_table import StateTable
 from siad.runtime.store.registry import Registry
 from siad.runtime.thresholds import KnownThresholds
@@ -94,7 +96,11 @@ async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: B
     If they fail, the stage stops.
     """
     limits = ServingLimits(
-        models_max=settings.models_max, batch_max=settings.batch_max, batch_wait_s=settings.batch_wait_s
+        room=room_for_weights(
+            models_max=settings.models_max, weights_mb=settings.weights_mb, container_bytes=memory_limit_bytes()
+        ),
+        batch_max=settings.batch_max,
+        batch_wait_s=settings.batch_wait_s,
     )
     cache = None
     if settings.cache_dir is not None:
@@ -141,9 +147,7 @@ def _wire(
         store=store.uri(""),
     )
     state = _restore_state(stage, LocalState(sources, settings.cache_dir, serving.cache, stage.clock), contact)
-    warm_up = WarmUp(
-        (lines, teachers, segmenters, thresholds), pointers, predictors, places_max=settings.models_max // 2
-    )
+    warm_up = WarmUp((lines, teachers, segmenters, thresholds), pointers, predictors)
     drift = DriftWatch(store, clock=stage.clock)
     ports = StreamDependencies(
         lines=known_lines,

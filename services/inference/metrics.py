@@ -66,6 +66,13 @@ LOAD_FAILURES: Final = Counter(
     "denied or out of memory; retried within seconds. bug: an unexpected error, see the log; retried within a minute.",
     ["line", "kind", "fate"],
 )
+WEIGHTS_LOOKUPS: Final = Counter(
+    "siad_inference_weights_lookups_total",
+    "Lookups of weights by batches and loads. hit: in memory; first: loaded for the first time in this process; "
+    "reload: loaded again after they had made room; evicted: made room. The hit rate is hit / (hit + first + reload).",
+    ["fate"],
+)
+WEIGHTS_BYTES: Final = Gauge("siad_inference_weights_bytes", "Memory of the weights in memory, as estimated.")
 SPOOLED: Final = Gauge(
     "siad_inference_spooled_captures",
     "Captures whose verdict is on the local disk, not yet acknowledged by the broker.",

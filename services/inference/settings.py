@@ -27,7 +27,10 @@ class InferenceSettings(StageSettings):
     runner: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"  # of networks; auto: as measured here
     batch_max: int = Field(default=8, ge=1)  # images scored together; more gain little on a CPU and wait longer
     batch_wait_s: float = Field(default=0.003, ge=0)  # how long an incomplete batch waits for more images
-    models_max: int = Field(default=16, ge=2)  # models in memory, two for each line; the least recently used go
+    # memory for weights, MiB, as estimated; the least used make room, and are loaded again when their line sends images
+    # (unset: half of the container's memory limit, or 16 models where neither that nor models_max bounds them)
+    weights_mb: int | None = Field(default=None, ge=1)
+    models_max: int | None = Field(default=None, ge=2)  # models in memory, of a segmenter and a teacher only one serves
     # folder for copies of weights and of the last known releases, settings and thresholds, by which direct requests are
     # judged while broker or store is away, also after a restart; unset: nothing is kept
     cache_dir: Path | None = None

@@ -5,31 +5,82 @@ previous predictor finishes its batch with it.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
 from siad.contracts.ids import WeightsId
+from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.models.predictor import Predictor
+from siad.models.residency import Residency
+
+BUFFER_BYTES_PER_PX: Final = 420  # of the input, as measured
+EVICTED_MAX: Final = 4096  # weights that are remembered as evicted
 
 LoadPredictor = Callable[[Place, WeightsId], Predictor]  # raises where the weights can't be loaded
 
 
-class Slots:
-    """At most ``models_max`` predictors, and each place's current and previous weights.
+class Lookup(StrEnum):
+    """Result of asking for a predictor, and what followed from it."""
 
-    Thread-safe. The least recently used predictor is dropped first, and loaded again when it is needed again.
+    HIT = "hit"  # it was in memory
+    FIRST = "first"  # loaded for the first time in this process
+    RELOAD = "reload"  # loaded again, since it had made room for others
+    EVICTED = "evicted"  # made room
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Bounds of the predictors in memory; one more is there while it loads."""
+
+    models_max: int | None = None
+    bytes_max: int | None = None  # by the estimate of ``memory_bytes``
+
+    def __post_init__(self) -> None:
+        """Refuse a room for no predictor."""
+        if self.models_max is not None and self.models_max < 1:
+            msg = f"models_max is {self.models_max}; set it to 1 or more"
+            raise ValueError(msg)
+
+
+def memory_bytes(manifest: Manifest) -> int:
+    """Estimate the memory of one predictor, its buffers of one image included.
+
+    Measured: a default teacher (10.6 MB of files, 384 px) takes 83 MB in OpenVINO, see docs/adr/0048.
+    """
+    return 2 * sum(part.size_bytes for part in manifest.parts) + BUFFER_BYTES_PER_PX * manifest.input_px**2
+
+
+class Slots:
+    """Predictors in bounded memory, and each place's current and previous weights.
+
+    Thread-safe. ``Residency`` chooses what makes room; it is loaded again when it is needed again.
+
+    Args:
+        load: loads a predictor.
+        room: bounds.
+        observe: is told the result of every lookup; must not block.
+        monotonic: seconds.
     """
 
-    def __init__(self, load: LoadPredictor, *, models_max: int) -> None:
-        if models_max < 1:
-            msg = f"models_max is {models_max}; set it to 1 or more"
-            raise ValueError(msg)
-        self._load = load
-        self._models_max = models_max
+    def __init__(
+        self,
+        load: LoadPredictor,
+        room: Room,
+        *,
+        observe: Callable[[Lookup], None] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load, self._observe, self._monotonic = load, observe, monotonic
+        self._residency = Residency(room.models_max, room.bytes_max)
         self._lock = threading.Lock()  # never held while loading
         self._models: OrderedDict[WeightsId, Predictor] = OrderedDict()
+        self._evicted: OrderedDict[WeightsId, None] = OrderedDict()  # the last ones, to tell a reload from a first load
         self._loading: dict[WeightsId, Future[Predictor]] = {}
         self._current: dict[Place, WeightsId] = {}
         self._previous: dict[Place, WeightsId] = {}
@@ -42,7 +93,7 @@ class Slots:
         Raises:
             Exception: the one of the loader; the current weights stay in service.
         """
-        predictor = self.predictor(place, weights)
+        predictor = self.peek(weights) or self.predictor(place, weights)  # a swap is no use
         with self._lock:
             before = self._current.get(place)
             if before is not None and before != weights:
@@ -78,6 +129,8 @@ class Slots:
             loaded = self._models.get(weights)
             if loaded is not None:
                 self._models.move_to_end(weights)
+                self._residency.use(weights, now_s=self._monotonic())
+                self._observe(Lookup.HIT)
                 return loaded
             loading = self._loading.get(weights)
             is_first = loading is None
@@ -97,6 +150,29 @@ class Slots:
         with self._lock:
             return list(self._models)
 
+    @property
+    def size_bytes(self) -> int:
+        """Estimated memory of the predictors."""
+        with self._lock:
+            return self._residency.size_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next predictor displaces another, if it is as large as the largest."""
+        with self._lock:
+            return self._residency.is_full
+
+    def _make_room(self, weights: WeightsId, size_bytes: int) -> None:
+        """Add weights, and drop others until all fit; the caller holds the lock."""
+        now_s = self._monotonic()
+        self._residency.add(weights, size_bytes=size_bytes, now_s=now_s)
+        for victim in self._residency.leave(frozenset(self._current.values()), now_s=now_s):
+            del self._models[victim]
+            self._evicted[victim] = None
+            self._observe(Lookup.EVICTED)
+        while len(self._evicted) > EVICTED_MAX:
+            self._evicted.popitem(last=False)
+
     def _load_into(self, future: Future[Predictor], place: Place, weights: WeightsId) -> None:
         try:
             predictor = self._load(place, weights)
@@ -108,6 +184,7 @@ class Slots:
         with self._lock:
             del self._loading[weights]
             self._models[weights] = predictor
-            while len(self._models) > self._models_max:
-                self._models.popitem(last=False)
+            self._observe(Lookup.RELOAD if weights in self._evicted else Lookup.FIRST)
+            self._evicted.pop(weights, None)
+            self._make_room(weights, memory_bytes(predictor.manifest))
         future.set_result(predictor)

@@ -3,6 +3,8 @@
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from siad.models.slots import Room
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingThreads:
@@ -16,6 +18,6 @@ class ServingThreads:
 class ServingLimits:
     """Bounds of memory and batches."""
 
-    models_max: int  # models in memory
+    room: Room  # for weights
     batch_max: int  # images scored together
     batch_wait_s: float  # how long an incomplete batch waits for more images

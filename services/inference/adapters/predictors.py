@@ -32,7 +32,7 @@ from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.models.predictor import Predictor, pixel_threshold_at
 from siad.models.runner.port import DeviceError
-from siad.models.slots import LoadPredictor, Slots
+from siad.models.slots import LoadPredictor, Lookup, Slots
 from siad.runtime.clock import Clock
 from siad.runtime.metrics import WeightsInService
 from siad.vision.images import Image
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 class HotSwapPredictors:
     """The port ``LinePredictors``, with hot swap and bounded memory.
 
-    At most ``models_max`` models are in memory.
+    ``Slots`` bounds the models in memory.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class HotSwapPredictors:
         clock: Clock,
     ) -> None:
         self._thresholds = thresholds
-        self._slots = Slots(load, models_max=limits.models_max)
-        self._models_max = limits.models_max
+        self._slots = Slots(load, limits.room, observe=_count)
+        metrics.WEIGHTS_BYTES.set_function(lambda: self._slots.size_bytes)
         self._clock = clock
         self._loader = WeightsLoader(self._slots, executor=threads.loader, clock=clock)
         self._releases = ReleaseTable()
@@ -155,9 +155,11 @@ class HotSwapPredictors:
             tasks.create_task(self._batcher.run())
             tasks.create_task(self._follow())
 
-    async def warm(self, *, places_max: int) -> None:
-        """Load weights of the first places; others load on first use."""
-        for place in list(self._releases.places())[:places_max]:
+    async def warm(self) -> None:
+        """Load weights while there is room; others load on first use."""
+        for place in list(self._releases.places()):
+            if self._slots.is_full:
+                return
             try:
                 await self.prepare(place)
             except TransientError:
@@ -247,7 +249,7 @@ class HotSwapPredictors:
     async def _follow_one(self, place: Place) -> None:
         """Bring one place up to date, unless unused while memory is scarce."""
         serving, loaded = self._serving.get(place), self._slots.loaded()
-        if (serving is None and len(loaded) >= self._models_max) or (serving and serving.weights not in loaded):
+        if (serving is None and self._slots.is_full) or (serving and serving.weights not in loaded):
             return  # loaded for the line's next capture
         async with self._loading:
             await self._bring_up(place)
@@ -331,3 +333,7 @@ class HotSwapPredictors:
             self._slots.withdraw(place)
         self._in_service.drop(*place)
         log.warning("weights_gone", line=place.line, product=place.product, weights=before.weights)
+
+
+def _count(lookup: Lookup) -> None:
+    metrics.WEIGHTS_LOOKUPS.labels(lookup.value).inc()

@@ -23,7 +23,6 @@ class WarmUp:
         tables: lines, teachers, segmenters and thresholds.
         pointers: release pointers of the store.
         predictors: take the weights.
-        places_max: lines and products whose weights are loaded; the others are loaded on first use.
     """
 
     def __init__(
@@ -31,11 +30,8 @@ class WarmUp:
         tables: Sequence[StateTable[Any]],
         pointers: PointerPoller,
         predictors: HotSwapPredictors,
-        *,
-        places_max: int,
     ) -> None:
         self._tables, self._pointers, self._predictors = tables, pointers, predictors
-        self._places_max = places_max
         self._is_done = False
 
     async def run(self) -> None:
@@ -44,7 +40,7 @@ class WarmUp:
             await table.wait_ready()
         await self._pointers.wait_read()
         self._predictors.confirm()
-        await self._predictors.warm(places_max=self._places_max)
+        await self._predictors.warm()
         self._is_done = True
         log.info("warm", weights=len(self._predictors.serving()))
 

@@ -106,14 +106,14 @@ class ScorerReplica:
     """Draws pseudo-masks with the teachers of several lines, and passes fits on."""
 
     def __init__(self, fitter: DeploymentHandle, settings: LabelerSettings, store: StoreSettings) -> None:
-        from siad.models.slots import Slots
+        from siad.models.slots import Room, Slots
 
         _prepare(settings)
         self._fitter = fitter
         self._blobs = open_blobs(store)
         self._registry = Registry(self._blobs)
         self._device_error: DeviceError | None = None
-        self._models = Slots(self._load, models_max=settings.models_max)
+        self._models = Slots(self._load, Room(models_max=settings.models_max))
         self._threads = ThreadPoolExecutor(STORE_THREADS, "store")
         self._network = ThreadPoolExecutor(1, "network")
         self._score.set_max_batch_size(settings.batch_max)

@@ -26,6 +26,7 @@ from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.models.runner.port import DeviceError
+from siad.models.slots import Room
 from siad.runtime.metrics import WEIGHTS
 from siad.runtime.testing.clock import FakeClock
 from siad.vision.decide import Finding, decide
@@ -108,7 +109,7 @@ async def models(
             store,
             store.thresholds,
             threads=ServingThreads(scorer=scorer, loader=loader),
-            limits=ServingLimits(models_max=models_max, batch_max=4, batch_wait_s=0.0),
+            limits=ServingLimits(room=Room(models_max=models_max), batch_max=4, batch_wait_s=0.0),
             clock=clock or FakeClock(),
         )
         task = asyncio.create_task(one.run())
@@ -510,13 +511,13 @@ async def test_memory_that_runs_out_while_scoring_is_transient() -> None:
         assert await judged_by(one) == "t1"
 
 
-async def test_warming_loads_so_many_lines_and_forgives_a_store_that_is_away() -> None:
+async def test_warming_loads_lines_while_there_is_room_and_forgives_a_store_that_is_away() -> None:
     store = Store()
     store.fails["t0"] = [TransientError("away")]
-    async with models(store, clock=StillClock()) as one:
+    async with models(store, models_max=2, clock=StillClock()) as one:
         for n in range(4):
             one._releases.apply(release("teacher", f"t{n}", line=f"line-{n}"))
-        await one.warm(places_max=3)
+        await one.warm()
         assert store.loads == ["t0", "t1", "t2"]
 
 

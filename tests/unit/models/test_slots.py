@@ -7,7 +7,7 @@ import pytest
 from siad.contracts.ids import WeightsId
 from siad.contracts.place import Place
 from siad.models.predictor import Predictor
-from siad.models.slots import Slots
+from siad.models.slots import Room, Slots
 from tests.manifests import make_manifest
 from tests.runners import BrightnessRunner
 
@@ -41,12 +41,12 @@ def serving(slots: Slots, place: Place = A) -> str | None:
 
 
 def test_before_the_first_swap_nothing_serves() -> None:
-    assert serving(Slots(Shelf(), models_max=4)) is None
+    assert serving(Slots(Shelf(), Room(models_max=4))) is None
 
 
 def test_a_swap_serves_the_new_and_keeps_the_old_hot() -> None:
     shelf = Shelf()
-    slots = Slots(shelf, models_max=4)
+    slots = Slots(shelf, Room(models_max=4))
     slots.swap(A, name("one"))
     slots.swap(A, name("two"))
     assert serving(slots) == "two"
@@ -57,7 +57,7 @@ def test_a_swap_serves_the_new_and_keeps_the_old_hot() -> None:
 
 
 def test_a_failed_load_leaves_the_old_serving() -> None:
-    slots = Slots(Shelf(), models_max=4)
+    slots = Slots(Shelf(), Room(models_max=4))
     slots.swap(A, name("one"))
     with pytest.raises(ValueError, match="broken"):
         slots.swap(A, name("broken"))
@@ -67,7 +67,7 @@ def test_a_failed_load_leaves_the_old_serving() -> None:
 
 def test_a_failed_load_is_tried_again() -> None:
     shelf = Shelf()
-    slots = Slots(shelf, models_max=4)
+    slots = Slots(shelf, Room(models_max=4))
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             slots.swap(A, name("broken"))
@@ -75,14 +75,14 @@ def test_a_failed_load_is_tried_again() -> None:
 
 
 def test_the_same_weights_again_keep_the_way_back() -> None:
-    slots = Slots(Shelf(), models_max=4)
+    slots = Slots(Shelf(), Room(models_max=4))
     for weights in ("one", "two", "two"):
         slots.swap(A, name(weights))
     assert slots.previous_weights(A) == "one"
 
 
 def test_lines_do_not_see_each_other() -> None:
-    slots = Slots(Shelf(), models_max=4)
+    slots = Slots(Shelf(), Room(models_max=4))
     slots.swap(A, name("one"))
     slots.swap(B, name("two"))
     assert (serving(slots, A), serving(slots, B)) == ("one", "two")
@@ -92,7 +92,7 @@ def test_lines_do_not_see_each_other() -> None:
 
 def test_memory_is_bounded_and_what_went_comes_back() -> None:
     shelf = Shelf()
-    slots = Slots(shelf, models_max=2)
+    slots = Slots(shelf, Room(models_max=2))
     for place in (A, B, C):
         slots.swap(place, name(f"of-{place.line}"))
     assert slots.loaded() == ["of-b", "of-c"]
@@ -110,7 +110,7 @@ def test_while_the_new_loads_the_old_serves() -> None:
             assert go.wait(5)
         return predictor_of(place, weights)
 
-    slots = Slots(load, models_max=4)
+    slots = Slots(load, Room(models_max=4))
     slots.swap(A, name("one"))
     swapping = threading.Thread(target=slots.swap, args=(A, name("slow")))
     swapping.start()
@@ -127,7 +127,7 @@ def test_many_threads_load_a_model_once() -> None:
     def load(place: Place, weights: WeightsId) -> Predictor:
         return shelf(place, weights)
 
-    slots = Slots(load, models_max=4)
+    slots = Slots(load, Room(models_max=4))
     found: list[Predictor] = []
 
     def ask() -> None:
@@ -146,4 +146,4 @@ def test_many_threads_load_a_model_once() -> None:
 
 def test_no_room_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="models_max is 0"):
-        Slots(Shelf(), models_max=0)
+        Slots(Shelf(), Room(models_max=0))
