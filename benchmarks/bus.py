@@ -5,8 +5,8 @@ Both run on this machine, in one run; figures are ratios.
     .venv/bin/python -m benchmarks.bus
 
 One process publishes and one reads, with messages of the size of SIAD's events. Measured are messages a second in
-batches, the time until a single message is acknowledged, the time until another process receives it, and the time of a
-commit. Without Java only the embedded bus is measured.
+batches, the time until a single message is acknowledged, the time until another process receives it, the time of a
+commit, and that of a transaction of one message and one offset. Without Java only the embedded bus is measured.
 """
 
 import asyncio
@@ -21,12 +21,13 @@ from siad.apps.local.kafka.jars import why_unavailable
 from siad.apps.local.kafka.node import KafkaNode
 from siad.contracts.topics import Topic
 from siad.runtime.bus.open import open_bus
-from siad.runtime.bus.port import Bus, Commit, Message
+from siad.runtime.bus.port import Bus, Commit, Message, TopicPartition
 from siad.runtime.bus.settings import BusSettings
 
 MESSAGE_BYTES = 400  # about the size of an ImageStored
 BATCHES, BATCH = 200, 50
 SINGLES = 300
+TRANSACTIONS = 100
 PAUSE_S = 0.03  # between two single messages, as a line sends them
 
 
@@ -64,7 +65,8 @@ async def measure(bus: Bus, address: str, number: int) -> dict[str, float]:
     """All figures of one bus."""
     many, alone = (Topic(f"{name}-{number}", "work", "ingest", ()) for name in ("many", "alone"))
     await bus.create_topics([many, alone])
-    return {**await _measure_many(bus, many), **await _measure_one_by_one(bus, alone, address)}
+    figures = await _measure_many(bus, many)
+    return {**figures, **await _measure_transactions(bus, many), **await _measure_one_by_one(bus, alone, address)}
 
 
 async def _measure_many(bus: Bus, topic: Topic) -> dict[str, float]:
@@ -92,6 +94,18 @@ async def _measure_many(bus: Bus, topic: Topic) -> dict[str, float]:
         "read_per_s": total / read_s,
         "commit_median_ms": statistics.median(commits_ms),
     }
+
+
+async def _measure_transactions(bus: Bus, topic: Topic) -> dict[str, float]:
+    """One message and one offset, both or neither."""
+    source, seconds_ms = TopicPartition(topic.name, 0), []
+    async with bus.transactions("transactions") as transactions:
+        await transactions.open(source)
+        for offset in range(TRANSACTIONS):
+            began_s = time.perf_counter()
+            await transactions.publish(source, [_message(topic, "k")], Commit(offset + 1))
+            seconds_ms.append(1000 * (time.perf_counter() - began_s))
+    return {"transaction_median_ms": statistics.median(seconds_ms)}
 
 
 async def _measure_one_by_one(bus: Bus, topic: Topic, address: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Many lines in one process: hit rate, waiting time and memory, with room for a tenth of the lines.
+"""Many lines in one process: hit rate, waiting time and memory.
 
     python -m benchmarks.lines FOLDER --lines 200 --room 20 --images 400 --per-s 1.5  # MVTec-AD's layout; six minutes
 
@@ -132,7 +132,7 @@ async def peak_mb() -> None:
 async def stream(
     predictors: HotSwapPredictors, manifests: Sequence[Manifest], images: Sequence[Image], asked: argparse.Namespace
 ) -> list[Arrival]:
-    """Send images at random times, whether or not the earlier ones are judged."""
+    """Send images at random times, whatever is judged meanwhile."""
     rng = random.Random(0)  # noqa: S311
     shares = [1 / (number + 1) for number in range(len(manifests))]
     tasks = []

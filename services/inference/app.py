@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -206,11 +206,10 @@ async def _judge_stream(
             {IMAGE.name: event_route(ImageStored, partial(on_image_stored, ports=ports), to=VERDICT)}, stage=NAME
         ),
         stage.context,
-        limits=Limits.of(
-            settings,
-            max_in_flight=settings.max_in_flight,
-            handler_timeout_s=settings.handler_timeout_s,
+        limits=replace(
+            Limits.of(settings, max_in_flight=settings.max_in_flight, handler_timeout_s=settings.handler_timeout_s),
             works_ahead=ports.spool is not None,
+            delivery=settings.delivery,
         ),
         on_poison=DeadLetterVerdicts(stage.clock, partial(on_dead_letter, clock=stage.clock)).on_poison,
     )

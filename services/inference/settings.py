@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from siad.runtime.consumer import Delivery
 from siad.runtime.settings import StageSettings
 
 
@@ -22,6 +23,9 @@ class InferenceSettings(StageSettings):
 
     http_port: int = Field(default=8404, ge=0, le=65535)
     max_in_flight: int = Field(default=32, ge=1)  # captures handled at once, each with a decoded image in memory
+    # exactly-once: verdicts and offsets in one transaction of the bus, so readers of committed records get each verdict
+    # once, for some milliseconds a transaction; at-least-once: a crash repeats verdicts, and readers drop repeats
+    delivery: Delivery = "at-least-once"
     handler_timeout_s: float = Field(default=60.0, gt=0)  # for one capture, loading included; then it is retried
     torch_threads: int = Field(default=1, ge=1)  # CPU threads for one batch, whatever runs it; else it uses every core
     runner: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"  # of networks; auto: as measured here

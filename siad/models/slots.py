@@ -36,7 +36,7 @@ class Lookup(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """Bounds of the predictors in memory; one more is there while it loads."""
+    """Bounds of the predictors in memory, beside the one that loads."""
 
     models_max: int | None = None
     bytes_max: int | None = None  # by the estimate of ``memory_bytes``
@@ -158,12 +158,15 @@ class Slots:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next predictor displaces another, if it is as large as the largest."""
+        """Whether another as large as the largest displaces one."""
         with self._lock:
             return self._residency.is_full
 
     def _make_room(self, weights: WeightsId, size_bytes: int) -> None:
-        """Add weights, and drop others until all fit; the caller holds the lock."""
+        """Add weights, and drop others until all fit.
+
+        The caller holds the lock.
+        """
         now_s = self._monotonic()
         self._residency.add(weights, size_bytes=size_bytes, now_s=now_s)
         for victim in self._residency.leave(frozenset(self._current.values()), now_s=now_s):

@@ -11,7 +11,7 @@ UNLIMITED: Final = 2**50  # version 1 writes a huge number where there is no lim
 
 
 def memory_limit_bytes(files: tuple[Path, ...] = FILES) -> int | None:
-    """Read the limit; None where there is none, or it can't be read."""
+    """Read the limit; None without one, or where it can't be read."""
     for file in files:
         try:
             limit = int(file.read_text())

@@ -1,6 +1,6 @@
 """Completes verdicts as they are published, and counts the acknowledged ones."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
@@ -12,44 +12,54 @@ from siad.contracts.codec import decode, encode
 from siad.contracts.errors import TransientError
 from siad.contracts.events import VerdictGiven
 from siad.contracts.topics import VERDICT, Topic
-from siad.runtime.bus.port import NOT_READ, Bus, Consumer, LogReader, Message, OnAssign, OnRevoke, Producer, StateReader
+from siad.runtime.bus.port import (
+    NOT_READ,
+    Bus,
+    Commit,
+    Consumer,
+    LogReader,
+    Message,
+    OnAssign,
+    OnRevoke,
+    Producer,
+    StateReader,
+    TopicPartition,
+    Transactions,
+)
 from siad.runtime.clock import Clock
 
 REFUSED_MAX: Final = 256  # batches, at most one for each partition that is read here
 
 
-class CountingProducer:
-    """A producer that completes and counts the verdicts that it publishes.
+class OutgoingVerdicts:
+    """Completes, counts and spools verdicts on their way to the bus."""
 
-    What the broker refuses is spooled, where there is a spool.
-    """
-
-    def __init__(self, producer: Producer, clock: Clock, spool: VerdictSpool | None) -> None:
-        self._producer, self._clock, self._spool = producer, clock, spool
+    def __init__(self, clock: Clock, spool: VerdictSpool | None) -> None:
+        self._clock, self._spool = clock, spool
         self._refused: dict[tuple[Message, ...], _Outgoing] = {}  # as they were first sent
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Publish the messages, then count the verdicts among them.
+    async def publish(self, messages: Sequence[Message], send: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
+        """Send the messages, then count the verdicts among them.
 
         Each verdict says how long it waited to be published, which is known only here. A repeat after a refusal sends
         the same bytes again, since the producer may still be sending those of the first attempt.
         """
         batch = tuple(messages)
-        completed = self._refused.get(batch) or self._complete(batch)
+        outgoing = self._refused.get(batch) or self._complete(batch)
         try:
-            await self._producer.publish(completed.messages)
+            await send(outgoing.messages)
         except TransientError:
-            self._refused[batch] = completed
+            self._refused[batch] = outgoing
             if len(self._refused) > REFUSED_MAX:  # of partitions that moved away meanwhile
                 del self._refused[next(iter(self._refused))]
             if self._spool is not None:
-                await self._spool.on_refused(completed.verdicts)
+                await self._spool.on_refused(outgoing.verdicts)
             raise
         self._refused.pop(batch, None)
         if self._spool is not None:
-            await self._spool.on_published(completed.verdicts)
+            await self._spool.on_published(outgoing.verdicts)
         now = self._clock.now()
-        for verdict in completed.verdicts:
+        for verdict in outgoing.verdicts:
             metrics.VERDICTS.labels(verdict.line, label_of(verdict.decision, verdict.reason)).inc()
             seconds = (now - verdict.received_at).total_seconds()
             metrics.VERDICT_SECONDS.labels(verdict.line).observe(max(seconds, 0.0))
@@ -72,6 +82,36 @@ class _Outgoing(NamedTuple):
     verdicts: Sequence[VerdictGiven]
 
 
+class CountingProducer:
+    """A producer that completes and counts the verdicts that it publishes."""
+
+    def __init__(self, producer: Producer, outgoing: OutgoingVerdicts) -> None:
+        self._producer, self._outgoing = producer, outgoing
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish the messages, then count the verdicts among them."""
+        await self._outgoing.publish(messages, self._producer.publish)
+
+
+class CountingTransactions:
+    """Transactions that complete and count the verdicts that they publish."""
+
+    def __init__(self, transactions: Transactions, outgoing: OutgoingVerdicts) -> None:
+        self._transactions, self._outgoing = transactions, outgoing
+
+    async def open(self, source: TopicPartition) -> Commit | None:
+        """Pass on to the bus."""
+        return await self._transactions.open(source)
+
+    async def publish(self, source: TopicPartition, messages: Sequence[Message], commit: Commit) -> None:
+        """Publish and commit, then count the verdicts among the messages."""
+
+        async def send(completed: Sequence[Message]) -> None:
+            await self._transactions.publish(source, completed, commit)
+
+        await self._outgoing.publish(messages, send)
+
+
 class CountingBus:
     """A bus whose producers count verdicts; every other call is passed on."""
 
@@ -92,7 +132,13 @@ class CountingBus:
     async def producer(self) -> AsyncIterator[Producer]:
         """Open a producer that counts verdicts."""
         async with self._bus.producer() as producer:
-            yield CountingProducer(producer, self._clock, self.spool)
+            yield CountingProducer(producer, OutgoingVerdicts(self._clock, self.spool))
+
+    @asynccontextmanager
+    async def transactions(self, group: str) -> AsyncIterator[Transactions]:
+        """Open transactions that count verdicts."""
+        async with self._bus.transactions(group) as transactions:
+            yield CountingTransactions(transactions, OutgoingVerdicts(self._clock, self.spool))
 
     def consumer(
         self,

@@ -30,6 +30,7 @@ class _Group:
 
     commits: dict[TopicPartition, Commit] = field(default_factory=dict)
     members: list["MemoryConsumer"] = field(default_factory=list)
+    owners: dict[TopicPartition, "MemoryTransactions"] = field(default_factory=dict)
     rebalancing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -61,6 +62,11 @@ class MemoryBus:
     async def producer(self) -> AsyncIterator["MemoryProducer"]:
         """Open a producer."""
         yield MemoryProducer(self)
+
+    @asynccontextmanager
+    async def transactions(self, group: str) -> AsyncIterator["MemoryTransactions"]:
+        """Open transactions of a group."""
+        yield MemoryTransactions(self, group)
 
     @asynccontextmanager
     async def consumer(
@@ -200,6 +206,32 @@ class MemoryProducer:
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send in order; one oversize message refuses the whole call."""
         for message in prepare(messages):
+            await self._bus.append(message)
+
+
+class MemoryTransactions:
+    """Transactions of one group of a ``MemoryBus``."""
+
+    def __init__(self, bus: MemoryBus, group: str) -> None:
+        self._bus, self._group = bus, bus.group(group)
+
+    async def open(self, source: TopicPartition) -> Commit | None:
+        """Fence earlier owners, and read the group's commit."""
+        await self._bus.probe()
+        self._group.owners[source] = self
+        return self._group.commits.get(source)
+
+    async def publish(self, source: TopicPartition, messages: Sequence[Message], commit: Commit) -> None:
+        """Publish and commit, both or neither."""
+        prepared = prepare(messages)
+        for message in prepared:
+            self._bus.log(TopicPartition(message.topic, 0))
+        await self._bus.probe()
+        if self._group.owners.get(source) is not self:
+            msg = f"a later owner of {source} fenced this one; nothing was published"
+            raise TransientError(msg)
+        self._group.commits[source] = commit
+        for message in prepared:
             await self._bus.append(message)
 
 

@@ -94,6 +94,29 @@ class Producer(Protocol):
         ...
 
 
+class Transactions(Protocol):
+    """Results and offsets of one group, published and committed together.
+
+    One transaction belongs to one partition that is read. Its last opener owns it: those before it are fenced.
+    """
+
+    async def open(self, source: TopicPartition) -> Commit | None:
+        """Fence earlier owners of a partition; read the commit after that.
+
+        A transaction in flight has then happened, or never will.
+        """
+        ...
+
+    async def publish(self, source: TopicPartition, messages: Sequence[Message], commit: Commit) -> None:
+        """Publish, and move the offset of ``source``: both or neither.
+
+        Raises:
+            ValueError: a value is longer than ``bytes_max`` of its topic; nothing was sent.
+            TransientError: both may have happened; ``open`` again, and compare the commit.
+        """
+        ...
+
+
 OnRevoke = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 OnAssign = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 
@@ -209,6 +232,10 @@ class Bus(Protocol):
 
     def producer(self) -> AbstractAsyncContextManager[Producer]:
         """Open a producer; closing it flushes messages in flight."""
+        ...
+
+    def transactions(self, group: str) -> AbstractAsyncContextManager[Transactions]:
+        """Open transactions of a consumer group; closing ends none."""
         ...
 
     def consumer(

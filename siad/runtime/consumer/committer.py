@@ -28,7 +28,7 @@ class Committer:
     def __init__(self, consumer: Consumer, context: StageContext, limits: Limits, pauses: Pauses) -> None:
         self.is_open = True  # False after a bug: nothing more may be committed
         self._consumer, self._context, self._limits, self._pauses = consumer, context, limits, pauses
-        self._lock = asyncio.Lock()  # two commits at once could arrive in the wrong order
+        self.lock = asyncio.Lock()  # two commits at once could arrive in the wrong order
         self._failures = 0
         self._due_s = context.clock.monotonic()
 
@@ -51,7 +51,7 @@ class Committer:
 
         Until it accepts, these partitions start no new work.
         """
-        async with self._lock:
+        async with self.lock:
             commits = {
                 partition.topic_partition: commit
                 for partition in partitions

@@ -5,6 +5,7 @@ It stops gracefully, or at once after a bug.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from siad.runtime import metrics
@@ -16,6 +17,7 @@ from siad.runtime.consumer.handling import RecordHandling
 from siad.runtime.consumer.limits import Limits
 from siad.runtime.consumer.loop import Loop, LoopParts
 from siad.runtime.consumer.pauses import Pauses
+from siad.runtime.consumer.publishing import AtLeastOnce, ExactlyOnce, Publishing
 from siad.runtime.consumer.routes import BatchRoute, Handler, OnPoison, as_routes
 from siad.runtime.consumer.scheduler import Scheduler
 from siad.runtime.context import StageContext
@@ -44,27 +46,34 @@ async def consume(
         Exception: an error that ends the process by the table in ``siad.runtime.outcomes``, as it was raised.
     """
     limits, single_routes = limits or Limits(), as_routes(routes)
-    assignment = Assignment(single_routes, limits)
+    assignment, group = Assignment(single_routes, limits), f"siad.{context.stage}"
     fetch_max = max(limits.max_in_flight, *(route.records_max for route in single_routes.values()))
-    async with (
-        bus.producer() as producer,
-        bus.consumer(
-            list(routes),
-            group=f"siad.{context.stage}",
-            start="earliest",
-            on_assign=assignment.on_assign,
-            on_revoke=assignment.on_revoke,
-        ) as consumer,
-    ):
+    async with AsyncExitStack() as stack:
+        consumer = await stack.enter_async_context(
+            bus.consumer(
+                list(routes),
+                group=group,
+                start="earliest",
+                on_assign=assignment.on_assign,
+                on_revoke=assignment.on_revoke,
+            )
+        )
         pauses, breaker = Pauses(context, limits), PoisonBreaker(context, limits)
+        committer = Committer(consumer, context, limits, pauses)
+        publishing: Publishing
+        if limits.delivery == "exactly-once":
+            transactions = await stack.enter_async_context(bus.transactions(group))
+            publishing = ExactlyOnce(transactions, consumer, committer)
+        else:
+            publishing = AtLeastOnce(await stack.enter_async_context(bus.producer()), consumer)
         parts = LoopParts(
             consumer=consumer,
-            producer=producer,
+            publishing=publishing,
             probe=bus.probe,
             assignment=assignment,
             breaker=breaker,
             pauses=pauses,
-            committer=Committer(consumer, context, limits, pauses),
+            committer=committer,
             scheduler=Scheduler(limits, breaker, assignment.partitions),
             handling=RecordHandling(context, limits, breaker, on_poison),
             fetch_max=fetch_max,

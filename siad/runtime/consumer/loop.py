@@ -3,7 +3,7 @@
 The order is the guarantee: results are published in offset order and acknowledged, and only then the offset below
 which everything is published is committed. A crash before the commit repeats records and loses none. Several records
 are handled at once within a bound. The loop keeps polling whatever it waits for, since a member that does not poll is
-expelled from its group.
+expelled from its group. With exactly-once delivery one transaction publishes and commits (``publishing``).
 
 The loop owns the control flow. ``PartitionState`` and ``Scheduler`` are pure and return decisions, ``RecordHandling``
 handles one work item, ``Committer`` and ``Pauses`` talk to the broker and to the operator.
@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from siad.runtime import metrics
-from siad.runtime.bus.port import Consumer, Producer, Record
+from siad.runtime.bus.port import Consumer, Record
 from siad.runtime.consumer.assignment import Assignment
 from siad.runtime.consumer.breaker import PoisonBreaker
 from siad.runtime.consumer.committer import Committer, Probe
@@ -27,6 +27,7 @@ from siad.runtime.consumer.handling import RecordHandling
 from siad.runtime.consumer.limits import Limits
 from siad.runtime.consumer.partition import PartitionState, WorkItem
 from siad.runtime.consumer.pauses import Pauses
+from siad.runtime.consumer.publishing import Publishing
 from siad.runtime.consumer.scheduler import Scheduler
 from siad.runtime.context import StageContext
 from siad.runtime.outcomes import WAITING, Outcome, outcome_of, rule_of
@@ -39,7 +40,7 @@ class LoopParts:
     """Parts that the loop works with."""
 
     consumer: Consumer
-    producer: Producer
+    publishing: Publishing
     probe: Probe
     assignment: Assignment
     breaker: PoisonBreaker
@@ -118,7 +119,7 @@ class Loop:
 
         No record is handled before.
         """
-        read = partial(self._parts.consumer.committed, partition.topic_partition)
+        read = partial(self._parts.publishing.open, partition)
         partition.open(await self._parts.pauses.until_accepted("open", partition, read))
         if partition.is_isolated:
             log.warning(
@@ -225,11 +226,8 @@ class Loop:
         """Publish the items that are done, from the head on."""
         topic = partition.topic_partition.topic
         while items := partition.publishable():
-            if messages := [message for item in items for message in item.messages]:
-                # always the very same messages: the producer may still be sending those of the last attempt
-                send = partial(self._parts.producer.publish, messages)
-                await self._parts.pauses.until_accepted("publish", partition, send)
-            partition.mark_published(items)
+            send = partial(self._parts.publishing.publish, partition, items)
+            await self._parts.pauses.until_accepted("publish", partition, send)
             self._context.health.advance()
             now_s = self._context.clock.monotonic()
             for fetched in (fetched for item in items for fetched in item.fetched):

@@ -68,10 +68,12 @@ class PartitionState:
     route: Route
     capacity: int  # records in flight at which fetching pauses
     works_ahead: bool = False  # what was fetched is handled also while the broker refuses results and commits
+    done_below: int = 0  # an earlier owner's transaction, which ended after the fetch, holds the records below
     is_opening: bool = False
     is_open: bool = False  # the last owner's marker was read and this owner's was committed
     is_closing: bool = False  # no new work starts
     is_publishing: bool = False
+    is_uncertain: bool = False  # a transaction may have committed: a plain commit could set the offset back
     watermark: int | None = None  # everything below is published
     committed: int | None = None
     isolated_until: int = 0
@@ -88,7 +90,9 @@ class PartitionState:
         The marker of the last owner's commit tells whether to isolate records.
         """
         marker = CLEAN if commit is None else CrashMarker.parse(commit.note)
-        self.watermark = self.fetched[0].record.offset
+        self.watermark = max(self.fetched[0].record.offset, self.done_below)
+        while self.fetched and self.fetched[0].record.offset < self.done_below:
+            self.fetched.popleft()
         self.crash_count = marker.crash_count
         least = self.watermark + 1 if marker.crash_count else 0
         until = max(marker.isolated_until, least)
@@ -96,8 +100,9 @@ class PartitionState:
         self.is_open = True
 
     def accept(self, record: Record, *, now_s: float) -> None:
-        """Add a fetched record."""
-        self.fetched.append(FetchedRecord(record, now_s))
+        """Add a fetched record, unless it is known to be done."""
+        if record.offset >= self.done_below:
+            self.fetched.append(FetchedRecord(record, now_s))
 
     def can_start(self, *, now_s: float) -> bool:
         """Whether a work item may start now."""
@@ -192,23 +197,36 @@ class PartitionState:
     def next_commit(self, *, is_final: bool) -> Commit | None:
         """Return what to commit; None before a record was fetched.
 
+        None also while a transaction may have committed.
+
         The marker counts a crash against the record at the watermark, in case the process ends now. It counts none in
         the final commit, nor while an isolated partition runs no handler: a record that waits for a dependency does
         not crash the process.
         """
-        if self.watermark is None:
+        if self.watermark is None or self.is_uncertain:
             return None
         if is_final or (self.is_isolated and not self.is_running):
             return Commit(self.watermark, str(CrashMarker(self.isolated_until, self.crash_count)))
         until = max(self.isolated_until, self.watermark + self.capacity)
         return Commit(self.watermark, str(CrashMarker(until, self.crash_count + 1)))
 
+    def commit_past(self, items: Sequence[WorkItem]) -> Commit:
+        """Return what to commit together with the results of items.
+
+        They are the first of the partition. It is what ``next_commit`` returns after they are marked as published.
+        """
+        watermark = items[-1].last + 1
+        isolated_until = self.isolated_until if watermark < self.isolated_until else 0
+        if isolated_until and not self.is_running:
+            return Commit(watermark, str(CrashMarker(isolated_until, 0)))
+        return Commit(watermark, str(CrashMarker(max(isolated_until, watermark + self.capacity), 1)))
+
     def without_crash(self) -> Commit | None:
         """Return the last commit with a marker that counts no crash.
 
         None before the first commit.
         """
-        if self.committed is None:
+        if self.committed is None or self.is_uncertain:
             return None
         return Commit(self.committed, str(CrashMarker(self.isolated_until, self.crash_count)))
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from siad.runtime.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
+from siad.runtime.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer, MemoryTransactions
 from siad.runtime.bus.port import Commit, Message, OnAssign, OnRevoke, Record, TopicPartition
 
 
@@ -73,6 +73,12 @@ class DiaryBus:
             yield DiaryProducer(producer, self._diary)
 
     @asynccontextmanager
+    async def transactions(self, group: str) -> AsyncIterator["DiaryTransactions"]:
+        """Open transactions."""
+        async with self._bus.transactions(group) as transactions:
+            yield DiaryTransactions(transactions, self._diary, self._on_commit)
+
+    @asynccontextmanager
     async def consumer(
         self,
         topics: Sequence[str],
@@ -104,6 +110,32 @@ class DiaryProducer:
         self._diary.write(f"publish {' '.join(_name(message) for message in messages)}")
         await self._producer.publish(messages)
         self._diary.moment()
+
+
+class DiaryTransactions:
+    """Writes a line for every transaction."""
+
+    def __init__(self, transactions: MemoryTransactions, diary: Diary, on_commit: Callable[[], None] | None) -> None:
+        self._transactions, self._diary, self._on_commit = transactions, diary, on_commit
+
+    async def open(self, source: TopicPartition) -> Commit | None:
+        """Fence earlier owners, and read the commit."""
+        raise_fault(self._diary.faults, "open")
+        return await self._transactions.open(source)
+
+    async def publish(self, source: TopicPartition, messages: Sequence[Message], commit: Commit) -> None:
+        """Publish and commit; one line for both.
+
+        A planted fault of ``transact`` is raised before the effect, one of ``transacted`` after it.
+        """
+        raise_fault(self._diary.faults, "transact")
+        names = " ".join(_name(message) for message in messages)
+        self._diary.write(f"publish {names} commit {source.partition}:{commit.offset}")
+        await self._transactions.publish(source, messages, commit)
+        self._diary.moment()
+        if self._on_commit is not None:
+            self._on_commit()
+        raise_fault(self._diary.faults, "transacted")
 
 
 class DiaryConsumer:

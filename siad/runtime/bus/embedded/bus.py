@@ -26,6 +26,7 @@ from siad.runtime.bus.embedded.log import create
 from siad.runtime.bus.embedded.log_reader import EmbeddedLogReader, LogStart
 from siad.runtime.bus.embedded.producer import EmbeddedProducer
 from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
+from siad.runtime.bus.embedded.transactions import EmbeddedTransactions
 from siad.runtime.bus.port import NOT_READ, OnAssign, OnRevoke
 from siad.runtime.bus.settings import BusSettings, path_of
 
@@ -66,6 +67,16 @@ class EmbeddedBus:
             yield producer
         finally:
             await producer.close()
+
+    @asynccontextmanager
+    async def transactions(self, group: str) -> AsyncIterator[EmbeddedTransactions]:
+        """Open transactions of a group."""
+        options = ConnectionOptions(self.path, busy_s=self._settings.publish_timeout_s / 2, sync="FULL")
+        thread = SqliteThread(options)
+        try:
+            yield EmbeddedTransactions(thread, group)
+        finally:
+            await thread.close()
 
     @asynccontextmanager
     async def consumer(

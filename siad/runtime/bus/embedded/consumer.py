@@ -8,7 +8,7 @@ from typing import Literal
 import structlog
 
 from siad.contracts.errors import TransientError
-from siad.runtime.bus.embedded.log import PartitionRange, commit, commits_of, partition_ranges, read
+from siad.runtime.bus.embedded.log import GroupCommits, PartitionRange, commit, commits_of, partition_ranges, read
 from siad.runtime.bus.embedded.sqlite_thread import ChangeWatcher, SqliteThread
 from siad.runtime.bus.port import Commit, OnAssign, OnRevoke, Record, TopicPartition
 
@@ -84,7 +84,7 @@ class EmbeddedConsumer:
             msg = f"commit refused: {', '.join(map(str, sorted(strange)))} moved to another member"
             raise TransientError(msg)
         if commits:
-            await self._thread.run(commit, self._group, dict(commits))
+            await self._thread.run(commit, GroupCommits(self._group, dict(commits)))
 
     async def committed(self, topic_partition: TopicPartition) -> Commit | None:
         """The group's last commit of one partition."""

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiokafka.partitioner import murmur2
 
@@ -29,6 +30,13 @@ class PartitionRange:
     kind: str
     oldest: int  # offset; all records below have expired
     next: int  # offset of the next record
+
+
+class GroupCommits(NamedTuple):
+    """Offsets of one group."""
+
+    group: str
+    offsets: Mapping[TopicPartition, Commit]
 
 
 def create(connection: sqlite3.Connection, topics: Iterable[Topic], partitions: int) -> None:
@@ -73,33 +81,54 @@ def append(
         For each batch None, or the error of a topic that does not exist; then nothing of that batch was written.
     """
     with transaction(connection):
-        ranges = partition_ranges(connection, {message.topic for batch in batches for message in batch})
-        counts: dict[str, int] = {}
-        for topic_partition in ranges:
-            counts[topic_partition.topic] = counts.get(topic_partition.topic, 0) + 1
-        ends = {topic_partition: range_.next for topic_partition, range_ in ranges.items()}
-        refusals: list[TransientError | None] = []
-        rows = []
-        for batch in batches:
-            missing = sorted({message.topic for message in batch} - counts.keys())
-            refusals.append(TransientError(_no_topic(missing)) if missing else None)
-            for message in () if missing else batch:
-                key = message.key.encode()
-                topic_partition = TopicPartition(
-                    message.topic, (murmur2(key) & 0x7FFFFFFF) % counts[message.topic]
-                )  # the partition that Kafka would choose
-                headers = _pack(message.headers)
-                rows.append((ranges[topic_partition].id, ends[topic_partition], key, message.value, headers, now_ms))
-                ends[topic_partition] += 1
-        connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
-        connection.executemany(
-            "UPDATE places SET next = ? WHERE id = ?",
-            [
-                (end, ranges[topic_partition].id)
-                for topic_partition, end in ends.items()
-                if end != ranges[topic_partition].next
-            ],
-        )
+        return _append(connection, batches, now_ms=now_ms)
+
+
+def append_and_commit(
+    connection: sqlite3.Connection, messages: Sequence[Message], commits: GroupCommits, *, now_ms: int
+) -> None:
+    """Write messages and move a group's offsets, in one transaction.
+
+    Raises:
+        TransientError: a topic does not exist; nothing was changed.
+    """
+    with transaction(connection):
+        (refusal,) = _append(connection, [messages], now_ms=now_ms)
+        if refusal is not None:
+            raise refusal
+        _commit(connection, commits)
+
+
+def _append(
+    connection: sqlite3.Connection, batches: Sequence[Sequence[Message]], *, now_ms: int
+) -> list[TransientError | None]:
+    ranges = partition_ranges(connection, {message.topic for batch in batches for message in batch})
+    counts: dict[str, int] = {}
+    for topic_partition in ranges:
+        counts[topic_partition.topic] = counts.get(topic_partition.topic, 0) + 1
+    ends = {topic_partition: range_.next for topic_partition, range_ in ranges.items()}
+    refusals: list[TransientError | None] = []
+    rows = []
+    for batch in batches:
+        missing = sorted({message.topic for message in batch} - counts.keys())
+        refusals.append(TransientError(_no_topic(missing)) if missing else None)
+        for message in () if missing else batch:
+            key = message.key.encode()
+            topic_partition = TopicPartition(
+                message.topic, (murmur2(key) & 0x7FFFFFFF) % counts[message.topic]
+            )  # the partition that Kafka would choose
+            headers = _pack(message.headers)
+            rows.append((ranges[topic_partition].id, ends[topic_partition], key, message.value, headers, now_ms))
+            ends[topic_partition] += 1
+    connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany(
+        "UPDATE places SET next = ? WHERE id = ?",
+        [
+            (end, ranges[topic_partition].id)
+            for topic_partition, end in ends.items()
+            if end != ranges[topic_partition].next
+        ],
+    )
     return refusals
 
 
@@ -134,14 +163,21 @@ def commits_of(connection: sqlite3.Connection, group: str) -> dict[TopicPartitio
     return {TopicPartition(topic, partition): Commit(offset, note) for topic, partition, offset, note in rows}
 
 
-def commit(connection: sqlite3.Connection, group: str, commits: Mapping[TopicPartition, Commit]) -> None:
+def commit(connection: sqlite3.Connection, commits: GroupCommits) -> None:
     """Move a group's offsets, in one transaction."""
     with transaction(connection):
-        ranges = partition_ranges(connection, {topic_partition.topic for topic_partition in commits})
-        connection.executemany(
-            "INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)",
-            [(group, ranges[topic_partition].id, offset, note) for topic_partition, (offset, note) in commits.items()],
-        )
+        _commit(connection, commits)
+
+
+def _commit(connection: sqlite3.Connection, commits: GroupCommits) -> None:
+    ranges = partition_ranges(connection, {topic_partition.topic for topic_partition in commits.offsets})
+    connection.executemany(
+        "INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)",
+        [
+            (commits.group, ranges[topic_partition].id, offset, note)
+            for topic_partition, (offset, note) in commits.offsets.items()
+        ],
+    )
 
 
 def publish_counters(connection: sqlite3.Connection) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from siad.runtime.bus.kafka.consumer import KafkaConsumer, KafkaLogReader, Kafka
 from siad.runtime.bus.kafka.errors import answered, explain
 from siad.runtime.bus.kafka.producer import KafkaProducer
 from siad.runtime.bus.kafka.security import connected, security_of
+from siad.runtime.bus.kafka.transactions import KafkaTransactions
 from siad.runtime.bus.port import NOT_READ, OnAssign, OnRevoke
 from siad.runtime.bus.settings import BusSettings
 
@@ -66,6 +67,15 @@ class KafkaBus:
             yield producer
         finally:
             await producer.close()
+
+    @asynccontextmanager
+    async def transactions(self, group: str) -> AsyncIterator[KafkaTransactions]:
+        """Open transactions of a group."""
+        transactions = KafkaTransactions(self._settings, group, admin=self._admin)
+        try:
+            yield transactions
+        finally:
+            await transactions.close()
 
     @asynccontextmanager
     async def consumer(
@@ -184,6 +194,7 @@ def _reader_settings(settings: BusSettings) -> Mapping[str, Any]:
         "bootstrap_servers": settings.bootstrap,
         "client_id": settings.client_id,
         "enable_auto_commit": False,
+        "isolation_level": "read_committed",  # the results of a transaction that never ended are no results
         "fetch_max_wait_ms": 200,
         "metadata_max_age_ms": 30_000,
         "retry_backoff_ms": 200,

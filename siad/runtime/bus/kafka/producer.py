@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -10,11 +10,11 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
-    ProducerClosed,
     UnknownTopicOrPartitionError,
 )
 
 from siad.contracts.errors import TransientError
+from siad.runtime.bus.kafka.closing import ClosingClients
 from siad.runtime.bus.kafka.errors import explain
 from siad.runtime.bus.kafka.security import connected, security_of
 from siad.runtime.bus.outgoing import prepare
@@ -23,7 +23,7 @@ from siad.runtime.bus.settings import BusSettings
 
 log = structlog.get_logger()
 
-_REQUEST_BYTES_MAX = max(1_048_576, 2 * DEAD_LETTER_BYTES_MAX)
+REQUEST_BYTES_MAX: Final = max(1_048_576, 2 * DEAD_LETTER_BYTES_MAX)
 _HARMLESS = (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
@@ -41,7 +41,7 @@ class KafkaProducer:
         self._settings = settings
         self._opening: asyncio.Task[AIOKafkaProducer] | None = None
         self._under_way: dict[tuple[Message, ...], asyncio.Task[None]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = ClosingClients(settings.publish_timeout_s)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send in order, and wait until every message is acknowledged.
@@ -72,11 +72,10 @@ class KafkaProducer:
         opening, self._opening = self._opening, None
         if opening is not None:
             if opening.done() and not opening.cancelled() and opening.exception() is None:
-                self._shut(opening.result())
+                self._closing.add(opening.result())
             else:
                 opening.cancel()
-        if self._closing:
-            await asyncio.wait(self._closing)
+        await self._closing.wait()
 
     async def _send(self, batch: Sequence[Message]) -> None:
         client = await self._client()
@@ -93,7 +92,7 @@ class KafkaProducer:
             log.warning("producer_replaced", reason=repr(error))
             if self._opening is not None and self._opening.done() and self._opening.result() is client:
                 self._opening = None
-                self._shut(client)
+                self._closing.add(client)
             raise
 
     async def _client(self) -> AIOKafkaProducer:
@@ -111,7 +110,7 @@ class KafkaProducer:
             enable_idempotence=True,
             compression_type="lz4",
             linger_ms=2,
-            max_request_size=_REQUEST_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
             metadata_max_age_ms=30_000,
             **security_of(self._settings),
@@ -133,26 +132,6 @@ class KafkaProducer:
     def _end(self, batch: tuple[Message, ...], sending: "asyncio.Task[None]") -> None:
         del self._under_way[batch]
         _note_result(sending)
-
-    def _shut(self, client: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(_shut(client, self._settings.publish_timeout_s))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-
-async def _shut(client: AIOKafkaProducer, patience_s: float) -> None:
-    """Flush and close.
-
-    Messages not acknowledged within ``patience_s`` fail, and are never sent later.
-    """
-    stopping = asyncio.create_task(client.stop())
-    _, late = await asyncio.wait({stopping}, timeout=patience_s)
-    if late:
-        client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - otherwise its flush waits for ever
-        client._sender.sender_task.cancel()  # noqa: SLF001
-        await client.client.close()
-        await asyncio.wait({stopping}, timeout=patience_s)
-    stopping.cancel()
 
 
 def _note_result(done: "asyncio.Future[Any]") -> None:

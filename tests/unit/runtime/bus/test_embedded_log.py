@@ -20,6 +20,7 @@ from siad.runtime.bus.embedded.file import (
     translated_errors,
 )
 from siad.runtime.bus.embedded.log import (
+    GroupCommits,
     append,
     commit,
     commits_of,
@@ -174,9 +175,9 @@ def test_a_failure_in_mid_transaction_leaves_everything_as_it_was(connection: sq
 
 
 def test_commits_of_one_group_are_its_own(connection: sqlite3.Connection) -> None:
-    commit(connection, "a", {TopicPartition(WORK.name, 0): Commit(7, "1 crash")})
-    commit(connection, "a", {TopicPartition(DEAD.name, 0): Commit(1)})
-    commit(connection, "a", {TopicPartition(WORK.name, 0): Commit(9)})
+    commit(connection, GroupCommits("a", {TopicPartition(WORK.name, 0): Commit(7, "1 crash")}))
+    commit(connection, GroupCommits("a", {TopicPartition(DEAD.name, 0): Commit(1)}))
+    commit(connection, GroupCommits("a", {TopicPartition(WORK.name, 0): Commit(9)}))
     assert commits_of(connection, "a") == {
         TopicPartition(WORK.name, 0): Commit(9),
         TopicPartition(DEAD.name, 0): Commit(1),
