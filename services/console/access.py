@@ -9,7 +9,7 @@ a route that leaves out the lines which the sender may not view (``principal_of(
 from collections.abc import Mapping
 from typing import Final
 
-from siad.runtime.access.table import ADMINISTER, ANSWER, CONFIGURE, OPEN, VIEW, VIEW_SOME, RouteNeed
+from siad.runtime.access.table import ADMINISTER, ANSWER, CONFIGURE, INGEST, OPEN, VIEW, VIEW_SOME, RouteNeed
 
 ROUTES: Final[Mapping[str, RouteNeed]] = {
     "GET /": OPEN,
@@ -37,4 +37,9 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "GET /v1/lines/{line}/commands": VIEW,
     "PUT /v1/lines/{line}/commands/{command}": CONFIGURE,
     "GET /v1/lines/{line}/weights": VIEW,
+    "GET /v1/overview": VIEW_SOME,
+    "GET /v1/lines/{line}/settings": VIEW,
+    "PUT /v1/lines/{line}/settings": CONFIGURE,
+    "POST /v1/lines/{line}/images": INGEST,
+    "GET /v1/lines/{line}/threshold-preview": VIEW,
 }

@@ -6,12 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
+import httpx
 import structlog
 
 from services.console.access import ROUTES
 from services.console.adapters.commands import CommandWriter
 from services.console.adapters.exports import StoredExports
 from services.console.adapters.followers import ReadingOptions, TopicFollower
+from services.console.adapters.ingest import IngestProxy
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
 from services.console.adapters.projection.database import Database
@@ -20,6 +22,7 @@ from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.quarantine import StoredQuarantine
 from services.console.adapters.serving import StoredServing
 from services.console.adapters.sessions import PersonSessions
+from services.console.adapters.standings import StoredStandings
 from services.console.adapters.store import RegisteredLines, StoredCaptures, StoredCorrections
 from services.console.adapters.thresholds import StoredThresholds, ThresholdsOnTopic
 from services.console.adapters.trainings import StoredTrainings
@@ -35,6 +38,8 @@ from services.console.web.commands import make_command_routes
 from services.console.web.data import DataDependencies, make_export_routes
 from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
+from services.console.web.overview import LinesDependencies, make_overview_routes
+from services.console.web.previews import make_preview_routes
 from services.console.web.routes import PageDependencies, add_page
 from services.console.web.senders import ConsoleSenders
 from services.console.web.weights import make_weights_routes
@@ -89,6 +94,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
     async with (
         connect(stage, bus, blobs, topics=TOPICS, store_threads=settings.store_threads) as store,
         bus.producer() as producer,
+        _client_of_ingest(settings) as ingest,
     ):
         lines = StateTable(LINE, LineChanged, stage=STAGE, clock=stage.clock)
         thresholds = StateTable(THRESHOLD, ThresholdSet, stage=STAGE, clock=stage.clock)
@@ -117,34 +123,67 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.preparations["projection"] = partial(_prepare, database, ports)
         dependencies = ConsoleDependencies(settings=settings, lines=RegisteredLines(lines, store), ports=ports)
         add_routes(stage.app, dependencies)
-        commands = CommandWriter(store, producer, stage.clock)
+        commands, stored_thresholds = CommandWriter(store, producer, stage.clock), StoredThresholds(store, producer)
+        lines_page = _lines_page(settings, store, IngestProxy(ingest), lines, ports)
+        stage.app.include_router(make_overview_routes(lines_page))
+        stage.app.include_router(make_preview_routes(dependencies, stored_thresholds))
         stage.app.include_router(make_command_routes(dependencies, commands))
         stage.app.include_router(make_weights_routes(dependencies, StoredWeightsReports(store)))
         repeat = partial(_repeat, stage, event="commands_wait", every_s=settings.announce_every_s)
         stage.tasks["commands"] = partial(repeat, commands.announce)
         _add_data(stage, store, dependencies, lines)
-        page = PageDependencies(
-            files=PageFiles(),
-            sessions=sessions,
-            pictures=StoredPictures(store, deletions),
-            lines=lines.values,
-            http_host=settings.http_host,
-        )
-        add_page(stage.app, page)
+        add_page(stage.app, _page(settings, sessions, StoredPictures(store, deletions), lines))
         followers = [*_follow(stage, settings, bus, lines, ports), thresholds]
         stage.health.checks["threshold-topic"] = thresholds.check
         stage.tasks["threshold-topic"] = partial(thresholds.follow, bus, stage.stop)
         stage.tasks["figures"] = partial(_export_figures, stage, lines, followers, ports)
-        keeper = ThresholdReconciler(thresholds=StoredThresholds(store, producer), lines=lines, ports=ports)
-        stage.tasks["thresholds"] = partial(
-            _keep_thresholds, stage, settings, keeper, followers, leases_of(stage, store)
-        )
+        keeper = ThresholdReconciler(thresholds=stored_thresholds, lines=lines, ports=ports)
+        keep = partial(_keep_thresholds, stage, settings, keeper, followers, leases_of(stage, store))
+        stage.tasks["thresholds"] = keep
         try:
             yield
         finally:
             masks.close()
             sessions.close()
             database.close()
+
+
+@asynccontextmanager
+async def _client_of_ingest(settings: ConsoleSettings) -> AsyncIterator[httpx.AsyncClient | None]:
+    """Open the connection to ingest; None without an address."""
+    if not settings.ingest_url:
+        yield None
+        return
+    key = settings.ingest_key.get_secret_value()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    timeout = httpx.Timeout(settings.accept_timeout_s)
+    async with httpx.AsyncClient(base_url=settings.ingest_url, headers=headers, timeout=timeout) as client:
+        yield client
+
+
+def _page(
+    settings: ConsoleSettings, sessions: PersonSessions, pictures: StoredPictures, lines: StateTable[LineChanged]
+) -> PageDependencies:
+    return PageDependencies(
+        files=PageFiles(), sessions=sessions, pictures=pictures, lines=lines.values, http_host=settings.http_host
+    )
+
+
+def _lines_page(
+    settings: ConsoleSettings,
+    store: AsyncBlobs,
+    ingest: IngestProxy,
+    lines: StateTable[LineChanged],
+    ports: ConsolePorts,
+) -> LinesDependencies:
+    return LinesDependencies(
+        lines=lines.values,
+        standings=StoredStandings(store, ports.clock),
+        ingest=ingest,
+        ports=ports,
+        image_max_bytes=settings.image_max_bytes,
+        body_timeout_s=settings.body_timeout_s,
+    )
 
 
 def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> PersonSessions:

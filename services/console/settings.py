@@ -24,6 +24,10 @@ class ConsoleSettings(StageSettings):
     history_records: int = Field(default=20_000, ge=1)
     # new corrections that start a training run, as the review counts them: set it as SIAD_TRAINER_CORRECTIONS_MIN
     training_corrections: int = Field(default=10, ge=1)
+    # address of ingest, to which new lines, settings and images of the page are passed on; empty: the page sends none
+    ingest_url: str = Field(default="", pattern="^(https?://.+)?$")
+    ingest_key: SecretStr = SecretStr("")  # API key that the console sends to ingest; empty: none
+    image_max_bytes: int = Field(default=64 * 2**20, ge=1)  # of one image that is passed on to ingest
     mask_max_bytes: int = Field(default=16 * 2**20, ge=1)  # of one mask file
     body_timeout_s: float = Field(default=60.0, gt=0)  # to receive one mask
     accept_timeout_s: float = Field(default=20.0, gt=0)  # from the last byte to the broker's acknowledgement; then 503

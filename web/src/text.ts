@@ -1,5 +1,6 @@
 /** Every text of the page. */
 
+import { linesText } from './texts/lines'
 import { weightsText } from './texts/weights'
 
 export const text = {
@@ -31,12 +32,7 @@ export const text = {
     end: 'End',
   },
   signOut: 'Sign out',
-  lines: {
-    heading: 'Lines',
-    none: 'There is no line yet. Register one, then send images:',
-    command: 'siad line put LINE --product PRODUCT',
-    open: 'Review',
-  },
+  lines: linesText,
   review: {
     empty: 'Every capture of this line that the console knows has an answer.',
     none: 'No capture of this line has a score yet. Once its teacher is there, captures appear here.',

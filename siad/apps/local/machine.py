@@ -39,6 +39,7 @@ STAGE_PORTS: Mapping[str, int] = {
 }
 PROJECTION = "SIAD_CONSOLE_DATABASE_URL"
 CACHE = "SIAD_INFERENCE_CACHE_DIR"
+INGEST_URL = "SIAD_CONSOLE_INGEST_URL"
 STATE_FILE = "machine.json"  # addresses of the stages; read by `siad status`, `siad line`, `siad send`
 
 Notify = Callable[[str], None]  # shows one line of progress
@@ -133,6 +134,8 @@ class Machine:
         if not os.environ.get(CACHE):
             self.env[CACHE] = str((self.data / "inference").resolve())
         self.env["SIAD_LABELER_SCORER_URL"] = self.url("scorer")
+        if not os.environ.get(INGEST_URL):
+            self.env[INGEST_URL] = self.url("ingest")
         self.env["SIAD_LABELER_SCORER_PORT"] = str(self.ports["scorer"])
         self.env.update(self.extra)
         for name in STAGE_PORTS:

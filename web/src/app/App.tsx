@@ -2,13 +2,15 @@
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useRef, useState } from 'react'
-import { ApiError, onSignedOut, readLines, readSession, type Session, signIn } from '../api/client'
+import { ApiError, onSignedOut, readSession, type Session, signIn } from '../api/client'
+import { LinesPage } from '../lines/LinesPage'
+import { SettingsPage } from '../lines/SettingsPage'
 import { QueuePage } from '../queue/QueuePage'
 import { ReviewPage } from '../review/ReviewPage'
 import { text } from '../text'
 import { WeightsPage } from '../weights/WeightsPage'
 import { Account } from './Account'
-import { placeOf, queueAt, reviewAt, weightsAt } from './address'
+import { placeOf, queueAt, reviewAt, settingsAt, weightsAt } from './address'
 import { Failure, Loading } from './parts'
 import { SignInAgain, SignInPage } from './SignIn'
 
@@ -83,12 +85,18 @@ export function App() {
             <PageLink href={reviewAt(line)} label={text.lines.open} isHere={place.page === 'review'} />
             <PageLink href={queueAt(line)} label={text.queue.open} isHere={place.page === 'queue'} />
             <PageLink href={weightsAt(line)} label={text.weights.open} isHere={place.page === 'weights'} />
+            <PageLink
+              href={settingsAt(line)}
+              label={text.lines.settings.open}
+              isHere={place.page === 'settings'}
+            />
           </>
         )}
         <span className="gap" />
         <Account session={shown} />
       </nav>
-      {place.page === 'lines' && <Lines />}
+      {place.page === 'lines' && <LinesPage session={shown} />}
+      {place.page === 'settings' && <SettingsPage key={line} line={place.line} session={shown} />}
       {place.page === 'review' && <ReviewPage key={line} line={place.line} session={shown} />}
       {place.page === 'weights' && <WeightsPage key={line} line={place.line} session={shown} />}
       {place.page === 'queue' && (
@@ -114,34 +122,5 @@ function PageLink({ href, label, isHere }: { href: string; label: string; isHere
     <a href={href} aria-current={isHere ? 'page' : undefined}>
       {label}
     </a>
-  )
-}
-
-function Lines() {
-  const lines = useQuery({ queryKey: ['lines'], queryFn: readLines })
-  if (lines.isPending) return <Loading />
-  if (lines.isError) return <Failure error={lines.error} onRetry={() => void lines.refetch()} />
-  return (
-    <main className="centred">
-      <h1>{text.lines.heading}</h1>
-      {lines.data.length === 0 && (
-        <>
-          <p>{text.lines.none}</p>
-          <pre>{text.lines.command}</pre>
-        </>
-      )}
-      <ul className="lines">
-        {lines.data.map(({ line, product }) => (
-          <li key={line}>
-            <a id={`line-${line}`} href={reviewAt(line)}>
-              <strong>{line}</strong> <span className="quiet">{product}</span> {text.lines.open}
-            </a>
-            <a href={queueAt(line)} aria-describedby={`line-${line}`}>
-              {text.queue.open}
-            </a>
-          </li>
-        ))}
-      </ul>
-    </main>
   )
 }

@@ -3,20 +3,23 @@
 const LINES = '#/lines/'
 const QUEUE = '/queue'
 const WEIGHTS = '/weights'
+const SETTINGS = '/settings'
 
 export type Place =
   | { readonly page: 'lines' }
   | { readonly page: 'review'; readonly line: string }
   | { readonly page: 'queue'; readonly line: string; readonly search: string }
   | { readonly page: 'weights'; readonly line: string }
+  | { readonly page: 'settings'; readonly line: string }
 
 export function placeOf(hash: string): Place {
   if (!hash.startsWith(LINES)) return { page: 'lines' }
   const [path = '', search = ''] = hash.slice(LINES.length).split('?', 2)
-  const page = [QUEUE, WEIGHTS].find((one) => path.endsWith(one)) ?? ''
+  const page = [QUEUE, WEIGHTS, SETTINGS].find((one) => path.endsWith(one)) ?? ''
   const line = decoded(page ? path.slice(0, -page.length) : path)
   if (line === '') return { page: 'lines' }
   if (page === QUEUE) return { page: 'queue', line, search }
+  if (page === SETTINGS) return { page: 'settings', line }
   return { page: page === WEIGHTS ? 'weights' : 'review', line }
 }
 
@@ -30,6 +33,10 @@ export function queueAt(line: string, search = ''): string {
 
 export function weightsAt(line: string): string {
   return reviewAt(line) + WEIGHTS
+}
+
+export function settingsAt(line: string): string {
+  return reviewAt(line) + SETTINGS
 }
 
 function decoded(name: string): string {
