@@ -34,6 +34,7 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "POST /v1/lines/{line}/captures/{capture}/corrections": ANSWER,
     "GET /v1/lines/{line}/export": VIEW,
     "GET /v1/lines/{line}/export/count": VIEW,
+    "POST /v1/lines/{line}/import": CONFIGURE,
     "GET /v1/lines/{line}/commands": VIEW,
     "PUT /v1/lines/{line}/commands/{command}": CONFIGURE,
     "GET /v1/lines/{line}/weights": VIEW,

@@ -14,6 +14,7 @@ from services.console.adapters.commands import CommandWriter
 from services.console.adapters.exports import StoredExports
 from services.console.adapters.followers import ReadingOptions, TopicFollower
 from services.console.adapters.ingest import IngestProxy
+from services.console.adapters.ingest_uploads import IngestUploads
 from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
 from services.console.adapters.projection.database import Database
@@ -35,7 +36,7 @@ from services.console.reconcile import ThresholdReconciler, announce, export_fig
 from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
 from services.console.web.commands import make_command_routes
-from services.console.web.data import DataDependencies, make_export_routes
+from services.console.web.data import DataDependencies, make_export_routes, make_import_routes
 from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
 from services.console.web.overview import LinesDependencies, make_overview_routes
@@ -131,7 +132,8 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.app.include_router(make_weights_routes(dependencies, StoredWeightsReports(store)))
         repeat = partial(_repeat, stage, event="commands_wait", every_s=settings.announce_every_s)
         stage.tasks["commands"] = partial(repeat, commands.announce)
-        _add_data(stage, store, dependencies, lines)
+        stage.app.include_router(make_listing_routes(dependencies))
+        _add_data(stage, dependencies, store, lines, IngestUploads(IngestProxy(ingest)))
         add_page(stage.app, _page(settings, sessions, StoredPictures(store, deletions), lines))
         followers = [*_follow(stage, settings, bus, lines, ports), thresholds]
         stage.health.checks["threshold-topic"] = thresholds.check
@@ -198,12 +200,16 @@ def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> Pers
 
 
 def _add_data(
-    stage: StageProcess, store: AsyncBlobs, dependencies: ConsoleDependencies, lines: StateTable[LineChanged]
+    stage: StageProcess,
+    dependencies: ConsoleDependencies,
+    store: AsyncBlobs,
+    lines: StateTable[LineChanged],
+    sink: IngestUploads,
 ) -> None:
-    """Add the routes that list and export captures."""
-    stage.app.include_router(make_listing_routes(dependencies))
-    data = DataDependencies(console=dependencies, exports=StoredExports(store), lines=lines.values)
+    """Add the routes that export and import captures."""
+    data = DataDependencies(console=dependencies, exports=StoredExports(store), lines=lines.values, sink=sink)
     stage.app.include_router(make_export_routes(data))
+    stage.app.include_router(make_import_routes(data))
 
 
 def _follow(

@@ -29,6 +29,7 @@ class ConsoleSettings(StageSettings):
     ingest_key: SecretStr = SecretStr("")  # API key that the console sends to ingest; empty: none
     image_max_bytes: int = Field(default=64 * 2**20, ge=1)  # of one image that is passed on to ingest
     mask_max_bytes: int = Field(default=16 * 2**20, ge=1)  # of one mask file
+    import_max_bytes: int = Field(default=16 * 2**30, ge=1)  # of one archive; it waits in a temporary file
     body_timeout_s: float = Field(default=60.0, gt=0)  # to receive one mask
     accept_timeout_s: float = Field(default=20.0, gt=0)  # from the last byte to the broker's acknowledgement; then 503
     mask_threads: int = Field(default=1, ge=1)  # masks decoded at once, up to 70 MB each

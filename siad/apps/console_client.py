@@ -1,7 +1,8 @@
 """HTTP client of the console: captures to answer, and answers."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -10,6 +11,7 @@ import httpx
 from siad.apps.refusals import Refusal
 from siad.apps.stage_client import StageClient, json_of, line_path
 
+PIECE_BYTES: Final = 2**20
 RETRY_FOR_S: Final = 10.0  # a person waits for it
 _ADVICE: Final[Mapping[str, str]] = {
     "precondition-failed": "See its revisions: siad correct {capture} --show",
@@ -75,6 +77,18 @@ class ConsoleClient(StageClient):
         params = {"verdict": answer.verdict, "author": answer.author}
         path = _corrections_path(line, capture_id)
         return json_of(await self.request("POST", path, params=params, headers=headers, content=answer.mask))
+
+    async def import_archive(self, line: str, archive: BinaryIO, params: Mapping[str, str]) -> dict[str, Any]:
+        """Send an archive; of one with problems nothing is stored."""
+        path = f"{line_path(line)}/import"
+
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := archive.read(PIECE_BYTES):
+                yield piece
+
+        answer = b"".join([one async for one in self.pieces("POST", path, params=dict(params), content=pieces())])
+        found: dict[str, Any] = json.loads(answer)
+        return found
 
     async def export_count(self, line: str, params: Mapping[str, str]) -> dict[str, Any]:
         """Count what an export would hold."""

@@ -112,7 +112,8 @@ class StageClient:
             TransientError: the stage does not respond, or ended the connection early.
         """
         try:
-            async with self._http.stream(method, path, **options) as response:
+            timeout = httpx.Timeout(None, connect=5.0)  # an answer may take minutes
+            async with self._http.stream(method, path, timeout=timeout, **options) as response:
                 if response.is_error:
                     await response.aread()
                     refusal = _refusal_of(response, path)

@@ -154,6 +154,7 @@ def make_sample(data: CaptureData) -> DatasetSample:
         mask_HW=mask_HW,
         objects=() if correction is None else correction.objects,
         is_normal=data.is_normal,
+        is_known=data.is_normal or reason_left_out(ExportFormat.PNG, correction) is None,
         product=receipt.product,
         facts=_facts(data),
     )

@@ -1,20 +1,31 @@
-"""HTTP routes of data that leave the plant: exports of a line."""
+"""HTTP routes of data in and out of a line."""
 
+import asyncio
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path as PathOfFile
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
+from services.console.adapters.zip_reading import ArchiveLimits, ZipFiles
+from services.console.domain.corrections import require_author
 from services.console.domain.exporting import ExportFormat, ExportRequest, ExportTally
+from services.console.domain.importing import AUTHOR_PREFIX
 from services.console.routes import ConsoleDependencies, LineName, require_line
 from services.console.web.exporting import Export, ExportStore
+from services.console.web.importing import ImageSink, Import, ImportRequest
 from services.console.web.listing import FilterQuery
+from siad.contracts.corrections import AUTHOR_MAX
 from siad.contracts.events import LineChanged
+from siad.runtime.access.guard import person_of
 from siad.runtime.deadline import answered_within
 from siad.runtime.problems import Problem
+from siad.vision.datasets.reading import DatasetError
 
 COUNT_S: Final = 20.0
 WORDS: Final[Mapping[str, str]] = {
@@ -31,6 +42,24 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     404: {"description": "Unknown line, or no capture fits"},
     503: {"description": "Store or database unavailable"},
 }
+
+
+IMPORT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "What was stored, or the problems for which nothing was"},
+    404: {"description": "Unknown line"},
+    413: {"description": "The archive has too many bytes"},
+    422: {"description": "The archive is no data set that can be read, or breaks a limit; nothing was stored"},
+    503: {"description": "Store, broker or ingest unavailable; a repeat goes on after Retry-After"},
+}
+ARCHIVE: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "A zip: COCO, Pascal VOC, YOLO, images and masks, MVTec, or an export by SIAD",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+Person = Annotated[str, Query(max_length=100, description="In whose name; of an account its own counts")]
+Check = Annotated[bool, Query(description="Only say what an import would do")]
 
 
 class ExportQuery(FilterQuery):
@@ -63,6 +92,7 @@ class DataDependencies:
     console: ConsoleDependencies
     exports: ExportStore
     lines: Callable[[], Mapping[str, LineChanged]]
+    sink: ImageSink
 
 
 def make_export_routes(dependencies: DataDependencies) -> APIRouter:
@@ -104,3 +134,82 @@ def make_export_routes(dependencies: DataDependencies) -> APIRouter:
         return StreamingResponse(begin(line, query).stream(), headers=headers, media_type="application/zip")
 
     return router
+
+
+class ImportProblemResponse(BaseModel):
+    """A file that keeps an import back."""
+
+    file: str
+    detail: str
+
+
+class ImportResponse(BaseModel):
+    """What an import did, or would do."""
+
+    format: str
+    is_check: bool = Field(description="Whether nothing was stored: a check, or there are problems")
+    images: int
+    normals: int = Field(description="Of the images, those sent as normals")
+    new_images: int = Field(description="That the line did not have")
+    answers: int = Field(description="Stored, or that would be")
+    unchanged: int = Field(description="Answers that the line has already")
+    kept: int = Field(description="Other answers of the line, newer or of other people, which stay")
+    unanswered: int = Field(description="Images about which the archive says nothing")
+    problem_count: int
+    problems: list[ImportProblemResponse] = Field(description="The first fifty")
+
+
+def make_import_routes(dependencies: DataDependencies) -> APIRouter:
+    """Make the route that imports an archive."""
+    router = APIRouter(prefix="/v1/lines", tags=["data"])
+    console = dependencies.console
+
+    @router.post("/{line}/import", responses=IMPORT_RESPONSES, openapi_extra=ARCHIVE)
+    async def import_(
+        line: LineName, request: Request, person: Person = "operator", *, check: Check = False
+    ) -> ImportResponse:
+        """Import images and answers from a zip.
+
+        COCO, Pascal VOC, YOLO, mask PNG and MVTec. Everything is checked first; of an archive with a problem nothing
+        is stored. Answers are stored under ``import:`` and the person; other answers stay. A repeat changes nothing.
+        """
+        await require_line(console, line)
+        author = require_author(f"{AUTHOR_PREFIX}{person_of(request, person)}"[:AUTHOR_MAX])
+        known = dependencies.lines().get(line)
+        asked = ImportRequest(
+            line=line,
+            author=author,
+            classes=() if known is None else tuple(known.classes),
+            image_bytes_max=console.settings.image_max_bytes,
+            is_check=check,
+        )
+        with tempfile.TemporaryDirectory(prefix="siad-import-") as folder:
+            path = PathOfFile(folder) / "archive.zip"
+            await _receive(request, path, console.settings.import_max_bytes)
+            try:
+                with await asyncio.to_thread(ZipFiles, path, ArchiveLimits()) as files:
+                    report = await Import(asked, files, console.ports, dependencies.sink).run()
+            except DatasetError as error:
+                raise Problem(422, "invalid-archive", f"nothing was stored: {error}") from error
+        return ImportResponse(**asdict(report))
+
+    return router
+
+
+async def _receive(request: Request, path: PathOfFile, bytes_max: int) -> None:
+    """Write the body to a file.
+
+    Raises:
+        Problem: 413, it is too large; 400, it was cut off.
+    """
+    size = 0
+    try:
+        with path.open("wb") as target:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > bytes_max:
+                    detail = f"the archive has more than {bytes_max} bytes; nothing was stored. Split it"
+                    raise Problem(413, "too-large", detail)
+                await asyncio.to_thread(target.write, piece)
+    except ClientDisconnect as error:
+        raise Problem(400, "cut-off", "the archive was cut off; nothing was stored. Send it again") from error

@@ -104,6 +104,7 @@ class Export:
                     continue
                 sizes.append(receipt.size_bytes)
             self._add(candidate, 0)
+        await self._count_erased()
         self.tally.image_bytes = round(sum(sizes) / len(sizes) * self.tally.captures) if sizes else 0
         return self.tally
 
@@ -119,6 +120,7 @@ class Export:
                 async for path, content in self.store.weights(self.request.line):
                     out.add(path, content)
                     yield out.take()
+            await self._count_erased()
             summary = json.dumps(self._summary(writer), indent=2).encode()
             ends = (
                 *writer.end(),
@@ -222,8 +224,6 @@ class Export:
             if found.next is None:
                 break
             page = PageRequest(line=line, filter=wanted, limit=LIMIT_MAX, after=found.next)
-        erased = len((await self.ports.erased.deletions(line)).captures)  # lists have no trace of most of them
-        self.tally.left_out[LeftOut.ERASED] = max(erased, self.tally.left_out[LeftOut.ERASED])
 
     def _is_left_out(self, candidate: _Candidate) -> bool:
         """Whether its answer keeps a capture out; counts it."""
@@ -235,6 +235,11 @@ class Export:
         if reason is not None:
             self.tally.left_out[reason] += 1
         return reason is not None
+
+    async def _count_erased(self) -> None:
+        """Count what was erased of the line; lists lack it."""
+        erased = len((await self.ports.erased.deletions(self.request.line)).captures)
+        self.tally.left_out[LeftOut.ERASED] = max(erased, self.tally.left_out[LeftOut.ERASED])
 
     def _add(self, candidate: _Candidate, size_bytes: int) -> None:
         self.tally.captures += 1

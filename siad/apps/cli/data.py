@@ -1,9 +1,13 @@
-"""`siad data`: export captures and answers to other tools."""
+"""`siad data`: captures and answers to and from other tools."""
 
 import asyncio
+import getpass
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 from zipfile import BadZipFile, ZipFile
 
 import typer
@@ -17,7 +21,7 @@ from siad.apps.local.machine import DATA
 from siad.apps.output_file import check_outputs
 
 console = Console()
-data_app = typer.Typer(name="data", help="Export captures and answers to other tools.", no_args_is_help=True)
+data_app = typer.Typer(name="data", help="Captures and answers to and from other tools.", no_args_is_help=True)
 
 FORMATS: Final = ("coco", "voc", "yolo", "png", "mvtec", "all")
 REASONS: Final = {
@@ -83,6 +87,85 @@ def export(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         print(json.dumps({"file": printable(path), "bytes": size, **summary}, indent=2))
         return
     console.print(_describe(path, size, summary), highlight=False, soft_wrap=True, markup=False)
+
+
+@data_app.command("import")
+def import_(
+    line: Annotated[str, typer.Argument(metavar="LINE", help="Its name.")],
+    archive: Annotated[Path, typer.Argument(metavar="FILE.zip|DIR", help="A zip, or a folder with the same files.")],
+    check: Annotated[bool, typer.Option("--check", help="Only say what would be stored.")] = False,
+    person: Annotated[
+        str | None, typer.Option("--person", help="Answers are stored as import:NAME; default: this user.")
+    ] = None,
+    url: options.ConsoleUrl = None,
+    data: options.Data = DATA,
+    as_json: options.Json = False,
+) -> None:
+    """Import images and answers of another tool or line.
+
+    COCO, Pascal VOC, YOLO, images and masks, MVTec, or an export by SIAD. Everything is checked first: of an archive
+    with a problem nothing is stored. Images go in as by siad send, answers as corrections. Other answers stay, and a
+    repeat changes nothing.
+    """
+    params = {"person": person or getpass.getuser(), "check": "true" if check else "false"}
+    with reported_failures(), opened_archive(archive) as source:
+        report = asyncio.run(_import(options.console_address(url, data), line, source, params))
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        console.print(describe_import(report), highlight=False, soft_wrap=True, markup=False)
+    if report["problem_count"]:
+        raise typer.Exit(1)
+
+
+async def _import(address: str, line: str, source: BinaryIO, params: dict[str, str]) -> dict[str, Any]:
+    async with ConsoleClient(address) as client:
+        return await client.import_archive(line, source, params)
+
+
+@contextmanager
+def opened_archive(path: Path) -> Iterator[BinaryIO]:
+    """Open a zip, or pack a folder into a temporary one.
+
+    Raises:
+        ValueError: the folder has a link, or no file.
+    """
+    if not path.is_dir():
+        with path.open("rb") as source:
+            yield source
+        return
+    with tempfile.TemporaryFile() as packed:
+        with ZipFile(packed, "w") as target:
+            for file in sorted(path.rglob("*")):
+                if file.is_symlink():
+                    msg = f"{printable(file)} is a link; nothing was sent. Put the file itself there"
+                    raise ValueError(msg)
+                if file.is_file():
+                    target.write(file, file.relative_to(path).as_posix())
+            if not target.namelist():
+                msg = f"{printable(path)} has no file; nothing was sent"
+                raise ValueError(msg)
+        packed.seek(0)
+        yield packed
+
+
+def describe_import(report: dict[str, Any]) -> str:
+    """Say what was stored, or why nothing was."""
+    images = f"{report['images']} images ({report['normals']} normals), {report['new_images']} of them new"
+    lines = [f"{report['format']}: {images}"]
+    counts = (("answers", "answers"), ("unchanged", "answers are there already"), ("kept", "other answers stay"))
+    lines += [f"{report[name]} {words}" for name, words in counts]
+    if report["unanswered"]:
+        lines.append(f"{report['unanswered']} images about which the archive says nothing")
+    lines += [f"{one['file']}: {one['detail']}" for one in report["problems"]]
+    if more := report["problem_count"] - len(report["problems"]):
+        lines.append(f"and {more} more problems")
+    if report["problem_count"]:
+        done = "nothing was stored" if report["is_check"] else "the rest was stored"
+        lines.append(f"{report['problem_count']} problems; {done}")
+    elif report["is_check"]:
+        lines.append("nothing was stored: this was a check")
+    return "\n".join(lines)
 
 
 async def _export(address: str, line: str, params: dict[str, str], path: Path) -> tuple[int, dict[str, Any]]:

@@ -22,7 +22,12 @@ class MaskWriter:
     """
 
     def add(self, sample: DatasetSample) -> SampleFiles:
-        """Write a sample: image and mask of the same name."""
+        """Write a sample: image and mask of the same name.
+
+        Without an answer, or a defect without an outline, there is no mask: an empty one says good.
+        """
+        if not sample.is_known:
+            return SampleFiles(image=f"{IMAGES}/{sample.file_name}")
         mask = (f"{MASKS}/{sample.name}.png", encode_mask(sample.mask_HW))
         return SampleFiles(image=f"{IMAGES}/{sample.file_name}", files=(mask,))
 

@@ -32,6 +32,7 @@ class DatasetSample:
     mask_HW: NDArray[np.uint8]  # 0 good, 128 unsure, 255 defect
     objects: Sequence[MarkedObject] = ()  # of the mask; deleted ones are ignored
     is_normal: bool = False  # sent as a normal
+    is_known: bool = True  # whether the mask says where the defects are; otherwise it is empty
     product: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON; written to the list of captures
 
