@@ -7,10 +7,11 @@ from typing import Protocol
 
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.explain import PlaceReport
+from services.trainer.domain.job_end import JobEnd
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.training_set import TrainingSet
 from siad.contracts.deletion import DeletionIndex
-from siad.contracts.documents import RunRequest, TrainingSetMembers
+from siad.contracts.documents import JobFailure, RunRequest, TrainingSetMembers
 from siad.contracts.events import ImageStored, LineChanged, WeightsKind
 from siad.contracts.learning import LearningBrake, LearningHold
 from siad.contracts.manifest import Manifest
@@ -112,6 +113,10 @@ class RunStore(Protocol):
         """Record the ``number``-th start of a run's job, before it starts."""
         ...
 
+    async def put_failure(self, run: str, number: int, failure: JobFailure) -> None:
+        """Record why the ``number``-th start of a run's job failed."""
+        ...
+
     async def put_judgement(self, judgement: CandidateJudgement) -> None:
         """Close a run."""
         ...
@@ -124,11 +129,20 @@ class JobRunner(Protocol):
         """Wait until a job may run."""
         ...
 
-    async def run(self, run: str) -> int:
-        """Run the job of ``run`` to its end; return its exit status.
+    async def is_running(self, run: str) -> bool:
+        """Whether a job of ``run`` goes on without this process.
+
+        Raises:
+            TransientError, DeniedError: it can't be found out.
+        """
+        ...
+
+    async def run(self, run: str) -> JobEnd:
+        """Run the job of ``run`` to its end.
 
         Raises:
             TransientError: it could not be started.
+            DeniedError: whatever runs the jobs refuses it, for example over a quota.
         """
         ...
 

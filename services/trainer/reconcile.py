@@ -14,6 +14,7 @@ import structlog
 
 from services.trainer import metrics
 from services.trainer.domain.explain import PlaceReport, explain
+from services.trainer.domain.job_end import JobEnd
 from services.trainer.domain.ledger import newest_received_at
 from services.trainer.domain.plan import (
     AbandonRun,
@@ -43,8 +44,8 @@ from services.trainer.ports import (
     RunStore,
     TrainingSetStore,
 )
-from siad.contracts.documents import TrainingSetMembers
-from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.documents import JobFailure, TrainingSetMembers
+from siad.contracts.errors import ConflictError, CorruptError, DeniedError, MissingError, TransientError
 from siad.contracts.events import WeightsKind
 from siad.contracts.learning import LearningMode, why_not_learning
 from siad.contracts.place import Place
@@ -104,6 +105,8 @@ class SegmenterReconciler:
         mode = LearningMode.of("" if settings is None else settings.learning)
         quarantine = await self.quarantine.read(place.line)
         runs = tuple(await self.runs.read(place))
+        last = runs[-1] if runs else None
+        may_run = last is not None and last.is_open and last.attempts > 0 and last.report is None
         state = SegmenterState(
             place=place,
             quarantine=quarantine,
@@ -117,6 +120,7 @@ class SegmenterReconciler:
             pause="" if settings is None else await self._why_not_learning(place, mode),
             announced=self._announced.get(place, 0),
             requested=await self.runs.newest_request(place),
+            is_job_running=may_run and last is not None and await self.jobs.is_running(last.spec.run),
         )
         new = state.new_captures
         metrics.NEW_CAPTURES.labels(place.line, place.product).set(new.labelled)
@@ -181,8 +185,8 @@ class SegmenterReconciler:
             case CompactLedger(files):
                 if not await self.ledger.merge(place, files):
                     return  # the same plan would follow at once
-            case RunJob(run, attempt):
-                await self._run_job(place.line, run, attempt)
+            case RunJob():
+                await self._run_job(place.line, action)
             case JudgeCandidate(spec, judgement) | AbandonRun(spec, judgement) | CloseTainted(spec, judgement):
                 await self._close(spec, judgement)
             case FreezeTrainingSet(spec, training_set):
@@ -213,30 +217,44 @@ class SegmenterReconciler:
         if newest is not None:
             metrics.LEARNING_SECONDS.labels(place.line).observe((self.clock.now() - newest).total_seconds())
 
-    async def _run_job(self, line: str, run: str, attempt: int) -> None:
+    async def _run_job(self, line: str, action: RunJob) -> None:
+        run = action.run
         async with self.jobs.turn():
             if await self.runs.is_closed(run):
                 return  # cancelled while it waited for its turn
-            await self.runs.put_attempt(run, attempt, self.clock.now())
-            metrics.JOB_STARTS.labels(line).inc()
+            if not action.joins:
+                await self.runs.put_attempt(run, action.attempt, self.clock.now())
+                metrics.JOB_STARTS.labels(line).inc()
             job = asyncio.create_task(self.jobs.run(run))
             try:
-                is_cancelled = await self._watch(run, job)
+                end = await self._watch(run, job)
+            except (DeniedError, TransientError) as error:
+                await self._record_failure(action, str(error))
+                raise
             finally:
                 job.cancel()
                 await asyncio.wait({job})
-            if is_cancelled:
+            if end is None:
                 await self.jobs.end(run)
+            elif end.reason:
+                await self._record_failure(action, end.reason)
 
-    async def _watch(self, run: str, job: asyncio.Task[int]) -> bool:
-        """Wait for a job; return whether its run was cancelled."""
+    async def _watch(self, run: str, job: asyncio.Task[JobEnd]) -> JobEnd | None:
+        """Wait for a job; None where its run was cancelled meanwhile."""
         while not job.done():
             await asyncio.wait({job}, timeout=CANCEL_POLL_S)
             if not job.done() and await self._is_closed(run):
                 log.info("job_cancelled", run=run)
-                return True
-        job.result()
-        return False
+                return None
+        return job.result()
+
+    async def _record_failure(self, action: RunJob, reason: str) -> None:
+        """Keep why a start failed: the log is gone with the pod."""
+        try:
+            failure = JobFailure(reason=reason, ended_at=self.clock.now())
+            await self.runs.put_failure(action.run, action.attempt, failure)
+        except (ConflictError, TransientError) as error:  # recorded already, or the store is away; the log has it
+            log.warning("job_failure_not_recorded", run=action.run, reason=str(error))
 
     async def _is_closed(self, run: str) -> bool:
         try:

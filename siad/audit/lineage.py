@@ -13,6 +13,7 @@ import structlog
 from siad.contracts import keys
 from siad.contracts.documents import TrainingSetMembers
 from siad.contracts.events import SegmenterStatus, WeightsKind
+from siad.contracts.key_parts import place_in
 from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
@@ -108,7 +109,7 @@ def find_weights(blobs: Blobs, prefix: str, *, line: str | None = None) -> list[
         for info in blobs.list(keys.manifests_prefix(name)):
             weights = keys.name_of(info.key)
             if weights.startswith(prefix):
-                found.append((keys.place_of_manifest(info.key), weights))
+                found.append((place_in(info.key), weights))
     return found
 
 

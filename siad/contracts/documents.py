@@ -78,6 +78,14 @@ class RunAttempt(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailure(JsonRecord):
+    """Record of why one start of a run's job failed."""
+
+    reason: str
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest(JsonRecord):
     """Request of an operator that a training run starts."""
 

@@ -203,11 +203,6 @@ def manifests_prefix(line: str) -> str:
     return f"weights/{checked_part(line)}/"
 
 
-def place_of_manifest(key: str) -> Place:
-    """Return the place of a manifest's key; ValueError for another key."""
-    return place_in(key)
-
-
 def checkpoints_prefix(run: str) -> str:
     """Checkpoints of a run, written by Ray Train through pyarrow."""
     return f"checkpoints/{checked_part(run)}"
@@ -236,6 +231,11 @@ def run_attempt_key(run: str, number: int) -> str:
 def run_attempts_prefix(run: str) -> str:
     """All records of starts of a run's job, in order."""
     return f"{checkpoints_prefix(run)}/attempts/"
+
+
+def run_failure_key(run: str, number: int) -> str:
+    """Write-once record of why the ``number``-th start of the run's job failed."""
+    return f"{checkpoints_prefix(run)}/failures/{number:04d}.json"
 
 
 def run_report_key(run: str) -> str:

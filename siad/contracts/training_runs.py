@@ -120,6 +120,7 @@ class RunState:
     judgement: CandidateJudgement | None
     attempts: int  # starts of its job
     last_attempt_at: datetime | None
+    failure: str = ""  # why the newest start that failed did; empty where none is recorded
 
     @property
     def is_open(self) -> bool:

@@ -21,6 +21,7 @@ from services.labeler.ports import ScorerBugError
 from services.labeler.scorer_api import DRAW_FAILED, IMAGE_REFUSED
 from services.labeler.settings import LabelerSettings
 from services.trainer import app as trainer
+from services.trainer.domain.job_end import JobEnd
 from services.trainer.settings import TrainerSettings
 from siad.apps.local.ports import free_ports
 from siad.audit.dead_letters import read_whole
@@ -264,7 +265,11 @@ class NoJobs:
         """Never asked."""
         raise NotImplementedError
 
-    async def run(self, run: str) -> int:
+    async def is_running(self, run: str) -> bool:
+        """Never asked."""
+        raise NotImplementedError(run)
+
+    async def run(self, run: str) -> JobEnd:
         """Never asked."""
         raise NotImplementedError(run)
 

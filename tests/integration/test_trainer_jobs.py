@@ -19,7 +19,7 @@ def script(text: str) -> tuple[str, ...]:
 
 async def test_a_job_is_told_its_run_and_its_exit_status_comes_back() -> None:
     jobs = LocalJobs(limit_s=30, command=script("sys.exit(3 if sys.argv[1:] == ['--run', 'l.p.000001'] else 4)"))
-    assert await jobs.run("l.p.000001") == 3
+    assert (await jobs.run("l.p.000001")).exit_status == 3
 
 
 async def test_a_job_that_cannot_be_started_is_transient() -> None:
@@ -29,7 +29,7 @@ async def test_a_job_that_cannot_be_started_is_transient() -> None:
 
 async def test_a_job_that_hangs_is_ended() -> None:
     jobs = LocalJobs(limit_s=0.5, command=script("time.sleep(600)"))
-    assert await jobs.run("r") == -signal.SIGTERM
+    assert (await jobs.run("r")).exit_status == -signal.SIGTERM
 
 
 async def test_a_cancelled_job_is_gone_with_all_it_started(tmp_path: Path) -> None:

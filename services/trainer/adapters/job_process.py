@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from services.trainer.domain.job_end import JobEnd
 from siad.contracts.errors import TransientError
 from siad.runtime.parent_death import end_with_parent
 
@@ -39,8 +40,12 @@ class LocalJobs:
         async with self._turn:
             yield
 
-    async def run(self, run: str) -> int:
-        """Run the job of ``run`` to its end; return its exit status.
+    async def is_running(self, run: str) -> bool:  # noqa: ARG002 - named by the port
+        """False: a job ends with the trainer that started it."""
+        return False
+
+    async def run(self, run: str) -> JobEnd:
+        """Run the job of ``run`` to its end.
 
         A job that is cancelled is ended first.
 
@@ -49,20 +54,23 @@ class LocalJobs:
         """
         process = await self._start(run)
         log.info("job_started", run=run, pid=process.pid)
+        over_limit = ""
         try:
             async with asyncio.timeout(self.limit_s):
                 status = await process.wait()
         except TimeoutError:
             log.error("job_over_limit", run=run, limit_s=self.limit_s)
+            over_limit = f"over its limit of {self.limit_s:.0f} s; its last checkpoint is kept"
             status = await _end(process)
         except asyncio.CancelledError:
             await asyncio.shield(_end(process))
             raise
         if status == 0:
             log.info("job_ended", run=run, exit_status=status)
-        else:
-            log.error("job_ended", run=run, exit_status=status, reason=_reason(status))
-        return status
+            return JobEnd(status)
+        reason = over_limit or _reason(status)
+        log.error("job_ended", run=run, exit_status=status, reason=reason)
+        return JobEnd(status, reason)
 
     async def end(self, run: str) -> None:
         """Do nothing: a job ends with the call of ``run``."""
@@ -88,7 +96,7 @@ def _reason(status: int) -> str:
         return "killed by SIGKILL: out of memory, or killed by hand; its last checkpoint is kept"
     if status < 0:
         return f"ended by signal {-status}; its last checkpoint is kept"
-    return "see the job's log above; its last checkpoint is kept"
+    return f"exit status {status}, see the job's log; its last checkpoint is kept"
 
 
 async def _end(process: asyncio.subprocess.Process) -> int:

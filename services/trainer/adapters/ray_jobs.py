@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from services.trainer.domain.job_end import JobEnd
 from services.trainer.domain.ray_jobs import JobProgress, describe_waiting, job_name, make_job, read_progress
 from siad.contracts.errors import ConflictError, TransientError
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -74,13 +75,15 @@ class RayJobs:
         async with self._turn:
             yield
 
-    async def run(self, run: str) -> int:
+    async def is_running(self, run: str) -> bool:
+        """Whether the RayJob of ``run`` goes on."""
+        job = await asyncio.to_thread(self.api.get, job_name(self.prefix, run))
+        return job is not None and _goes_on(job)
+
+    async def run(self, run: str) -> JobEnd:
         """Run the job of ``run`` to its end.
 
         One that runs already is joined.
-
-        Returns:
-            0 where it succeeded, otherwise 1.
 
         Raises:
             TransientError: the API server is unavailable.
@@ -94,7 +97,7 @@ class RayJobs:
         else:
             log.error("job_ended", run=run, job=name, exit_status=1, reason=progress.reason)
         await asyncio.to_thread(self.api.delete, name)
-        return 0 if progress.succeeded else 1
+        return JobEnd(0) if progress.succeeded else JobEnd(1, progress.reason)
 
     async def end(self, run: str) -> None:
         """Delete the job of a run that was cancelled."""
@@ -102,7 +105,7 @@ class RayJobs:
 
     async def _start(self, name: str, run: str) -> None:
         job = await asyncio.to_thread(self.api.get, name)
-        if job is not None and not read_progress(job).is_done and "deletionTimestamp" not in job.get("metadata", {}):
+        if job is not None and _goes_on(job):
             log.info("job_joined", run=run, job=name)
             return
         if job is not None:  # of an earlier attempt, or of one that is being deleted
@@ -151,3 +154,7 @@ class RayJobs:
             return ""
         cluster = await asyncio.to_thread(self.api.cluster, progress.cluster)
         return describe_waiting(cluster, await asyncio.to_thread(self.api.pods, progress.cluster))
+
+
+def _goes_on(job: Mapping[str, Any]) -> bool:
+    return not read_progress(job).is_done and "deletionTimestamp" not in job.get("metadata", {})

@@ -48,7 +48,8 @@ def _of_open(run: RunState, policies: TrainerPolicies) -> str:
     if run.last_attempt_at is None:
         return f"{begin}; its job waits to start, while another job runs"
     most = policies.schedule.attempts_max
-    return f"{begin}; start {run.attempts} of at most {most} of its job was at {_clock(run.last_attempt_at)}"
+    failed = f"; a start failed: {run.failure}" if run.failure else ""
+    return f"{begin}; start {run.attempts} of at most {most} of its job was at {_clock(run.last_attempt_at)}{failed}"
 
 
 def _of_closed(run: RunState) -> str:

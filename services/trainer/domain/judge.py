@@ -8,7 +8,7 @@ line's false-reject budget and with fixed floors, which agreement with the teach
 from dataclasses import dataclass
 from datetime import datetime
 
-from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, RunState, SegmenterFigures
 from siad.vision.gate import DEFAULT_POLICY, GatePolicy, chance_of_at_least, judge_release
 
 
@@ -45,12 +45,13 @@ def judge(spec: RunSpec, report: RunReport, *, policy: JudgePolicy, now: datetim
     )
 
 
-def abandon(spec: RunSpec, *, attempts: int, now: datetime) -> CandidateJudgement:
+def abandon(run: RunState, *, now: datetime) -> CandidateJudgement:
     """Close a run whose job never left a candidate."""
+    last = f"the last: {run.failure}" if run.failure else "see the job's log"
     return CandidateJudgement(
-        run=spec.run,
+        run=run.spec.run,
         outcome=RunOutcome.FAILED,
-        reason=f"{attempts} starts of its job ended without a report; see the job's log",
+        reason=f"{run.attempts} starts of its job ended without a report; {last}",
         weights="",
         judged_at=now,
     )

@@ -72,6 +72,7 @@ class SegmenterState:
     quarantine: QuarantineIndex = NOTHING
     tainted: str = ""  # what of the last run's training set is in quarantine; empty where nothing is
     requested: int = 0  # number of the newest request of an operator for a run; 0 for none
+    is_job_running: bool = False  # the last run's, without this process
     pause: str = ""  # why the line learns nothing, by its brake or its setting; empty where it does
 
     @property
@@ -121,6 +122,7 @@ class RunJob:
 
     run: str
     attempt: int
+    joins: bool = False  # a job that goes on since another process started it; that is no further attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ def _plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Pl
     if last is not None and _may_be_released(last, state):
         return Plan((*announce, ReleaseCandidate(last.candidate, state.segmenter)))
     if last is not None and last.is_open:
-        return Plan((*announce, *_advance(last, now, policies)))
+        return Plan((*announce, *_advance(last, now, policies, joins=state.is_job_running)))
     following = _next_run(state, now, policies)
     return replace(following, actions=(*announce, *following.actions))
 
@@ -223,15 +225,17 @@ def _was_released(weights: str, pointer: Pointer | None) -> bool:
     return pointer is not None and weights in (pointer.weights, *pointer.history, *pointer.rejected)
 
 
-def _advance(run: RunState, now: datetime, policies: TrainerPolicies) -> tuple[Action, ...]:
-    """Take an open run one step further."""
+def _advance(run: RunState, now: datetime, policies: TrainerPolicies, *, joins: bool) -> tuple[Action, ...]:
+    """Take an open run one step further; join a running job."""
     schedule = policies.schedule
     if run.report is not None:
         return (JudgeCandidate(run.spec, judge(run.spec, run.report, policy=policies.judge, now=now)),)
+    if joins:
+        return (RunJob(run.spec.run, run.attempts, joins=True),)
     if not may_start_job(run, now=now, policy=schedule):
         return ()
     if run.attempts >= schedule.attempts_max:
-        return (AbandonRun(run.spec, abandon(run.spec, attempts=run.attempts, now=now)),)
+        return (AbandonRun(run.spec, abandon(run, now=now)),)
     return (RunJob(run.spec.run, run.attempts + 1),)
 
 

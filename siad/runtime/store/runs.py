@@ -4,11 +4,12 @@ from collections import defaultdict
 from datetime import datetime
 from typing import TypeVar
 
-from siad.contracts.documents import RunAttempt, RunRequest
+from siad.contracts.documents import JobFailure, RunAttempt, RunRequest
 from siad.contracts.json_codec import JsonRecord
 from siad.contracts.keys import (
     run_attempt_key,
     run_attempts_prefix,
+    run_failure_key,
     run_judgement_key,
     run_of,
     run_report_key,
@@ -79,6 +80,11 @@ class StoredRuns:
         data = RunAttempt(started_at=started_at).to_json()
         await self._blobs.put(run_attempt_key(run, number), data, content_type=JSON, condition=IF_ABSENT)
 
+    async def put_failure(self, run: str, number: int, failure: JobFailure) -> None:
+        """Record why the ``number``-th start of a run's job failed."""
+        key = run_failure_key(run, number)
+        await self._blobs.put(key, failure.to_json(), content_type=JSON, condition=IF_ABSENT)
+
     async def put_judgement(self, judgement: CandidateJudgement) -> None:
         """Close a run."""
         key = run_judgement_key(judgement.run)
@@ -86,6 +92,7 @@ class StoredRuns:
 
     async def _run(self, run: str, files: dict[str, BlobInfo]) -> RunState:
         attempts = sorted(key for key in files if key.startswith(run_attempts_prefix(run)))
+        failures = [key for n in range(len(attempts), 0, -1) if (key := run_failure_key(run, n)) in files]
         spec = await self._record(RunSpec, run_spec_key(run), files)
         assert spec is not None, f"{run} was listed with a spec"
         return RunState(
@@ -94,6 +101,7 @@ class StoredRuns:
             judgement=await self._record(CandidateJudgement, run_judgement_key(run), files),
             attempts=len(attempts),
             last_attempt_at=await self._started_at(attempts[-1]) if attempts else None,
+            failure=JobFailure.from_json(await self._bytes(failures[0])).reason if failures else "",
         )
 
     async def _started_at(self, key: str) -> datetime:

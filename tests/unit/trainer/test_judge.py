@@ -7,7 +7,7 @@ import pytest
 
 from services.trainer.domain.judge import JudgePolicy, abandon, judge
 from siad.contracts.errors import CorruptError
-from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, SegmenterFigures
+from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, RunState, SegmenterFigures
 from tests.unit.vision.test_gate import evidence
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -98,9 +98,12 @@ def test_a_candidate_with_evidence_is_judged_by_the_gate_alone() -> None:
 
 
 def test_a_run_without_a_candidate_is_written_off() -> None:
-    judgement = abandon(SPEC, attempts=4, now=NOON)
+    run = RunState(spec=SPEC, report=None, judgement=None, attempts=4, last_attempt_at=NOON)
+    judgement = abandon(run, now=NOON)
     assert (judgement.outcome, judgement.weights) == (RunOutcome.FAILED, "")
-    assert "4 starts" in judgement.reason
+    assert judgement.reason == "4 starts of its job ended without a report; see the job's log"
+    known = abandon(replace(run, failure="pod p has no node"), now=NOON)
+    assert known.reason == "4 starts of its job ended without a report; the last: pod p has no node"
 
 
 @pytest.mark.parametrize("record", [SPEC, REPORT, replace(REPORT, serving=GOOD), EVIDENT, judged(GOOD)])

@@ -11,6 +11,7 @@ from kubernetes.client import ApiException
 
 from services.trainer.adapters.kubernetes_api import KubernetesRayJobs
 from services.trainer.adapters.ray_jobs import POLL_S, RayJobs
+from services.trainer.domain.job_end import JobEnd
 from services.trainer.domain.ray_jobs import RUN, describe_waiting, job_name, make_job, read_progress
 from siad.contracts.errors import ConflictError, DeniedError, TransientError
 from siad.runtime.testing.clock import FakeClock
@@ -74,13 +75,13 @@ def events(capsys: pytest.CaptureFixture[str], name: str) -> list[str]:
 
 async def test_a_job_is_created_awaited_and_removed() -> None:
     server = Server()
-    assert await jobs_on(server).run(NAME_OF_RUN) == 0
+    assert await jobs_on(server).run(NAME_OF_RUN) == JobEnd(0)
     assert (server.created, server.deleted, server.jobs) == (1, 1, {})
 
 
 async def test_a_failed_job_says_why_and_is_removed(capsys: pytest.CaptureFixture[str]) -> None:
     server = Server(statuses=[RUNS, FAILED])
-    assert await jobs_on(server).run(NAME_OF_RUN) == 1
+    assert await jobs_on(server).run(NAME_OF_RUN) == JobEnd(1, "AppFailed: exit status 1")
     [line] = events(capsys, "job_ended")
     assert "AppFailed: exit status 1" in line
     assert server.jobs == {}
@@ -94,9 +95,18 @@ async def test_a_trainer_that_stops_leaves_its_job_and_the_next_one_joins_it() -
     first.cancel()
     await asyncio.wait({first})
     assert list(server.jobs) == [NAME]
+    assert await jobs_on(server).is_running(NAME_OF_RUN)
     server.statuses = [RUNS, DONE]
-    assert await jobs_on(server).run(NAME_OF_RUN) == 0
+    assert await jobs_on(server).run(NAME_OF_RUN) == JobEnd(0)
     assert (server.created, server.jobs) == (1, {})
+
+
+@pytest.mark.parametrize("status", [FAILED, DONE])
+async def test_a_job_that_has_ended_goes_on_no_more(status: Mapping[str, Any]) -> None:
+    server = Server(statuses=[status])
+    assert not await jobs_on(server).is_running(NAME_OF_RUN)
+    server.create(make_job(TEMPLATE, name=NAME, run=NAME_OF_RUN, owner=None))
+    assert not await jobs_on(server).is_running(NAME_OF_RUN)
 
 
 async def test_the_job_of_a_cancelled_run_is_deleted() -> None:
@@ -109,13 +119,13 @@ async def test_the_job_of_a_cancelled_run_is_deleted() -> None:
 async def test_a_job_of_an_earlier_attempt_makes_way() -> None:
     server = Server(statuses=[FAILED, RUNS, DONE])
     server.create(make_job(TEMPLATE, name=NAME, run=NAME_OF_RUN, owner=None))
-    assert await jobs_on(server).run(NAME_OF_RUN) == 0
+    assert await jobs_on(server).run(NAME_OF_RUN) == JobEnd(0)
     assert (server.created, server.deleted) == (2, 2)
 
 
 async def test_a_job_outlives_an_outage_of_the_api_server(capsys: pytest.CaptureFixture[str]) -> None:
     server = Server(statuses=[RUNS, TransientError("refused"), TransientError("refused"), DONE])
-    assert await jobs_on(server).run(NAME_OF_RUN) == 0
+    assert await jobs_on(server).run(NAME_OF_RUN) == JobEnd(0)
     assert len(events(capsys, "job_waits")) == 1
 
 
@@ -125,7 +135,7 @@ async def test_a_job_over_its_limit_ends_with_what_it_waited_for(capsys: pytest.
         "status": {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such"}}}]},
     }
     server = Server(statuses=[RUNS], waiting=[stuck])
-    assert await jobs_on(server, limit_s=3 * POLL_S).run(NAME_OF_RUN) == 1
+    assert (await jobs_on(server, limit_s=3 * POLL_S).run(NAME_OF_RUN)).exit_status == 1
     text = capsys.readouterr().out
     assert "over its limit of 15 s; pod p does not start: ImagePullBackOff: no such" in text
     assert text.count("job_waits") == 1
@@ -138,7 +148,7 @@ async def test_a_job_that_is_deleted_while_it_runs_has_failed(capsys: pytest.Cap
     while not server.created:
         await asyncio.sleep(0.001)
     server.jobs.clear()
-    assert await running == 1
+    assert (await running).exit_status == 1
     assert "was deleted while it ran" in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from services.trainer.domain.explain import explain
+from services.trainer.domain.job_end import JobEnd
 from services.trainer.domain.judge import cancel
 from services.trainer.domain.plan import plan
 from siad.audit.rollback import read_rollback, roll_back
@@ -96,13 +97,13 @@ class EndlessJobs(Jobs):
 
     ended: list[str] = field(default_factory=list)
 
-    async def run(self, run: str) -> int:
+    async def run(self, run: str) -> JobEnd:
         self.started.append(run)
         try:
             await asyncio.Event().wait()
         finally:
             self.ended.append(run)
-        return 0
+        return JobEnd(0)
 
 
 async def test_a_cancelled_run_ends_its_job_and_uses_its_captures(monkeypatch: pytest.MonkeyPatch) -> None:

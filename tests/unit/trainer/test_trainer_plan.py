@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.training_sets import StoredTrainingSets
+from services.trainer.domain.job_end import JobEnd
 from services.trainer.domain.judge import JudgePolicy
 from services.trainer.domain.plan import RunJob, SegmenterState, TrainerPolicies, plan
 from services.trainer.domain.schedule import SchedulePolicy
@@ -20,7 +21,7 @@ from services.trainer.job.store import read_spec, read_training_set, write_repor
 from services.trainer.reconcile import SegmenterReconciler
 from siad.contracts.codec import decode
 from siad.contracts.documents import LineState, write_line, write_receipt
-from siad.contracts.errors import CorruptError, MissingError, TransientError
+from siad.contracts.errors import CorruptError, DeniedError, MissingError, TransientError
 from siad.contracts.events import ImageStored, Intent, SegmenterReleased, WeightsKind
 from siad.contracts.ids import CaptureId, ImageId, sha256_hex
 from siad.contracts.keys import (
@@ -84,6 +85,8 @@ class Jobs:
     serving: SegmenterFigures | None = None
     falls: int = 0
     started: list[str] = field(default_factory=list)
+    goes_on: bool = False  # a job of another trainer, which is joined
+    refusal: DeniedError | None = None
     removed: list[str] = field(default_factory=list)  # jobs of cancelled runs
 
     @asynccontextmanager
@@ -93,11 +96,16 @@ class Jobs:
     async def end(self, run: str) -> None:
         self.removed.append(run)
 
-    async def run(self, run: str) -> int:
+    async def is_running(self, run: str) -> bool:
+        return self.goes_on
+
+    async def run(self, run: str) -> JobEnd:
         self.started.append(run)
+        if self.refusal is not None:
+            raise self.refusal
         if self.falls > 0:
             self.falls -= 1
-            return 1
+            return JobEnd(1, "ended by signal 9")
         spec = read_spec(self.blobs, run)
         assert read_training_set(self.blobs, LINE, PRODUCT, spec.training_set).digest == spec.training_set
         manifest = manifest_of(WeightsKind.SEGMENTER, training_set=spec.training_set)
@@ -115,7 +123,7 @@ class Jobs:
                 device="cpu",
             ),
         )
-        return 0
+        return JobEnd(0)
 
 
 def manifest_of(kind: WeightsKind, *, training_set: str | None = None) -> Manifest:
@@ -294,6 +302,7 @@ async def test_a_job_that_falls_is_started_again_and_then_written_off() -> None:
     judgement = (await world.state()).runs[-1].judgement
     assert judgement is not None
     assert judgement.outcome is RunOutcome.FAILED
+    assert judgement.reason == "3 starts of its job ended without a report; the last: ended by signal 9"
 
 
 async def test_captures_of_a_failed_run_are_used_again_after_the_cooldown() -> None:
