@@ -17,6 +17,9 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "POST /v1/session": OPEN,
     "GET /v1/session": OPEN,  # says itself whether there is one
     "DELETE /v1/session": OPEN,
+    "GET /v1/sign-in-ways": OPEN,
+    "GET /v1/oidc/sign-in": OPEN,
+    "GET /v1/oidc/callback": OPEN,
     "GET /v1/sessions": OPEN,  # of the person who is signed in
     "DELETE /v1/sessions/{session}": OPEN,
     "POST /v1/sign-in-links": ADMINISTER,

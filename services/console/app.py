@@ -39,20 +39,18 @@ from services.console.web.commands import make_command_routes
 from services.console.web.data import DataDependencies, make_export_routes, make_import_routes
 from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
+from services.console.web.oidc import provider_of
 from services.console.web.overview import LinesDependencies, make_overview_routes
 from services.console.web.previews import make_preview_routes
 from services.console.web.routes import PageDependencies, add_page
 from services.console.web.senders import ConsoleSenders
 from services.console.web.weights import make_weights_routes
-from siad.contracts.access import Account
-from siad.contracts.access_keys import accounts_prefix
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.errors import TransientError
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import COMMAND, CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.access.bearer import KeyBearer
-from siad.runtime.access.directory import Directory
 from siad.runtime.access.guard import guard
 from siad.runtime.access.table import AccessTable
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -134,7 +132,8 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.tasks["commands"] = partial(repeat, commands.announce)
         stage.app.include_router(make_listing_routes(dependencies))
         _add_data(stage, dependencies, store, lines, IngestUploads(IngestProxy(ingest)))
-        add_page(stage.app, _page(settings, sessions, StoredPictures(store, deletions), lines))
+        page = _page(settings, sessions, StoredPictures(store, deletions), lines)
+        add_page(stage.app, page, provider_of(settings, stage.clock))
         followers = [*_follow(stage, settings, bus, lines, ports), thresholds]
         stage.health.checks["threshold-topic"] = thresholds.check
         stage.tasks["threshold-topic"] = partial(thresholds.follow, bus, stage.stop)
@@ -190,9 +189,8 @@ def _lines_page(
 
 def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> PersonSessions:
     """Put the guard before the routes; return the sessions that it asks."""
-    accounts = Directory(store, accounts_prefix(), Account.from_json, clock=stage.clock)
     audit = audit_log_of(stage, store)
-    sessions = PersonSessions(database, accounts, audit, clock=stage.clock)
+    sessions = PersonSessions(database, store, audit, clock=stage.clock)
     keys = KeyBearer(store, clock=stage.clock) if stage.access.is_required else None
     guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions, keys), audit=audit, how=SIGN_IN)
     stage.is_guarded = True

@@ -6,7 +6,7 @@ both for single lines or, under ``*``, for every line.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -113,10 +113,24 @@ class Account(JsonRecord):
     sessions_from_at: datetime  # sessions that were opened earlier have ended
     is_disabled: bool = False
     subject: str = ""  # issuer and subject of the identity provider; empty: none
+    claimed_roles: Mapping[str, Role] = field(default_factory=dict)  # by the provider at the last sign-in
 
     def __post_init__(self) -> None:
         """Refuse a name that can't be an author."""
         require_account_name(self.name)
+
+    @property
+    def every_role(self) -> dict[str, Role]:
+        """Roles by line: of those given here and claimed, the stronger."""
+        return {
+            line: stronger(role, self.roles.get(line)) for line, role in {**self.roles, **self.claimed_roles}.items()
+        }
+
+
+def stronger(role: Role, other: Role | None) -> Role:
+    """Return the role of two that may do more."""
+    order = list(Role)
+    return role if other is None or order.index(role) >= order.index(other) else other
 
 
 def permissions_of(roles: Mapping[str, Role]) -> dict[str, frozenset[Permission]]:

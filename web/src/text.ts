@@ -16,6 +16,7 @@ export const text = {
     how: 'Without an account: run this on the console’s machine and open the link that it prints.',
     command: 'siad sign-in',
     working: 'Signing in ...',
+    provider: (name: string) => `Sign in with ${name}`,
     kept: 'What you drew before is kept in this browser.',
     ended: 'Your session has ended',
     endedHow: 'Sign in again to go on. What you drew is still here.',

@@ -15,13 +15,17 @@ import structlog
 from services.console.adapters.projection import sessions
 from services.console.adapters.projection.database import Database
 from services.console.domain.attempts import SignInAttempts
+from services.console.domain.identity import ClaimedIdentity
 from services.console.domain.sessions import Session, SignInMethod, TokenKind, digest, make_link, make_session
 from siad.contracts.access import Account, Principal, PrincipalKind, Role, permissions_of
+from siad.contracts.access_keys import accounts_prefix
 from siad.contracts.audit_log import AuditAction
-from siad.contracts.errors import TransientError
+from siad.contracts.errors import ConflictError, TransientError
+from siad.runtime.access.accounts import Accounts, new_account, with_claims
 from siad.runtime.access.audit_log import AuditLog
 from siad.runtime.access.directory import Directory
 from siad.runtime.access.passwords import is_password
+from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -69,8 +73,9 @@ class PersonSessions:
     is away, so that a page keeps working.
     """
 
-    def __init__(self, database: Database, accounts: Directory[Account], audit: AuditLog, *, clock: Clock) -> None:
-        self._database, self._accounts, self._audit, self._clock = database, accounts, audit, clock
+    def __init__(self, database: Database, store: AsyncBlobs, audit: AuditLog, *, clock: Clock) -> None:
+        self._database, self._store, self._audit, self._clock = database, store, audit, clock
+        self._accounts = Directory(store, accounts_prefix(), Account.from_json, clock=clock)
         self._hashing = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="passwords")
         self._known, self._attempts = _ReadSessions(), SignInAttempts()
 
@@ -119,6 +124,41 @@ class PersonSessions:
             return None
         self._attempts.forget(name, client.address, now_s=now_s)
         return await self._open(name, SignInMethod.PASSWORD, client)
+
+    async def open_by_identity(self, identity: ClaimedIdentity, client: Client) -> tuple[str, SignedIn] | None:
+        """Sign in a person of the identity provider.
+
+        An account is found by its subject, never by its name: the provider must not sign in as other people. Where
+        there is none it is made, also without a role, so that an administrator can give one.
+
+        Returns:
+            None where the person has no role, the account is disabled, or each name is taken.
+        """
+        known = (one.name for one in (await self._accounts.all()).values() if one.subject == identity.subject)
+        name = next(known, "") or await self._add_person(identity)
+        if not name:
+            self._refuse(identity.names[0] if identity.names else "", client, "no role, or the name is taken")
+            return None
+        changed = await self._store.run(
+            Accounts(self._store.blobs).change, name, partial(with_claims, roles=identity.roles)
+        )
+        self._accounts.expire()
+        if changed.is_disabled or not changed.every_role:
+            self._refuse(name, client, "disabled" if changed.is_disabled else "no role")
+            return None
+        return await self._open(name, SignInMethod.PROVIDER, client)
+
+    async def _add_person(self, identity: ClaimedIdentity) -> str:
+        """Make the account of a person under the first free name."""
+        for name in identity.names:
+            account = new_account(name, "", {}, now=self._clock.now(), subject=identity.subject)
+            try:
+                await self._store.run(Accounts(self._store.blobs).create, account)
+            except ConflictError:
+                continue
+            self._audit.add(AuditAction.ACCOUNT_ADDED, name, name, detail="by the identity provider")
+            return name
+        return ""
 
     async def find(self, token: str) -> SignedIn | None:
         """Return the person of a token; None where the session has ended.

@@ -31,6 +31,7 @@ class SignInMethod(StrEnum):
 
     LINK = "link"
     PASSWORD = "password"  # noqa: S105 - a word, not a password
+    PROVIDER = "identity provider"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Session:
             return self.roles or None  # None: the account was deleted
         if account.is_disabled or self.opened_at < account.sessions_from_at:
             return None
-        return account.roles
+        return account.every_role
 
 
 def digest(token: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from services.console.adapters.sessions import PersonSessions
 from services.console.web.files import CSP, INDEX, NOT_BUILT, PageFiles
 from services.console.web.middleware import BrowserMiddleware
+from services.console.web.oidc import ProviderSignIn, make_oidc_routes
 from services.console.web.pictures import Pictures, make_picture_routes
 from services.console.web.responses import IMMUTABLE, Conditions, respond
 from services.console.web.sign_in import SignInDependencies, make_sign_in_routes
@@ -47,10 +48,11 @@ class PageLinesResponse(BaseModel):
     lines: list[PageLine]
 
 
-def add_page(app: FastAPI, dependencies: PageDependencies) -> None:
+def add_page(app: FastAPI, dependencies: PageDependencies, provider: ProviderSignIn | None) -> None:
     """Add the page, its routes and the checks of browsers."""
     app.include_router(_file_routes(dependencies.files))
     app.include_router(make_sign_in_routes(SignInDependencies(dependencies.sessions, dependencies.files)))
+    app.include_router(make_oidc_routes(provider, dependencies.sessions))
     app.include_router(_line_routes(dependencies))
     app.include_router(make_picture_routes(dependencies.pictures))
     app.add_middleware(BrowserMiddleware, is_local_only=is_loopback(dependencies.http_host))

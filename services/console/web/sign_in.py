@@ -137,16 +137,8 @@ def _session_routes(sessions: PersonSessions) -> APIRouter:
 
         The session is a cookie that scripts can't read.
         """
-        token, signed_in = await _open(sessions, body, _client_of(request))
-        response.set_cookie(
-            COOKIE,
-            token,
-            max_age=int(SESSION_TTL.total_seconds()),
-            path="/",
-            secure=request.url.scheme == "https",
-            httponly=True,
-            samesite="strict",
-        )
+        token, signed_in = await _open(sessions, body, client_of(request))
+        set_session_cookie(response, token, request)
         return _described(signed_in)
 
     @router.get("/v1/session", responses=NO_SESSION)
@@ -212,7 +204,15 @@ async def _require_session(request: Request, sessions: PersonSessions) -> Signed
     return found
 
 
-def _client_of(request: Request) -> Client:
+def set_session_cookie(response: Response, token: str, request: Request) -> None:
+    """Give a browser the token of its session, which scripts can't read."""
+    lasts_s = int(SESSION_TTL.total_seconds())
+    is_secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, token, max_age=lasts_s, path="/", secure=is_secure, httponly=True, samesite="strict")
+
+
+def client_of(request: Request) -> Client:
+    """Browser and address of a sign-in."""
     address = request.client.host if request.client else ""
     return Client(browser=request.headers.get("user-agent", ""), address=address)
 

@@ -1,6 +1,6 @@
 """Accounts in the store, as commands and the console change them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -116,6 +116,11 @@ def with_role(account: Account, role: Role | None, line: str = EVERY_LINE) -> Ac
     """Set the role on a line; None takes it away."""
     others = {place: held for place, held in account.roles.items() if place != line}
     return replace(account, roles=others if role is None else {**others, line: role})
+
+
+def with_claims(account: Account, roles: Mapping[str, Role]) -> Account:
+    """Replace the roles that an identity provider claims; those given here stay."""
+    return replace(account, claimed_roles=dict(roles))
 
 
 def with_disabled(account: Account, *, is_disabled: bool, now: datetime) -> Account:

@@ -70,6 +70,10 @@ class Directory(Generic[T]):
         await self._refresh(REFRESH_S)
         return self._documents()
 
+    def expire(self) -> None:
+        """Read again at the next call, after a change by this process."""
+        self._tried_at_s = float("-inf")
+
     def _documents(self) -> dict[str, T]:
         return {name_of(key): found for key, (_, found) in self._held.items() if found is not None}
 

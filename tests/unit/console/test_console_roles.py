@@ -18,10 +18,11 @@ OPEN_TO = {  # written down apart from the table of the product
     "PUT /v1/lines/{line}/captures/{capture}/lease": ["viewer", "annotator", "engineer", "admin"],
     "DELETE /v1/lines/{line}/captures/{capture}/lease": ["viewer", "annotator", "engineer", "admin"],
     "PUT /v1/lines/{line}/commands/{command}": ["engineer", "admin"],
+    "POST /v1/lines/{line}/import": ["engineer", "admin"],
     "POST /v1/lines/{line}/captures/{capture}/corrections": ["annotator", "engineer", "admin"],
 }
 WITHOUT_SESSION = ("GET /", "GET /assets/{name}")
-OF_SESSIONS = ("/v1/session", "/v1/sessions", "/v1/sign-in-links")
+OF_SESSIONS = ("/v1/session", "/v1/sign-in", "/v1/oidc")
 
 
 def asked() -> list[str]:

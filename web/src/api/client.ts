@@ -93,6 +93,14 @@ export async function signIn(
   })
 }
 
+/** Name of the identity provider; empty: there is none. */
+export async function readProvider(): Promise<string> {
+  return (await json<{ provider: string }>('/v1/sign-in-ways')).provider
+}
+
+/** Where sign-in at the identity provider begins. */
+export const providerAt = '/v1/oidc/sign-in'
+
 export async function readSessions(): Promise<readonly OpenSession[]> {
   return (await json<{ sessions: OpenSession[] }>('/v1/sessions')).sessions
 }

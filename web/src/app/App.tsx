@@ -10,11 +10,12 @@ import { ReviewPage } from '../review/ReviewPage'
 import { text } from '../text'
 import { WeightsPage } from '../weights/WeightsPage'
 import { Account } from './Account'
-import { placeOf, queueAt, reviewAt, settingsAt, weightsAt } from './address'
+import { decoded, placeOf, queueAt, reviewAt, settingsAt, weightsAt } from './address'
 import { Failure, Loading } from './parts'
 import { SignInAgain, SignInPage } from './SignIn'
 
 const SIGN_IN = '#sign-in='
+const FAILED = '#sign-in-failed='
 
 /** The token of a sign-in link, once; it leaves the address at once. */
 function takeToken(): string | null {
@@ -24,7 +25,16 @@ function takeToken(): string | null {
   return token
 }
 
+/** Why sign-in at the identity provider failed, once. */
+function takeFailure(): string {
+  if (!location.hash.startsWith(FAILED)) return ''
+  const reason = location.hash.slice(FAILED.length)
+  history.replaceState(null, '', '/')
+  return decoded(reason)
+}
+
 const token = takeToken()
+const failure = takeFailure()
 let signingIn: Promise<Session | null> | null = null
 
 async function openSession(): Promise<Session | null> {
@@ -72,7 +82,7 @@ export function App() {
     )
   }
   const shown = session.data ?? last.current
-  if (!shown) return <SignInPage reason="" onSignedIn={onSignedIn} />
+  if (!shown) return <SignInPage reason={failure} onSignedIn={onSignedIn} />
   return (
     <div className="page">
       <nav>

@@ -1,7 +1,8 @@
 /** Sign-in by name and password, and by the link of siad sign-in. */
 
+import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useEffect, useId, useState } from 'react'
-import { ApiError, readSession, type Session, signIn } from '../api/client'
+import { ApiError, providerAt, readProvider, readSession, type Session, signIn } from '../api/client'
 import { text } from '../text'
 
 /** The whole page of a browser without a session. */
@@ -16,6 +17,7 @@ export function SignInPage({
     <main className="centred">
       <h1>{text.signIn.heading}</h1>
       {reason && <p role="alert">{reason}</p>}
+      <ProviderLink target="_self" />
       <SignInForm person="" onSignedIn={onSignedIn} />
       <p>{text.signIn.how}</p>
       <pre>{text.signIn.command}</pre>
@@ -53,10 +55,24 @@ export function SignInAgain({
     >
       <h2 id={heading}>{text.signIn.ended}</h2>
       <p>{text.signIn.endedHow}</p>
+      <ProviderLink target="_blank" />
       <SignInForm person={person} onSignedIn={onSignedIn} />
       <p className="quiet">{text.signIn.orLink}</p>
       <pre>{text.signIn.command}</pre>
     </dialog>
+  )
+}
+
+/** Over a drawing it opens in another tab, and this one notices. */
+function ProviderLink({ target }: { target: '_self' | '_blank' }) {
+  const provider = useQuery({ queryKey: ['provider'], queryFn: readProvider })
+  if (!provider.data) return null
+  return (
+    <p>
+      <a className="button" href={providerAt} target={target}>
+        {text.signIn.provider(provider.data)}
+      </a>
+    </p>
   )
 }
 

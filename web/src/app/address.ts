@@ -39,7 +39,7 @@ export function settingsAt(line: string): string {
   return reviewAt(line) + SETTINGS
 }
 
-function decoded(name: string): string {
+export function decoded(name: string): string {
   try {
     return decodeURIComponent(name)
   } catch {
