@@ -8,19 +8,12 @@ from starlette.routing import Route
 
 from services.console.access import ROUTES
 from siad.contracts.access import EVERY_LINE, Role
+from tests.architecture.test_access import roles_for
 from tests.unit.console.people import RunningConsole, code_of, open_link, running
 from tests.unit.console.world import LINE_NAME, WEIGHTS, Plant, name_of, put_capture
 
 OTHER_LINE = "press-2"
 NAMES = {"{line}": LINE_NAME, "{capture}": name_of(1), "{name}": WEIGHTS, "{weights}": WEIGHTS, "{command}": name_of(2)}
-OPEN_TO = {  # written down apart from the table of the product
-    "GET": ["viewer", "annotator", "engineer", "admin"],
-    "PUT /v1/lines/{line}/captures/{capture}/lease": ["viewer", "annotator", "engineer", "admin"],
-    "DELETE /v1/lines/{line}/captures/{capture}/lease": ["viewer", "annotator", "engineer", "admin"],
-    "PUT /v1/lines/{line}/commands/{command}": ["engineer", "admin"],
-    "POST /v1/lines/{line}/import": ["engineer", "admin"],
-    "POST /v1/lines/{line}/captures/{capture}/corrections": ["annotator", "engineer", "admin"],
-}
 WITHOUT_SESSION = ("GET /", "GET /assets/{name}")
 OF_SESSIONS = ("/v1/session", "/v1/sign-in", "/v1/oidc")
 
@@ -54,7 +47,7 @@ async def test_a_role_may_do_what_it_is_for_and_nothing_else(console: RunningCon
     async with console.browser() as browser:
         await open_link(console, browser, "pat")
         for route in asked():
-            allowed = OPEN_TO.get(route, OPEN_TO.get(route.partition(" ")[0], ["admin"]))
+            allowed = roles_for(route)
             response = await ask(browser, route)
             is_refused = response.status_code == 403
             assert is_refused == (role.value not in allowed and route not in WITHOUT_SESSION), (route, response.text)
