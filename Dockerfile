@@ -31,13 +31,13 @@ FROM builder AS ingest-packages
 RUN /opt/tools/bin/uv pip install -r requirements/images/ingest.in -c requirements/product.txt && bash trim.sh
 
 FROM builder AS base-packages
-RUN /opt/tools/bin/uv pip install -r pyproject.toml -c requirements/product.txt && bash trim.sh
+RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra traces -c requirements/product.txt && bash trim.sh
 
 FROM builder AS console-packages
-RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra console -c requirements/product.txt && bash trim.sh
+RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra console --extra traces -c requirements/product.txt && bash trim.sh
 
 FROM builder AS trainer-packages
-RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra erasure -c requirements/product.txt kubernetes && bash trim.sh
+RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra erasure --extra traces -c requirements/product.txt kubernetes && bash trim.sh
 
 # ACCELERATOR=cpu leaves out the CUDA libraries that torch can do without; cuda keeps all of them.
 # WITHOUT_GRAPHS=--extra=models adds torch, for weights without a graph: of versions before graphs, of teachers of other
@@ -45,11 +45,11 @@ RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra erasure -c requireme
 FROM builder AS inference-packages
 ARG ACCELERATOR=cpu
 ARG WITHOUT_GRAPHS=--extra=models
-RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra inference ${WITHOUT_GRAPHS} -c requirements/product.txt && bash trim.sh ${ACCELERATOR}
+RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra inference --extra traces ${WITHOUT_GRAPHS} -c requirements/product.txt && bash trim.sh ${ACCELERATOR}
 
 FROM builder AS ray-packages
 ARG ACCELERATOR=cpu
-RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra labeler --extra trainer -c requirements/product.txt && bash trim.sh ${ACCELERATOR}
+RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra labeler --extra traces --extra trainer -c requirements/product.txt && bash trim.sh ${ACCELERATOR}
 
 # The console's page; node and npm come with a pinned Python package.
 FROM builder AS page

@@ -27,6 +27,7 @@ from services.inference.ports import (
 from siad.contracts.events import ImageStored, Intent, VerdictGiven
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
+from siad.runtime import spans
 from siad.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -131,9 +132,11 @@ async def judge(
     if (reason := await predictors.prepare(place)) is not None:
         return CaptureJudgement.unknown(reason)
     began_s = clock.monotonic()
-    fetched = await fetch()
+    with spans.step("fetch and decode image"):
+        fetched = await fetch()
     times = StepTimes(fetch_s=clock.monotonic() - began_s, decode_s=fetched.decode_s)
-    prediction = await predictors.predict(fetched.image_HWC, place, sizes=SizeRule.of(settings.sizes))
+    with spans.step("score"):
+        prediction = await predictors.predict(fetched.image_HWC, place, sizes=SizeRule.of(settings.sizes))
     if prediction is None:  # withdrawn meanwhile
         return CaptureJudgement.unknown(UnknownReason.NO_WEIGHTS, times=times)
     times = replace(times, score_s=prediction.score_s)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import structlog
+
 from services.ingest.domain.captures import ReceivedImage, identify, make_receipt, require_same_capture
 from services.ingest.domain.lines import LineChangeRequest, Preconditions, change_line, end_line, is_fulfilled
 from services.ingest.domain.refusals import RefusalReason, RequestRefusedError
@@ -150,6 +152,7 @@ async def on_upload(
     claim = upload.claim
     image = await validator.validate(upload.data)
     capture_id = identify(claim, settings.line, image.image_id)
+    structlog.contextvars.bind_contextvars(line=settings.line, capture_id=capture_id)  # of this request's log and span
     received = ReceivedImage(
         image_id=image.image_id,
         image_uri=captures.image_uri(settings.line, upload.received_at, image),

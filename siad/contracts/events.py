@@ -291,6 +291,7 @@ class VerdictGiven:
     decode_s: float = 0.0  # of ``fetch_s``
     mask_s: float = 0.0  # in writing the mask, after ``score_s``
     publish_wait_s: float = 0.0  # from ``judged_at`` until it was handed to the broker
+    trace_id: str = ""  # of the capture's trace, from the camera's request on; empty where not recorded
 
     def __post_init__(self) -> None:
         """Refuse a verdict without capture, reason or weights."""

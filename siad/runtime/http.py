@@ -6,16 +6,20 @@ from typing import Final
 import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from siad.runtime import metrics, trace
+from siad.runtime import metrics, spans, trace
 from siad.runtime.health import Health
 from siad.runtime.outcomes import RULES, WAITING
 from siad.runtime.problems import PROBLEM, add_request_problems, problem_response
 from siad.runtime.request_checks import check_request
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # OpenMetrics would have a second series for each counter and histogram
+
 RETRY_AFTER_S: Final = 5
+PROBES: Final = frozenset(("/healthz", "/readyz", "/metrics"))  # of the platform, in no trace
 TRACE_ID: Final = "siad.trace_id"  # key of an ASGI scope
 
 
@@ -59,9 +63,13 @@ def make_app(*, stage: str, health: Health) -> FastAPI:
         return JSONResponse({"status": "ready", "stage": stage} | ({"missing": missing} if missing else {}))
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
-    async def metrics_text() -> Response:
-        """Metrics in the Prometheus text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics_text(request: Request) -> Response:
+        """Metrics in the Prometheus text format.
+
+        In OpenMetrics, with exemplars, where a client asks for it.
+        """
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(REGISTRY), media_type=content_type)
 
     return app
 
@@ -95,7 +103,7 @@ class TraceMiddleware:
             await self._app(scope, receive, send)
             return
         headers = ((name.decode("latin-1"), value) for name, value in scope["headers"])
-        span = trace.follow(headers)
+        span = spans.follow(headers)
         scope[TRACE_ID] = span.trace_id
         status = "500"  # where the app raised before it answered
 
@@ -109,9 +117,18 @@ class TraceMiddleware:
         began_s = time.monotonic()
         token = trace.CURRENT.set(span)
         try:
-            with structlog.contextvars.bound_contextvars(traceparent=span.traceparent):
+            with (
+                structlog.contextvars.bound_contextvars(traceparent=span.traceparent),
+                spans.measured(span, "request", spans.SpanKind.SERVER) as running,
+            ):
+                running.is_left_out = scope["path"] in PROBES
                 await self._app(scope, receive, send_traced)
+                running.name = f"{scope['method']} {getattr(scope.get('route'), 'path', 'unmatched')}"
+                running.attributes["http.response.status_code"] = int(status)
+                running.error = f"status {status}" if status >= "500" else ""
         finally:
             trace.CURRENT.reset(token)
             route = getattr(scope.get("route"), "path", "unmatched")  # the template: ids must not become labels
-            metrics.HTTP_SECONDS.labels(self._stage, route, status).observe(time.monotonic() - began_s)
+            metrics.HTTP_SECONDS.labels(self._stage, route, status).observe(
+                time.monotonic() - began_s, exemplar=spans.exemplar_of(span.traceparent)
+            )

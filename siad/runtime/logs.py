@@ -12,9 +12,14 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from siad.runtime.trace import parse
+
 QUIET = ("aiokafka", "botocore", "boto3", "urllib3", "httpx", "httpcore", "asyncio")  # logged from WARNING on
 
-REPEATING = "aiokafka"  # while the broker is unavailable, every connection logs the same text ten times a second
+REPEATING = (
+    "aiokafka",
+    "opentelemetry",
+)  # while broker or collector is away, each logs the same text many times a second
 REPEAT_S = 10.0  # minimum time between equal texts
 
 
@@ -24,6 +29,8 @@ def configure_logs(stage: str, *, level: str = "INFO", stream: TextIO | None = N
 
     def name_stage(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["stage"] = stage
+        if (span := parse(str(event.get("traceparent", "")))) is not None:
+            event["trace_id"] = span.trace_id  # as tracing systems name it
         return event
 
     shared: list[Processor] = [

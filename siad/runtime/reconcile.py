@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import structlog
 
 from siad.contracts.errors import ConflictError, TransientError
-from siad.runtime import metrics, trace
+from siad.runtime import metrics, spans, trace
 from siad.runtime.backoff import Backoff
 from siad.runtime.context import StageContext
 from siad.runtime.outcomes import WAITING, Outcome, Rule, report_of, rule_of
@@ -172,12 +172,15 @@ class _Units(Generic[S, A]):
             self._clear(name)
 
     async def _reconcile(self, name: str) -> None:
-        span = trace.TraceSpan.root()
+        span = spans.follow(())
         trace.CURRENT.set(span)
         structlog.contextvars.bind_contextvars(traceparent=span.traceparent, unit=name)
         try:
-            if await self._plan(name):  # without the lease first: most rounds have no work
-                await self._act_on(name)
+            with spans.measured(span, "reconcile", spans.SpanKind.INTERNAL) as running:
+                running.is_left_out = True
+                if await self._plan(name):  # without the lease first: most rounds have no work
+                    running.is_left_out = False
+                    await self._act_on(name)
         except Exception as error:
             if (rule := _waiting_rule(error)) is None:
                 raise
@@ -219,7 +222,8 @@ class _Units(Generic[S, A]):
                 kind = type(action).__name__
                 log.info("action_started", action=kind)
                 started_s = self._clock.monotonic()
-                await self._reconciler.act(name, action)
+                with spans.step(f"act {kind}"):
+                    await self._reconciler.act(name, action)
                 metrics.ACTIONS.labels(self._context.stage, kind).inc()
                 log.info("action_done", action=kind, seconds=round(self._clock.monotonic() - started_s, 3))
 

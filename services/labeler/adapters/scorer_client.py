@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import httpx
-import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.labeler import metrics
@@ -36,6 +35,7 @@ from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import MisfitReason, SizeRule
 from siad.contracts.place import Place
 from siad.contracts.release_evidence import GateEvidence
+from siad.runtime import spans, trace
 from siad.vision.plausibility import Misfit, MisfitError
 
 R = TypeVar("R", bound=BaseModel)
@@ -112,9 +112,13 @@ class ScorerClient:
 
     async def _post(self, path: str, request: BaseModel, *, timeout_s: float) -> httpx.Response:
         """Send a request in the current trace; return a successful response."""
+        with spans.step(f"scorer {path}", spans.SpanKind.CLIENT):
+            return await self._send(path, request, timeout_s=timeout_s)
+
+    async def _send(self, path: str, request: BaseModel, *, timeout_s: float) -> httpx.Response:
         headers = {"content-type": "application/json"}
-        if traceparent := structlog.contextvars.get_contextvars().get("traceparent"):
-            headers["traceparent"] = str(traceparent)
+        if (span := trace.CURRENT.get()) is not None:
+            headers["traceparent"] = span.traceparent
         try:
             response = await self._client.post(
                 path, content=request.model_dump_json(), headers=headers, timeout=timeout_s

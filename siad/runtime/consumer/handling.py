@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 
 from siad.contracts.errors import PoisonError, TransientError
-from siad.runtime import metrics, trace
+from siad.contracts.topics import dead_letter
+from siad.runtime import metrics, spans, trace
 from siad.runtime.bus.port import Message, Record
 from siad.runtime.consumer.breaker import PoisonBreaker
 from siad.runtime.consumer.dead_letters import DeadLetterKind, make_dead_letter
@@ -39,6 +40,7 @@ class RecordHandling:
         self, context: StageContext, limits: Limits, breaker: PoisonBreaker, on_poison: OnPoison | None
     ) -> None:
         self._context, self._limits, self._breaker, self._on_poison = context, limits, breaker, on_poison
+        self._dead_letters = dead_letter(context.stage).name
 
     async def handle(self, partition: PartitionState, item: WorkItem) -> list[Message]:
         """Handle a work item within the trace of its record.
@@ -49,14 +51,22 @@ class RecordHandling:
             Exception: what the handler raised beside PoisonError.
         """
         records = item.records
-        span = trace.follow(records[0].headers if len(records) == 1 else ())
+        span = spans.follow(records[0].headers if len(records) == 1 else ())
         trace.CURRENT.set(span)  # of this task alone
         structlog.contextvars.bind_contextvars(traceparent=span.traceparent)
+        others = [trace.follow(record.headers) for record in records] if len(records) > 1 else []
+        topic = records[0].topic_partition.topic
+        with spans.measured(span, f"handle {topic}", spans.SpanKind.CONSUMER, others=others) as running:
+            messages = await self._messages(partition, item)
+            running.attributes |= {"topic": topic, "offset": item.first, "records": len(records)}
+            if any(message.topic == self._dead_letters for message in messages):
+                running.error = "dead-lettered"
+        return [trace.stamped(message, spans.kept(span, running)) for message in messages]
+
+    async def _messages(self, partition: PartitionState, item: WorkItem) -> list[Message]:
         if partition.crash_count >= self._limits.crashes_max and item.first == partition.watermark:
-            messages = await self._reject_crash(records[0], partition.crash_count)
-        else:
-            messages = await self._handle_unless_quarantined(partition.route, item)
-        return [trace.stamped(message, span) for message in messages]
+            return await self._reject_crash(item.records[0], partition.crash_count)
+        return await self._handle_unless_quarantined(partition.route, item)
 
     async def _handle_unless_quarantined(self, route: Route, item: WorkItem) -> list[Message]:
         rejections = {
@@ -142,7 +152,9 @@ class RecordHandling:
             raise TransientError(msg) from error
         finally:
             elapsed_s = self._context.clock.monotonic() - started_s
-            metrics.HANDLE_SECONDS.labels(self._context.stage, batch.topic_partition.topic).observe(elapsed_s)
+            metrics.HANDLE_SECONDS.labels(self._context.stage, batch.topic_partition.topic).observe(
+                elapsed_s, exemplar=spans.exemplar_of()
+            )
 
     async def _reject_crash(self, record: Record, crash_count: int) -> list[Message]:
         reason = f"the process ended {crash_count} times in a row while this record was first in line"

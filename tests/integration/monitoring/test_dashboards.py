@@ -17,21 +17,13 @@ from docs.dashboards.__main__ import main
 from siad.apps.client import IngestClient
 from siad.apps.local.ports import free_ports
 from siad.apps.local.weed import WeedNode
-from siad.contracts.codec import encode
-from siad.contracts.events import TeacherReleased
-from siad.contracts.topics import TEACHER
-from siad.runtime.blobs.s3 import S3Blobs
-from siad.runtime.bus.open import open_bus
-from siad.runtime.bus.port import Message
 from siad.runtime.dashboards.all import DASHBOARDS
 from siad.runtime.dashboards.prometheus import PrometheusError, Span, read_panel
 from tests.architecture.test_monitoring import RULES
-from tests.e2e.harness import READY_S, Plant, wait_for
-from tests.fixtures.kafka import quick_settings
+from tests.e2e.harness import READY_S, wait_for
 from tests.fixtures.promtool import Promtool
-from tests.fixtures.store import settings_of
-from tests.integration.monitoring.stages import STAGES, all_stages, wait_alive
-from tests.synthetic import LINE, PRODUCT, bundle, part_image, png, release
+from tests.integration.monitoring.stages import STAGES, all_stages, release_teacher, wait_alive
+from tests.synthetic import LINE, PRODUCT, bundle, part_image, png
 
 pytestmark = pytest.mark.slow
 
@@ -58,21 +50,6 @@ def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(timeout=20)
-
-
-async def release_teacher(plant: Plant, node: WeedNode) -> None:
-    """Put a tiny teacher in service."""
-    blobs = S3Blobs(settings_of(node.environment("scraped")))
-    pointer = await asyncio.to_thread(release, blobs, bundle())
-    event = TeacherReleased(
-        line=pointer.line,
-        product=pointer.product,
-        revision=pointer.revision,
-        weights=pointer.weights,
-        released_at=pointer.released_at,
-    )
-    async with open_bus(quick_settings(plant.env["SIAD_BUS_BOOTSTRAP"])).producer() as producer:
-        await producer.publish([Message(topic=TEACHER.name, key=f"{LINE}/{PRODUCT}", value=encode(event))])
 
 
 async def test_every_panel_has_data_from_a_prometheus_under_traffic(

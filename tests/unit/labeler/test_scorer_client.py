@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 from prometheus_client import REGISTRY
 
 from services.labeler.adapters.scorer_client import ScorerClient
@@ -18,6 +17,7 @@ from siad.contracts.errors import DeniedError, PoisonError, TransientError
 from siad.contracts.events import Region
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.normals_profile import MisfitReason
+from siad.runtime import trace
 from siad.vision.plausibility import Misfit, MisfitError
 from tests.thresholds import FixedThresholds, make_threshold_set
 from tests.unit.labeler.world import LINE, PLACE, PRODUCT, capture, weights_of
@@ -61,15 +61,18 @@ async def test_a_mask_is_asked_for_by_reference_and_read_back_whole() -> None:
         return httpx.Response(200, json=DRAWN)
 
     event = capture(1)
-    with structlog.contextvars.bound_contextvars(traceparent="00-trace-span-01"):
+    token = trace.CURRENT.set(trace.TraceSpan("a" * 32, "b" * 16))
+    try:
         drawn = await scorer(answer).draw(event, weights=W)
+    finally:
+        trace.CURRENT.reset(token)
     assert drawn.regions == (Region(points=(0, 0, 4, 0, 4, 4), area_px=9, peak_score=3.5),)
     assert asdict(drawn) | {"regions": None} == DRAWN | {"regions": None}
     [request] = seen
     said = {name: getattr(event, name) for name in ("capture_id", "image_id", "image_uri", "line", "product")}
     unset = {"image_threshold": None, "threshold_revision": 0}
     assert json.loads(request.content) == said | {"weights": W, "sizes": "normals"} | unset
-    assert (request.url.path, request.headers["traceparent"]) == ("/draw", "00-trace-span-01")
+    assert (request.url.path, request.headers["traceparent"]) == ("/draw", f"00-{'a' * 32}-{'b' * 16}-01")
     assert request.extensions["timeout"]["read"] == 7.0
 
 
