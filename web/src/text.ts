@@ -1,5 +1,6 @@
 /** Every text of the page. */
 
+import { dataText } from './texts/data'
 import { linesText } from './texts/lines'
 import { weightsText } from './texts/weights'
 
@@ -60,6 +61,7 @@ export const text = {
     draftFound: 'Your draft of this capture is continued.',
   },
   weights: weightsText,
+  data: dataText,
   queue: {
     open: 'Queue',
     heading: 'Captures',

@@ -3,6 +3,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { ApiError, onSignedOut, readSession, type Session, signIn } from '../api/client'
+import { DataPage } from '../data/DataPage'
 import { LinesPage } from '../lines/LinesPage'
 import { SettingsPage } from '../lines/SettingsPage'
 import { QueuePage } from '../queue/QueuePage'
@@ -10,7 +11,7 @@ import { ReviewPage } from '../review/ReviewPage'
 import { text } from '../text'
 import { WeightsPage } from '../weights/WeightsPage'
 import { Account } from './Account'
-import { decoded, placeOf, queueAt, reviewAt, settingsAt, weightsAt } from './address'
+import { dataAt, decoded, placeOf, queueAt, reviewAt, settingsAt, weightsAt } from './address'
 import { Failure, Loading } from './parts'
 import { SignInAgain, SignInPage } from './SignIn'
 
@@ -95,6 +96,7 @@ export function App() {
             <PageLink href={reviewAt(line)} label={text.lines.open} isHere={place.page === 'review'} />
             <PageLink href={queueAt(line)} label={text.queue.open} isHere={place.page === 'queue'} />
             <PageLink href={weightsAt(line)} label={text.weights.open} isHere={place.page === 'weights'} />
+            <PageLink href={dataAt(line)} label={text.data.open} isHere={place.page === 'data'} />
             <PageLink
               href={settingsAt(line)}
               label={text.lines.settings.open}
@@ -109,6 +111,7 @@ export function App() {
       {place.page === 'settings' && <SettingsPage key={line} line={place.line} session={shown} />}
       {place.page === 'review' && <ReviewPage key={line} line={place.line} session={shown} />}
       {place.page === 'weights' && <WeightsPage key={line} line={place.line} session={shown} />}
+      {place.page === 'data' && <DataPage key={line} line={place.line} session={shown} />}
       {place.page === 'queue' && (
         <QueuePage key={line} line={place.line} search={place.search} session={shown} />
       )}

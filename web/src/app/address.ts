@@ -4,6 +4,7 @@ const LINES = '#/lines/'
 const QUEUE = '/queue'
 const WEIGHTS = '/weights'
 const SETTINGS = '/settings'
+const DATA = '/data'
 
 export type Place =
   | { readonly page: 'lines' }
@@ -11,14 +12,16 @@ export type Place =
   | { readonly page: 'queue'; readonly line: string; readonly search: string }
   | { readonly page: 'weights'; readonly line: string }
   | { readonly page: 'settings'; readonly line: string }
+  | { readonly page: 'data'; readonly line: string }
 
 export function placeOf(hash: string): Place {
   if (!hash.startsWith(LINES)) return { page: 'lines' }
   const [path = '', search = ''] = hash.slice(LINES.length).split('?', 2)
-  const page = [QUEUE, WEIGHTS, SETTINGS].find((one) => path.endsWith(one)) ?? ''
+  const page = [QUEUE, WEIGHTS, SETTINGS, DATA].find((one) => path.endsWith(one)) ?? ''
   const line = decoded(page ? path.slice(0, -page.length) : path)
   if (line === '') return { page: 'lines' }
   if (page === QUEUE) return { page: 'queue', line, search }
+  if (page === DATA) return { page: 'data', line }
   if (page === SETTINGS) return { page: 'settings', line }
   return { page: page === WEIGHTS ? 'weights' : 'review', line }
 }
@@ -37,6 +40,10 @@ export function weightsAt(line: string): string {
 
 export function settingsAt(line: string): string {
   return reviewAt(line) + SETTINGS
+}
+
+export function dataAt(line: string): string {
+  return reviewAt(line) + DATA
 }
 
 export function decoded(name: string): string {

@@ -1,0 +1,52 @@
+/** Texts of the page Data. */
+
+export const dataText = {
+  open: 'Data',
+  export: 'Export',
+  format: 'Format',
+  formats: {
+    coco: 'COCO: run lengths, every pixel',
+    voc: 'Pascal VOC: masks with a palette, every pixel',
+    yolo: 'YOLO: polygons, without holes',
+    png: 'A mask PNG for each image, every pixel',
+    mvtec: 'MVTec AD folders, without unsure pixels',
+    all: 'Everything: records, masks, weights and lineage',
+  },
+  counting: 'Counting ...',
+  count: (captures: number, normals: number, megabytes: string, isComplete: boolean) =>
+    `${isComplete ? '' : 'At least '}${captures.toLocaleString('en')} captures, ${normals.toLocaleString('en')} of them normals; about ${megabytes} MB`,
+  nothing: 'No capture fits.',
+  leftOut: 'Left out:',
+  reasons: {
+    open: 'not answered',
+    unsure: 'answered unsure',
+    'no-outline': 'defects without an outline',
+    'in-quarantine': 'in quarantine',
+    erased: 'erased on request, of the whole line',
+    expired: 'with an image deleted by age',
+    unreadable: 'unreadable',
+  } as Readonly<Record<string, string>>,
+  download: 'Download',
+  copies: 'A copy keeps what is erased here later.',
+  import: 'Import',
+  how: 'A zip of COCO, Pascal VOC, YOLO, images and masks, MVTec, or an export from here. It is checked first; nothing is stored yet.',
+  choose: 'Choose a zip, or drop it here',
+  checking: 'Checking ...',
+  storing: 'Storing. You can leave this page open and work in another tab ...',
+  store: (images: number, answers: number) => `Store ${images} new images and ${answers} answers`,
+  nothingNew: 'The line has all of this already.',
+  problems: (count: number) => `${count} ${count === 1 ? 'problem' : 'problems'}: nothing was stored`,
+  partly: (count: number) =>
+    `${count} ${count === 1 ? 'file was' : 'files were'} refused; the rest was stored`,
+  stored: 'Stored.',
+  facts: {
+    images: 'images',
+    normals: 'of them normals',
+    new_images: 'new to the line',
+    answers: 'answers to store',
+    unchanged: 'answers that the line has',
+    kept: 'other answers, which stay',
+    unanswered: 'images about which the file says nothing',
+  },
+  noRight: 'Imports need the role engineer on this line.',
+} as const
