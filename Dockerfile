@@ -25,7 +25,7 @@ RUN python3.11 -m venv /opt/tools \
   && python3.11 -m venv --without-pip /opt/venv
 # system certificates: the proxy of a plant may have its own
 ENV UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy UV_SYSTEM_CERTS=true VIRTUAL_ENV=/opt/venv
-COPY pyproject.toml requirements/images/trim.sh ./
+COPY pyproject.toml requirements/images/trim.sh requirements/images/sbom.py ./
 
 FROM builder AS ingest-packages
 RUN /opt/tools/bin/uv pip install -r requirements/images/ingest.in -c requirements/product.txt && bash trim.sh
@@ -45,7 +45,9 @@ RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra erasure --extra trac
 FROM builder AS inference-packages
 ARG ACCELERATOR=cpu
 ARG WITHOUT_GRAPHS=--extra=models
-RUN /opt/tools/bin/uv pip install -r pyproject.toml --extra inference --extra traces ${WITHOUT_GRAPHS} -c requirements/product.txt && bash trim.sh ${ACCELERATOR}
+RUN /opt/tools/bin/uv pip install -r requirements/images/inference.in ${WITHOUT_GRAPHS:+-r pyproject.toml ${WITHOUT_GRAPHS}} \
+    -c requirements/product.txt \
+  && bash trim.sh ${ACCELERATOR}
 
 FROM builder AS ray-packages
 ARG ACCELERATOR=cpu
@@ -67,7 +69,8 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="SIAD" \
       org.opencontainers.image.description="Self-supervised visual inspection for factories" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      io.siad.sbom="/opt/venv/sbom.cdx.json"
 WORKDIR /opt/siad
 COPY siad/ siad/
 COPY services/ services/

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import cv2
-
 from siad.contracts.errors import OutOfMemoryError
 
 _OPENCV_NO_MEMORY: Final = -4  # cv::Error::StsNoMem
@@ -29,7 +27,7 @@ def out_of_memory_named(work: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError, cv2.error) as error:
+    except Exception as error:  # OpenCV has a class of its own, and not every process loads OpenCV
         if not is_out_of_memory(error):
             raise
         msg = f"memory ran out while {work}; it is tried again. Allow the process more memory if this recurs: {error}"
