@@ -256,6 +256,14 @@ async def present_captures(
     return entries_outside(kept, quarantine), corrections_outside(left, quarantine)
 
 
+async def last_judged(line: str, product: str, count: int, ports: ConsolePorts) -> list[CaptureEntry]:
+    """Captures that were judged last, newest first, without those erased or in quarantine."""
+    found = at_thresholds(ports.window.last_judged(line, product, count), thresholds_of(line, ports))
+    gone = await ports.erased.erased(line, [(entry.capture_id, entry.received_at) for entry in found])
+    left = [entry for entry in found if entry.capture_id not in gone]
+    return entries_outside(left, await ports.quarantine.recent(line))
+
+
 def thresholds_of(line: str, ports: ConsolePorts) -> dict[str, float]:
     """Thresholds that were set for weights of a line, by weights."""
     return {one.weights: one.image_threshold for one in ports.thresholds.all() if one.line == line}

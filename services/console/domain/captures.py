@@ -8,6 +8,7 @@ thresholds computed; the projection has all.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import nlargest
 from sys import intern
 from typing import Final
 
@@ -101,6 +102,15 @@ class CaptureWindow:
     def of_line(self, line: str) -> Sequence[CaptureEntry]:
         """Return the captures of a line, in no order."""
         return list(self._lines.get(line, {}).values())
+
+    def last_judged(self, line: str, product: str, count: int) -> list[CaptureEntry]:
+        """Return the captures of a product that were judged last, newest first."""
+        judged = (
+            (entry.judged_at, entry.capture_id, entry)
+            for entry in self._lines.get(line, {}).values()
+            if entry.judged_at is not None and entry.product == product
+        )
+        return [entry for _, _, entry in nlargest(count, judged, key=lambda one: one[:2])]
 
     def places(self) -> list[Place]:
         """Return every line and product with captures."""

@@ -59,21 +59,19 @@ class RecentVerdicts:
         return self.rejected / judged if judged else None
 
 
-def recent_verdicts(entries: Collection[CaptureEntry]) -> RecentVerdicts:
-    """Count the newest verdicts of a line, by the time of judging."""
-    judged = sorted(
-        ((entry.judged_at, entry.capture_id, entry) for entry in entries if entry.judged_at is not None),
-        key=lambda one: one[:2],
-        reverse=True,
-    )[:JUDGED_MAX]
-    found: Sequence[CaptureEntry] = [entry for _, _, entry in judged]
-    verdicts = [entry.verdict for entry in found]
+def recent_verdicts(entries: Sequence[CaptureEntry]) -> RecentVerdicts:
+    """Count verdicts.
+
+    Args:
+        entries: captures that were judged, newest first.
+    """
+    verdicts = [entry.verdict for entry in entries]
     return RecentVerdicts(
         passed=sum(one is not None and not one.is_reject for one in verdicts),
         rejected=sum(one is not None and one.is_reject for one in verdicts),
         unknown=sum(one is None for one in verdicts),
-        last_at=judged[0][0] if judged else None,
-        newest=tuple(found[:NEWEST]),
+        last_at=entries[0].judged_at if entries else None,
+        newest=tuple(entries[:NEWEST]),
     )
 
 

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from services.console.domain.captures import CaptureEntry
-from services.console.domain.overview import FalseRejects, LineStanding, false_rejects, recent_verdicts
-from services.console.handlers import ConsolePorts, present_captures
+from services.console.domain.overview import JUDGED_MAX, FalseRejects, LineStanding, false_rejects, recent_verdicts
+from services.console.handlers import ConsolePorts, last_judged
 from services.console.routes import LineName
 from siad.contracts.access import Permission
 from siad.contracts.errors import CorruptError, MissingError
@@ -230,8 +230,7 @@ async def _pass_on(
 
 
 async def _overview(settings: LineChanged, dependencies: LinesDependencies) -> LineOverview:
-    entries, _ = await present_captures(settings.line, settings.product, dependencies.ports)
-    recent = await asyncio.to_thread(recent_verdicts, entries)
+    recent = recent_verdicts(await last_judged(settings.line, settings.product, JUDGED_MAX, dependencies.ports))
     standing, unreadable = NO_STANDING, ""
     try:
         standing = await dependencies.standings.read(settings)

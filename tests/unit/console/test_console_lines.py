@@ -191,13 +191,15 @@ async def test_without_an_address_of_ingest_the_page_is_told_what_to_do() -> Non
 def test_only_the_newest_verdicts_count(world: World) -> None:
     for number in range(JUDGED_MAX + 50):
         world.ports.window.add_verdict(verdict(number, 3.0 if number < 50 else 1.0))
-    found = recent_verdicts(world.ports.window.of_line(LINE_NAME))
+    found = recent_verdicts(world.ports.window.last_judged(LINE_NAME, PRODUCT, JUDGED_MAX))
     assert (found.passed, found.rejected, found.reject_ratio) == (JUDGED_MAX, 0, 0.0)
+    assert found.newest[0].capture_id == name_of(JUDGED_MAX + 49)
+    assert world.ports.window.last_judged(LINE_NAME, "other", JUDGED_MAX) == []
 
 
 def test_a_line_that_judged_nothing_has_no_ratio(world: World) -> None:
     world.ports.window.add_pseudo_mask(pseudo_mask(1))
-    found = recent_verdicts(world.ports.window.of_line(LINE_NAME))
+    found = recent_verdicts(world.ports.window.last_judged(LINE_NAME, PRODUCT, JUDGED_MAX))
     assert (found.reject_ratio, found.last_at, found.newest) == (None, None, ())
 
 
