@@ -106,5 +106,5 @@ async def test_a_person_drops_ten_parts_watches_the_line_and_moves_its_budget(
     found = await asyncio.to_thread(run_script, "line_settings.ts", plant["console"], LINE_NAME, *pictures)
     saved = await settings_of(plant)
     assert saved["false_reject_budget"] > 0.05
-    assert saved["classes"] == ["scratch"]
+    assert (saved["classes"], saved["product"]) == (["scratch"], "lid")
     assert found["verdicts"] == 5

@@ -51,6 +51,10 @@ try {
   await page.getByRole('button', { name: 'Save the kinds' }).click()
   await page.getByText('Saved.').waitFor()
 
+  await page.getByLabel('Product').fill('lid')
+  await page.getByRole('button', { name: 'Change over' }).click()
+  await page.getByText('The line makes lid now').waitFor()
+
   // another client changes the line behind the page
   const changed = await fetch(`${console_}/v1/lines/${line}/settings`, {
     method: 'PUT',

@@ -10,6 +10,7 @@ import { configures } from '../weights/may'
 import { BudgetForm } from './BudgetForm'
 import { ClassesForm } from './ClassesForm'
 import { DropImages, UploadReport } from './DropImages'
+import { ProductForm } from './ProductForm'
 import { useUpload } from './useUpload'
 import './lines.css'
 
@@ -35,7 +36,7 @@ export function SettingsPage({ line, session }: Props) {
     onSuccess: (saved, change) => {
       client.setQueryData(['settings', line], saved)
       void client.invalidateQueries({ queryKey: ['lines'] })
-      setSaid(change.classes ? texts.classes.saved : texts.budget.saved)
+      setSaid(saidOf(change))
     },
     onError: (error) => {
       if (error instanceof ApiError && error.status === CONFLICT) void settings.refetch()
@@ -64,9 +65,15 @@ export function SettingsPage({ line, session }: Props) {
       </div>
       <BudgetForm key={`budget-${revision}`} settings={settings.data} onSave={onSave} />
       <ClassesForm key={`classes-${revision}`} settings={settings.data} onSave={onSave} />
+      {onSave && <ProductForm key={`product-${revision}`} settings={settings.data} onSave={onSave} />}
       {onSave && <MoreNormals line={line} />}
     </main>
   )
+}
+
+function saidOf({ classes, product }: SettingsChange): string {
+  if (product) return texts.product.saved(product)
+  return classes ? texts.classes.saved : texts.budget.saved
 }
 
 function MoreNormals({ line }: { line: string }) {

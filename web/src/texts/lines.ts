@@ -86,6 +86,13 @@ export const linesText = {
       save: 'Save the kinds',
       saved: 'Saved.',
     },
+    product: {
+      heading: 'Changeover',
+      means:
+        'From the next image on the line makes this product. Each product has its own normals, weights and threshold.',
+      save: 'Change over',
+      saved: (product: string) => `Saved. The line makes ${product} now.`,
+    },
     normals: { heading: 'More images of good parts' },
     conflict: 'The settings were changed meanwhile. What is shown now is newer; look, and save again.',
   },
