@@ -50,7 +50,7 @@ from siad.contracts.errors import TransientError
 from siad.contracts.events import LineChanged, PseudoMaskCreated, VerdictGiven
 from siad.contracts.topics import COMMAND, CORRECTION, LINE, PSEUDO_MASK, THRESHOLD, VERDICT
 from siad.erasure.deletions import AsyncDeletions
-from siad.runtime.access.bearer import KeyBearer
+from siad.runtime.access.bearer import HOW, KeyBearer
 from siad.runtime.access.guard import guard
 from siad.runtime.access.table import AccessTable
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -66,10 +66,8 @@ log = structlog.get_logger()
 
 TOPICS: Final = (LINE, PSEUDO_MASK, VERDICT, CORRECTION, THRESHOLD, COMMAND)
 ALL: Final = 2**62  # records: the whole topic
-SIGN_IN: Final = (
-    "Sign in with name and password, or run siad sign-in on the console's machine and open its link; programs send an "
-    "API key, as Authorization: Bearer siad_..."
-)
+SIGN_IN: Final = "Sign in with name and password, or run siad sign-in on the console's machine and open its link"
+SIGN_IN_REQUIRED: Final = "Sign in with name and password (siad account add makes accounts). Programs: "
 FIGURES_EVERY_S: Final = 30.0  # as often as Prometheus usually scrapes
 
 
@@ -132,7 +130,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.tasks["commands"] = partial(repeat, commands.announce)
         stage.app.include_router(make_listing_routes(dependencies))
         _add_data(stage, dependencies, store, lines, IngestUploads(IngestProxy(ingest)))
-        page = _page(settings, sessions, StoredPictures(store, deletions), lines)
+        page = _page(stage, sessions, StoredPictures(store, deletions), lines)
         add_page(stage.app, page, provider_of(settings, stage.clock))
         followers = [*_follow(stage, settings, bus, lines, ports), thresholds]
         stage.health.checks["threshold-topic"] = thresholds.check
@@ -163,10 +161,15 @@ async def _client_of_ingest(settings: ConsoleSettings) -> AsyncIterator[httpx.As
 
 
 def _page(
-    settings: ConsoleSettings, sessions: PersonSessions, pictures: StoredPictures, lines: StateTable[LineChanged]
+    stage: StageProcess, sessions: PersonSessions, pictures: StoredPictures, lines: StateTable[LineChanged]
 ) -> PageDependencies:
     return PageDependencies(
-        files=PageFiles(), sessions=sessions, pictures=pictures, lines=lines.values, http_host=settings.http_host
+        files=PageFiles(),
+        sessions=sessions,
+        pictures=pictures,
+        lines=lines.values,
+        http_host=stage.settings.http_host,
+        has_links=not stage.access.is_required,
     )
 
 
@@ -192,7 +195,8 @@ def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> Pers
     audit = audit_log_of(stage, store)
     sessions = PersonSessions(database, store, audit, clock=stage.clock)
     keys = KeyBearer(store, clock=stage.clock) if stage.access.is_required else None
-    guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions, keys), audit=audit, how=SIGN_IN)
+    how = SIGN_IN if keys is None else SIGN_IN_REQUIRED + HOW
+    guard(stage.app, AccessTable(ROUTES), ConsoleSenders(sessions, keys), audit=audit, how=how)
     stage.is_guarded = True
     return sessions
 

@@ -6,6 +6,7 @@ from siad.contracts.errors import TransientError
 from siad.runtime.problems import Problem
 
 RETRIED: tuple[int, ...] = (429, 502, 503, 504)
+DENIED: tuple[int, ...] = (401, 403)
 
 
 class IngestProxy:
@@ -30,7 +31,7 @@ class IngestProxy:
         A refusal is a response too.
 
         Raises:
-            Problem: 501, the console has no address of ingest.
+            Problem: 501, the console has no address of ingest; 502, ingest refuses the console's API key.
             TransientError: ingest did not respond, or asks to try again.
         """
         if self._client is None:
@@ -47,4 +48,11 @@ class IngestProxy:
         if response.status_code in RETRIED:
             msg = f"ingest asks to try again (HTTP status {response.status_code}); a repeat is harmless"
             raise TransientError(msg)
+        if response.status_code in DENIED:
+            # as it is, a page would take it for the end of its own session
+            detail = (
+                f"ingest refuses the console's API key (HTTP status {response.status_code}); nothing was done. Make "
+                "one by siad key create console --scope admin, and set SIAD_CONSOLE_INGEST_KEY to it"
+            )
+            raise Problem(502, "ingest-refuses", detail)
         return response.status_code, response.content

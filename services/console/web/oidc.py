@@ -64,6 +64,7 @@ class ProviderSignIn:
 class WaysResponse(BaseModel):
     """Ways to sign in, beside name and password."""
 
+    has_links: bool = Field(description="Whether siad sign-in prints links without an API key")
     provider: str = Field(description="Name of the identity provider; empty: none")
 
 
@@ -86,14 +87,14 @@ class CallbackQuery(BaseModel):
     prompt: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
 
 
-def make_oidc_routes(way: ProviderSignIn | None, sessions: PersonSessions) -> APIRouter:
+def make_oidc_routes(way: ProviderSignIn | None, sessions: PersonSessions, *, has_links: bool) -> APIRouter:
     """Make the routes; without a provider they say so."""
     router = APIRouter(tags=["page"])
 
     @router.get("/v1/sign-in-ways")
     async def ways() -> WaysResponse:
         """Tell which ways to sign in there are, beside name and password."""
-        return WaysResponse(provider="" if way is None else way.name)
+        return WaysResponse(provider="" if way is None else way.name, has_links=has_links)
 
     @router.get("/v1/oidc/sign-in", status_code=303, response_class=Response)
     async def begin(request: Request) -> Response:

@@ -32,6 +32,7 @@ class PageDependencies:
     pictures: Pictures
     lines: Callable[[], Mapping[str, LineChanged]]
     http_host: str
+    has_links: bool  # siad sign-in prints links without an API key
 
 
 class PageLine(BaseModel):
@@ -52,7 +53,7 @@ def add_page(app: FastAPI, dependencies: PageDependencies, provider: ProviderSig
     """Add the page, its routes and the checks of browsers."""
     app.include_router(_file_routes(dependencies.files))
     app.include_router(make_sign_in_routes(SignInDependencies(dependencies.sessions, dependencies.files)))
-    app.include_router(make_oidc_routes(provider, dependencies.sessions))
+    app.include_router(make_oidc_routes(provider, dependencies.sessions, has_links=dependencies.has_links))
     app.include_router(_line_routes(dependencies))
     app.include_router(make_picture_routes(dependencies.pictures))
     app.add_middleware(BrowserMiddleware, is_local_only=is_loopback(dependencies.http_host))

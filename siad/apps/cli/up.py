@@ -21,6 +21,7 @@ from siad.apps.local.machine import DATA, Machine
 from siad.apps.local.processes import ProcessState
 from siad.apps.local.run import run_machine, wait_ready
 from siad.apps.local.sign_in import NOT_BUILT, make_link
+from siad.runtime.access.settings import AccessSettings
 
 console = Console(stderr=True)
 
@@ -69,6 +70,8 @@ async def _until_stopped(machine: Machine) -> None:
 
 def _page_of(address: str) -> str:
     """Say where the console's page is, with a link that signs in."""
+    if AccessSettings.load().is_required:
+        return f"console: {address}. Sign in with an account; siad account add NAME --role admin makes the first"
     try:
         link = make_link(address)
     except (httpx.HTTPError, RuntimeError) as error:

@@ -177,7 +177,7 @@ async def test_without_a_provider_nothing_is_offered() -> None:
     plant = Plant()
     await plant.create()
     async with running(plant) as console, console.browser() as browser:
-        assert (await browser.get("/v1/sign-in-ways")).json() == {"provider": ""}
+        assert (await browser.get("/v1/sign-in-ways")).json() == {"provider": "", "has_links": True}
         response = await browser.get("/v1/oidc/sign-in")
         assert (response.status_code, "SIAD_CONSOLE_OIDC_ISSUER" in response.text) == (404, True)
 

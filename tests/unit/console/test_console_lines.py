@@ -233,3 +233,13 @@ def test_a_preview_names_the_verdicts_that_another_budget_changes(world: World, 
     for entry, finding in scored_by(entries, weights):
         is_changed = (finding.score >= 1.95) != (finding.score >= found.found.threshold)
         assert (entry.capture_id in changed) is is_changed
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_key_of_the_console_is_not_the_end_of_a_session(
+    world: World, client: httpx.AsyncClient, status: int
+) -> None:
+    world.ingest.status = status
+    response = await client.put(f"/v1/lines/{LINE_NAME}/settings", json={"product": PRODUCT})
+    assert response.status_code == 502, response.text
+    assert "SIAD_CONSOLE_INGEST_KEY" in response.json()["detail"]

@@ -93,9 +93,15 @@ export async function signIn(
   })
 }
 
-/** Name of the identity provider; empty: there is none. */
-export async function readProvider(): Promise<string> {
-  return (await json<{ provider: string }>('/v1/sign-in-ways')).provider
+/** Ways to sign in, beside name and password. */
+export interface Ways {
+  /** Name of the identity provider; empty: there is none. */
+  readonly provider: string
+  readonly has_links: boolean
+}
+
+export async function readWays(): Promise<Ways> {
+  return json('/v1/sign-in-ways')
 }
 
 /** Where sign-in at the identity provider begins. */

@@ -2,7 +2,7 @@
 
 import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useEffect, useId, useState } from 'react'
-import { ApiError, providerAt, readProvider, readSession, type Session, signIn } from '../api/client'
+import { ApiError, providerAt, readSession, readWays, type Session, signIn, type Ways } from '../api/client'
 import { text } from '../text'
 
 /** The whole page of a browser without a session. */
@@ -13,14 +13,19 @@ export function SignInPage({
   reason: string
   onSignedIn: (session: Session) => void
 }) {
+  const ways = useWays()
   return (
     <main className="centred">
       <h1>{text.signIn.heading}</h1>
       {reason && <p role="alert">{reason}</p>}
-      <ProviderLink target="_self" />
+      <ProviderLink ways={ways} target="_self" />
       <SignInForm person="" onSignedIn={onSignedIn} />
-      <p>{text.signIn.how}</p>
-      <pre>{text.signIn.command}</pre>
+      {ways?.has_links && (
+        <>
+          <p>{text.signIn.how}</p>
+          <pre>{text.signIn.command}</pre>
+        </>
+      )}
       <p className="quiet">{text.signIn.kept}</p>
     </main>
   )
@@ -34,6 +39,7 @@ export function SignInAgain({
   person: string
   onSignedIn: (session: Session) => void
 }) {
+  const ways = useWays()
   const heading = useId()
   useEffect(() => {
     // another tab may have signed in meanwhile
@@ -55,22 +61,29 @@ export function SignInAgain({
     >
       <h2 id={heading}>{text.signIn.ended}</h2>
       <p>{text.signIn.endedHow}</p>
-      <ProviderLink target="_blank" />
+      <ProviderLink ways={ways} target="_blank" />
       <SignInForm person={person} onSignedIn={onSignedIn} />
-      <p className="quiet">{text.signIn.orLink}</p>
-      <pre>{text.signIn.command}</pre>
+      {ways?.has_links && (
+        <>
+          <p className="quiet">{text.signIn.orLink}</p>
+          <pre>{text.signIn.command}</pre>
+        </>
+      )}
     </dialog>
   )
 }
 
+function useWays(): Ways | undefined {
+  return useQuery({ queryKey: ['ways'], queryFn: readWays }).data
+}
+
 /** Over a drawing it opens in another tab, and this one notices. */
-function ProviderLink({ target }: { target: '_self' | '_blank' }) {
-  const provider = useQuery({ queryKey: ['provider'], queryFn: readProvider })
-  if (!provider.data) return null
+function ProviderLink({ ways, target }: { ways: Ways | undefined; target: '_self' | '_blank' }) {
+  if (!ways?.provider) return null
   return (
     <p>
       <a className="button" href={providerAt} target={target}>
-        {text.signIn.provider(provider.data)}
+        {text.signIn.provider(ways.provider)}
       </a>
     </p>
   )
