@@ -32,10 +32,10 @@ TRAFFIC_S = 12.0
 
 @contextmanager
 def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
-    """Run a Prometheus that scrapes the targets each second; yields its address."""
+    """Run a Prometheus that scrapes the targets each two seconds; yields its address."""
     (port,) = free_ports(1)
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "2s", "evaluation_interval": "1s"},
         "rule_files": [str(path) for path in sorted(RULES.glob("*.yaml"))],
         "scrape_configs": [{"job_name": "siad", "static_configs": [{"targets": targets}]}],
     }
@@ -91,7 +91,11 @@ async def test_every_panel_has_data_from_a_prometheus_under_traffic(
                 async def is_complete() -> bool:
                     return not await asyncio.to_thread(empty)
 
-                await wait_for(is_complete, 30, "data of every panel", on_fail=lambda: "\n".join(empty()))
+                def explain() -> str:
+                    targets = http.get("/api/v1/targets").json()["data"]["activeTargets"]
+                    return "\n".join([*empty(), *(f"{one['scrapeUrl']}: {one['lastError']}" for one in targets)])
+
+                await wait_for(is_complete, 60, "data of every panel", on_fail=explain)
                 span = Span(start_s, time.time(), 1.0)
                 first = {panel.title for board in DASHBOARDS for panel in board.panels if read_panel(http, panel, span)}
                 assert {"Images scored together", "Weights in service"} <= first  # empty only until the first event

@@ -1,5 +1,6 @@
 """The metrics of real stages: every series that a rule names is there, and a calm machine raises no alert."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.cardinality import metrics_by_line, values_of
 from siad.apps.client import IngestClient
 from siad.apps.local.weed import WeedNode
 from tests.architecture.promql import selectors_of
@@ -38,6 +40,13 @@ async def texts(own_weed_node: WeedNode, tmp_path: Path) -> AsyncIterator[Mappin
         yield {name: await scrape(plant[name]) for name in STAGES}
 
 
+FREE = {"le", "line", "product", "stage", "weights"}  # of the plant, and of Prometheus
+
+
+def family_of(name: str) -> str:
+    return re.sub(r"_(total|bucket|count|sum|created)$", "", name)
+
+
 async def scrape(stage: StageProcess) -> str:
     await wait_alive(stage)
     return (await stage.get("/metrics")).text
@@ -53,6 +62,13 @@ async def test_every_series_of_the_rules_is_exported_and_calm_stages_raise_no_al
     told = {f"{one.name}_total" if one.type == "counter" else one.name for some in families.values() for one in some}
     told |= {f"{name}_{end}" for name in told for end in ("bucket", "count", "sum")}
     assert named - told == set()
+
+    for stage, some in families.items():
+        by_line = {one._name: one for one in metrics_by_line(stage)}
+        for sample in (sample for family in some if family.name in by_line for sample in family.samples):
+            labels = {label: value for label, value in sample.labels.items() if label not in FREE}
+            for label, value in labels.items():
+                assert value in values_of(by_line[family_of(sample.name)], label, is_bound=True)
 
     series = []
     for stage, some in families.items():
