@@ -89,8 +89,8 @@ def why_not_learning(
     if hold is not None and hold.is_on:
         because = f": {hold.reason}" if hold.reason else ""
         return (
-            f"{hold.by} holds it since {hold.since_at:%Y-%m-%d %H:%M} UTC{because}. Inspection goes on. Resume it on "
-            f"the console's page Weights of line {line}"
+            f"{hold.by} holds it since {hold.since_at:%Y-%m-%d %H:%M} UTC{because}. Inspection goes on. Resume it: "
+            f"siad runs resume {line}, or on the console's page Weights"
         )
     if mode is LearningMode.OFF:
         return f"learning was switched off; switch it on again: siad line put {line} --learning auto"

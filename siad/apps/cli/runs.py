@@ -1,4 +1,4 @@
-"""`siad runs`: list, show, start and cancel training runs, and why."""
+"""`siad runs`: list, show, start, cancel and hold training runs, and why."""
 
 import asyncio
 import json
@@ -17,7 +17,8 @@ from siad.apps.cli.tables import TableContent, print_pairs, print_table
 from siad.apps.credentials import credentials
 from siad.apps.local.connection import connect
 from siad.apps.local.machine import DATA, read_state
-from siad.apps.local.run_records import RunRow, cancel_run, find_run, read_runs, request_run
+from siad.apps.local.run_records import RunRow, cancel_run, find_run, move_hold, read_runs, request_run
+from siad.apps.local.sign_in import user
 from siad.audit.captures import require_line
 from siad.audit.rollback import find_place
 from siad.contracts.ids import require_slug
@@ -29,7 +30,7 @@ console = Console()
 WEIGHTS_CHARS = 12
 
 runs_app = typer.Typer(
-    help="List, show, start and cancel training runs, and say why none starts.", no_args_is_help=True
+    help="List, show, start, cancel and hold training runs, and say why none starts.", no_args_is_help=True
 )
 
 Line = Annotated[str, typer.Argument(metavar="LINE", help="Name of the line.")]
@@ -113,6 +114,27 @@ def cancel_open_run(line: Line, product: Product = None, data: options.Data = DA
     console.print(f"run {run} is cancelled; the trainer ends its job within seconds", highlight=False)
 
 
+@runs_app.command("hold")
+def hold(
+    line: Line,
+    because: Annotated[str, typer.Option("--because", help="Why, for the record.")] = "",
+    product: Product = None,
+    data: options.Data = DATA,
+) -> None:
+    """Hold the learning of a product until it is resumed.
+
+    No refit on more captures, no training run and no release in between; inspection goes on. It goes before the line's
+    setting of learning. The console's page does the same.
+    """
+    _move_hold(line, product, data, because)
+
+
+@runs_app.command("resume")
+def resume(line: Line, product: Product = None, data: options.Data = DATA) -> None:
+    """Resume the learning of a product that a person holds."""
+    _move_hold(line, product, data, None)
+
+
 @runs_app.command("why")
 def why(line: Line, data: options.Data = DATA, as_json: options.Json = False) -> None:
     """Say what a line trains on, or waits for.
@@ -136,6 +158,12 @@ def why(line: Line, data: options.Data = DATA, as_json: options.Json = False) ->
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _move_hold(line: str, product: str | None, data: Path, because: str | None) -> None:
+    """Hold with a reason, or resume without."""
+    place, detail = _run(line, data, lambda blobs: move_hold(blobs, line, product, by=user(), because=because))
+    console.print(f"{place}: {detail}", highlight=False, soft_wrap=True)
 
 
 def _ask(url: str) -> list[dict[str, Any]]:

@@ -1,16 +1,21 @@
 """Training runs of a line in the store, for operators."""
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.labeler.handlers import on_hold_or_resume
 from services.trainer.adapters.run_requests import StoredRunRequests
 from services.trainer.domain.judge import cancel
 from siad.audit.rollback import find_place
+from siad.contracts.commands import CommandFate, CommandGiven, CommandKind
 from siad.contracts.place import Place
 from siad.contracts.training_runs import RunState
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
+from siad.runtime.clock import SYSTEM_CLOCK
+from siad.runtime.store.brakes import StoredHolds
 from siad.runtime.store.runs import StoredRuns
 
 
@@ -108,3 +113,37 @@ async def cancel_run(blobs: Blobs, line: str, product: str | None) -> str:
         raise LookupError(msg)
     await StoredRuns(AsyncBlobs(blobs)).put_judgement(cancel(last.spec, now=datetime.now(UTC)))
     return last.spec.run
+
+
+async def move_hold(blobs: Blobs, line: str, product: str | None, *, by: str, because: str | None) -> tuple[Place, str]:
+    """Hold or resume the learning of a place, as by command.
+
+    Args:
+        blobs: the store.
+        line: its name.
+        product: of the line; None: the only one, or what it makes now.
+        by: name of the person.
+        because: the reason of a hold; None resumes.
+
+    Returns:
+        The place, and what was done.
+
+    Raises:
+        ConflictError: another person moved it at the same moment.
+        LookupError: the line has no weights, or its learning is not held; nothing was changed.
+        ValueError: name or reason is too long; nothing was changed.
+    """
+    place = find_place(blobs, line, product)
+    command = CommandGiven(
+        command_id=secrets.token_hex(16),
+        line=place.line,
+        product=place.product,
+        kind=CommandKind.RESUME if because is None else CommandKind.HOLD,
+        by=by,
+        given_at=datetime.now(UTC),
+        reason=because or "",
+    )
+    result = await on_hold_or_resume(command, holds=StoredHolds(AsyncBlobs(blobs)), clock=SYSTEM_CLOCK)
+    if result.fate is CommandFate.REFUSED:
+        raise LookupError(result.detail)
+    return place, result.detail

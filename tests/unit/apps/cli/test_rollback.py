@@ -222,3 +222,17 @@ def test_a_taint_is_shown_asked_for_and_done(plant: MemoryPlant, lineage_plant: 
     assert list(plant.blobs.list("run-requests/l/p/"))
     assert "in quarantine" in siad("rollback", "l", "--to", one[:10]).stderr
     assert "--because is empty" in siad("taint", teacher, "--because", " ", "--yes").stderr
+
+
+def test_learning_is_held_with_a_reason_and_resumed(plant: MemoryPlant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siad.apps.cli.runs.user", lambda: "ann")
+    world = asyncio.run(trained())
+    plant.blobs = world.blobs
+    assert "is not held; nothing was changed" in siad("runs", "resume", "l").stderr
+    assert "learning is held" in siad("runs", "hold", "l", "--because", "new lamp").stdout
+    refused = siad("runs", "start", "l").stderr
+    assert "ann holds it" in refused
+    assert "new lamp" in refused
+    assert "siad runs resume l" in refused
+    assert "learning is resumed" in siad("runs", "resume", "l").stdout
+    assert "request 1" in siad("runs", "start", "l").stdout
