@@ -75,9 +75,9 @@ def main() -> None:
     asyncio.run(measure(bundle, images, asked))
 
 
-def fit(folder: Path) -> Bundle:
-    """Fit a default teacher."""
-    files = sorted((folder / "train/good").iterdir())[:NORMALS]
+def fit(folder: Path, *, first: int = 0) -> Bundle:
+    """Fit a default teacher on the ten normals from ``first`` on."""
+    files = sorted((folder / "train/good").iterdir())[first : first + NORMALS]
     normals = [decode_image(path.read_bytes()) for path in files]
     names = [f"{index:032x}" for index in range(len(normals))]
     return fit_teacher(Normals.ordered(normals, names, Place("line", "part")), FitSettings(false_reject_budget=0.1))

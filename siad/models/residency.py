@@ -72,6 +72,10 @@ class Residency:
         """Record that weights were loaded."""
         self._residents[weights] = _Resident(size_bytes, now_s, now_s)
 
+    def remove(self, weights: WeightsId) -> None:
+        """Record that weights left for another reason than room."""
+        del self._residents[weights]
+
     def use(self, weights: WeightsId, *, now_s: float) -> None:
         """Record one use of weights that are in memory."""
         self._residents[weights].is_used = True

@@ -80,6 +80,7 @@ class Slots:
         self._residency = Residency(room.models_max, room.bytes_max)
         self._lock = threading.Lock()  # never held while loading
         self._models: OrderedDict[WeightsId, Predictor] = OrderedDict()
+        self._replaced: list[WeightsId] = []  # by swaps since the last ``drop_replaced``
         self._evicted: OrderedDict[WeightsId, None] = OrderedDict()  # the last ones, to tell a reload from a first load
         self._loading: dict[WeightsId, Future[Predictor]] = {}
         self._current: dict[Place, WeightsId] = {}
@@ -88,7 +89,8 @@ class Slots:
     def swap(self, place: Place, weights: WeightsId) -> Predictor:
         """Load weights beside the current ones, then put them into service.
 
-        The weights that served before stay in memory while there is room, so that swapping back is instant.
+        The weights that served before stay in memory while there is room, so that swapping back is instant. Those
+        before them leave with ``drop_replaced``.
 
         Raises:
             Exception: the one of the loader; the current weights stay in service.
@@ -97,9 +99,26 @@ class Slots:
         with self._lock:
             before = self._current.get(place)
             if before is not None and before != weights:
+                if (replaced := self._previous.get(place)) is not None:
+                    self._replaced.append(replaced)
                 self._previous[place] = before
             self._current[place] = weights
         return predictor
+
+    def drop_replaced(self) -> None:
+        """Drop weights that no place has now or had before.
+
+        So many swaps take no more memory than two. Freeing takes some time: call it in a thread that may wait, and
+        outside of a swap.
+        """
+        with self._lock:
+            kept = {*self._current.values(), *self._previous.values()}
+            dropped = [one for one in dict.fromkeys(self._replaced) if one in self._models and one not in kept]
+            self._replaced.clear()
+            freed = [self._models.pop(weights) for weights in dropped]
+            for weights in dropped:
+                self._residency.remove(weights)
+        freed.clear()
 
     def current_weights(self, place: Place) -> WeightsId | None:
         """Return the weights in service; None where none are."""
@@ -162,19 +181,20 @@ class Slots:
         with self._lock:
             return self._residency.is_full
 
-    def _make_room(self, weights: WeightsId, size_bytes: int) -> None:
-        """Add weights, and drop others until all fit.
+    def _make_room(self, weights: WeightsId, size_bytes: int) -> list[Predictor]:
+        """Add weights, and take others out until all fit.
 
-        The caller holds the lock.
+        The caller holds the lock, and frees the others after it.
         """
-        now_s = self._monotonic()
+        now_s, left = self._monotonic(), []
         self._residency.add(weights, size_bytes=size_bytes, now_s=now_s)
         for victim in self._residency.leave(frozenset(self._current.values()), now_s=now_s):
-            del self._models[victim]
+            left.append(self._models.pop(victim))
             self._evicted[victim] = None
             self._observe(Lookup.EVICTED)
         while len(self._evicted) > EVICTED_MAX:
             self._evicted.popitem(last=False)
+        return left
 
     def _load_into(self, future: Future[Predictor], place: Place, weights: WeightsId) -> None:
         try:
@@ -189,5 +209,6 @@ class Slots:
             self._models[weights] = predictor
             self._observe(Lookup.RELOAD if weights in self._evicted else Lookup.FIRST)
             self._evicted.pop(weights, None)
-            self._make_room(weights, memory_bytes(predictor.manifest))
+            left = self._make_room(weights, memory_bytes(predictor.manifest))
+        left.clear()  # frees their memory, which other threads need not wait for
         future.set_result(predictor)

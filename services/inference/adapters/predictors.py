@@ -304,6 +304,7 @@ class HotSwapPredictors:
         else:
             self._previous.pop(place, None)
         self._report_swap(release, before, load_s=load_s, pause_s=pause_s)
+        await self._loader.drop_replaced()
 
     def _report_swap(
         self, release: ReleasePointer, before: ReleasePointer | None, *, load_s: float, pause_s: float

@@ -71,6 +71,10 @@ class WeightsLoader:
             return load_s
         return None
 
+    async def drop_replaced(self) -> None:
+        """Free weights that swaps have replaced, in the loading thread."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._slots.drop_replaced)
+
     def _on_failure(
         self, release: ReleasePointer, kind: FailureKind, error: Exception, *, serving: ReleasePointer | None
     ) -> None:

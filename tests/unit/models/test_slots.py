@@ -56,6 +56,20 @@ def test_a_swap_serves_the_new_and_keeps_the_old_hot() -> None:
     assert shelf.loaded == ["one", "two"]  # the way back loaded nothing
 
 
+def test_many_swaps_leave_two_in_memory() -> None:
+    slots = Slots(Shelf(), Room(models_max=16))
+    for number in range(20):
+        slots.swap(A, name(f"s{number}"))
+        slots.predictor(A, name(f"s{number}"))
+        slots.drop_replaced()
+    assert slots.loaded() == ["s18", "s19"]
+    slots.swap(B, name("s18"))
+    slots.swap(A, name("s20"))
+    slots.swap(A, name("s21"))
+    slots.drop_replaced()
+    assert set(slots.loaded()) == {"s18", "s20", "s21"}  # another place has s18
+
+
 def test_a_failed_load_leaves_the_old_serving() -> None:
     slots = Slots(Shelf(), Room(models_max=4))
     slots.swap(A, name("one"))
