@@ -188,6 +188,24 @@ async def test_nothing_is_lost_by_another_person_or_a_killed_console(
     assert list(answers.values()) == [[]]
 
 
+async def test_the_later_one_sees_both_versions_and_merges_them(
+    console: StageProcess, bus_file: BusFile, blobs: S3Blobs, tmp_path: Path
+) -> None:
+    await publish(bus_file, [put_capture(blobs)], blobs)
+    other = np.zeros(SIZE, np.bool_)
+    other[5:10, 5:10] = True  # also of the teacher
+    other[20:24, 2:8] = True
+    mask = tmp_path / "other.png"
+    mask.write_bytes(encode_mask(np.where(other, 255, 0).astype(np.uint8)))
+    pictures = filter(None, [os.environ.get("SIAD_PICTURES")])
+    found = run_script("two_versions.ts", console, LINE_NAME, str(mask), *pictures)
+    first, second = answers_of(blobs, found["capture"])
+    assert [(one.author, one.verdict) for one in (first, second)] == [("bob", "defect"), ("ann", "defect")]
+    stored = decode_mask(blobs.get(blobs.key_of(second.mask_uri)).data) == 255
+    assert np.all(stored >= (teachers_mask() | other))
+    assert np.count_nonzero(stored) > np.count_nonzero(teachers_mask() | other)  # and the stroke
+
+
 async def test_bulk_answers_are_stored_and_undone(console: StageProcess, bus_file: BusFile, blobs: S3Blobs) -> None:
     await publish(bus_file, [put_capture(blobs, CaptureId(digit * 32)) for digit in "123"], blobs)
     found = run_script("queue.ts", console, LINE_NAME, *filter(None, [os.environ.get("SIAD_PICTURES")]))

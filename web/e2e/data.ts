@@ -49,13 +49,21 @@ try {
   const file = page.locator('input[type=file]')
   await file.setInputFiles(broken)
   await page.getByRole('alert').getByText('leads out of it').waitFor()
-  await file.setInputFiles({ name: 'press-1-coco.zip', mimeType: 'application/zip', buffer: await read(path) })
+  await file.setInputFiles({
+    name: 'press-1-coco.zip',
+    mimeType: 'application/zip',
+    buffer: await read(path),
+  })
   await page.getByRole('button', { name: 'Store 3 new images and 2 answers' }).waitFor()
   faults.push(...(await axeFaults(page)))
   await picture('checked')
   await page.getByRole('button', { name: 'Store 3 new images' }).click()
   await status('Stored.')
-  await file.setInputFiles({ name: 'press-1-coco.zip', mimeType: 'application/zip', buffer: await read(path) })
+  await file.setInputFiles({
+    name: 'press-1-coco.zip',
+    mimeType: 'application/zip',
+    buffer: await read(path),
+  })
   await page.getByText('The line has all of this already').waitFor()
   await picture('again')
   expectEqual('faults', faults.join('; '), '')

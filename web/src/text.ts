@@ -60,6 +60,28 @@ export const text = {
       'The marks that the machine drew here can’t be loaded: they were deleted, or drawn again meanwhile.',
     draftFound: 'Your draft of this capture is continued.',
   },
+  labour: {
+    meter: (minutes: number, missing: number | undefined) =>
+      `${minutes.toLocaleString('en', { maximumFractionDigits: 1 })} min of work${
+        missing === undefined
+          ? ''
+          : missing === 0
+            ? ', enough for the next training'
+            : `, ${missing} until the next training`
+      }`,
+  },
+  conflict: {
+    theirs: (author: string, verdict: string, revision: number) =>
+      `${author} answered ${verdict} (revision ${revision}) while you drew. Your drawing is kept.`,
+    mine: 'Mine: blue where only I marked, white where both did',
+    other: 'The other: orange where only the other marked, white where both did',
+    differ: 'The difference alone',
+    counts: (both: number, mine: number, theirs: number) =>
+      `${both.toLocaleString('en')} px in both, ${mine.toLocaleString('en')} px only in mine, ${theirs.toLocaleString('en')} px only in the other.`,
+    merge: 'Merge: add the other marks to mine',
+    merged: 'The other marks were added. Check them, then store; Ctrl+Z takes them back',
+    gone: 'The other answer was withdrawn meanwhile. Store yours again.',
+  },
   weights: weightsText,
   data: dataText,
   queue: {

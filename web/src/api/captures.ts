@@ -1,5 +1,6 @@
 /** Lists of captures: pages by filters, and what people said about each. */
 
+import type { ListedMark } from '../mask/versions'
 import { captureAt, json, type Review, type ReviewItem, type Selection, type Verdict } from './client'
 
 export interface Finding {
@@ -39,9 +40,10 @@ export interface CapturesPage {
 export interface Correction {
   readonly revision: number
   readonly verdict: Verdict
+  readonly author: string
   readonly mask_uri: string
   readonly selection: Selection
-  readonly objects: readonly object[]
+  readonly objects: readonly ListedMark[]
 }
 
 /** Captures of a page of thumbnails. */

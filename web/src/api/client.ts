@@ -54,6 +54,20 @@ export interface Review {
   readonly answered: number
   readonly products: readonly string[]
   readonly items: readonly ReviewItem[]
+  readonly labour: Labour
+}
+
+/** What answers took, and what further ones bring. */
+export interface Labour {
+  readonly active_s: number
+  readonly trainings: readonly {
+    readonly product: string
+    readonly new: number
+    readonly needed: number
+    readonly missing: number
+  }[]
+  /** Why looking on would not pay; empty while it does. */
+  readonly advice: string
 }
 
 export class ApiError extends Error {
@@ -171,11 +185,6 @@ export async function readScoreMap(item: ReviewItem, signal: AbortSignal): Promi
     if (error instanceof ApiError && error.status === 404) return null
     throw error
   }
-}
-
-/** Revision of a capture's newest correction; 0 without one. */
-export async function readRevision(item: ReviewItem): Promise<number> {
-  return revisionOf(await request(`${captureAt(item)}/corrections`))
 }
 
 export interface Answer {

@@ -5,11 +5,13 @@ import { AnnotatorView, type ViewCommands } from '../annotator/AnnotatorView'
 import { Annotator } from '../annotator/annotator'
 import { commandsOf } from '../annotator/commands'
 import type { Command } from '../annotator/keys'
-import { correct, type ReviewItem, readRevision, type Session, type Verdict } from '../api/client'
-import { maskOf } from '../mask/drawing'
+import { correct, type ReviewItem, type Session, type Verdict } from '../api/client'
+import { maskOf, withoutMarks } from '../mask/drawing'
 import { encodePng } from '../mask/png'
+import { withTheirs } from '../mask/versions'
 import { text } from '../text'
 import { readBindings, writeBindings } from './bindings'
+import { Conflict } from './Conflict'
 import type { LoadedCapture } from './capture'
 import { type Draft, dropDraft, writeDraft } from './drafts'
 import { Effort, followEffort } from './effort'
@@ -38,7 +40,7 @@ interface Props {
 }
 
 export function CaptureReview(props: Props) {
-  const { item, capture, draft, session, classes, revision, progress, message } = props
+  const { item, capture, draft, session, classes, progress, message } = props
   const { onStored, onSkip, onPrevious } = props
   const [annotator] = useState(() => {
     const { width, height } = capture.drawing
@@ -47,6 +49,7 @@ export function CaptureReview(props: Props) {
       ? new Annotator(draft.history, readSettings(), capture.scores, classes)
       : Annotator.of(capture.drawing, readSettings(), capture.scores, classes)
   })
+  const [revision, setRevision] = useState(props.revision)
   const [effort] = useState(() => new Effort(performance.now()))
   const { history, hint, tool, diameter } = useSyncExternalStore(annotator.subscribe, annotator.getState)
   const [isHidden, setHidden] = useState(false)
@@ -171,13 +174,26 @@ export function CaptureReview(props: Props) {
         <StoreFailure
           error={failure.error}
           onRetry={() => void store(failure.verdict)}
-          onMine={async () => store(failure.verdict, await readRevision(item))}
           onNext={() => {
             isDone.current = true
             void dropDraft(item.capture_id)
             onSkip()
           }}
-        />
+        >
+          <Conflict
+            item={item}
+            picture={capture.picture}
+            drawing={failure.verdict === 'defect' ? history.present : withoutMarks(history.present)}
+            onMine={(at) => void store(failure.verdict, at)}
+            onTheirs={onSkip} // the drawing stays in this browser
+            onMerge={(theirs, mask) => {
+              setRevision(theirs.revision)
+              annotator.apply((drawing) => withTheirs(drawing, mask, theirs.objects))
+              annotator.hint(text.conflict.merged)
+              setFailure(null)
+            }}
+          />
+        </StoreFailure>
       )}
       {isSheetOpen && (
         <KeySheet

@@ -76,13 +76,16 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
     return <Failure error={review.error} onRetry={() => void review.refetch()} />
   }
   const named = review.data.items.map(({ capture_id }) => capture_id)
-  const progress = text.review.left(answeredNow(review.data.answered, named, answered), review.data.captures)
+  const { labour } = review.data
+  const left = text.review.left(answeredNow(review.data.answered, named, answered), review.data.captures)
+  const training = labour.trainings.find((one) => one.product === item?.product) ?? labour.trainings[0]
+  const progress = `${left}. ${text.labour.meter(labour.active_s / 60, training?.missing)}`
   if (!item) {
     return (
       <main className="centred">
         <p>{review.data.captures === 0 ? text.review.none : text.review.empty}</p>
         <p className="quiet">{progress}</p>
-        <p role="status">{message}</p>
+        <p role="status">{message || labour.advice}</p>
         {done.length > 0 && (
           <button type="button" onClick={onPrevious}>
             {text.actions.previous}
@@ -117,7 +120,7 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
           classes={lines.data?.find((one) => one.line === line)?.classes ?? []}
           revision={again?.revision ?? 0}
           progress={progress}
-          message={message}
+          message={message || labour.advice}
           onStored={onStored}
           onSkip={onSkip}
           onPrevious={onPrevious}

@@ -1,16 +1,18 @@
 /** What to do about an answer that was not stored. */
 
+import type { ReactNode } from 'react'
 import { ApiError } from '../api/client'
 import { text } from '../text'
 
 interface FailureProps {
   error: Error
   onRetry: () => void
-  onMine: () => void
   onNext: () => void
+  /** Both versions, where another answer was first. */
+  children: ReactNode
 }
 
-export function StoreFailure({ error, onRetry, onMine, onNext }: FailureProps) {
+export function StoreFailure({ error, onRetry, onNext, children }: FailureProps) {
   const status = error instanceof ApiError ? error.status : 0
   const isConflict = status === 412
   const isGone = status === 404 || status === 409 || status === 410
@@ -20,21 +22,17 @@ export function StoreFailure({ error, onRetry, onMine, onNext }: FailureProps) {
         <strong>
           {isConflict ? text.review.conflict : isGone ? text.review.deleted : text.review.notStored}
         </strong>{' '}
-        {error.message}
+        {!isConflict && error.message}
       </p>
-      {isConflict && (
-        <button type="button" onClick={onMine}>
-          {text.review.storeMine}
-        </button>
-      )}
+      {isConflict && children}
       {!isConflict && !isGone && (
         <button type="button" onClick={onRetry}>
           {text.retry}
         </button>
       )}
-      {(isConflict || isGone) && (
+      {isGone && (
         <button type="button" onClick={onNext}>
-          {isConflict ? text.review.keepTheirs : text.review.next}
+          {text.review.next}
         </button>
       )}
     </div>
