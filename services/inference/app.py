@@ -17,6 +17,7 @@ from services.inference.adapters.limits import ServingLimits, ServingThreads
 from services.inference.adapters.lines import KnownLines
 from services.inference.adapters.load import BundleLoader
 from services.inference.adapters.predictors import HotSwapPredictors
+from services.inference.adapters.probes import LiveProbes
 from services.inference.adapters.release_listener import PointerPoller, ReleaseListener
 from services.inference.adapters.spool import VerdictSpool
 from services.inference.adapters.store import DecodingThreads, StoredImages, StoredMasks
@@ -149,6 +150,7 @@ def _wire(
     state = _restore_state(stage, LocalState(sources, settings.cache_dir, serving.cache, stage.clock), contact)
     warm_up = WarmUp((lines, teachers, segmenters, thresholds), pointers, predictors)
     drift = DriftWatch(store, clock=stage.clock)
+    probes = LiveProbes(predictors, share=settings.probe_share, clock=stage.clock)
     ports = StreamDependencies(
         lines=known_lines,
         images=StoredImages(store, clock=stage.clock),
@@ -158,6 +160,7 @@ def _wire(
         clock=stage.clock,
         spool=bus.spool,
         drift=drift,
+        probes=probes,
     )
     dependencies = InferenceDependencies(
         lines=known_lines,
@@ -183,6 +186,7 @@ def _wire(
         "pointers": partial(pointers.run, stage.stop, every_s=settings.poll_s),
         "known-state": partial(state.run, stage.stop, every_s=settings.poll_s),
         "drift": partial(drift.run, stage.stop),
+        "probes": partial(probes.run, stage.stop),
         "images": partial(_judge_stream, stage, settings, bus, ports, warm_up),
     }
 

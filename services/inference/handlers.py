@@ -1,6 +1,7 @@
 """Handlers of inference: captures of the stream, direct requests, and dead letters."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,6 +17,7 @@ from services.inference.domain.judge import (
     make_verdict,
 )
 from services.inference.ports import (
+    CaptureProbes,
     DriftLog,
     ErasedCaptures,
     ImageSource,
@@ -29,6 +31,7 @@ from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
 from siad.runtime import spans
 from siad.runtime.clock import Clock
+from siad.vision.images import Image
 
 log = structlog.get_logger()
 
@@ -45,6 +48,7 @@ class StreamDependencies:
     clock: Clock
     spool: SpooledVerdicts | None = None  # None: a capture that is delivered again is judged again
     drift: DriftLog | None = None  # None: drift is not watched
+    probes: CaptureProbes | None = None  # None: nothing is probed
 
 
 async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
@@ -55,7 +59,8 @@ async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list
     """
     if event.intent is Intent.NORMAL:
         return []
-    verdicts = await ports.erased.unless_erased(event, partial(_verdict_of, event, ports))
+    with nullcontext() if ports.probes is None else ports.probes.judging():
+        verdicts = await ports.erased.unless_erased(event, partial(_verdict_of, event, ports))
     for verdict in verdicts:
         fields = {"decision": verdict.decision.value, "reason": verdict.reason, "weights": verdict.weights[:12]}
         log.info("judged", **fields, **({"detail": verdict.detail} if verdict.detail else {}))
@@ -77,14 +82,23 @@ async def _verdict_of(event: ImageStored, ports: StreamDependencies) -> list[Ver
 async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> VerdictGiven:
     started_at = ports.clock.now()
     settings = await ports.lines.settings(event.line, event.line_revision)
+    images: list[Image] = []
+
+    async def fetch() -> FetchedImage:
+        fetched = await ports.images.fetch(event)
+        images.append(fetched.image_HWC)
+        return fetched
+
     judgement = await judge(
         JudgementRequest(product=event.product, received_at=event.received_at, settings=settings),
-        fetch=lambda: ports.images.fetch(event),
+        fetch=fetch,
         predictors=ports.predictors,
         clock=ports.clock,
     )
     if ports.drift is not None:
         ports.drift.note(event, judgement)
+    if ports.probes is not None and images:
+        ports.probes.offer(event, images[0], judgement, sizes=SizeRule.of(settings.sizes))
     mask_uri = ""
     if judgement.mask_HW is not None:
         began_s = ports.clock.monotonic()

@@ -38,6 +38,19 @@ DRIFT: Final = Gauge(
     "1 while the images of a line drift, by the cause named; see siad drift LINE.",
     ["line", "product", "cause"],
 )
+PROBE_RECALL: Final = Gauge(
+    "siad_inference_probe_recall_ratio",
+    "Share of synthetic defects in copies of passed captures that the weights in service find, of the newest 200. "
+    "defects: clear, or faint (small ones too). bound: estimate, or an end of its 90% interval (low, high). It is no "
+    "share of real defects, which have other sizes and contrasts.",
+    ["line", "product", "defects", "bound"],
+)
+PROBES: Final = Counter(
+    "siad_inference_probes_total",
+    "Copies of passed captures with a synthetic defect, judged beside the stream and published nowhere. outcome: "
+    "found, missed, or dropped (captures were under way, or the weights changed).",
+    ["line", "outcome"],
+)
 BATCH_IMAGES: Final = Histogram("siad_inference_batch_images", "Images scored together.", buckets=(1, 2, 4, 8, 16, 32))
 BATCH_SECONDS: Final = Histogram(
     "siad_inference_batch_seconds", "From the start of a batch in the scoring thread to its results.", buckets=SECONDS

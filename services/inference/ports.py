@@ -4,6 +4,7 @@ Shape suffixes: H = image height, W = image width.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -132,6 +133,18 @@ class DriftLog(Protocol):
 
     def note(self, event: ImageStored, judgement: CaptureJudgement) -> None:
         """Count a judged capture of the stream."""
+        ...
+
+
+class CaptureProbes(Protocol):
+    """Synthetic defects in copies of passed captures, judged beside the stream."""
+
+    def judging(self) -> AbstractContextManager[None]:
+        """Hold up probes while a capture of the stream is judged."""
+        ...
+
+    def offer(self, event: ImageStored, image_HWC: Image, judgement: CaptureJudgement, *, sizes: SizeRule) -> None:
+        """Probe a copy of a capture that passed, if it is drawn."""
         ...
 
 

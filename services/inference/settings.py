@@ -40,6 +40,8 @@ class InferenceSettings(StageSettings):
     cache_dir: Path | None = None
     cache_mb: int = Field(default=4096, ge=1)  # of copied weights, in MiB; the least recently used go
     spool_max: int = Field(default=1000, ge=1)  # verdicts kept in cache_dir while the broker refuses them
+    # Share of passed captures of which a copy with a synthetic defect is judged while no capture is under way; 0: none.
+    probe_share: float = Field(default=0.01, ge=0, le=1)
     poll_s: float = Field(default=5.0, gt=0)  # between two reads of the release pointers, in case an event is missed
     direct_max: int = Field(default=4, ge=1)  # direct requests judged at once; others wait, their bodies unread
     body_timeout_s: float = Field(default=60.0, gt=0)  # for the body of a direct request; then it is refused

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 ROOT = Path(__file__).parents[2]
 LABELS = {
     *("stage", "line", "product", "topic", "partition", "kind", "fate", "reason", "action", "dependency", "cause"),
-    *("decision", "intent", "outcome", "route", "status", "state"),
+    *("decision", "intent", "outcome", "route", "status", "state", "defects", "bound"),
 }
 UNITS = {
     *("total", "seconds", "bytes", "ratio", "info"),

@@ -29,7 +29,8 @@ from siad.contracts.region import parse_region
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import, and `siad --help` needs neither
     from siad.apps.lab.evaluate.series import EvaluationSeries
     from siad.models.teachers.method_choice import RankedVariant
-    from siad.models.teachers.synthetic_estimate import FoundShare, SyntheticEstimate
+    from siad.models.teachers.synthetic_estimate import SyntheticEstimate
+    from siad.vision.found_share import FoundShare
 
 console = Console(stderr=True)
 SEEDS_MAX = 100

@@ -26,6 +26,7 @@ from siad.apps.local.stage_status import (
     count_not_labelled,
     describe_drifts,
     describe_not_labelled,
+    describe_probes,
     read_estimates,
     read_fits,
     read_ledger,
@@ -57,6 +58,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
         stages = [read_stage(client, name, urls[name]) for name in STAGES]
         inference = read_metrics(client, urls["inference"])
         serving, drifts = serving_weights(inference), describe_drifts(inference)
+        probes = describe_probes(inference)
         teachers = read_teachers(client, urls["labeler"])
         fits = read_fits(client, urls["labeler"])
         ledger = read_ledger(client, urls["ingest"])
@@ -74,6 +76,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
             "fits": fits,
             "normals": [{"line": line, "product": product, "normals": n} for (line, product), n in normals.items()],
             "not_labelled": not_labelled,
+            "probes": probes,
             "thresholds": thresholds,
             "estimates": estimates,
             "drifts": drifts,
@@ -90,6 +93,7 @@ def status(data: options.Data = DATA, as_json: options.Json = False) -> None:
             *describe_thresholds(thresholds),
             *describe_estimates(estimates),
             *describe_not_labelled(not_labelled),
+            *probes,
         ):
             console.print(escape(text), highlight=False, soft_wrap=True)
         for text in drifts:

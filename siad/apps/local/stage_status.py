@@ -174,6 +174,27 @@ def describe_not_labelled(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
+def describe_probes(metrics: str) -> list[str]:
+    """Say which synthetic defects are found in copies of captures.
+
+    Args:
+        metrics: of inference, in Prometheus's text format.
+    """
+    shares: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for sample in _samples(metrics, "siad_inference_probe_recall_ratio"):
+        of_place = shares.setdefault((sample.labels["line"], sample.labels["product"]), {})
+        of_place.setdefault(sample.labels["defects"], {})[sample.labels["bound"]] = sample.value
+    return [
+        f"{line}/{product}: finds "
+        + " and ".join(
+            f"{one['estimate']:.0%} ({one['low']:.0%} to {one['high']:.0%}) of {name} synthetic defects"
+            for name, one in sorted(of_place.items())
+        )
+        + " in copies of its captures; real defects differ, so this is no share of them"
+        for (line, product), of_place in sorted(shares.items())
+    ]
+
+
 def serving_weights(metrics: str) -> list[LineWeights]:
     """Weights that inference serves, from its metrics."""
     return [

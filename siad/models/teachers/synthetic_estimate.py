@@ -13,11 +13,10 @@ with smaller defects over it. So two shares are estimated, of clear defects (``S
 others, each with an interval: they say which defects a teacher can find, not how many of them a process makes
 (docs/calibration.md).
 
-Sources: Clopper and Pearson 1934 (the interval); cross-validation as in Stone 1974; the area under the ROC curve and
+Sources: cross-validation as in Stone 1974; the area under the ROC curve and
 average precision by scikit-learn.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +25,10 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from siad.models.predictor import Predictor
 from siad.models.teachers.normals import Normals
+from siad.vision.found_share import NONE_TRIED, FoundShare
 from siad.vision.images import Image
 from siad.vision.ranking import average_precision
 from siad.vision.scores import image_auroc
@@ -38,32 +37,7 @@ from siad.vision.synthetic_defects import KINDS, make_synthetic_defect
 FOLDS: Final = 3
 MAP_PX: Final = 128  # side of the square that maps and masks are compared at: the order of two methods shows there too
 
-INTERVAL: Final = 0.9  # probability of the interval of a share
-
 Fit = Callable[[Normals], Predictor]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundShare:
-    """How many of some synthetic defects score over the teacher's own threshold."""
-
-    found: int = 0
-    defects: int = 0
-
-    @property
-    def share(self) -> float:
-        """Share that was found, 0..1; NaN of none."""
-        return self.found / self.defects if self.defects else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Ends of the 90% interval for further such defects on such normals.
-
-        Defects of one normal count as if they were independent, which makes it a little too narrow.
-        """
-        missed, tail = self.defects - self.found, (1 - INTERVAL) / 2
-        low = float(betaincinv(self.found, missed + 1, tail)) if self.found else 0.0
-        return low, float(betaincinv(self.found + 1, missed, 1 - tail)) if missed else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +51,8 @@ class SyntheticEstimate:
     recall_by_kind: tuple[tuple[str, float], ...]
     fit_s: float  # of one fold
     images_per_s: float
-    clear: FoundShare = FoundShare()  # of defects that are neither small nor faint
-    faint: FoundShare = FoundShare()  # of the others
+    clear: FoundShare = NONE_TRIED  # of defects that are neither small nor faint
+    faint: FoundShare = NONE_TRIED  # of the others
 
     @property
     def merit(self) -> float:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from siad.models.teachers.synthetic_estimate import INTERVAL, FoundShare
+from siad.vision.found_share import INTERVAL, FoundShare
 
 
 @pytest.mark.parametrize("truth", [0.02, 0.3, 0.9])
