@@ -5,8 +5,12 @@ from typing import Final
 
 from siad.runtime.settings import is_loopback
 
-# Otherwise Ray replaces a loopback address by an external one of this machine, on which the head does not listen.
-LOOPBACK_ENVIRONMENT: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+LOOPBACK_ENVIRONMENT: Final = {
+    # otherwise Ray replaces a loopback address by an external one of this machine, on which the head does not listen
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # otherwise a head asks for a token where this user ever ran Ray alone (~/.ray/auth_token), and no program sends it
+    "RAY_AUTH_MODE": "disabled",
+}
 
 
 def reach_loopback(address: str) -> None:
