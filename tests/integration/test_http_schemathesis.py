@@ -112,6 +112,12 @@ def inference(bus: MemoryBus, blobs: MemoryBlobs) -> tuple[StageSettings, Assemb
     return mine, lambda stage: assemble_inference(stage, mine, bus=bus, blobs=blobs)
 
 
+@schemathesis.serializer("application/zip")
+def archive(_: Any, value: Any) -> Any:
+    """Bytes in place of an archive, as they were drawn."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 @pytest.mark.parametrize("make", [ingest, labeler, console, trainer, inference], ids=lambda make: make.__name__)
 def test_a_stage_keeps_its_word(make: Callable[..., tuple[StageSettings, Assemble]]) -> None:
     bus, blobs = MemoryBus(), MemoryBlobs()

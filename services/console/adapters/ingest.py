@@ -31,7 +31,7 @@ class IngestProxy:
         A refusal is a response too.
 
         Raises:
-            Problem: 501, the console has no address of ingest; 502, ingest refuses the console's API key.
+            Problem: 409, the console has no address of ingest; 502, ingest refuses the console's API key.
             TransientError: ingest did not respond, or asks to try again.
         """
         if self._client is None:
@@ -39,7 +39,7 @@ class IngestProxy:
                 "the console does not know ingest; nothing was done. Set SIAD_CONSOLE_INGEST_URL, or use siad line put "
                 "and siad send"
             )
-            raise Problem(501, "no-ingest", detail)
+            raise Problem(409, "no-ingest", detail)
         try:
             response = await self._client.request(method, path, content=body, headers=headers)
         except httpx.TransportError as error:

@@ -30,7 +30,7 @@ PENDING: Final = "siad_oidc"  # cookie of a browser whose person is at the provi
 PENDING_S: Final = 600
 AT: Final = "/v1/oidc"
 FAILED: Final = "/#sign-in-failed="
-_TEXT_MAX: Final = 4096  # characters of a parameter of the provider
+_TEXT_MAX: Final = 500  # characters of a reason on the page
 
 
 class Provider(Protocol):
@@ -73,18 +73,18 @@ class CallbackQuery(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    code: str = Field(default="", max_length=_TEXT_MAX)
-    state: str = Field(default="", max_length=_TEXT_MAX)
-    error: str = Field(default="", max_length=_TEXT_MAX)
-    error_description: str = Field(default="", max_length=_TEXT_MAX)
-    error_uri: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
-    iss: str = Field(default="", max_length=_TEXT_MAX, description="Not used: the token names the issuer")
-    session_state: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
-    client_info: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
-    scope: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
-    authuser: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
-    hd: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
-    prompt: str = Field(default="", max_length=_TEXT_MAX, description="Not used")
+    code: str = ""
+    state: str = ""
+    error: str = ""
+    error_description: str = ""
+    error_uri: str = Field(default="", description="Not used")
+    iss: str = Field(default="", description="Not used: the token names the issuer")
+    session_state: str = Field(default="", description="Not used")
+    client_info: str = Field(default="", description="Not used")
+    scope: str = Field(default="", description="Not used")
+    authuser: str = Field(default="", description="Not used")
+    hd: str = Field(default="", description="Not used")
+    prompt: str = Field(default="", description="Not used")
 
 
 def make_oidc_routes(way: ProviderSignIn | None, sessions: PersonSessions, *, has_links: bool) -> APIRouter:
@@ -148,7 +148,7 @@ async def _finish(
 
 def _failed(text: str) -> Response:
     """Lead back to the page, which shows the reason."""
-    return RedirectResponse(FAILED + quote(text, safe=""), 303)
+    return RedirectResponse(FAILED + quote(text[:_TEXT_MAX], safe=""), 303)
 
 
 def provider_of(settings: ConsoleSettings, clock: Clock) -> ProviderSignIn | None:

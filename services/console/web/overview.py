@@ -202,7 +202,7 @@ def make_overview_routes(dependencies: LinesDependencies) -> APIRouter:
 
 
 PASSED_ON: Final[dict[int | str, dict[str, Any]]] = {
-    501: {"description": "The console has no address of ingest"},
+    409: {"description": "The console has no address of ingest"},
     503: {"description": "Ingest did not respond; send it again after Retry-After"},
     "4XX": {"description": "Refused by ingest, in its words"},
     "2XX": {"description": "The response of ingest"},

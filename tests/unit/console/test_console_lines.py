@@ -184,7 +184,7 @@ async def test_without_an_address_of_ingest_the_page_is_told_what_to_do() -> Non
     async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
         assert (await client.get("/v1/overview")).json()["may_change"] is False
         response = await client.put(f"/v1/lines/{LINE_NAME}/settings", json={})
-    assert response.status_code == 501
+    assert response.status_code == 409
     assert "SIAD_CONSOLE_INGEST_URL" in response.json()["detail"]
 
 
