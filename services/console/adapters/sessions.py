@@ -92,8 +92,8 @@ class PersonSessions:
         Returns:
             Token of the new session, and the person.
         """
-        link = await self._database.write(sessions.take, digest(token))
-        if link is None or link.kind is not TokenKind.LINK or link.expires_at <= self._clock.now():
+        link = await self._database.write(sessions.take, digest(token), TokenKind.LINK)
+        if link is None or link.expires_at <= self._clock.now():
             self._refuse("", client, "the link is unknown, used or expired")
             return None
         account = await self._accounts.find(link.person)
@@ -181,7 +181,7 @@ class PersonSessions:
         found = await self._find(session_id)
         if found is None or found.person != person:
             return False
-        await self._database.write(sessions.take, session_id)
+        await self._database.write(sessions.take, session_id, TokenKind.SESSION)
         self._known.put(session_id, None, read_at_s=self._clock.monotonic())
         self._audit.add(AuditAction.SESSION_ENDED, person, f"session of {found.opened_at:%Y-%m-%d %H:%M} UTC")
         return True

@@ -13,6 +13,7 @@ from services.console.domain.sessions import (
     SESSIONS_MAX,
     Session,
     SignInMethod,
+    TokenKind,
     digest,
     make_link,
     make_session,
@@ -47,7 +48,10 @@ async def test_a_link_that_is_used_at_once_from_two_browsers_opens_one_session(d
     for turn in range(10):
         link = make_link(f"link {turn}", "ann", now=at_noon(0))
         await database.write(sessions.put, link, at_noon(0))
-        found = await asyncio.gather(*(database.write(sessions.take, link.session_id) for _ in range(4)))
+        assert await database.write(sessions.take, link.session_id, TokenKind.SESSION) is None
+        found = await asyncio.gather(
+            *(database.write(sessions.take, link.session_id, TokenKind.LINK) for _ in range(4))
+        )
         assert [one for one in found if one is not None] == [link]
 
 

@@ -144,17 +144,17 @@ async def test_unknown_people_are_viewers_where_a_setting_says_so(provider: Fake
 async def test_a_sign_in_of_another_browser_or_state_is_refused(
     console: RunningConsole, provider: FakeProvider
 ) -> None:
-    provider.claims["code-1"] = {"sub": "17", "groups": "siad-admins", "email": "eve@x"}
-    async with console.browser() as browser:
-        at = "/v1/oidc/callback"
-        for state, cookie in (("state-1", ""), ("state-1", "bm9uZQ=="), ("", "e30="), ("other", None)):
-            if cookie is None:
+    at = "/v1/oidc/callback"
+    for state, cookie in (("state-1", ""), ("state-1", "bm9uZQ=="), ("", "e30="), ("other", "begun"), ("", "begun")):
+        provider.claims["code-1"] = {"sub": "17", "groups": "siad-admins", "email": "eve@x"}
+        async with console.browser() as browser:
+            if cookie == "begun":
                 await browser.get("/v1/oidc/sign-in")
             elif cookie:
                 browser.cookies.set("siad_oidc", cookie)
             failed = failure_of(await browser.get(at, params={"code": "code-1", "state": state}))
-            assert "was not begun in this browser" in failed
-        assert (await browser.get("/v1/session")).status_code == 401
+            assert "was not begun in this browser" in failed, (state, cookie)
+            assert (await browser.get("/v1/session")).status_code == 401
 
 
 async def test_a_refusal_and_an_outage_of_the_provider_are_told_on_the_page(

@@ -211,3 +211,15 @@ async def test_sign_ins_and_their_refusals_are_entered_in_the_audit_log(
         ("sign-in-refused", "eve", "no such account"),
         ("sign-in-refused", "pat", "wrong password"),
     ]
+
+
+async def test_a_link_is_no_session_and_a_session_no_link(console: RunningConsole, browser: httpx.AsyncClient) -> None:
+    await open_link(console, browser, "ann")
+    session = browser.cookies["siad_console"]
+    async with console.browser() as other, console.program() as program:
+        assert code_of(await other.post("/v1/session", json={"token": session})) == "link-unusable"
+        link = (await program.post("/v1/sign-in-links")).json()["path"].removeprefix("/#sign-in=")
+        other.cookies.set("siad_console", link)
+        assert (await other.get("/v1/lines")).status_code == 401
+    await console.plant.clock.sleep(REFRESHED_S)
+    assert (await browser.get("/v1/lines")).status_code == 200  # a refused attempt ends nothing

@@ -11,7 +11,6 @@ from siad.contracts.access import Scope
 from siad.contracts.access_keys import api_key_key
 from siad.contracts.errors import TransientError
 from siad.runtime.access.api_keys import ApiKeys, KeyRequest
-from siad.runtime.access.directory import REFRESH_S, UNKNOWN_S
 from siad.runtime.access.settings import AccessSettings
 from siad.runtime.access.table import CONFIGURE, INGEST, VIEW, RouteNeed
 from siad.runtime.blobs.aio import AsyncBlobs
@@ -21,6 +20,7 @@ from siad.runtime.settings import StageSettings
 from siad.runtime.testing.clock import FakeClock
 from siad.runtime.worker import StageProcess, no_adapters, serve
 
+REFRESHED_S, FOUND_S = 2.0, 0.5  # a change counts by then; a new key does
 ROUTES: dict[str, RouteNeed] = {
     "GET /v1/lines": VIEW,
     "PUT /v1/lines/{line}": CONFIGURE,
@@ -141,7 +141,7 @@ async def test_a_revoked_key_is_refused_within_two_seconds(
     key = make(Scope.READ)
     assert (await client.get("/v1/lines", headers=bearer(key))).status_code == 200
     assert ApiKeys(blobs).revoke(key[5:10], now=clock.now())[1]
-    await clock.sleep(REFRESH_S)
+    await clock.sleep(REFRESHED_S)
     assert kind_of(await client.get("/v1/lines", headers=bearer(key))) == (401, "ended-key")
     assert not ApiKeys(blobs).revoke(key, now=clock.now())[1]  # a repeat by the whole key
 
@@ -149,7 +149,7 @@ async def test_a_revoked_key_is_refused_within_two_seconds(
 async def test_a_new_key_works_at_once(client: httpx.AsyncClient, make: Make, clock: FakeClock) -> None:
     await client.get("/v1/lines", headers=bearer(make(Scope.READ)))
     key = make(Scope.READ)
-    await clock.sleep(UNKNOWN_S)
+    await clock.sleep(FOUND_S)
     assert (await client.get("/v1/lines", headers=bearer(key))).status_code == 200
 
 

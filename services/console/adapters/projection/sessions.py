@@ -52,10 +52,10 @@ def of_person(connection: Connection, person: str, now: datetime) -> list[Sessio
     return [_session(row) for row in rows]
 
 
-def take(connection: Connection, session_id: str) -> Session | None:
+def take(connection: Connection, session_id: str, kind: TokenKind) -> Session | None:
     """Remove a session or link and return it, to one caller alone."""
     found = find(connection, session_id)
-    removed = connection.execute(delete(SESSIONS).where(_S.session_id == session_id))
+    removed = connection.execute(delete(SESSIONS).where(_S.session_id == session_id, _S.kind == kind.value))
     return found if removed.rowcount == 1 else None
 
 
