@@ -207,8 +207,8 @@ class DriftDetector:
             cause = CAUSE_OF[STATISTICS[number]]
             if cause not in found or abs(evidence.deviations) > abs(found[cause].deviations):
                 found[cause] = evidence
-        if (product := found.pop(DriftCause.PRODUCT, None)) and (not found or product.deviations < -CLIP):
-            return {DriftCause.PRODUCT: product}
+        if (product := found.pop(DriftCause.PRODUCT, None)) and product.deviations < -CLIP:
+            return {DriftCause.PRODUCT: product}  # a little less like the normals are parts of another batch too
         strongest = max(found, key=lambda cause: abs(found[cause].deviations), default=None)
         return {} if strongest is None else {strongest: found[strongest]}
 
