@@ -35,6 +35,7 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "GET /v1/lines/{line}/captures/{capture}/score-maps/{weights}": VIEW,
     "GET /v1/lines/{line}/captures/{capture}/corrections": VIEW,
     "POST /v1/lines/{line}/captures/{capture}/corrections": ANSWER,
+    "GET /v1/lines/{line}/normals": VIEW,
     "GET /v1/lines/{line}/export": VIEW,
     "GET /v1/lines/{line}/export/count": VIEW,
     "POST /v1/lines/{line}/import": CONFIGURE,

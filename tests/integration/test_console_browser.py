@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -191,7 +192,11 @@ async def test_nothing_is_lost_by_another_person_or_a_killed_console(
 async def test_the_later_one_sees_both_versions_and_merges_them(
     console: StageProcess, bus_file: BusFile, blobs: S3Blobs, tmp_path: Path
 ) -> None:
-    await publish(bus_file, [put_capture(blobs)], blobs)
+    receipt = put_capture(blobs)
+    await publish(bus_file, [receipt], blobs)
+    normal = replace(receipt, capture_id=CaptureId("9" * 32), intent=Intent.NORMAL)  # of the same image
+    blobs.put(keys.capture_key(LINE_NAME, normal.capture_id), write_receipt(normal))
+    blobs.put(keys.normal_key(LINE_NAME, PRODUCT, normal.capture_id), write_receipt(normal))
     other = np.zeros(SIZE, np.bool_)
     other[5:10, 5:10] = True  # also of the teacher
     other[20:24, 2:8] = True

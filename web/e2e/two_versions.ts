@@ -32,6 +32,20 @@ try {
   await page.getByRole('link', { name: line }).click()
   const place = await placeOf(page)
   await page.getByText(/captures answered\. [0-9.]+ min of work, \d+ until the next training/).waitFor()
+  const beside = page.locator('.beside canvas')
+  await page.keyboard.press('c')
+  await page.getByText('Most alike of the line’s good parts').waitFor()
+  await page.mouse.move(place.left + 10 * place.zoom, place.top + 10 * place.zoom)
+  await page.mouse.wheel(0, -300)
+  await page.waitForTimeout(300)
+  // both show the same part of an image: the normal here has the same pixels
+  const [left, right] = await Promise.all([samples('.surface canvas'), samples('.beside canvas')])
+  expectEqual('pixels beside', right, left)
+  faults.push(...(await axeFaults(page)))
+  await picture('beside')
+  await page.keyboard.press('c')
+  await beside.waitFor({ state: 'detached' })
+  await page.keyboard.press('0')
   const capture = (await page.locator('main.review').getAttribute('data-capture')) ?? ''
   const other = await fetch(
     `${console_}/v1/lines/${line}/captures/${capture}/corrections?verdict=defect&author=bob`,
@@ -57,4 +71,19 @@ try {
   process.stdout.write(JSON.stringify({ capture }))
 } finally {
   await browser.close()
+}
+
+/** Brightness of some places of a canvas, away from marks and grid lines. */
+async function samples(selector: string): Promise<number[]> {
+  return page
+    .locator(selector)
+    .first()
+    .evaluate((canvas: HTMLCanvasElement) => {
+      const ctx = canvas.getContext('2d')
+      if (!ctx) return []
+      return [0.55, 0.7, 0.85].map((share) => {
+        const [x, y] = [Math.round(canvas.width * 0.9), Math.round(canvas.height * share)]
+        return (ctx.getImageData(x, y, 1, 1).data[0] ?? 0) >> 4
+      })
+    })
 }

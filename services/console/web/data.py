@@ -16,7 +16,7 @@ from services.console.adapters.zip_reading import ArchiveLimits, ZipFiles
 from services.console.domain.corrections import require_author
 from services.console.domain.exporting import ExportFormat, ExportRequest, ExportTally
 from services.console.domain.importing import AUTHOR_PREFIX
-from services.console.routes import ConsoleDependencies, LineName, require_line
+from services.console.routes import ConsoleDependencies, LineName, Product, require_line
 from services.console.web.exporting import Export, ExportStore
 from services.console.web.importing import ImageSink, Import, ImportRequest
 from services.console.web.listing import FilterQuery
@@ -28,6 +28,7 @@ from siad.runtime.problems import Problem
 from siad.vision.datasets.reading import DatasetError
 
 COUNT_S: Final = 20.0
+NORMALS_MAX: Final = 24  # ids are hashes: the first ones are a sample
 WORDS: Final[Mapping[str, str]] = {
     "open": "without an answer",
     "unsure": "answered unsure",
@@ -85,6 +86,12 @@ class ExportCount(BaseModel):
         return cls(**tally.to_json(), is_complete=tally.is_complete)
 
 
+class NormalsResponse(BaseModel):
+    """A sample of the normals of a line."""
+
+    captures: list[str] = Field(description="Ids, at most 24; the images are those of captures")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataDependencies:
     """Dependencies of the routes."""
@@ -104,6 +111,13 @@ def make_export_routes(dependencies: DataDependencies) -> APIRouter:
         classes = () if known is None else tuple(known.classes)
         request = ExportRequest(line=line, format=query.format, filter=query.to_filter(), classes=classes)
         return Export(request, dependencies.console.ports, dependencies.exports)
+
+    @router.get("/{line}/normals", responses={404: {"description": "Unknown line"}})
+    async def normals(line: LineName, product: Product = None) -> NormalsResponse:
+        """Name some captures that were sent as normals, always the same ones."""
+        await require_line(dependencies.console, line)
+        found = await dependencies.exports.normals(line, product)
+        return NormalsResponse(captures=sorted(found)[:NORMALS_MAX])
 
     @router.get("/{line}/export/count", responses={404: {"description": "Unknown line"}})
     async def count(line: LineName, query: Annotated[ExportQuery, Query()]) -> ExportCount:

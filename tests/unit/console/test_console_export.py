@@ -139,6 +139,11 @@ async def test_nothing_to_export_says_why(client: httpx.AsyncClient) -> None:
     assert unknown.status_code == 404
 
 
+async def test_normals_are_named_to_compare_with(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"{ADDRESS}/normals")).json() == {"captures": [NORMAL]}
+    assert (await client.get(f"{ADDRESS}/normals", params={"product": "lid"})).json() == {"captures": []}
+
+
 async def test_forgotten_captures_are_left_out(answered: httpx.AsyncClient, plant: Plant) -> None:
     record = CaptureDeletion.of(put_capture(plant.blobs, 1), at=plant.clock.now())
     plant.blobs.put(keys.deletion_key(LINE_NAME, DEFECT), record.to_json())

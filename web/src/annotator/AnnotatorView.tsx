@@ -12,6 +12,7 @@ import {
 import { area } from '../mask/bitmap'
 import { text } from '../text'
 import type { Annotator } from './annotator'
+import { Beside } from './Beside'
 import { followPointer } from './pointer'
 import { colourOf } from './shapes'
 import { Stage } from './stage'
@@ -26,12 +27,14 @@ interface Props {
   picture: ImageBitmap
   isHidden: boolean
   isHeatShown: boolean
+  /** A good part to compare with; null: none is shown. */
+  goodPart: ImageBitmap | null
   ref: Ref<ViewCommands>
   /** Tools, shown above the marks. */
   children: ReactNode
 }
 
-export function AnnotatorView({ annotator, picture, isHidden, isHeatShown, ref, children }: Props) {
+export function AnnotatorView({ annotator, picture, isHidden, isHeatShown, goodPart, ref, children }: Props) {
   const frame = useRef<HTMLDivElement>(null)
   const [stage, setStage] = useState<Stage | null>(null)
   const [opacity, setOpacity] = useState(0.4)
@@ -86,6 +89,7 @@ export function AnnotatorView({ annotator, picture, isHidden, isHeatShown, ref, 
         data-width={drawing.width}
         data-height={drawing.height}
       />
+      {goodPart && <Beside stage={stage} picture={goodPart} />}
       <aside className="panel">
         {children}
         <h2>{text.marks.heading}</h2>

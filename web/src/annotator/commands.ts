@@ -15,6 +15,7 @@ export type PageCommand =
   | 'skip'
   | 'previous'
   | 'scores'
+  | 'goodPart'
   | 'hide'
   | 'fit'
   | 'actualSize'

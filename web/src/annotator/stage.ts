@@ -25,6 +25,15 @@ export interface Cursor {
   readonly isCrosshair?: boolean
 }
 
+/** Where the image is on the surface, and the size of the surface; CSS pixels. */
+export interface View {
+  readonly zoom: number
+  readonly left: number
+  readonly top: number
+  readonly width: number
+  readonly height: number
+}
+
 const ZOOM_MAX = 32
 const GRID_FROM = 8
 const MARGIN_PX = 16
@@ -55,6 +64,16 @@ export class Stage {
 
   get zoom(): number {
     return this.#canvas.getZoom()
+  }
+
+  /** Tell where the image is, now and at every change; returns what ends that. */
+  onView(listener: (view: View) => void): () => void {
+    const tell = () => {
+      const [zoom, , , , left, top] = this.#canvas.viewportTransform
+      listener({ zoom, left, top, width: this.#canvas.width, height: this.#canvas.height })
+    }
+    tell()
+    return this.#canvas.on('after:render', tell)
   }
 
   async dispose(): Promise<void> {

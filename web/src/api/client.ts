@@ -163,6 +163,16 @@ export async function readImage(item: ReviewItem, signal: AbortSignal): Promise<
   return (await request(`${captureAt(item)}/image`, { signal })).blob()
 }
 
+/** Ids of a sample of the normals of a product. */
+export async function readNormals(
+  line: string,
+  product: string,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const query = new URLSearchParams({ product })
+  return (await json<{ captures: string[] }>(`/v1/lines/${line}/normals?${query}`, { signal })).captures
+}
+
 /** A mask and the capture that it belongs to. */
 export type MaskOfCapture = Pick<ReviewItem, 'line' | 'capture_id' | 'mask_uri'>
 

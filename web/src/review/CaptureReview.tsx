@@ -20,6 +20,7 @@ import type { Done } from './ReviewPage'
 import { StoreFailure } from './StoreFailure'
 import { readSettings, writeSettings } from './settings'
 import { Action, Tools } from './Tools'
+import { useGoodPart } from './useGoodPart'
 import { useKeys } from './useKeys'
 import { objectsOf } from './work'
 
@@ -54,6 +55,7 @@ export function CaptureReview(props: Props) {
   const { history, hint, tool, diameter } = useSyncExternalStore(annotator.subscribe, annotator.getState)
   const [isHidden, setHidden] = useState(false)
   const [isHeatShown, setHeatShown] = useState(false)
+  const [goodPart, toggleGoodPart] = useGoodPart(item, annotator)
   const [isSheetOpen, setSheetOpen] = useState(false)
   const [bindings, setBindings] = useState(readBindings)
   const [storing, setStoring] = useState<Verdict | null>(null)
@@ -108,6 +110,7 @@ export function CaptureReview(props: Props) {
         skip: onSkip,
         previous: onPrevious,
         scores: () => (capture.scores ? setHeatShown((is) => !is) : annotator.hint(text.hints.noScores)),
+        goodPart: toggleGoodPart,
         hide: () => undefined,
         fit: () => view.current?.fit(),
         actualSize: () => view.current?.actualSize(),
@@ -115,7 +118,7 @@ export function CaptureReview(props: Props) {
       }
       return commands[command]() !== false
     },
-    [accept, store, onSkip, onPrevious, annotator, capture],
+    [accept, store, onSkip, onPrevious, annotator, capture, toggleGoodPart],
   )
   const handlers = useMemo(
     () => ({ run, setHidden, onDigit: (digit: number) => annotator.setClass(digit) }),
@@ -148,6 +151,7 @@ export function CaptureReview(props: Props) {
         picture={capture.picture}
         isHidden={isHidden}
         isHeatShown={isHeatShown}
+        goodPart={goodPart}
         ref={view}
       >
         <Tools
@@ -156,6 +160,7 @@ export function CaptureReview(props: Props) {
           run={run}
           isHeatShown={isHeatShown}
           hasScores={capture.scores !== null}
+          isGoodPartShown={goodPart !== null}
         />
       </AnnotatorView>
       <footer>

@@ -36,12 +36,13 @@ interface Props {
   run: (command: Command) => unknown
   isHeatShown: boolean
   hasScores: boolean
+  isGoodPartShown: boolean
 }
 
 const ON_MARKS = ['fillHoles', 'smooth', 'split', 'merge'] as const
 const REST = ['undo', 'redo', 'fit', 'actualSize', 'keys'] as const
 
-export function Tools({ tool, bindings, run, isHeatShown, hasScores }: Props) {
+export function Tools({ tool, bindings, run, isHeatShown, hasScores, isGoodPartShown }: Props) {
   const shared = { bindings, run }
   return (
     <div className="tools">
@@ -55,6 +56,7 @@ export function Tools({ tool, bindings, run, isHeatShown, hasScores }: Props) {
         isOff={!hasScores}
         {...shared}
       />
+      <Action command="goodPart" label={text.actions.goodPart} isOn={isGoodPartShown} {...shared} />
       {ON_MARKS.map((one) => (
         <Action key={one} command={one} label={text.actions[one]} {...shared} />
       ))}
