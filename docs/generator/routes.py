@@ -31,7 +31,9 @@ def routes_chapter() -> str:
     head = (
         "Errors are problems (RFC 9457, `application/problem+json`): `type` is `urn:siad:problem:<code>`, `detail` "
         "says what happened and what to change. 503 means: nothing was done or lost, repeat the request after "
-        "`Retry-After`. Query parameters, form fields and JSON members that a route does not have are refused (422), "
+        "`Retry-After`. With `SIAD_AUTH=required` a request needs credentials "
+        "([access](operate.md#access)): 401 says that they are missing or ended, 403 what they don't allow. Query "
+        "parameters, form fields and JSON members that a route does not have are refused (422), "
         "and so is one that is given twice with different values. A stage describes its routes as OpenAPI at "
         "`/openapi.json` and `/docs`."
     )
