@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from siad.contracts.codec import encode
 from siad.contracts.keys import line_pointers_prefix, weights_pointer_key
 from siad.contracts.topics import THRESHOLD
 from siad.runtime.blobs.memory import MemoryBlobs
 from siad.runtime.bus.memory import MemoryBus
+from siad.runtime.bus.port import Message
 from tests.integration.inference_plant import T1, T1_ID, T2, T2_ID, TOPICS, Plant
 from tests.synthetic import part_image, png
+from tests.thresholds import make_threshold_set
 
 GOOD, BAD = png(part_image(1)), png(part_image(2, defect=True))
 
@@ -63,6 +66,19 @@ async def test_images_are_judged_through_an_outage_and_a_restart_in_it(plant: Pl
             while (await inspect(plant, GOOD))["known_state"] is not None:
                 await plant.http.get("/readyz")
                 await asyncio.sleep(0.02)
+
+
+async def test_a_threshold_that_was_set_holds_after_a_restart_in_an_outage(plant: Plant, tmp_path: Path) -> None:
+    strict = make_threshold_set(T1_ID, revision=4, image_threshold=1e-6)
+    place = f"{T1.manifest.place}/{T1_ID}"
+    await plant.send(Message(topic=THRESHOLD.name, key=place, value=encode(strict)))
+    async with plant.running(cache_dir=tmp_path):
+        await until_written(tmp_path)
+        take_away(plant)
+    async with plant.running(cache_dir=tmp_path):
+        answer = await inspect(plant, GOOD)
+        assert (answer["decision"], answer["threshold_revision"], answer["threshold"]) == ("reject", 4, 1e-6)
+    take_away(plant, is_away=False)
 
 
 async def test_without_a_copy_a_restart_in_an_outage_judges_nothing_and_says_why(plant: Plant) -> None:

@@ -84,17 +84,18 @@ def numbers(records: list[Record]) -> list[tuple[int, bytes]]:
     return [(record.topic_partition.partition, record.key) for record in records]
 
 
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
 async def test_verdicts_of_an_outage_are_published_by_the_next_process_unjudged(
-    plant: SpoolPlant, tmp_path: Path
+    plant: SpoolPlant, tmp_path: Path, delivery: str
 ) -> None:
-    async with plant.running(cache_dir=tmp_path, poll_s=0.1, drain_s=0.3) as stage:
+    async with plant.running(cache_dir=tmp_path, poll_s=0.1, drain_s=0.3, delivery=delivery) as stage:
         async with asyncio.timeout(10):
             while not (tmp_path / "known-state.json").exists():
                 await asyncio.sleep(0.02)
         await plant.judged_without_broker(stage)
         assert (commits(plant), plant.verdicts()) == (0, {})
         reads = plant.blobs.reads
-    async with plant.running(cache_dir=tmp_path):
+    async with plant.running(cache_dir=tmp_path, delivery=delivery):
         assert await plant.spooled() == CAPTURES
         plant.bus.down = False
         async with asyncio.timeout(20):
@@ -108,8 +109,11 @@ async def test_verdicts_of_an_outage_are_published_by_the_next_process_unjudged(
     assert numbers(records) == numbers(plant.bus.records(IMAGE.name))  # once each, in the order of the captures
 
 
-async def test_the_same_process_publishes_when_the_broker_returns(plant: SpoolPlant, tmp_path: Path) -> None:
-    async with plant.running(cache_dir=tmp_path) as stage:
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+async def test_the_same_process_publishes_when_the_broker_returns(
+    plant: SpoolPlant, tmp_path: Path, delivery: str
+) -> None:
+    async with plant.running(cache_dir=tmp_path, delivery=delivery) as stage:
         await plant.judged_without_broker(stage)
         plant.bus.down = False
         async with asyncio.timeout(20):
