@@ -84,6 +84,18 @@ BY_LINE: Final = Dashboard(
             empty_until="a person has answered a capture drawn at random",
         ),
         Panel(
+            title="Evidence for drift",
+            unit=Unit.RATIO,
+            queries=(
+                Query(
+                    'max by (line, product, cause) (siad_inference_drift_ratio{line=~"$line"})',
+                    "{{line}}/{{product}} {{cause}}",
+                ),
+            ),
+            text="Share of the bound. From 100% on the strongest cause is named: siad drift LINE.",
+            empty_until="weights have judged an image",
+        ),
+        Panel(
             title="Images unlike the normals",
             unit=Unit.PER_SECOND,
             queries=(
