@@ -35,8 +35,8 @@ class VerdictReceipt:
 def compare(verdict: VerdictGiven | None, today: JudgementToday) -> str:
     """Say whether today's weights give the same verdict, and why not."""
     if verdict is None:
-        return f"no verdict to compare with; today {_spell(today.decision, today.reason)}"
-    then, now = _spell(verdict.decision, verdict.reason), _spell(today.decision, today.reason)
+        return f"no verdict to compare with; today {today.decision.value}"
+    then, now = _spell(verdict.decision, verdict.reason), today.decision.value
     if verdict.decision is Decision.UNKNOWN or today.decision is Decision.UNKNOWN:
         is_same = verdict.decision is today.decision
         return f"yes: {now}" if is_same else f"no: {then} then, {now} today"

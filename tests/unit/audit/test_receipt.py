@@ -47,10 +47,10 @@ UNKNOWN = replace(verdict(1, 0.0), decision=Decision.UNKNOWN, reason="late", wei
         (
             REJECT,
             JudgementToday(decision=Decision.UNKNOWN, reason="no weights serve"),
-            "no: reject then, unknown (no weights serve) today",
+            "no: reject then, unknown today",
         ),
         (UNKNOWN, TODAY, "no: unknown (late) then, reject today"),
-        (UNKNOWN, JudgementToday(decision=Decision.UNKNOWN, reason="gone"), "yes: unknown (gone)"),
+        (UNKNOWN, JudgementToday(decision=Decision.UNKNOWN, reason="gone"), "yes: unknown"),
         (None, TODAY, "no verdict to compare with; today reject"),
     ],
 )

@@ -59,7 +59,7 @@ def test_where_no_weights_serve_the_receipt_says_so(plant: MemoryPlant) -> None:
     (one,) = json.loads(ask("7267", "--json").stdout)["captures"]
     assert (one["today"]["decision"], one["verdicts"][0]["score"]) == ("unknown", 3.2)
     assert "no weights serve line press-3" in one["today"]["reason"]
-    assert one["agreement"].startswith("no: reject then, unknown (no weights serve")
+    assert one["agreement"] == "no: reject then, unknown today"
     assert one["lineage"].startswith("unknown: the manifest of aaaaaaaaaaaa")
 
 
