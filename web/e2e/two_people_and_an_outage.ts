@@ -37,12 +37,16 @@ try {
 
   await isReady()
   await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByText('not signed in').waitFor()
+  const ended = page.getByRole('heading', { name: 'Your session has ended' })
+  await ended.waitFor()
   const link = await fetch(`${console_}/v1/sign-in-links?person=ann`, { method: 'POST' })
   const tab = await page.context().newPage()
   await tab.goto(console_ + ((await link.json()) as { path: string }).path)
   await tab.getByRole('heading', { name: 'Lines' }).waitFor()
   await tab.close()
+  await page.bringToFront()
+  await page.evaluate(() => window.dispatchEvent(new Event('focus'))) // without a window manager nothing else does
+  await ended.waitFor({ state: 'detached' })
   await page.getByRole('button', { name: 'Try again' }).click()
   await page.getByText('Stored: defect, revision 1').waitFor()
   expectEqual('faults', faults, [])
