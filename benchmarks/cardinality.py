@@ -56,6 +56,9 @@ VALUES: Final[Mapping[str, Sequence[str]]] = {
     "state": STATES,
     "siad_labeler_brakes.state": ("on", "off"),
     "reason": tuple(reason.value for reason in MisfitReason),
+    "defects": ("clear", "faint"),
+    "bound": ("estimate", "low", "high"),
+    "siad_inference_probes.outcome": ("found", "missed", "dropped"),
     "outcome": tuple(outcome.value for outcome in RunOutcome),
     "siad_labeler_fits.outcome": ("released", "unchanged", "declined", "refused"),
 }
