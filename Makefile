@@ -11,13 +11,14 @@ WEB_PAGE := web/dist/index.html
 WEB_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
 
-.PHONY: help demo up test cluster chaos soak check unit install web page web-check docs protos bench clean
+.PHONY: help demo up test cluster cluster-images chaos soak check unit install web page web-check docs protos bench clean
 
 help:
 	@echo "make demo    install, start everything on this machine, stream real images of solar cells, write var/demo/report.json"
 	@echo "make up      install, start everything on this machine and leave it running (Ctrl-C stops it)"
 	@echo "make test    install, run every test (real Kafka where there is Java, store and Ray)"
 	@echo "make cluster the Helm chart on a real Kubernetes, started here (root, ../shared/kube or SIAD_KUBE; skipped with the reason otherwise)"
+	@echo "make cluster-images  builds ingest, inference and the quickstart's images by buildah, and runs them as pods there; many minutes"
 	@echo "make chaos   2,000 captures while everything is killed with kill -9; writes var/chaos/report.json"
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
 	@echo "make bench   property tests on 20,000 inputs, quality floors of the teachers on real images in ../shared/data, then speed; about ten minutes"
@@ -86,7 +87,10 @@ test: $(STAMP) web
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest tests/e2e --durations=5 -rs $(ARGS)
 
 cluster: $(STAMP)
-	@$(BIN)/pytest tests/cluster -m cluster -rs --durations=5 $(ARGS)
+	@$(BIN)/pytest tests/cluster -m "cluster and not images" -rs --durations=5 $(ARGS)
+
+cluster-images: $(STAMP)
+	@$(BIN)/pytest tests/cluster -m images -rs --durations=5 $(ARGS)
 
 chaos: $(STAMP)
 	@SIAD_CHAOS=long $(BIN)/pytest tests/e2e/chaos -s $(ARGS)

@@ -54,6 +54,13 @@ class Builder:
         self._folder = folder
         self._context = folder / "context"
 
+    def built(self, target: str) -> BuiltImage | None:
+        """The archive of an earlier build, as it is; None if there is none."""
+        archive = self._folder / f"{target}.tar"
+        if not archive.exists():
+            return None
+        return BuiltImage(f"docker.io/siad/{target}:{TAG}", archive, archive.stat().st_size)
+
     def build(self, target: str) -> BuiltImage:
         """Build one target of the Dockerfile.
 
@@ -94,6 +101,8 @@ class Builder:
         files = self._folder / f"{kind}-root"
         shutil.rmtree(files, ignore_errors=True)
         _run(sys.executable, str(tools_folder() / "mkrootfs.py"), str(files), *BASES[kind])
+        for java in files.glob("usr/lib/jvm/java-17-*/bin/java"):  # Debian links it by a script, and none runs here
+            (files / "usr/bin/java").symlink_to(f"/{java.relative_to(files)}")
         container = self._buildah("from", "scratch").strip()
         self._buildah("copy", "--quiet", container, str(files), "/")
         self._buildah("commit", "--quiet", "--rm", container, name)
