@@ -112,6 +112,9 @@ spec:
         {{- if eq .name "labeler" }}
         {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" "http://127.0.0.1:8401") | nindent 8 }}
         {{- end }}
+        {{- if and (eq .name "console") (not $stage.settings.ingest_url) }}
+        {{- include "siad.setting" (list "SIAD_CONSOLE_INGEST_URL" (printf "http://%s-ingest:8400" (include "siad.name" $root))) | nindent 8 }}
+        {{- end }}
         {{- if eq .name "inference" }}
         {{- include "siad.setting" (list "SIAD_INFERENCE_CACHE_DIR" "/var/cache/siad") | nindent 8 }}
         {{- end }}
