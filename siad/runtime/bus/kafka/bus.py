@@ -37,9 +37,11 @@ class KafkaBus:
 
         Raises:
             BusFailedError: a state topic exists with several partitions.
+            TransientError: the broker did not answer, or its cluster has no controller yet.
         """
         settings = self._settings
         async with self._admin() as admin:
+            await self._require_controller(admin)
             answer = await answered(
                 admin.create_topics([describe(topic, settings) for topic in topics]), "create topics", settings
             )
@@ -154,6 +156,16 @@ class KafkaBus:
             yield admin
         finally:
             await admin.close()
+
+    async def _require_controller(self, admin: AIOKafkaAdminClient) -> None:
+        """Raise TransientError while the cluster elects its controller.
+
+        aiokafka would raise an AttributeError, which would end the process as a bug.
+        """
+        cluster = await answered(admin.describe_cluster(), "describe the cluster", self._settings)
+        if cluster["controller_id"] < 0:
+            msg = f"the cluster of {self._settings.bootstrap} has no controller yet; topics can't be created before"
+            raise TransientError(msg)
 
     async def _are_led(self, admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> bool:
         """Whether every partition has a leader."""

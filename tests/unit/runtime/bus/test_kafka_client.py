@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -205,3 +205,18 @@ async def test_between_two_assignments_nothing_is_committed_but_by_the_hook(sett
     await listener.on_partitions_assigned(mine)
     await consumer.commit({topic_partition: Commit(2)})
     assert client.committed == 2
+
+
+async def test_a_cluster_without_a_controller_is_tried_again(
+    settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def describe_cluster() -> dict[str, int]:
+        return {"controller_id": -1}
+
+    @asynccontextmanager
+    async def admin(_: KafkaBus) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(describe_cluster=describe_cluster)
+
+    monkeypatch.setattr(KafkaBus, "_admin", admin)
+    with pytest.raises(TransientError, match="has no controller yet"):
+        await KafkaBus(settings).create_topics([LINE])
