@@ -43,6 +43,7 @@ class VerdictSpool:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._is_refusing = False
         self._images: dict[str, str] = {}  # image by capture, of every entry
+        self._waiting: dict[str, VerdictGiven] = {}  # by capture, judged and not yet acknowledged; the oldest first
         self._announced = 0.0  # share of the room that the log has named
         self._connection: sqlite3.Connection | None = None
         self._thread.submit(self._open).result()
@@ -75,20 +76,31 @@ class VerdictSpool:
             raise TransientError(self._description)
 
     async def keep(self, verdict: VerdictGiven) -> None:
-        """Write one verdict, if the broker refuses verdicts now."""
+        """Write one verdict if the broker refuses verdicts, else remember it.
+
+        A verdict that waits for those before it when the broker begins to refuse is in no refused batch.
+        """
         if self._is_refusing:
             await self._keep([verdict])
+            return
+        self._waiting[verdict.capture_id] = verdict
+        while len(self._waiting) > self._max:
+            self._waiting.pop(next(iter(self._waiting)))
 
     async def on_refused(self, verdicts: Collection[VerdictGiven]) -> None:
-        """Write verdicts that the broker refused, and those that follow."""
+        """Write refused verdicts, those that wait, and those that follow."""
         if not self._is_refusing:
             log.warning("verdicts_spooled", file=str(self._path), reason="the broker refuses them")
         self._is_refusing = True
-        await self._keep([verdict for verdict in verdicts if verdict.capture_id not in self._images])
+        unpublished = self._waiting | {verdict.capture_id: verdict for verdict in verdicts}  # as they were sent
+        self._waiting = {}
+        await self._keep([verdict for capture, verdict in unpublished.items() if capture not in self._images])
 
     async def on_published(self, verdicts: Collection[VerdictGiven]) -> None:
         """Delete verdicts that the broker acknowledged."""
         self._is_refusing = False
+        for verdict in verdicts:
+            self._waiting.pop(verdict.capture_id, None)
         published = [verdict.capture_id for verdict in verdicts if verdict.capture_id in self._images]
         if published:
             await self._run(lambda connection: _delete(connection, published))

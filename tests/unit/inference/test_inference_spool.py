@@ -48,11 +48,27 @@ def spool(tmp_path: Path) -> Iterator[VerdictSpool]:
 async def test_verdicts_are_kept_only_while_the_broker_refuses(spool: VerdictSpool) -> None:
     before, during, after = (capture(number) for number in range(3))
     await spool.keep(verdict_of(before))
+    await spool.on_published([verdict_of(before)])
     await spool.on_refused([])
     await spool.keep(verdict_of(during))
     await spool.on_published([])
     await spool.keep(verdict_of(after))
     assert [await spool.find(event) for event in (before, during, after)] == [None, verdict_of(during), None]
+
+
+async def test_a_verdict_that_waits_for_those_before_it_is_kept_when_they_are_refused(spool: VerdictSpool) -> None:
+    refused, waiting = capture(1), capture(2)
+    await spool.keep(verdict_of(waiting))
+    await spool.on_refused([verdict_of(refused)])
+    assert [await spool.find(event) for event in (refused, waiting)] == [verdict_of(refused), verdict_of(waiting)]
+
+
+async def test_no_more_verdicts_wait_in_memory_than_fit_into_the_spool(spool: VerdictSpool) -> None:
+    events = [capture(number) for number in range(6)]
+    for event in events:
+        await spool.keep(verdict_of(event))
+    await spool.on_refused([])
+    assert [await spool.find(event) is not None for event in events] == [False] * 2 + [True] * 4
 
 
 async def test_another_image_of_the_capture_is_judged_anew(spool: VerdictSpool) -> None:
