@@ -76,7 +76,7 @@ def choose_rollback(
     if not earlier:
         msg = (
             f"teacher {teacher.weights} judges, and no earlier teacher can take its place; nothing was changed. Send "
-            "more normals, from which the labeler fits another: siad send FILES --intent normal"
+            f"more normals, from which the labeler fits another: siad send FILES --line {teacher.line} --intent normal"
         )
         raise LookupError(msg)
     return _move(teacher, earlier)

@@ -26,6 +26,10 @@ class AuditAction(StrEnum):
     ERASED = "erased"  # captures or a line, corrections included
     TAINTED = "tainted"  # put into quarantine
     ROLLED_BACK = "rolled-back"
+    RUN_REQUESTED = "run-requested"
+    RUN_CANCELLED = "run-cancelled"
+    LEARNING_HELD = "learning-held"
+    LEARNING_RESUMED = "learning-resumed"
 
     @property
     def is_refusal(self) -> bool:

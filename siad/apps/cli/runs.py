@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,8 +22,11 @@ from siad.apps.local.run_records import RunRow, cancel_run, find_run, move_hold,
 from siad.apps.local.sign_in import user
 from siad.audit.captures import require_line
 from siad.audit.rollback import find_place
+from siad.contracts.audit_log import AuditAction
 from siad.contracts.ids import require_slug
 from siad.contracts.json_codec import to_plain
+from siad.contracts.place import Place
+from siad.runtime.access.audit_log import record
 from siad.runtime.blobs.port import Blobs
 
 T = TypeVar("T")
@@ -100,7 +104,13 @@ def start_run(line: Line, product: Product = None, data: options.Data = DATA) ->
 
     The trainer still needs enough normals and marked captures; `siad runs why LINE` says what is missing.
     """
-    place, number = _run(line, data, lambda blobs: request_run(blobs, line, product))
+
+    async def work(blobs: Blobs) -> tuple[Place, int]:
+        place, number = await request_run(blobs, line, product)
+        _enter(blobs, AuditAction.RUN_REQUESTED, str(place), f"request {number}")
+        return place, number
+
+    place, number = _run(line, data, work)
     console.print(f"{place}: run requested (request {number}); siad runs why {line} follows it", highlight=False)
 
 
@@ -110,14 +120,20 @@ def cancel_open_run(line: Line, product: Product = None, data: options.Data = DA
 
     Its captures count as used: the next run waits for new ones, or for `siad runs start`.
     """
-    run = _run(line, data, lambda blobs: cancel_run(blobs, line, product))
+
+    async def work(blobs: Blobs) -> str:
+        run = await cancel_run(blobs, line, product)
+        _enter(blobs, AuditAction.RUN_CANCELLED, f"run {run}")
+        return run
+
+    run = _run(line, data, work)
     console.print(f"run {run} is cancelled; the trainer ends its job within seconds", highlight=False)
 
 
 @runs_app.command("hold")
 def hold(
     line: Line,
-    because: Annotated[str, typer.Option("--because", help="Why, for the record.")] = "",
+    because: Annotated[str, typer.Option("--because", help="Why, for the audit log.")] = "",
     product: Product = None,
     data: options.Data = DATA,
 ) -> None:
@@ -162,8 +178,20 @@ def why(line: Line, data: options.Data = DATA, as_json: options.Json = False) ->
 
 def _move_hold(line: str, product: str | None, data: Path, because: str | None) -> None:
     """Hold with a reason, or resume without."""
-    place, detail = _run(line, data, lambda blobs: move_hold(blobs, line, product, by=user(), because=because))
+
+    async def work(blobs: Blobs) -> tuple[Place, str]:
+        place, detail = await move_hold(blobs, line, product, by=user(), because=because)
+        action = AuditAction.LEARNING_RESUMED if because is None else AuditAction.LEARNING_HELD
+        _enter(blobs, action, str(place), because or "")
+        return place, detail
+
+    place, detail = _run(line, data, work)
     console.print(f"{place}: {detail}", highlight=False, soft_wrap=True)
+
+
+def _enter(blobs: Blobs, action: AuditAction, subject: str, detail: str = "") -> None:
+    """Enter in the audit log what was done."""
+    record(blobs, action, user(), subject, now=datetime.now(UTC), detail=detail)
 
 
 def _ask(url: str) -> list[dict[str, Any]]:

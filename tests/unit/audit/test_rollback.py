@@ -51,7 +51,7 @@ def test_back_and_back_again_and_then_to_the_teacher() -> None:
     assert (second.weights, second.rejected) == (a, (b, c))
     last = back(blobs)
     assert (last.weights, last.status, last.rejected) == (a, SegmenterStatus.WITHDRAWN, (a, b, c))
-    with pytest.raises(LookupError, match="no earlier teacher"):
+    with pytest.raises(LookupError, match=r"no earlier teacher.*siad send FILES --line l --intent normal"):
         back(blobs)
 
 

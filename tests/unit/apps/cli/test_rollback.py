@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from siad.contracts.documents import LineState, write_line
 from siad.contracts.events import SegmenterReleased, SegmenterStatus, WeightsKind
 from siad.contracts.keys import capture_key, deletion_key, line_pointer_key
 from siad.contracts.topics import SEGMENTER, TEACHER
+from siad.runtime.access.audit_log import read_days
 from siad.runtime.bus.memory import MemoryBus
 from siad.runtime.store.quarantine import Quarantine
 from tests.events import NOON, make_line_changed
@@ -36,6 +38,12 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> MemoryPlant:
 
 def siad(*args: str) -> Result:
     return CliRunner().invoke(app, [*args])
+
+
+def audited(plant: MemoryPlant) -> list[tuple[str, str, str]]:
+    """Entries of today's audit log, the oldest first."""
+    entries = list(read_days(plant.blobs, datetime.now(UTC), days=1))[::-1]
+    return [(one.action.value, one.subject, one.detail) for one in entries]
 
 
 def announced(bus: MemoryBus) -> list[SegmenterReleased]:
@@ -105,9 +113,11 @@ def test_runs_are_listed_shown_requested_and_cancelled(plant: MemoryPlant, monke
     assert "has no run '7'" in siad("runs", "show", "l", "--run", "7").stderr
     assert "request 1" in siad("runs", "start", "l").stdout
     assert "no run of l/p is open" in siad("runs", "cancel", "l").stderr
+    assert audited(plant) == [("run-requested", "l/p", "request 1")]
     asyncio.run(freeze_another(world))
     assert "is open; nothing was requested" in siad("runs", "start", "l").stderr
     assert "run l.p.000002 is cancelled" in siad("runs", "cancel", "l").stdout
+    assert audited(plant)[1:] == [("run-cancelled", "run l.p.000002", "")]
     assert "cancelled by an operator" in siad("runs", "list", "l").stdout
 
 
@@ -235,4 +245,5 @@ def test_learning_is_held_with_a_reason_and_resumed(plant: MemoryPlant, monkeypa
     assert "new lamp" in refused
     assert "siad runs resume l" in refused
     assert "learning is resumed" in siad("runs", "resume", "l").stdout
+    assert audited(plant) == [("learning-held", "l/p", "new lamp"), ("learning-resumed", "l/p", "")]
     assert "request 1" in siad("runs", "start", "l").stdout
