@@ -10,6 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from siad.runtime.validation import plain_reason
+
 NAMES: Final = ("SIAD_AUTH", "SIAD_API_KEY")  # of every stage; of commands
 PREFIXES: Final = tuple(
     f"SIAD_{part}_" for part in ("BUS", "STORE", "INGEST", "LABELER", "CONSOLE", "TRAINER", "INFERENCE")
@@ -116,15 +118,15 @@ def _describe(error: ValidationError, prefix: str, fields: dict[str, FieldInfo])
     lines = []
     for problem in error.errors():
         if not problem["loc"]:
-            lines.append(f"{prefix}*: {problem['msg'].removeprefix('Value error, ')}")
+            lines.append(f"{prefix}*: {plain_reason(problem['msg'])}")
             continue
         name = str(problem["loc"][0])
         env = f"{prefix}{name}".upper()
         if problem["type"] == "missing":
             lines.append(f"{env} is not set and has no default")
         else:
-            why = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{env}={_shown(name, problem['input'], fields)} refused: {why}")
+            shown = _shown(name, problem["input"], fields)
+            lines.append(f"{env}={shown} refused: {plain_reason(problem['msg'])}")
     return f"settings refused, nothing was started. {'; '.join(lines)}"
 
 

@@ -18,6 +18,7 @@ from siad.apps.cli.doctor import doctor
 from siad.apps.cli.drift import drift
 from siad.apps.cli.evaluate import evaluate
 from siad.apps.cli.export import export
+from siad.apps.cli.failures import PlainGroup
 from siad.apps.cli.forget import forget_app
 from siad.apps.cli.kafka import kafka
 from siad.apps.cli.key import key_app
@@ -46,6 +47,7 @@ RUN, LINES, ANSWERS, LAB = "Run", "Lines and images", "Results and operation", "
 
 app = typer.Typer(
     name="siad",
+    cls=PlainGroup,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,

@@ -57,9 +57,11 @@ def add(
         require_account_name(name)
         blobs = connect(data).blobs
         require_lines([line], known_lines(blobs))
+        accounts = Accounts(blobs)
+        accounts.require_free(name)  # before a password is typed in vain
         password = read_password(password_file)
         now = datetime.now(UTC)
-        Accounts(blobs).create(new_account(name, password, {line: role}, now=now))
+        accounts.create(new_account(name, password, {line: role}, now=now))
         record(blobs, AuditAction.ACCOUNT_ADDED, user(), name, now=now, detail=f"{role.value} {_where(line)}")
     _say(f"{name} may sign in, as {role.value} {_where(line)}")
 
@@ -136,11 +138,22 @@ def read_password(path: Path | None) -> str:
 
     Raises:
         OSError: the file can't be read.
+        ValueError: nothing can be typed, since standard input is no terminal.
     """
     if path is None:
+        if not _is_terminal():
+            msg = (
+                "standard input is no terminal, so no password can be typed; nothing was changed. Pipe it in and use "
+                "--password-file -, or name its file"
+            )
+            raise ValueError(msg)
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     return text.partition("\n")[0].removesuffix("\r")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _set_disabled(data: Path, name: str, *, is_disabled: bool) -> None:

@@ -2,15 +2,33 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from siad.apps.client import ProblemError, describe_transport_error
 from siad.apps.files import failure_of
 from siad.contracts.errors import ConflictError, CorruptError, MissingError, TransientError
+from siad.runtime.validation import plain_reason
+
+
+class PlainGroup(TyperGroup):
+    """Commands that say in plain words why an option is refused.
+
+    Typer reads options by pydantic, and prints its messages.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = plain_reason(error.message)
+            raise
 
 
 @contextmanager

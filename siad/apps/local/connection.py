@@ -22,6 +22,7 @@ from siad.runtime.blobs.settings import StoreSettings
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Bus
 from siad.runtime.bus.settings import BusSettings
+from siad.runtime.validation import plain_reason
 
 CONNECTION_FILE: Final = "reach.json"
 BUS, STORE = "SIAD_BUS_", "SIAD_STORE_"
@@ -150,6 +151,8 @@ def _without_secrets() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
+        reasons = [
+            f"{'.'.join(map(str, one['loc']))}: {plain_reason(one['msg'])}" for one in error.errors(include_input=False)
+        ]
         msg = f"settings of broker or store are invalid, nothing was opened. {'; '.join(reasons)}"
         raise ValueError(msg) from None

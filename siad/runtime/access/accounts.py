@@ -36,6 +36,11 @@ class Accounts:
         """
         return self._read(name)[0]
 
+    def require_free(self, name: str) -> None:
+        """Raise ConflictError where the name is taken."""
+        if self._blobs.head(account_key(name)) is not None:
+            raise ConflictError(_describe_taken(name))
+
     def create(self, account: Account) -> Account:
         """Store a new account.
 
@@ -45,8 +50,7 @@ class Accounts:
         try:
             self._put(account, IF_ABSENT)
         except ConflictError as error:
-            msg = f"there is an account {account.name!r} already; nothing was changed. siad account list shows all"
-            raise ConflictError(msg) from error
+            raise ConflictError(_describe_taken(account.name)) from error
         return account
 
     def change(self, name: str, change: Callable[[Account], Account]) -> Account:
@@ -79,6 +83,10 @@ class Accounts:
     def _put(self, account: Account, condition: PutCondition) -> None:
         key = account_key(account.name)
         self._blobs.put(key, account.to_json(), content_type="application/json", condition=condition)
+
+
+def _describe_taken(name: str) -> str:
+    return f"there is an account {name!r} already; nothing was changed. siad account list shows all"
 
 
 def new_account(name: str, password: str, roles: dict[str, Role], *, now: datetime, subject: str = "") -> Account:

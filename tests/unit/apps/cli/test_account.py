@@ -44,13 +44,29 @@ def test_an_account_is_stored_without_its_password(plant: MemoryPlant) -> None:
     assert not is_password(f"{PASSWORD} ", account.password_hash)
 
 
-def test_a_typed_password_is_asked_twice_and_not_shown(plant: MemoryPlant) -> None:
+def test_a_typed_password_is_asked_twice_and_not_shown(plant: MemoryPlant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siad.apps.cli.account._is_terminal", lambda: True)
     done = siad("add", "pat", "--role", "admin", typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert done.exit_code == 0, done.output
     assert PASSWORD not in done.output
     refused = siad("add", "kim", "--role", "admin", typed=f"{PASSWORD}\nanother\n")
     assert refused.exit_code == 1
     assert plant.blobs.head(account_key("kim")) is None
+
+
+def test_without_a_terminal_no_password_is_asked(plant: MemoryPlant) -> None:
+    refused = siad("add", "kim", "--role", "admin", typed=f"{PASSWORD}\n{PASSWORD}\n")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "standard input is no terminal" in refused.stderr
+    assert "--password-file -" in refused.stderr
+    assert plant.blobs.head(account_key("kim")) is None
+
+
+def test_a_taken_name_is_refused_before_a_password_is_asked(plant: MemoryPlant) -> None:
+    add()
+    refused = siad("add", "pat", "--role", "admin")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "there is an account 'pat' already; nothing was changed" in refused.stderr
 
 
 def test_roles_are_given_by_line_and_taken_away(plant: MemoryPlant) -> None:

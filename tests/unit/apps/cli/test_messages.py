@@ -68,6 +68,20 @@ def test_a_wrong_argument_is_named_with_its_value(args: list[str], status: int, 
     assert "Traceback" not in text
 
 
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["send", "a.png", "--line", "a", "--intent", "bad"], "'--intent': 'bad' is not one of 'inspect', 'normal'"),
+        (["key", "create", "a", "--scope", "bad"], "'--scope': 'bad' is not one of 'read'"),
+        (["audit-log", "--days", "-1"], "'--days': it should be greater than or equal to 1"),
+    ],
+)
+def test_a_refused_option_is_explained_without_words_of_the_library(args: list[str], reason: str) -> None:
+    done = siad(*args)
+    assert done.exit_code == 2
+    assert f"Invalid value for {reason}" in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_an_empty_serial_deletes_nothing(plant: MemoryPlant) -> None:
     receipt = plant.put_capture("7267" + "0" * 28)
     assert siad("forget", "serial", "", "--line", "press-3", "--yes").exit_code == 1
