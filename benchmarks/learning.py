@@ -52,6 +52,7 @@ from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
 from siad.vision.decide import Finding
 from siad.vision.gate import judge_release
+from siad.vision.merit_change import merit_change
 from siad.vision.plausibility import Misfit
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -221,8 +222,10 @@ def run(data: Path, name: str, seed: int, given: argparse.Namespace) -> None:
         told = about | {"model": f"residual {case}", "outlined": sum(path in stream.truths for path in answers)}
         if given.gate:
             budget = FitSettings.budget_of(stream.bundle.manifest)
-            decision = judge_release(gather_evidence(predictor, teacher, chosen, stream.read, budget=budget))
-            told |= {"accepted": decision.accepted, "text": decision.text}
+            evidence = gather_evidence(predictor, teacher, chosen, stream.read, budget=budget)
+            decision, change = judge_release(evidence), merit_change(evidence)
+            told |= {"accepted": decision.accepted, "text": decision.text, "figures": dict(decision.figures)}
+            told |= {} if change is None else {"gain": change.gain, "scatter": change.scatter}
         show(told | {"train_s": round(seconds, 1)}, predictor, shift)
 
 

@@ -257,8 +257,11 @@ async def present_captures(
 
 
 async def last_judged(line: str, product: str, count: int, ports: ConsolePorts) -> list[CaptureEntry]:
-    """Captures that were judged last, without those erased or in quarantine."""
-    found = at_thresholds(ports.window.last_judged(line, product, count), thresholds_of(line, ports))
+    """Captures that were judged last, without those erased or in quarantine.
+
+    Each is at the threshold that it was judged by: these are the verdicts that the plant received.
+    """
+    found = ports.window.last_judged(line, product, count)
     gone = await ports.erased.erased(line, [(entry.capture_id, entry.received_at) for entry in found])
     left = [entry for entry in found if entry.capture_id not in gone]
     return entries_outside(left, await ports.quarantine.recent(line))

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { placeOf, settingsAt } from '../src/app/address'
+import { joined } from '../src/lines/chosen'
 import { BUDGET_MAX, BUDGET_MIN, budgetAt, histogramOf, placeIn, positionOf } from '../src/lines/histogram'
 
 test('every score is counted once, the largest in the last bin', () => {
@@ -27,4 +28,13 @@ test('the slider goes from end to end, and a budget comes back as it was', () =>
 
 test('the address names the page', () => {
   expect(placeOf(settingsAt('press-1'))).toEqual({ page: 'settings', line: 'press-1' })
+})
+
+test('images of a second drop join those of the first, and none counts twice', () => {
+  const file = (name: string, size: number) => new File(['x'.repeat(size)], name, { lastModified: 1 })
+  const found = joined(
+    [file('a.png', 1), file('b.png', 1)],
+    [file('b.png', 1), file('b.png', 2), file('c.png', 1)],
+  )
+  expect(found.map((one) => `${one.name} ${one.size}`)).toEqual(['a.png 1', 'b.png 1', 'b.png 2', 'c.png 1'])
 })

@@ -17,7 +17,7 @@ from siad.apps.local.machine import DATA
 
 WEIGHTS_CHARS: Final = 12  # of an id of weights, as in siad status
 CAPTURE_CHARS: Final = 12  # of an id; siad correct and siad show find the rest
-COLUMNS: Final = ("capture", "part", "score", "threshold", "verdict", "why shown", "image")
+COLUMNS: Final = ("capture", "part", "score", "threshold now", "decision now", "why shown", "image")
 WHY: Final[Mapping[str, str]] = {
     "near": "near threshold",
     "contradiction": "teacher differs",
@@ -28,7 +28,7 @@ WHY: Final[Mapping[str, str]] = {
 }
 _NOTHING: Final = "no capture has a score yet. A score needs a teacher: siad status shows what the line waits for"
 _EARLIER: Final = (
-    "* score, threshold and verdict of earlier weights, not of those that judge now. An answer is learned from, but "
+    "* score, threshold and decision of earlier weights, not of those that judge now. An answer is learned from, but "
     "does not count for the present threshold"
 )
 

@@ -11,7 +11,7 @@ from services.console.adapters.thresholds import StoredThresholds
 from services.console.domain.corrections import CorrectionRequest
 from services.console.domain.review import ReviewRequest
 from services.console.domain.thresholds import STREAM_EVERY, ComputeThreshold, scores_by_weights
-from services.console.handlers import ConsolePorts, on_correction, on_estimates, on_review
+from services.console.handlers import ConsolePorts, last_judged, on_correction, on_estimates, on_review
 from services.console.reconcile import ThresholdReconciler
 from siad.contracts.codec import decode
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict, Selection, ThresholdSet
@@ -320,6 +320,8 @@ async def test_people_are_asked_about_the_threshold_that_is_set(plant: Plant) ->
         near = [item.finding.score for item in shown.items if item.selection is Selection.NEAREST]
         assert {round(score, 1) for score in near[:4]} <= {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}
         assert {item.finding.threshold for item in shown.items} == {1.25}
+        given = await last_judged(LINE_NAME, PRODUCT, 20, keeper.ports)  # as the plant received them
+        assert {one.verdict.threshold for one in given if one.verdict} == {2.0}
         put_capture(plant.blobs, 3)
         request = CorrectionRequest(
             line=LINE_NAME, capture_id=name_of(3), verdict=CorrectionVerdict.GOOD, author="ann",

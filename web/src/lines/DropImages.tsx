@@ -2,6 +2,7 @@
 
 import { useId, useState } from 'react'
 import { text } from '../text'
+import { joined } from './chosen'
 import type { Upload } from './useUpload'
 
 const texts = text.lines.drop
@@ -26,7 +27,7 @@ export function DropImages({ files, onFiles }: Props) {
       onDrop={(event) => {
         event.preventDefault()
         setOver(false)
-        onFiles([...event.dataTransfer.files])
+        onFiles(joined(files, [...event.dataTransfer.files]))
       }}
     >
       <span className="quiet" id={hint}>
@@ -38,7 +39,7 @@ export function DropImages({ files, onFiles }: Props) {
         accept="image/*,.tif,.tiff,.bmp"
         aria-label={texts.label}
         aria-describedby={hint}
-        onChange={(event) => onFiles([...(event.target.files ?? [])])}
+        onChange={(event) => onFiles(joined(files, [...(event.target.files ?? [])]))}
       />
     </label>
   )

@@ -1,7 +1,7 @@
 /** One line: what judges it, whether it learns, and what it decided last. */
 
 import type { LineOverview, ListedVerdict } from '../api/lines'
-import { queueAt, reviewAt, settingsAt, weightsAt } from '../app/address'
+import { dataAt, queueAt, reviewAt, settingsAt, weightsAt } from '../app/address'
 import { text } from '../text'
 import { moment } from '../weights/moments'
 
@@ -10,16 +10,21 @@ const texts = text.lines
 export function LineCard({ line }: { line: LineOverview }) {
   const id = `line-${line.line}`
   const links = [
+    [reviewAt(line.line), texts.open],
     [queueAt(line.line), text.queue.open],
     [weightsAt(line.line), text.weights.open],
+    [dataAt(line.line), text.data.open],
     [settingsAt(line.line), texts.settings.open],
   ] as const
   return (
     <li data-line={line.line} data-judges={line.judges}>
       <p className="card-links">
-        <a id={id} href={reviewAt(line.line)}>
-          <strong>{line.line}</strong> <span className="quiet">{line.product}</span> {texts.open}
-        </a>
+        <span>
+          <a id={id} href={reviewAt(line.line)}>
+            <strong>{line.line}</strong>
+          </a>{' '}
+          <span className="quiet">{line.product}</span>
+        </span>
         {links.map(([href, label]) => (
           <a key={href} href={href} aria-describedby={id}>
             {label}
@@ -86,7 +91,7 @@ function Verdict({ line, verdict }: { line: string; verdict: ListedVerdict }) {
       <span className="quiet">
         {verdict.score !== null &&
           verdict.threshold !== null &&
-          `${verdict.score.toPrecision(3)} of ${verdict.threshold.toPrecision(3)}, `}
+          `${texts.score(verdict.score, verdict.threshold)}, `}
         {moment(verdict.judged_at)}
       </span>
     </>

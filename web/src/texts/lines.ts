@@ -21,6 +21,8 @@ export const linesText = {
   noVerdict: 'No verdict yet',
   counts: (passed: number, rejected: number, unknown: number) =>
     `Last ${passed + rejected + unknown}: ${passed} passed, ${rejected} rejected${unknown ? `, ${unknown} unknown` : ''}`,
+  score: (score: number, threshold: number) =>
+    `score ${score.toPrecision(3)}, threshold ${threshold.toPrecision(3)}`,
   rejected: (share: number) => `${percent(share)} rejected`,
   falseRejects: (estimated: number, low: number, high: number, budget: number) =>
     `False rejects about ${percent(estimated)} (${percent(low)} to ${percent(high)}), budget ${percent(budget)}`,
@@ -89,7 +91,7 @@ export const linesText = {
     product: {
       heading: 'Changeover',
       means:
-        'From the next image on the line makes this product. Each product has its own normals, weights and threshold.',
+        'From the next image on, the line makes this product. Each product has its own normals, weights and threshold.',
       save: 'Change over',
       saved: (product: string) => `Saved. The line makes ${product} now.`,
     },

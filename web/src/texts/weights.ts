@@ -64,7 +64,7 @@ export const weightsText = {
     captures: (count: number) => `${count} captures`,
     answers: (count: number) => `${count} answers`,
     teachers: (names: string) => `teacher ${names}`,
-    threshold: (value: number) => `threshold ${value.toPrecision(3)}, set since`,
+    threshold: (value: number) => `threshold in service ${value.toPrecision(3)}`,
     origin: (origin: string) => `from ${origin}`,
   },
   /** Figures of the gate and of the report, by name. */

@@ -133,7 +133,7 @@ def test_after_a_release_scores_and_answers_of_earlier_weights_are_named(plant: 
     after = text_of(siad("review", LINE_NAME))
     assert "drawn at random, scored by" not in after
     assert after.count("pass *") + after.count("reject *") == 10
-    assert "* score, threshold and verdict of earlier weights" in after
+    assert "* score, threshold and decision of earlier weights" in after
     now = manifest.weights[:12]
     assert f"20 answers are to captures that only earlier weights scored, not {now}, which judges now" in after
 
