@@ -45,7 +45,7 @@ class ZipFiles:
         try:
             self._zip = ZipFile(path)
         except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            msg = f"the file is no whole zip ({error}). Send the archive again"
+            msg = "the file is no whole zip. Send the archive again"
             raise DatasetError(msg) from error
         try:
             self._entries = self._checked()
@@ -81,7 +81,7 @@ class ZipFiles:
             with self._zip.open(entry) as source:
                 data = source.read(entry.file_size + 1)
         except (BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-            msg = f"{name} is damaged in the archive ({error}). Pack it again"
+            msg = f"{name} is damaged in the archive. Pack it again"
             raise DatasetError(msg) from error
         if len(data) != entry.file_size:
             msg = f"{name} has other bytes than the {entry.file_size} that the archive says"

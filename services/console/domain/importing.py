@@ -4,15 +4,16 @@ An answer that is in the file and in the line already changes nothing. It replac
 the revision that the file was exported from. Any other answer is newer or another person's, and stays.
 """
 
+import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
 from siad.contracts.ids import ImageId
-from siad.contracts.marked_objects import MarkedObject
+from siad.contracts.marked_objects import CLASSES_MAX, MarkedObject
 
 PROBLEMS_MAX: Final = 50  # that a report lists
 AUTHOR_PREFIX: Final = "import:"
@@ -83,13 +84,39 @@ class ImportReport:
     problems: list[ImportProblem] = field(default_factory=list)  # the first ones
 
     def add_problem(self, file: str, detail: str) -> None:
-        """Count a problem, and list it among the first ones."""
+        """Count a problem, and list it among the first ones.
+
+        A file that the detail names first is named once.
+        """
         self.problem_count += 1
         if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(ImportProblem(file, detail))
+            self.problems.append(ImportProblem(file, detail.removeprefix(f"{file} ")))
 
     def add(self, action: ImportAction) -> None:
         """Count what becomes of an answer."""
         self.answers += action is ImportAction.ANSWER
         self.unchanged += action is ImportAction.UNCHANGED
         self.kept += action is ImportAction.KEPT
+
+
+def name_images(images: Sequence[str], noun: str = "images") -> str:
+    """Name the first of some images, and count the others."""
+    more = len(images) - 1
+    return f"{images[0]} and {more} more {noun if more > 1 else noun.removesuffix('s')}" if more else images[0]
+
+
+def describe_unknown_classes(line: str, known: Sequence[str], unknown: Iterable[str]) -> str:
+    """Say which classes a line lacks, and the command that adds them.
+
+    Args:
+        line: its name.
+        known: classes of the line, in the order of their digits.
+        unknown: those of an archive that are not among them, at least one.
+    """
+    added = sorted(set(unknown))
+    what = f"class {added[0]} is none" if len(added) == 1 else f"classes {', '.join(added)} are none"
+    text = f"{what} of line {line!r} ({', '.join(known) or 'none'})"
+    if len(known) + len(added) > CLASSES_MAX:
+        return f"{text}. A line has at most {CLASSES_MAX} classes: give some in the archive the same name"
+    command = f"siad line put {line} --classes {shlex.quote(','.join([*known, *added]))}"
+    return f"{text}. Add {'it' if len(added) == 1 else 'them'}: {command}"

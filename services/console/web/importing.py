@@ -6,7 +6,7 @@ problem. An import that was interrupted is repeated: images have keys, and answe
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -14,7 +14,15 @@ import structlog
 
 from services.console.adapters.ingest_uploads import UploadRefusedError
 from services.console.domain.corrections import CorrectionRefusedError, CorrectionRequest, CorrectionWork
-from services.console.domain.importing import ImportAction, ImportAnswer, ImportReport, decide, key_of
+from services.console.domain.importing import (
+    ImportAction,
+    ImportAnswer,
+    ImportReport,
+    decide,
+    describe_unknown_classes,
+    key_of,
+    name_images,
+)
 from services.console.handlers import ConsolePorts, on_correction
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.contracts.ids import ImageId, capture_id_of, image_id_of, sha256_hex
@@ -51,9 +59,17 @@ class ImportRequest:
 
     line: str
     author: str
-    classes: Collection[str]
+    classes: Sequence[str]
     image_bytes_max: int
     is_check: bool
+
+
+class UnknownClassesError(DatasetError):
+    """Marks of classes that the line does not have."""
+
+    def __init__(self, classes: Collection[str]) -> None:
+        super().__init__(f"the line lacks {', '.join(sorted(classes))}")
+        self.classes = classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +98,7 @@ class Import:
     ports: ConsolePorts
     sink: ImageSink
     report: ImportReport = field(default_factory=ImportReport)
+    unknown_classes: dict[str, Collection[str]] = field(default_factory=dict)  # by image
 
     async def run(self) -> ImportReport:
         """Check everything, then store it.
@@ -98,6 +115,10 @@ class Import:
                 self.report.add_problem(image, f"has the same bytes as {other}. Remove one of them")
                 continue
             await self._plan(checked)
+        if self.unknown_classes:
+            unknown = (name for names in self.unknown_classes.values() for name in names)
+            detail = describe_unknown_classes(self.request.line, self.request.classes, unknown)
+            self.report.add_problem(name_images(list(self.unknown_classes)), detail)
         if self.report.new_images and not self.sink.is_known:
             detail = "the console does not know ingest, which takes new images. Set SIAD_CONSOLE_INGEST_URL"
             self.report.add_problem("images", detail)
@@ -115,6 +136,8 @@ class Import:
         while (sample := await asyncio.to_thread(next, samples, None)) is not None:
             try:
                 checked = await asyncio.to_thread(check_sample, sample, self.files, self.request)
+            except UnknownClassesError as error:
+                self.unknown_classes[sample.image] = error.classes
             except (DatasetError, ImageError) as error:
                 self.report.add_problem(sample.image, str(error))
             else:
@@ -199,6 +222,7 @@ def check_sample(sample: ReadSample, files: DatasetFiles, request: ImportRequest
     """Read one sample, and check image, marks and classes.
 
     Raises:
+        UnknownClassesError: the line lacks classes of its marks.
         DatasetError, ImageError: one of its files can't be stored.
     """
     data = files.read(sample.image)
@@ -217,10 +241,8 @@ def check_sample(sample: ReadSample, files: DatasetFiles, request: ImportRequest
     marks = sample.draw((info.height_px, info.width_px))
     verdict = _verdict_of(marks)
     objects = tuple(one for one in marks.objects if one.fate is not ObjectFate.DELETED)
-    if unknown := sorted({one.class_name for one in objects} - {"", *request.classes}):
-        known = ", ".join(request.classes) or "none"
-        msg = f"class {', '.join(unknown)} is none of line {request.line!r} ({known}). Add it: siad line put --classes"
-        raise DatasetError(msg)
+    if unknown := {one.class_name for one in objects} - {"", *request.classes}:
+        raise UnknownClassesError(unknown)
     is_defect = verdict is CorrectionVerdict.DEFECT
     return _CheckedSample(
         sample=sample,

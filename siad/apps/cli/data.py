@@ -159,13 +159,17 @@ def describe_import(report: dict[str, Any]) -> str:
         lines.append(f"{report['unanswered']} images about which the archive says nothing")
     lines += [f"{one['file']}: {one['detail']}" for one in report["problems"]]
     if more := report["problem_count"] - len(report["problems"]):
-        lines.append(f"and {more} more problems")
+        lines.append(f"and {_problems(more, 'more ')}")
     if report["problem_count"]:
         done = "nothing was stored" if report["is_check"] else "the rest was stored"
-        lines.append(f"{report['problem_count']} problems; {done}")
+        lines.append(f"{_problems(report['problem_count'])}; {done}")
     elif report["is_check"]:
         lines.append("nothing was stored: this was a check")
     return "\n".join(lines)
+
+
+def _problems(count: int, which: str = "") -> str:
+    return f"{count} {which}{'problem' if count == 1 else 'problems'}"
 
 
 async def _export(address: str, line: str, params: dict[str, str], path: Path) -> tuple[int, dict[str, Any]]:

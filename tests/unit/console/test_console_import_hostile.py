@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from services.console.adapters.zip_reading import ArchiveLimits, ZipFiles
+from services.console.domain.importing import describe_unknown_classes
 from services.console.settings import ConsoleSettings
 from siad.contracts import keys
 from siad.vision.datasets.reading import DatasetError
@@ -91,11 +92,11 @@ def lying() -> bytes:
 
 
 ARCHIVES: dict[str, tuple[bytes, str]] = {
-    "no zip": (b"hello", "no whole zip"),
+    "no zip": (b"hello", "the file is no whole zip. Send the archive again"),
     "empty": (b"", "no whole zip"),
     "truncated": (packed(masks())[:-40], "no whole zip"),
     "zip bomb": (packed(masks(**{"images/b.bmp": bytes(5 * 2**20)}), ZIP_DEFLATED), "times its size"),
-    "size that lies": (lying(), "images/a.png is damaged in the archive"),
+    "size that lies": (lying(), "images/a.png: is damaged in the archive. Pack it again"),
     "path upwards": (packed(masks(**{"../../b.png": b"x"})), "leads out of it"),
     "absolute path": (packed(masks(**{"/etc/b.png": b"x"})), "leads out of it"),
     "drive": (packed(masks(**{"C:/b.png": b"x"})), "leads out of it"),
@@ -114,7 +115,10 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
         "at most 100000 are stored",
     ),
     "archive over the limit": (np.random.default_rng(0).bytes(4 * 2**20 + 1), "more than 4194304 bytes"),
-    "unknown class": (packed(coco(annotation(), classes=("hole",))), "class hole is none of line 'press-1'"),
+    "unknown class": (
+        packed(coco(annotation(), classes=("hole",))),
+        "(scratch, dent). Add it: siad line put press-1 --classes scratch,dent,hole",
+    ),
     "unknown category": (packed(coco(annotation(category_id=9))), "category 9"),
     "unknown image": (packed(coco(annotation(image_id=9))), "image 9"),
     "runs of another size": (packed(coco(annotation(segmentation={"size": [5, 5], "counts": [25]}))), "it is 5x5 px"),
@@ -166,6 +170,25 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
 async def test_what_is_refused(name: str, client: httpx.AsyncClient, plant: Plant) -> None:
     archive, words = ARCHIVES[name]
     assert words in await refused(client, plant, archive)
+
+
+async def test_unknown_classes_of_many_images_are_one_problem(client: httpx.AsyncClient, plant: Plant) -> None:
+    rows = [{**IMAGE, "id": number, "file_name": f"{number}.png"} for number in range(1, 4)]
+    kinds = [{"id": number, "name": name} for number, name in enumerate(("hole", "broken large", "dent"), start=1)]
+    marks = [annotation(id=number, image_id=number, category_id=number) for number in range(1, 4)]
+    files: dict[str, bytes | str] = {f"images/{number}.png": image_png() for number in range(1, 4)}
+    files["annotations/a.json"] = json.dumps({"images": rows, "categories": kinds, "annotations": marks})
+    text = await refused(client, plant, packed(files))
+    assert text == (
+        "images/1.png and 1 more image: classes broken large, hole are none of line 'press-1' (scratch, dent). "
+        "Add them: siad line put press-1 --classes 'scratch,dent,broken large,hole'"
+    )
+
+
+def test_more_classes_than_a_line_can_have_are_not_advised() -> None:
+    text = describe_unknown_classes("press-1", ["dent"], [f"kind-{number}" for number in range(9)])
+    assert "at most 9 classes" in text
+    assert "siad line put" not in text
 
 
 async def test_ten_thousand_specks_are_read(client: httpx.AsyncClient) -> None:

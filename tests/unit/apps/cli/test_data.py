@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import httpx
@@ -80,3 +81,15 @@ def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["data", "export", "press-1", "--to", "tar", "--out", str(tmp_path / "x")])
     assert found.exit_code == 2
     assert "coco, voc, yolo" in found.output.replace("\n", " ")
+
+
+def report(**said: object) -> dict[str, Any]:
+    counts = ("images", "normals", "new_images", "answers", "unchanged", "kept", "unanswered", "problem_count")
+    return {"format": "coco", "is_check": True, "problems": [], **dict.fromkeys(counts, 0), **said}
+
+
+def test_problems_are_counted_as_people_write() -> None:
+    one = {"file": "a.png", "detail": "is damaged"}
+    assert data.describe_import(report(problem_count=1, problems=[one])).endswith("\n1 problem; nothing was stored")
+    text = data.describe_import(report(problem_count=2, problems=[one]))
+    assert text.endswith("a.png: is damaged\nand 1 more problem\n2 problems; nothing was stored")
