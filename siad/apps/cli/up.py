@@ -1,6 +1,8 @@
 """`siad up`: the whole loop on this machine, in one terminal, until Ctrl-C."""
 
 import asyncio
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from siad.apps.cli.library_log import log_libraries_to
 from siad.apps.cli.tables import Cell, TableContent, table_for
 from siad.apps.local.bus_choice import BusKind
 from siad.apps.local.data_folder import locked
+from siad.apps.local.doctor.settings_check import check_console_key
 from siad.apps.local.machine import DATA, Machine
 from siad.apps.local.processes import ProcessState
 from siad.apps.local.run import run_machine, wait_ready
@@ -59,6 +62,8 @@ async def _until_stopped(machine: Machine) -> None:
     await wait_ready(machine, _notify)
     _notify(f"logs in {machine.data / 'logs'}")
     _notify(await asyncio.to_thread(_page_of, machine.url("console")))
+    for text in _warnings(os.environ):
+        _notify(text)
     _notify("next: siad line put LINE --product PRODUCT, then siad send FILES --line LINE")
     if not console.is_terminal:
         await asyncio.Event().wait()
@@ -77,6 +82,11 @@ def _page_of(address: str) -> str:
     except (httpx.HTTPError, RuntimeError) as error:
         return f"console: no sign-in link ({error}); siad sign-in asks again"
     return f"review captures (this link works once): {link.url}" if link.is_page_built else NOT_BUILT
+
+
+def _warnings(env: Mapping[str, str]) -> list[str]:
+    """Say what works only in part with these settings."""
+    return [f"warning: {one.what}: {one.effect}. Do: {one.remedy}" for one in check_console_key(env)]
 
 
 def _table(machine: Machine) -> RenderableType:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+STARTED_FILE: Final = "started"  # exists once every stage of the machine was ready
 FREE_BYTES_MIN: Final = 500 * 2**20  # logs, events, images and the store's first files
 
 
@@ -53,8 +54,18 @@ def is_in_use(data: Path) -> bool:
 def describe_absence(data: Path, file: Path) -> str:
     """Say whether `siad up` starts, or does not run."""
     if is_in_use(data):
-        return f"the `siad up` on {data} is still starting. Try again once it prints `next: ...`, or see its output"
+        return describe_start(data)
     return f"`siad up` does not run on {data}: {file} does not exist. Start it, or name its folder with --data"
+
+
+def describe_start(data: Path) -> str:
+    """Say that `siad up` is still starting."""
+    return f"the `siad up` on {data} is still starting. Try again once it prints `next: ...`, or see its output"
+
+
+def is_starting(data: Path) -> bool:
+    """Whether a machine on the folder has stages that were never ready."""
+    return is_in_use(data) and not (data / STARTED_FILE).exists()
 
 
 def require_writable(data: Path) -> None:

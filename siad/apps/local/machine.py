@@ -16,7 +16,7 @@ from typing import Protocol
 
 from siad.apps.local.bus_choice import ADDRESS, BusKind, choose_bus, mark_in_use, why_no_kafka_here
 from siad.apps.local.connection import remove_connection, write_connection
-from siad.apps.local.data_folder import describe_absence
+from siad.apps.local.data_folder import STARTED_FILE, describe_absence
 from siad.apps.local.kafka.node import KafkaNode
 from siad.apps.local.log_excerpt import describe_exit
 from siad.apps.local.ports import PortRequest, choose_ports
@@ -147,8 +147,13 @@ class Machine:
         state = {name: self.url(name) for name in STAGE_PORTS} | {"bus": self.bus}
         if ray := self.env.get("RAY_ADDRESS") or os.environ.get("RAY_ADDRESS"):
             state["ray"] = ray
+        (self.data / STARTED_FILE).unlink(missing_ok=True)  # of a machine that was killed
         (self.data / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n")
         write_connection(self.data, {**os.environ, **self.env})
+
+    def note_started(self) -> None:
+        """Note for other commands that every stage was ready."""
+        (self.data / STARTED_FILE).touch()
 
     async def run_stages(self) -> None:
         """Keep every stage running until ``stop_stages``."""
@@ -164,7 +169,8 @@ class Machine:
         for name, node in reversed(self.nodes.items()):
             notify(f"stopping {name}")
             node.stop()
-        (self.data / STATE_FILE).unlink(missing_ok=True)
+        for file in (STATE_FILE, STARTED_FILE):
+            (self.data / file).unlink(missing_ok=True)
         remove_connection(self.data)
 
     def restart_nodes(self, notify: Notify) -> None:

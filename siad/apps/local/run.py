@@ -92,6 +92,7 @@ async def wait_ready(machine: Machine, notify: Notify, *, timeout_s: float = 180
                         msg = f"{name} ended {STARTS_MAX} times during its start, see above; stopping everything"
                         raise RuntimeError(msg)
                 await asyncio.sleep(0.2)
+        machine.note_started()
     except TimeoutError as error:
         missing = {name: stage for name, stage in machine.stages.items() if name not in ready}
         with httpx.Client(timeout=2.0) as client:

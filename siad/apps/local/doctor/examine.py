@@ -11,6 +11,7 @@ import httpx
 
 from siad.apps.credentials import credentials
 from siad.apps.local.connection import bus_settings, connection_settings
+from siad.apps.local.data_folder import describe_start, is_starting
 from siad.apps.local.doctor.bus_check import check_bus
 from siad.apps.local.doctor.findings import Finding, describe_lines, fault, has_fault, unknown
 from siad.apps.local.doctor.machine_check import check_disks, check_ray
@@ -57,7 +58,7 @@ def examine(data: Path, env: Mapping[str, str], notify: Notify) -> list[Finding]
         A finding for each thing, in the order of the flow. Nothing is raised: what does not answer is a finding.
     """
     notify("settings")
-    found = check_environment(data, env)
+    found = check_start(data) + check_environment(data, env)
     plant = find_plant(data, env)
     found += plant.absence
     lines = describe_lines(_line_names(plant))
@@ -87,6 +88,15 @@ def examine(data: Path, env: Mapping[str, str], notify: Notify) -> list[Finding]
     return found
 
 
+def check_start(data: Path) -> list[Finding]:
+    """Report a `siad up` that is still starting."""
+    if not is_starting(data):
+        return []
+    effect = "nothing is accepted, judged or learned by stages that are not ready yet"
+    remedy = "wait; other faults below may end with the start"
+    return [fault("stages", describe_start(data), effect=effect, remedy=remedy)]
+
+
 def find_plant(data: Path, env: Mapping[str, str]) -> Plant:
     """Find the addresses of a `siad up`, else those that the environment names."""
     absence: list[Finding] = []
@@ -98,7 +108,8 @@ def find_plant(data: Path, env: Mapping[str, str]) -> Plant:
         store = StoreSettings.of({name: text for name, text in settings.items() if name.startswith("SIAD_STORE_")})
         blobs = S3Blobs(store.model_copy(update={"connect_timeout_s": ANSWER_S / 2, "read_timeout_s": ANSWER_S}))
     except FileNotFoundError:
-        remedy = "start `siad up`, or set SIAD_BUS_* and SIAD_STORE_* as the stages have them"
+        start = "wait until `siad up` has started" if is_starting(data) else "start `siad up`"
+        remedy = f"{start}, or set SIAD_BUS_* and SIAD_STORE_* as the stages have them"
         absence.append(unknown("broker", "its address is not known, nor that of the store", remedy=remedy))
     except (OSError, ValueError) as error:
         absence.append(
@@ -107,6 +118,9 @@ def find_plant(data: Path, env: Mapping[str, str]) -> Plant:
     stages: Mapping[str, str] = {}
     try:
         stages = read_state(data)
+    except FileNotFoundError as error:
+        if not is_starting(data):
+            absence.insert(0, _no_stages(str(error), is_elsewhere=bus is not None))
     except (OSError, ValueError) as error:
         absence.insert(0, _no_stages(str(error), is_elsewhere=bus is not None))
     ray = env.get("RAY_ADDRESS") or stages.get("ray", "")

@@ -6,10 +6,11 @@ from typing import Final
 
 from siad.apps.local.connection import connection_settings
 from siad.apps.local.doctor.findings import Finding, fault, ok, warning
-from siad.apps.local.stage_settings import check_settings, describe_without_effect
+from siad.apps.local.stage_settings import check_settings, describe_without_effect, upper_names
 from siad.runtime.bus.settings import EMBEDDED
 
 CHECK: Final = "settings"
+CONSOLE_KEY: Final = "SIAD_CONSOLE_INGEST_KEY"
 
 
 def check_environment(data: Path, env: Mapping[str, str]) -> list[Finding]:
@@ -33,6 +34,7 @@ def check_environment(data: Path, env: Mapping[str, str]) -> list[Finding]:
         found.append(fault(CHECK, str(error), effect="commands open no broker and no store", remedy="correct it"))
         settings = dict(env)
     found += check_copies(settings)
+    found += check_console_key(env)
     return found or [ok(CHECK, "no unknown, refused or contradictory SIAD_* setting in this environment")]
 
 
@@ -61,6 +63,22 @@ def check_copies(settings: Mapping[str, str]) -> list[Finding]:
             )
         )
     return found
+
+
+def check_console_key(env: Mapping[str, str]) -> list[Finding]:
+    """Warn where credentials are required and the console has none for ingest."""
+    named = upper_names(env)
+    if named.get("SIAD_AUTH") != "required" or named.get(CONSOLE_KEY):
+        return []
+    return [
+        warning(
+            CHECK,
+            f"SIAD_AUTH=required, and {CONSOLE_KEY} is not set",
+            effect="on the console's page, lines can't be changed nor images imported: ingest refuses them (502)",
+            remedy=f"siad key create console --scope admin; set {CONSOLE_KEY} to the key it prints; start the console "
+            "(or siad up) again",
+        )
+    ]
 
 
 def _number(text: str | None, default: int) -> int:

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from siad.apps.local.data_folder import FREE_BYTES_MIN
+from siad.apps.local.data_folder import FREE_BYTES_MIN, STARTED_FILE, describe_start, locked
 from siad.apps.local.doctor.bus_check import check_bus
-from siad.apps.local.doctor.examine import examine
+from siad.apps.local.doctor.examine import check_start, examine
 from siad.apps.local.doctor.findings import Finding, FindingStatus, describe_lines, has_fault
 from siad.apps.local.doctor.machine_check import check_disks, check_ray
 from siad.apps.local.doctor.settings_check import check_environment
@@ -205,6 +205,15 @@ def test_contradictions_and_unknown_names_are_found(tmp_path: Path) -> None:
     assert [one.status for one in check_environment(tmp_path, {"PATH": "/bin"})] == [OK]
 
 
+def test_a_console_without_a_key_for_ingest_is_a_warning(tmp_path: Path) -> None:
+    env = {"SIAD_AUTH": "required"}
+    [found] = check_environment(tmp_path, env)
+    assert (found.status, found.what) == (WARNING, "SIAD_AUTH=required, and SIAD_CONSOLE_INGEST_KEY is not set")
+    assert found.effect
+    assert "siad key create console" in found.remedy
+    assert [one.status for one in check_environment(tmp_path, {**env, "SIAD_CONSOLE_INGEST_KEY": "siad_x"})] == [OK]
+
+
 BOOKS = {"line": "press", "missing": 2, "missing_after_s": 12.0, "dead_letter": 1}
 QUARANTINED = '# TYPE siad_line_quarantined gauge\nsiad_line_quarantined{stage="inference",line="press"} 1\n'
 
@@ -249,6 +258,19 @@ def test_everything_down_is_still_examined(tmp_path: Path) -> None:
     assert [one.what for one in found if one.check == "weights"] == ["not read, since the store has a fault"]
     assert told[0] == "settings"
     assert not (tmp_path / "bus.sqlite").exists()  # an examination creates no bus
+
+
+def test_a_machine_that_starts_is_said_first(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        first, *others = examine(tmp_path, {}, lambda _: None)
+        assert (first.status, first.what) == (FAULT, describe_start(tmp_path))
+        assert first.what.startswith(f"the `siad up` on {tmp_path} is still starting")
+        assert not faults(others)
+        assert not [one for one in others if "start `siad up`" in one.remedy]
+        (tmp_path / STARTED_FILE).touch()
+        assert check_start(tmp_path) == []
+    (tmp_path / STARTED_FILE).unlink()
+    assert check_start(tmp_path) == []
 
 
 def test_lines_are_named_and_the_rest_is_counted() -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from siad.apps.local import run
+from siad.apps.local.data_folder import is_starting, locked
 from siad.apps.local.machine import Machine
 from siad.apps.local.ports import PortRequest
 from siad.apps.local.processes import ProcessState, ProgramSpec, SupervisedProgram
@@ -29,8 +30,8 @@ class Stage:
         )
 
 
-def machine(stage: Stage) -> Machine:
-    made = Machine(Path(), stages={"ingest": cast("SupervisedProgram", stage)}, ports={"ingest": 8400})
+def machine(stage: Stage, data: Path = Path()) -> Machine:
+    made = Machine(data, stages={"ingest": cast("SupervisedProgram", stage)}, ports={"ingest": 8400})
     made._requests = {"ingest": PortRequest(setting="SIAD_INGEST_HTTP_PORT", preferred=8400)}
     return made
 
@@ -41,10 +42,20 @@ async def test_a_stage_that_ends_again_and_again_ends_the_start_at_once() -> Non
             await run.wait_ready(machine(Stage(ProcessState.RESTARTING, failed_starts=3)), lambda _: None)
 
 
-async def test_a_stage_that_was_ready_may_end_later() -> None:
+async def test_a_stage_that_was_ready_may_end_later(tmp_path: Path) -> None:
     notes: list[str] = []
-    await run.wait_ready(machine(Stage(ProcessState.READY, failed_starts=3)), notes.append)
+    await run.wait_ready(machine(Stage(ProcessState.READY, failed_starts=3), tmp_path), notes.append)
     assert notes == ["ingest: ready at http://127.0.0.1:8400"]
+
+
+async def test_the_start_is_over_once_every_stage_was_ready(tmp_path: Path) -> None:
+    starting = machine(Stage(ProcessState.READY), tmp_path)
+    with locked(tmp_path):
+        assert is_starting(tmp_path)
+        await run.wait_ready(starting, lambda _: None)
+        assert not is_starting(tmp_path)
+        starting.stop_nodes(lambda _: None)
+        assert is_starting(tmp_path)  # as the next one on the folder finds it
 
 
 async def test_a_stage_that_is_not_ready_in_time_is_named_with_log_and_reason() -> None:
