@@ -25,3 +25,11 @@ class Place(NamedTuple):
             msg = f"{text!r} is not line/product"
             raise ValueError(msg)
         return cls(line, product)
+
+
+def describe_no_weights(place: Place) -> str:
+    """Say what becomes of images of a place that no weights serve."""
+    return (
+        f"no weights serve line {place.line}, product {place.product}, yet: these images get the verdict unknown, "
+        "reason no-weights"
+    )

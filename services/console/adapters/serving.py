@@ -17,7 +17,7 @@ class StoredServing:
 
     def __init__(self, blobs: AsyncBlobs) -> None:
         self._blobs, self._registry = blobs, Registry(blobs.blobs)
-        self._thresholds: dict[str, float] = {}  # of manifests, which never change; by weights
+        self._known: dict[str, WeightsInService] = {}  # of manifests, which never change; by weights
 
     async def serving(self, place: Place) -> WeightsInService | None:
         """Read the segmenter in service, else the teacher."""
@@ -28,12 +28,13 @@ class StoredServing:
             for kind in (WeightsKind.SEGMENTER, WeightsKind.TEACHER):
                 pointer = self._registry.pointer(kind, place)
                 if pointer is not None and pointer.status is SegmenterStatus.SERVING:
-                    return WeightsInService(pointer.weights, self._threshold(place, pointer.weights))
+                    return self._described(place, pointer.weights)
         except (CorruptError, MissingError) as error:
             log.warning("pointer_refused", line=place.line, product=place.product, reason=str(error))
         return None
 
-    def _threshold(self, place: Place, weights: str) -> float:
-        if weights not in self._thresholds:
-            self._thresholds[weights] = self._registry.manifest(place, weights).image_threshold
-        return self._thresholds[weights]
+    def _described(self, place: Place, weights: str) -> WeightsInService:
+        if weights not in self._known:
+            manifest = self._registry.manifest(place, weights)
+            self._known[weights] = WeightsInService(weights, manifest.image_threshold, manifest.profile)
+        return self._known[weights]

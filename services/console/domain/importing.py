@@ -82,6 +82,7 @@ class ImportReport:
     unanswered: int = 0  # images about which the file says nothing
     problem_count: int = 0
     problems: list[ImportProblem] = field(default_factory=list)  # the first ones
+    warnings: list[str] = field(default_factory=list)  # which images get no score, and why
 
     def add_problem(self, file: str, detail: str) -> None:
         """Count a problem, and list it among the first ones.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from services.console.domain.captures import CaptureEntry, findings_in_service
 from siad.contracts.corrections import CaptureCorrected, CorrectionVerdict
+from siad.contracts.normals_profile import NormalsProfile
 from siad.contracts.place import Place
 
 
@@ -18,6 +19,7 @@ class WeightsInService:
 
     weights: str
     threshold: float
+    profile: NormalsProfile | None = None  # of the normals; None where it is not known
 
 
 def weights_in_service(

@@ -15,13 +15,17 @@ from starlette.requests import ClientDisconnect
 from services.console.adapters.zip_reading import ArchiveLimits, ZipFiles
 from services.console.domain.corrections import require_author
 from services.console.domain.exporting import ExportFormat, ExportRequest, ExportTally
+from services.console.domain.import_fit import ImportFit
 from services.console.domain.importing import AUTHOR_PREFIX
+from services.console.ports import ServingWeights
 from services.console.routes import ConsoleDependencies, LineName, Product, require_line
 from services.console.web.exporting import Export, ExportStore
 from services.console.web.importing import ImageSink, Import, ImportRequest
 from services.console.web.listing import FilterQuery
 from siad.contracts.corrections import AUTHOR_MAX
 from siad.contracts.events import LineChanged
+from siad.contracts.normals_profile import SizeRule
+from siad.contracts.place import Place
 from siad.runtime.access.guard import person_of
 from siad.runtime.deadline import answered_within
 from siad.runtime.problems import Problem
@@ -171,6 +175,7 @@ class ImportResponse(BaseModel):
     unanswered: int = Field(description="Images about which the archive says nothing")
     problem_count: int
     problems: list[ImportProblemResponse] = Field(description="The first fifty")
+    warnings: list[str] = Field(description="New images that get no score, and why")
 
 
 def make_import_routes(dependencies: DataDependencies) -> APIRouter:
@@ -196,6 +201,7 @@ def make_import_routes(dependencies: DataDependencies) -> APIRouter:
             classes=() if known is None else tuple(known.classes),
             image_bytes_max=console.settings.image_max_bytes,
             is_check=check,
+            fit=None if known is None else await _begin_fit(known, console.ports.serving),
         )
         with tempfile.TemporaryDirectory(prefix="siad-import-") as folder:
             path = PathOfFile(folder) / "archive.zip"
@@ -208,6 +214,11 @@ def make_import_routes(dependencies: DataDependencies) -> APIRouter:
         return ImportResponse(**asdict(report))
 
     return router
+
+
+async def _begin_fit(line: LineChanged, serving: ServingWeights) -> ImportFit:
+    place = Place(line.line, line.product)
+    return ImportFit(place=place, serving=await serving.serving(place), sizes=SizeRule.of(line.sizes))
 
 
 async def _receive(request: Request, path: PathOfFile, bytes_max: int) -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from services.console.adapters.ingest_uploads import UploadRefusedError
 from services.console.domain.corrections import CorrectionRefusedError, CorrectionRequest, CorrectionWork
+from services.console.domain.import_fit import ImportFit
 from services.console.domain.importing import (
     ImportAction,
     ImportAnswer,
@@ -62,6 +63,7 @@ class ImportRequest:
     classes: Sequence[str]
     image_bytes_max: int
     is_check: bool
+    fit: ImportFit | None = None  # takes what is found; None: the line is not known yet
 
 
 class UnknownClassesError(DatasetError):
@@ -108,13 +110,18 @@ class Import:
             TransientError: ingest, store or broker is away; a repeat goes on.
         """
         seen: dict[str, str] = {}
+        fit = self.request.fit
         self.report.is_check = True
         async for checked in self._checked():
             image = checked.sample.image
             if (other := seen.setdefault(key_of(checked.facts, checked.image_id), image)) != image:
                 self.report.add_problem(image, f"has the same bytes as {other}. Remove one of them")
                 continue
-            await self._plan(checked)
+            capture_id, _ = await self._plan(checked)
+            if fit is not None and not capture_id:
+                await asyncio.to_thread(fit.add, image, checked.data, is_normal=checked.sample.is_normal)
+        for problem in () if fit is None else fit.problems():
+            self.report.add_problem(problem.file, problem.detail)
         if self.unknown_classes:
             unknown = (name for names in self.unknown_classes.values() for name in names)
             detail = describe_unknown_classes(self.request.line, self.request.classes, unknown)
@@ -122,9 +129,12 @@ class Import:
         if self.report.new_images and not self.sink.is_known:
             detail = "the console does not know ingest, which takes new images. Set SIAD_CONSOLE_INGEST_URL"
             self.report.add_problem("images", detail)
-        if self.request.is_check or self.report.problem_count:
+        is_stored = not (self.request.is_check or self.report.problem_count)
+        warnings = [] if fit is None else fit.warnings(is_stored=is_stored)
+        if not is_stored:
+            self.report.warnings = warnings
             return self.report
-        self.report = ImportReport(format=self.report.format)
+        self.report = ImportReport(format=self.report.format, warnings=warnings)
         async for checked in self._checked():
             await self._store(checked, await self._plan(checked))
         log.info("data_imported", line=self.request.line, images=self.report.images, answers=self.report.answers)

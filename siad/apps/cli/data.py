@@ -157,6 +157,7 @@ def describe_import(report: dict[str, Any]) -> str:
     lines += [f"{report[name]} {words}" for name, words in counts]
     if report["unanswered"]:
         lines.append(f"{report['unanswered']} images about which the archive says nothing")
+    lines += [f"warning: {text}" for text in report.get("warnings", ())]
     lines += [f"{one['file']}: {one['detail']}" for one in report["problems"]]
     if more := report["problem_count"] - len(report["problems"]):
         lines.append(f"and {_problems(more, 'more ')}")

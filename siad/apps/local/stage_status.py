@@ -9,7 +9,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from siad.contracts.errors import DeniedError
-from siad.contracts.place import Place
+from siad.contracts.place import Place, describe_no_weights
 
 STAGES = ("ingest", "labeler", "console", "trainer", "inference")
 
@@ -224,8 +224,7 @@ def describe_missing_weights(metrics: str, places: Iterable[Place]) -> list[str]
         return []
     served = {(weights.line, weights.product) for weights in serving_weights(metrics)}
     return [
-        f"no weights serve line {place.line}, product {place.product}, yet: these images get the verdict unknown, "
-        "reason no-weights. Once siad status shows weights for it, send them again to have them judged"
+        f"{describe_no_weights(place)}. Once siad status shows weights for it, send them again to have them judged"
         for place in places
         if tuple(place) not in served
     ]

@@ -25,6 +25,7 @@ export interface ImportReport {
   readonly unanswered: number
   readonly problem_count: number
   readonly problems: readonly { readonly file: string; readonly detail: string }[]
+  readonly warnings: readonly string[]
 }
 
 export async function countExport(

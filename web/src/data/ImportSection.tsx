@@ -76,7 +76,7 @@ export function ImportSection({ line, mayImport }: { line: string; mayImport: bo
 }
 
 function Facts({ report, isStored }: { report: ImportReport; isStored: boolean }) {
-  const { problem_count: count, problems } = report
+  const { problem_count: count, problems, warnings } = report
   return (
     <>
       <dl className="facts">
@@ -93,6 +93,9 @@ function Facts({ report, isStored }: { report: ImportReport; isStored: boolean }
       )}
       {isStored && count === 0 && <p className="good">{text.data.stored}</p>}
       <ul className="problems">
+        {warnings.map((one) => (
+          <li key={one}>{one}</li>
+        ))}
         {problems.map((one) => (
           <li key={one.file + one.detail}>
             <strong>{one.file}</strong> {one.detail}

@@ -88,6 +88,11 @@ def report(**said: object) -> dict[str, Any]:
     return {"format": "coco", "is_check": True, "problems": [], **dict.fromkeys(counts, 0), **said}
 
 
+def test_warnings_are_told() -> None:
+    text = data.describe_import(report(images=1, warnings=["1 image does not fit the normals of cubes/cube"]))
+    assert "\nwarning: 1 image does not fit the normals of cubes/cube\n" in text
+
+
 def test_problems_are_counted_as_people_write() -> None:
     one = {"file": "a.png", "detail": "is damaged"}
     assert data.describe_import(report(problem_count=1, problems=[one])).endswith("\n1 problem; nothing was stored")
