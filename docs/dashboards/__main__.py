@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--prometheus", required=True, help="address of a Prometheus that scrapes SIAD")
     parser.add_argument("--dashboard", choices=names, default="fleet")
     parser.add_argument("--minutes", type=float, default=60, help="how far back")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "images/fleet.png")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "pictures/fleet.png")
     options = parser.parse_args(arguments)
     end_s = time.time()
     span = Span(end_s - 60 * options.minutes, end_s, max(1.0, 60 * options.minutes / POINTS))
