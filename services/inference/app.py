@@ -1,7 +1,7 @@
 """Composition root of inference: settings, adapters, handlers, routes, tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -179,9 +179,8 @@ def _wire(
         "segmenters": segmenters,
         "thresholds": thresholds,
     }
-    stage.health.checks |= {name: table.check for name, table in tables.items()}
+    _follow(stage, bus, tables)
     stage.health.checks |= {"pointers": pointers.check, "weights": warm_up.check}
-    stage.tasks |= {name: partial(table.follow, bus, stage.stop) for name, table in tables.items()}
     stage.tasks |= {
         "pointers": partial(pointers.run, stage.stop, every_s=settings.poll_s),
         "known-state": partial(state.run, stage.stop, every_s=settings.poll_s),
@@ -189,6 +188,12 @@ def _wire(
         "probes": partial(probes.run, stage.stop),
         "images": partial(_judge_stream, stage, settings, bus, ports, warm_up),
     }
+
+
+def _follow(stage: StageProcess, bus: CountingBus, tables: Mapping[str, StateTable[Any]]) -> None:
+    """Read state topics, and be ready once they are read."""
+    stage.health.checks |= {name: table.check for name, table in tables.items()}
+    stage.tasks |= {name: partial(table.follow, bus, stage.stop) for name, table in tables.items()}
 
 
 def _restore_state(stage: StageProcess, state: LocalState, contact: Contact) -> LocalState:

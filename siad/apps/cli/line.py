@@ -84,6 +84,13 @@ Segmenter = Annotated[
     ),
 ]
 
+Region = Annotated[
+    str | None,
+    typer.Option(
+        help="Part of the image to inspect, in fractions of its size: left,top,right,bottom or x,y x,y x,y ...; "
+        "'': all of it. A change fits a new teacher."
+    ),
+]
 Classes = Annotated[
     str | None,
     typer.Option(
@@ -123,13 +130,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     method: Annotated[
         str | None, typer.Option(help=f"Method of the teacher: {', '.join(ASKABLE)}. A change fits a new teacher.")
     ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            help="Part of the image to inspect, in fractions of its size: left,top,right,bottom or x,y x,y x,y ...; "
-            "'': all of it. A change fits a new teacher."
-        ),
-    ] = None,
+    region: Region = None,
     input_px: Annotated[
         int | None,
         typer.Option(
