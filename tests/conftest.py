@@ -12,6 +12,7 @@ settings.register_profile("siad", deadline=None)  # a busy machine is no fault o
 settings.load_profile("siad")
 
 pytest_plugins = [
+    "tests.fixtures.browser",
     "tests.fixtures.cluster",
     "tests.fixtures.kafka",
     "tests.fixtures.kafka_secured",

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -14,19 +14,12 @@ import pytest
 
 from siad.apps.client import IngestClient, ProblemError
 from tests.e2e.harness import Plant, wait_for
-from tests.fixtures.kafka import BusFile, own_bus
+from tests.fixtures.kafka import BusFile
 
 pytestmark = pytest.mark.slow
 
 PASSWORD = "four random garden words"  # noqa: S105
 REVOKED_S = 10.0  # two seconds by the settings, on a busy machine
-
-
-@pytest.fixture
-def bus_file(tmp_path: Path) -> Iterator[BusFile]:
-    with own_bus("embedded", tmp_path) as bus:
-        assert isinstance(bus, BusFile)
-        yield bus
 
 
 @pytest.fixture

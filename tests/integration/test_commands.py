@@ -1,6 +1,6 @@
 """Commands on real processes, one of which is killed."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,11 @@ from siad.contracts.events import WeightsKind
 from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.store.registry import Registry
 from tests.e2e.harness import Plant, wait_for
-from tests.fixtures.kafka import BusFile, own_bus
+from tests.fixtures.kafka import BusFile
 from tests.integration.commanded_plant import LINE_NAME, PLACE, put_weights, running_plant
 from tests.synthetic import PRODUCT
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def bus_file(tmp_path: Path) -> Iterator[BusFile]:
-    with own_bus("embedded", tmp_path) as bus:
-        assert isinstance(bus, BusFile)
-        yield bus
 
 
 @pytest.fixture

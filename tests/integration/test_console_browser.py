@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,30 +28,18 @@ from siad.vision.mask_objects import Mask, draw_stroke, fill_ellipse, fill_polyg
 from siad.vision.masks import decode_mask, encode_mask
 from tests.e2e.harness import Plant, StageProcess
 from tests.events import NOON, make_image_stored, make_line_changed
-from tests.fixtures.browser import SCRIPT_S, require_browser, run_script
-from tests.fixtures.kafka import BusFile, own_bus, quick_settings
+from tests.fixtures.browser import SCRIPT_S, run_script
+from tests.fixtures.kafka import BusFile, quick_settings
 from tests.fixtures.store import settings_of
 from tests.unit.console.world import verdict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("browser_and_page")]
 
 LINE_NAME, PRODUCT = "press-1", "cap"
 CAPTURE: Final = CaptureId("1" * 32)
 WEIGHTS: Final = WeightsId("5e" * 32)
 SIZE: Final = (48, 64)
 PASSWORD: Final = "four random garden words"  # noqa: S105
-
-
-@pytest.fixture(autouse=True)
-def browser_and_page() -> None:
-    require_browser()
-
-
-@pytest.fixture
-def bus_file(tmp_path: Path) -> Iterator[BusFile]:
-    with own_bus("embedded", tmp_path) as bus:
-        assert isinstance(bus, BusFile)
-        yield bus
 
 
 @pytest.fixture

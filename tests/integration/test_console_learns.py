@@ -5,7 +5,7 @@ page. The trainer's own functions then train two segmenters on the same captures
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -42,28 +42,16 @@ from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Message
 from siad.vision.masks import encode_mask
 from tests.e2e.harness import Plant, StageProcess
-from tests.fixtures.browser import require_browser, run_script
-from tests.fixtures.kafka import BusFile, own_bus, quick_settings
+from tests.fixtures.browser import run_script
+from tests.fixtures.kafka import BusFile, quick_settings
 from tests.synthetic import PRODUCT, SIDE_PX, bundle, part_image, png, settings, store_capture
 from tests.unit.console.world import verdict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("browser_and_page")]
 
 LINE_NAME: Final = "press-1"
 GOODS, BLOBS, PRINTS = range(45), range(100, 124), range(200, 210)
 UNSEEN: Final = range(900, 920)
-
-
-@pytest.fixture(autouse=True)
-def browser_and_page() -> None:
-    require_browser()
-
-
-@pytest.fixture
-def bus_file(tmp_path: Path) -> Iterator[BusFile]:
-    with own_bus("embedded", tmp_path) as bus:
-        assert isinstance(bus, BusFile)
-        yield bus
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -18,27 +18,15 @@ from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from siad.vision.masks import decode_mask, encode_mask
 from tests.e2e.harness import Plant
-from tests.fixtures.browser import require_browser, run_script
-from tests.fixtures.kafka import BusFile, own_bus, quick_settings
+from tests.fixtures.browser import run_script
+from tests.fixtures.kafka import BusFile, quick_settings
 from tests.fixtures.store import settings_of
 from tests.integration.test_console_learns import message
 from tests.unit.console.world import verdict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("browser_and_page")]
 LINE_NAME, OTHER, PRODUCT = "press-1", "press-2", "cap"
 SIZE = (48, 64)
-
-
-@pytest.fixture(autouse=True)
-def browser_and_page() -> None:
-    require_browser()
-
-
-@pytest.fixture
-def bus_file(tmp_path: Path) -> Iterator[BusFile]:
-    with own_bus("embedded", tmp_path) as bus:
-        assert isinstance(bus, BusFile)
-        yield bus
 
 
 @pytest.fixture

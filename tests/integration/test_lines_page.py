@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,27 +20,15 @@ from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from siad.vision.images import decode_image
 from tests.e2e.harness import Plant
-from tests.fixtures.browser import require_browser, run_script
-from tests.fixtures.kafka import BusFile, own_bus, quick_settings
+from tests.fixtures.browser import run_script
+from tests.fixtures.kafka import BusFile, quick_settings
 from tests.integration.test_console_learns import make_labels, message
 from tests.synthetic import PRODUCT, TINY, normals_of, part_image, png, release
 from tests.unit.console.world import verdict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("browser_and_page")]
 LINE_NAME = "press-1"
 GOODS, DEFECTS = range(40), range(100, 106)
-
-
-@pytest.fixture(autouse=True)
-def browser_and_page() -> None:
-    require_browser()
-
-
-@pytest.fixture
-def bus_file(tmp_path: Path) -> Iterator[BusFile]:
-    with own_bus("embedded", tmp_path) as bus:
-        assert isinstance(bus, BusFile)
-        yield bus
 
 
 @pytest.fixture

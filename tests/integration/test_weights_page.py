@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,28 +15,16 @@ from siad.runtime.blobs.s3 import S3Blobs
 from siad.runtime.bus.open import open_bus
 from siad.runtime.bus.port import Message
 from siad.runtime.store.registry import Registry
-from tests.fixtures.browser import require_browser, run_script
-from tests.fixtures.kafka import BusFile, own_bus, quick_settings
+from tests.fixtures.browser import run_script
+from tests.fixtures.kafka import BusFile, quick_settings
 from tests.integration.commanded_plant import LINE_NAME, PLACE, REFUSAL, put_weights, running_plant
 from tests.integration.test_console_learns import make_labels, message
 from tests.synthetic import part_image
 from tests.unit.console.world import verdict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("browser_and_page")]
 
 DIFFERENT = range(100, 104)  # parts with a defect that the teacher marks and the segmenter passes
-
-
-@pytest.fixture(autouse=True)
-def browser_and_page() -> None:
-    require_browser()
-
-
-@pytest.fixture
-def bus_file(tmp_path: Path) -> Iterator[BusFile]:
-    with own_bus("embedded", tmp_path) as bus:
-        assert isinstance(bus, BusFile)
-        yield bus
 
 
 def _passed(pseudo_mask: PseudoMaskCreated, weights: WeightsId) -> Message:
