@@ -187,19 +187,20 @@ async def test_while_a_segmenter_serves_a_share_and_what_it_doubts_is_labelled()
     every = [capture(number, minutes=5) for number in range(1, 61)]
     drawn = {one.capture_id for one in every if is_drawn(one.capture_id, 0.1)}
     left = [one for one in every if one.capture_id not in drawn]
-    async with scorer(world, port), labeler(world, bus, port):
-        await send(world, bus, *normals())
-        await until(lambda: bool(teachers(bus)))
-        await until(lambda: world.blobs.head(backfill_key(LINE, PRODUCT)) is not None)
+    async with scorer(world, port):
+        async with labeler(world, bus, port):
+            await send(world, bus, *normals())
+            await until(lambda: bool(teachers(bus)))
+            await until(lambda: world.blobs.head(backfill_key(LINE, PRODUCT)) is not None)
         manifest = SEGMENTER_MANIFEST
         world.blobs.put(manifest_key(LINE, PRODUCT, manifest.weights), manifest.to_json())
         await publish(bus, SEGMENTER, segmenter_released())
-        await asyncio.sleep(0.3)  # until the labeler has read it
-        await send(world, bus, *every)
-        await until(lambda: labelled(bus) >= drawn)
-        await publish(bus, VERDICT, *(judged(one, 5.0 if index < 3 else 0.1) for index, one in enumerate(left)))
-        await until(lambda: labelled(bus) >= drawn | {one.capture_id for one in left[:3]})
-        await until(lambda: not_labelled() >= len(left) - 3)
+        async with labeler(world, bus, port):  # labels nothing before it has read the release
+            await send(world, bus, *every)
+            await until(lambda: labelled(bus) >= drawn)
+            await publish(bus, VERDICT, *(judged(one, 5.0 if index < 3 else 0.1) for index, one in enumerate(left)))
+            await until(lambda: labelled(bus) >= drawn | {one.capture_id for one in left[:3]})
+            await until(lambda: not_labelled() >= len(left) - 3)
     assert labelled(bus) == drawn | {one.capture_id for one in left[:3]}
     assert bus.records(BURIED) == []
 
