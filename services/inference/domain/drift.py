@@ -1,8 +1,9 @@
 """Drift of a line's images, named by what changed. Pure.
 
 Each statistic has a two-sided cumulative sum (Page 1954): of what each capture deviates from the normals, less an
-allowance of one deviation. A single odd part adds little, since deviations are clipped; a lasting change adds up. A
-drift begins at ``RAISED`` and ends once the sum is back at 0.
+allowance: one deviation, and what the first captures of the stream vary slowly (``slow_change.py``). A single odd part
+adds little, since deviations are clipped; a lasting change adds up. A drift begins at ``RAISED`` and ends once the sum
+is back at 0.
 
 With independent normally distributed values a sum reaches 16 by chance once in e^34 / 2 captures or less often
 (Siegmund 1985, section 2.6, with an allowance of 1). The bound is that high because values of a line follow each other,
@@ -24,6 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.inference.domain.slow_change import SlowVariation
 from siad.contracts.drift import DriftCause, DriftEvidence
 from siad.contracts.view_baseline import CELLS, ViewBaseline, ViewStatistic
 from siad.vision.view_figures import ViewFigures
@@ -73,7 +75,9 @@ class PageSums:
         """Higher sum of the two directions."""
         return np.maximum(self.rise, self.fall)
 
-    def add(self, deviations: NDArray[np.float64], *, allowance: float, clip: float = CLIP) -> None:
+    def add(
+        self, deviations: NDArray[np.float64], *, allowance: float | NDArray[np.float64], clip: float = CLIP
+    ) -> None:
         """Add one capture."""
         clipped = np.clip(deviations, -clip, clip)
         self.rise = np.clip(self.rise + clipped - allowance, 0, CAP)
@@ -113,7 +117,9 @@ class DriftDetector:
         self.captures = 0
         self._view = PageSums.zero(len(STATISTICS))
         self._means_S = np.zeros(len(STATISTICS))
+        self._slow = SlowVariation.unknown(len(STATISTICS), allowance=ALLOWANCE)
         self._cells = PageSums.zero(CELLS, CELLS)
+        self._slow_cells = SlowVariation.unknown(CELLS, CELLS, allowance=CELL_ALLOWANCE)
         self._cell_means_hw = np.zeros((CELLS, CELLS))
         self._misfits, self._misfit_mean, self._is_misfit_raised = 0.0, 0.0, False
         self._scores, self._scored_by = ScoreSum(), ""
@@ -153,11 +159,13 @@ class DriftDetector:
         deviations_S[STATISTICS.index(ViewStatistic.LIKENESS)] = min(
             deviations_S[STATISTICS.index(ViewStatistic.LIKENESS)], 0.0
         )
-        self._view.add(deviations_S, allowance=ALLOWANCE)
+        self._view.add(deviations_S, allowance=ALLOWANCE + self._slow.variation)
+        self._slow.add(np.clip(deviations_S, -CLIP, CLIP))
         values_S = np.array([figures.values[name] for name in STATISTICS])
         self._means_S = values_S if self.captures == 1 else self._means_S + RECENT * (values_S - self._means_S)
-        self._cells.add(figures.cells_hw.astype(np.float64), allowance=CELL_ALLOWANCE)
-        clipped_hw = np.clip(figures.cells_hw, -CLIP, CLIP)
+        clipped_hw = np.clip(figures.cells_hw.astype(np.float64), -CLIP, CLIP)
+        self._cells.add(clipped_hw, allowance=CELL_ALLOWANCE + self._slow_cells.variation)
+        self._slow_cells.add(clipped_hw)
         self._cell_means_hw += RECENT * (clipped_hw - self._cell_means_hw)
 
     @property
