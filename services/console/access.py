@@ -29,6 +29,8 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "GET /v1/lines/{line}/captures": VIEW,
     "PUT /v1/lines/{line}/captures/{capture}/lease": VIEW,
     "DELETE /v1/lines/{line}/captures/{capture}/lease": VIEW,
+    "PUT /v1/lines/{line}/captures/{capture}/deferral": ANSWER,
+    "DELETE /v1/lines/{line}/captures/{capture}/deferral": ANSWER,
     "GET /v1/lines/{line}/captures/{capture}/image": VIEW,
     "GET /v1/lines/{line}/captures/{capture}/thumbnail": VIEW,
     "GET /v1/lines/{line}/captures/{capture}/masks/{name}": VIEW,

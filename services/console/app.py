@@ -37,6 +37,7 @@ from services.console.routes import ConsoleDependencies, add_routes
 from services.console.settings import ConsoleSettings
 from services.console.web.commands import make_command_routes
 from services.console.web.data import DataDependencies, make_export_routes, make_import_routes
+from services.console.web.deferrals import make_deferral_routes
 from services.console.web.files import PageFiles
 from services.console.web.listing import make_listing_routes
 from services.console.web.oidc import provider_of
@@ -129,6 +130,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         repeat = partial(_repeat, stage, event="commands_wait", every_s=settings.announce_every_s)
         stage.tasks["commands"] = partial(repeat, commands.announce)
         stage.app.include_router(make_listing_routes(dependencies))
+        stage.app.include_router(make_deferral_routes(dependencies))
         _add_data(stage, dependencies, store, lines, IngestUploads(IngestProxy(ingest)))
         page = _page(stage, sessions, StoredPictures(store, deletions), lines)
         add_page(stage.app, page, provider_of(settings, stage.clock))

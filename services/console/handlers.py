@@ -20,6 +20,7 @@ from services.console.domain.corrections import (
     is_repeat,
     make_correction,
 )
+from services.console.domain.deferrals import Deferral
 from services.console.domain.estimates import PlaceEstimates, estimate
 from services.console.domain.labour import Labour, labour_of
 from services.console.domain.leases import LeaseHolder
@@ -147,13 +148,14 @@ async def on_review(request: ReviewRequest, ports: ConsolePorts) -> Review:
     every, corrections = await present_captures(request.line, None, ports)
     entries = [entry for entry in every if request.product in (None, entry.product)]
     holder = request.holder and LeaseHolder(line=request.line, name=request.holder, now=ports.clock.now())
-    taken = await _leased(ports.projection.leased(holder), ()) if holder else ()
-    free = [entry for entry in entries if entry.capture_id not in taken]
+    taken = await _unless_away(ports.projection.leased(holder), ()) if holder else ()
+    put_off = await _unless_away(ports.projection.deferred(request.line, request.person, ports.clock.now()), ())
+    free = [entry for entry in entries if entry.capture_id not in taken and entry.capture_id not in put_off]
     serving, latest = await _at_service(entries, corrections, ports)
     items = await asyncio.to_thread(choose, free, latest, request.count, serving)
     if holder:
         chosen = [item.entry.capture_id for item in items]
-        held = await _leased(ports.projection.lease(holder, chosen), chosen)
+        held = await _unless_away(ports.projection.lease(holder, chosen), chosen)
         items = [item for item in items if item.entry.capture_id in held]
     for item in items:
         ports.shown.add(request.line, item.entry.capture_id, item.selection)
@@ -177,8 +179,8 @@ async def _labour(
     return await asyncio.to_thread(lambda: labour_of(entries, latest, frozen, needed=needed))
 
 
-async def _leased(asked: Awaitable[Collection[str]], otherwise: Collection[str]) -> Collection[str]:
-    """Ask about leases; without the database captures are shown, perhaps twice."""
+async def _unless_away(asked: Awaitable[Collection[str]], otherwise: Collection[str]) -> Collection[str]:
+    """Ask about leases or deferrals; without the database captures are shown."""
     try:
         return await asked
     except TransientError as error:
@@ -206,7 +208,22 @@ async def on_captures(request: PageRequest, ports: ConsolePorts) -> CapturePage:
     page = await ports.projection.page(request)
     received = [(one.entry.capture_id, one.entry.received_at) for one in page.captures]
     gone = await ports.erased.erased(request.line, received)
-    return replace(page, captures=[one for one in page.captures if one.entry.capture_id not in gone])
+    captures = [one for one in page.captures if one.entry.capture_id not in gone]
+    open_ones = [one.entry.capture_id for one in captures if one.answer is None]
+    deferrals = await ports.projection.deferrals(request.line, open_ones, ports.clock.now())
+    return replace(
+        page, captures=[replace(one, deferrals=tuple(deferrals.get(one.entry.capture_id, ()))) for one in captures]
+    )
+
+
+async def on_deferral(deferral: Deferral, ports: ConsolePorts) -> None:
+    """Put a capture off for one person; a repeat replaces the reason.
+
+    Raises:
+        CorrectionRefusedError: the capture is unknown or was erased.
+    """
+    await _require_receipt(deferral.line, deferral.capture_id, ports)
+    await ports.projection.defer(deferral)
 
 
 async def on_estimates(line: str, ports: ConsolePorts) -> list[PlaceEstimates]:

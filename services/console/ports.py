@@ -8,6 +8,7 @@ from typing import Protocol
 from services.console.domain.book import CorrectionBook, CorrectionId
 from services.console.domain.captures import CaptureWindow
 from services.console.domain.corrections import StoredMask
+from services.console.domain.deferrals import Deferral
 from services.console.domain.leases import LeaseHolder
 from services.console.domain.listing import CapturePage, PageRequest
 from services.console.domain.serving import WeightsInService
@@ -140,6 +141,22 @@ class Projection(Protocol):
 
     async def release(self, holder: LeaseHolder, captures: Collection[str]) -> None:
         """End leases of a page; others stay."""
+        ...
+
+    async def defer(self, deferral: Deferral) -> None:
+        """Put a capture off; a repeat replaces reason and time."""
+        ...
+
+    async def resume(self, line: str, capture_id: str, person: str) -> None:
+        """End a deferral; a repeat is harmless."""
+        ...
+
+    async def deferred(self, line: str, person: str, now: datetime) -> Collection[str]:
+        """Name the captures of a line that a person put off."""
+        ...
+
+    async def deferrals(self, line: str, captures: Collection[str], now: datetime) -> Mapping[str, Sequence[Deferral]]:
+        """Read the running deferrals of captures, the newest first."""
         ...
 
     async def drop(self, line: str, deletions: DeletionIndex) -> int:

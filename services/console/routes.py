@@ -124,7 +124,7 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
 
     @router.get("/{line}/review", responses={404: {"description": "Unknown line"}})
     async def review(
-        line: LineName, count: Count = 20, product: Product = None, holder: Holder | None = None
+        line: LineName, request: Request, count: Count = 20, product: Product = None, holder: Holder | None = None
     ) -> ReviewResponse:
         """Captures without a correction that are worth an answer.
 
@@ -132,9 +132,13 @@ def _review_routes(dependencies: ConsoleDependencies) -> APIRouter:
         not many alike in a row. Every tenth is drawn at random from all captures of the line that the console holds,
         and only these estimate. ``reason`` and ``grounds`` say which. Equal state gives equal captures.
         With a holder, captures that another page shows are left out, and these are leased to it for five minutes.
+        The person of a session is given none that this person put off.
         """
         least = dependencies.settings.training_corrections
-        asked = ReviewRequest(line=line, product=product, count=count, holder=holder, corrections_min=least)
+        person = person_of(request, "")
+        asked = ReviewRequest(
+            line=line, product=product, count=count, holder=holder, corrections_min=least, person=person
+        )
         async with answered_within(
             dependencies.settings.accept_timeout_s, f"the captures of line {line!r} were not read"
         ):

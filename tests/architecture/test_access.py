@@ -16,6 +16,8 @@ EVERY_ROLE, ANSWERING, CHANGING = list(Role), list(Role)[1:], list(Role)[2:]
 ROLES_OF = {
     "PUT /v1/lines/{line}/captures/{capture}/lease": EVERY_ROLE,
     "DELETE /v1/lines/{line}/captures/{capture}/lease": EVERY_ROLE,
+    "PUT /v1/lines/{line}/captures/{capture}/deferral": ANSWERING,
+    "DELETE /v1/lines/{line}/captures/{capture}/deferral": ANSWERING,
     "POST /v1/lines/{line}/captures/{capture}/corrections": ANSWERING,
     "PUT /v1/lines/{line}/commands/{command}": CHANGING,
     "PUT /v1/lines/{line}/settings": CHANGING,

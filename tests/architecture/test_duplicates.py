@@ -1,5 +1,6 @@
 """Near-duplicate functions across the product; what counts as one is told in ``duplicates.py``."""
 
+from itertools import combinations
 from typing import Final
 
 import pytest
@@ -23,7 +24,10 @@ ALLOWED: Final[dict[frozenset[str], str]] = {
     frozenset(
         {f"{_ROUTES}estimates", "services/console/web/listing.py::make_listing_routes.captures"}
     ): "two questions",
-    frozenset({f"{_MIGRATIONS}{name}.py::upgrade" for name in ("v0002_leases", "v0003_sessions")}): "two tables",
+    **{
+        frozenset(f"{_MIGRATIONS}{name}.py::upgrade" for name in pair): "two tables"
+        for pair in combinations(("v0002_leases", "v0003_sessions", "v0004_deferrals"), 2)
+    },
     frozenset({f"{_EMBEDDED_LOG}__init__", f"{_MEMORY}MemoryLogReader.__init__"}): _TWO_ADAPTERS,
     frozenset({f"{_EMBEDDED}EmbeddedStateReader.snapshot", f"{_MEMORY}MemoryStateReader.snapshot"}): _TWO_ADAPTERS,
     frozenset({f"{_EMBEDDED}EmbeddedConsumer.poll", f"{_EMBEDDED}EmbeddedStateReader.changes"}): _POLLING,

@@ -214,6 +214,14 @@ async def test_bulk_answers_are_stored_and_undone(console: StageProcess, bus_fil
         assert {one.selection for one in answers} <= {answers[0].selection} <= {"nearest", "random"}
 
 
+async def test_what_is_put_off_is_shown_with_its_reason(
+    console: StageProcess, bus_file: BusFile, blobs: S3Blobs
+) -> None:
+    await publish(bus_file, [put_capture(blobs, CaptureId(digit * 32)) for digit in "123"], blobs)
+    found = run_script("put_off.ts", console, LINE_NAME, *filter(None, [os.environ.get("SIAD_PICTURES")]))
+    assert [answers_of(blobs, capture) for capture in found["captures"]] == [[], []], "no deferral is an answer"
+
+
 async def test_a_session_that_ends_loses_no_drawing(console: StageProcess, bus_file: BusFile, blobs: S3Blobs) -> None:
     await publish(bus_file, [put_capture(blobs)], blobs)
     Accounts(blobs).create(new_account("pat", PASSWORD, {LINE_NAME: Role.ANNOTATOR}, now=datetime.now(UTC)))

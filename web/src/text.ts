@@ -1,6 +1,7 @@
 /** Every text of the page. */
 
 import { dataText } from './texts/data'
+import { deferralsText } from './texts/deferrals'
 import { linesText } from './texts/lines'
 import { weightsText } from './texts/weights'
 
@@ -85,6 +86,7 @@ export const text = {
   },
   weights: weightsText,
   data: dataText,
+  deferrals: deferralsText,
   queue: {
     open: 'Queue',
     heading: 'Captures',
@@ -126,9 +128,11 @@ export const text = {
       score_min: 'Score from',
       score_max: 'to',
       order: 'Order',
+      deferred: 'Put off',
     },
     any: 'any',
     values: {
+      true: 'by any person',
       open: 'open',
       answered: 'answered',
       skipped: 'unsure',
@@ -147,6 +151,7 @@ export const text = {
     good: 'Nothing wrong here',
     unsure: 'Unsure',
     skip: 'Skip',
+    putOff: 'Put off',
     previous: 'Previous',
     remove: 'Delete mark',
     undo: 'Undo',
@@ -204,14 +209,15 @@ export const text = {
     noPointer: 'Point at the image first',
     noHole: 'This mark has no hole',
     noOther: 'Point at one mark and choose another by Tab to merge them',
-    noPrevious: 'No capture was answered on this page yet',
+    noPrevious: 'No capture was answered or skipped on this page yet',
   },
   /** What each key does; the sheet shows them with their keys. */
   commands: {
     accept: 'accept what is shown and go on',
     good: 'nothing wrong here',
     unsure: 'unsure',
-    skip: 'skip without an answer',
+    skip: 'skip without an answer, until you look again',
+    putOff: 'put off for a day, with a reason',
     previous: 'back to the previous capture',
     remove: 'delete the mark under the pointer; of a polygon under way the last corner',
     grow: 'grow the mark along the machine’s scores (also Alt + wheel)',

@@ -80,6 +80,7 @@ const LISTED: ListedCapture = {
   verdict: null,
   pseudo_mask: FINDING,
   answer: null,
+  deferrals: [],
 }
 
 describe('bulk answers', () => {

@@ -17,6 +17,7 @@ const capture = (verdict: Finding | null, pseudo_mask: Finding | null, product =
   verdict,
   pseudo_mask,
   answer: null,
+  deferrals: [],
 })
 const found = (one: ListedCapture) => differences([one], new Set(['segmenter']), 'cap').length
 

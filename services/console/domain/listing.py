@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from services.console.domain.captures import CaptureEntry
+from services.console.domain.deferrals import Deferral
 from siad.contracts.corrections import CorrectionVerdict
 
 LIMIT_MAX: Final = 200  # captures of one page
@@ -66,6 +67,7 @@ class ListedCapture:
 
     entry: CaptureEntry
     answer: CaptureAnswer | None = None
+    deferrals: tuple[Deferral, ...] = ()  # running ones, the newest first; none of a capture with an answer
 
     @property
     def state(self) -> CaptureState:
@@ -129,6 +131,7 @@ class CaptureFilter:
     class_name: str | None = None
     state: CaptureState | None = None
     person: str | None = None
+    deferred_after: datetime | None = None  # only captures that a person put off after this moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ class ReviewRequest:
     count: int = 20
     corrections_min: int = 10  # new corrections that start a training run
     holder: str | None = None  # page that shows them, and has leases; None: none is given
+    person: str = ""  # is given none that this person put off; empty: it is not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,13 @@
 """HTTP routes that list captures."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from services.console.domain.deferrals import DEFERRED_FOR
 from services.console.domain.listing import (
     LIMIT_MAX,
     CaptureDecision,
@@ -59,7 +60,8 @@ class FilterQuery(BaseModel):
 
     def to_filter(self) -> CaptureFilter:
         """Read the filters."""
-        values = {field.name: getattr(self, field.name) for field in fields(CaptureFilter)}
+        names = {field.name for field in fields(CaptureFilter)} - {"deferred_after"}  # of a list alone
+        values = {name: getattr(self, name) for name in names}
         values["verdict"] = None if self.verdict is None else CorrectionVerdict(self.verdict.value)
         return CaptureFilter(**values)
 
@@ -67,18 +69,23 @@ class FilterQuery(BaseModel):
 class CapturesQuery(FilterQuery):
     """Filters of a list, its order and its page."""
 
+    deferred: bool = Field(default=False, description="Only open ones that a person has put off")
     order: PageOrder = Field(default=PageOrder.NEWEST, description="By time of receipt, or by score, highest first")
     limit: int = Field(default=50, ge=1, le=LIMIT_MAX, description="Captures of the page, at most")
     after: str | None = Field(default=None, max_length=200, description="next of the page before")
 
-    def to_request(self, line: str) -> PageRequest:
+    def to_request(self, line: str, now: datetime) -> PageRequest:
         """Read the page that is asked for.
 
         Raises:
             CursorError: ``after`` is no cursor of this order.
         """
         after = None if self.after is None else PageCursor.from_text(self.after, self.order)
-        return PageRequest(line=line, filter=self.to_filter(), order=self.order, limit=self.limit, after=after)
+        wanted = self.to_filter()
+        if self.deferred:
+            state = wanted.state or CaptureState.OPEN
+            wanted = replace(wanted, deferred_after=now - DEFERRED_FOR, state=state)
+        return PageRequest(line=line, filter=wanted, order=self.order, limit=self.limit, after=after)
 
 
 def make_listing_routes(dependencies: ConsoleDependencies) -> APIRouter:
@@ -94,7 +101,7 @@ def make_listing_routes(dependencies: ConsoleDependencies) -> APIRouter:
 
         A page looks at 10,000 captures at most, so it may show fewer than its limit and still have a next one.
         """
-        request = query.to_request(line)
+        request = query.to_request(line, dependencies.ports.clock.now())
         async with answered_within(
             dependencies.settings.accept_timeout_s, f"the captures of line {line!r} were not read"
         ):

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from services.console.domain.captures import Finding
+from services.console.domain.deferrals import Deferral
 from services.console.domain.listing import CapturePage, CaptureState, ListedCapture, PageOrder
 
 
@@ -37,6 +38,22 @@ class ListedAnswer(BaseModel):
     classes: list[str] = Field(description="Of the objects in its mask")
 
 
+class ListedDeferral(BaseModel):
+    """A person put the capture off."""
+
+    person: str
+    reason: str
+    deferred_at: datetime
+    until: datetime = Field(description="When this person is asked again")
+
+    @classmethod
+    def of(cls, deferral: Deferral) -> Self:
+        """Describe a deferral."""
+        return cls(
+            person=deferral.person, reason=deferral.reason, deferred_at=deferral.deferred_at, until=deferral.until
+        )
+
+
 class ListedCaptureResponse(BaseModel):
     """One capture of a list."""
 
@@ -51,6 +68,7 @@ class ListedCaptureResponse(BaseModel):
     verdict: ListedFinding | None = Field(description="Of inference; null where there is none yet, or it is unknown")
     pseudo_mask: ListedFinding | None = Field(description="Of the labeler")
     answer: ListedAnswer | None
+    deferrals: list[ListedDeferral] = Field(description="While it is open: people who put it off, the newest first")
 
     @classmethod
     def of(cls, listed: ListedCapture) -> Self:
@@ -68,6 +86,7 @@ class ListedCaptureResponse(BaseModel):
             verdict=ListedFinding.of(entry.verdict),
             pseudo_mask=ListedFinding.of(entry.pseudo_mask),
             answer=None if answer is None else ListedAnswer(**asdict(answer)),
+            deferrals=[ListedDeferral.of(one) for one in listed.deferrals],
         )
 
 

@@ -130,3 +130,41 @@ async def test_two_pages_are_given_different_captures(client: httpx.AsyncClient,
     answered = await client.post(f"{ADDRESS}/{held}/corrections", params={"verdict": "good", "author": "ann"})
     assert answered.status_code == 201, "an answer needs no lease"
     assert (await client.put(address, params={"holder": "x"})).status_code == 422
+
+
+async def test_what_a_person_put_off_others_are_still_asked(client: httpx.AsyncClient, plant: Plant) -> None:
+    async def asked() -> set[str]:
+        response = await client.get(f"/v1/lines/{LINE_NAME}/review")
+        return {item["capture_id"] for item in response.json()["items"]}
+
+    capture = name_of(3)
+    address = f"{ADDRESS}/{capture}/deferral"
+    stored = await client.put(address, params={"author": "ann"}, json={"reason": "  glare "})
+    assert (stored.status_code, stored.json()["reason"]) == (200, "glare")
+    assert capture in await asked(), "the sender is a program, not ann"
+    assert await names(client, deferred="true") == [capture]
+    (row,) = (await client.get(ADDRESS, params={"deferred": "true"})).json()["captures"]
+    assert (row["state"], [(one["person"], one["reason"]) for one in row["deferrals"]]) == ("open", [("ann", "glare")])
+    assert await names(client, deferred="true", state="answered") == []
+    assert len(await names(client, state="open")) == 5, "it is still open"
+    await client.post(f"{ADDRESS}/{capture}/corrections", params={"verdict": "good", "author": "bob"})
+    assert await names(client, deferred="true") == [], "an answer ends it"
+    assert (await client.delete(address, params={"author": "ann"})).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("capture", "author", "reason", "status"),
+    [
+        (name_of(1), "ann", "   ", 422),
+        (name_of(1), "ann", "x" * 201, 422),
+        (name_of(1), None, "glare", 422),
+        (name_of(9), "ann", "glare", 404),
+    ],
+)
+async def test_a_deferral_needs_capture_person_and_reason(
+    client: httpx.AsyncClient, capture: str, author: str | None, reason: str, status: int
+) -> None:
+    params = {"author": author} if author else {}
+    response = await client.put(f"{ADDRESS}/{capture}/deferral", params=params, json={"reason": reason})
+    assert response.status_code == status, response.text
+    assert await names(client, deferred="true") == []

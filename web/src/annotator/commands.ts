@@ -13,6 +13,7 @@ export type PageCommand =
   | 'good'
   | 'unsure'
   | 'skip'
+  | 'putOff'
   | 'previous'
   | 'scores'
   | 'goodPart'

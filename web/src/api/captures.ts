@@ -2,6 +2,7 @@
 
 import type { ListedMark } from '../mask/versions'
 import { captureAt, json, type Review, type ReviewItem, type Selection, type Verdict } from './client'
+import type { Deferral } from './deferrals'
 
 export interface Finding {
   readonly weights: string
@@ -21,6 +22,8 @@ export interface ListedCapture {
   readonly verdict: Finding | null
   readonly pseudo_mask: Finding | null
   readonly answer: ListedAnswer | null
+  /** People who put it off while it is open, the newest first. */
+  readonly deferrals: readonly Deferral[]
 }
 
 /** The newest answer of a person. */

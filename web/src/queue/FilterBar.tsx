@@ -20,6 +20,7 @@ export function FilterBar({ filters, products, classes, onChange }: Props) {
     <search className="filters">
       {choice('state', CHOICES.state)}
       {choice('decision', CHOICES.decision)}
+      {choice('deferred', CHOICES.deferred)}
       {choice('verdict', CHOICES.verdict)}
       {choice('product', products)}
       {choice('class', classes)}

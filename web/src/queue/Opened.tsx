@@ -2,6 +2,7 @@
 
 import { useEffect, useMemo } from 'react'
 import type { ReviewItem, Session, Verdict } from '../api/client'
+import type { Deferral } from '../api/deferrals'
 import { CaptureReview } from '../review/CaptureReview'
 import { CaptureLoader } from '../review/capture'
 import { Loaded } from '../review/Loaded'
@@ -15,11 +16,12 @@ interface Props {
   readonly progress: string
   readonly onStored: (done: Done, said: Verdict) => void
   readonly onNext: () => void
+  readonly onPutOff: (deferral: Deferral) => void
   readonly onPrevious: () => void
 }
 
 export function Opened(props: Props) {
-  const { item, revision, session, classes, progress, onStored, onNext, onPrevious } = props
+  const { item, revision, session, classes, progress, onStored, onNext, onPutOff, onPrevious } = props
   const loader = useMemo(() => new CaptureLoader(), [])
   useEffect(() => loader.keep([item]), [loader, item])
   useEffect(() => () => loader.keep([]), [loader])
@@ -37,6 +39,7 @@ export function Opened(props: Props) {
           message=""
           onStored={onStored}
           onSkip={onNext}
+          onPutOff={onPutOff}
           onPrevious={onPrevious}
         />
       )}

@@ -67,6 +67,10 @@ export function QueuePage({ line, search, session }: Props) {
           show(null)
         }}
         onNext={() => goTo(at + 1)}
+        onPutOff={() => {
+          list.refetch()
+          goTo(at + 1)
+        }}
         onPrevious={() => goTo(at - 1)}
       />
     )

@@ -5,6 +5,7 @@ import { type ListedCapture, thumbnailAt } from '../api/captures'
 import { maskAt } from '../api/client'
 import { text } from '../text'
 import { columnsOf, moved, toggled } from './grid'
+import { deferredBy } from './item'
 
 export interface Shown {
   readonly capture: ListedCapture
@@ -93,6 +94,7 @@ interface ThumbnailProps extends Shown {
 function Thumbnail({ capture, reason, isSelected, isCurrent, onClick, onOpen }: ThumbnailProps) {
   const [isMissing, setMissing] = useState(false)
   const finding = capture.verdict ?? capture.pseudo_mask
+  const deferred = deferredBy(capture)
   const decision = finding && (finding.score >= finding.threshold ? 'reject' : 'pass')
   const marks = finding?.mask_uri ? `url(${maskAt({ ...capture, mask_uri: finding.mask_uri })})` : null
   return (
@@ -124,6 +126,11 @@ function Thumbnail({ capture, reason, isSelected, isCurrent, onClick, onOpen }: 
       {capture.answer && (
         <span className={`answer ${capture.answer.verdict}`}>
           {text.queue.answered(capture.answer.verdict, capture.answer.person)}
+        </span>
+      )}
+      {deferred && (
+        <span className="answer" title={deferred}>
+          {deferred}
         </span>
       )}
       <span className="quiet reason" title={reason}>

@@ -5,6 +5,7 @@ export interface Filters {
   readonly state: '' | 'open' | 'answered' | 'skipped'
   readonly verdict: '' | 'good' | 'defect' | 'unsure'
   readonly decision: '' | 'reject' | 'pass'
+  readonly deferred: '' | 'true'
   readonly product: string
   readonly class: string
   readonly score_min: string
@@ -16,6 +17,7 @@ export const CHOICES = {
   state: ['open', 'answered', 'skipped'],
   verdict: ['defect', 'good', 'unsure'],
   decision: ['reject', 'pass'],
+  deferred: ['true'],
   order: ['score', 'newest'],
 } as const
 
@@ -24,6 +26,7 @@ export const DEFAULT: Filters = {
   state: 'open',
   verdict: '',
   decision: '',
+  deferred: '',
   product: '',
   class: '',
   score_min: '',

@@ -2,6 +2,7 @@
 
 import type { ListedCapture } from '../api/captures'
 import type { ReviewItem } from '../api/client'
+import { text } from '../text'
 
 /** Null where no weights have judged it yet. */
 export function itemOf(capture: ListedCapture, shown: ReviewItem | undefined): ReviewItem | null {
@@ -20,6 +21,13 @@ export function itemOf(capture: ListedCapture, shown: ReviewItem | undefined): R
     threshold: finding.threshold,
     decision: finding.score >= finding.threshold ? 'reject' : 'pass',
     selection: null,
-    reason: '',
+    reason: deferredBy(capture),
   }
+}
+
+/** People who put an open capture off, and why; empty: none did. */
+export function deferredBy(capture: ListedCapture): string {
+  return capture.answer
+    ? ''
+    : capture.deferrals.map(({ person, reason }) => text.deferrals.shown(person, reason)).join('; ')
 }

@@ -6,6 +6,7 @@ import { Annotator } from '../annotator/annotator'
 import { commandsOf } from '../annotator/commands'
 import type { Command } from '../annotator/keys'
 import { correct, type ReviewItem, type Session, type Verdict } from '../api/client'
+import type { Deferral } from '../api/deferrals'
 import { maskOf, withoutMarks } from '../mask/drawing'
 import { encodePng } from '../mask/png'
 import { withTheirs } from '../mask/versions'
@@ -16,6 +17,7 @@ import type { LoadedCapture } from './capture'
 import { type Draft, dropDraft, writeDraft } from './drafts'
 import { Effort, followEffort } from './effort'
 import { KeySheet } from './KeySheet'
+import { PutOff } from './PutOff'
 import type { Done } from './ReviewPage'
 import { StoreFailure } from './StoreFailure'
 import { readSettings, writeSettings } from './settings'
@@ -37,12 +39,13 @@ interface Props {
   message: string
   onStored: (done: Done, said: Verdict) => void
   onSkip: () => void
+  onPutOff: (deferral: Deferral) => void
   onPrevious: () => void
 }
 
 export function CaptureReview(props: Props) {
   const { item, capture, draft, session, classes, progress, message } = props
-  const { onStored, onSkip, onPrevious } = props
+  const { onStored, onSkip, onPutOff, onPrevious } = props
   const [annotator] = useState(() => {
     const { width, height } = capture.drawing
     const isFitting = draft?.history.present.width === width && draft.history.present.height === height
@@ -57,6 +60,7 @@ export function CaptureReview(props: Props) {
   const [isHeatShown, setHeatShown] = useState(false)
   const [goodPart, toggleGoodPart] = useGoodPart(item, annotator)
   const [isSheetOpen, setSheetOpen] = useState(false)
+  const [isPuttingOff, setPuttingOff] = useState(false)
   const [bindings, setBindings] = useState(readBindings)
   const [storing, setStoring] = useState<Verdict | null>(null)
   const [failure, setFailure] = useState<{ error: Error; verdict: Verdict } | null>(null)
@@ -108,6 +112,7 @@ export function CaptureReview(props: Props) {
         good: () => store('good'),
         unsure: () => store('unsure'),
         skip: onSkip,
+        putOff: () => setPuttingOff(true),
         previous: onPrevious,
         scores: () => (capture.scores ? setHeatShown((is) => !is) : annotator.hint(text.hints.noScores)),
         goodPart: toggleGoodPart,
@@ -124,7 +129,7 @@ export function CaptureReview(props: Props) {
     () => ({ run, setHidden, onDigit: (digit: number) => annotator.setClass(digit) }),
     [run, annotator],
   )
-  useKeys(handlers, bindings, isSheetOpen)
+  useKeys(handlers, bindings, isSheetOpen || isPuttingOff)
   useEffect(() => {
     const ending = new AbortController()
     followEffort(effort, ending.signal)
@@ -170,6 +175,7 @@ export function CaptureReview(props: Props) {
         <Action command="good" label={text.actions.good} bindings={bindings} run={run} />
         <Action command="unsure" label={text.actions.unsure} bindings={bindings} run={run} />
         <Action command="skip" label={text.actions.skip} bindings={bindings} run={run} />
+        <Action command="putOff" label={text.actions.putOff} bindings={bindings} run={run} />
         <Action command="previous" label={text.actions.previous} bindings={bindings} run={run} />
         <span className="status" role="status">
           {storing ? text.review.storing : hint || draftNote || message}
@@ -199,6 +205,14 @@ export function CaptureReview(props: Props) {
             }}
           />
         </StoreFailure>
+      )}
+      {isPuttingOff && (
+        <PutOff
+          item={item}
+          person={session.person}
+          onPutOff={onPutOff}
+          onClose={() => setPuttingOff(false)}
+        />
       )}
       {isSheetOpen && (
         <KeySheet

@@ -4,6 +4,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useState } from 'react'
 import type { Review, ReviewItem, Session } from '../api/client'
 import { readLines, readReview } from '../api/client'
+import type { Deferral } from '../api/deferrals'
 import { Failure, Loading } from '../app/parts'
 import { text } from '../text'
 import { CaptureReview } from './CaptureReview'
@@ -16,9 +17,10 @@ const AHEAD = 6
 /** Most captures of one review, as the console has it. */
 const COUNT_MAX = 500
 
-/** An answer that was stored on this page. */
+/** A capture that was answered on this page, or skipped. */
 export interface Done {
   readonly item: ReviewItem
+  /** Of the answer; 0: it was skipped. */
   readonly revision: number
 }
 
@@ -35,7 +37,10 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
   const [again, setAgain] = useState<Done | null>(null)
   const [message, setMessage] = useState('')
 
-  const answered = useMemo(() => new Set(done.map(({ item }) => item.capture_id)), [done])
+  const answered = useMemo(
+    () => new Set(done.filter(({ revision }) => revision > 0).map(({ item }) => item.capture_id)),
+    [done],
+  )
   const waiting = useMemo(
     () =>
       (review.data?.items ?? []).filter(
@@ -56,14 +61,24 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
   }, [client, line, waiting.length])
 
   const onStored = useCallback((stored: Done, said: string) => {
-    setDone((before) => [...before.filter(({ item }) => item.capture_id !== stored.item.capture_id), stored])
+    setDone((before) => withDone(before, stored))
     setAgain(null)
     setMessage(text.review.stored(said, stored.revision))
   }, [])
+  const revision = again?.revision ?? 0
   const onSkip = useCallback(() => {
     if (item) setSkipped((before) => new Set(before).add(item.capture_id))
+    if (item) setDone((before) => withDone(before, { item, revision }))
     setAgain(null)
-  }, [item])
+    setMessage('')
+  }, [item, revision])
+  const onPutOff = useCallback(
+    (deferral: Deferral) => {
+      onSkip()
+      setMessage(text.deferrals.stored(new Date(deferral.until).toLocaleString()))
+    },
+    [onSkip],
+  )
   const onPrevious = useCallback(() => {
     const at = again ? done.findIndex((one) => one.item.capture_id === again.item.capture_id) : done.length
     const previous = done[at - 1]
@@ -118,16 +133,22 @@ export function ReviewPage({ line, session }: { line: string; session: Session }
           draft={draft}
           session={session}
           classes={lines.data?.find((one) => one.line === line)?.classes ?? []}
-          revision={again?.revision ?? 0}
+          revision={revision}
           progress={progress}
           message={message || labour.advice}
           onStored={onStored}
           onSkip={onSkip}
+          onPutOff={onPutOff}
           onPrevious={onPrevious}
         />
       )}
     </Loaded>
   )
+}
+
+/** Captures in the order in which they were left last. */
+function withDone(before: readonly Done[], one: Done): readonly Done[] {
+  return [...before.filter(({ item }) => item.capture_id !== one.item.capture_id), one]
 }
 
 /** Hold the captures that wait, while the page is seen. */

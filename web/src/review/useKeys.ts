@@ -10,7 +10,7 @@ export interface KeyHandlers {
   readonly setHidden: (is: boolean) => void
 }
 
-const ANSWERS: readonly Command[] = ['accept', 'good', 'unsure', 'skip', 'previous']
+const ANSWERS: readonly Command[] = ['accept', 'good', 'unsure', 'skip', 'putOff', 'previous']
 /** Keys that a focused slider, list or button has for itself. */
 const OF_FOCUS = /^(Shift\+)?(Tab|Arrow.*)$/
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, tuple_
 
+from services.console.adapters.projection import deferring
 from services.console.adapters.projection.rows import entry_of, listed_of, to_us
 from services.console.adapters.projection.tables import CAPTURES, CORRECTIONS, POSITIONS
 from services.console.domain.captures import CaptureEntry
@@ -114,13 +115,17 @@ def page(connection: Connection, request: PageRequest) -> CapturePage:
         at = request.after.value
         where.append(key < tuple_(at if request.order is PageOrder.SCORE else int(at), request.after.capture_id))
     end: tuple[Any, Any] | None = None
-    if others:  # the capture at which the search ends; its key is in the index
+    if (
+        others or request.filter.deferred_after is not None
+    ):  # the capture at which the search ends; its key is in the index
         last = select(value, _C.capture_id).where(*where).order_by(*order).limit(1).offset(SCANNED_MAX - 1)
         found = connection.execute(last).first()
         end = None if found is None else (found[0], found[1])
     if end is not None:
         where.append(key >= tuple_(*end))
     fitting = select(CAPTURES).where(*where, *(one.by_row() for one in others)).order_by(*order)
+    if request.filter.deferred_after is not None:
+        fitting = fitting.where(deferring.is_deferred(request.filter.deferred_after))
     rows = connection.execute(fitting.limit(request.limit)).all()
     if len(rows) == request.limit:
         end = getattr(rows[-1], value.name), rows[-1].capture_id

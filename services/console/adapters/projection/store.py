@@ -3,11 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 
-from services.console.adapters.projection import leasing, reading, writing
+from services.console.adapters.projection import deferring, leasing, reading, writing
 from services.console.adapters.projection.database import Database
 from services.console.adapters.projection.rows import to_us
 from services.console.domain.book import CorrectionBook, CorrectionId
 from services.console.domain.captures import CaptureWindow
+from services.console.domain.deferrals import Deferral
 from services.console.domain.leases import LeaseHolder
 from services.console.domain.listing import CapturePage, PageRequest
 from services.console.ports import TopicBatch
@@ -78,6 +79,22 @@ class SqlProjection:
     async def release(self, holder: LeaseHolder, captures: Collection[str]) -> None:
         """End leases of a page; others stay."""
         await self._database.write(leasing.release, holder, captures)
+
+    async def defer(self, deferral: Deferral) -> None:
+        """Put a capture off; a repeat replaces reason and time."""
+        await self._database.write(deferring.defer, deferral)
+
+    async def resume(self, line: str, capture_id: str, person: str) -> None:
+        """End a deferral; a repeat is harmless."""
+        await self._database.write(deferring.resume, line, capture_id, person)
+
+    async def deferred(self, line: str, person: str, now: datetime) -> Collection[str]:
+        """Name the captures of a line that a person put off."""
+        return await self._database.read(deferring.deferred, line, person, now)
+
+    async def deferrals(self, line: str, captures: Collection[str], now: datetime) -> Mapping[str, Sequence[Deferral]]:
+        """Read the running deferrals of captures, the newest first."""
+        return await self._database.read(deferring.of_captures, line, captures, now)
 
     async def drop(self, line: str, deletions: DeletionIndex) -> int:
         """Remove what was erased of a line; return how many captures."""

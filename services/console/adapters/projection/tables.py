@@ -67,6 +67,16 @@ LEASES: Final = Table(
     Column("expires_us", BigInteger, nullable=False),
 )
 
+DEFERRALS: Final = Table(
+    "deferrals",
+    METADATA,
+    Column("line", Text, primary_key=True),
+    Column("capture_id", Text, primary_key=True),
+    Column("person", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("deferred_us", BigInteger, nullable=False),
+)
+
 SESSIONS: Final = Table(
     "sessions",
     METADATA,

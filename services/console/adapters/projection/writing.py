@@ -18,7 +18,7 @@ from services.console.adapters.projection.rows import (
     to_us,
     verdict_rows,
 )
-from services.console.adapters.projection.tables import CAPTURES, CORRECTIONS, LEASES, POSITIONS
+from services.console.adapters.projection.tables import CAPTURES, CORRECTIONS, DEFERRALS, LEASES, POSITIONS
 from services.console.ports import TopicBatch
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.deletion import DeletionIndex
@@ -124,7 +124,7 @@ def drop(connection: Connection, line: str, index: DeletionIndex) -> int:
     """Remove what was erased of a line; return how many captures."""
     count = 0
     for chunk in _chunks(sorted(index.captures)):
-        for table in (LEASES, CORRECTIONS, CAPTURES):
+        for table in (LEASES, DEFERRALS, CORRECTIONS, CAPTURES):
             found = connection.execute(delete(table).where(table.c.line == line, table.c.capture_id.in_(chunk)))
         count += found.rowcount
     if index.before_at is not None:
@@ -133,6 +133,8 @@ def drop(connection: Connection, line: str, index: DeletionIndex) -> int:
         where = (CORRECTIONS.c.line == line, CORRECTIONS.c.capture_id.in_(erased))
         connection.execute(delete(CORRECTIONS).where(*where))
         count += connection.execute(delete(CAPTURES).where(is_old)).rowcount
+        kept = select(_C.capture_id).where(_C.line == line)
+        connection.execute(delete(DEFERRALS).where(DEFERRALS.c.line == line, DEFERRALS.c.capture_id.not_in(kept)))
     return count
 
 
