@@ -24,6 +24,8 @@ from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 
 _TOWARDS_PIXELS: Final = 0.25  # 0 marks tiles too small, 0.5 dirty spindles too wide
+_PIXEL_RATIO_MAX: Final = 0.85  # of the image threshold: at 0.9 marks cover less of wide defects
+_PIXEL_RATIO_MIN: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +96,15 @@ def make_bundle(normals: Normals, fitted: FittedDetector, *, false_reject_budget
 def _pixel_threshold(marking: Marking | None, image_threshold: float) -> float:
     """Choose the score that a marked pixel reaches at least.
 
-    In log a quarter of the way from the image threshold down to what normals' pixels reach: dirt about a defect scores
-    over normals' pixels, and a wide defect under the threshold at its border.
+    In log a quarter of the way from the image threshold down to what normals' pixels reach, and between half of that
+    threshold and .85 of it: dirt about a defect scores over normals' pixels, and a wide defect under the image
+    threshold at its border.
     """
     if marking is None or image_threshold <= 0:
         return image_threshold
     highest = min(marking.normal_pixel, image_threshold)
-    return max(image_threshold * math.pow(max(highest, 0.0) / image_threshold, _TOWARDS_PIXELS), image_threshold / 2)
+    ratio = math.pow(max(highest, 0.0) / image_threshold, _TOWARDS_PIXELS)
+    return image_threshold * min(max(ratio, _PIXEL_RATIO_MIN), _PIXEL_RATIO_MAX)
 
 
 @lru_cache(maxsize=4)

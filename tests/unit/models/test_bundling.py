@@ -104,15 +104,13 @@ def test_scores_with_one_normal_left_out_give_a_lower_threshold() -> None:
     assert biased.image_threshold < plain.image_threshold
 
 
-@pytest.mark.parametrize("normal_pixel", [0.0, 0.5, 2.0, 9.0])
+@pytest.mark.parametrize("normal_pixel", [0.0, 0.5, 1.0, 2.0, 9.0])
 def test_the_pixel_threshold_is_between_normals_pixels_and_the_image_threshold(normal_pixel: float) -> None:
     marked = replace(fitted(), marking=Marking(normal_pixel=normal_pixel, footprint_px=20.0))
     manifest = make_bundle(normals([0, 1]), marked, false_reject_budget=0.1).manifest
-    least = manifest.image_threshold / 2
-    highest = min(normal_pixel, manifest.image_threshold)
-    expected = max(least, (highest * manifest.image_threshold**3) ** 0.25)
-    assert manifest.pixel_threshold == pytest.approx(expected)
-    assert least <= manifest.pixel_threshold <= manifest.image_threshold
+    threshold = manifest.image_threshold
+    quarter_way = (normal_pixel * threshold**3) ** 0.25
+    assert manifest.pixel_threshold == pytest.approx(min(max(threshold / 2, quarter_way), 0.85 * threshold))
     assert manifest.footprint_px == 20.0
 
 

@@ -39,6 +39,15 @@ def test_a_faint_defect_beside_a_strong_one_is_marked_by_its_own_peak() -> None:
         assert np.count_nonzero(marks.is_defect_HW[box]) == pytest.approx(np.pi * 64, rel=0.15)
 
 
+def test_a_region_that_hardly_reaches_the_threshold_beside_a_stronger_one_is_unsure() -> None:
+    strong, weak = seen(8, peak=9.0, centre=(32, 32)), seen(8, peak=2.3, centre=(96, 96))
+    marks = mark_relative(np.maximum(strong, weak), RULE, image_threshold=2.0)
+    assert not marks.is_defect_HW[64:, 64:].any()
+    assert np.array_equal(marks.is_unsure_HW[64:, 64:], weak[64:, 64:] >= 0.5)
+    alone = mark_relative(weak, RULE, image_threshold=2.0)
+    assert np.count_nonzero(alone.is_defect_HW) == pytest.approx(np.pi * 64, rel=0.15)
+
+
 maps = st.tuples(st.integers(0, 2**32 - 1), st.floats(0.5, 12), st.floats(0.0, 6))
 
 
