@@ -19,8 +19,9 @@ from safetensors.numpy import load, save
 from siad.contracts.errors import CorruptError, GoldenError, UnusableWeightsError
 from siad.contracts.manifest import BundlePart, Manifest, part_of
 from siad.models.predictor import Predictor
-from siad.models.runner.open import AUTO, open_runner
+from siad.models.runner.open import EXACT, open_runner
 from siad.models.runner.port import Runner
+from siad.models.runner.screening import ScreeningRunner, check_screen
 from siad.vision.images import DECODER_VERSION, Image
 from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.preprocess import PREPROCESS_VERSION, preprocess
@@ -86,13 +87,13 @@ def golden_part(runner: Runner, crops: Sequence[NDArray[np.uint8]]) -> bytes:
     return data
 
 
-def open_bundle(manifest: Manifest, parts: Mapping[str, bytes], *, runner: str = AUTO) -> Predictor:
+def open_bundle(manifest: Manifest, parts: Mapping[str, bytes], *, runner: str = EXACT) -> Predictor:
     """Open a bundle with the fastest runner that gives its golden scores.
 
     Args:
         manifest: of the bundle.
         parts: bytes by part name, their digests already verified.
-        runner: name of the one to use; ``auto``: as measured.
+        runner: name of the one to use; ``exact``: as measured; ``auto``: also one that screens, for serving.
 
     Raises:
         UnusableWeightsError: made for another method, decoder or preprocessing than this code has, or a part is missing
@@ -126,20 +127,31 @@ def _check_versions(manifest: Manifest) -> None:
 
 
 def _check_golden(manifest: Manifest, runner: Runner, golden: Mapping[str, NDArray[Any]]) -> None:
+    if isinstance(runner, ScreeningRunner):
+        _check_golden(manifest, runner.exact, golden)
     expected_Ghw, given_Ghw = golden["maps"], _score_crops(runner, golden["crops"])
     if expected_Ghw.shape != given_Ghw.shape:
         shapes = f"{list(given_Ghw.shape)}, the stored ones are {list(expected_Ghw.shape)}"
         msg = f"weights {manifest.weights[:12]} give golden scores of shape {shapes}"
         raise GoldenError(msg)
+    if isinstance(runner, ScreeningRunner):
+        check_screen(given_Ghw, expected_Ghw, name=runner.name)
+    else:
+        _check_exact(manifest, runner.name, given_Ghw, expected_Ghw)
+    verdicts, stored = (maps_Ghw.max((1, 2)) >= manifest.image_threshold for maps_Ghw in (given_Ghw, expected_Ghw))
+    if not np.array_equal(verdicts, stored):
+        msg = f"weights {manifest.weights[:12]} judge a golden input otherwise than when they were made ({runner.name})"
+        raise GoldenError(msg)
+
+
+def _check_exact(
+    manifest: Manifest, name: str, given_Ghw: NDArray[np.float32], expected_Ghw: NDArray[np.float32]
+) -> None:
     allowed = _GOLDEN_TOLERANCE * float(np.abs(expected_Ghw).max())
     worst = float(np.abs(expected_Ghw - given_Ghw).max())
     if not worst <= allowed:  # so that NaN fails
         given = f"weights {manifest.weights[:12]} miss their golden scores by {worst:.3g}; {allowed:.3g} is allowed"
-        msg = f"{given} (runner {runner.name})"
-        raise GoldenError(msg)
-    verdicts, stored = (maps_Ghw.max((1, 2)) >= manifest.image_threshold for maps_Ghw in (given_Ghw, expected_Ghw))
-    if not np.array_equal(verdicts, stored):
-        msg = f"weights {manifest.weights[:12]} judge a golden input otherwise than when they were made ({runner.name})"
+        msg = f"{given} (runner {name})"
         raise GoldenError(msg)
 
 

@@ -4,7 +4,6 @@ Shape suffixes: B = batch, C = channels, V = views, H, W = size of an image, h, 
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,20 +13,18 @@ from numpy.typing import NDArray
 from siad.contracts.manifest import Manifest
 from siad.contracts.normals_profile import SizeRule
 from siad.models.runner.port import Runner
-from siad.models.tiling import run_tiled
-from siad.vision.decide import Finding, decide, refine_map
+from siad.models.runner.screening import ScreeningRunner
+from siad.models.view_maps import mean_of, view_maps
+from siad.vision.decide import Finding, decide
 from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
 from siad.vision.marks import RelativeMarks
-from siad.vision.memory_errors import out_of_memory_named
 from siad.vision.plausibility import Misfit, MisfitError, describe_darkness, find_misfit
-from siad.vision.preprocess import preprocess
-from siad.vision.region import EVERYTHING, RegionOfInterest
+from siad.vision.region import RegionOfInterest
 from siad.vision.score_map import make_score_map
 from siad.vision.view_figures import ViewFigures, measure_view
 
 _ROUNDING = 1e-5  # of a score: refining and smoothing differ in the last digits of the highest
-BATCH_MAX = 2  # images per run; on a CPU larger batches are slower, since they fall out of its caches
 
 
 class Predictor:
@@ -132,8 +129,30 @@ class Predictor:
         return scale_to_full_range(image_HWC, self._bits)
 
     def _judge(self, images: Sequence[Image]) -> list[Finding]:
-        every = self._views(images, refine_from=self._marked_from)
-        return [self.decide(_mean(views), views=views if len(views) > 1 else ()) for views in every]
+        every = self._screened(images) if self._screens else self._views(images, refine_from=self._marked_from)
+        return [self.decide(mean_of(views), views=views if len(views) > 1 else ()) for views in every]
+
+    @property
+    def _screens(self) -> bool:
+        """Whether a faster network passes what is clearly good.
+
+        A map for people is the exact network's.
+        """
+        return isinstance(self._runner, ScreeningRunner) and not self._has_score_maps
+
+    def _screened(self, images: Sequence[Image]) -> list[list[NDArray[np.float32]]]:
+        """Score by the faster network, and the doubtful again.
+
+        Those get the maps of the exact network.
+        """
+        assert isinstance(self._runner, ScreeningRunner)
+        clear_under = self.image_threshold - self._runner.doubt
+        every = self._views(images, refine_from=math.inf, runner=self._runner.screen)
+        doubted = [index for index, [map_HW] in enumerate(every) if not float(map_HW.max()) < clear_under]
+        exact = self._views([images[index] for index in doubted], refine_from=self._marked_from)
+        for index, views in zip(doubted, exact, strict=True):
+            every[index] = views
+        return every
 
     @property
     def _marked_from(self) -> float:
@@ -169,7 +188,7 @@ class Predictor:
         float32 [H, W] raw scores each, at image size, along the image's edges. An image that does not fit the normals
         has a map too, which says nothing about its part: ask ``misfit`` first.
         """
-        return [_mean(views) for views in self.views(images)]
+        return [mean_of(views) for views in self.views(images)]
 
     def views(self, images: Sequence[Image]) -> list[list[NDArray[np.float32]]]:
         """Score decoded images by each view.
@@ -178,10 +197,14 @@ class Predictor:
         """
         return self._views(images, refine_from=-math.inf)
 
-    def _views(self, images: Sequence[Image], *, refine_from: float) -> list[list[NDArray[np.float32]]]:
+    def _views(
+        self, images: Sequence[Image], *, refine_from: float, runner: Runner | None = None
+    ) -> list[list[NDArray[np.float32]]]:
+        """Score by a runner; by default by the exact one."""
         scaled = [self.at_full_range(image_HWC) for image_HWC in images]
+        exact = self._runner.exact if isinstance(self._runner, ScreeningRunner) else self._runner
         return view_maps(
-            self._runner,
+            exact if runner is None else runner,
             scaled,
             input_px=self.manifest.input_px,
             interest=self._interest(),
@@ -232,69 +255,3 @@ def pixel_threshold_at(manifest: Manifest, image_threshold: float | None) -> flo
     if min(image_threshold, manifest.image_threshold) > 0:
         return manifest.pixel_threshold * image_threshold / manifest.image_threshold
     return manifest.pixel_threshold + image_threshold - manifest.image_threshold
-
-
-def score_maps(
-    runner: Runner, images: Sequence[Image], *, input_px: int, interest: RegionOfInterest = EVERYTHING
-) -> list[NDArray[np.float32]]:
-    """Score decoded images with a network that has no manifest yet.
-
-    As ``Predictor.maps``, of images of the full range.
-    """
-    return [_mean(views) for views in view_maps(runner, images, input_px=input_px, interest=interest)]
-
-
-def view_maps(
-    runner: Runner,
-    images: Sequence[Image],
-    *,
-    input_px: int,
-    interest: RegionOfInterest,
-    refine_from: float = -math.inf,
-) -> list[list[NDArray[np.float32]]]:
-    """Score decoded images: for each its views, float32 [H, W].
-
-    Maps whose highest score is less than ``refine_from`` do not follow edges.
-
-    Raises:
-        OutOfMemoryError: memory ran out.
-        DeviceError: the device failed.
-    """
-    with out_of_memory_named(f"scoring {len(images)} images"):
-        cuts = [interest.cut(image_HWC) for image_HWC in images]
-        inputs = [preprocess(cut_hwC, input_px=input_px) for cut_hwC in cuts]
-        found: dict[int, list[NDArray[np.float32]]] = {}
-        for batch in _batches(inputs):
-            views_BVhw = run_tiled(runner, np.stack([inputs[index] for index in batch]))
-            for index, maps_Vhw in zip(batch, views_BVhw, strict=True):
-                size_px = (cuts[index].shape[0], cuts[index].shape[1])
-                found[index] = [
-                    refine_map(
-                        map_hw,
-                        input_CHW=inputs[index],
-                        size_px=size_px,
-                        refine_from=refine_from,
-                        inside_HW=interest.inside(images[index].shape[:2]),
-                    )
-                    for map_hw in maps_Vhw
-                ]
-        return [
-            [interest.put_back(map_HW, (image_HWC.shape[0], image_HWC.shape[1])) for map_HW in found[index]]
-            for index, image_HWC in enumerate(images)
-        ]
-
-
-def _batches(inputs: Sequence[NDArray[np.float32]]) -> list[list[int]]:
-    """Group the positions of inputs of one shape, at most ``BATCH_MAX`` together."""
-    by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, input_CHW in enumerate(inputs):
-        by_shape[input_CHW.shape].append(index)
-    return [
-        indices[start : start + BATCH_MAX]
-        for indices in by_shape.values()
-        for start in range(0, len(indices), BATCH_MAX)
-    ]
-
-
-def _mean(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return views[0] if len(views) == 1 else np.asarray(np.mean(views, axis=0), np.float32)

@@ -693,7 +693,7 @@ class VerdictGiven(_message.Message):
     advice: _builtins.str
     """What would narrow that interval, in one sentence; empty where nothing would."""
     runner: _builtins.str
-    """What ran the network: openvino, onnxruntime or torch; empty where UNKNOWN."""
+    """What ran the network: such as openvino or openvino-bf16; empty where UNKNOWN."""
     pixel_threshold: _builtins.float
     """Raw score from which a pixel is marked, in the unit of the image threshold; 0 where UNKNOWN, or not recorded."""
     decode_s: _builtins.float

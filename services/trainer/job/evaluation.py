@@ -16,8 +16,8 @@ from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetErro
 from siad.contracts.manifest import Manifest
 from siad.contracts.training_runs import SegmenterFigures
 from siad.models.detector import Detector
-from siad.models.predictor import score_maps
 from siad.models.runner.torch import TorchRunner
+from siad.models.view_maps import score_maps
 from siad.vision.depth import scale_to_full_range
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT, IGNORE

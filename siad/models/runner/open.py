@@ -27,15 +27,18 @@ from siad.vision.preprocess import input_size
 
 log = structlog.get_logger()
 
-AUTO: Final = "auto"
+AUTO: Final = "auto"  # the fastest, also one that screens
+EXACT: Final = "exact"  # the fastest of those that score every image alike
 TORCH: Final = "torch"
 # Modules by name; the port lists their functions. Those with graphs come first.
 RUNNERS: Final[Mapping[str, str]] = {
     "openvino": "siad.models.runner.openvino",
+    "openvino-bf16": "siad.models.runner.openvino_bf16",
     "onnxruntime": "siad.models.runner.onnxruntime",
     TORCH: "siad.models.runner.torch",
 }
 CHOOSE: Final = f"fit another teacher: siad line put LINE --method NAME, NAME one of {', '.join(TEACHERS)}"
+SCREENING: Final = frozenset({"openvino-bf16"})  # see ``siad.models.runner.screening``
 _ROUNDS: Final = 5  # of measuring; the fastest counts, since other work on the machine only slows a run down
 
 Check = Callable[[Runner], None]  # raises where a runner does not give the golden scores
@@ -70,16 +73,16 @@ def open_runner(manifest: Manifest, parts: Mapping[str, bytes], *, check: Check,
         manifest: of the bundle.
         parts: bytes by part name.
         check: compares a runner's scores with the golden ones.
-        wanted: ``auto``, or the name of the one runner to use.
+        wanted: ``auto``, ``exact``, or the name of the one runner to use.
 
     Raises:
         UnusableWeightsError: no runner knows the method, or none that is installed can run the bundle.
         OutOfMemoryError: memory ran out.
         Exception: why the last runner was refused, if all were.
     """
-    with_graph = [name for name in RUNNERS if name != TORCH and wanted in (AUTO, name)]
+    with_graph = [name for name in RUNNERS if name != TORCH and _is_wanted(name, wanted)]
     passing, refused = _passing(with_graph, manifest, parts, check)
-    if not passing and wanted in (AUTO, TORCH):
+    if not passing and wanted in (AUTO, EXACT, TORCH):
         passing, refused_torch = _passing([TORCH], manifest, parts, check)
         refused |= refused_torch
     for name, error in refused.items():
@@ -88,6 +91,10 @@ def open_runner(manifest: Manifest, parts: Mapping[str, bytes], *, check: Check,
     if not passing:
         raise list(refused.values())[-1] if refused else _unusable(manifest, wanted)
     return _fastest(passing, manifest)
+
+
+def _is_wanted(name: str, wanted: str) -> bool:
+    return wanted in (AUTO, name) or (wanted == EXACT and name not in SCREENING)
 
 
 def _passing(
@@ -166,7 +173,7 @@ def _kind(manifest: Manifest, names: Sequence[str]) -> tuple[str, int, tuple[str
 
 def _unusable(manifest: Manifest, wanted: str) -> UnusableWeightsError:
     name = f"weights {manifest.weights[:12]} are of method {manifest.method!r}"
-    if wanted not in (AUTO, TORCH):
+    if wanted not in (AUTO, EXACT, TORCH):
         return UnusableWeightsError(
             f"{name}, and runner {wanted!r} can't run them: it is not installed, this CPU lacks what it needs, or the"
             " weights have no graph; set the runner to auto, or fit them again"

@@ -1,4 +1,4 @@
-"""OpenVINO runner for bundles with a graph, on the CPU, in float32.
+"""OpenVINO runner for bundles with a graph, on the CPU.
 
 ``import openvino`` reports itself to its maker through the package ``openvino_telemetry``. Nothing may leave the plant,
 so that package is made unimportable first, and OpenVINO uses its own stub.

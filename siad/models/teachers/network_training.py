@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siad.models.detector import Detector
-from siad.models.predictor import score_maps
 from siad.models.runner.torch import TorchRunner
 from siad.models.teachers.normals import Normals
+from siad.models.view_maps import score_maps
 from siad.vision.images import Image
 from siad.vision.preprocess import preprocess
 

@@ -14,10 +14,12 @@ from torch.nn import functional
 
 from siad.contracts.errors import OutOfMemoryError, TransientError
 from siad.models.backbone import Backbone
+from siad.models.bundle import GOLDEN, golden_part
 from siad.models.graph import GRAPH, GRAPH_SETTINGS, INPUT, OUTPUT, GraphSettings
 from siad.models.graph_export import OPSET, export_graph
-from siad.models.runner import onnxruntime, openvino
+from siad.models.runner import onnxruntime, openvino, openvino_bf16
 from siad.models.runner.port import DeviceError, Runner
+from siad.models.runner.screening import ScreeningRunner
 from siad.models.runner.torch import TorchRunner
 from siad.models.segmenter import Segmenter, parts_of
 from tests.manifests import make_manifest
@@ -98,7 +100,8 @@ def segmenter_parts() -> dict[str, bytes]:
     torch.manual_seed(0)
     segmenter = Segmenter(Backbone("lite0")).eval().requires_grad_(requires_grad=False)
     nn.init.normal_(segmenter.decoder.head.weight)
-    own = parts_of(segmenter)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    own = {**parts_of(segmenter), GOLDEN: golden_part(TorchRunner(segmenter), list(crops))}
     return {**own, GRAPH: export_graph(segmenter, own), GRAPH_SETTINGS: SETTINGS}
 
 
@@ -107,6 +110,7 @@ RUNNERS: dict[str, Callable[[], Runner]] = {
     "torch, two views": torch_two_views,
     "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, segmenter_parts()),
     "openvino": lambda: openvino.make_runner(MANIFEST, segmenter_parts()),
+    "openvino-bf16": lambda: openvino_bf16.make_runner(MANIFEST, segmenter_parts()),
 }
 
 
@@ -115,10 +119,16 @@ def openvino_without_memory() -> Runner:
     return openvino.OpenVinoRunner(model, GraphSettings(needs_whole_input=False), name="openvino")
 
 
+def screening_without_memory() -> Runner:
+    exhausted = openvino_without_memory()
+    return ScreeningRunner(name="openvino-bf16", screen=exhausted, exact=exhausted, doubt=0.1)
+
+
 EXHAUSTED: dict[str, Callable[[], Runner]] = {
     "torch": lambda: TorchRunner(TooLarge()),
     "onnxruntime": lambda: onnxruntime.make_runner(MANIFEST, too_large_parts()),
     "openvino": openvino_without_memory,
+    "openvino-bf16": screening_without_memory,
 }
 
 

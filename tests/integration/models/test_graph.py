@@ -47,6 +47,16 @@ def test_a_graph_gives_the_maps_and_decisions_of_torch() -> None:
         assert [finding.is_defect for finding in predictor.predict(IMAGES)] == [False, True]
 
 
+def test_bf16_changes_no_verdict_and_no_mask() -> None:
+    made = bundle()
+    exact, fast = (open_bundle(made.manifest, made.parts, runner=name) for name in ("openvino", "openvino-bf16"))
+    assert fast.runner_name == "openvino-bf16"
+    images = [*IMAGES, *(part_image(seed, defect=seed % 2 == 0) for seed in range(60, 70))]
+    for given, expected in zip(fast.predict(images), exact.predict(images), strict=True):
+        assert given.is_defect is expected.is_defect
+        np.testing.assert_array_equal(given.mask_HW, expected.mask_HW)
+
+
 @pytest.mark.parametrize("size", [(64, 128), (96, 64), (160, 160)])
 def test_a_graph_takes_inputs_of_any_size(size: tuple[int, int]) -> None:
     made = bundle()

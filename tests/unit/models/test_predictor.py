@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from siad.contracts.errors import OutOfMemoryError
 from siad.contracts.normals_profile import SizeRule
-from siad.models import predictor, tiling
-from siad.models.predictor import BATCH_MAX, Predictor, marking_of, pixel_threshold_at, score_maps
+from siad.models import tiling, view_maps
+from siad.models.predictor import Predictor, marking_of, pixel_threshold_at
+from siad.models.view_maps import BATCH_MAX, score_maps
 from siad.vision import decide
 from siad.vision.decide import smooth_map
 from siad.vision.edges import follow_edges
@@ -90,7 +91,7 @@ def test_a_large_input_is_scored_in_tiles_as_if_it_were_whole(monkeypatch: pytes
     coarse = rng.integers(0, 256, (12, 20, 1), dtype=np.uint8)
     image = np.repeat(np.repeat(coarse, 64, axis=0), 64, axis=1)  # 768 x 1280
     whole, tiled = BrightnessRunner(side_px=32), BrightnessRunner(side_px=32)
-    monkeypatch.setattr(predictor, "refine_map", undrawn)  # the tiles' scores are compared; edges magnify differences
+    monkeypatch.setattr(view_maps, "refine_map", undrawn)  # the tiles' scores are compared; edges magnify differences
     [expected] = score_maps(whole, [image], input_px=992)
     monkeypatch.setattr(tiling, "TILE_PX", 512)
     [given] = score_maps(tiled, [image], input_px=992)
@@ -162,7 +163,7 @@ def test_memory_that_opencv_lacks_has_the_same_name(monkeypatch: pytest.MonkeyPa
     def enlarge(map_hw: NDArray[np.float32], **_: object) -> object:
         return cv2.resize(map_hw, (40_000, 400_000_000))
 
-    monkeypatch.setattr(predictor, "refine_map", enlarge)
+    monkeypatch.setattr(view_maps, "refine_map", enlarge)
     with pytest.raises(OutOfMemoryError, match="Insufficient memory"):
         score_maps(BrightnessRunner(), [flat(64, 64, 0)], input_px=64)
 
