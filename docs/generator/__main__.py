@@ -14,6 +14,7 @@ from docs.generator.dashboards import dashboard_files
 from docs.generator.decisions import decisions_index
 from docs.generator.events import events_chapter, keys_chapter, topics_chapter
 from docs.generator.images import images_chapter
+from docs.generator.kafka import CHART_FILE, accounts_chapter, chart_topics
 from docs.generator.metrics import metrics_chapter
 from docs.generator.routes import routes_chapter
 from docs.generator.settings import settings_chapter
@@ -25,6 +26,7 @@ CHAPTERS: Final = (
     ("Settings", settings_chapter),
     ("Metrics", metrics_chapter),
     ("Topics", topics_chapter),
+    ("Accounts", accounts_chapter),
     ("Events", events_chapter),
     ("Store", keys_chapter),
     ("Commands", commands_chapter),
@@ -44,6 +46,7 @@ GENERATED: Final[Mapping[str, Callable[[], str]]] = {
     "reference.md": reference,
     "adr/README.md": decisions_index,
     "../charts/siad/values.schema.json": values_schema,
+    CHART_FILE: chart_topics,
     **dashboard_files(),
 }
 

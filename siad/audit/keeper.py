@@ -26,6 +26,7 @@ from siad.contracts.deletion import DeletionIndex
 from siad.contracts.errors import ConflictError, MissingError, TransientError
 from siad.contracts.ids import SLUG
 from siad.contracts.keys import books_key
+from siad.contracts.topic_grants import BOOKS_GROUP
 from siad.contracts.topics import IMAGE, VERDICT
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime import metrics
@@ -37,7 +38,6 @@ from siad.runtime.store.leases import Lease, Leases
 
 log = structlog.get_logger()
 
-GROUP: Final = "siad.books"
 LEASE: Final = "books"
 STATES: Final = ("received", "verdict", "waiting", "missing", "dead_letter", "normal", "stale")
 
@@ -112,7 +112,7 @@ class LedgerKeeper:
     async def _keep(self, held: list[Lease], stop: asyncio.Event) -> None:
         ledger, etag = await self._load()
         topics = [IMAGE.name, VERDICT.name, LETTERS.name]
-        async with self._bus.consumer(topics, group=GROUP, start="earliest") as consumer:
+        async with self._bus.consumer(topics, group=BOOKS_GROUP, start="earliest") as consumer:
             reader = LedgerReader(ledger, consumer, self._policy.limits)
             log.info("books_kept_here", lines=len(ledger.lines), waiting=ledger.waiting)
             due_s = self._clock.monotonic()

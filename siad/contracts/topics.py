@@ -21,8 +21,8 @@ class Topic:
 
 
 # Ingest keeps the capture ledger, so it views images, verdicts and the dead letters of inference. The console shows
-# captures to people, so it views pseudo-masks and verdicts. While a segmenter serves, the labeler labels what
-# that doubts.
+# captures to people, so it views pseudo-masks and verdicts, and what other consoles publish. While a segmenter serves,
+# the labeler labels what that doubts.
 LINE: Final = Topic("siad.line.v1", "state", "ingest", ("ingest", "labeler", "console", "trainer", "inference"))
 IMAGE: Final = Topic("siad.image.v1", "work", "ingest", ("labeler", "inference"), viewers=("ingest",))
 PSEUDO_MASK: Final = Topic("siad.pseudo-mask.v1", "work", "labeler", ("trainer",), viewers=("console",))
@@ -31,8 +31,10 @@ SEGMENTER: Final = Topic("siad.segmenter.v1", "state", "trainer", ("labeler", "t
 VERDICT: Final = Topic(
     "siad.verdict.v1", "work", "inference", ("labeler",), viewers=("ingest", "console"), feedback=True
 )
-CORRECTION: Final = Topic("siad.correction.v1", "work", "console", ("trainer",))
-THRESHOLD: Final = Topic("siad.threshold.v1", "state", "console", ("labeler", "inference"), feedback=True)
+CORRECTION: Final = Topic("siad.correction.v1", "work", "console", ("trainer",), viewers=("console",))
+THRESHOLD: Final = Topic(
+    "siad.threshold.v1", "state", "console", ("labeler", "inference"), viewers=("console",), feedback=True
+)
 COMMAND: Final = Topic("siad.command.v1", "work", "console", ("labeler", "trainer"), feedback=True)
 
 

@@ -18,12 +18,14 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from siad.contracts.errors import DeniedError, TransientError
 from siad.runtime.access.settings import AccessSettings
 from siad.runtime.backoff import Backoff, until_available
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
@@ -147,11 +149,22 @@ async def serve(stage: StageProcess, assemble: Assemble, *, on_end: Callable[[in
 async def prepare(stage: StageProcess) -> None:
     """Run the stage's preparations side by side.
 
-    Repeat each until its dependency is available.
+    Repeat each until its dependency is available. Readiness shows what is denied: only a person can correct it.
     """
+
+    async def attempt(name: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except TransientError as error:
+            stage.health.reports.pop(name, None)
+            if isinstance(error, DeniedError):
+                stage.health.reports[name] = str(error)
+            raise
+        stage.health.reports.pop(name, None)
+
     await asyncio.gather(
         *(
-            until_available(work, what=name, clock=stage.clock, backoff=PREPARE_BACKOFF)
+            until_available(partial(attempt, name, work), what=name, clock=stage.clock, backoff=PREPARE_BACKOFF)
             for name, work in stage.preparations.items()
         )
     )

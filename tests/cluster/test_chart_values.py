@@ -29,6 +29,7 @@ SECURED = (
     *("--set", "kafka.security.caSecret=kafka-ca,stages.labeler.kafkaSecurity.certSecret=labeler"),
     *("--set", "stages.trainer.keda.enabled=true,stages.trainer.kafkaSecurity.user=trainer"),
 )
+STRIMZI = ("--set", "kafka.bootstrap=,kafka.strimzi.cluster=plant,stages.trainer.keda.enabled=true", "--set")
 
 
 @pytest.fixture
@@ -79,6 +80,10 @@ def test_the_units_of_the_chart(cluster: Cluster) -> None:
         # the quickstart's Kafka speaks plain text
         *(pytest.param("values-plant.yaml", ("-f", str(CHART / size)), id=size) for size in SIZES),
         *(pytest.param(values, SECURED, id=f"{values}-secured") for values in VALUES if "quickstart" not in values),
+        *(
+            pytest.param("values-plant.yaml", (*STRIMZI, kind), id=f"strimzi-{kind[-3:]}")
+            for kind in ("kafka.strimzi.authentication=scram-sha-512", "kafka.strimzi.authentication=tls")
+        ),
     ],
 )
 def test_an_api_server_takes_every_object(
@@ -132,6 +137,8 @@ YOURS = "kafka.bootstrap=kafka:9092,store.bucket=inspection"
             f"{YOURS},kafka.security.protocol=SSL,stages.labeler.kafkaSecurity.certSecret=siad-store",
             'the Secret "siad-store" in namespace',
         ),
+        (f"{QUICKSTART},kafka.strimzi.cluster=plant", "the quickstart's Kafka has no operator"),
+        (f"{YOURS},kafka.strimzi.authentication=SCRAM", "'/kafka/strimzi/authentication': value must be one of"),
         (f"{YOURS},kafka.settings.sasl_user=siad", "additional properties 'sasl_user' not allowed"),
         (f"{QUICKSTART},kafak.bootstrap=x", "additional properties 'kafak' not allowed"),
         (f"{QUICKSTART},stages.ingest.settings.uplods_max=3", "additional properties 'uplods_max' not allowed"),

@@ -3,6 +3,8 @@
 {{- define "siad.bootstrap" -}}
 {{- if .Values.quickstart.enabled -}}
 {{ include "siad.name" . }}-kafka-0.{{ include "siad.name" . }}-kafka.{{ .Release.Namespace }}.svc:9092
+{{- else if and .Values.kafka.strimzi.cluster (not .Values.kafka.bootstrap) -}}
+{{ .Values.kafka.strimzi.cluster }}-kafka-bootstrap.{{ .Release.Namespace }}.svc:9093
 {{- else -}}
 {{ .Values.kafka.bootstrap }}
 {{- end -}}
@@ -16,8 +18,10 @@ http://{{ include "siad.name" . }}-store.{{ .Release.Namespace }}.svc:8333
 {{- end -}}
 {{- end -}}
 
+{{- /* Secret with the keys of a stage. List of the root and the stage's values. */ -}}
 {{- define "siad.storeSecret" -}}
-{{- if .Values.quickstart.enabled }}{{ include "siad.name" . }}-store{{ else }}{{ .Values.store.existingSecret }}{{ end -}}
+{{- $root := index . 0 -}}
+{{- if $root.Values.quickstart.enabled }}{{ include "siad.name" $root }}-store{{ else }}{{ default $root.Values.store.existingSecret (index . 1).storeSecret }}{{ end -}}
 {{- end -}}
 
 {{- define "siad.setting" -}}
@@ -25,21 +29,27 @@ http://{{ include "siad.name" . }}-store.{{ .Release.Namespace }}.svc:8333
   value: {{ index . 1 | toString | quote }}
 {{- end -}}
 
-{{- /* Settings of bus and store, which every process reads. */ -}}
+{{- /* Settings of bus and store, which every process reads. List of the root and the stage's values. */ -}}
 {{- define "siad.sharedEnvironment" -}}
+{{- $values := index . 1 -}}
+{{- with index . 0 -}}
 {{ include "siad.setting" (list "SIAD_AUTH" .Values.auth) }}
 {{ include "siad.setting" (list "SIAD_BUS_BOOTSTRAP" (include "siad.bootstrap" .)) }}
 {{- range $name, $value := .Values.kafka.settings }}
 {{ include "siad.setting" (list (printf "SIAD_BUS_%s" (upper $name)) (include "siad.number" $value)) }}
 {{- end }}
-{{ include "siad.storeEnvironment" . }}
-{{- with .Values.traces.endpoint }}
-{{ include "siad.setting" (list "OTEL_EXPORTER_OTLP_ENDPOINT" .) }}
-{{ include "siad.setting" (list "OTEL_TRACES_SAMPLER_ARG" $.Values.traces.ratio) }}
+{{ include "siad.storeEnvironment" (list . $values) }}
+{{- if .Values.traces.endpoint }}
+{{ include "siad.setting" (list "OTEL_EXPORTER_OTLP_ENDPOINT" .Values.traces.endpoint) }}
+{{ include "siad.setting" (list "OTEL_TRACES_SAMPLER_ARG" .Values.traces.ratio) }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
+{{- /* Same list as above. */ -}}
 {{- define "siad.storeEnvironment" -}}
+{{- $secret := include "siad.storeSecret" . -}}
+{{- with index . 0 -}}
 {{ include "siad.setting" (list "SIAD_STORE_BUCKET" (default "siad" .Values.store.bucket)) }}
 {{- with include "siad.endpoint" . }}
 {{ include "siad.setting" (list "SIAD_STORE_ENDPOINT_URL" .) }}
@@ -50,11 +60,12 @@ http://{{ include "siad.name" . }}-store.{{ .Release.Namespace }}.svc:8333
 {{- range $name, $value := .Values.store.settings }}
 {{ include "siad.setting" (list (printf "SIAD_STORE_%s" (upper $name)) (include "siad.number" $value)) }}
 {{- end }}
-{{- with include "siad.storeSecret" . }}
+{{- if $secret }}
 - name: SIAD_STORE_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.Values.store.accessKeyName }}}}
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ .Values.store.accessKeyName }}}}
 - name: SIAD_STORE_SECRET_KEY
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.Values.store.secretKeyName }}}}
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ .Values.store.secretKeyName }}}}
+{{- end }}
 {{- end }}
 {{- end -}}
 

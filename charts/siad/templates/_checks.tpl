@@ -5,6 +5,9 @@
 {{- with $values.kafka.bootstrap -}}
 {{- fail (printf "kafka.bootstrap is %q and quickstart.enabled is true: the stages would use one broker, and the other would run for nothing. Nothing was installed. Leave out one of the two." .) -}}
 {{- end -}}
+{{- with $values.kafka.strimzi.cluster -}}
+{{- fail (printf "kafka.strimzi.cluster is %q and quickstart.enabled is true: the quickstart's Kafka has no operator. Nothing was installed. Leave out one of the two." .) -}}
+{{- end -}}
 {{- with $values.store.endpointUrl -}}
 {{- fail (printf "store.endpointUrl is %q and quickstart.enabled is true: the stages would use one store, and the other would run for nothing. Nothing was installed. Leave out one of the two." .) -}}
 {{- end -}}
@@ -12,7 +15,7 @@
 {{- fail (printf "store.existingSecret is %q and quickstart.enabled is true: the quickstart's store makes its own keys. Nothing was installed. Leave out one of the two." .) -}}
 {{- end -}}
 {{- else -}}
-{{- if not $values.kafka.bootstrap -}}
+{{- if not (include "siad.bootstrap" .) -}}
 {{- fail "kafka.bootstrap is empty, so there is no broker. Nothing was installed. Set it to host:port of your Kafka, or quickstart.enabled=true for a broker and a store of this chart." -}}
 {{- end -}}
 {{- if not $values.store.bucket -}}
@@ -28,6 +31,12 @@
 {{- fail (printf "stages.%s: autoscaling and keda are both enabled, and each would undo what the other sets. Nothing was installed. Disable one of the two." $name) -}}
 {{- end -}}
 {{- include "siad.kafkaChecks" (list $ $stage $name) -}}
+{{- with $stage.storeSecret -}}
+{{- if $values.quickstart.enabled -}}
+{{- fail (printf "stages.%s.storeSecret is %q and quickstart.enabled is true: the quickstart's store makes its own keys. Nothing was installed. Leave out one of the two." $name .) -}}
+{{- end -}}
+{{- include "siad.requireSecret" (list $ (printf "stages.%s.storeSecret" $name) . (list $values.store.accessKeyName $values.store.secretKeyName)) -}}
+{{- end -}}
 {{- $own := index $values.stages $name -}}
 {{- if and (eq $name "console") (or $stage.autoscaling.enabled $stage.keda.enabled (gt (int $own.replicas) 1)) -}}
 {{- fail "stages.console: the console runs as one pod, since it holds captures and sessions in memory. Nothing was installed. Leave replicas at 1 and scaling off." -}}

@@ -9,7 +9,25 @@
 {{ toJson $security }}
 {{- end -}}
 
-{{- /* Same list as above. */ -}}
+{{- /* How a stage connects by the account that Strimzi makes for it. List of the root and the stage's name; as JSON. */ -}}
+{{- define "siad.strimziSecurity" -}}
+{{- $values := (index . 0).Values.kafka -}}
+{{- $account := printf "%s-%s" (include "siad.name" (index . 0)) (index . 1) -}}
+{{- $isScram := eq $values.strimzi.authentication "scram-sha-512" -}}
+{{- $protocol := ternary (ternary "SASL_SSL" "SSL" $isScram) $values.security.protocol (eq $values.security.protocol "PLAINTEXT") -}}
+{{- $security := dict "protocol" $protocol -}}
+{{- if $isScram -}}
+{{- $_ := merge $security (dict "mechanism" "SCRAM-SHA-512" "user" $account "passwordSecret" $account "passwordName" "password") -}}
+{{- else -}}
+{{- $_ := merge $security (dict "certSecret" $account "certName" "user.crt" "keyName" "user.key") -}}
+{{- end -}}
+{{- if and (hasSuffix "SSL" $protocol) (not $values.security.caSecret) -}}
+{{- $_ := set $security "caSecret" (printf "%s-cluster-ca-cert" $values.strimzi.cluster) -}}
+{{- end -}}
+{{ toJson $security }}
+{{- end -}}
+
+{{- /* Same list as siad.kafkaSecurity. */ -}}
 {{- define "siad.kafkaEnvironment" -}}
 {{- $security := include "siad.kafkaSecurity" . | fromJson -}}
 {{- if ne $security.protocol "PLAINTEXT" }}
@@ -101,6 +119,7 @@ spec:
 {{- if and (not (hasSuffix "SSL" $protocol)) (or $security.caSecret $security.certSecret) -}}
 {{- fail (printf "%s: caSecret and certSecret have no effect with protocol %s. Nothing was installed. Set the protocol to SSL or SASL_SSL, or leave them out." $where $protocol) -}}
 {{- end -}}
+{{- if not $root.Values.kafka.strimzi.cluster -}}{{- /* its operator makes them after the installation */ -}}
 {{- with $security.passwordSecret -}}
 {{- include "siad.requireSecret" (list $root "passwordSecret of kafka.security" . (list $security.passwordName)) -}}
 {{- end -}}
@@ -109,5 +128,6 @@ spec:
 {{- end -}}
 {{- with $security.certSecret -}}
 {{- include "siad.requireSecret" (list $root "certSecret of kafka.security" . (list $security.certName $security.keyName)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

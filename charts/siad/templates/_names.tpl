@@ -59,8 +59,11 @@ inference: {port: 8404, priority: inspect, topic: siad.image.v1}
 {{- define "siad.stageValues" -}}
 {{- $root := index . 0 -}}
 {{- $merged := deepCopy $root.Values.stageDefaults -}}
+{{- with $root.Values.kafka.strimzi.cluster -}}
+{{- $_ := set $merged "kafkaSecurity" (include "siad.strimziSecurity" (list $root (index $ 1)) | fromJson) -}}
+{{- end -}}
 {{- range $key, $value := index $root.Values.stages (index . 1) -}}
-{{- if and (has $key (list "autoscaling" "keda" "service")) $value -}}
+{{- if and (has $key (list "autoscaling" "keda" "service" "kafkaSecurity")) $value -}}
 {{- range $inner, $one := $value -}}
 {{- $_ := set (index $merged $key) $inner $one -}}
 {{- end -}}

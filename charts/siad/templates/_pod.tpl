@@ -133,7 +133,7 @@ spec:
         {{- if $withRay }}
         {{- include "siad.rayEnvironment" $root | nindent 8 }}
         {{- end }}
-        {{- include "siad.sharedEnvironment" $root | nindent 8 }}
+        {{- include "siad.sharedEnvironment" (list $root $stage) | nindent 8 }}
         {{- with include "siad.kafkaEnvironment" (list $root $stage) | trim }}
         {{- . | nindent 8 }}
         {{- end }}

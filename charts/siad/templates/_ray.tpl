@@ -59,7 +59,7 @@
     {{- include "siad.setting" (list (printf "SIAD_LABELER_%s" (upper $name)) (include "siad.number" $value)) | nindent 4 }}
     {{- end }}
     {{- include "siad.rayEnvironment" .root | nindent 4 }}
-    {{- include "siad.storeEnvironment" .root | nindent 4 }}
+    {{- include "siad.storeEnvironment" (list .root .values) | nindent 4 }}
   resources:
     {{- toYaml .root.Values.scorer.resources | nindent 4 }}
   securityContext:
@@ -122,7 +122,7 @@ spec:
               image: {{ $image }}
               imagePullPolicy: {{ .Values.image.pullPolicy }}
               env:
-                {{- include "siad.storeEnvironment" . | nindent 16 }}
+                {{- include "siad.storeEnvironment" (list . (include "siad.stageValues" (list . "trainer") | fromJson)) | nindent 16 }}
               resources:
                 {{- include "siad.gpuResources" (list $jobs.rayResources (include "siad.stageValues" (list . "trainer") | fromJson)) | nindent 16 }}
               securityContext:

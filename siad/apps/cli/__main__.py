@@ -33,6 +33,7 @@ from siad.apps.cli.send import send
 from siad.apps.cli.show import show
 from siad.apps.cli.sign_in import sign_in
 from siad.apps.cli.status import status
+from siad.apps.cli.store_policy import store_policy
 from siad.apps.cli.up import up
 from siad.apps.cli.verdict import verdict
 from siad.apps.cli.verdicts import verdicts
@@ -91,6 +92,7 @@ app.command(name="sign-in", rich_help_panel=ANSWERS)(sign_in)
 app.add_typer(account_app, name="account", rich_help_panel=ANSWERS)
 app.add_typer(key_app, name="key", rich_help_panel=ANSWERS)
 app.command(name="audit-log", rich_help_panel=ANSWERS)(audit_log)
+app.command(name="store-policy", rich_help_panel=ANSWERS)(store_policy)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
 app.command(rich_help_panel=ANSWERS)(export)

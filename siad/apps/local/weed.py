@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,10 +29,11 @@ class WeedNode:
 
     Args:
         data: folder of volumes, ports and keys; a second start continues with them.
+        identities: further users, with the rights that they have.
     """
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
+    def __init__(self, data: Path, *, identities: Sequence[Mapping[str, object]] = ()) -> None:
+        self.data, self._further = data, identities
         self._process = ServerProcess("SeaweedFS", data / "weed.log")
         self._keys: dict[str, str] = {}
         self._ports: dict[str, int] = {}
@@ -76,7 +77,7 @@ class WeedNode:
         self._keys = self._load_keys()
         self._ports = self._load_ports()
         config = self.data / "s3.json"
-        write_private(config, json.dumps(render_identities(self._keys)))
+        write_private(config, json.dumps(render_identities(self._keys, self._further)))
         self._process.start([weed, *render_flags(self._ports, volumes=volumes, s3_config=config)])
         try:
             self._process.wait_until(self._is_ready, timeout_s=READY_S)
@@ -154,11 +155,13 @@ def _admin_ports() -> dict[str, int]:
             return {"admin": port, "admin.grpc": port + 10000}
 
 
-def render_identities(keys: Mapping[str, str]) -> dict[str, object]:
+def render_identities(
+    keys: Mapping[str, str], further: Sequence[Mapping[str, object]] = ()
+) -> dict[str, list[Mapping[str, object]]]:
     """SeaweedFS's S3 configuration: one user with all rights, no anonymous access."""
     credentials = [{"accessKey": keys["access"], "secretKey": keys["secret"]}]
     actions = ["Admin", "Read", "List", "Tagging", "Write"]
-    return {"identities": [{"name": "siad", "credentials": credentials, "actions": actions}]}
+    return {"identities": [{"name": "siad", "credentials": credentials, "actions": actions}, *further]}
 
 
 def render_flags(ports: Mapping[str, int], *, volumes: Path, s3_config: Path) -> list[str]:

@@ -49,7 +49,7 @@ class S3Blobs:
         bucket = self._settings.bucket
         with self._translated("reach", ""):
             try:
-                self._s3.head_bucket(Bucket=bucket)
+                self._answer()
             except ClientError as error:
                 if status_of(error) != 404:
                     raise
@@ -136,7 +136,14 @@ class S3Blobs:
     def probe(self) -> None:
         """Return if the bucket responds."""
         with self._translated("reach", ""):
-            self._s3.head_bucket(Bucket=self._settings.bucket)
+            self._answer()
+
+    def _answer(self) -> None:
+        """Ask for one key, which needs the right ListBucket.
+
+        So does HeadBucket on AWS; SeaweedFS wants the right to read the whole bucket for it.
+        """
+        self._s3.list_objects_v2(Bucket=self._settings.bucket, MaxKeys=1)
 
     def _put_whole(self, key: str, data: bytes, options: Mapping[str, Any]) -> str:
         return _bare(self._s3.put_object(Bucket=self._settings.bucket, Key=key, Body=data, **options)["ETag"])

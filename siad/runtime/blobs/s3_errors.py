@@ -78,7 +78,7 @@ _NO_CREDENTIALS: Final = (
 )
 _CHECK_KEYS: Final = (
     "check SIAD_STORE_ACCESS_KEY, SIAD_STORE_SECRET_KEY, and that the bucket's policy allows GetObject, PutObject, "
-    "DeleteObject and ListBucket"
+    "DeleteObject and ListBucket (`siad store-policy` prints what each stage needs)"
 )
 _CHECK_STORE: Final = (
     "check SIAD_STORE_ENDPOINT_URL and SIAD_STORE_REGION, and that the store supports conditional puts, object tags "

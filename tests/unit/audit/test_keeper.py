@@ -12,7 +12,7 @@ import pytest
 from siad.audit import keeper as keeper_module
 from siad.audit import reader
 from siad.audit import snapshot as snapshot_module
-from siad.audit.keeper import GROUP, LedgerKeeper, LedgerPolicy
+from siad.audit.keeper import LedgerKeeper, LedgerPolicy
 from siad.audit.ledger import CaptureLedger
 from siad.audit.reader import LETTERS, ReaderLimits
 from siad.audit.snapshot import LedgerSnapshot, read_report
@@ -22,6 +22,7 @@ from siad.contracts.errors import MissingError
 from siad.contracts.events import DeadLetter, ImageStored, VerdictGiven
 from siad.contracts.ids import record_key
 from siad.contracts.keys import books_key, deletion_key
+from siad.contracts.topic_grants import BOOKS_GROUP
 from siad.contracts.topics import IMAGE, VERDICT
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.memory import MemoryBlobs
@@ -100,7 +101,7 @@ async def test_a_record_that_is_no_image_waits_for_its_burial(bus: MemoryBus, bl
 async def test_another_goes_on_from_the_snapshot_when_the_commit_was_lost(bus: MemoryBus, blobs: MemoryBlobs) -> None:
     await send(bus, *(image(number) for number in range(6)), *(verdict(image(number)) for number in range(4)))
     await keep(bus, blobs, lambda: page(blobs)[:2] == (6, 4))
-    bus.group(GROUP).commits.clear()  # killed between snapshot and commit: all is delivered again
+    bus.group(BOOKS_GROUP).commits.clear()  # killed between snapshot and commit: all is delivered again
     await send(bus, image(6), verdict(image(6)))
     await keep(bus, blobs, lambda: page(blobs)[:2] == (7, 5))
     assert page(blobs) == (7, 5, 2, 0)

@@ -33,7 +33,7 @@ class KafkaBus:
     async def create_topics(self, topics: Sequence[Topic]) -> None:
         """Create the topics that are missing, and wait for their leaders.
 
-        Existing topics are left unchanged.
+        Existing topics are left unchanged, so that an account without the right Create suffices for them.
 
         Raises:
             BusFailedError: a state topic exists with several partitions.
@@ -42,12 +42,9 @@ class KafkaBus:
         settings = self._settings
         async with self._admin() as admin:
             await self._require_controller(admin)
-            answer = await answered(
-                admin.create_topics([describe(topic, settings) for topic in topics]), "create topics", settings
-            )
-            for name, code, *_ in answer.topic_errors:
-                if code and not issubclass(kind := for_code(code), TopicAlreadyExistsError):
-                    raise explain(kind(), f"create topic {name}", settings)
+            listed = set(await answered(admin.list_topics(), "list topics", settings))  # without those it may not see
+            if missing := [topic for topic in topics if topic.name not in listed]:
+                await self._create(admin, missing)
             try:
                 async with asyncio.timeout(settings.request_timeout_s):
                     while not await self._are_led(admin, topics):
@@ -156,6 +153,16 @@ class KafkaBus:
             yield admin
         finally:
             await admin.close()
+
+    async def _create(self, admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
+        settings = self._settings
+        answer = await answered(
+            admin.create_topics([describe(topic, settings) for topic in topics]), "create topics", settings
+        )
+        for name, code, *_ in answer.topic_errors:
+            if code and not issubclass(kind := for_code(code), TopicAlreadyExistsError):
+                what = f"create topic {name}, which is missing or hidden from the account of this client"
+                raise explain(kind(), what, settings)
 
     async def _require_controller(self, admin: AIOKafkaAdminClient) -> None:
         """Raise TransientError while the cluster elects its controller.

@@ -36,6 +36,13 @@ _PASSING = (
     errors.ProducerClosed,
 )
 
+_UNAUTHORIZED = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+)
+
 
 def passes(error: KafkaError) -> bool:
     """Whether a retry can help.
@@ -54,6 +61,11 @@ def explain(error: KafkaError, what: str, settings: BusSettings) -> TransientErr
     failure = f"broker at {settings.bootstrap} could not {what}: {error!r}"
     if passes(error):
         return TransientError(failure)
+    if isinstance(error, _UNAUTHORIZED):
+        account = f"the account {settings.sasl_user}" if settings.sasl_user else "this client"
+        return DeniedError(
+            f"{failure}; check the access rights of {account} on the broker: docs/reference.md#accounts lists them"
+        )
     return DeniedError(f"{failure}; check the access rights of this client, the broker's version and SIAD_BUS_*")
 
 
