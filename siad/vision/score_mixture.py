@@ -11,7 +11,9 @@ first two a distribution (``siad.vision.calibration``). Two kinds of evidence ar
 
 The result is a distribution on a grid, from which ``siad.vision.sharpening`` takes a threshold and its interval.
 
-No log-normal is exact, and a stream of hundreds would make this model sure of what it only assumes. So a stream counts
+No log-normal is exact: the 95% quantile of good scores scatters between lines by .25 deviations about the one of this
+skew. The deviation takes up a part of that, and the interval of what a cut rejects includes the rest
+(``SHAPE_ERROR``). And a stream of hundreds would make this model sure of what it only assumes. So a stream counts
 for at most ``STREAM_WEIGHT_MAX`` captures. Source: Bissiri, Holmes and Walker 2016, A general framework for updating
 belief distributions (a likelihood raised to a power below 1).
 
@@ -33,8 +35,10 @@ DRIFT: Final = 0.15  # deviation by which the good of a stream may have moved si
 UNIT: Final = 0.4  # deviation of log scores of good images, the unit of the widths below
 SKEW: Final = 0.3  # of log scores of good captures, which reach farther down than up
 MODE_SHIFT: Final = 2 * SKEW * math.sqrt(2 / math.pi)  # of the mode over the mean, in deviations
+SHAPE_ERROR: Final = 0.1  # of a cut, in deviations; at 0 intervals from stream and answers held .88 of splits, not .90
 BACKGROUND: Final = 0.01  # share of captures that neither of the two explains, at any score
 STEP: Final = 0.05  # of log scores that are counted together
+_NODES: Final = ((-math.sqrt(3), 1 / 6), (0.0, 2 / 3), (math.sqrt(3), 1 / 6))  # places and weights
 _MEANS, _DEVIATIONS = 31, 13
 _GAPS: Final = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.5, 6.5])  # of the means of defective and good ones, in units
 _WIDTHS: Final = np.array([0.2, 0.5, 1.0, 2.0])  # deviation of defective ones, in units
@@ -74,8 +78,13 @@ class MixturePosterior:
     rate_Q: NDArray[np.float64]
 
     def rejects(self, cut: float, at: Sequence[float]) -> list[float]:
-        """Quantiles of the share of good captures over a cut."""
-        return _quantiles(self._shares_over(cut), self.weight_Q, at)
+        """Quantiles of the share of good captures over a cut.
+
+        The shape's error moves the cut, as a normal distribution of three points does (Gauss-Hermite).
+        """
+        shares = [self._shares_over(cut, moved=SHAPE_ERROR * node) for node, _ in _NODES]
+        weights = [weight * self.weight_Q for _, weight in _NODES]
+        return _quantiles(np.concatenate(shares), np.concatenate(weights), at)
 
     def cut_for(self, budget: float) -> float:
         """Find the cut that rejects a budget, at the median."""
@@ -102,9 +111,9 @@ class MixturePosterior:
     def _modes(self) -> NDArray[np.float64]:
         return self.mean_Q + MODE_SHIFT * self.deviation_Q
 
-    def _shares_over(self, cut: float) -> NDArray[np.float64]:
-        """Share of good captures over a cut."""
-        distance_Q = (cut - self._modes) / self.deviation_Q
+    def _shares_over(self, cut: float, *, moved: float = 0.0) -> NDArray[np.float64]:
+        """Share of good captures over a cut, which is moved by deviations."""
+        distance_Q = (cut - self._modes) / self.deviation_Q + moved
         upper, lower = 1 - SKEW, 1 + SKEW
         over_Q = np.where(distance_Q > 0, upper * ndtr(-distance_Q / upper), 1 - lower * ndtr(distance_Q / lower))
         return np.asarray(over_Q, np.float64)

@@ -9,6 +9,7 @@ import pytest
 
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.vision.calibration import calibrate
+from siad.vision.score_mixture import MixturePosterior
 from siad.vision.sharpening import (
     ANSWERS_WANTED,
     STEP_MAX,
@@ -164,6 +165,15 @@ def test_answers_narrow_the_interval() -> None:
         sharpen(replace(with_stream([]), answers=answers)).rate,
     )
     assert after.high - after.low < before.high - before.low
+
+
+def test_an_exactly_known_line_keeps_an_interval_since_no_shape_is_exact() -> None:
+    one = [np.array([value]) for value in (1.0, GOOD, SPREAD, DEFECTIVE, 0.3, 0.1)]
+    posterior = MixturePosterior(*one)
+    low, middle, high = posterior.rejects(posterior.cut_for(BUDGET), (0.05, 0.5, 0.95))
+    assert middle == pytest.approx(BUDGET)
+    assert low < 0.9 * BUDGET
+    assert high > 1.1 * BUDGET
 
 
 def test_a_dear_miss_lowers_the_threshold_and_a_cheap_one_raises_it() -> None:
