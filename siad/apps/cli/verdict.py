@@ -177,10 +177,21 @@ def _verdict_rows(given: VerdictGiven) -> Iterator[tuple[str, str]]:
         pixel = f", of pixels {given.pixel_threshold:.6g}" if given.pixel_threshold else ""
         rule = f"threshold set {given.threshold_revision}" if given.threshold_revision else "the manifest"
         yield "score", f"{given.score:.6g}; threshold {given.threshold:.6g}{pixel}, of {rule}"
+        if given.false_rejects_high:
+            yield "expects", _expected(given)
         if given.regions:
             yield "regions", f"{len(given.regions)}, the largest of {given.regions[0].area_px:,} px"
     yield "settings", f"revision {given.line_revision}"
     yield "took", _steps(given)
+
+
+def _expected(given: VerdictGiven) -> str:
+    """What the threshold was expected to reject when it judged."""
+    advice = f". {given.advice}" if given.advice else ""
+    return (
+        f"about {given.false_rejects:.1%} of good parts to be rejected, with 90% probability "
+        f"{given.false_rejects_low:.1%} to {given.false_rejects_high:.1%}{advice}"
+    )
 
 
 def _steps(given: VerdictGiven) -> str:

@@ -54,6 +54,21 @@ def test_every_capture_of_a_serial_is_shown_with_its_verdict(plant: MemoryPlant)
     )
 
 
+def test_what_the_threshold_was_expected_to_reject_is_shown(plant: MemoryPlant) -> None:
+    given = judged(plant.put_capture(FIRST), 1, 3.2)
+    given = replace(given, false_rejects=0.055, false_rejects_low=0.003, false_rejects_high=0.292)
+    plant.publish([replace(given, advice="20 more normals would sharpen it")])
+    [line] = [line for line in ask("7267").stdout.splitlines() if line.startswith("expects")]
+    assert line.split(maxsplit=1)[1] == (
+        "about 5.5% of good parts to be rejected, with 90% probability 0.3% to 29.2%. 20 more normals would sharpen it"
+    )
+
+
+def test_a_verdict_without_an_estimate_expects_nothing(plant: MemoryPlant) -> None:
+    plant.publish([judged(plant.put_capture(FIRST), 1, 3.2)])
+    assert "expects" not in ask("7267").stdout
+
+
 def test_where_no_weights_serve_the_receipt_says_so(plant: MemoryPlant) -> None:
     plant.publish([judged(plant.put_capture(FIRST), 1, 3.2)])
     (one,) = json.loads(ask("7267", "--json").stdout)["captures"]
