@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from siad.contracts.codec import decode
@@ -36,6 +37,7 @@ EVENTS: Final[Mapping[str, type[Any]]] = {
     VERDICT.name: VerdictGiven,
 }
 UNSEEN: Final = frozenset({LetterState.OPEN, LetterState.SENDING})  # letters without an operator's decision
+CLOCK_SKEW: Final = timedelta(minutes=5)  # between the machines of stages and operators
 JOIN_S: Final = 30.0  # for the broker to assign the partitions
 QUIET_S: Final = 10.0  # for the next records, while some are outstanding
 
@@ -191,7 +193,9 @@ class PlantDeadLetters:
             blob = self._blobs.get(one.mark_key)
         except MissingError:
             return one
-        mark = LetterMark.from_json(blob.data)
+        mark: LetterMark | None = LetterMark.from_json(blob.data)
+        if mark is not None and mark.at < one.letter.buried_at - CLOCK_SKEW:
+            mark = None  # of another letter, at this position of a broker that was replaced by an empty one
         return Letter(id=one.id, letter=one.letter, headers=one.headers, mark=mark, etag=blob.etag)
 
 

@@ -5,26 +5,29 @@ A file changes only where rows of deleted captures are taken out.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
 
 import structlog
 
-from services.trainer.adapters.ledger_merge import has_known_columns, kind_of, merge_files
+from services.trainer.adapters.ledger_merge import CONTENT_TYPE, DIGITS, has_known_columns, kind_of, merge_files
 from services.trainer.adapters.parquet import column_names, read_rows, write_rows
 from services.trainer.domain.corrections import CorrectionRow
 from services.trainer.domain.ledger import LedgerFile, LedgerRow
 from services.trainer.domain.sample import LedgerSample
 from siad.contracts.deletion import DeletionIndex
-from siad.contracts.errors import CorruptError, MissingError
+from siad.contracts.errors import ConflictError, CorruptError, MissingError
 from siad.contracts.expiry import NEVER
-from siad.contracts.keys import ledger_prefix
+from siad.contracts.ids import sha256_hex
+from siad.contracts.key_parts import place_in
+from siad.contracts.keys import ledger_prefix, merged_ledger_key
 from siad.contracts.place import Place
 from siad.erasure.deletions import AsyncDeletions
 from siad.erasure.expiry_store import StoredExpiry
 from siad.erasure.rows import first_written_at
 from siad.runtime.blobs.aio import AsyncBlobs
-from siad.runtime.blobs.port import BlobInfo
+from siad.runtime.blobs.port import IF_ABSENT, BlobInfo
 
 log = structlog.get_logger()
 
@@ -46,9 +49,20 @@ class ParquetLedger:
         self._samples: dict[Place, LedgerSample] = {}
 
     async def write(self, key: str, rows: Sequence[LedgerRow | CorrectionRow]) -> None:
-        """Store one file; a repeat overwrites it with the same rows."""
+        """Store one file; a repeat leaves it as it is.
+
+        Where other rows have these offsets, because the broker was replaced by an empty one, both files are kept.
+        """
         data = await self._blobs.run(write_rows, type(rows[0]) if rows else LedgerRow, rows)
-        await self._blobs.put(key, data, content_type="application/vnd.apache.parquet")
+        try:
+            await self._blobs.put(key, data, content_type=CONTENT_TYPE, condition=IF_ABSENT)
+        except ConflictError:
+            with suppress(MissingError):  # merged meanwhile: its rows are in another file
+                if (await self._blobs.get(key)).data == data:
+                    return
+            other = merged_ledger_key(place_in(key), sha256_hex(data)[:DIGITS])
+            log.warning("ledger_offsets_repeated", key=key, stored_as=other)
+            await self._blobs.put(other, data, content_type=CONTENT_TYPE)
 
     async def read(self, place: Place) -> list[LedgerFile]:
         """Read the files without deleted captures; unreadable ones have no rows.

@@ -27,6 +27,7 @@ from siad.runtime.blobs.port import IF_ABSENT, BlobInfo, Blobs
 log = structlog.get_logger()
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
+DIGITS = 32  # of the digest in the name of a file
 Row = LedgerRow | CorrectionRow
 
 
@@ -118,7 +119,7 @@ def _read(blobs: Blobs, infos: Mapping[str, BlobInfo], name: str) -> _Part | Non
 def _store(blobs: Blobs, place: Place, parts: Sequence[_Part], rows: Sequence[Row]) -> str | None:
     """Write the merged file; return its key, None where unusable."""
     data = stamp_written_at(write_rows(parts[0].kind, rows), max(part.written_at for part in parts))
-    key = merged_ledger_key(place, sha256_hex(data)[:32])
+    key = merged_ledger_key(place, sha256_hex(data)[:DIGITS])
     try:
         blobs.put(key, data, content_type=CONTENT_TYPE, condition=IF_ABSENT)
     except ConflictError:  # of an earlier attempt; an erasure may have rewritten it since

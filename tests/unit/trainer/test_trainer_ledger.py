@@ -103,6 +103,15 @@ async def test_offsets_wait_for_the_store() -> None:
         await handlers.on_pseudo_masks(batch(event(1)), **takers(blobs))
 
 
+async def test_other_rows_at_the_same_offsets_replace_none_after_the_broker_was_lost() -> None:
+    blobs = MemoryBlobs()
+    ledger = ParquetLedger(AsyncBlobs(blobs))
+    for first in (1, 3, 3):  # the new broker counts from zero again
+        await handlers.on_pseudo_masks(batch(event(first), event(first + 1)), **takers(blobs, ledger))
+    rows = rows_of(await ledger.read(LP))
+    assert sorted(row.capture_id[-1] for row in rows) == ["1", "2", "3", "4"]
+
+
 async def test_a_repeat_that_is_cut_elsewhere_counts_each_capture_once() -> None:
     blobs = MemoryBlobs()
     ledger = ParquetLedger(AsyncBlobs(blobs))

@@ -103,6 +103,19 @@ async def test_a_record_that_was_buried_twice_is_one_letter(plant: Plant) -> Non
     assert [one.letter.offset for one in await plant.letters.read()] == [7, 8]
 
 
+async def test_a_mark_from_before_the_broker_was_replaced_is_of_another_letter(plant: Plant) -> None:
+    await plant.bury(b"a", offset=7)
+    assert await plant.letters.drop(await plant.letters.read(), because="a test") == []
+    plant.clock.advance(600)
+    plant.bus = MemoryBus(partitions=3)
+    plant.letters = PlantDeadLetters(plant.bus, plant.blobs, clock=plant.clock)
+    await plant.bury(b"b", offset=7)
+    (one,) = await plant.letters.read()
+    assert one.state is LetterState.OPEN
+    assert await plant.letters.drop([one], because="too") == []
+    assert (await plant.letters.read())[0].state is LetterState.DROPPED
+
+
 async def test_letters_are_told_apart_by_stage_line_kind_and_reason(plant: Plant) -> None:
     await plant.bury(b"a", key="cell-1/0")
     await plant.bury(b"b", key="cell-2/0", kind="quarantine")
