@@ -24,7 +24,9 @@ class LabelerSettings(StageSettings):
 
     # the application inside Ray Serve
     scorer_port: int = Field(default=8401, ge=1, le=65535)  # of Ray Serve's HTTP proxy, on loopback
-    replicas: int = Field(default=1, ge=1)  # processes that draw masks
+    replicas: int = Field(default=1, ge=1)  # processes that draw masks; the fewest, with ``replicas_max``
+    # Most processes that draw masks: Serve starts more while each has over eight captures to draw. Unset: ``replicas``.
+    replicas_max: int | None = Field(default=None, ge=1)
     scorer_cpus: float = Field(default=0.5, gt=0)  # Ray's logical CPUs of a replica; it computes with ``torch_threads``
     fitter_cpus: float = Field(default=0.25, gt=0)  # Ray's logical CPUs of the process that fits; fits are rare
     torch_threads: int = Field(default=1, ge=1)  # of each replica

@@ -20,7 +20,7 @@ EVERYTHING = (
         "--set",
         "stages.inference.gpus=1",
     ),
-    *("--set", "jobs.mode=rayjob"),
+    *("--set", "jobs.mode=rayjob,scorer.mode=rayservice,scorer.workers=1"),
     *("--set", "stages.labeler.keda.enabled=true", "--set", "stages.ingest.autoscaling.enabled=true"),
     *("--set-json", 'networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"name":"monitoring"}}}]'),
 )

@@ -9,6 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from ray import serve
+from ray._common.utils import import_attr
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 
 from services.labeler.adapters.scorer_client import ScorerClient
 from services.labeler.ports import FitOrder, FitRefusedError
@@ -64,6 +67,7 @@ async def bench(
         "SIAD_LABELER_SCORER_URL": f"http://127.0.0.1:{port}",
         "SIAD_LABELER_SCORER_PORT": str(port),
         "SIAD_LABELER_MODELS_MAX": "1",
+        "SIAD_LABELER_REPLICAS_MAX": "2",  # Serve scales, and needs no second one here
     }
     log = tmp_path_factory.mktemp("scorer") / "scorer.log"
     process = StageProcess(
@@ -196,6 +200,16 @@ async def test_a_replica_killed_in_mid_work_is_replaced(bench: Bench) -> None:
         return await bench.process.is_ready()
 
     await wait_for(is_up, 60, "the scorer to be up again", on_fail=bench.process.tail)
+
+
+def test_kuberay_builds_the_application_by_its_import_path(
+    module_store_env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**module_store_env, "SIAD_LABELER_SCORER_URL": "http://scorer:8000"}.items():
+        monkeypatch.setenv(name, value)
+    application = import_attr("services.labeler.scorer.service:build")
+    built = call_user_app_builder_with_args_if_necessary(application, {})
+    assert isinstance(built, serve.Application)
 
 
 def replicas_of(bench: Bench) -> list[int]:

@@ -110,7 +110,7 @@ spec:
         {{- include "siad.setting" (list (printf "SIAD_%s_HTTP_PORT" $own) .what.port) | nindent 8 }}
         {{- include "siad.setting" (list (printf "SIAD_%s_ALLOW_REMOTE" $own) "true") | nindent 8 }}
         {{- if eq .name "labeler" }}
-        {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" "http://127.0.0.1:8401") | nindent 8 }}
+        {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" (include "siad.scorerUrl" $root)) | nindent 8 }}
         {{- end }}
         {{- if and (eq .name "console") (not $stage.settings.ingest_url) }}
         {{- include "siad.setting" (list "SIAD_CONSOLE_INGEST_URL" (printf "http://%s-ingest:8400" (include "siad.name" $root))) | nindent 8 }}

@@ -5,6 +5,15 @@
 {{- default (include "siad.defaultImage" (list (index . 0) "ray")) (index . 1).image -}}
 {{- end -}}
 
+{{- /* Where the labeler finds its scorer: beside it, or at the Service that KubeRay keeps in front of the RayService. */ -}}
+{{- define "siad.scorerUrl" -}}
+{{- if eq .Values.scorer.mode "rayservice" -}}
+http://{{ include "siad.name" . }}-scorer-serve-svc.{{ .Release.Namespace }}.svc:8000
+{{- else -}}
+http://127.0.0.1:8401
+{{- end -}}
+{{- end -}}
+
 {{- define "siad.rayEnvironment" -}}
 {{ include "siad.setting" (list "RAY_ADDRESS" "127.0.0.1:6379") }}
 # Ray would take an address of this pod in place of the loopback address
@@ -54,7 +63,7 @@
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   command: [python, -m, services.labeler.scorer]
   env:
-    {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" "http://127.0.0.1:8401") | nindent 4 }}
+    {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" (include "siad.scorerUrl" .root)) | nindent 4 }}
     {{- range $name, $value := .values.settings }}
     {{- include "siad.setting" (list (printf "SIAD_LABELER_%s" (upper $name)) (include "siad.number" $value)) | nindent 4 }}
     {{- end }}
@@ -142,4 +151,45 @@ imagePullSecrets:
   - name: {{ . }}
   {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- /* A pod of the RayService. List of the root, the labeler's values and the container's name. */ -}}
+{{- define "siad.scorerPod" -}}
+{{- $root := index . 0 -}}
+{{- $labeler := index . 1 -}}
+metadata:
+  labels:
+    {{- include "siad.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: scorer
+spec:
+  {{- include "siad.jobPod" $root | nindent 2 }}
+  {{- with $labeler.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $labeler.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ index . 2 }}
+      image: {{ include "siad.rayImage" (list $root $root.Values.scorer) }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      env:
+        {{- include "siad.setting" (list "SIAD_LABELER_SCORER_URL" (include "siad.scorerUrl" $root)) | nindent 8 }}
+        {{- range $name, $value := $labeler.settings }}
+        {{- include "siad.setting" (list (printf "SIAD_LABELER_%s" (upper $name)) (include "siad.number" $value)) | nindent 8 }}
+        {{- end }}
+        {{- include "siad.storeEnvironment" (list $root $labeler) | nindent 8 }}
+      ports:
+        - {name: gcs-server, containerPort: 6379}
+        - {name: dashboard, containerPort: 8265}
+        - {name: client, containerPort: 10001}
+        - {name: serve, containerPort: 8000}
+      resources:
+        {{- include "siad.gpuResources" (list $root.Values.scorer.rayResources $labeler) | nindent 8 }}
+      securityContext:
+        {{- include "siad.containerSecurity" $root | nindent 8 }}
+      volumeMounts: [{name: tmp, mountPath: /tmp}]
+  volumes: [{name: tmp, emptyDir: {}}]
 {{- end -}}

@@ -59,6 +59,7 @@ from siad.vision.plausibility import Misfit
 
 log = structlog.get_logger()
 
+ONGOING = 8  # captures that a replica draws at once before Serve starts another
 STORE_THREADS = 16  # reading images and storing masks at once, in one replica
 http = FastAPI(title="SIAD scorer")
 
@@ -222,5 +223,10 @@ def make_application(settings: LabelerSettings, store: StoreSettings) -> Any:
     """Bind the deployments: a scorer in front, a fitter behind it."""
     scorers, fitters = cast("Any", ScorerReplica), cast("Any", FitterReplica)  # decorated classes are deployments
     fitter = fitters.options(ray_actor_options={"num_cpus": settings.fitter_cpus}).bind(settings, store)
-    scorer = scorers.options(num_replicas=settings.replicas, ray_actor_options={"num_cpus": settings.scorer_cpus})
+    most = max(settings.replicas, settings.replicas_max or 0)
+    count: dict[str, Any] = {"num_replicas": settings.replicas}
+    if most > settings.replicas:
+        limits = {"min_replicas": settings.replicas, "max_replicas": most}
+        count = {"autoscaling_config": {**limits, "target_ongoing_requests": ONGOING}}
+    scorer = scorers.options(**count, ray_actor_options={"num_cpus": settings.scorer_cpus})
     return scorer.bind(fitter, settings, store)
