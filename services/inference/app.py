@@ -32,6 +32,7 @@ from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased
 from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, THRESHOLD, VERDICT, dead_letter, retry
 from siad.erasure.deletions import AsyncDeletions
+from siad.models.runner.compiled_files import CompiledFiles, keep_compiled
 from siad.models.runner.open import limit_threads
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
@@ -106,6 +107,7 @@ async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: B
     cache = None
     if settings.cache_dir is not None:
         cache = WeightsCache(settings.cache_dir / "weights", bytes_max=settings.cache_mb * 2**20)
+        keep_compiled(CompiledFiles(settings.cache_dir / "compiled"))
     decoder = DecodingThreads(min(settings.direct_max, 2), clock=stage.clock)
     with ThreadPoolExecutor(1, "score") as scorer, ThreadPoolExecutor(1, "load") as loader, closing(decoder):
         threads = ServingThreads(scorer=scorer, loader=loader)

@@ -17,6 +17,7 @@ import structlog
 
 from services.inference import metrics
 from siad.contracts.ids import sha256_hex
+from siad.models.runner.compiled_files import make_room
 
 log = structlog.get_logger()
 
@@ -65,7 +66,7 @@ class WeightsCache:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
-                self._make_room(len(data))
+                make_room(self._files(), bytes_max=self._bytes_max - len(data))
             unfinished.write_bytes(data)
             unfinished.replace(self._folder / sha256)
         except OSError as error:
@@ -80,15 +81,6 @@ class WeightsCache:
                 if path.name not in digests:
                     with suppress(OSError):
                         path.unlink(missing_ok=True)
-
-    def _make_room(self, bytes_more: int) -> None:
-        files = sorted(self._files(), key=lambda file: file[1])
-        total = sum(size for _, _, size in files) + bytes_more
-        for path, _, size in files:
-            if total <= self._bytes_max:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
 
     def _files(self) -> Iterator[tuple[Path, float, int]]:
         """List path, time of the last read and bytes of every file.

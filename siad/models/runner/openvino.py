@@ -6,6 +6,8 @@ so that package is made unimportable first, and OpenVINO uses its own stub.
 Shape suffixes: as in ``siad.models.runner.port``.
 """
 
+import io
+import json
 import sys
 import tempfile
 import threading
@@ -16,8 +18,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from siad.contracts.ids import sha256_hex
 from siad.contracts.manifest import Manifest
-from siad.models.graph import GRAPH_SETTINGS, GraphSettings, graph_file, has_graph
+from siad.models.graph import GRAPH, GRAPH_SETTINGS, GraphSettings, graph_file, has_graph
+from siad.models.runner.compiled_files import compiled_files
 from siad.models.runner.port import Runner
 from siad.models.runner.threads import ThreadBound
 from siad.vision.memory_errors import out_of_memory_named
@@ -89,7 +93,38 @@ def compile_graph(parts: Mapping[str, bytes], *, precision: Literal["f32", "bf16
     options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     if _THREADS.count:
         options["INFERENCE_NUM_THREADS"] = _THREADS.count
+    compiled = _kept(parts, options) or _compiled(parts, options)
+    return OpenVinoRunner(compiled, GraphSettings.from_json(parts[GRAPH_SETTINGS]), name=name)
+
+
+def _kept(parts: Mapping[str, bytes], options: Mapping[str, str | int]) -> openvino.CompiledModel | None:
+    """Read a network that was compiled before; None without one."""
+    files = compiled_files()
+    if files is None:
+        return None
+    core, key = openvino.Core(), _key(parts, options)
+    data = files.read(key)
+    if data is None:
+        return None
+    try:
+        return core.import_model(io.BytesIO(data), "CPU", options)
+    except RuntimeError as error:
+        files.drop(key, str(error))
+        return None
+
+
+def _compiled(parts: Mapping[str, bytes], options: Mapping[str, str | int]) -> openvino.CompiledModel:
     core = openvino.Core()
     with graph_file(parts) as path:
         compiled = core.compile_model(core.read_model(path), "CPU", options)
-    return OpenVinoRunner(compiled, GraphSettings.from_json(parts[GRAPH_SETTINGS]), name=name)
+    if (files := compiled_files()) is not None:
+        files.write(_key(parts, options), compiled.export_model().getvalue())
+    return compiled
+
+
+def _key(parts: Mapping[str, bytes], options: Mapping[str, str | int]) -> str:
+    """Name a compiled network by all that it depends on."""
+    digests = {name: sha256_hex(data) for name, data in parts.items() if name == GRAPH or name.endswith(".safetensors")}
+    cpu = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    facts = [sorted(digests.items()), sorted(options.items()), openvino.__version__, cpu]
+    return sha256_hex(json.dumps(facts).encode())

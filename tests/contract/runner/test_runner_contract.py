@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from siad.models.backbone import Backbone
 from siad.models.bundle import GOLDEN, golden_part
 from siad.models.graph import GRAPH, GRAPH_SETTINGS, INPUT, OUTPUT, GraphSettings
 from siad.models.graph_export import OPSET, export_graph
-from siad.models.runner import onnxruntime, openvino, openvino_bf16
+from siad.models.runner import compiled_files, onnxruntime, openvino, openvino_bf16
+from siad.models.runner.compiled_files import CompiledFiles
 from siad.models.runner.port import DeviceError, Runner
 from siad.models.runner.screening import ScreeningRunner
 from siad.models.runner.torch import TorchRunner
@@ -247,3 +249,29 @@ def test_what_a_detector_can_do_is_passed_on() -> None:
     segmenter, two_views = torch_segmenter(), torch_two_views()
     assert (segmenter.has_views, two_views.has_views) == (False, True)
     assert (segmenter.needs_whole_input, two_views.needs_whole_input) == (False, True)
+
+
+# What only OpenVINO can show.
+
+
+def test_a_kept_network_gives_the_same_scores_and_is_not_compiled_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compiled_files, "_STATE", compiled_files._ProcessState(CompiledFiles(tmp_path)))
+    expected = openvino.make_runner(MANIFEST, segmenter_parts()).run(noise())
+    assert len(list(tmp_path.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino, "_compiled", None)  # a call of it raises
+        np.testing.assert_array_equal(openvino.make_runner(MANIFEST, segmenter_parts()).run(noise()), expected)
+
+
+def test_a_kept_network_that_the_library_refuses_is_compiled_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = CompiledFiles(tmp_path)
+    monkeypatch.setattr(compiled_files, "_STATE", compiled_files._ProcessState(files))
+    expected = openvino.make_runner(MANIFEST, segmenter_parts()).run(noise())
+    [path] = tmp_path.iterdir()
+    files.write(path.stem, b"of another version")
+    np.testing.assert_array_equal(openvino.make_runner(MANIFEST, segmenter_parts()).run(noise()), expected)
+    assert files.read(path.stem) != b"of another version"
