@@ -34,6 +34,7 @@ from services.trainer.job.learner import LearnerSources
 from services.trainer.job.learners import make_learner
 from siad.contracts.fit_settings import FitSettings
 from siad.models.bundle import Bundle, open_bundle
+from siad.models.gate_evidence import CrossFittedCandidate
 from siad.models.predictor import Predictor
 from siad.vision.gate import judge_release
 from siad.vision.images import Image
@@ -79,7 +80,7 @@ def run(data: Path, name: str, seed: int, slow_form: str) -> None:
     stream = label_stream(data, name, shift)
     chosen, bundles = freeze_stream(stream, []), {"teacher": stream.bundle}
     if slow_form == "residual":
-        bundles["residual"], _ = train(stream, chosen, seed)
+        bundles["residual"] = train(stream, chosen, seed).bundle
     slow = bundles[slow_form]
     bundles["fast"], seconds = train_fast(stream, slow, chosen, seed)
     predictors = {model: open_bundle(bundle.manifest, bundle.parts) for model, bundle in bundles.items()}
@@ -89,7 +90,9 @@ def run(data: Path, name: str, seed: int, slow_form: str) -> None:
         if model == "fast":
             told |= {"ratio": round(ms["fast"] / ms[slow_form], 3), "learned": slow_form, "cpu_s": round(seconds, 1)}
             budget = FitSettings.budget_of(stream.bundle.manifest)
-            evidence = gather_evidence(predictor, predictors[slow_form], chosen, stream.read, budget=budget)
+            evidence = gather_evidence(
+                CrossFittedCandidate(predictor), predictors[slow_form], chosen, stream.read, budget=budget
+            )
             decision = judge_release(evidence)
             told |= {"accepted": decision.accepted, "text": decision.text}
         figures = {key: round(value, 4) for key, value in quality(predictor, shift).items()}

@@ -103,9 +103,9 @@ def run(course: Course, arm: str, rounds: int, seed: int) -> None:
         truths |= {path: mask for path, mask in defects if path in findings}
         stream = LabelledStream(bundle, course.normals, findings, truths)
         chosen = freeze_stream(stream, [*truths], ARMS[arm])
-        made, _ = train(stream, chosen, seed)
-        candidate = open_bundle(made.manifest, made.parts)
-        decision = judge_release(gather_evidence(candidate, serving, chosen, stream.read, budget=budget))
+        made = train(stream, chosen, seed).open()  # without cross-fits: what serves may have learned these answers
+        decision = judge_release(gather_evidence(made, serving, chosen, stream.read, budget=budget))
+        candidate = made.predictor
         serving = candidate if decision.accepted else serving
         series["trained"].append(pixel_aps(candidate, course))
         series["serves"].append(series["trained"][-1] if decision.accepted else series["serves"][-1])

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.calibration import image_set
 from benchmarks.gate import SETTINGS, Shift, name_of, normals_of, picture, quality
 from services.trainer.domain.corrections import CorrectionRow
+from services.trainer.domain.folds import answer_folds
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.ledger import LedgerRow
 from services.trainer.domain.training_set import (
@@ -39,15 +40,16 @@ from services.trainer.domain.training_set import (
 )
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
-from services.trainer.job.evidence import gather_evidence
+from services.trainer.job.evidence import cross_fitted, gather_evidence
 from services.trainer.job.examples import MemberPixels, as_inputs
-from services.trainer.job.learner import LearnerSources
+from services.trainer.job.learner import CrossFit, LearnerSources
 from services.trainer.job.learners import make_learner
 from siad.contracts.corrections import CorrectionVerdict, Selection
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.training_runs import RunSpec
 from siad.models.bundle import Bundle, open_bundle
+from siad.models.gate_evidence import CrossFittedCandidate
 from siad.models.predictor import Predictor
 from siad.models.teachers.fit import fit_teacher
 from siad.vision.decide import Finding
@@ -131,7 +133,7 @@ class LabelledStream:
             mask: Mask | None = None
             if member.mask_uri and Path(member.mask_uri) != path:  # a person's outline
                 mask = np.where(picture(Path(member.mask_uri))[:, :, 0] > 127, 255, 0).astype(np.uint8)
-            elif member.role is not MemberRole.NORMAL:
+            elif member.mask_uri and member.role is not MemberRole.NORMAL:
                 mask = self.findings[path].pseudo_mask_HW
             yield member, (picture(path), mask)
 
@@ -190,8 +192,23 @@ def spec_of(stream: LabelledStream, chosen: TrainingSet) -> RunSpec:
     )
 
 
-def train(stream: LabelledStream, chosen: TrainingSet, seed: int) -> tuple[Bundle, float]:
-    """Train a segmenter; the seconds are those of examples and training."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedBundle:
+    """A trained segmenter, and the networks that did not learn some answers."""
+
+    bundle: Bundle
+    fits: Sequence[CrossFit]
+    seconds: float  # of examples, training and cross-fitting
+
+    def open(self) -> CrossFittedCandidate:
+        """Open it as the gate needs it."""
+        return cross_fitted(open_bundle(self.bundle.manifest, self.bundle.parts), self.fits)
+
+
+def train(
+    stream: LabelledStream, chosen: TrainingSet, seed: int, *, folds: Sequence[frozenset[str]] = ()
+) -> TrainedBundle:
+    """Train a segmenter as the job does, and again without each fold."""
     spec = spec_of(stream, chosen)
     began_s = time.monotonic()
     inputs = as_inputs(spec, stream.read)
@@ -200,10 +217,11 @@ def train(stream: LabelledStream, chosen: TrainingSet, seed: int) -> tuple[Bundl
     learner.prepare(chosen, inputs)
     while not learner.is_done:
         learner.run_epoch()
+    fits = learner.cross_fit(folds)
     seconds = time.monotonic() - began_s
     scored = score_held_out(chosen, stream.read, learner.scorers(spec), input_px=spec.input_px)
     bundle, _ = make_candidate(learner.network(), spec, scored, normal=picture(stream.normals[0]))
-    return bundle, seconds
+    return TrainedBundle(bundle=bundle, fits=fits, seconds=seconds)
 
 
 def run(data: Path, name: str, seed: int, given: argparse.Namespace) -> None:
@@ -217,16 +235,16 @@ def run(data: Path, name: str, seed: int, given: argparse.Namespace) -> None:
         how, count = case.split(":")
         answers = stream.answered(how, int(count))
         chosen = freeze_stream(stream, answers)
-        bundle, seconds = train(stream, chosen, seed)
-        predictor = open_bundle(bundle.manifest, bundle.parts)
+        trained = train(stream, chosen, seed, folds=answer_folds(chosen, taught=()) if given.gate else ())
+        candidate = trained.open()
         told = about | {"model": f"residual {case}", "outlined": sum(path in stream.truths for path in answers)}
         if given.gate:
             budget = FitSettings.budget_of(stream.bundle.manifest)
-            evidence = gather_evidence(predictor, teacher, chosen, stream.read, budget=budget)
+            evidence = gather_evidence(candidate, teacher, chosen, stream.read, budget=budget)
             decision, change = judge_release(evidence), merit_change(evidence)
             told |= {"accepted": decision.accepted, "text": decision.text, "figures": dict(decision.figures)}
             told |= {} if change is None else {"gain": change.gain, "scatter": change.scatter}
-        show(told | {"train_s": round(seconds, 1)}, predictor, shift)
+        show(told | {"train_s": round(trained.seconds, 1)}, candidate.predictor, shift)
 
 
 def show(about: Mapping[str, object], predictor: Predictor, shift: Shift) -> None:

@@ -33,6 +33,8 @@ class HeldOutCapture:
     best_pixel_ap: float | None = field(default=None, metadata=OMIT_IF_DEFAULT)
     # drawn at random among the inspected captures before it was corrected: a sample, unlike those near the threshold
     is_drawn: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
+    # the candidate learned it: its figures are those of a network trained alike without it
+    is_cross_fitted: bool = field(default=False, metadata=OMIT_IF_DEFAULT)
 
     @property
     def is_good_sample(self) -> bool:
@@ -66,6 +68,8 @@ class ModelFigures:
     scores: tuple[float, ...]  # raw image scores
     pixel_aps: tuple[float | None, ...]  # 0..1, on a capture with a mask of a defect; None: it has none
     probes: ProbeFigures | None = None  # None: too few good captures for probes
+    # 0..1, over all pixels of the corrected captures together; None: no outline, or evidence of an earlier version
+    corrected_pixel_ap: float | None = field(default=None, metadata=OMIT_IF_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ them, the second puts synthetic defects into good ones.
 Shape suffixes: H, W = size of an image, P = side of the square that maps and masks are compared at.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -24,7 +24,7 @@ from siad.contracts.release_evidence import (
 )
 from siad.models.defect_families import describe_defect, group_defects
 from siad.models.predictor import Predictor
-from siad.models.teachers.synthetic_estimate import mean_pixel_ap, shrink_map
+from siad.models.teachers.synthetic_estimate import MAP_PX, mean_pixel_ap, shrink_map
 from siad.vision.images import Image
 from siad.vision.masks import DEFECT
 from siad.vision.ranking import average_precision
@@ -42,6 +42,21 @@ HeldOutPixels = tuple[Image, NDArray[np.uint8] | None]
 ReadHeldOut = Callable[[Sequence[HeldOutCapture]], Iterator[tuple[HeldOutCapture, HeldOutPixels]]]
 
 
+@dataclass(frozen=True, slots=True)
+class CrossFittedCandidate:
+    """A candidate, and networks trained alike without some captures.
+
+    What a candidate learned says nothing of it. A network of the same recipe that did not learn this capture says how
+    such a candidate judges one like it.
+
+    Source:
+        Stone 1974, cross-validatory choice; docs/adr/0057-answers-outweigh.md has what it is worth here.
+    """
+
+    predictor: Predictor
+    without: Mapping[str, Predictor] = field(default_factory=dict)  # by id of the capture that it did not learn
+
+
 @dataclass(slots=True)
 class _Side:
     """Results of one model, as they are collected."""
@@ -49,11 +64,14 @@ class _Side:
     predictor: Predictor
     scores: list[float] = field(default_factory=list)
     pixel_aps: list[float | None] = field(default_factory=list)
+    corrected_PP: list[NDArray[np.float32]] = field(default_factory=list)  # maps of corrected captures
     good: list[float] = field(default_factory=list)  # scores of the hosts
     probes: list[float] = field(default_factory=list)
     maps_PP: dict[str, list[NDArray[np.float32]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
-    def figures(self, masks_PP: dict[str, list[NDArray[np.bool_]]]) -> ModelFigures:
+    def figures(
+        self, masks_PP: dict[str, list[NDArray[np.bool_]]], corrected_PP: Sequence[NDArray[np.bool_]]
+    ) -> ModelFigures:
         manifest = self.predictor.manifest
         return ModelFigures(
             weights=manifest.weights,
@@ -62,6 +80,7 @@ class _Side:
             scores=tuple(self.scores),
             pixel_aps=tuple(self.pixel_aps),
             probes=self._probe_figures(masks_PP) if len(self.good) >= HOSTS_MIN else None,
+            corrected_pixel_ap=_pooled_ap(self.corrected_PP, corrected_PP),
         )
 
     def _probe_figures(self, masks_PP: dict[str, list[NDArray[np.bool_]]]) -> ProbeFigures:
@@ -87,7 +106,7 @@ class _Side:
 
 
 def collect_evidence(
-    candidate: Predictor,
+    candidate: Predictor | CrossFittedCandidate,
     serving: Predictor,
     captures: Sequence[HeldOutCapture],
     read: ReadHeldOut,
@@ -97,27 +116,33 @@ def collect_evidence(
     """Compare a candidate with the weights that serve.
 
     Args:
-        candidate: opened from its bundle.
+        candidate: opened from its bundle; with others beside it where captures are cross-fitted.
         serving: likewise, at the threshold that it serves with.
-        captures: that neither learned from.
+        captures: that the serving weights did not learn from, and the candidate only where they are cross-fitted.
         read: reads them; is called twice.
         budget: share of good captures that may be rejected, in (0, 1).
 
     Raises:
         OutOfMemoryError: memory ran out.
     """
-    sides = (_Side(candidate), _Side(serving))
+    fitted = candidate if isinstance(candidate, CrossFittedCandidate) else CrossFittedCandidate(candidate)
+    sides = (_Side(fitted.predictor), _Side(serving))
     found = []
     looks_D: dict[str, NDArray[np.float32]] = {}
+    corrected_PP: list[NDArray[np.bool_]] = []
     for capture, (image_HWC, mask_HW) in read(captures):
         found.append(capture)
         look_D = None if mask_HW is None else describe_defect(serving.at_full_range(image_HWC), mask_HW)
         if look_D is not None:
             looks_D[capture.capture_id] = look_D
-        for side in sides:
-            [map_HW] = side.predictor.maps([image_HWC])
+        known_PP = _known_mask(capture, mask_HW)
+        corrected_PP += [] if known_PP is None else [known_PP]
+        unseen = fitted.without[capture.capture_id] if capture.is_cross_fitted else fitted.predictor
+        for side, predictor in zip(sides, (unseen, serving), strict=True):
+            [map_HW] = predictor.maps([image_HWC])
             side.scores.append(float(map_HW.max()))
             side.pixel_aps.append(_pixel_ap(map_HW, mask_HW))
+            side.corrected_PP += [] if known_PP is None else [shrink_map(map_HW)]
     masks_PP: dict[str, list[NDArray[np.bool_]]] = {kind: [] for kind in KINDS}
     for capture, (image_HWC, _) in read(_hosts(found, sides[1].scores)):
         _probe(capture, image_HWC, sides, masks_PP)
@@ -125,8 +150,8 @@ def collect_evidence(
     return GateEvidence(
         budget=budget,
         captures=tuple(replace(one, family=families.get(one.capture_id, "")) for one in found),
-        candidate=sides[0].figures(masks_PP),
-        serving=sides[1].figures(masks_PP),
+        candidate=sides[0].figures(masks_PP, corrected_PP),
+        serving=sides[1].figures(masks_PP, corrected_PP),
     )
 
 
@@ -136,7 +161,11 @@ def _hosts(captures: Sequence[HeldOutCapture], scores: Sequence[float]) -> list[
     Others are low-scoring captures of the stream. The choice goes by the hash of the id, so that it is no matter of
     score or order.
     """
-    certain = [one for one in captures if one.kind in (EvidenceKind.NORMAL, EvidenceKind.GOOD)]
+    certain = [
+        one
+        for one in captures
+        if one.kind in (EvidenceKind.NORMAL, EvidenceKind.GOOD) and not one.is_cross_fitted  # the candidate knows those
+    ]
     ranked = sorted(
         (score, one.capture_id, one)
         for one, score in zip(captures, scores, strict=True)
@@ -167,6 +196,22 @@ def _probe(
             [map_HW] = side.predictor.maps([defect.image_HWC])
             side.probes.append(float(map_HW.max()))
             side.maps_PP[kind].append(shrink_map(map_HW))
+
+
+def _known_mask(capture: HeldOutCapture, mask_HW: NDArray[np.uint8] | None) -> NDArray[np.bool_] | None:
+    """Pixels that a person called defective; None where not known."""
+    if capture.kind is EvidenceKind.GOOD:
+        return np.zeros((MAP_PX, MAP_PX), np.bool_)
+    if capture.kind is not EvidenceKind.DEFECT or mask_HW is None:
+        return None
+    return shrink_map((mask_HW == DEFECT).astype(np.float32)) >= 0.5
+
+
+def _pooled_ap(maps_PP: Sequence[NDArray[np.float32]], masks_PP: Sequence[NDArray[np.bool_]]) -> float | None:
+    """Average precision over all pixels together; None without a marked one."""
+    if not any(mask_PP.any() for mask_PP in masks_PP):
+        return None
+    return average_precision(np.stack(masks_PP).ravel(), np.stack(maps_PP).ravel())
 
 
 def _pixel_ap(map_HW: NDArray[np.float32], mask_HW: NDArray[np.uint8] | None) -> float | None:

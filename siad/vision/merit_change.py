@@ -47,10 +47,18 @@ def merit_change(evidence: GateEvidence) -> MeritChange | None:
     return MeritChange(gain, math.sqrt((hosts - 1) * float(np.var(without))), hosts)
 
 
-def why_lost(evidence: GateEvidence, *, loss_max: float, doubt: float) -> str:
+@dataclass(frozen=True, slots=True)
+class MeritLoss:
+    """A lower merit that refuses a candidate."""
+
+    text: str
+    is_within_chance: bool
+
+
+def find_loss(evidence: GateEvidence, *, loss_max: float, doubt: float) -> MeritLoss | None:
     """Say why a lower merit refuses a candidate.
 
-    Empty where it does not.
+    None where it does not.
 
     Args:
         evidence: of the candidate.
@@ -59,15 +67,17 @@ def why_lost(evidence: GateEvidence, *, loss_max: float, doubt: float) -> str:
     """
     change = merit_change(evidence)
     if change is None or change.gain >= 0:
-        return ""
+        return None
     if change.scatter is None:
-        return f"{change.gain:+.3f} in all"
+        return MeritLoss(f"{change.gain:+.3f} in all", is_within_chance=False)
+    if change.is_beyond_chance(doubt):
+        text = f"{change.gain:+.3f} in all, beyond its scatter of {change.scatter:.3f} over {change.hosts} captures"
+        return MeritLoss(text, is_within_chance=False)
     if evidence.merit_balance + change.gain < -loss_max:
         before = f", earlier releases {evidence.merit_balance:+.3f}" if evidence.merit_balance else ""
-        return f"{change.gain:+.3f} in all{before}, at most {-loss_max:+g} may be lost"
-    if change.is_beyond_chance(doubt):
-        return f"{change.gain:+.3f} in all, beyond its scatter of {change.scatter:.3f} over {change.hosts} captures"
-    return ""
+        text = f"{change.gain:+.3f} in all{before}, at most {-loss_max:+g} may be lost"
+        return MeritLoss(text, is_within_chance=True)
+    return None
 
 
 def balance_after(evidence: GateEvidence, *, doubt: float) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 from siad.contracts.learning import LearningBrake, StreamFigures
 from siad.contracts.refits import RefitRecord
 from siad.contracts.stream_scores import WEIGHTS_CHARS, StreamScore
-from siad.vision.gate import chance_of_at_least
+from siad.vision.gate_rule import chance_of_at_least
 
 _TAIL: Final = 0.803  # deviations from the 5% to the 20% quantile of a normal distribution
 _RATIO_MIN: Final = 1e-3  # of a score to its threshold; the log of 0 has no median

@@ -18,8 +18,8 @@ from siad.contracts.refits import FitCounts, RefitCause, RefitRecord
 from siad.contracts.release_evidence import EvidenceKind, GateDecision, GateEvidence
 from siad.contracts.split import SplitSubject, fraction_of, leave_out, split_names
 from siad.contracts.stream_scores import StreamScore
-from siad.vision.gate import DEFAULT_POLICY, GatePolicy, judge_release
-from siad.vision.merit_change import balance_after
+from siad.vision.gate import balance_after_release, judge_release
+from siad.vision.gate_rule import DEFAULT_POLICY, GatePolicy
 
 HELD_OUT_SHARE: Final = 0.3  # of the captures; the trainer's training sets hold out the same ones, by the same names
 LOWEST_SHARE: Final = 0.5  # of all inspected; 70%, or all with rejection of odd patches, measured no better
@@ -184,7 +184,7 @@ def with_balance(evidence: GateEvidence, last: RefitRecord | None) -> GateEviden
         return evidence
     if not last.decision.accepted:
         return replace(evidence, merit_balance=last.evidence.merit_balance)
-    return replace(evidence, merit_balance=balance_after(last.evidence, doubt=DEFAULT_POLICY.doubt))
+    return replace(evidence, merit_balance=balance_after_release(last.evidence))
 
 
 def judge_refit(cause: RefitCause, evidence: GateEvidence | None, policy: GatePolicy = DEFAULT_POLICY) -> GateDecision:

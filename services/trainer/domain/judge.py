@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunReport, RunSpec, RunState, SegmenterFigures
-from siad.vision.gate import DEFAULT_POLICY, GatePolicy, chance_of_at_least, judge_release
+from siad.vision.gate import judge_release
+from siad.vision.gate_rule import DEFAULT_POLICY, GatePolicy, chance_of_at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,11 @@ class TrainingMember:
         return self.revision > 0
 
     @property
+    def is_outlined(self) -> bool:
+        """Whether a person drew its mask; a teacher's marks weigh less."""
+        return self.is_corrected and self.role is MemberRole.DEFECT and self.weight >= 1
+
+    @property
     def has_pixels(self) -> bool:
         """Whether every pixel has a label."""
         return bool(self.mask_uri) or self.role in (MemberRole.NORMAL, MemberRole.GOOD)

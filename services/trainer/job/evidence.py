@@ -5,39 +5,61 @@ from dataclasses import replace
 
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.examples import ReadMembers
+from services.trainer.job.learner import CrossFit
 from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
 from siad.contracts.training_runs import RunReport
-from siad.models.gate_evidence import HeldOutPixels, collect_evidence
+from siad.models.gate_evidence import CrossFittedCandidate, HeldOutPixels, collect_evidence
 from siad.models.predictor import Predictor
-from siad.vision.gate import DEFAULT_POLICY
-from siad.vision.merit_change import balance_after
+from siad.models.runner.torch import TorchRunner
+from siad.vision.gate import balance_after_release
+
+
+def cross_fitted(candidate: Predictor, fits: Iterable[CrossFit]) -> CrossFittedCandidate:
+    """Put the networks that were trained without some answers beside a candidate.
+
+    They judge at its threshold.
+    """
+    without: dict[str, Predictor] = {}
+    for fit in fits:
+        runner = TorchRunner(fit.detector)
+        predictor = Predictor(candidate.manifest, runner, image_threshold=candidate.image_threshold)
+        without |= dict.fromkeys(fit.left_out, predictor)
+    return CrossFittedCandidate(candidate, without)
 
 
 def gather_evidence(
-    candidate: Predictor, serving: Predictor, training_set: TrainingSet, read: ReadMembers, *, budget: float
+    candidate: CrossFittedCandidate, serving: Predictor, training_set: TrainingSet, read: ReadMembers, *, budget: float
 ) -> GateEvidence:
-    """Compare a candidate with what serves on the held-out members.
+    """Compare a candidate with what serves on held-out members and cross-fitted answers.
 
     What one of the two was fitted on is left out, since a memory knows it by heart; the normals that were sent since
     the fit remain. Pseudo-masks are no truth, so only the outlines that people drew give pixel figures.
 
     Args:
-        candidate: opened from its bundle.
-        serving: the segmenter in service, else the teacher.
+        candidate: opened from its bundle, with the networks that did not learn some answers.
+        serving: the segmenter in service, else the teacher. It learned none of those answers.
         training_set: its members for calibration and for the check are held out.
         read: reads members at image size.
         budget: share of good captures that may be rejected, in (0, 1).
     """
-    learned = {name for one in (candidate, serving) for name in (*one.manifest.normals, *one.manifest.stream_normals)}
-    members = {member.capture_id: member for member in held_out(training_set, learned)}
+    manifests = (candidate.predictor.manifest, serving.manifest)
+    learned = {name for manifest in manifests for name in (*manifest.normals, *manifest.stream_normals)}
+    fitted = [one for one in training_set.members if one.capture_id in candidate.without.keys() - learned]
+    members = {member.capture_id: member for member in (*held_out(training_set, learned), *fitted)}
 
     def read_captures(captures: Sequence[HeldOutCapture]) -> Iterator[tuple[HeldOutCapture, HeldOutPixels]]:
         by_id = {capture.capture_id: capture for capture in captures}
         for member, (image_HWC, mask_HW) in read([members[capture.capture_id] for capture in captures]):
-            yield by_id[member.capture_id], (image_HWC, mask_HW if member.is_corrected else None)
+            yield by_id[member.capture_id], (image_HWC, mask_HW if member.is_outlined else None)
 
     captures = [
-        HeldOutCapture(capture_id=one.capture_id, kind=kind_of(one), is_drawn=one.is_drawn) for one in members.values()
+        HeldOutCapture(
+            capture_id=one.capture_id,
+            kind=kind_of(one),
+            is_drawn=one.is_drawn,
+            is_cross_fitted=one.use is MemberUse.TRAIN,
+        )
+        for one in members.values()
     ]
     return collect_evidence(candidate, serving, captures, read_captures, budget=budget)
 
@@ -86,5 +108,5 @@ def with_history(evidence: GateEvidence, reports: Sequence[RunReport], *, servin
     best = best_pixel_aps(reports)
     captures = (replace(one, best_pixel_ap=best.get(one.capture_id)) for one in evidence.captures)
     released = (one.evidence for one in reports if one.weights == serving and one.evidence is not None)
-    balances = (balance_after(one, doubt=DEFAULT_POLICY.doubt) for one in released)
+    balances = map(balance_after_release, released)
     return replace(evidence, captures=tuple(captures), merit_balance=next(balances, 0.0))

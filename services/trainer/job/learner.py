@@ -4,7 +4,7 @@ A learner prepares its examples once, trains an epoch at a time, and gives the n
 needs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -42,6 +42,14 @@ class TrainedNetwork:
     distilled: str = ""  # weights whose map it learned, where they are not the teacher's
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossFit:
+    """A network trained alike without some answers."""
+
+    detector: Detector
+    left_out: frozenset[str]  # ids of their captures
+
+
 class Learner(Protocol):
     """Trains a segmenter of one method."""
 
@@ -69,6 +77,13 @@ class Learner(Protocol):
 
     def network(self) -> TrainedNetwork:
         """Return the network as it is now."""
+        ...
+
+    def cross_fit(self, folds: Sequence[frozenset[str]]) -> list[CrossFit]:
+        """Train again from the start, without each fold of answers in turn.
+
+        Methods that can't do it cheaply give none. Every worker of the training must call it.
+        """
         ...
 
     def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:

@@ -3,6 +3,7 @@
 The trainer's job and the routine in memory use the same ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -12,7 +13,15 @@ from services.trainer.domain.training_set import MemberUse, TrainingSet
 from services.trainer.job.evaluation import ScoreImages
 from services.trainer.job.examples import ReadMembers, UnreadableTrainingSetError, make_examples
 from services.trainer.job.fast_learner import FastLearner
-from services.trainer.job.learner import CANDIDATE, TEACHER, Learner, LearnerSources, TrainedNetwork, scorer_of
+from services.trainer.job.learner import (
+    CANDIDATE,
+    TEACHER,
+    CrossFit,
+    Learner,
+    LearnerSources,
+    TrainedNetwork,
+    scorer_of,
+)
 from services.trainer.job.member_lessons import lessons_of
 from siad.contracts.methods import FAST, RESIDUAL, UNET
 from siad.contracts.training_runs import RunSpec
@@ -91,6 +100,11 @@ class UnetLearner:
         network = self.training.segmenter
         return TrainedNetwork(method=UNET, detector=network, parts=segmenter.parts_of(network))
 
+    def cross_fit(self, folds: Sequence[frozenset[str]]) -> list[CrossFit]:
+        """Give none: each would cost a whole training."""
+        del folds
+        return []
+
     def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:
         """Make the function that scores with the network."""
         return {CANDIDATE: scorer_of(self.training.segmenter, spec)}
@@ -135,6 +149,25 @@ class ResidualLearner:
             parts=residual.parts_of(network, self._teacher.parts),
             teacher=self._teacher.manifest,
         )
+
+    def cross_fit(self, folds: Sequence[frozenset[str]]) -> list[CrossFit]:
+        """Train a correction without each fold of answers.
+
+        All together may take as long as the training itself is allowed to.
+        """
+        settings, recipe = self.training.segmenter.settings, self.training.recipe
+        shorter = replace(recipe, train_s=recipe.train_s / max(1, len(folds)))
+        return [CrossFit(detector=self._trained_without(fold, settings, shorter), left_out=fold) for fold in folds]
+
+    def _trained_without(
+        self, fold: frozenset[str], settings: CorrectionSettings, recipe: ResidualRecipe
+    ) -> ResidualSegmenter:
+        views = [view for view in self._views if view.answered not in fold]
+        network = new_residual(self.training.segmenter.teacher, settings, seed=recipe.seed)
+        training = ResidualTraining(network, recipe, self.training.device)
+        while not training.is_done:
+            training.run_epoch(views)
+        return training.finish()
 
     def scorers(self, spec: RunSpec) -> dict[str, ScoreImages]:
         """Make functions that score with the correction and without it.

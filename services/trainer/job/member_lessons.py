@@ -15,8 +15,13 @@ def lessons_of(training_set: TrainingSet, read: ReadMembers, *, workers: WorkerG
     """Read what this worker's members for training teach, one at a time."""
     members = [member for member in training_set.members if member.use is MemberUse.TRAIN]
     for member, (image_HWC, mask_hw) in read(workers.share(members)):
-        is_outlined = member.is_corrected and member.role is MemberRole.DEFECT and member.weight >= 1
-        yield LessonImage(image_HWC=image_HWC, kind=lesson_kind(member), mask_hw=mask_hw if is_outlined else None)
+        is_outlined = member.is_outlined
+        yield LessonImage(
+            image_HWC=image_HWC,
+            kind=lesson_kind(member),
+            mask_hw=mask_hw if is_outlined else None,
+            answered=member.capture_id if member.is_corrected else "",
+        )
 
 
 def lesson_kind(member: TrainingMember) -> LessonKind:

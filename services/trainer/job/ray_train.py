@@ -17,10 +17,11 @@ import torch
 from ray import train
 from ray.train.torch import TorchTrainer, get_device
 
+from services.trainer.domain.folds import answer_folds
 from services.trainer.domain.training_set import MemberRole, TrainingSet
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
-from services.trainer.job.evidence import gather_evidence, with_history, without_learned
+from services.trainer.job.evidence import cross_fitted, gather_evidence, with_history, without_learned
 from services.trainer.job.examples import (
     ReadMembers,
     UnreadableTrainingSetError,
@@ -30,12 +31,13 @@ from services.trainer.job.examples import (
 from services.trainer.job.learner import Learner, LearnerSources
 from services.trainer.job.learners import make_learner
 from services.trainer.job.members import StoredMembers
-from services.trainer.job.serving import learned_by_teacher, open_serving, read_slow, read_teacher
+from services.trainer.job.serving import learned_by_teacher, open_serving, read_slow, read_teacher, taught_to
 from services.trainer.job.store import read_accepted_reports, read_spec, read_training_set, write_report
 from siad.contracts.keys import checkpoints_prefix
 from siad.contracts.release_evidence import GateEvidence
 from siad.contracts.training_runs import RunReport, RunSpec
-from siad.models.bundle import Bundle, open_bundle
+from siad.models.bundle import open_bundle
+from siad.models.gate_evidence import CrossFittedCandidate
 from siad.models.training.descent import DecoderTraining
 from siad.runtime.blobs.arrow import pyarrow_filesystem
 from siad.runtime.blobs.open import open_blobs
@@ -111,15 +113,18 @@ def work(run: str, store: StoreSettings) -> None:
     )
     learner = make_learner(spec, training_set, sources, device=get_device())
     training, resumed_from = learner.training, _resume(learner, spec)
-    if not learner.is_done:
+    folds = answer_folds(training_set, taught=taught_to(blobs, spec, training_set))
+    if not learner.is_done or folds:
         examples = learner.prepare(training_set, inputs)
         log.info("examples_ready", run=run, images=examples, seconds=round(time.monotonic() - began_s, 1))
         learn(learner)
+    fits = learner.cross_fit(folds)
     if not training.workers.is_first:
         return
     scored = score_held_out(training_set, read, learner.scorers(spec), input_px=spec.input_px)
     normal = _first_normal(training_set, inputs)
     bundle, figures = make_candidate(learner.network(), spec, scored, normal=normal)
+    candidate = cross_fitted(open_bundle(bundle.manifest, bundle.parts), fits)
     write_report(
         blobs,
         RunReport(
@@ -131,20 +136,19 @@ def work(run: str, store: StoreSettings) -> None:
             resumed_from_epoch=resumed_from,
             seconds=round(training.seconds, 3),
             device=training.device.type,
-            evidence=_evidence(blobs, spec, bundle, training_set, read),
+            evidence=_evidence(blobs, spec, candidate, training_set, read),
         ),
     )
     log.info("candidate_stored", run=run, weights=bundle.manifest.weights, seconds=round(time.monotonic() - began_s, 1))
 
 
 def _evidence(
-    blobs: Blobs, spec: RunSpec, bundle: Bundle, training_set: TrainingSet, read: ReadMembers
+    blobs: Blobs, spec: RunSpec, candidate: CrossFittedCandidate, training_set: TrainingSet, read: ReadMembers
 ) -> GateEvidence | None:
     """Compare the candidate with what serves; None where nothing usable does."""
     serving = open_serving(blobs, spec)
     if serving is None:
         return None
-    candidate = open_bundle(bundle.manifest, bundle.parts)
     unseen = without_learned(training_set, learned_by_teacher(blobs, spec))
     evidence = gather_evidence(candidate, serving, unseen, read, budget=spec.false_reject_budget)
     return with_history(evidence, read_accepted_reports(blobs, spec), serving=serving.manifest.weights)

@@ -2,6 +2,8 @@
 
 import structlog
 
+from services.trainer.domain.training_set import MemberUse, TrainingSet
+from services.trainer.job.store import read_training_set
 from siad.contracts.errors import CorruptError, MissingError, UnusableWeightsError
 from siad.contracts.place import Place
 from siad.contracts.training_runs import RunSpec
@@ -50,6 +52,26 @@ def learned_by_teacher(blobs: Blobs, spec: RunSpec) -> frozenset[str]:
         log.error("teacher_manifest_unusable", run=spec.run, weights=spec.teacher, reason=str(error))
         return frozenset()
     return frozenset((*manifest.normals, *manifest.stream_normals))
+
+
+def taught_to(blobs: Blobs, spec: RunSpec, training_set: TrainingSet) -> frozenset[str]:
+    """List the captures that the segmenter in service was trained on.
+
+    Empty where none serves: a teacher learns no defect, and its manifest names the good ones. Where it can't be read,
+    these may be all members of the training set.
+
+    Raises:
+        TransientError: the store is unavailable or denies access.
+    """
+    if not spec.serving:
+        return frozenset()
+    try:
+        manifest = Registry(blobs).manifest(Place(spec.line, spec.product), spec.serving)
+        trained_on = read_training_set(blobs, spec.line, spec.product, manifest.training_set or "")
+    except (MissingError, CorruptError) as error:
+        log.error("serving_training_set_unusable", run=spec.run, weights=spec.serving, reason=str(error))
+        return frozenset(member.capture_id for member in training_set.members)
+    return frozenset(member.capture_id for member in trained_on.members if member.use is MemberUse.TRAIN)
 
 
 def read_teacher(blobs: Blobs, spec: RunSpec) -> Bundle:

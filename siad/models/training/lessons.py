@@ -64,6 +64,7 @@ class LessonImage:
     image_HWC: Image
     kind: LessonKind
     mask_hw: NDArray[np.uint8] | None = None  # a person's: 0 good, 128 unsure, 255 defect, at image size
+    answered: str = ""  # id of the capture that a person answered about; empty: none did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class LessonView:
     logits_hw: Tensor  # float32, of the teacher
     target_hw: Tensor  # float32, 0..1, share of a position that is defective
     weight_hw: Tensor  # float32, 0..1
+    answered: str = ""  # as of its image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,7 @@ def _view(segmenter: ResidualSegmenter, input_CHW: Tensor, hidden: Sequence[Tens
         logits_hw=logits_hw,
         target_hw=torch.from_numpy(target_hw),
         weight_hw=torch.from_numpy(weight_hw),
+        answered=image.answered,
     )
 
 

@@ -1,13 +1,14 @@
 """Evidence of two models on the same captures and synthetic defects."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siad.contracts.release_evidence import EvidenceKind, HeldOutCapture
-from siad.models.gate_evidence import HeldOutPixels, collect_evidence
+from siad.contracts.release_evidence import EvidenceKind, GateEvidence, HeldOutCapture
+from siad.models.gate_evidence import CrossFittedCandidate, HeldOutPixels, collect_evidence
 from siad.models.predictor import Predictor
 from siad.vision.gate import judge_release
 from siad.vision.masks import DEFECT
@@ -103,6 +104,13 @@ def test_a_corrected_mask_gives_pixel_figures() -> None:
     )
     assert made.candidate.pixel_aps[0] == pytest.approx(0.5)  # a flat map finds half of the pixels by chance
     assert set(made.candidate.pixel_aps[1:]) == {None}
+    assert made.candidate.corrected_pixel_ap == pytest.approx(0.5)
+    good = [captures[0], replace(captures[1], kind=EvidenceKind.GOOD)]  # a brighter capture without a defect
+    made = collect_evidence(
+        model(BrightnessRunner()), model(BrightnessRunner()), good, Store({name: mask}).read, budget=0.05
+    )
+    assert made.candidate.pixel_aps[0] == pytest.approx(0.5), "on its own it is as before"
+    assert made.candidate.corrected_pixel_ap == pytest.approx(0.25), "all its pixels score lower than those"
 
 
 def test_a_capture_that_cannot_be_read_is_in_neither() -> None:
@@ -121,3 +129,14 @@ def test_few_captures_have_no_probes() -> None:
         model(BrightnessRunner()), model(BrightnessRunner()), CAPTURES[:5], Store().read, budget=0.05
     )
     assert made.candidate.probes is None
+
+
+def test_a_cross_fitted_capture_is_scored_by_the_network_that_did_not_learn_it() -> None:
+    captures = [replace(CAPTURES[0], kind=EvidenceKind.GOOD, is_cross_fitted=True), *CAPTURES[1:6]]
+    candidate = CrossFittedCandidate(model(BrightnessRunner()), {CAPTURES[0].capture_id: model(Inverted())})
+    store = Store()
+    made = collect_evidence(candidate, model(BrightnessRunner()), captures, store.read, budget=0.05)
+    assert made.candidate.scores[0] == pytest.approx(-made.serving.scores[0])
+    assert made.candidate.scores[1:] == made.serving.scores[1:]
+    assert CAPTURES[0].capture_id not in store.reads[1], "the candidate knows it, so no synthetic defect belongs there"
+    assert GateEvidence.from_json(made.to_json()) == made

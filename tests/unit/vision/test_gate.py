@@ -13,7 +13,8 @@ from siad.contracts.release_evidence import (
     ModelFigures,
     ProbeFigures,
 )
-from siad.vision.gate import chance_of_at_least, judge_release
+from siad.vision.gate import judge_release
+from siad.vision.gate_rule import chance_of_at_least
 
 STREAM, NORMAL, GOOD, DEFECT = EvidenceKind.STREAM, EvidenceKind.NORMAL, EvidenceKind.GOOD, EvidenceKind.DEFECT
 PROBES = ProbeFigures(image_auroc=0.9, pixel_ap=0.6, scores=(1.5,) * 50 + (0.5,) * 22)

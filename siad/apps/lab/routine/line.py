@@ -12,6 +12,7 @@ from typing import Final
 
 import torch
 
+from services.trainer.domain.folds import answer_folds
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, judge
 from services.trainer.domain.method import choose_method
@@ -24,7 +25,7 @@ from services.trainer.domain.training_set import (
 )
 from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import score_held_out
-from services.trainer.job.evidence import gather_evidence
+from services.trainer.job.evidence import cross_fitted, gather_evidence
 from services.trainer.job.examples import as_inputs
 from services.trainer.job.learner import LearnerSources
 from services.trainer.job.learners import make_learner
@@ -98,6 +99,7 @@ def learn(
     learner.prepare(training_set, inputs)
     while not learner.is_done:
         learner.run_epoch()
+    fits = learner.cross_fit(answer_folds(training_set, taught=()))  # what serves learned no answer
     scores = score_held_out(training_set, captures.look, learner.scorers(spec), input_px=spec.input_px)
     golden = next(member for member in training_set.members if member.role is MemberRole.NORMAL)
     [(_, (normal, _))] = inputs([golden])
@@ -112,7 +114,9 @@ def learn(
         resumed_from_epoch=0,
         seconds=training.seconds,
         device="cpu",
-        evidence=gather_evidence(predictor, serving, training_set, captures.look, budget=spec.false_reject_budget),
+        evidence=gather_evidence(
+            cross_fitted(predictor, fits), serving, training_set, captures.look, budget=spec.false_reject_budget
+        ),
     )
     return TrainedSegmenter(
         predictor=predictor,
