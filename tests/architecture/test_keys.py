@@ -7,6 +7,9 @@ from typing import Final
 
 import pytest
 
+from docs.generator.events import store_keys
+from siad.contracts.store_grants import PREFIXES, store_grant_of
+from siad.contracts.topics import STAGES
 from tests.architecture.imports import ROOT, Tree, nodes, parse, read_tree
 
 KEYS: Final = "siad/contracts/keys.py"
@@ -124,3 +127,14 @@ def test_the_kinds_are_read_from_the_code(tree: Tree) -> None:
     kinds = kinds_of_objects(tree[KEYS])
     assert {"images", "normals", "pointers", "weights", "checkpoints", "books"} <= kinds
     assert parse(tree[KEYS])
+
+
+OF_OPERATORS: Final = ("quarantine/", "dead-letters/", "deletions/", "probes/doctor/")
+
+
+def test_every_kind_of_object_has_a_stage_that_may_write_it() -> None:
+    found = [key.replace("<kind>", kind) for key, _ in store_keys() for kind in ("teacher", "segmenter")]
+    written = tuple(prefix for stage in STAGES for prefix in store_grant_of(stage).writes)
+    without = {key for key in found if not key.startswith((*written, *OF_OPERATORS))}
+    assert without == set(), "add a prefix to siad/contracts/store_grants.py"
+    assert [prefix for prefix in PREFIXES if not any(key.startswith(prefix) for key in found)] == []

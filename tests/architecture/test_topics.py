@@ -1,10 +1,13 @@
 """Topics flow right, each has one writing stage, and their names say which version they are."""
 
+import ast
 import re
 
 import pytest
 
+from siad.contracts import topics
 from siad.contracts.topics import STAGES, TOPICS, Topic, dead_letter
+from tests.architecture.imports import ROOT, nodes
 
 STAND = {stage: place for place, stage in enumerate(STAGES)}
 
@@ -38,3 +41,17 @@ def test_every_stage_that_reads_work_has_somewhere_to_bury() -> None:
 
 def test_no_stage_acts_on_a_dead_letter() -> None:
     assert all(not topic.readers for topic in TOPICS if topic.kind == "dead-letter")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_only_topics_that_it_reads_or_writes(stage: str) -> None:
+    imported = {
+        alias.name
+        for path in (ROOT / "services" / stage).rglob("*.py")
+        for node in nodes(path.read_text(encoding="utf-8"))
+        if isinstance(node, ast.ImportFrom) and node.module == "siad.contracts.topics"
+        for alias in node.names
+    }
+    known = [topic for name in imported if isinstance(topic := getattr(topics, name), Topic)]
+    foreign = [one.name for one in known if stage not in (one.writer, *one.readers, *one.viewers)]
+    assert foreign == [], "add the stage to the topic's readers or viewers: its account on the broker follows from them"
