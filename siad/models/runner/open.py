@@ -4,7 +4,9 @@ Of the runners that are installed, can run the bundle and give its golden scores
 this machine. A runner that fails is refused, and the next one taken. torch is asked last and only where no other can:
 it would cost seconds and hundreds of megabytes to import.
 
-A further runner is a module beside ``torch.py`` and a line in ``RUNNERS``.
+A further runner is a module beside ``torch.py`` and a line in ``RUNNERS``, or a module of an installed package that
+names it in the entry-point group ``siad.runners``. The latter passes the same golden scores and takes part in the same
+measurement; docs/models/runners.md has an example.
 """
 
 import importlib
@@ -12,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Final
 
@@ -37,6 +41,7 @@ RUNNERS: Final[Mapping[str, str]] = {
     "onnxruntime": "siad.models.runner.onnxruntime",
     TORCH: "siad.models.runner.torch",
 }
+GROUP: Final = "siad.runners"  # of entry points: name of a runner, and its module
 CHOOSE: Final = f"fit another teacher: siad line put LINE --method NAME, NAME one of {', '.join(TEACHERS)}"
 SCREENING: Final = frozenset({"openvino-bf16"})  # see ``siad.models.runner.screening``
 _ROUNDS: Final = 5  # of measuring; the fastest counts, since other work on the machine only slows a run down
@@ -61,7 +66,7 @@ def limit_threads(count: int) -> None:
     Without a bound a runner uses every core. Runners that were made before keep theirs.
     """
     _STATE.threads = count
-    for module in RUNNERS.values():
+    for module in known_runners().values():
         if module in sys.modules:
             sys.modules[module].limit_threads(count)
 
@@ -80,7 +85,7 @@ def open_runner(manifest: Manifest, parts: Mapping[str, bytes], *, check: Check,
         OutOfMemoryError: memory ran out.
         Exception: why the last runner was refused, if all were.
     """
-    with_graph = [name for name in RUNNERS if name != TORCH and _is_wanted(name, wanted)]
+    with_graph = [name for name in known_runners() if name != TORCH and _is_wanted(name, wanted)]
     passing, refused = _passing(with_graph, manifest, parts, check)
     if not passing and wanted in (AUTO, EXACT, TORCH):
         passing, refused_torch = _passing([TORCH], manifest, parts, check)
@@ -126,15 +131,43 @@ def _passing(
     return passing, refused
 
 
+@lru_cache(maxsize=1)
+def known_runners() -> Mapping[str, str]:
+    """List the modules of all runners by name.
+
+    Those of this code come first; a package can't replace them.
+    """
+    installed = {point.name: point.module for point in entry_points(group=GROUP)}
+    return {**RUNNERS, **{name: path for name, path in installed.items() if name not in RUNNERS}}
+
+
+def require_known(name: str) -> str:
+    """Accept the name of a runner, or of a choice among them.
+
+    Raises:
+        ValueError: no runner has it; names those that are known.
+    """
+    names = (AUTO, EXACT, *known_runners())
+    if name not in names:
+        msg = f"no runner is named {name!r}; known are {', '.join(names)}. Install its package, or name another"
+        raise ValueError(msg)
+    return name
+
+
 def _module(name: str) -> ModuleType | None:
     """Import a runner's module; None where its library is not installed."""
-    path = RUNNERS[name]
+    path = known_runners()[name]
     is_new = path not in sys.modules
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "siad":
             raise
+        return None
+    except Exception as error:
+        if name in RUNNERS:
+            raise
+        log.warning("runner_unavailable", runner=name, module=path, reason=f"{type(error).__name__}: {error}"[:500])
         return None
     if is_new and _STATE.threads:
         module.limit_threads(_STATE.threads)
