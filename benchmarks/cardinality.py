@@ -29,6 +29,7 @@ from siad.contracts.drift import DriftCause
 from siad.contracts.events import Intent, WeightsKind
 from siad.contracts.normals_profile import MisfitReason
 from siad.contracts.training_runs import RunOutcome
+from siad.contracts.trials import TrialOutcome
 
 MODULES: Final[Mapping[str, Sequence[str]]] = {
     stage: ["siad.runtime.metrics", f"services.{stage}.metrics"]
@@ -59,6 +60,11 @@ VALUES: Final[Mapping[str, Sequence[str]]] = {
     "defects": ("clear", "faint"),
     "bound": ("estimate", "low", "high"),
     "siad_inference_probes.outcome": ("found", "missed", "dropped"),
+    "siad_inference_shadows.outcome": (
+        *("judged", "over-budget", "busy", "late", "no-weights", "misfit", "unpublished", "failed"),
+    ),
+    "siad_trainer_trials.outcome": tuple(outcome.value for outcome in TrialOutcome),
+    "siad_trainer_trial_captures.kind": ("pairs", "extra", "fewer", "kept", "lost"),
     "outcome": tuple(outcome.value for outcome in RunOutcome),
     "siad_labeler_fits.outcome": ("released", "unchanged", "declined", "refused"),
 }
@@ -72,6 +78,10 @@ RARE: Final = frozenset(
         "siad_inference_load_failures",
         "siad_labeler_brakes",
         "siad_labeler_misfits",
+        "siad_inference_shadow_cpu",
+        "siad_inference_shadows",
+        "siad_trainer_trial_captures",
+        "siad_trainer_trials",
     )
 )
 ORDINARY: Final[Mapping[str, Sequence[str]]] = {

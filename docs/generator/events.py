@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from grpc_tools import protoc
 
 from docs.generator.table import code, sentence, table
-from siad.contracts import access_keys, keys
+from siad.contracts import access_keys, keys, trial_keys
 from siad.contracts.place import Place
 from siad.contracts.topics import (
     COMMAND,
@@ -19,9 +19,11 @@ from siad.contracts.topics import (
     LINE,
     PSEUDO_MASK,
     SEGMENTER,
+    SHADOW,
     TEACHER,
     THRESHOLD,
     TOPICS,
+    TRIAL,
     VERDICT,
     Topic,
 )
@@ -41,6 +43,8 @@ HOLDS: Final = {  # topic -> event and key; a new topic is added here
     CORRECTION.name: ("CaptureCorrected", CAPTURE_KEY),
     THRESHOLD.name: ("ThresholdSet", "`<line>/<product>/<weights>`"),
     COMMAND.name: ("CommandGiven", PLACE_KEY),
+    TRIAL.name: ("TrialChanged", PLACE_KEY),
+    SHADOW.name: ("ShadowJudged", PLACE_KEY),
 }
 HOLDS_OF_KIND: Final = {"dead-letter": ("DeadLetter", "key of the first record")}
 RETRY: Final = ("the event of the first topic, as it was", "key of the first record")
@@ -125,7 +129,7 @@ def _type(field: FieldDescriptorProto) -> str:
 def keys_chapter() -> str:
     """Every kind of object in the bucket."""
     rows = [(code(key), sentence(text)) for key, text in store_keys()]
-    head = "From `siad/contracts/keys.py` and `access_keys.py`, which make every key of the bucket."
+    head = "From `siad/contracts/keys.py`, `access_keys.py` and `trial_keys.py`, which make every key of the bucket."
     return f"{head}\n\n{table(('key', 'object'), rows)}"
 
 
@@ -135,7 +139,7 @@ def store_keys() -> list[tuple[str, str]]:
     A prefix is listed only where no key begins with it.
     """
     found = []
-    for name, value in (*vars(keys).items(), *vars(access_keys).items()):
+    for name, value in (*vars(keys).items(), *vars(access_keys).items(), *vars(trial_keys).items()):
         if inspect.isfunction(value) and name.endswith(("_key", "_prefix")):
             given: dict[str, Any] = {one: _Placeholder(one) for one in inspect.signature(value).parameters}
             if "place" in given:

@@ -21,6 +21,7 @@ from services.inference.adapters.probes import LiveProbes
 from services.inference.adapters.release_listener import PointerPoller, ReleaseListener
 from services.inference.adapters.spool import VerdictSpool
 from services.inference.adapters.store import DecodingThreads, StoredImages, StoredMasks
+from services.inference.adapters.trials import Trials
 from services.inference.adapters.verdicts import CountingBus
 from services.inference.adapters.warm_up import WarmUp
 from services.inference.adapters.weights_cache import WeightsCache
@@ -30,7 +31,8 @@ from services.inference.routes import InferenceDependencies, make_router
 from services.inference.settings import InferenceSettings
 from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import ImageStored, LineChanged, SegmenterReleased, TeacherReleased
-from siad.contracts.topics import IMAGE, LINE, SEGMENTER, TEACHER, THRESHOLD, VERDICT, dead_letter, retry
+from siad.contracts.topics import IMAGE, LINE, SEGMENTER, SHADOW, TEACHER, THRESHOLD, TRIAL, VERDICT, dead_letter, retry
+from siad.contracts.trials import TrialChanged
 from siad.erasure.deletions import AsyncDeletions
 from siad.models.runner.compiled_files import CompiledFiles, keep_compiled
 from siad.models.runner.open import limit_threads
@@ -46,7 +48,7 @@ from siad.runtime.thresholds import KnownThresholds
 from siad.runtime.worker import StageProcess
 
 NAME: Final = "inference"
-TOPICS: Final = (LINE, IMAGE, TEACHER, SEGMENTER, THRESHOLD, VERDICT, dead_letter(NAME), retry(NAME))
+TOPICS: Final = (LINE, IMAGE, TEACHER, SEGMENTER, THRESHOLD, TRIAL, SHADOW, VERDICT, dead_letter(NAME), retry(NAME))
 
 
 def main() -> None:
@@ -89,6 +91,7 @@ class _Judges:
     thresholds: StateTable[ThresholdSet]
     decoder: DecodingThreads
     cache: WeightsCache | None
+    trials: Trials
 
 
 @asynccontextmanager
@@ -119,10 +122,13 @@ async def _predicting(stage: StageProcess, settings: InferenceSettings, blobs: B
             limits=limits,
             clock=stage.clock,
         )
+        trials = Trials(
+            predictors, KnownThresholds(thresholds), loader=loader, share=settings.shadow_cpu_share, clock=stage.clock
+        )
         running = asyncio.create_task(predictors.run(), name="predictors")
         running.add_done_callback(lambda done: None if done.cancelled() else stage.stop.set())
         try:
-            yield _Judges(predictors, thresholds, decoder, cache)
+            yield _Judges(predictors, thresholds, decoder, cache, trials)
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -142,13 +148,9 @@ def _wire(
     pointers = PointerPoller(store, predictors.on_release)
     known_lines, contact = KnownLines(lines, store), Contact(stage.clock)
     sources = StateSources(
-        lines=lines,
-        thresholds=thresholds,
-        pointers=pointers,
-        predictors=predictors,
-        contact=contact,
-        store=store.uri(""),
-    )
+        lines=lines, thresholds=thresholds, pointers=pointers,
+        predictors=predictors, contact=contact, store=store.uri(""),
+    )  # fmt: skip
     state = _restore_state(stage, LocalState(sources, settings.cache_dir, serving.cache, stage.clock), contact)
     warm_up = WarmUp((lines, teachers, segmenters, thresholds), pointers, predictors)
     drift = DriftWatch(store, clock=stage.clock)
@@ -163,6 +165,7 @@ def _wire(
         spool=bus.spool,
         drift=drift,
         probes=probes,
+        trials=serving.trials,
     )
     dependencies = InferenceDependencies(
         lines=known_lines,
@@ -180,6 +183,7 @@ def _wire(
         "teachers": teachers,
         "segmenters": segmenters,
         "thresholds": thresholds,
+        "trials": StateTable(TRIAL, TrialChanged, stage=NAME, on_change=serving.trials.on_trial),
     }
     _follow(stage, bus, tables)
     stage.health.checks |= {"pointers": pointers.check, "weights": warm_up.check}
@@ -188,6 +192,7 @@ def _wire(
         "known-state": partial(state.run, stage.stop, every_s=settings.poll_s),
         "drift": partial(drift.run, stage.stop),
         "probes": partial(probes.run, stage.stop),
+        "shadow": partial(serving.trials.run, bus, stage.stop),
         "images": partial(_judge_stream, stage, settings, bus, ports, warm_up),
     }
 

@@ -18,6 +18,7 @@ from services.inference.domain.judge import (
 )
 from services.inference.ports import (
     CaptureProbes,
+    CaptureTrials,
     DriftLog,
     ErasedCaptures,
     ImageSource,
@@ -49,6 +50,7 @@ class StreamDependencies:
     spool: SpooledVerdicts | None = None  # None: a capture that is delivered again is judged again
     drift: DriftLog | None = None  # None: drift is not watched
     probes: CaptureProbes | None = None  # None: nothing is probed
+    trials: CaptureTrials | None = None  # None: no candidate judges
 
 
 async def on_image_stored(event: ImageStored, ports: StreamDependencies) -> list[VerdictGiven]:
@@ -92,13 +94,14 @@ async def _give_verdict(event: ImageStored, ports: StreamDependencies) -> Verdic
     judgement = await judge(
         JudgementRequest(product=event.product, received_at=event.received_at, settings=settings),
         fetch=fetch,
-        predictors=ports.predictors,
+        predictors=ports.predictors if ports.trials is None else ports.trials.predictors_of(event, ports.predictors),
         clock=ports.clock,
     )
-    if ports.drift is not None:
+    if ports.drift is not None and not judgement.trial:  # scores of a candidate are no sign of a drift
         ports.drift.note(event, judgement)
-    if ports.probes is not None and images:
-        ports.probes.offer(event, images[0], judgement, sizes=SizeRule.of(settings.sizes))
+    for beside in (ports.probes, ports.trials):
+        if beside is not None and images:
+            beside.offer(event, images[0], judgement, sizes=SizeRule.of(settings.sizes))
     mask_uri = ""
     if judgement.mask_HW is not None:
         began_s = ports.clock.monotonic()

@@ -51,6 +51,16 @@ PROBES: Final = Counter(
     "found, missed, or dropped (captures were under way, or the weights changed).",
     ["line", "outcome"],
 )
+SHADOWS: Final = Counter(
+    "siad_inference_shadows_total",
+    "Captures offered to the other weights of a trial. outcome: judged (published on siad.shadow.v1), over-budget, "
+    "busy (too many waited), late (the trial went on), no-weights (no room, or they can't be loaded), misfit, "
+    "unpublished or failed.",
+    ["line", "outcome"],
+)
+SHADOW_CPU: Final = Counter(
+    "siad_inference_shadow_cpu_seconds_total", "CPU time of second judgements, in their own thread.", ["line"]
+)
 BATCH_IMAGES: Final = Histogram("siad_inference_batch_images", "Images scored together.", buckets=(1, 2, 4, 8, 16, 32))
 BATCH_SECONDS: Final = Histogram(
     "siad_inference_batch_seconds", "From the start of a batch in the scoring thread to its results.", buckets=SECONDS

@@ -148,6 +148,18 @@ class CaptureProbes(Protocol):
         ...
 
 
+class CaptureTrials(Protocol):
+    """Trials of candidates: canary decisions and second judgements."""
+
+    def predictors_of(self, event: ImageStored, serving: LinePredictors) -> LinePredictors:
+        """Return the weights that decide a capture."""
+        ...
+
+    def offer(self, event: ImageStored, image_HWC: Image, judgement: CaptureJudgement, *, sizes: SizeRule) -> None:
+        """Have both weights of an open trial judge a capture."""
+        ...
+
+
 class MaskStore(Protocol):
     """Masks of rejected captures."""
 

@@ -46,6 +46,8 @@ class InferenceSettings(StageSettings):
     spool_max: int = Field(default=1000, ge=1)  # verdicts kept in cache_dir while the broker refuses them
     # Share of passed captures of which a copy with a synthetic defect is judged while no capture is under way; 0: none.
     probe_share: float = Field(default=0.01, ge=0, le=1)
+    # Share of one core that candidates of trials may take for captures that other weights decided; 0: none are judged.
+    shadow_cpu_share: float = Field(default=0.25, ge=0, le=1)
     poll_s: float = Field(default=5.0, gt=0)  # between two reads of the release pointers, in case an event is missed
     direct_max: int = Field(default=4, ge=1)  # direct requests judged at once; others wait, their bodies unread
     body_timeout_s: float = Field(default=60.0, gt=0)  # for the body of a direct request; then it is refused

@@ -93,6 +93,11 @@ class LineRequest(BaseModel):
         description="Share of captures that are labelled once a segmenter serves, beside those that it doubts: "
         f"{SHARE_MIN:g} to 1; 0: the default, {DEFAULT_SHARE:g}",
     )
+    rollout: str | None = Field(
+        None,
+        description="How an accepted segmenter comes into service: direct (at once), shadow or canary (after a trial); "
+        "empty: direct",
+    )
     line: str | None = Field(None, description="As read; must equal the line in the path")
     revision: int | None = Field(None, description="As read; acts as If-Match")
     changed_at: AwareDatetime | None = Field(None, description="As read; ignored")
@@ -115,6 +120,7 @@ class LineRequest(BaseModel):
             segmenter=self.segmenter,
             classes=None if self.classes is None else tuple(self.classes),
             labelled_share=self.labelled_share,
+            rollout=self.rollout,
         )
 
 
@@ -139,6 +145,7 @@ class LineResponse(BaseModel):
     segmenter: str
     classes: list[str]
     labelled_share: float
+    rollout: str
 
     @classmethod
     def of(cls, settings: LineChanged) -> Self:

@@ -16,13 +16,15 @@ from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.ray_jobs import RayJobs
 from services.trainer.adapters.run_requests import StoredRunRequests
 from services.trainer.adapters.training_sets import StoredTrainingSets
+from services.trainer.adapters.trials import AnnouncedTrials
 from services.trainer.domain.explain import PlaceReport
 from services.trainer.domain.judge import JudgePolicy
 from services.trainer.domain.plan import TrainerPolicies
 from services.trainer.domain.schedule import SchedulePolicy
 from services.trainer.domain.training_set import FreezePolicy
+from services.trainer.domain.trials import RolloutPolicy
 from services.trainer.ports import JobRunner
-from services.trainer.reconcile import SegmenterReconciler
+from services.trainer.reconcile import SegmenterReconciler, TrialReconciler
 from services.trainer.routes import make_router
 from services.trainer.settings import TrainerSettings
 from siad.audit.commanded_rollback import CommandedRollbacks
@@ -30,7 +32,8 @@ from siad.contracts.codec import Event, decode
 from siad.contracts.commands import CommandGiven, CommandKind
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.events import PseudoMaskCreated
-from siad.contracts.topics import COMMAND, CORRECTION, PSEUDO_MASK, SEGMENTER, dead_letter, retry
+from siad.contracts.topics import COMMAND, CORRECTION, PSEUDO_MASK, SEGMENTER, SHADOW, TRIAL, dead_letter, retry
+from siad.contracts.trials import ShadowJudged
 from siad.erasure.deletions import AsyncDeletions
 from siad.runtime.blobs.aio import AsyncBlobs
 from siad.runtime.blobs.port import Blobs
@@ -45,7 +48,9 @@ from siad.runtime.store.lines import StoredLines
 from siad.runtime.store.quarantine import AsyncQuarantine
 from siad.runtime.store.releases import ReleasePublisher
 from siad.runtime.store.runs import StoredRuns
+from siad.runtime.store.trials import StoredTrials
 from siad.runtime.worker import StageProcess
+from siad.vision.trial_judgement import TrialPolicy
 
 NAME = "trainer"
 NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -80,12 +85,12 @@ async def assemble(
     stage: StageProcess, settings: TrainerSettings, *, bus: Bus, blobs: Blobs, jobs: JobRunner
 ) -> AsyncIterator[None]:
     """Wire the stage; close the store's threads on leaving."""
-    topics = [PSEUDO_MASK, CORRECTION, COMMAND, SEGMENTER, dead_letter(NAME), retry(NAME)]
+    topics = [PSEUDO_MASK, CORRECTION, COMMAND, SEGMENTER, TRIAL, SHADOW, dead_letter(NAME), retry(NAME)]
     async with connect(stage, bus, blobs, topics=topics) as store:
         protect(stage, store, ROUTES)
         works = _TrainerTasks(stage, settings, bus, store, jobs)
         stage.app.include_router(make_router(works))
-        stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile}
+        stage.tasks |= {"pseudo-masks": works.take_in, "reconcile": works.reconcile, "trials": works.follow_trials}
         yield
 
 
@@ -99,7 +104,10 @@ class _TrainerTasks:
         self.deletions = AsyncDeletions(store, clock=stage.clock)
         self.ledger = ParquetLedger(store)
         self.reconciler: SegmenterReconciler | None = None
-        self.nudge = asyncio.Event()
+        self.trials: AnnouncedTrials | None = None
+        self.nudge, self.trial_nudge = asyncio.Event(), asyncio.Event()
+        self.pairs = StoredTrials(store)
+        self.is_planning = asyncio.Event()  # the reconciler of segmenters exists, which that of trials asks
         requests = StoredRunRequests(store)
         self.desk = CommandDesk(
             stage=NAME,
@@ -123,6 +131,7 @@ class _TrainerTasks:
             COMMAND.name: commands,
             PSEUDO_MASK.name: BatchRoute(decode=_decode_mask, on_batch=self._on_masks, **size),
             CORRECTION.name: BatchRoute(decode=_decode_correction, on_batch=self._on_corrections, **size),
+            SHADOW.name: BatchRoute(decode=_decode_pair, on_batch=self._on_pairs, **size),
         }
         await consume(
             self.bus,
@@ -134,6 +143,7 @@ class _TrainerTasks:
     async def reconcile(self) -> None:
         """Run training jobs; judge, release and announce segmenters."""
         async with self.bus.producer() as producer:
+            self.trials = AnnouncedTrials(self.store, producer)
             self.reconciler = SegmenterReconciler(
                 ledger=self.ledger,
                 training_sets=StoredTrainingSets(self.store),
@@ -144,10 +154,12 @@ class _TrainerTasks:
                 brakes=StoredBrakes(self.store),
                 holds=StoredHolds(self.store),
                 quarantine=AsyncQuarantine(self.store),
+                trials=self.trials,
                 policies=policies_of(self.settings),
                 nudge=self.nudge,
                 clock=self.stage.clock,
             )
+            self.is_planning.set()
             await reconcile(
                 self.reconciler,
                 self.stage.context,
@@ -155,6 +167,20 @@ class _TrainerTasks:
                 nudge=self.nudge,
                 every_s=self.settings.plan_every_s,
             )
+
+    async def follow_trials(self) -> None:
+        """Move, end and announce trials, also while a training job runs."""
+        if not await self.stage.unless_stopped(self.is_planning.wait()):
+            return
+        assert self.reconciler is not None
+        assert self.trials is not None
+        await reconcile(
+            TrialReconciler(segmenters=self.reconciler, trials=self.trials, nudges=(self.trial_nudge, self.nudge)),
+            self.stage.context,
+            leases_of(self.stage, self.store),
+            nudge=self.trial_nudge,
+            every_s=self.settings.plan_every_s,
+        )
 
     async def _on_command(self, command: CommandGiven) -> list[Event]:
         events = await self.desk.carry_out(command)
@@ -166,6 +192,12 @@ class _TrainerTasks:
         _count_rows(batch)
         return messages
 
+    async def _on_pairs(self, batch: Batch[ShadowJudged]) -> list[Message]:
+        """Store pairs, and look at their trials at once."""
+        messages = await handlers.on_shadow_judged(batch, trials=self.pairs)
+        self.trial_nudge.set()
+        return messages
+
     async def _on_corrections(self, batch: Batch[CaptureCorrected]) -> list[Message]:
         messages = await handlers.on_capture_corrected(batch, ledger=self.ledger, deletions=self.deletions)
         _count_rows(batch)
@@ -174,6 +206,10 @@ class _TrainerTasks:
 
 def _decode_mask(record: Record) -> PseudoMaskCreated:
     return decode(PseudoMaskCreated, record.value)
+
+
+def _decode_pair(record: Record) -> ShadowJudged:
+    return decode(ShadowJudged, record.value)
 
 
 def _decode_correction(record: Record) -> CaptureCorrected:
@@ -201,4 +237,8 @@ def policies_of(settings: TrainerSettings) -> TrainerPolicies:
         epochs=settings.epochs,
         train_s=settings.train_s,
         workers=settings.workers,
+        rollout=RolloutPolicy(
+            canary_share=settings.canary_share,
+            trial=TrialPolicy(captures_max=settings.trial_captures_max, days_max=settings.trial_days_max),
+        ),
     )

@@ -5,12 +5,13 @@ from typing import TypeVar
 
 from services.trainer.domain.corrections import CorrectionRow, correction_of
 from services.trainer.domain.ledger import LedgerRow, row_of
-from services.trainer.ports import DeletionReader, Ledger, RunRequests
+from services.trainer.ports import DeletionReader, Ledger, PairStore, RunRequests
 from siad.contracts.commands import CommandGiven
 from siad.contracts.corrections import CaptureCorrected
 from siad.contracts.events import PseudoMaskCreated
 from siad.contracts.keys import ledger_key
 from siad.contracts.place import Place
+from siad.contracts.trials import ShadowJudged, TrialPhase
 from siad.runtime.bus.port import Message
 from siad.runtime.clock import Clock
 from siad.runtime.commands import CommandResult, refusal
@@ -40,6 +41,20 @@ async def on_capture_corrected(
     Readers keep the highest revision of each capture, so the order of arrival has no effect.
     """
     await _store(batch, correction_of, ledger=ledger, deletions=deletions)
+    return []
+
+
+async def on_shadow_judged(batch: Batch[ShadowJudged], *, trials: PairStore) -> list[Message]:
+    """Add a batch of pairs to their trials; publish none.
+
+    Safe to repeat: a capture that a trial has counts once.
+    """
+    groups: dict[tuple[Place, int, TrialPhase], list[ShadowJudged]] = {}
+    for event in batch.decoded:
+        groups.setdefault((Place(event.line, event.product), event.trial, event.phase), []).append(event)
+    for (place, number, phase), events in groups.items():
+        if phase in (TrialPhase.SHADOW, TrialPhase.CANARY):
+            await trials.add(place, number, phase, events)
     return []
 
 

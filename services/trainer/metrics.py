@@ -36,3 +36,15 @@ NEW_CORRECTIONS = Gauge(
     "Captures corrected by people since the training set of the last run that did not fail, as of the last plan.",
     ["line", "product"],
 )
+TRIALS = Counter(
+    "siad_trainer_trials_total",
+    "Trials of candidates ended, by outcome: promoted, dropped, undecided, superseded, interrupted.",
+    ["line", "outcome"],
+)
+TRIAL_CAPTURES = Gauge(
+    "siad_trainer_trial_captures",
+    "Captures of the open trial, in its present phase. kind: pairs (judged by both), extra (rejected by the candidate "
+    "alone), fewer (by the serving weights alone), kept or lost (clear finds of the serving weights that the candidate "
+    "rejects or passes).",
+    ["line", "product", "kind"],
+)

@@ -19,6 +19,7 @@ from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import QuarantineIndex
 from siad.contracts.training_runs import CandidateJudgement, RunSpec, RunState
+from siad.contracts.trials import CanaryStart, ShadowJudged, TrialEnd, TrialPhase, TrialSpec, TrialState
 
 
 class DeletionReader(Protocol):
@@ -189,6 +190,54 @@ class ReleaseStore(Protocol):
 
     async def announce(self, pointer: Pointer) -> None:
         """Publish the pointer's position; return once the broker has acknowledged it."""
+        ...
+
+
+class TrialStore(Protocol):
+    """Stores and announces trials; a second write of a record raises ``ConflictError``."""
+
+    async def places(self) -> list[Place]:
+        """List places whose newest trial is open, or not announced yet."""
+        ...
+
+    async def newest(self, place: Place) -> TrialState | None:
+        """Read the newest trial of a place; None before the first.
+
+        Raises:
+            CorruptError: a record can't be read.
+        """
+        ...
+
+    def announced(self, place: Place) -> int:
+        """Return the revision that this process last announced; 0 for none."""
+        ...
+
+    async def announce(self, trial: TrialState) -> None:
+        """Publish a trial; return once the broker has acknowledged it."""
+        ...
+
+    async def put_spec(self, spec: TrialSpec) -> None:
+        """Open a trial."""
+        ...
+
+    async def put_canary(self, spec: TrialSpec, start: CanaryStart) -> None:
+        """Let the candidate decide a share."""
+        ...
+
+    async def put_end(self, spec: TrialSpec, end: TrialEnd) -> None:
+        """End a trial."""
+        ...
+
+
+class PairStore(Protocol):
+    """Stores the captures that both weights of a trial judged."""
+
+    async def add(self, place: Place, number: int, phase: TrialPhase, events: Sequence[ShadowJudged]) -> int:
+        """Add pairs to a trial; return how many captures are new.
+
+        Raises:
+            ConflictError: another process added some at the same moment; the repeat reads them.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""Reconciler of the trainer: runs training jobs, judges and releases segmenters.
+"""Reconcilers of the trainer: training jobs, releases of segmenters, and trials.
 
 It observes the state of a line and product through ports, plans with ``domain.plan``, and executes the actions. Records
 in the store that are missing or damaged put off their line and product only, see ``siad.runtime.reconcile``.
@@ -26,13 +26,14 @@ from services.trainer.domain.plan import (
     JudgeCandidate,
     ReleaseCandidate,
     RunJob,
-    SegmenterState,
-    TeacherInService,
     TrainerPolicies,
     plan,
 )
 from services.trainer.domain.quarantine import describe_taint
+from services.trainer.domain.rollout_state import rollout_state
+from services.trainer.domain.state import SegmenterState, TeacherInService
 from services.trainer.domain.training_set import NormalCapture
+from services.trainer.domain.trials import AnnounceTrial, EndTrial, OpenTrial, StartCanary, TrialStep, plan_rollout
 from services.trainer.ports import (
     BrakeReader,
     HoldReader,
@@ -43,6 +44,7 @@ from services.trainer.ports import (
     ReleaseStore,
     RunStore,
     TrainingSetStore,
+    TrialStore,
 )
 from siad.contracts.documents import JobFailure, TrainingSetMembers
 from siad.contracts.errors import ConflictError, CorruptError, DeniedError, MissingError, TransientError
@@ -53,10 +55,12 @@ from siad.contracts.pointer import Pointer
 from siad.contracts.quarantine import QuarantineIndex
 from siad.contracts.training_runs import CandidateJudgement, RunSpec, RunState
 from siad.runtime.clock import SYSTEM_CLOCK, Clock
+from siad.vision.trial_judgement import TrialFigures
 
 log = structlog.get_logger()
 
 CANCEL_POLL_S: Final = 3.0  # from the cancellation of a run to the end of its job
+TRIAL_UNIT: Final = "trial/"  # begins the name of every unit of trials: trial/<line>/<product>
 UNIT: Final = "trainer/"  # begins the name of every unit of work: trainer/<line>/<product>
 
 
@@ -73,6 +77,7 @@ class SegmenterReconciler:
     brakes: BrakeReader
     holds: HoldReader
     quarantine: QuarantineReader
+    trials: TrialStore
     policies: TrainerPolicies
     nudge: asyncio.Event  # set when an action makes another one possible
     clock: Clock = SYSTEM_CLOCK
@@ -119,6 +124,8 @@ class SegmenterReconciler:
             settings=settings,
             pause="" if settings is None else await self._why_not_learning(place, mode),
             announced=self._announced.get(place, 0),
+            trial=await self.trials.newest(place),
+            announced_trial=self.trials.announced(place),
             requested=await self.runs.newest_request(place),
             is_job_running=may_run and last is not None and await self.jobs.is_running(last.spec.run),
         )
@@ -189,6 +196,9 @@ class SegmenterReconciler:
                 await self._run_job(place.line, action)
             case JudgeCandidate(spec, judgement) | AbandonRun(spec, judgement) | CloseTainted(spec, judgement):
                 await self._close(spec, judgement)
+            case OpenTrial(trial):
+                await self.trials.put_spec(trial)
+                log.info("trial_opened", place=str(place), trial=trial.number, candidate=trial.candidate)
             case FreezeTrainingSet(spec, training_set):
                 await self.training_sets.put(place, training_set)
                 await self.runs.put_spec(spec)
@@ -280,3 +290,74 @@ class SegmenterReconciler:
 
 def _place_of(name: str) -> Place:
     return Place.parse(name.removeprefix(UNIT))
+
+
+@dataclass(slots=True, kw_only=True)
+class TrialReconciler:
+    """Plans and acts for the trial of each line and product.
+
+    Its units go on while those of ``SegmenterReconciler`` wait for a training job: a candidate that is worse is dropped
+    at once. The other one opens trials, and releases what is promoted.
+    """
+
+    segmenters: SegmenterReconciler  # observes what the plan depends on
+    trials: TrialStore
+    nudges: tuple[asyncio.Event, ...]  # of both reconcilers, set where a step makes another one possible
+
+    async def names(self) -> list[str]:
+        """List every line and product with a trial to follow."""
+        return [f"{TRIAL_UNIT}{place}" for place in await self.trials.places()]
+
+    async def observe(self, name: str) -> SegmenterState:
+        """Read the state of one line and product, see ``SegmenterReconciler``."""
+        return await self.segmenters.observe(f"{UNIT}{name.removeprefix(TRIAL_UNIT)}")
+
+    def plan(self, state: SegmenterState, now: datetime) -> Sequence[TrialStep]:
+        """Decide what to do, see ``domain.trials``."""
+        rollout = rollout_state(state)
+        steps = plan_rollout(rollout, now, self.segmenters.policies.rollout).steps
+        if state.trial is not None:
+            _export(state.place, TrialFigures.of(state.trial.pairs, rollout.truths), is_open=state.trial.is_open)
+        return [step for step in steps if not isinstance(step, OpenTrial)]
+
+    async def act(self, _: str, action: TrialStep, /) -> None:
+        """Execute one step.
+
+        Raises:
+            ConflictError: another process does the same and was first.
+            TransientError: the broker or the store is unavailable.
+        """
+        match action:
+            case AnnounceTrial(trial):
+                await self.trials.announce(trial)
+            case StartCanary(trial, start):
+                await self.trials.put_canary(trial.spec, start)
+                log.info("canary_started", trial=trial.spec.number, place=str(trial.spec.place), reason=start.reason)
+            case EndTrial(trial, end):
+                await self.trials.put_end(trial.spec, end)
+                metrics.TRIALS.labels(trial.spec.line, end.outcome.value).inc()
+                log.info(
+                    "trial_ended",
+                    line=trial.spec.line,
+                    product=trial.spec.product,
+                    trial=trial.spec.number,
+                    candidate=trial.spec.candidate,
+                    outcome=end.outcome.value,
+                    reason=end.reason,
+                )
+            case OpenTrial():
+                return  # by the other reconciler
+        for nudge in self.nudges:
+            nudge.set()
+
+
+def _export(place: Place, figures: TrialFigures, *, is_open: bool) -> None:
+    counts = {
+        "pairs": figures.captures,
+        "extra": figures.extra,
+        "fewer": figures.fewer,
+        "lost": figures.lost,
+        "kept": figures.kept,
+    }
+    for name, count in counts.items():
+        metrics.TRIAL_CAPTURES.labels(*place, name).set(count if is_open else 0)

@@ -31,6 +31,12 @@ class TrainerSettings(StageSettings):
     # 20 to 30 s more.
     train_s: float = Field(default=45.0, gt=0)
 
+    # Share of the captures that a candidate decides in a canary, before it is released.
+    canary_share: float = Field(default=0.1, gt=0, le=1)
+    # Captures, and days, after which a trial that is not decided ends; what serves stays.
+    trial_captures_max: int = Field(default=5000, ge=100)
+    trial_days_max: float = Field(default=7.0, gt=0)
+
     # Workers of a training, one CPU of Ray each. Runs that are open keep their number.
     workers: int = Field(default=1, ge=1)
     # File with the RayJob of a job, without name and entrypoint, as JSON; empty: jobs are processes beside the trainer.

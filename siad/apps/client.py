@@ -54,7 +54,7 @@ class IngestClient(StageClient):
             line: name of the line.
             settings: product, false_reject_budget, shards, deadline_s, method, region, input_px, bits, sizes,
                 budget_tightens, learning, miss_cost, segmenter, classes,
-                labelled_share.
+                labelled_share, rollout.
             if_match: change only this revision.
 
         Raises:

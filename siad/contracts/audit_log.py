@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     RUN_CANCELLED = "run-cancelled"
     LEARNING_HELD = "learning-held"
     LEARNING_RESUMED = "learning-resumed"
+    TRIAL_PROMOTED = "trial-promoted"
+    TRIAL_DROPPED = "trial-dropped"
 
     @property
     def is_refusal(self) -> bool:

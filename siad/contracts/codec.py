@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from google.protobuf.message import DecodeError, Message
 
-from siad.contracts import commands, corrections, events, marked_objects
+from siad.contracts import commands, corrections, events, marked_objects, trials
 from siad.contracts.errors import PoisonError
 from siad.v1 import events_pb2
 
@@ -27,6 +27,8 @@ Event = (
     | corrections.CaptureCorrected
     | corrections.ThresholdSet
     | commands.CommandGiven
+    | trials.TrialChanged
+    | trials.ShadowJudged
     | events.DeadLetter
 )
 E = TypeVar("E")
@@ -43,6 +45,8 @@ MESSAGES: dict[type[Any], type[Message]] = {
     corrections.CaptureCorrected: events_pb2.CaptureCorrected,
     corrections.ThresholdSet: events_pb2.ThresholdSet,
     commands.CommandGiven: events_pb2.CommandGiven,
+    trials.TrialChanged: events_pb2.TrialChanged,
+    trials.ShadowJudged: events_pb2.ShadowJudged,
     events.DeadLetter: events_pb2.DeadLetter,
 }
 TYPES = {kind: get_type_hints(kind) for kind in MESSAGES}  # resolved once: every record is decoded

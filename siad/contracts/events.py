@@ -26,6 +26,7 @@ from siad.contracts.learning import require_learning
 from siad.contracts.marked_objects import require_classes
 from siad.contracts.normals_profile import require_sizes
 from siad.contracts.region import require_region
+from siad.contracts.rollout import require_rollout
 
 REGIONS_MAX = 64  # per mask; keeps every event below 64 KB
 POINTS_MAX = 128  # per region
@@ -123,6 +124,8 @@ class LineChanged:
     classes: tuple[str, ...] = field(default=(), metadata=OMIT_IF_DEFAULT)
     # of captures, beside doubtful ones, that are labelled while a segmenter serves; 0: ``labelling.DEFAULT_SHARE``
     labelled_share: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
+    # a ``siad.contracts.rollout.RolloutMode``; empty: direct
+    rollout: str = field(default="", metadata=OMIT_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
@@ -153,6 +156,7 @@ class LineChanged:
         require_sizes(self.sizes)
         require_learning(self.learning)
         require_labelled_share(self.labelled_share)
+        require_rollout(self.rollout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +296,7 @@ class VerdictGiven:
     mask_s: float = 0.0  # in writing the mask, after ``score_s``
     publish_wait_s: float = 0.0  # from ``judged_at`` until it was handed to the broker
     trace_id: str = ""  # of the capture's trace, from the camera's request on; empty where not recorded
+    trial: int = 0  # whose candidate decided, as a canary; 0: the weights in service decided
 
     def __post_init__(self) -> None:
         """Refuse a verdict without capture, reason or weights."""

@@ -18,6 +18,7 @@ _OPEN: Final = (
     *("images/", "captures/", "normals/", "masks/", "corrections/", "thresholds/", "ledger/", "training-sets/"),
     *("parts/", "weights/", "checkpoints/", "run-requests/", "lines/", "pointers/", "backfills/", "stream-scores/"),
     *("drift/", "brakes/", "holds/", "commands/", "refits/", "quarantine/", "deletions/", "expiries/", "books/"),
+    "trials/",
 )
 _RESTRICTED: Final = ("access/", "dead-letters/", "probes/")
 PREFIXES: Final = (*_OPEN, *_RESTRICTED)  # of all objects
@@ -32,7 +33,7 @@ _WRITES: Final = {
     # with its jobs
     "trainer": (
         *("ledger/", "training-sets/", "checkpoints/", "run-requests/", "parts/", "weights/", "pointers/segmenter/"),
-        *("commands/", _LEASES),
+        *("commands/", "trials/", _LEASES),
     ),
     "inference": ("masks/", "drift/"),
     OPERATOR: PREFIXES,

@@ -37,6 +37,9 @@ THRESHOLD: Final = Topic(
 )
 COMMAND: Final = Topic("siad.command.v1", "work", "console", ("labeler", "trainer"), feedback=True)
 
+TRIAL: Final = Topic("siad.trial.v1", "state", "trainer", ("inference",))
+SHADOW: Final = Topic("siad.shadow.v1", "work", "inference", ("trainer",), feedback=True)
+
 
 def dead_letter(stage: str) -> Topic:
     """Return the topic of the records that a stage can never handle."""
@@ -59,6 +62,8 @@ TOPICS: Final = (
     CORRECTION,
     THRESHOLD,
     COMMAND,
+    TRIAL,
+    SHADOW,
     dead_letter("labeler"),
     dead_letter("trainer"),
     dead_letter("inference"),

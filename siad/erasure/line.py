@@ -28,6 +28,7 @@ KINDS: Final = (
     "training-sets",
     "backfills",
     "stream-scores",
+    "trials",
     "drift",
     "images",
     "captures",

@@ -120,6 +120,19 @@ class Slots:
                 self._residency.remove(weights)
         freed.clear()
 
+    def discard(self, weights: WeightsId) -> None:
+        """Drop weights that serve no place, such as a trial's candidate.
+
+        Freeing takes some time, as with ``drop_replaced``.
+        """
+        with self._lock:
+            if weights in (*self._current.values(), *self._previous.values()):
+                return
+            freed = self._models.pop(weights, None)
+            if freed is not None:
+                self._residency.remove(weights)
+        del freed
+
     def current_weights(self, place: Place) -> WeightsId | None:
         """Return the weights in service; None where none are."""
         with self._lock:

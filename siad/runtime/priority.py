@@ -6,6 +6,7 @@ shares of CPU decide, the nice value or nothing holds.
 """
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def give_way(nice: int) -> None:
         with suppress(OSError):  # a thread that ended meanwhile
             thread = int(task.name)
             os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
+
+
+def make_thread_give_way(nice: int) -> None:
+    """Raise the nice value of the calling thread alone."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
 
 
 def make_session_give_way(pid: int, nice: int) -> None:

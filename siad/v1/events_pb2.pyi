@@ -256,6 +256,30 @@ COMMAND_KIND_ROLLBACK: CommandKind.ValueType  # 4
 """Put earlier weights in service."""
 Global___CommandKind: _TypeAlias = CommandKind  # noqa: Y015
 
+class _TrialPhase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TrialPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrialPhase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRIAL_PHASE_UNSPECIFIED: _TrialPhase.ValueType  # 0
+    TRIAL_PHASE_SHADOW: _TrialPhase.ValueType  # 1
+    """Judges beside the weights in service, and decides nothing."""
+    TRIAL_PHASE_CANARY: _TrialPhase.ValueType  # 2
+    """Decides a share of the captures."""
+    TRIAL_PHASE_ENDED: _TrialPhase.ValueType  # 3
+
+class TrialPhase(_TrialPhase, metaclass=_TrialPhaseEnumTypeWrapper):
+    """TrialPhase: what the candidate of a trial does."""
+
+TRIAL_PHASE_UNSPECIFIED: TrialPhase.ValueType  # 0
+TRIAL_PHASE_SHADOW: TrialPhase.ValueType  # 1
+"""Judges beside the weights in service, and decides nothing."""
+TRIAL_PHASE_CANARY: TrialPhase.ValueType  # 2
+"""Decides a share of the captures."""
+TRIAL_PHASE_ENDED: TrialPhase.ValueType  # 3
+Global___TrialPhase: _TypeAlias = TrialPhase  # noqa: Y015
+
 @_typing.final
 class Region(_message.Message):
     """One connected defect in oriented image pixels, origin top left. At most 64 per mask."""
@@ -312,6 +336,7 @@ class LineChanged(_message.Message):
     SEGMENTER_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     LABELLED_SHARE_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """Slug, 1 to 63 of [a-z0-9-]."""
     revision: _builtins.int
@@ -344,6 +369,8 @@ class LineChanged(_message.Message):
     """Share of captures that are labelled once a segmenter serves, beside those with a doubtful verdict; 0.001 to 1; 0 for
     the default, 0.1.
     """
+    rollout: _builtins.str
+    """How an accepted segmenter comes into service: direct (at once; also where empty), shadow or canary (after a trial)."""
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When the change was accepted (UTC)."""
@@ -377,10 +404,11 @@ class LineChanged(_message.Message):
         segmenter: _builtins.str = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
         labelled_share: _builtins.float = ...,
+        rollout: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "classes", b"classes", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "labelled_share", b"labelled_share", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "segmenter", b"segmenter", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "budget_tightens", b"budget_tightens", "changed_at", b"changed_at", "classes", b"classes", "deadline_s", b"deadline_s", "false_reject_budget", b"false_reject_budget", "input_px", b"input_px", "labelled_share", b"labelled_share", "learning", b"learning", "line", b"line", "method", b"method", "miss_cost", b"miss_cost", "product", b"product", "region", b"region", "revision", b"revision", "rollout", b"rollout", "segmenter", b"segmenter", "shards", b"shards", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -654,6 +682,7 @@ class VerdictGiven(_message.Message):
     MASK_S_FIELD_NUMBER: _builtins.int
     PUBLISH_WAIT_S_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
     capture_id: _builtins.str
     """As in ImageStored."""
     image_id: _builtins.str
@@ -703,6 +732,8 @@ class VerdictGiven(_message.Message):
     """Seconds from judged_at until the verdict was handed to the broker: earlier captures of the partition come first."""
     trace_id: _builtins.str
     """W3C trace of the capture, from the camera's request on; hex, 32 characters. Empty where not recorded."""
+    trial: _builtins.int
+    """Number of the trial whose candidate decided, as a canary; 0 where the weights in service decided."""
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -752,10 +783,11 @@ class VerdictGiven(_message.Message):
         mask_s: _builtins.float = ...,
         publish_wait_s: _builtins.float = ...,
         trace_id: _builtins.str = ...,
+        trial: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "judged_at", b"judged_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "decode_s", b"decode_s", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_s", b"mask_s", "mask_uri", b"mask_uri", "origin", b"origin", "pixel_threshold", b"pixel_threshold", "product", b"product", "publish_wait_s", b"publish_wait_s", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "runner", b"runner", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "trace_id", b"trace_id", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "capture_id", b"capture_id", "captured_at", b"captured_at", "decision", b"decision", "decode_s", b"decode_s", "detail", b"detail", "false_rejects", b"false_rejects", "false_rejects_high", b"false_rejects_high", "false_rejects_low", b"false_rejects_low", "fetch_s", b"fetch_s", "image_id", b"image_id", "image_uri", b"image_uri", "judged_at", b"judged_at", "line", b"line", "line_revision", b"line_revision", "mask_s", b"mask_s", "mask_uri", b"mask_uri", "origin", b"origin", "pixel_threshold", b"pixel_threshold", "product", b"product", "publish_wait_s", b"publish_wait_s", "reason", b"reason", "received_at", b"received_at", "regions", b"regions", "runner", b"runner", "score", b"score", "score_s", b"score_s", "serial", b"serial", "threshold", b"threshold", "threshold_revision", b"threshold_revision", "trace_id", b"trace_id", "trial", b"trial", "wait_s", b"wait_s", "weights", b"weights", "weights_kind", b"weights_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1042,6 +1074,149 @@ class CommandGiven(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandGiven: _TypeAlias = CommandGiven  # noqa: Y015
+
+@_typing.final
+class TrialChanged(_message.Message):
+    """TrialChanged: trial of a candidate on a line and product, or its end. State."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
+    SERVING_KIND_FIELD_NUMBER: _builtins.int
+    CANARY_SHARE_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    line: _builtins.str
+    product: _builtins.str
+    revision: _builtins.int
+    """Grows with every trial and phase; readers ignore a lower one."""
+    trial: _builtins.int
+    """Number of the trial within its line and product, from 1."""
+    phase: Global___TrialPhase.ValueType
+    candidate: _builtins.str
+    """Digest of the candidate's manifest; then digest and kind of the weights that it is compared with."""
+    serving: _builtins.str
+    serving_kind: Global___WeightsKind.ValueType
+    canary_share: _builtins.float
+    """Share of the captures that the candidate decides in the phase canary, in [0, 1], by a hash of their ids."""
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When the phase began (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        line: _builtins.str = ...,
+        product: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        trial: _builtins.int = ...,
+        phase: Global___TrialPhase.ValueType = ...,
+        candidate: _builtins.str = ...,
+        serving: _builtins.str = ...,
+        serving_kind: Global___WeightsKind.ValueType = ...,
+        canary_share: _builtins.float = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary_share", b"canary_share", "candidate", b"candidate", "changed_at", b"changed_at", "line", b"line", "phase", b"phase", "product", b"product", "revision", b"revision", "serving", b"serving", "serving_kind", b"serving_kind", "trial", b"trial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrialChanged: _TypeAlias = TrialChanged  # noqa: Y015
+
+@_typing.final
+class ShadowJudged(_message.Message):
+    """ShadowJudged: one capture, judged by candidate and serving weights of a trial."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPTURE_ID_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
+    CANDIDATE_DECISION_FIELD_NUMBER: _builtins.int
+    CANDIDATE_SCORE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    SERVING_DECISION_FIELD_NUMBER: _builtins.int
+    SERVING_SCORE_FIELD_NUMBER: _builtins.int
+    SERVING_THRESHOLD_FIELD_NUMBER: _builtins.int
+    SERVING_MARGIN_FIELD_NUMBER: _builtins.int
+    MASK_DISAGREEMENT_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_CANDIDATE_FIELD_NUMBER: _builtins.int
+    SPENT_S_FIELD_NUMBER: _builtins.int
+    JUDGED_AT_FIELD_NUMBER: _builtins.int
+    capture_id: _builtins.str
+    """As in ImageStored."""
+    line: _builtins.str
+    product: _builtins.str
+    trial: _builtins.int
+    """Number and phase of the trial in which it was judged."""
+    phase: Global___TrialPhase.ValueType
+    candidate: _builtins.str
+    """Digests of both weights."""
+    serving: _builtins.str
+    candidate_decision: Global___Decision.ValueType
+    """Decision, raw image score and threshold of the candidate, each pair in one unit."""
+    candidate_score: _builtins.float
+    candidate_threshold: _builtins.float
+    serving_decision: Global___Decision.ValueType
+    """Those of the weights in service."""
+    serving_score: _builtins.float
+    serving_threshold: _builtins.float
+    serving_margin: _builtins.float
+    """(score - threshold) of the weights in service, in spreads of their normals' scores."""
+    mask_disagreement: _builtins.float
+    """1 - intersection / union of both masks, in [0, 1]; 0 where both are empty."""
+    decided_by_candidate: _builtins.bool
+    """Whether the verdict on the capture is the candidate's."""
+    spent_s: _builtins.float
+    """CPU seconds of the second judgement, which is not the verdict."""
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def judged_at(self) -> _timestamp_pb2.Timestamp:
+        """When the second judgement was made (UTC, inference's clock)."""
+
+    def __init__(
+        self,
+        *,
+        capture_id: _builtins.str = ...,
+        line: _builtins.str = ...,
+        product: _builtins.str = ...,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
+        trial: _builtins.int = ...,
+        phase: Global___TrialPhase.ValueType = ...,
+        candidate: _builtins.str = ...,
+        serving: _builtins.str = ...,
+        candidate_decision: Global___Decision.ValueType = ...,
+        candidate_score: _builtins.float = ...,
+        candidate_threshold: _builtins.float = ...,
+        serving_decision: Global___Decision.ValueType = ...,
+        serving_score: _builtins.float = ...,
+        serving_threshold: _builtins.float = ...,
+        serving_margin: _builtins.float = ...,
+        mask_disagreement: _builtins.float = ...,
+        decided_by_candidate: _builtins.bool = ...,
+        spent_s: _builtins.float = ...,
+        judged_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["judged_at", b"judged_at", "received_at", b"received_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "candidate_decision", b"candidate_decision", "candidate_score", b"candidate_score", "candidate_threshold", b"candidate_threshold", "capture_id", b"capture_id", "decided_by_candidate", b"decided_by_candidate", "judged_at", b"judged_at", "line", b"line", "mask_disagreement", b"mask_disagreement", "phase", b"phase", "product", b"product", "received_at", b"received_at", "serving", b"serving", "serving_decision", b"serving_decision", "serving_margin", b"serving_margin", "serving_score", b"serving_score", "serving_threshold", b"serving_threshold", "spent_s", b"spent_s", "trial", b"trial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowJudged: _TypeAlias = ShadowJudged  # noqa: Y015
 
 @_typing.final
 class DeadLetter(_message.Message):

@@ -51,6 +51,7 @@ from siad.contracts.marked_objects import (
     ObjectFate,
     ObjectOrigin,
 )
+from siad.contracts.trials import ShadowJudged, TrialChanged, TrialPhase
 from siad.runtime.bus.port import DEAD_LETTER_BYTES_MAX, MESSAGE_BYTES_MAX
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +117,39 @@ LARGEST: tuple[Any, ...] = (
         wait_s=0.1,
         fetch_s=0.2,
         score_s=0.3,
+    ),
+    TrialChanged(
+        line=SLUG,
+        product=SLUG,
+        revision=2**62,
+        trial=2**62,
+        phase=TrialPhase.CANARY,
+        candidate=WEIGHTS,
+        serving=WEIGHTS,
+        serving_kind=WeightsKind.TEACHER,
+        canary_share=0.125,
+        changed_at=NOON,
+    ),
+    ShadowJudged(
+        capture_id=ABOUT["capture_id"],
+        line=SLUG,
+        product=SLUG,
+        received_at=NOON,
+        trial=2**62,
+        phase=TrialPhase.SHADOW,
+        candidate=WEIGHTS,
+        serving=WEIGHTS,
+        candidate_decision=Decision.REJECT,
+        candidate_score=0.5,
+        candidate_threshold=0.25,
+        serving_decision=Decision.PASS,
+        serving_score=0.125,
+        serving_threshold=0.25,
+        serving_margin=-0.5,
+        mask_disagreement=1.0,
+        decided_by_candidate=False,
+        spent_s=0.0625,
+        judged_at=NOON,
     ),
     CaptureCorrected(
         **ABOUT,
@@ -295,6 +329,7 @@ def test_every_event_has_a_message_and_every_message_an_event() -> None:
     declared = {one for one in named if isinstance(one, type) and hasattr(one, "__dataclass_fields__")} - {
         CommandOutcome
     }
+    declared |= {ShadowJudged, TrialChanged}  # beside records of trials, which no topic carries
     assert declared - {CommandOutcome} == set(MESSAGES)  # an outcome is a record, which no topic carries
     wire = next(iter(MESSAGES.values())).DESCRIPTOR.file.message_types_by_name
     assert set(wire) == {kind.__name__ for kind in MESSAGES}

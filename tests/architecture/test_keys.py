@@ -14,6 +14,8 @@ from tests.architecture.imports import ROOT, Tree, nodes, parse, read_tree
 
 KEYS: Final = "siad/contracts/keys.py"
 ACCESS_KEYS: Final = "siad/contracts/access_keys.py"
+TRIAL_KEYS: Final = "siad/contracts/trial_keys.py"
+MAKERS: Final = (KEYS, ACCESS_KEYS, TRIAL_KEYS)
 GRANTS: Final = "siad/contracts/store_grants.py"  # rights are given by prefix
 PLACE: Final = "siad/contracts/place.py"
 
@@ -55,12 +57,12 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
 
 def keys_come_from_keys(tree: Tree) -> list[str]:
     """Every key and prefix is built and parsed in ``siad/contracts/keys.py``."""
-    kinds = "|".join(sorted(kinds_of_objects(tree[KEYS]) | kinds_of_objects(tree.get(ACCESS_KEYS, ""))))
+    kinds = "|".join(sorted(frozenset[str]().union(*(kinds_of_objects(tree.get(maker, "")) for maker in MAKERS))))
     spelled = re.compile(rf"(?:{kinds})/(?:|\{{\}}.*|.*/.*|[^ ]*\.json)")
     return [
         f"{path}:{line} spells the key {text!r}: add a function to {KEYS}"
         for path, source in tree.items()
-        if path not in (KEYS, ACCESS_KEYS, GRANTS)
+        if path not in (*MAKERS, GRANTS)
         for line, text in strings(source)
         if spelled.fullmatch(text)
     ]
@@ -107,7 +109,7 @@ def test_places_are_spelled_in_one_module(tree: Tree) -> None:
     ],
 )
 def test_a_planted_key_is_found(tree: Tree, planted: str) -> None:
-    known = {path: tree[path] for path in (KEYS, ACCESS_KEYS)}
+    known = {path: tree[path] for path in MAKERS}
     assert len(keys_come_from_keys({**known, "services/x.py": planted})) == 1
 
 

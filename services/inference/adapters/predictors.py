@@ -14,6 +14,7 @@ import structlog
 
 from services.inference import metrics
 from services.inference.adapters.batcher import Batcher
+from services.inference.adapters.examination import examine
 from services.inference.adapters.limits import ServingLimits, ServingThreads
 from services.inference.adapters.weights_loader import WeightsLoader
 from services.inference.domain.judge import Prediction, UnknownReason
@@ -30,16 +31,17 @@ from siad.contracts.errors import TransientError
 from siad.contracts.ids import WeightsId
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.place import Place
-from siad.models.predictor import Predictor, pixel_threshold_at
+from siad.models.predictor import Predictor
 from siad.models.runner.port import DeviceError
 from siad.models.slots import LoadPredictor, Lookup, Slots
 from siad.runtime.clock import Clock
 from siad.runtime.metrics import WeightsInService
 from siad.vision.images import Image
-from siad.vision.plausibility import Misfit
 from siad.vision.threshold_in_use import ThresholdInUse, threshold_in_use
 
 log = structlog.get_logger()
+
+BatchKey = tuple[Place, SizeRule, ReleasePointer | None]  # the last: a trial's candidate; None: what serves
 
 
 class HotSwapPredictors:
@@ -58,10 +60,10 @@ class HotSwapPredictors:
         clock: Clock,
     ) -> None:
         self._thresholds = thresholds
-        self._slots = Slots(load, limits.room, observe=_count)
-        metrics.WEIGHTS_BYTES.set_function(lambda: self._slots.size_bytes)
+        self.slots = Slots(load, limits.room, observe=_count)
+        metrics.WEIGHTS_BYTES.set_function(lambda: self.slots.size_bytes)
         self._clock = clock
-        self._loader = WeightsLoader(self._slots, executor=threads.loader, clock=clock)
+        self._loader = WeightsLoader(self.slots, executor=threads.loader, clock=clock)
         self._releases = ReleaseTable()
         self._serving: dict[Place, ReleasePointer] = {}
         self._previous: dict[Place, ReleasePointer] = {}  # replaced by weights of the same kind, not withdrawn since
@@ -70,7 +72,7 @@ class HotSwapPredictors:
         self._due_changed = asyncio.Event()
         self._loading = asyncio.Lock()  # there is one loading thread
         self._in_service = WeightsInService("inference")
-        self._batcher = Batcher[tuple[Place, SizeRule], Image, Prediction | None](
+        self._batcher = Batcher[BatchKey, Image, Prediction | None](
             self._score, executor=threads.scorer, batch_max=limits.batch_max, batch_wait_s=limits.batch_wait_s
         )
         self._longest_pause_s = 0.0
@@ -96,10 +98,15 @@ class HotSwapPredictors:
         """Return the weights that serve, and those served before."""
         return frozenset(one.weights for one in (*self._serving.values(), *self._previous.values()))
 
+    def serving_weights(self, place: Place) -> WeightsId | None:
+        """Return the weights in service at a place; None where none are."""
+        release = self._serving.get(place)
+        return None if release is None else release.weights
+
     @property
     def is_any_loaded(self) -> bool:
         """Whether some weights are in memory."""
-        return bool(self._slots.loaded())
+        return bool(self.slots.loaded())
 
     @property
     def longest_pause_s(self) -> float:
@@ -143,8 +150,20 @@ class HotSwapPredictors:
         Raises:
             TransientError: out of memory, or the weights left memory and can't be loaded back.
         """
-        began_s = self._clock.monotonic()
-        answer = await self._batcher.submit((place, sizes), image)
+        return await self._predict((place, sizes, None), image)
+
+    async def predict_by(
+        self, candidate: ReleasePointer, image: Image, *, sizes: SizeRule = SizeRule.NORMALS
+    ) -> Prediction | None:
+        """Examine one image by weights of a trial, on the answer path.
+
+        Returns None where they are not in memory: nothing waits for a load of them.
+        """
+        return await self._predict((candidate.place, sizes, candidate), image)
+
+    async def _predict(self, key: BatchKey, image: Image) -> Prediction | None:
+        place, began_s = key[0], self._clock.monotonic()
+        answer = await self._batcher.submit(key, image)
         if answer is not None and answer.darkness:
             metrics.DARK.labels(place.line).inc()
         return answer and replace(answer, score_s=self._clock.monotonic() - began_s)
@@ -158,7 +177,7 @@ class HotSwapPredictors:
     async def warm(self) -> None:
         """Load weights while there is room; others load on first use."""
         for place in list(self._releases.places()):
-            if self._slots.is_full:
+            if self.slots.is_full:
                 return
             try:
                 await self.prepare(place)
@@ -167,50 +186,38 @@ class HotSwapPredictors:
 
     def serving(self) -> list[ServingWeights]:
         """List the weights in service, by line and product."""
-        loaded = set(self._slots.loaded())
+        loaded = set(self.slots.loaded())
         return [
             ServingWeights(
                 release=release,
-                previous=self._slots.previous_weights(place),
+                previous=self.slots.previous_weights(place),
                 is_loaded=release.weights in loaded,
                 swaps=self._swaps.get(place, 0),
-                runner="" if (predictor := self._slots.peek(release.weights)) is None else predictor.runner_name,
+                runner="" if (predictor := self.slots.peek(release.weights)) is None else predictor.runner_name,
                 threshold=self._threshold_of(release),
             )
             for place, release in sorted(self._serving.items())
         ]
 
     def _threshold_of(self, release: ReleasePointer) -> ThresholdInUse | None:
-        if (predictor := self._slots.peek(release.weights)) is None:
+        if (predictor := self.slots.peek(release.weights)) is None:
             return None
         return threshold_in_use(predictor.manifest, self._thresholds.of(release.place, release.weights))
 
-    def _score(self, key: tuple[Place, SizeRule], images: Sequence[Image]) -> list[Prediction | None]:
+    def _score(self, key: BatchKey, images: Sequence[Image]) -> list[Prediction | None]:
         """Examine one batch by one set of weights, in the scoring thread."""
-        place, sizes = key
-        release = self._serving.get(place)
+        place, sizes, candidate = key
+        release = candidate or self._serving.get(place)
         if release is None:
             return [None] * len(images)
         threshold = self._thresholds.of(place, release.weights)  # once a batch: it may change until the next one
-        predictor = self._predictor_of(release).at_threshold(None if threshold is None else threshold.image_threshold)
+        predictor = self._predictor_of(release) if candidate is None else self.slots.peek(release.weights)
+        if predictor is None:  # the candidate made room for others
+            return [None] * len(images)
         with metrics.BATCH_SECONDS.time():
-            findings = predictor.examine(images, sizes=sizes)
+            predictions = examine(predictor, release, threshold, images, sizes)
         metrics.BATCH_IMAGES.observe(len(images))
-        in_use = threshold_in_use(predictor.manifest, threshold)
-        return [
-            Prediction(
-                finding=finding,
-                release=release,
-                threshold=in_use,
-                pixel_threshold=pixel_threshold_at(predictor.manifest, in_use.image_threshold),
-                runner=predictor.runner_name,
-                score_s=0.0,  # known once the caller has its result
-                darkness="" if isinstance(finding, Misfit) else predictor.darkness(image_HWC),
-                baseline=None if predictor.manifest.profile is None else predictor.manifest.profile.view,
-                figures=None if isinstance(finding, Misfit) else predictor.view_figures(image_HWC),
-            )
-            for image_HWC, finding in zip(images, findings, strict=True)
-        ]
+        return list(predictions)
 
     def _predictor_of(self, release: ReleasePointer) -> Predictor:
         """Return the model of a release, loading it again if evicted.
@@ -218,7 +225,7 @@ class HotSwapPredictors:
         Whatever fails, the capture is retried; ``prepare`` then loads the weights and records what the failure means.
         """
         try:
-            return self._slots.predictor(release.place, release.weights)
+            return self.slots.predictor(release.place, release.weights)
         except DeviceError:
             raise
         except Exception as error:
@@ -248,8 +255,8 @@ class HotSwapPredictors:
 
     async def _follow_one(self, place: Place) -> None:
         """Bring one place up to date, unless unused while memory is scarce."""
-        serving, loaded = self._serving.get(place), self._slots.loaded()
-        if (serving is None and self._slots.is_full) or (serving and serving.weights not in loaded):
+        serving, loaded = self._serving.get(place), self.slots.loaded()
+        if (serving is None and self.slots.is_full) or (serving and serving.weights not in loaded):
             return  # loaded for the line's next capture
         async with self._loading:
             await self._bring_up(place)
@@ -272,7 +279,7 @@ class HotSwapPredictors:
             PlaceState(
                 candidates=self._releases.candidates(place),
                 serving=serving,
-                is_loaded=serving is not None and serving.weights in self._slots.loaded(),
+                is_loaded=serving is not None and serving.weights in self.slots.loaded(),
                 previous=self._previous.get(place),
                 failed=self._loader.failures.not_due(place, now_s=self._clock.monotonic()),
             )
@@ -284,7 +291,7 @@ class HotSwapPredictors:
 
     def _is_answered(self, place: Place) -> bool:
         serving = self._serving.get(place)
-        return serving is not None and serving.weights in self._slots.loaded()
+        return serving is not None and serving.weights in self.slots.loaded()
 
     async def _serve(self, release: ReleasePointer, *, load_s: float) -> None:
         """Put loaded weights into service; a swap only where they replace others."""
@@ -295,7 +302,7 @@ class HotSwapPredictors:
             return
         async with self._batcher.between_batches():
             began_s = self._clock.monotonic()
-            self._slots.swap(place, release.weights)  # in memory already: one reference
+            self.slots.swap(place, release.weights)  # in memory already: one reference
             self._serving[place] = release
             pause_s = self._clock.monotonic() - began_s
         self._in_service.put(*place, kind=release.kind.value, weights=release.weights)
@@ -331,7 +338,7 @@ class HotSwapPredictors:
     async def _stop(self, place: Place) -> None:
         async with self._batcher.between_batches():
             before = self._serving.pop(place)
-            self._slots.withdraw(place)
+            self.slots.withdraw(place)
         self._in_service.drop(*place)
         log.warning("weights_gone", line=place.line, product=place.product, weights=before.weights)
 

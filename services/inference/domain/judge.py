@@ -58,6 +58,7 @@ class Prediction:
     darkness: str = ""  # how much darker than every normal the image is; empty where it is not
     baseline: ViewBaseline | None = None  # of the normals of the weights
     figures: ViewFigures | None = None  # of the image against it; None without one, and where the image does not fit
+    trial: int = 0  # whose candidate decides; 0: the weights in service do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,7 @@ class CaptureJudgement:
     pixel_threshold: float = 0.0
     baseline: ViewBaseline | None = None
     figures: ViewFigures | None = None
+    trial: int = 0  # whose candidate decided; 0: the weights in service did
     times: StepTimes = NO_TIME
 
     @classmethod
@@ -125,6 +127,7 @@ class CaptureJudgement:
             pixel_threshold=prediction.pixel_threshold,
             baseline=prediction.baseline,
             figures=prediction.figures,
+            trial=prediction.trial,
             times=times,
         )
 
@@ -185,6 +188,7 @@ def make_verdict(
         pixel_threshold=judgement.pixel_threshold,
         decode_s=judgement.times.decode_s,
         mask_s=judgement.times.mask_s,
+        trial=judgement.trial,
     )
 
 

@@ -40,6 +40,7 @@ class LineChangeRequest:
     segmenter: str | None = None
     classes: tuple[str, ...] | None = None
     labelled_share: float | None = None
+    rollout: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

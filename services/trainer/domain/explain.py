@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.trainer.domain.plan import SegmenterState, TrainerPolicies
+from services.trainer.domain.plan import TrainerPolicies
+from services.trainer.domain.rollout_state import rollout_state
+from services.trainer.domain.state import SegmenterState
+from services.trainer.domain.trials import describe_trial
 from siad.contracts.training_runs import RunState
 
 
@@ -32,6 +35,8 @@ def explain(state: SegmenterState, waits_for: str, *, now: datetime, policies: T
     if last is None or not last.is_open:
         paused = f"no run starts, and none is released: {state.pause}" if state.pause else ""
         reasons.append(paused or _of_next(state, waits_for, now, policies))
+    if state.trial is not None:
+        reasons.append(describe_trial(state.trial, rollout_state(state), now, policies.rollout))
     return PlaceReport(
         line=state.place.line,
         product=state.place.product,

@@ -11,19 +11,19 @@ from typing import Final
 from services.trainer.domain.compaction import DEFAULT_COMPACTION, CompactionPolicy, boundaries_of, choose_files
 from services.trainer.domain.freeze import freeze
 from services.trainer.domain.judge import JudgePolicy, abandon, judge, refuse_tainted
-from services.trainer.domain.ledger import LedgerFile, corrections_of, fresh_captures, fresh_corrections, rows_of
+from services.trainer.domain.ledger import corrections_of, rows_of
 from services.trainer.domain.method import choose_method, input_px_of, newest_residual
 from services.trainer.domain.quarantine import unsure_where_tainted, without_tainted
-from services.trainer.domain.schedule import NewCaptures, SchedulePolicy, is_due, may_start_job
+from services.trainer.domain.rollout_state import rollout_state
+from services.trainer.domain.schedule import SchedulePolicy, is_due, may_start_job
 from services.trainer.domain.size import SizePolicy
-from services.trainer.domain.training_set import FreezePolicy, NormalCapture, TooFewCaptures, TrainingSet
-from siad.contracts.events import LineChanged
+from services.trainer.domain.state import SegmenterState
+from services.trainer.domain.training_set import FreezePolicy, TooFewCaptures, TrainingSet
+from services.trainer.domain.trials import OpenTrial, RolloutPolicy, plan_rollout
 from siad.contracts.fit_settings import FitSettings
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import FAST
-from siad.contracts.place import Place
 from siad.contracts.pointer import Pointer
-from siad.contracts.quarantine import NOTHING, QuarantineIndex
 from siad.contracts.training_runs import CandidateJudgement, RunOutcome, RunSpec, RunState, run_name
 
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -41,64 +41,7 @@ class TrainerPolicies:
     train_s: float  # of one run, at the smallest input size
     workers: int = 1  # of a training
     compaction: CompactionPolicy = DEFAULT_COMPACTION
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeacherInService:
-    """Teacher of a line and product, with its manifest if readable."""
-
-    pointer: Pointer
-    manifest: Manifest | None
-    unreadable: str = ""  # why there is no manifest
-
-    @property
-    def lineage(self) -> tuple[str, ...]:
-        """Weights of the line's teachers, newest first."""
-        return (self.pointer.weights, *self.pointer.history)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmenterState:
-    """State of one line and product, as the store holds it."""
-
-    place: Place
-    files: tuple[LedgerFile, ...]
-    normals: tuple[NormalCapture, ...]
-    runs: tuple[RunState, ...]  # oldest first
-    teacher: TeacherInService
-    segmenter: Pointer | None
-    settings: LineChanged | None  # None: the line was removed, and no further run starts for it
-    announced: int  # revision of the segmenter's pointer that this process last announced; 0 for none
-    quarantine: QuarantineIndex = NOTHING
-    tainted: str = ""  # what of the last run's training set is in quarantine; empty where nothing is
-    requested: int = 0  # number of the newest request of an operator for a run; 0 for none
-    is_job_running: bool = False  # the last run's, without this process
-    pause: str = ""  # why the line learns nothing, by its brake or its setting; empty where it does
-
-    @property
-    def last_run(self) -> RunState | None:
-        """The latest run; None before the first."""
-        return self.runs[-1] if self.runs else None
-
-    @property
-    def last_trained_run(self) -> RunState | None:
-        """The latest run that did not fail; failed runs use no captures."""
-        used = (run for run in reversed(self.runs) if run.outcome is not RunOutcome.FAILED)
-        return next(used, None)
-
-    @property
-    def is_requested(self) -> bool:
-        """Whether an operator has requested a run that was not frozen yet."""
-        return self.requested > max((run.spec.request for run in self.runs), default=0)
-
-    @property
-    def new_captures(self) -> NewCaptures:
-        """What came since the last trained run's set was frozen."""
-        last = self.last_trained_run
-        since = last.spec.ledger_until_at if last else None
-        return NewCaptures(
-            labelled=fresh_captures(self.files, since=since), corrected=fresh_corrections(self.files, since=since)
-        )
+    rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +116,7 @@ Action = (
     | CloseTainted
     | FreezeTrainingSet
     | CompactLedger
+    | OpenTrial
 )
 
 
@@ -203,26 +147,17 @@ def _plan(state: SegmenterState, now: datetime, policies: TrainerPolicies) -> Pl
     last = state.last_run
     if last is not None and last.is_open and state.tainted:
         return Plan((*announce, CloseTainted(last.spec, refuse_tainted(last.spec, state.tainted, now=now))))
+    rollout = plan_rollout(rollout_state(state), now, policies.rollout)
+    if opened := tuple(step for step in rollout.steps if isinstance(step, OpenTrial)):
+        return Plan((*announce, *opened))
     if state.pause and (last is None or not last.is_open or last.report is None):
         return Plan(announce, waits_for=state.pause)  # no release, no job, no set; a finished job may be judged
-    if last is not None and _may_be_released(last, state):
-        return Plan((*announce, ReleaseCandidate(last.candidate, state.segmenter)))
+    if rollout.release:
+        return Plan((*announce, ReleaseCandidate(rollout.release, state.segmenter)))
     if last is not None and last.is_open:
         return Plan((*announce, *_advance(last, now, policies, joins=state.is_job_running)))
     following = _next_run(state, now, policies)
     return replace(following, actions=(*announce, *following.actions))
-
-
-def _may_be_released(run: RunState, state: SegmenterState) -> bool:
-    """Whether an accepted candidate waits for its release."""
-    if not run.candidate or state.tainted or run.candidate in state.quarantine.weights:
-        return False
-    return not _was_released(run.candidate, state.segmenter)
-
-
-def _was_released(weights: str, pointer: Pointer | None) -> bool:
-    """Whether a candidate has served: it may have been rolled back since."""
-    return pointer is not None and weights in (pointer.weights, *pointer.history, *pointer.rejected)
 
 
 def _advance(run: RunState, now: datetime, policies: TrainerPolicies, *, joins: bool) -> tuple[Action, ...]:

@@ -27,6 +27,7 @@ from siad.apps.cli.line import line_app
 from siad.apps.cli.lineage import lineage, taint
 from siad.apps.cli.review import review
 from siad.apps.cli.rollback import rollback
+from siad.apps.cli.rollout import rollout
 from siad.apps.cli.routine import routine
 from siad.apps.cli.runs import runs_app
 from siad.apps.cli.send import send
@@ -95,6 +96,7 @@ app.command(name="audit-log", rich_help_panel=ANSWERS)(audit_log)
 app.command(name="store-policy", rich_help_panel=ANSWERS)(store_policy)
 app.add_typer(runs_app, name="runs", rich_help_panel=ANSWERS)
 app.command(rich_help_panel=ANSWERS)(rollback)
+app.command(rich_help_panel=ANSWERS)(rollout)
 app.command(rich_help_panel=ANSWERS)(export)
 app.command(rich_help_panel=ANSWERS)(lineage)
 app.command(rich_help_panel=ANSWERS)(taint)

@@ -21,6 +21,7 @@ from siad.contracts.marked_objects import CLASSES_MAX
 from siad.contracts.methods import ASKABLE, DEFAULT, DEFAULT_SEGMENTER, SEGMENTERS
 from siad.contracts.normals_profile import SizeRule
 from siad.contracts.region import describe_region, parse_region
+from siad.contracts.rollout import RolloutMode
 
 T = TypeVar("T")
 LISTED: Final = ("line", "product", "revision", "budget", "teacher", "deadline", "changed (UTC)")  # fits 80 characters
@@ -108,6 +109,14 @@ LabelledShare = Annotated[
     ),
 ]
 
+Rollout = Annotated[
+    str | None,
+    typer.Option(
+        help="How an accepted segmenter comes into service: direct (at once), shadow (after a trial beside what "
+        "serves) or canary (likewise, and deciding a share of the captures in between). See siad rollout.",
+    ),
+]
+
 Learning = Annotated[
     str | None,
     typer.Option(
@@ -145,6 +154,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
     segmenter: Segmenter = None,
     classes: Classes = None,
     labelled_share: LabelledShare = None,
+    rollout: Rollout = None,
     if_revision: Revision = None,
     url: options.Url = None,
     data: options.Data = DATA,
@@ -170,6 +180,7 @@ def put(  # noqa: PLR0913, PLR0917 - Typer reads the options from here
         "segmenter": segmenter,
         "classes": None if classes is None else _class_names(classes),
         "labelled_share": labelled_share,
+        "rollout": rollout,
     }
     settings = {name: value for name, value in given.items() if value is not None}
     response = _run(url, data, lambda client: client.put_line(line, settings, if_match=if_revision))
@@ -250,6 +261,7 @@ def _settings(line: dict[str, Any]) -> dict[str, str]:
         "segmenter": line.get("segmenter") or DEFAULT_SEGMENTER,
         "classes": ", ".join(line.get("classes") or ()) or "none",
         "labelled": f"{share_of(line.get('labelled_share') or 0.0):.1%} once a segmenter serves, and what it doubts",
+        "rollout": line.get("rollout") or RolloutMode.DIRECT.value,
         "shards": str(line["shards"]),
         "deadline": f"{line['deadline_s']:g} s" if line["deadline_s"] else "none",
         "changed (UTC)": f"{datetime.fromisoformat(line['changed_at']).astimezone(UTC):%Y-%m-%d %H:%M}",

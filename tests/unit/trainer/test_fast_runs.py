@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from services.trainer.domain.plan import FreezeTrainingSet, SegmenterState, plan
+from services.trainer.domain.plan import FreezeTrainingSet, plan
+from services.trainer.domain.state import SegmenterState
 from siad.contracts.quarantine import QuarantineIndex
 from siad.contracts.training_runs import RunSpec
 from tests.unit.trainer.test_trainer_plan import POLICIES, World

@@ -11,11 +11,13 @@ from prometheus_client import REGISTRY
 
 from services.trainer.adapters.ledger import ParquetLedger
 from services.trainer.adapters.training_sets import StoredTrainingSets
+from services.trainer.adapters.trials import AnnouncedTrials
 from services.trainer.domain.job_end import JobEnd
 from services.trainer.domain.judge import JudgePolicy
-from services.trainer.domain.plan import RunJob, SegmenterState, TrainerPolicies, plan
+from services.trainer.domain.plan import RunJob, TrainerPolicies, plan
 from services.trainer.domain.schedule import SchedulePolicy
 from services.trainer.domain.size import SizePolicy
+from services.trainer.domain.state import SegmenterState
 from services.trainer.domain.training_set import FreezePolicy
 from services.trainer.job.store import read_spec, read_training_set, write_report
 from services.trainer.reconcile import SegmenterReconciler
@@ -168,6 +170,7 @@ class World:
             brakes=StoredBrakes(store),
             holds=StoredHolds(store),
             quarantine=AsyncQuarantine(store),
+            trials=AnnouncedTrials(store, self.producer),
             policies=POLICIES,
             nudge=asyncio.Event(),
             clock=self.clock,
