@@ -24,7 +24,7 @@ from siad.vision.images import DECODER_VERSION
 from siad.vision.preprocess import PREPROCESS_VERSION
 
 _TOWARDS_PIXELS: Final = 0.25  # 0 marks tiles too small, 0.5 dirty spindles too wide
-_PIXEL_RATIO_MAX: Final = 0.85  # of the image threshold: at 0.9 marks cover less of wide defects
+_PIXEL_RATIO_MAX: Final = 0.8  # of the image threshold: at 0.85 wide defects of tiles are marked too small
 _PIXEL_RATIO_MIN: Final = 0.5
 
 
@@ -97,7 +97,7 @@ def _pixel_threshold(marking: Marking | None, image_threshold: float) -> float:
     """Choose the score that a marked pixel reaches at least.
 
     In log a quarter of the way from the image threshold down to what normals' pixels reach, and between half of that
-    threshold and .85 of it: dirt about a defect scores over normals' pixels, and a wide defect under the image
+    threshold and .8 of it: dirt about a defect scores over normals' pixels, and a wide defect under the image
     threshold at its border.
     """
     if marking is None or image_threshold <= 0:
