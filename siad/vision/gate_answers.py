@@ -23,6 +23,7 @@ def compare_corrected(evidence: GateEvidence, policy: GatePolicy) -> RuleFinding
     if not corrected:
         return RuleFinding(unknown=("real defects and hard good captures, no corrected capture is held out",))
     objections, proofs, praise, figures = [], [], [], []
+    ranks_better = False
     is_defect = [evidence.captures[index].kind is EvidenceKind.DEFECT for index in corrected]
     ours, theirs = (
         [rejected == truth for rejected, truth in zip(rejects(figures_of, corrected), is_defect, strict=True)]
@@ -38,7 +39,7 @@ def compare_corrected(evidence: GateEvidence, policy: GatePolicy) -> RuleFinding
         order = [auroc(is_defect, take(side.scores, corrected)) for side in (evidence.candidate, evidence.serving)]
         text = f"ranks corrected captures with AUROC {order[0]:.3f}, serving weights {order[1]:.3f}"
         objections += [text] if order[0] < order[1] - policy.corrected_auroc_slack else []
-        proofs.append(order[0] > order[1] + policy.corrected_auroc_slack)
+        ranks_better = order[0] > order[1] + policy.corrected_auroc_slack
         figures += [("corrected_auroc", order[0]), ("corrected_auroc_serving", order[1])]
     marks = _compare_marks(evidence, corrected, policy)
     objections += marks.objections
@@ -47,7 +48,7 @@ def compare_corrected(evidence: GateEvidence, policy: GatePolicy) -> RuleFinding
         praise=(*praise, *marks.praise),
         figures=(*figures, *marks.figures),
         is_proof=(any(proofs) or marks.is_proof) and not objections,
-        is_leaning=marks.is_leaning and not objections,
+        is_leaning=(marks.is_leaning or (ranks_better and not marks.figures)) and not objections,
     )
 
 

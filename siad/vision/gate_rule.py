@@ -23,7 +23,7 @@ class GatePolicy:
     corrected_doubt: float = 0.25  # as ``doubt``, of corrected captures against the candidate: two of two, four of five
     corrected_proof: float = 0.125  # as ``doubt``, in its favour: three of three, five of six
     corrected_each_min: int = 3  # good and defective ones, to compare how they rank
-    corrected_auroc_slack: float = 0.02
+    corrected_auroc_slack: float = 0.02  # lower refuses; higher leans the candidate's way where no mask is known
     corrected_pooled_slack: float = 0.05  # of pixel AP over all corrected captures together
     leaning_min: int = 4  # corrected masks; of fewer, more better than worse says little
     forgetting_max: float = 0.03  # of pixel AP of a family

@@ -66,3 +66,17 @@ def test_better_masks_do_not_hide_what_all_corrected_captures_together_lose(
     decision = judge_release(made)
     assert decision.accepted is accepted
     assert ("pixel AP 0.690 over all corrected captures together, serving 0.750" in decision.text) is (pooled == 0.69)
+
+
+@pytest.mark.parametrize(("scatter", "accepted"), [(0.1, True), (0.001, False)])
+def test_a_better_order_of_answers_without_outlines_leans_and_proves_nothing(scatter: float, accepted: bool) -> None:
+    made = with_loss((), scatter=scatter)
+    serving, candidate = (1.2, 0.5, 0.5, 0.5, 1.1, 1.5, 1.5, 1.5), (0.5, 0.5, 0.5, 0.5, 1.1, 1.5, 1.5, 1.5)
+    made = replace(
+        made,
+        candidate=replace(made.candidate, scores=SCORES + candidate),
+        serving=replace(made.serving, scores=SCORES + serving),
+    )
+    decision = judge_release(made)
+    assert decision.accepted is accepted
+    assert dict(decision.figures)["corrected_auroc"] > dict(decision.figures)["corrected_auroc_serving"] + 0.02
