@@ -78,7 +78,7 @@ RARE: Final = frozenset(
         "siad_inference_load_failures",
         "siad_labeler_brakes",
         "siad_labeler_misfits",
-        "siad_inference_shadow_cpu",
+        "siad_inference_shadow_cpu_seconds",
         "siad_inference_shadows",
         "siad_trainer_trial_captures",
         "siad_trainer_trials",

@@ -173,7 +173,8 @@ def _verdict_rows(given: VerdictGiven) -> Iterator[tuple[str, str]]:
         yield "reason", f"{given.reason}: {given.detail}" if given.detail else given.reason
     if given.weights:
         by = f" by {given.runner}" if given.runner else ""
-        yield "weights", f"{given.weights_kind.value} {given.weights}{by}"
+        as_canary = f", candidate of trial {given.trial}, as a canary" if given.trial else ""
+        yield "weights", f"{given.weights_kind.value} {given.weights}{by}{as_canary}"
         pixel = f", of pixels {given.pixel_threshold:.6g}" if given.pixel_threshold else ""
         rule = f"threshold set {given.threshold_revision}" if given.threshold_revision else "the manifest"
         yield "score", f"{given.score:.6g}; threshold {given.threshold:.6g}{pixel}, of {rule}"
