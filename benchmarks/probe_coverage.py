@@ -22,7 +22,7 @@ from benchmarks.calibration import SETS, image_set
 from benchmarks.probing import DEFAULT, VARIANTS, fit_variant
 from benchmarks.teacher import PLACE
 from siad.models.teachers.normals import Normals
-from siad.models.teachers.synthetic_estimate import estimate
+from siad.models.teachers.synthetic_estimate import DISPERSION, estimate
 from siad.vision.found_share import FoundShare
 from siad.vision.images import Image, decode_image
 from siad.vision.synthetic_defects import KINDS, make_synthetic_defect
@@ -70,9 +70,13 @@ def _read(path: Path) -> Image:
     return decode_image(path.read_bytes())
 
 
+def _stated(counts: tuple[int, int]) -> FoundShare:
+    return FoundShare(found=counts[0], defects=counts[1], dispersion=DISPERSION)
+
+
 def is_covered(stated: tuple[int, int], true: tuple[int, int]) -> bool:
     """Whether the interval holds the measured share, to whole defects."""
-    low, high = FoundShare(found=stated[0], defects=stated[1]).interval
+    low, high = _stated(stated).interval
     return bool(np.floor(low * true[1]) <= true[0] <= np.ceil(high * true[1]))
 
 
@@ -82,7 +86,7 @@ def show(rows: Sequence[Shares]) -> None:
         for name in ("all", *dict.fromkeys(row.set for row in rows)):
             of = [row for row in rows if name in {"all", row.set} and row.stated[kind][1] and row.true[kind][1]]
             covered = np.mean([is_covered(row.stated[kind], row.true[kind]) for row in of])
-            ends = [FoundShare(found=row.stated[kind][0], defects=row.stated[kind][1]).interval for row in of]
+            ends = [_stated(row.stated[kind]).interval for row in of]
             stated, true = (
                 np.array([found / tried for found, tried in (getattr(row, which)[kind] for row in of)])
                 for which in ("stated", "true")

@@ -1,6 +1,6 @@
 """Share of synthetic defects that is found, with its interval.
 
-Source: Clopper and Pearson 1934.
+Sources: Clopper and Pearson 1934; McCullagh and Nelder 1989, Generalized Linear Models, section 4.5 (dispersion).
 """
 
 import math
@@ -18,6 +18,7 @@ class FoundShare:
 
     found: int = 0
     defects: int = 0
+    dispersion: float = 1.0  # variance of the share over that of independent defects; they count for so much less
 
     @property
     def share(self) -> float:
@@ -26,13 +27,11 @@ class FoundShare:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Ends of the 90% interval for further such defects on such normals.
-
-        Defects of one normal count as if they were independent, which makes it a little too narrow.
-        """
-        missed, tail = self.defects - self.found, (1 - INTERVAL) / 2
-        low = float(betaincinv(self.found, missed + 1, tail)) if self.found else 0.0
-        return low, float(betaincinv(self.found + 1, missed, 1 - tail)) if missed else 1.0
+        """Ends of the 90% interval for further such defects on such normals."""
+        found, missed = self.found / self.dispersion, (self.defects - self.found) / self.dispersion
+        tail = (1 - INTERVAL) / 2
+        low = float(betaincinv(found, missed + 1, tail)) if found else 0.0
+        return low, float(betaincinv(found + 1, missed, 1 - tail)) if missed else 1.0
 
 
 NONE_TRIED: Final = FoundShare()

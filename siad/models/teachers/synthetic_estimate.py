@@ -35,6 +35,7 @@ from siad.vision.scores import image_auroc
 from siad.vision.synthetic_defects import KINDS, make_synthetic_defect
 
 FOLDS: Final = 3
+DISPERSION: Final = 2.0  # of shares found: defects of one normal are alike, and the teacher that serves is another one
 MAP_PX: Final = 128  # side of the square that maps and masks are compared at: the order of two methods shows there too
 
 Fit = Callable[[Normals], Predictor]
@@ -81,7 +82,7 @@ class _FoldScores:
             for score, is_clear in zip(self.defective[kind], self.is_clear[kind], strict=True)
             if is_clear == clear
         ]
-        return FoundShare(found=sum(over), defects=len(over))
+        return FoundShare(found=sum(over), defects=len(over), dispersion=DISPERSION)
 
 
 def estimate(normals: Normals, fit: Fit, *, folds: int = FOLDS, seed: int = 0) -> SyntheticEstimate:

@@ -21,6 +21,13 @@ def test_it_is_no_wider_than_it_must_be() -> None:
     assert FoundShare(found=15, defects=30).interval == pytest.approx((0.339, 0.661), abs=0.001)
 
 
+def test_defects_that_are_alike_count_for_fewer() -> None:
+    alike, half = FoundShare(found=20, defects=40, dispersion=2.0), FoundShare(found=10, defects=20)
+    assert (alike.interval, alike.share) == (half.interval, half.share)
+    assert FoundShare(found=40, defects=40, dispersion=2.0).interval[1] == 1.0
+    assert FoundShare(found=0, defects=40, dispersion=2.0).interval[0] == 0.0
+
+
 @pytest.mark.parametrize(("found", "interval"), [(0, (0.0, 0.259)), (10, (0.741, 1.0))])
 def test_none_and_all_found_leave_one_end_open(found: int, interval: tuple[float, float]) -> None:
     assert FoundShare(found=found, defects=10).interval == pytest.approx(interval, abs=0.001)

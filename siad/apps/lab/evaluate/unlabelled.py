@@ -106,5 +106,5 @@ def _json_of(found: SyntheticEstimate) -> dict[str, Any]:
     values = {name: value for name, value in asdict(found).items() if name not in WITHDRAWN}
     for name, share in (("clear", found.clear), ("faint", found.faint)):
         low, high = share.interval
-        values[name] |= {"low": low, "high": high}
+        values[name] = {"found": share.found, "defects": share.defects, "low": low, "high": high}
     return {"merit": found.merit, **values}
