@@ -11,7 +11,7 @@ WEB_PAGE := web/dist/index.html
 WEB_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
 PINS := requirements/tools.txt requirements/product.txt requirements/dev.txt requirements/demo.txt
 
-.PHONY: help demo up test cluster cluster-images chaos soak check unit install web page web-check docs protos bench clean
+.PHONY: help demo up test cluster cluster-images chaos runbooks soak check unit install web page web-check docs protos bench clean
 
 help:
 	@echo "make demo    install, start everything on this machine, stream real images of solar cells, write var/demo/report.json"
@@ -20,6 +20,7 @@ help:
 	@echo "make cluster the Helm chart on a real Kubernetes, started here (root, ../shared/kube or SIAD_KUBE; skipped with the reason otherwise)"
 	@echo "make cluster-images  builds ingest, inference and the quickstart's images by buildah, and runs them as pods there; many minutes"
 	@echo "make chaos   2,000 captures while everything is killed with kill -9; writes var/chaos/report.json"
+	@echo "make runbooks  faults on a running machine, their alerts in a real Prometheus, and the commands of their pages; 20 minutes, ../shared/data"
 	@echo "make soak    ten minutes of load at half of what this machine can do; writes var/soak/report.json"
 	@echo "make bench   property tests on 20,000 inputs, quality floors of the teachers on real images in ../shared/data, then speed; about ten minutes"
 	@echo "make check   the quick gate: ruff, mypy --strict, import-linter, unit and architecture tests"
@@ -94,6 +95,9 @@ cluster-images: $(STAMP)
 
 chaos: $(STAMP)
 	@SIAD_CHAOS=long $(BIN)/pytest tests/e2e/chaos -s $(ARGS)
+
+runbooks: $(STAMP)
+	@$(BIN)/python -m tests.e2e.runbooks $(ARGS)
 
 soak: $(STAMP)
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
