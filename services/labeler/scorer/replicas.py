@@ -65,12 +65,12 @@ http = FastAPI(title="SIAD scorer")
 
 
 def _prepare(settings: LabelerSettings) -> None:
-    """Configure the process of a replica."""
-    import torch
+    """Configure the process of a replica.
 
+    torch is left to the first fit, and to weights without a graph: it takes seconds and hundreds of megabytes.
+    """
     configure_logs("labeler", level=settings.log_level)
     give_way(settings.scorer_nice)  # before threads are made, which inherit it
-    torch.set_num_threads(settings.torch_threads)  # for fits
     limit_threads(settings.torch_threads)
 
 
@@ -93,9 +93,13 @@ class FitterReplica:
     def __init__(self, settings: LabelerSettings, store: StoreSettings) -> None:
         _prepare(settings)
         self._blobs = open_blobs(store)
+        self._torch_threads = settings.torch_threads
 
     def fit(self, request: FitRequest) -> FitResponse | ScorerProblem:
         """Fit a teacher and store its weights."""
+        import torch
+
+        torch.set_num_threads(self._torch_threads)
         from services.labeler.scorer.fits import fit_and_store
 
         return fit_and_store(self._blobs, request)

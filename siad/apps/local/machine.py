@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,15 @@ STATE_FILE = "machine.json"  # addresses of the stages; read by `siad status`, `
 Notify = Callable[[str], None]  # shows one line of progress
 
 
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """A node that starts, and what its address is needed for."""
+
+    name: str
+    address: Callable[[], Mapping[str, str]]  # settings of the stages, known after the start
+    text: str  # says where it is, with names of these settings
+
+
 class ServerNode(Protocol):
     """A third-party server that runs as a child process."""
 
@@ -78,6 +88,7 @@ class Machine:
     ports: dict[str, int] = field(default_factory=dict)
 
     _requests: dict[str, PortRequest] = field(default_factory=dict)
+    _starters: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(3, "starts"))
 
     def url(self, stage: str) -> str:
         """Address of a stage for clients on this machine."""
@@ -104,25 +115,25 @@ class Machine:
         choose_ports(self._requests, lambda _: None)  # told when they are chosen
 
     def start_nodes(self, notify: Notify) -> None:
-        """Start broker, store and Ray, except those that the environment names.
+        """Start broker, store and Ray side by side.
 
-        The kernel ends each node with the thread that calls this.
+        Those that the environment names are not started.
+
+        The kernel ends each node with the thread that started it: these threads live until ``stop_nodes``.
+
+        Raises:
+            RuntimeError: a node did not start; says why.
         """
-        self._start_bus(notify)
-        if bucket := os.environ.get("SIAD_STORE_BUCKET"):
-            notify(f"store: yours, bucket {bucket}")
-        else:
-            weed = WeedNode(self.data / "store")
-            self._start("store", weed, notify)
-            self.env.update(weed.environment(BUCKET))
-            notify(f"store: SeaweedFS at {self.env['SIAD_STORE_ENDPOINT_URL']}")
-        if address := os.environ.get("RAY_ADDRESS"):
-            notify(f"Ray: yours, at {address}")
-        else:
-            ray = RayNode(self.data / "ray")
-            self._start("ray", ray, notify)
-            self.env.update(ray.environment())
-            notify(f"Ray: one head at {ray.address}")
+        starts = {}
+        for one in [*self._start_bus(notify), *self._start_store_and_ray(notify)]:
+            notify(f"{one.name}: starting")
+            starts[self._starters.submit(self.nodes[one.name].start)] = one
+        for start in as_completed(starts):
+            start.result()
+            one = starts[start]
+            address = one.address()
+            self.env.update(address)
+            notify(f"{one.name}: {one.text.format(**address)}")
 
     def prepare_stages(self, notify: Notify) -> None:
         """Choose ports and settings of the stages; write all addresses."""
@@ -169,6 +180,9 @@ class Machine:
         for name, node in reversed(self.nodes.items()):
             notify(f"stopping {name}")
             node.stop()
+        self._starters.shutdown()  # a start that was interrupted may still have made its process
+        for node in self.nodes.values():
+            node.stop()
         for file in (STATE_FILE, STARTED_FILE):
             (self.data / file).unlink(missing_ok=True)
         remove_connection(self.data)
@@ -180,26 +194,40 @@ class Machine:
                 notify(f"{name} ended unexpectedly; starting it again")
                 node.start()
 
-    def _start_bus(self, notify: Notify) -> None:
+    def _start_bus(self, notify: Notify) -> list[_Starting]:
         choice = choose_bus(self.bus, self.data, os.environ, why_no_kafka=lambda: why_no_kafka_here(notify))
         self.bus = choice.kind
         notify(f"bus: {choice.description}")
         if os.environ.get(ADDRESS):
-            return
+            return []
         if choice.address is not None:
             check_whole(path_of(choice.address))
             self.env[ADDRESS] = choice.address
-        else:
-            kafka = KafkaNode(self.data / choice.kind, notify=notify)
-            self._start("broker", kafka, notify)
-            self.env[ADDRESS] = kafka.bootstrap
-            notify(f"broker: Apache Kafka at {kafka.bootstrap}")
-        mark_in_use(self.data, choice.kind)
+            mark_in_use(self.data, choice.kind)
+            return []
+        kafka = KafkaNode(self.data / choice.kind, notify=notify)
 
-    def _start(self, name: str, node: ServerNode, notify: Notify) -> None:
-        notify(f"{name}: starting")
-        self.nodes[name] = node
-        node.start()
+        def address() -> dict[str, str]:
+            mark_in_use(self.data, choice.kind)
+            return {ADDRESS: kafka.bootstrap}
+
+        self.nodes["broker"] = kafka
+        return [_Starting("broker", address, f"Apache Kafka at {{{ADDRESS}}}")]
+
+    def _start_store_and_ray(self, notify: Notify) -> list[_Starting]:
+        starting = []
+        if bucket := os.environ.get("SIAD_STORE_BUCKET"):
+            notify(f"store: yours, bucket {bucket}")
+        else:
+            weed = self.nodes["store"] = WeedNode(self.data / "store")
+            address = partial(weed.environment, BUCKET)
+            starting.append(_Starting("store", address, "SeaweedFS at {SIAD_STORE_ENDPOINT_URL}"))
+        if address_of_ray := os.environ.get("RAY_ADDRESS"):
+            notify(f"Ray: yours, at {address_of_ray}")
+        else:
+            ray = self.nodes["ray"] = RayNode(self.data / "ray")
+            starting.append(_Starting("ray", ray.environment, "one head at {RAY_ADDRESS}"))
+        return starting
 
 
 def _report_exit(stage: SupervisedProgram, *, notify: Notify) -> None:

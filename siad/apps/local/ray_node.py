@@ -48,6 +48,7 @@ class RayNode:
         self._process = ServerProcess("Ray", data / "ray.log")
         self._port: int | None = None
         self._scratch: Path | None = None
+        self._is_stopped = False
 
     @property
     def address(self) -> str:
@@ -72,13 +73,14 @@ class RayNode:
         Raises:
             RuntimeError: `ray` is not installed, or the head did not become ready; says why.
         """
+        self._is_stopped = False
         for tries_left in reversed(range(TRIES)):
             self._clear()
             self._process.start(self._arguments(), env={**LOOPBACK_ENVIRONMENT, **_NO_DRAIN})
             try:
                 self._process.wait_until(self._is_ready, timeout_s=READY_S)
             except RuntimeError:
-                if not tries_left:
+                if self._is_stopped or not tries_left:
                     raise
             else:
                 if self._process.pid is not None:
@@ -86,7 +88,11 @@ class RayNode:
                 return
 
     def stop(self) -> None:
-        """Stop the head and every process of it."""
+        """Stop the head and every process of it.
+
+        A start in another thread gives up.
+        """
+        self._is_stopped = True
         self._process.stop()
         self._clear()
 
