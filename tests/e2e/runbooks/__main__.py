@@ -65,7 +65,7 @@ async def play_all(machine: Machine, names: list[str], asked: argparse.Namespace
 async def _played(stand: Stand, name: str) -> dict[str, object]:
     play, began_s = ALL[name], time.monotonic()
     print(f"\n==> {name}: {play.fault}", flush=True)
-    stand.lines = []
+    stand.lines, stand.failed = [], set()
     failure = ""
     try:
         await play.run(stand)
@@ -76,6 +76,7 @@ async def _played(stand: Stand, name: str) -> dict[str, object]:
         "fault": play.fault,
         "alerts": play.alerts,
         "failure": failure,
+        "failed_alerts": sorted(stand.failed),
         "seconds": round(time.monotonic() - began_s),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "transcript": stand.lines,
@@ -87,7 +88,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plays", nargs="*", help=f"of {', '.join(ALL)}; left out: all")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data", help="folder of sets of images")
-    parser.add_argument("--set", default="dobot_cubes", help="set of images, in MVTec-AD's layout")
+    parser.add_argument("--set", default="bottle", help="set of images, in MVTec-AD's layout")
     parser.add_argument("--divisor", type=int, default=20, help="of waits and windows in the rules")
     parser.add_argument("--out", type=Path, default=Path("var/runbooks"))
     parser.add_argument("--write", action="store_true", help="write the transcripts into docs/runbooks")
@@ -107,7 +108,7 @@ def main() -> int:
         run_machine(machine, work, notify=print)
     if asked.write:
         write_pages(ROOT / "docs/runbooks", report, divisor=asked.divisor)
-    failed = [name for name, found in report.items() if found["failure"]]
+    failed = [name for name, found in report.items() if found["failure"] or found["failed_alerts"]]
     print(f"{len(report) - len(failed)} of {len(report)} played through; {', '.join(failed) or 'none'} failed")
     return 1 if failed or not report else 0
 

@@ -38,9 +38,9 @@ def wear(image_HWC: Image) -> Image:
     height, width = image_HWC.shape[:2]
     middle = np.array([random.random() * width, random.random() * height])
     angle = random.random() * math.pi
-    along = 0.06 * width * np.array([math.cos(angle), math.sin(angle)])
+    along = 0.08 * width * np.array([math.cos(angle), math.sin(angle)])
     ends = [[round(value) for value in middle + sign * along] for sign in (-1, 1)]
-    marked = cv2.line(np.ascontiguousarray(image_HWC), ends[0], ends[1], (40, 40, 40), max(2, width // 160))
+    marked = cv2.line(np.ascontiguousarray(image_HWC), ends[0], ends[1], (40, 40, 40), max(2, width // 90))
     return np.asarray(marked, np.uint8)
 
 
@@ -63,7 +63,16 @@ async def cameras_drift(stand: Stand) -> None:
     """Let six lines drift, each by its cause, and repair each once its alert fired."""
     async with asyncio.TaskGroup() as group:
         for cause in DriftCause:
-            group.create_task(_drift(stand, cause))
+            group.create_task(_drift_or_note(stand, cause))
+
+
+async def _drift_or_note(stand: Stand, cause: DriftCause) -> None:
+    """Let one line drift; another line's failure is no reason to stop."""
+    try:
+        await _drift(stand, cause)
+    except AssertionError as error:
+        stand.failed.add(ALERT[cause])
+        stand.note(f"{line_of(cause)}: FAILED {error}")
 
 
 async def _drift(stand: Stand, cause: DriftCause) -> None:
@@ -72,13 +81,13 @@ async def _drift(stand: Stand, cause: DriftCause) -> None:
     stand.note(f"{line}: {change_of(cause).__doc__}".splitlines()[0])
     changed = asyncio.create_task(stand.send(line, stand.good(CHANGED_MAX), change=change_of(cause)))
     try:
-        await stand.expect(alert, 600)
+        await stand.expect(alert, 240, line=line)
     finally:
         changed.cancel()
     await stand.siad("drift", line)
     stand.note(f"{line}: {REPAIR[cause]}")
     repaired = asyncio.create_task(stand.send(line, stand.good(REPAIRED_MAX)))
     try:
-        await stand.cleared(alert, 600)
+        await stand.cleared(alert, 240, line=line)
     finally:
         repaired.cancel()

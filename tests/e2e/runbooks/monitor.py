@@ -48,8 +48,12 @@ class Alerts:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    async def firing(self) -> dict[str, str]:
-        """Summary of each alert that fires, by its name; the first of several."""
+    async def firing(self, line: str = "") -> dict[str, str]:
+        """Summary of each alert that fires, by its name; the first of several.
+
+        Args:
+            line: only alerts of this line; empty: all.
+        """
         try:
             async with httpx.AsyncClient(base_url=self._url, timeout=10) as http:
                 found = (await http.get("/api/v1/alerts")).json()["data"]["alerts"]
@@ -58,20 +62,20 @@ class Alerts:
         return {
             one["labels"]["alertname"]: one["annotations"]["summary"]
             for one in reversed(found)
-            if one["state"] == "firing"
+            if one["state"] == "firing" and line in ("", one["labels"].get("line"))
         }
 
-    async def until_firing(self, name: str, within_s: float) -> str:
+    async def until_firing(self, name: str, within_s: float, *, line: str = "") -> str:
         """Wait for an alert; returns its summary."""
         end_s = time.monotonic() + within_s
-        while name not in (now := await self.firing()):
+        while name not in (now := await self.firing(line)):
             assert time.monotonic() < end_s, f"{name} did not fire within {within_s:g} s; firing: {sorted(now)}"
             await asyncio.sleep(0.5)
         return now[name]
 
-    async def until_clear(self, name: str, within_s: float) -> None:
+    async def until_clear(self, name: str, within_s: float, *, line: str = "") -> None:
         """Wait until an alert no longer fires."""
         end_s = time.monotonic() + within_s
-        while name in await self.firing():
+        while name in await self.firing(line):
             assert time.monotonic() < end_s, f"{name} still fires after {within_s:g} s"
             await asyncio.sleep(0.5)

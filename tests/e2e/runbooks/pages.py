@@ -13,7 +13,7 @@ def write_pages(folder: Path, report: Mapping[str, Mapping[str, Any]], *, diviso
     for name, found in report.items():
         if found["failure"]:
             continue
-        for alert in found["alerts"]:
+        for alert in sorted({*found["alerts"]} - {*found["failed_alerts"]}):
             page = folder / f"{alert}.md"
             page.write_text(with_transcript(page.read_text(), name, found, divisor=divisor))
 

@@ -92,25 +92,40 @@ async def inference_hangs(stand: Stand) -> None:
 
 
 async def broker_hangs(stand: Stand) -> None:
-    """The broker hangs, while images wait in inference."""
+    """The broker hangs, while eight cameras send."""
     pids = stand.node_pids("broker")
-    sending = asyncio.create_task(stand.send(STEADY, stand.good(300)))
-    await asyncio.sleep(3)
+    sending = asyncio.gather(*(stand.send(STEADY, stand.good(20)) for _ in range(8)))
+    await asyncio.sleep(2)
     stand.freeze(pids)
     stand.note("kill -STOP (broker)")
     try:
         await stand.expect("SiadStageBlocked", SOON_S)
-        await stand.siad("doctor", keep="fault")
-        await stand.expect("SiadUploadsFail", SOON_S)
-        await stand.expect("SiadSpoolFilling", SOON_S)
+        await stand.siad("doctor", keep="broker")
+        await stand.expect("SiadUploadsFail", LATER_S)
         await stand.expect("SiadStateOld", SOON_S)
     finally:
         stand.thaw(pids)
         stand.note("kill -CONT (broker)")
-    for name in ("SiadStageBlocked", "SiadUploadsFail", "SiadSpoolFilling", "SiadStateOld"):
+    for name in ("SiadStageBlocked", "SiadUploadsFail", "SiadStateOld"):
         await stand.cleared(name, LATER_S)
     await sending
-    await stand.siad("status", keep=STEADY)
+    stand.note("all 160 images of the eight cameras are accepted")
+
+
+async def spool_fills(stand: Stand) -> None:
+    """The broker hangs, while inference has images in hand."""
+    pids = stand.node_pids("broker")
+    sending = asyncio.gather(*(stand.send(STEADY, stand.good(15)) for _ in range(8)))
+    await asyncio.sleep(1.5)
+    stand.freeze(pids)
+    stand.note("kill -STOP (broker), with images in hand; SIAD_INFERENCE_SPOOL_MAX=20")
+    try:
+        await stand.expect("SiadSpoolFilling", SOON_S)
+    finally:
+        stand.thaw(pids)
+        stand.note("kill -CONT (broker)")
+    await stand.cleared("SiadSpoolFilling", LATER_S)
+    await sending
 
 
 async def store_denies(stand: Stand) -> None:
@@ -162,7 +177,8 @@ async def _publish_poison(stand: Stand, lines: Sequence[str]) -> None:
     async with bus.producer() as producer:
         for number in range(POISON * len(lines)):
             line = lines[number % len(lines)]
-            stored = await asyncio.to_thread(store_capture, blobs, data, key=f"{line}-{number}", line=line)
+            own = data + str(number).encode()  # equal images have one object, which the next record would restore
+            stored = await asyncio.to_thread(store_capture, blobs, own, key=f"{line}-{number}", line=line)
             event = replace(stored, product=PRODUCT)
             blobs.delete(blobs.key_of(event.image_uri))
             message = image_message(event)
@@ -202,10 +218,11 @@ PLAYS: Final[Mapping[str, Play]] = {
         inference_hangs,
     ),
     "broker-hangs": Play(
-        "The broker hangs while images come.",
-        ("SiadStageBlocked", "SiadUploadsFail", "SiadSpoolFilling", "SiadStateOld"),
+        "The broker hangs while eight cameras send.",
+        ("SiadStageBlocked", "SiadUploadsFail", "SiadStateOld"),
         broker_hangs,
     ),
+    "spool-fills": Play("The broker hangs, with images in hand.", ("SiadSpoolFilling",), spool_fills),
     "store-denies": Play("The store denies access.", ("SiadStageBlocked",), store_denies),
     "weights-damaged": Play(
         "The manifest of the teacher in service is damaged, and inference starts again.",

@@ -55,6 +55,7 @@ class Stand:
     client: IngestClient
     images: Path  # a folder in MVTec-AD's layout
     lines: list[str] = field(default_factory=list)  # of the transcript
+    failed: set[str] = field(default_factory=set)  # alerts that did not fire or end, of a play that went on
     normals: list[Image] = field(default_factory=list)
     _good: list[Image] = field(default_factory=list)
     _sent: int = 0
@@ -123,13 +124,13 @@ class Stand:
             await self.send(line, [image])
             await asyncio.sleep(1 / STEADY_PER_S)
 
-    async def expect(self, name: str, within_s: float) -> None:
+    async def expect(self, name: str, within_s: float, *, line: str = "") -> None:
         """Wait for an alert, and note it with its summary."""
-        self.note(f"firing {name}: {await self.alerts.until_firing(name, within_s)}")
+        self.note(f"firing {name}: {await self.alerts.until_firing(name, within_s, line=line)}")
 
-    async def cleared(self, name: str, within_s: float) -> None:
+    async def cleared(self, name: str, within_s: float, *, line: str = "") -> None:
         """Wait for the end of an alert, and note it."""
-        await self.alerts.until_clear(name, within_s)
+        await self.alerts.until_clear(name, within_s, line=line)
         self.note(f"{name} no longer fires")
 
     async def siad(self, *arguments: str, keep: str = "") -> str:
