@@ -83,11 +83,16 @@ def compare_families(evidence: GateEvidence, policy: GatePolicy) -> RuleFinding:
     """Object where a family of defects is forgotten.
 
     The reference is the best that the line had: small losses must not add up over releases. Families that are too
-    small to measure are measured together.
+    small to measure are measured together. Cross-fitted captures take no part: a network without the only defect of its
+    kind says nothing of what the candidate forgot.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for index, capture in enumerate(evidence.captures):
-        if capture.family and None not in (evidence.candidate.pixel_aps[index], evidence.serving.pixel_aps[index]):
+        if (
+            capture.family
+            and not capture.is_cross_fitted
+            and None not in (evidence.candidate.pixel_aps[index], evidence.serving.pixel_aps[index])
+        ):
             members[capture.family].append(index)
     small = [family for family, indices in members.items() if len(indices) < policy.family_min]
     if small:

@@ -6,7 +6,7 @@ import pytest
 
 from siad.contracts.release_evidence import GateEvidence
 from siad.vision.gate import balance_after_release, judge_release
-from tests.unit.vision.test_gate import DEFECT, GOOD, SCORES, STREAM, evidence, marked
+from tests.unit.vision.test_gate import CORRECTED, DEFECT, GOOD, SCORES, STREAM, evidence, marked
 from tests.unit.vision.test_gate_probes import gains, merits
 
 KINDS = (STREAM,) * 40 + (GOOD,) * 4 + (DEFECT,) * 4
@@ -80,3 +80,12 @@ def test_a_better_order_of_answers_without_outlines_leans_and_proves_nothing(sca
     decision = judge_release(made)
     assert decision.accepted is accepted
     assert dict(decision.figures)["corrected_auroc"] > dict(decision.figures)["corrected_auroc_serving"] + 0.02
+
+
+def test_a_cross_fitted_defect_is_not_forgotten() -> None:
+    scores = SCORES + (0.5,) * 3 + (1.5,) * 3
+    families = ("",) * 43 + ("scratch",) * 3
+    made = marked(evidence(scores, scores, kinds=CORRECTED, families=families), (0.6, 0.6, 0.1), (0.5, 0.5, 0.5))
+    assert "of family scratch" in judge_release(made).text
+    last = replace(made.captures[-1], is_cross_fitted=True)
+    assert judge_release(replace(made, captures=(*made.captures[:-1], last))).accepted
