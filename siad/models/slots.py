@@ -18,8 +18,10 @@ from siad.contracts.manifest import Manifest
 from siad.contracts.place import Place
 from siad.models.predictor import Predictor
 from siad.models.residency import Residency
+from siad.models.runner.open import SCREENING
 
 BUFFER_BYTES_PER_PX: Final = 420  # of the input, as measured
+SCREENED_RATIO: Final = 1.5  # of the memory of two networks, of which one keeps no buffers, to that of one
 EVICTED_MAX: Final = 4096  # weights that are remembered as evicted
 
 LoadPredictor = Callable[[Place, WeightsId], Predictor]  # raises where the weights can't be loaded
@@ -48,12 +50,14 @@ class Room:
             raise ValueError(msg)
 
 
-def memory_bytes(manifest: Manifest) -> int:
+def memory_bytes(manifest: Manifest, *, runner: str = "") -> int:
     """Estimate the memory of one predictor, its buffers of one image included.
 
-    Measured: a default teacher (10.6 MB of files, 384 px) takes 83 MB in OpenVINO, see docs/adr/0048.
+    Measured: a default teacher (10.6 MB of files, 384 px) takes 83 MB in OpenVINO, see docs/adr/0048; with a screening
+    network beside it 122 MB.
     """
-    return 2 * sum(part.size_bytes for part in manifest.parts) + BUFFER_BYTES_PER_PX * manifest.input_px**2
+    one = 2 * sum(part.size_bytes for part in manifest.parts) + BUFFER_BYTES_PER_PX * manifest.input_px**2
+    return round(SCREENED_RATIO * one) if runner in SCREENING else one
 
 
 class Slots:
@@ -222,6 +226,6 @@ class Slots:
             self._models[weights] = predictor
             self._observe(Lookup.RELOAD if weights in self._evicted else Lookup.FIRST)
             self._evicted.pop(weights, None)
-            left = self._make_room(weights, memory_bytes(predictor.manifest))
+            left = self._make_room(weights, memory_bytes(predictor.manifest, runner=predictor.runner_name))
         left.clear()  # frees their memory, which other threads need not wait for
         future.set_result(predictor)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from siad.contracts.errors import GoldenError
 from siad.models.predictor import Predictor
 from siad.models.runner.screening import DOUBT, ScreeningRunner, check_screen, doubt_of
+from siad.models.slots import memory_bytes
 from tests.manifests import make_manifest
 from tests.runners import BrightnessRunner
 
@@ -93,3 +94,7 @@ def test_a_screen_far_from_the_golden_scores_is_refused(gain: float, added: floa
     check_screen(golden * 1.02, golden, name="fast")
     with pytest.raises(GoldenError, match=said):
         check_screen(gain * golden + np.float32(added), golden, name="fast")
+
+
+def test_two_networks_need_more_of_the_room_than_one() -> None:
+    assert memory_bytes(MANIFEST, runner="openvino-bf16") == round(1.5 * memory_bytes(MANIFEST, runner="openvino"))
