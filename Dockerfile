@@ -82,6 +82,7 @@ ENTRYPOINT ["python", "-m", "services.ingest"]
 
 FROM stage AS console
 COPY --from=page /src/web/dist/ web/dist/
+COPY docs/runbooks/ docs/runbooks/
 COPY --from=console-packages /opt/venv /opt/venv
 ENTRYPOINT ["python", "-m", "services.console"]
 

@@ -1,53 +1,76 @@
-"""Draw a dashboard as PNG: ``python -m docs.dashboards --prometheus http://127.0.0.1:9090``.
+"""Draw a dashboard as PNG: ``python -m docs.dashboards --console http://127.0.0.1:8405``.
 
-It also lists the panels without data, each with the event that it waits for.
+The picture is of the console's page Status, in Chromium. The command also lists the panels without data, each with the
+event that it waits for.
 """
 
 import argparse
+import os
+import shutil
+import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any, Final
 
 import httpx
 
-from docs.dashboards.drawing import draw
 from siad.runtime.dashboards.all import DASHBOARDS
-from siad.runtime.dashboards.prometheus import PrometheusError, Span, read_panel
 
-POINTS = 240
+ROOT: Final = Path(__file__).parents[2]
+SCRIPT: Final = ROOT / "web" / "e2e" / "board_picture.ts"
+NODE: Final = ROOT / ".venv" / "bin" / "node"
+DRAW_S: Final = 60.0
 
 
 def main(arguments: list[str]) -> int:
     """Draw a dashboard.
 
     Returns:
-        Exit status: 1 where Prometheus does not answer, or a panel that should always have data has none.
+        Exit status: 1 where the console does not answer, or a panel that should always have data has none.
     """
-    names = {board.name: board for board in DASHBOARDS}
+    names = [board.name for board in DASHBOARDS]
     parser = argparse.ArgumentParser(prog="python -m docs.dashboards", description="Draw a dashboard as PNG.")
-    parser.add_argument("--prometheus", required=True, help="address of a Prometheus that scrapes SIAD")
+    parser.add_argument("--console", required=True, help="address of a console that knows a Prometheus")
     parser.add_argument("--dashboard", choices=names, default="fleet")
-    parser.add_argument("--minutes", type=float, default=60, help="how far back")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "pictures/fleet.png")
+    parser.add_argument("--minutes", type=int, default=60, help="how far back")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/pictures/fleet.png")
     options = parser.parse_args(arguments)
-    end_s = time.time()
-    span = Span(end_s - 60 * options.minutes, end_s, max(1.0, 60 * options.minutes / POINTS))
-    board = names[options.dashboard]
     try:
-        with httpx.Client(base_url=options.prometheus, timeout=30) as http:
-            series = [read_panel(http, panel, span) for panel in board.panels]
-    except PrometheusError as error:
-        sys.stderr.write(f"{error}\n")
+        panels = _read(options.console, options.dashboard, options.minutes)
+    except (httpx.HTTPError, ValueError) as error:
+        sys.stderr.write(f"no dashboard of a console at {options.console}: {error}; nothing was drawn\n")
         return 1
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    draw(board, series, span).save(options.out, optimize=True)
-    status = 0
-    for panel, found in zip(board.panels, series, strict=True):
-        if not found:
-            status = status if panel.empty_until else 1
-            reason = f"empty until {panel.empty_until}" if panel.empty_until else "it should always have data"
-            sys.stdout.write(f"no data: {panel.title} ({reason})\n")
+    chromium = shutil.which("chromium") or "/usr/bin/chromium"
+    shown = f"board={options.dashboard}&minutes={options.minutes}"
+    done = subprocess.run(
+        [NODE, SCRIPT, options.console, chromium, shown, str(options.out)],
+        env=os.environ | {"NODE_NO_WARNINGS": "1"},
+        timeout=DRAW_S,
+        check=False,
+    )
+    status = done.returncode
+    for panel in panels:
+        if not panel["series"]:
+            status = status if panel["empty_until"] else 1
+            reason = f"empty until {panel['empty_until']}" if panel["empty_until"] else "it should always have data"
+            sys.stdout.write(f"no data: {panel['title']} ({panel['problem'] or reason})\n")
     return status
+
+
+def _read(console: str, board: str, minutes: int) -> list[dict[str, Any]]:
+    """Read the panels of a dashboard.
+
+    Raises:
+        httpx.HTTPError: no answer.
+        ValueError: a refusal, in the console's words.
+    """
+    response = httpx.get(f"{console}/v1/status/boards/{board}", params={"minutes": minutes}, timeout=30)
+    body = response.json()
+    if not response.is_success:
+        raise ValueError(body.get("detail", response.status_code))
+    panels: list[dict[str, Any]] = body["panels"]
+    return panels
 
 
 if __name__ == "__main__":

@@ -49,4 +49,8 @@ ROUTES: Final[Mapping[str, RouteNeed]] = {
     "PUT /v1/lines/{line}/settings": CONFIGURE,
     "POST /v1/lines/{line}/images": INGEST,
     "GET /v1/lines/{line}/threshold-preview": VIEW,
+    "GET /v1/status": VIEW_SOME,
+    "GET /v1/status/boards/{board}": VIEW,
+    "GET /v1/lines/{line}/status/boards/{board}": VIEW,
+    "GET /v1/runbooks/{alert}": VIEW_SOME,
 }

@@ -19,8 +19,10 @@ from services.console.adapters.masks import DecodingMaskReader
 from services.console.adapters.pictures import StoredPictures
 from services.console.adapters.projection.database import Database
 from services.console.adapters.projection.store import SqlProjection
+from services.console.adapters.prometheus import Prometheus
 from services.console.adapters.publisher import BusEventPublisher
 from services.console.adapters.quarantine import StoredQuarantine
+from services.console.adapters.runbooks import RunbookFiles
 from services.console.adapters.serving import StoredServing
 from services.console.adapters.sessions import PersonSessions
 from services.console.adapters.standings import StoredStandings
@@ -45,6 +47,7 @@ from services.console.web.overview import LinesDependencies, make_overview_route
 from services.console.web.previews import make_preview_routes
 from services.console.web.routes import PageDependencies, add_page
 from services.console.web.senders import ConsoleSenders
+from services.console.web.status import StatusDependencies, make_status_routes
 from services.console.web.weights import make_weights_routes
 from siad.contracts.corrections import CaptureCorrected, ThresholdSet
 from siad.contracts.errors import TransientError
@@ -129,9 +132,8 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
         stage.app.include_router(make_weights_routes(dependencies, StoredWeightsReports(store)))
         repeat = partial(_repeat, stage, event="commands_wait", every_s=settings.announce_every_s)
         stage.tasks["commands"] = partial(repeat, commands.announce)
-        stage.app.include_router(make_listing_routes(dependencies))
-        stage.app.include_router(make_deferral_routes(dependencies))
         _add_data(stage, dependencies, store, lines, IngestUploads(IngestProxy(ingest)))
+        monitoring = _add_status(stage, settings)
         page = _page(stage, sessions, StoredPictures(store, deletions), lines)
         add_page(stage.app, page, provider_of(settings, stage.clock))
         followers = [*_follow(stage, settings, bus, lines, ports), thresholds]
@@ -145,6 +147,7 @@ async def assemble(stage: StageProcess, settings: ConsoleSettings, *, bus: Bus, 
             yield
         finally:
             masks.close()
+            monitoring.close()
             sessions.close()
             database.close()
 
@@ -203,6 +206,14 @@ def _guarded(stage: StageProcess, store: AsyncBlobs, database: Database) -> Pers
     return sessions
 
 
+def _add_status(stage: StageProcess, settings: ConsoleSettings) -> Prometheus:
+    """Add the routes of alerts and dashboards; return their connection."""
+    monitoring = Prometheus(settings.prometheus_url, stage.clock)
+    status = StatusDependencies(monitoring, RunbookFiles(), stage.health.readiness_failures)
+    stage.app.include_router(make_status_routes(status))
+    return monitoring
+
+
 def _add_data(
     stage: StageProcess,
     dependencies: ConsoleDependencies,
@@ -210,7 +221,9 @@ def _add_data(
     lines: StateTable[LineChanged],
     sink: IngestUploads,
 ) -> None:
-    """Add the routes that export and import captures."""
+    """Add the routes that list, put off, export and import captures."""
+    stage.app.include_router(make_listing_routes(dependencies))
+    stage.app.include_router(make_deferral_routes(dependencies))
     data = DataDependencies(console=dependencies, exports=StoredExports(store), lines=lines.values, sink=sink)
     stage.app.include_router(make_export_routes(data))
     stage.app.include_router(make_import_routes(data))

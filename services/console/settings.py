@@ -39,6 +39,8 @@ class ConsoleSettings(StageSettings):
     # address of ingest, to which new lines, settings and images of the page are passed on; empty: the page sends none
     ingest_url: str = Field(default="", pattern="^(https?://.+)?$")
     ingest_key: SecretStr = SecretStr("")  # API key that the console sends to ingest; empty: none
+    # address of a Prometheus that scrapes SIAD, for the page Status; empty: it shows what the console itself knows
+    prometheus_url: str = Field(default="", pattern="^(https?://[^@/?#]+(/.*)?)?$")
     image_max_bytes: int = Field(default=64 * 2**20, ge=1)  # of one image that is passed on to ingest
     mask_max_bytes: int = Field(default=16 * 2**20, ge=1)  # of one mask file
     import_max_bytes: int = Field(default=16 * 2**30, ge=1)  # of one archive; it waits in a temporary file

@@ -3,6 +3,7 @@
 import { dataText } from './texts/data'
 import { deferralsText } from './texts/deferrals'
 import { linesText } from './texts/lines'
+import { statusText } from './texts/status'
 import { weightsText } from './texts/weights'
 
 export const text = {
@@ -11,6 +12,11 @@ export const text = {
     'The console does not answer. What you drew is kept in this browser. Check that siad up runs, then try again.',
   loading: 'Loading ...',
   retry: 'Try again',
+  noPage: {
+    heading: 'There is no such page',
+    text: (address: string) => `${address} is no address of this page.`,
+    links: 'These exist:',
+  },
   signIn: {
     heading: 'Sign in',
     name: 'Name',
@@ -85,6 +91,7 @@ export const text = {
     gone: 'The other answer was withdrawn meanwhile. Store yours again.',
   },
   weights: weightsText,
+  status: statusText,
   data: dataText,
   deferrals: deferralsText,
   queue: {

@@ -48,6 +48,11 @@ class Panel:
     kind: Kind = Kind.GRAPH
     empty_until: str = ""  # the first event before which it has no series; empty: it always has some
 
+    @property
+    def is_by_line(self) -> bool:
+        """Whether each of its queries can be asked for one line alone."""
+        return all(LINE in query.expr for query in self.queries)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dashboard:

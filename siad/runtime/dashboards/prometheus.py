@@ -6,13 +6,15 @@ Source: https://prometheus.io/docs/prometheus/latest/querying/api/.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import httpx
 
+from siad.runtime.dashboards.answers import Alert, Series, Span
 from siad.runtime.dashboards.panel import Panel
 
+ALERTS_OF_SIAD: Final = "Siad"  # their names begin so
 _LABEL: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
@@ -20,22 +22,17 @@ class PrometheusError(Exception):
     """A Prometheus that does not answer, or refuses a query."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A range of time, and the distance of its points."""
+def read_alerts(http: httpx.Client) -> list[Alert]:
+    """Ask for the alerts of SIAD.
 
-    start_s: float  # since 1970
-    end_s: float
-    step_s: float
+    Firing ones come first, of these the critical ones, and of equal ones the oldest.
 
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Values of one series; times without a value are left out."""
-
-    name: str
-    times_s: tuple[float, ...]  # since 1970
-    values: tuple[float, ...]  # finite
+    Raises:
+        PrometheusError: no answer; names the address.
+    """
+    found = [_alert(one) for one in _get(http, "/api/v1/alerts", {}, "alerts")["alerts"]]
+    of_siad = (one for one in found if one.name.startswith(ALERTS_OF_SIAD))
+    return sorted(of_siad, key=lambda one: (not one.is_firing, one.severity != "critical", one.since_at))
 
 
 def read_panel(http: httpx.Client, panel: Panel, span: Span, *, line: str = ".*", stage: str = ".*") -> list[Series]:
@@ -70,13 +67,30 @@ def legend_of(template: str, labels: Mapping[str, str]) -> str:
 
 def _ask(http: httpx.Client, expression: str, span: Span) -> list[dict[str, Any]]:
     parameters = {"query": expression, "start": f"{span.start_s}", "end": f"{span.end_s}", "step": f"{span.step_s}"}
+    return list(_get(http, "/api/v1/query_range", parameters, repr(expression))["result"])
+
+
+def _get(http: httpx.Client, path: str, parameters: Mapping[str, str], what: str) -> dict[str, Any]:
     try:
-        response = http.get("/api/v1/query_range", params=parameters)
+        response = http.get(path, params=parameters)
         body = response.json()
     except (httpx.HTTPError, ValueError) as error:
-        msg = f"no answer of a Prometheus at {http.base_url} to {expression!r}: {error}"
+        msg = f"no answer of a Prometheus at {http.base_url} to {what}: {error}"
         raise PrometheusError(msg) from error
     if not response.is_success or body.get("status") != "success":
-        msg = f"Prometheus at {http.base_url} refused {expression!r}: {body.get('error', response.status_code)}"
+        msg = f"Prometheus at {http.base_url} refused {what}: {body.get('error', response.status_code)}"
         raise PrometheusError(msg)
-    return list(body["data"]["result"])
+    return dict(body["data"])
+
+
+def _alert(found: Mapping[str, Any]) -> Alert:
+    labels, annotations = dict(found["labels"]), found["annotations"]
+    return Alert(
+        name=labels.pop("alertname"),
+        is_firing=found["state"] == "firing",
+        severity=labels.pop("severity", ""),
+        since_at=datetime.fromisoformat(found["activeAt"]),
+        summary=annotations.get("summary", ""),
+        impact=annotations.get("impact", ""),
+        labels=labels,
+    )

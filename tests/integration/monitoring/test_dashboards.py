@@ -1,26 +1,20 @@
-"""Dashboards on a real Prometheus that scrapes every stage under traffic: panels have data, and the fleet is drawn."""
+"""Dashboards on a real Prometheus that scrapes every stage under traffic."""
 
 import asyncio
-import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-import yaml
-from PIL import Image
 
-from docs.dashboards.__main__ import main
 from siad.apps.client import IngestClient
 from siad.apps.local.ports import free_ports
 from siad.apps.local.weed import WeedNode
 from siad.runtime.dashboards.all import DASHBOARDS
-from siad.runtime.dashboards.prometheus import PrometheusError, Span, read_panel
-from tests.architecture.test_monitoring import RULES
+from siad.runtime.dashboards.answers import Span
+from siad.runtime.dashboards.prometheus import PrometheusError, read_panel
 from tests.e2e.harness import READY_S, wait_for
+from tests.fixtures.prometheus import prometheus
 from tests.fixtures.promtool import Promtool
 from tests.integration.monitoring.stages import STAGES, all_stages, release_teacher, wait_alive
 from tests.synthetic import LINE, PRODUCT, bundle, part_image, png
@@ -30,40 +24,17 @@ pytestmark = pytest.mark.slow
 TRAFFIC_S = 12.0
 
 
-@contextmanager
-def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
-    """Run a Prometheus that scrapes the targets each two seconds; yields its address."""
-    (port,) = free_ports(1)
-    config = {
-        "global": {"scrape_interval": "2s", "evaluation_interval": "1s"},
-        "rule_files": [str(path) for path in sorted(RULES.glob("*.yaml"))],
-        "scrape_configs": [{"job_name": "siad", "static_configs": [{"targets": targets}]}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            ["prometheus", *options, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
-        )
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
 async def test_every_panel_has_data_from_a_prometheus_under_traffic(
     own_weed_node: WeedNode,
     promtool: Promtool,  # the same package has prometheus
     tmp_path: Path,
 ) -> None:
-    assert shutil.which("prometheus"), "promtool is here and prometheus is not; install Debian's package prometheus"
     async with all_stages(tmp_path, own_weed_node) as plant:
         await release_teacher(plant, own_weed_node)
         for name in STAGES:
             await wait_alive(plant[name])
         targets = [stage.url.removeprefix("http://") for stage in plant.stages.values()]
-        with prometheus(tmp_path, targets) as url:
+        with prometheus(tmp_path, targets, port=free_ports(1)[0]) as url:
             start_s = time.time()
             async with IngestClient(plant["ingest"].url) as client:
                 await client.put_line(LINE, {"product": PRODUCT})
@@ -99,12 +70,6 @@ async def test_every_panel_has_data_from_a_prometheus_under_traffic(
                 span = Span(start_s, time.time(), 1.0)
                 first = {panel.title for board in DASHBOARDS for panel in board.panels if read_panel(http, panel, span)}
                 assert {"Images scored together", "Weights in service"} <= first  # empty only until the first event
-
-            picture = tmp_path / "fleet.png"
-            assert main(["--prometheus", url, "--minutes", "1", "--out", str(picture)]) == 0
-            with Image.open(picture) as drawn:
-                assert drawn.width > 800
-                assert len(drawn.getcolors(maxcolors=1 << 24) or []) > 50  # lines in several colours, not a blank page
 
 
 def test_a_prometheus_that_is_away_is_named() -> None:

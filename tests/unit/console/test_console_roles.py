@@ -8,18 +8,32 @@ from starlette.routing import Route
 
 from services.console.access import ROUTES
 from siad.contracts.access import EVERY_LINE, Role
+from siad.runtime.access.table import OPEN, VIEW_SOME
 from tests.architecture.test_access import roles_for
 from tests.unit.console.people import RunningConsole, code_of, open_link, running
 from tests.unit.console.world import LINE_NAME, WEIGHTS, Plant, name_of, put_capture
 
 OTHER_LINE = "press-2"
-NAMES = {"{line}": LINE_NAME, "{capture}": name_of(1), "{name}": WEIGHTS, "{weights}": WEIGHTS, "{command}": name_of(2)}
+NAMES = {
+    "{line}": LINE_NAME,
+    "{capture}": name_of(1),
+    "{name}": WEIGHTS,
+    "{weights}": WEIGHTS,
+    "{command}": name_of(2),
+    "{board}": "fleet",
+    "{alert}": "SiadBehind",
+}
 WITHOUT_SESSION = ("GET /", "GET /assets/{name}")
 OF_SESSIONS = ("/v1/session", "/v1/sign-in", "/v1/oidc")
 
 
 def asked() -> list[str]:
     return [route for route in ROUTES if not route.partition(" ")[2].startswith(OF_SESSIONS)]
+
+
+def of_every_line() -> list[str]:
+    """Routes whose role must be one on every line."""
+    return [route for route in asked() if "{line}" not in route and ROUTES[route] not in (OPEN, VIEW_SOME)]
 
 
 @pytest.fixture
@@ -47,13 +61,23 @@ async def test_a_role_may_do_what_it_is_for_and_nothing_else(console: RunningCon
     async with console.browser() as browser:
         await open_link(console, browser, "pat")
         for route in asked():
-            allowed = roles_for(route)
+            allowed = [] if route in of_every_line() else roles_for(route)
             response = await ask(browser, route)
             is_refused = response.status_code == 403
             assert is_refused == (role.value not in allowed and route not in WITHOUT_SESSION), (route, response.text)
             if is_refused:
                 assert "pat may not" in response.json()["detail"]
                 assert "An administrator can change that" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_role_on_every_line_opens_what_is_of_every_line(console: RunningConsole, role: Role) -> None:
+    console.add("pat", role)
+    async with console.browser() as browser:
+        await open_link(console, browser, "pat")
+        for route in of_every_line():
+            response = await ask(browser, route)
+            assert (response.status_code == 403) == (role.value not in roles_for(route)), (route, response.text)
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -1,7 +1,7 @@
 /** The page: sign-in, the list of lines, and the review and the queue of one. */
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useCallback, useEffect, useRef, useState } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from 'react'
 import { ApiError, onSignedOut, readSession, type Session, signIn } from '../api/client'
 import { DataPage } from '../data/DataPage'
 import { LinesPage } from '../lines/LinesPage'
@@ -11,9 +11,22 @@ import { ReviewPage } from '../review/ReviewPage'
 import { text } from '../text'
 import { WeightsPage } from '../weights/WeightsPage'
 import { Account } from './Account'
-import { dataAt, decoded, placeOf, queueAt, reviewAt, settingsAt, weightsAt } from './address'
+import {
+  dataAt,
+  decoded,
+  type Place,
+  placeOf,
+  queueAt,
+  reviewAt,
+  settingsAt,
+  statusAt,
+  weightsAt,
+} from './address'
+import { NoSuchPage } from './NoSuchPage'
 import { Failure, Loading } from './parts'
 import { SignInAgain, SignInPage } from './SignIn'
+
+const StatusPage = lazy(() => import('../status/StatusPage'))
 
 const SIGN_IN = '#sign-in='
 const FAILED = '#sign-in-failed='
@@ -59,7 +72,7 @@ export function App() {
   })
   const client = useQueryClient()
   const place = usePlace()
-  const line = place.page === 'lines' ? null : place.line
+  const line = 'line' in place ? place.line : null
   const last = useRef<Session | null>(null)
   useEffect(() => onSignedOut(() => client.setQueryData(['session'], null)), [client])
   useEffect(() => {
@@ -88,7 +101,7 @@ export function App() {
     <div className="page">
       <nav>
         <a href="#/">
-          <strong>SIAD</strong> {line && text.review.lines}
+          <strong>SIAD</strong> {place.page !== 'lines' && text.review.lines}
         </a>
         {line && (
           <>
@@ -105,19 +118,36 @@ export function App() {
           </>
         )}
         <span className="gap" />
+        <PageLink href={statusAt()} label={text.status.open} isHere={place.page === 'status'} />
         <Account session={shown} />
       </nav>
-      {place.page === 'lines' && <LinesPage session={shown} />}
-      {place.page === 'settings' && <SettingsPage key={line} line={place.line} session={shown} />}
-      {place.page === 'review' && <ReviewPage key={line} line={place.line} session={shown} />}
-      {place.page === 'weights' && <WeightsPage key={line} line={place.line} session={shown} />}
-      {place.page === 'data' && <DataPage key={line} line={place.line} session={shown} />}
-      {place.page === 'queue' && (
-        <QueuePage key={line} line={place.line} search={place.search} session={shown} />
-      )}
+      <Suspense fallback={<Loading />}>
+        <Page place={place} session={shown} />
+      </Suspense>
       {!session.data && <SignInAgain person={shown.person} onSignedIn={onSignedIn} />}
     </div>
   )
+}
+
+function Page({ place, session }: { place: Place; session: Session }) {
+  switch (place.page) {
+    case 'lines':
+      return <LinesPage session={session} />
+    case 'status':
+      return <StatusPage search={place.search} session={session} />
+    case 'settings':
+      return <SettingsPage key={place.line} line={place.line} session={session} />
+    case 'review':
+      return <ReviewPage key={place.line} line={place.line} session={session} />
+    case 'weights':
+      return <WeightsPage key={place.line} line={place.line} session={session} />
+    case 'data':
+      return <DataPage key={place.line} line={place.line} session={session} />
+    case 'queue':
+      return <QueuePage key={place.line} line={place.line} search={place.search} session={session} />
+    case 'none':
+      return <NoSuchPage address={location.hash} />
+  }
 }
 
 function usePlace() {

@@ -5,6 +5,10 @@ const QUEUE = '/queue'
 const WEIGHTS = '/weights'
 const SETTINGS = '/settings'
 const DATA = '/data'
+const STATUS = '#/status'
+
+/** Names that a line may have. */
+const LINE = /^[a-z0-9-]{1,63}$/
 
 export type Place =
   | { readonly page: 'lines' }
@@ -13,13 +17,18 @@ export type Place =
   | { readonly page: 'weights'; readonly line: string }
   | { readonly page: 'settings'; readonly line: string }
   | { readonly page: 'data'; readonly line: string }
+  | { readonly page: 'status'; readonly search: string }
+  | { readonly page: 'none' }
 
 export function placeOf(hash: string): Place {
-  if (!hash.startsWith(LINES)) return { page: 'lines' }
-  const [path = '', search = ''] = hash.slice(LINES.length).split('?', 2)
+  const [address = '', search = ''] = hash.split('?', 2)
+  if (['', '#', '#/', '#/lines', LINES].includes(address)) return { page: 'lines' }
+  if (address === STATUS) return { page: 'status', search }
+  if (!address.startsWith(LINES)) return { page: 'none' }
+  const path = address.slice(LINES.length)
   const page = [QUEUE, WEIGHTS, SETTINGS, DATA].find((one) => path.endsWith(one)) ?? ''
   const line = decoded(page ? path.slice(0, -page.length) : path)
-  if (line === '') return { page: 'lines' }
+  if (!LINE.test(line)) return { page: 'none' }
   if (page === QUEUE) return { page: 'queue', line, search }
   if (page === DATA) return { page: 'data', line }
   if (page === SETTINGS) return { page: 'settings', line }
@@ -44,6 +53,10 @@ export function settingsAt(line: string): string {
 
 export function dataAt(line: string): string {
   return reviewAt(line) + DATA
+}
+
+export function statusAt(search = ''): string {
+  return `${STATUS}${search && `?${search}`}`
 }
 
 export function decoded(name: string): string {
