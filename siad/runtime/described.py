@@ -6,10 +6,14 @@ request may not send.
 
 from collections.abc import Iterator
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 
 METHODS: Final = ("get", "put", "post", "delete", "patch")
+_made: Final[WeakKeyDictionary[FastAPI, dict[tuple[str, str], dict[str, Any]]]] = WeakKeyDictionary()
 
 
 def addresses(app: FastAPI) -> dict[str, list[str]]:
@@ -37,15 +41,28 @@ def has_json_body(app: FastAPI, path: str, method: str) -> bool:
 
 def body_members(app: FastAPI, path: str, method: str) -> list[str]:
     """Names of the members of a request's JSON body."""
-    schema = _content(_operation(app, path, method)).get("application/json", {}).get("schema", {})
-    return sorted({name for part in _parts(app.openapi(), schema) for name in part.get("properties", ())})
+    description = app.openapi()  # has the schemas that an operation refers to
+    operations = (ways for template, ways in description["paths"].items() if _matches(template, path))
+    operation: dict[str, Any] = next((ways[method.lower()] for ways in operations if method.lower() in ways), {})
+    schema = _content(operation).get("application/json", {}).get("schema", {})
+    return sorted({name for part in _parts(description, schema) for name in part.get("properties", ())})
 
 
 def _operation(app: FastAPI, path: str, method: str) -> dict[str, Any]:
-    for template, operations in app.openapi()["paths"].items():
-        if _matches(template, path) and method.lower() in operations:
-            found: dict[str, Any] = operations[method.lower()]
-            return found
+    """Description of one operation, made at its first request.
+
+    To describe the whole app takes a third of a second of the console, and the first request would wait for it.
+    """
+    made = _made.setdefault(app, {})
+    for route in iter_route_contexts(app.routes):
+        template = route.path_format
+        if template is None or method not in (route.methods or ()) or not _matches(template, path):
+            continue
+        if (template, method) not in made:
+            paths = get_openapi(title=app.title, version=app.version, routes=[route])["paths"]
+            made[template, method] = paths.get(template, {}).get(method.lower(), {})
+        if made[template, method]:
+            return made[template, method]
     return {}
 
 
