@@ -202,7 +202,7 @@ async def test_a_replica_killed_in_mid_work_is_replaced(bench: Bench) -> None:
     await wait_for(is_up, 60, "the scorer to be up again", on_fail=bench.process.tail)
 
 
-def test_kuberay_builds_the_application_by_its_import_path(
+async def test_kuberay_builds_the_application_by_its_import_path(
     module_store_env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**module_store_env, "SIAD_LABELER_SCORER_URL": "http://scorer:8000"}.items():
