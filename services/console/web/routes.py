@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Header, Request, Response
 from pydantic import BaseModel, Field
 
+from services.console.access import ROUTES
 from services.console.adapters.sessions import PersonSessions
 from services.console.web.files import CSP, INDEX, NOT_BUILT, PageFiles
 from services.console.web.middleware import BrowserMiddleware
@@ -14,9 +15,11 @@ from services.console.web.oidc import ProviderSignIn, make_oidc_routes
 from services.console.web.pictures import Pictures, make_picture_routes
 from services.console.web.responses import IMMUTABLE, Conditions, respond
 from services.console.web.sign_in import SignInDependencies, make_sign_in_routes
+from services.console.web.unknown_address import UnknownAddressMiddleware
 from siad.contracts.access import Permission
 from siad.contracts.events import LineChanged
 from siad.runtime.access.guard import principal_of
+from siad.runtime.access.table import AccessTable
 from siad.runtime.problems import Problem
 from siad.runtime.settings import is_loopback
 
@@ -56,6 +59,7 @@ def add_page(app: FastAPI, dependencies: PageDependencies, provider: ProviderSig
     app.include_router(make_oidc_routes(provider, dependencies.sessions, has_links=dependencies.has_links))
     app.include_router(_line_routes(dependencies))
     app.include_router(make_picture_routes(dependencies.pictures))
+    app.add_middleware(UnknownAddressMiddleware, files=dependencies.files, table=AccessTable(ROUTES))
     app.add_middleware(BrowserMiddleware, is_local_only=is_loopback(dependencies.http_host))
 
 

@@ -84,6 +84,10 @@ class AccessTable:
         found = list(self._find(method, path))
         return bool(found) and all(entry.need.permission is None for entry in found)
 
+    def knows(self, method: str, path: str) -> bool:
+        """Whether a route has this address."""
+        return any(self._find(method, path))
+
     def is_recorded(self, method: str, path: str) -> bool:
         """Whether a request goes into the audit log.
 

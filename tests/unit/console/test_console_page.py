@@ -8,7 +8,7 @@ import pytest
 
 from services.console.app import assemble
 from services.console.settings import ConsoleSettings
-from services.console.web.files import PageFiles
+from services.console.web.files import PageFile, PageFiles
 from siad.contracts import keys
 from siad.contracts.deletion import CaptureDeletion
 from siad.runtime.worker import StageProcess
@@ -173,3 +173,17 @@ async def test_a_page_that_is_not_built_says_how(client: httpx.AsyncClient, monk
     response = await client.get("/")
     assert response.status_code == 503
     assert "make web" in response.text
+
+
+async def test_an_unknown_address_is_the_page_for_browsers_and_json_for_programs(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = PageFile(b"<!doctype html>", "text/html", '"1"')
+    monkeypatch.setattr(PageFiles, "read", lambda _, name: page if name == "index.html" else None)
+    opened = await client.get("/status", headers=BROWSER | {"Accept": "text/html,*/*"})
+    assert (opened.status_code, opened.content) == (404, page.data)
+    assert "default-src 'none'" in opened.headers["Content-Security-Policy"]
+    for path, accept in (("/status", "*/*"), ("/v1/lines", "text/html")):
+        response = await client.get(path, headers={"Accept": accept})
+        assert response.headers["Content-Type"].startswith("application/"), path
+        assert response.content != page.data

@@ -31,6 +31,9 @@ const StatusPage = lazy(() => import('../status/StatusPage'))
 const SIGN_IN = '#sign-in='
 const FAILED = '#sign-in-failed='
 
+// people type it without the #
+if (location.pathname === '/status') history.replaceState(null, '', `/${statusAt(location.search.slice(1))}`)
+
 /** The token of a sign-in link, once; it leaves the address at once. */
 function takeToken(): string | null {
   if (!location.hash.startsWith(SIGN_IN)) return null
@@ -86,6 +89,7 @@ export function App() {
     },
     [client],
   )
+  if (location.pathname !== '/') return <NoSuchPage address={location.pathname} />
   if (session.isPending) return <Loading />
   if (session.isError) {
     const isLink = session.error instanceof ApiError && session.error.status === 401
