@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest'
 import { placeOf, settingsAt } from '../src/app/address'
 import { joined } from '../src/lines/chosen'
-import { BUDGET_MAX, BUDGET_MIN, budgetAt, histogramOf, placeIn, positionOf } from '../src/lines/histogram'
+import {
+  BUDGET_MAX,
+  BUDGET_MIN,
+  budgetAt,
+  histogramOf,
+  placeIn,
+  positionOf,
+  ticksOf,
+} from '../src/lines/histogram'
 
 test('every score is counted once, the largest in the last bin', () => {
   const found = histogramOf([0, 1, 2, 10], [5], 10)
@@ -17,6 +25,10 @@ test('thresholds outside of the scores are within the range', () => {
 
 test('equal scores have one bin', () => {
   expect(histogramOf([3, 3], [3], 4).counts).toEqual([2, 0, 0, 0])
+})
+
+test('the axis names the ends of the range and equal steps between', () => {
+  expect(ticksOf(histogramOf([1, 2], [5], 10), 5)).toEqual([1, 2, 3, 4, 5])
 })
 
 test('the slider goes from end to end, and a budget comes back as it was', () => {

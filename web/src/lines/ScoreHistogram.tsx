@@ -2,9 +2,9 @@
 
 import type { Preview } from '../api/lines'
 import { text } from '../text'
-import { histogramOf, placeIn } from './histogram'
+import { histogramOf, placeIn, ticksOf } from './histogram'
 
-const [WIDTH, HEIGHT, BINS] = [800, 160, 60]
+const [WIDTH, HEIGHT, BINS, TICKS] = [800, 160, 60, 5]
 const texts = text.lines.settings.budget
 
 export function ScoreHistogram({ preview }: { preview: Preview }) {
@@ -38,9 +38,14 @@ export function ScoreHistogram({ preview }: { preview: Preview }) {
         <line className="in-use" x1={x(in_use)} x2={x(in_use)} y1={0} y2={HEIGHT} />
         <line className="then" x1={x(threshold)} x2={x(threshold)} y1={0} y2={HEIGHT} />
       </svg>
+      <div className="axis" aria-hidden="true">
+        {ticksOf(found, TICKS).map((value) => (
+          <span key={value}>{value.toPrecision(3)}</span>
+        ))}
+      </div>
       <figcaption className="quiet">
         {texts.histogram(scores.length)}: <span className="in-use">{texts.inUse}</span>{' '}
-        <span className="then">{texts.after}</span>
+        <span className="then">{texts.after}</span>. {texts.axis(most)}
       </figcaption>
     </figure>
   )

@@ -31,6 +31,11 @@ export function placeIn({ from, to }: Histogram, value: number): number {
   return (value - from) / (to - from)
 }
 
+/** Values in equal steps over the range, its ends included. */
+export function ticksOf({ from, to }: Histogram, count: number): number[] {
+  return Array.from({ length: count }, (_, at) => from + ((to - from) * at) / (count - 1))
+}
+
 /** Ends of the budget's slider, whose steps are equal ratios. */
 export const BUDGET_MIN = 0.001
 export const BUDGET_MAX = 0.5

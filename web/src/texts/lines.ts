@@ -75,6 +75,8 @@ export const linesText = {
           ? `None of the newest ${count} verdicts would change.`
           : `Of the newest ${count} verdicts ${rejects} would become rejected and ${passes} passed:`,
       becomes: { reject: 'would be rejected', pass: 'would pass' },
+      axis: (most: number) =>
+        `Scores run from left to right; the highest bar has ${most} ${most === 1 ? 'capture' : 'captures'}, and heights grow with the root of the number.`,
       histogram: (count: number) => `Scores of the newest ${count} captures`,
       inUse: 'in use',
       after: 'with this budget',
