@@ -75,6 +75,7 @@ async def _played(stand: Stand, name: str) -> dict[str, object]:
     return {
         "fault": play.fault,
         "alerts": play.alerts,
+        "lines": {ALERT[cause]: line_of(cause) for cause in DriftCause} if play is DRIFTS else {},
         "failure": failure,
         "failed_alerts": sorted(stand.failed),
         "seconds": round(time.monotonic() - began_s),

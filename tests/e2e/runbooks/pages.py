@@ -1,6 +1,6 @@
 """Transcripts of plays, in the pages of their alerts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,22 @@ def write_pages(folder: Path, report: Mapping[str, Mapping[str, Any]], *, diviso
             continue
         for alert in sorted({*found["alerts"]} - {*found["failed_alerts"]}):
             page = folder / f"{alert}.md"
-            page.write_text(with_transcript(page.read_text(), name, found, divisor=divisor))
+            own = transcript_of(found["transcript"], alert, found.get("lines", {}).get(alert, ""))
+            page.write_text(with_transcript(page.read_text(), name, {**found, "transcript": own}, divisor=divisor))
+
+
+def transcript_of(transcript: Sequence[str], alert: str, line: str) -> list[str]:
+    """Keep the rows of one line, where several lines were played at once; without a line all."""
+    if not line:
+        return list(transcript)
+    kept: list[str] = []
+    is_kept = False
+    for row in transcript:
+        is_output = row.startswith(" ")  # of the command before it
+        is_kept = line in row or (alert in row if "/" not in row and not is_output else is_kept and "drift-" not in row)
+        if is_kept:
+            kept.append(row)
+    return kept
 
 
 def with_transcript(page: str, name: str, found: Mapping[str, Any], *, divisor: int) -> str:

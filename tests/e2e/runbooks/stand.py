@@ -148,7 +148,7 @@ class Stand:
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
-        text = output.decode(errors="replace")
+        text = output.decode(errors="replace").replace(str(self.machine.data), "var/siad")
         shown = [line.rstrip() for line in text.splitlines() if line.strip() and keep in line]
         for line in shown[:SHOWN]:
             self.lines.append(f"{' ' * 10}{line}"[:WIDTH].rstrip())

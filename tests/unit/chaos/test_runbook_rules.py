@@ -3,7 +3,7 @@
 import yaml
 
 from tests.architecture.test_monitoring import RULES
-from tests.e2e.runbooks.pages import with_transcript
+from tests.e2e.runbooks.pages import transcript_of, with_transcript
 from tests.e2e.runbooks.rules import shortened
 
 
@@ -38,3 +38,20 @@ def test_a_transcript_replaces_the_former_of_the_same_play_and_leaves_others() -
     assert "17:00:00  new" in page
     assert "16:01:00  other" in page
     assert page.count("## Played through") == 1
+
+
+def test_a_page_has_the_rows_of_its_own_line() -> None:
+    rows = [
+        "16:00:00  drift-focus: the lens moves",
+        "16:00:01  firing SiadDriftLight: The images of drift-light/cube are darker",
+        "16:00:02  firing SiadDriftFocus: The images of drift-focus/cube are no longer as sharp",
+        "          drift-light/cube: light since now",
+        "            brightness: 0.4",
+        "          drift-focus/cube: focus since now",
+        "            sharpness: -3",
+        "16:00:09  SiadDriftLight no longer fires",
+        "16:00:10  SiadDriftFocus no longer fires",
+    ]
+    kept = transcript_of(rows, "SiadDriftFocus", "drift-focus")
+    assert kept == [rows[0], rows[2], rows[5], rows[6], rows[8]]
+    assert transcript_of(rows, "SiadDriftFocus", "") == rows
