@@ -29,9 +29,9 @@ class InferenceSettings(StageSettings):
     delivery: Delivery = "at-least-once"
     handler_timeout_s: float = Field(default=60.0, gt=0)  # for one capture, loading included; then it is retried
     torch_threads: int = Field(default=1, ge=1)  # CPU threads for one batch, whatever runs it; else it uses every core
-    # of networks: auto (the fastest as measured here), exact (the fastest without a network of lower precision),
+    # of networks: exact (the fastest as measured here, in float32), auto (also one of lower precision that screens),
     # openvino, openvino-bf16, onnxruntime, torch, or the name of an installed one (docs/models/runners.md)
-    runner: Annotated[str, AfterValidator(require_known)] = "auto"
+    runner: Annotated[str, AfterValidator(require_known)] = "exact"
     batch_max: int = Field(default=8, ge=1)  # images scored together; more gain little on a CPU and wait longer
     batch_wait_s: float = Field(default=0.003, ge=0)  # how long an incomplete batch waits for more images
     # memory for weights, MiB, as estimated; the least used make room, and are loaded again when their line sends images
