@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+import httpx
+
 from siad.apps.client import IngestClient
 from siad.apps.local.bus_choice import BusKind
 from siad.apps.local.data_folder import locked
@@ -69,7 +71,7 @@ async def _played(stand: Stand, name: str) -> dict[str, object]:
     failure = ""
     try:
         await play.run(stand)
-    except (AssertionError, ExceptionGroup, TimeoutError) as error:
+    except (AssertionError, ExceptionGroup, TimeoutError, httpx.TransportError) as error:
         failure = f"{type(error).__name__}: {error}"
         stand.note(f"FAILED {failure}")
     return {

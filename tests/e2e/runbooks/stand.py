@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -104,8 +105,8 @@ class Stand:
         left = set(lines)
         async with asyncio.timeout(within_s), httpx.AsyncClient(base_url=self.machine.url("inference")) as http:
             while left:
-                serving = (await http.get("/v1/weights")).json()["weights"]
-                left -= {one["line"] for one in serving}
+                with suppress(httpx.TransportError):  # it starts again
+                    left -= {one["line"] for one in (await http.get("/v1/weights")).json()["weights"]}
                 await asyncio.sleep(1.0)
 
     async def send(self, line: str, images: Sequence[Image], *, change: Change | None = None) -> list[str]:
