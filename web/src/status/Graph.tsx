@@ -56,7 +56,7 @@ function optionsOf(panel: Panel, minutes: number, width: number, isDark: boolean
       y: { range: (_, least, most) => [Math.min(0, least), most > Math.min(0, least) ? most * 1.05 : 1] },
     },
     axes: [
-      axis,
+      { ...axis, values: (_, splits) => splits.map((at) => timeText(at, minutes)) },
       {
         ...axis,
         size: 74,
@@ -82,6 +82,15 @@ function optionsOf(panel: Panel, minutes: number, width: number, isDark: boolean
   }
 }
 
+function timeText(at_s: number, minutes: number): string {
+  const at = new Date(1000 * at_s)
+  const time = at.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })
+  return minutes <= DAY
+    ? time
+    : `${at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${time}`
+}
+
+const DAY = 1440
 const COLOURS = 7
 
 /** Colours of equal contrast, far apart on the circle. */

@@ -46,9 +46,9 @@ function BlockView({ block, onOpen }: { block: Block; onOpen: Opens }) {
   if (block.kind === 'code') return <pre>{block.text}</pre>
   if (block.kind === 'heading') {
     return (
-      <h4>
+      <h3>
         <Parts text={block.text} onOpen={onOpen} />
-      </h4>
+      </h3>
     )
   }
   if (block.kind === 'list') {

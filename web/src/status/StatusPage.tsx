@@ -39,7 +39,12 @@ export default function StatusPage({ search, session }: Props) {
           {texts.problem} {problem}
         </p>
       )}
-      {has_prometheus && !problem && <Alerts alerts={alerts} />}
+      {has_prometheus && !problem && (
+        <>
+          <h2>{texts.alerts}</h2>
+          <Alerts alerts={alerts} />
+        </>
+      )}
       {has_prometheus ? (
         <Boards status={status.data} shown={shownOf(search)} seesAll={'*' in session.roles} />
       ) : (
@@ -81,6 +86,7 @@ function Boards({ status, shown, seesAll }: BoardsProps) {
   }
   return (
     <section className="boards" aria-label={texts.boards}>
+      <h2>{texts.boards}</h2>
       <div className="choice">
         <nav aria-label={texts.boards}>
           {boards.map((one) => (
