@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -47,6 +48,11 @@ async def alerts_of(plant: Plant) -> set[str]:
     return {one["name"] for one in found["alerts"] if one["is_firing"]}
 
 
+async def is_complete(plant: Plant) -> bool:
+    panels = (await plant["console"].get("/v1/status/boards/fleet?minutes=2")).json()["panels"]
+    return all(panel["series"] or panel["empty_until"] for panel in panels)
+
+
 @pytest.mark.timeout(400)
 async def test_a_person_sees_what_fires_and_the_graphs_of_every_dashboard(
     own_weed_node: WeedNode,
@@ -67,6 +73,7 @@ async def test_a_person_sees_what_fires_and_the_graphs_of_every_dashboard(
                 return "SiadStageBlocked" in await alerts_of(plant)
 
             await wait_for(is_blocked, 60, "the alert of a labeler without a scorer")
+            await wait_for(partial(is_complete, plant), 60, "data of every panel of the fleet")
             found = await asyncio.to_thread(run_script, "status.ts", plant["console"], LINE, "watched", *PICTURES)
             always = {board.name: sum(not panel.empty_until for panel in board.panels) for board in DASHBOARDS}
             assert set(found["boards"]) == set(always)
