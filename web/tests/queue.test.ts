@@ -18,8 +18,10 @@ describe('addresses', () => {
     expect(placeOf(queueAt('queue'))).toEqual({ page: 'queue', line: 'queue', search: '' })
   })
   it('that are cut show the lines', () => {
-    for (const hash of ['', '#/', '#/lines/', '#/lines/%E0%A4', '#/other'])
-      expect(placeOf(hash)).toEqual({ page: 'lines' })
+    for (const hash of ['', '#/', '#/lines/']) expect(placeOf(hash)).toEqual({ page: 'lines' })
+  })
+  it('that name nothing are no page', () => {
+    for (const hash of ['#/lines/%E0%A4', '#/other']) expect(placeOf(hash)).toEqual({ page: 'none' })
   })
 })
 
