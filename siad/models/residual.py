@@ -6,9 +6,8 @@ its image threshold,
 
     logit = 4 log((m / t + 0.1) / 1.1),    raw score = (m + 0.1 t) exp(trust c / 4) - 0.1 t,
 
-which is the score whose logit is higher by ``trust * c``; where answers taught it, c is kept within a bound. So scores
-stay on the teacher's scale, where thresholds and marks keep their meaning, and an untrained correction, which is 0
-everywhere, gives the teacher's own scores.
+which is the score whose logit is higher by ``trust * c``. So scores stay on the teacher's scale, where thresholds and
+marks keep their meaning, and an untrained correction, which is 0 everywhere, gives the teacher's own scores.
 
 Where few corrections by people are known, the correction is trusted by half: it learns mostly from the teacher's own
 masks, and with all of it magnetic tiles lost .03 to .09 of image AUROC. docs/learning.md has the measurements.
@@ -17,7 +16,7 @@ Shape suffixes: B = batch, C = channels, H, W = size of the input, h, w = size o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -25,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from siad.contracts.errors import UnusableWeightsError
-from siad.contracts.json_codec import OMIT_IF_DEFAULT, JsonRecord
+from siad.contracts.json_codec import JsonRecord
 from siad.contracts.manifest import Manifest
 from siad.contracts.methods import RESIDUAL
 from siad.models.backbone import stage_channels
@@ -51,8 +50,6 @@ class CorrectionSettings(JsonRecord):
 
     threshold: float  # of the teacher, raw score, over 0
     trust: float  # 0..1, share of the correction that is applied
-    # largest correction of a logit, over 0, which larger ones approach; 0: any, as earlier versions had it
-    bound: float = field(default=0.0, metadata=OMIT_IF_DEFAULT)
 
     def logits(self, score_Bhw: Tensor) -> Tensor:
         """Express the teacher's raw scores as logits."""
@@ -61,8 +58,6 @@ class CorrectionSettings(JsonRecord):
     def corrected(self, score_Bhw: Tensor, correction_Bhw: Tensor) -> Tensor:
         """Apply a correction to the teacher's raw scores."""
         least = FLOOR * self.threshold
-        if self.bound:
-            correction_Bhw = self.bound * (correction_Bhw / self.bound).tanh()
         gain_Bhw = (self.trust * correction_Bhw / STEEPNESS).clamp(-_GAIN_MAX, _GAIN_MAX).exp()
         return score_Bhw * gain_Bhw + least * (gain_Bhw - 1)
 

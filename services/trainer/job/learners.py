@@ -4,7 +4,7 @@ The trainer's job and the routine in memory use the same ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -38,7 +38,6 @@ from siad.models.training.segmenter import SegmenterTraining
 
 TRUST_MIN: Final = 0.5  # of a correction that no person's answer stands behind
 CORRECTIONS_TRUSTED: Final = 20  # from which a correction is trusted wholly
-BOUND_MIN: Final = 0.5  # of a logit: 13% of a score; docs/adr/0067-bounded-correction.md
 
 
 def make_learner(
@@ -58,30 +57,20 @@ def make_learner(
     """
     if spec.method == RESIDUAL:
         corrected = sum(one.is_corrected and one.use is MemberUse.TRAIN for one in training_set.members)
-        recipe = ResidualRecipe(train_s=spec.train_s, seed=seed, anchors_in_all=corrected > 0)
-        return ResidualLearner(sources.teacher(), recipe, reach=reach_for(corrected), device=device)
+        recipe = ResidualRecipe(train_s=spec.train_s, seed=seed)
+        return ResidualLearner(sources.teacher(), recipe, trust=trust_for(corrected), device=device)
     if spec.method == FAST:
         return FastLearner.of(spec, training_set, sources, FastRecipe(train_s=spec.train_s, seed=seed), device=device)
     recipe_of_unet = TrainingRecipe(epochs=spec.epochs, train_s=spec.train_s, seed=seed)
     return UnetLearner(recipe_of_unet, input_px=spec.input_px, device=device)
 
 
-@dataclass(frozen=True, slots=True)
-class CorrectionReach:
-    """How far a correction may move the teacher's map."""
+def trust_for(corrections: int) -> float:
+    """Choose the share of a correction that is applied.
 
-    trust: float  # 0..1, share of it that is applied
-    bound: float = 0.0  # of a logit; 0: any
-
-
-def reach_for(corrections: int) -> CorrectionReach:
-    """Choose how far a correction may go, by the answers behind it.
-
-    Without answers the anchor holds it. With them the anchor is weak, so that they can teach, and a bound takes its
-    place: a false alarm that no answer shows can't become the strongest mark of the line.
+    By the number of people's answers behind it.
     """
-    trust = TRUST_MIN + (1 - TRUST_MIN) * min(1.0, corrections / CORRECTIONS_TRUSTED)
-    return CorrectionReach(trust, BOUND_MIN * max(1.0, corrections / CORRECTIONS_TRUSTED) if corrections else 0.0)
+    return TRUST_MIN + (1 - TRUST_MIN) * min(1.0, corrections / CORRECTIONS_TRUSTED)
 
 
 class UnetLearner:
@@ -124,10 +113,8 @@ class UnetLearner:
 class ResidualLearner:
     """Trains a correction of the teacher's map; implements ``Learner``."""
 
-    def __init__(
-        self, teacher: Bundle, recipe: ResidualRecipe, *, reach: CorrectionReach, device: torch.device
-    ) -> None:
-        settings = CorrectionSettings(threshold=teacher.manifest.image_threshold, trust=reach.trust, bound=reach.bound)
+    def __init__(self, teacher: Bundle, recipe: ResidualRecipe, *, trust: float, device: torch.device) -> None:
+        settings = CorrectionSettings(threshold=teacher.manifest.image_threshold, trust=trust)
         network = new_residual(read_memory(teacher.parts), settings, seed=recipe.seed)
         self.training = ResidualTraining(network, recipe, device)
         self._teacher = teacher

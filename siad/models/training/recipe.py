@@ -34,7 +34,6 @@ class ResidualRecipe:
     rate: float = 2e-3
     penalty: float = 0.005  # on the mean square of the correction
     anchor: float = 0.3  # likewise, over the positions that lessons say nothing about
-    anchors_in_all: bool = False  # whether the anchor is a mean over all positions, which is much weaker
     normal_share: float = 0.10  # of what a batch has beside corrections
     good_share: float = 0.20
     marked_share: float = 0.35

@@ -7,9 +7,7 @@ on the correction's square. Balancing defects against good positions, or Dice, m
 **Anchor.** Where a lesson says nothing, the penalty is higher, so the teacher's score stays. These are the positions
 about marks that score somewhat high. Among the lessons nearly every such position is at the rim of a defect that a
 person outlined, so without the anchor a correction learns that they are all defective, and a false alarm that no lesson
-shows rises to the score of a defect (pitting with 20 answers: pixel AP .39 for .85, teacher .83). It also keeps answers
-from teaching, so with answers it is weak (``anchors_in_all``), and the correction has a bound instead
-(docs/adr/0067-bounded-correction.md).
+shows rises to the score of a defect (pitting with 20 answers: pixel AP .39 for .85, teacher .83).
 
 Shape suffixes: B = batch, C = channels, K = hints, h, w = size of a crop.
 """
@@ -93,8 +91,7 @@ class ResidualTraining(DecoderTraining):
         unknown_Bhw = (weight_Bhw == 0).float()
         square_Bhw = correction_Bhw.square()
         loss = entropy_Bhw / weight_Bhw.sum().clamp_min(1.0) + self.recipe.penalty * square_Bhw.mean()
-        over = unknown_Bhw.numel() if self.recipe.anchors_in_all else unknown_Bhw.sum().clamp_min(1.0)
-        return loss + self.recipe.anchor * (square_Bhw * unknown_Bhw).sum() / over
+        return loss + self.recipe.anchor * (square_Bhw * unknown_Bhw).sum() / unknown_Bhw.sum().clamp_min(1.0)
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(tensors)).float().to(self.device)

@@ -13,7 +13,7 @@ from services.trainer.job.candidate import make_candidate
 from services.trainer.job.evaluation import ScoredCapture, choose_thresholds, match_thresholds, measure, score_held_out
 from services.trainer.job.examples import MemberPixels, UnreadableTrainingSetError, make_examples
 from services.trainer.job.learner import CANDIDATE, TEACHER, LearnerSources
-from services.trainer.job.learners import ResidualLearner, UnetLearner, make_learner, reach_for
+from services.trainer.job.learners import ResidualLearner, UnetLearner, make_learner, trust_for
 from services.trainer.job.member_lessons import lessons_of
 from siad.models.bundle import open_bundle
 from siad.models.training.lessons import LessonKind
@@ -215,26 +215,12 @@ def test_a_residual_candidate_is_its_teacher_until_it_learns_and_shares_its_file
 
 def test_a_residual_learns_from_the_members_and_trusts_itself_by_the_answers() -> None:
     made = bundle()
-    learner = ResidualLearner(made, ResidualRecipe(steps=10), reach=reach_for(5), device=torch.device("cpu"))
+    learner = ResidualLearner(made, ResidualRecipe(steps=10), trust=trust_for(5), device=torch.device("cpu"))
     assert learner.prepare(MEMBERS, Store().read) == 3 + 2 * 2  # with two synthetic defects on each good one
     while not learner.is_done:
         assert learner.run_epoch() > 0
     assert learner.training.segmenter.settings.trust == 0.625
-    assert learner.training.segmenter.settings.bound == 0.5
-    assert [reach_for(count).trust for count in (0, 10, 20, 500)] == [0.5, 0.75, 1.0, 1.0]
-    assert [reach_for(count).bound for count in (0, 1, 20, 40)] == [0.0, 0.5, 0.5, 1.0]
-
-
-def test_only_answers_loosen_the_anchor() -> None:
-    made = bundle()
-    sources = LearnerSources(teacher=lambda: made, slow=lambda: made, read=Store().read)
-    answered = replace(member(4, MemberRole.DEFECT, MemberUse.TRAIN), weight=1.0, revision=1)
-    for members, is_loose in ((MEMBERS.members, False), ((*MEMBERS.members, answered), True)):
-        spec = replace(SPEC, segmenter="residual")
-        learner = make_learner(spec, TrainingSet(members=members), sources, device=torch.device("cpu"))
-        assert isinstance(learner, ResidualLearner)
-        assert learner.training.recipe.anchors_in_all is is_loose
-        assert bool(learner.training.segmenter.settings.bound) is is_loose
+    assert [trust_for(count) for count in (0, 10, 20, 500)] == [0.5, 0.75, 1.0, 1.0]
 
 
 def test_members_teach_what_is_known_of_them() -> None:

@@ -8,7 +8,7 @@ import torch
 from services.trainer.domain.folds import answer_folds
 from services.trainer.domain.training_set import MemberRole, MemberUse, TrainingMember, TrainingSet
 from services.trainer.job.evidence import cross_fitted, gather_evidence
-from services.trainer.job.learners import CorrectionReach, ResidualLearner
+from services.trainer.job.learners import ResidualLearner
 from siad.models.bundle import open_bundle
 from siad.models.training.recipe import ResidualRecipe
 from tests.integration.models.test_candidate import Store, member
@@ -32,7 +32,7 @@ MEMBERS = TrainingSet(
 
 
 def test_each_answer_is_judged_by_a_network_that_did_not_learn_it() -> None:
-    learner = ResidualLearner(bundle(), RECIPE, reach=CorrectionReach(1.0), device=torch.device("cpu"))
+    learner = ResidualLearner(bundle(), RECIPE, trust=1.0, device=torch.device("cpu"))
     learner.prepare(MEMBERS, Store().read)
     views = {view.answered for view in learner._views} - {""}
     assert views == {one.capture_id for one in MEMBERS.members if one.is_corrected}

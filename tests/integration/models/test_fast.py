@@ -13,7 +13,7 @@ from services.trainer.job.evaluation import score_held_out
 from services.trainer.job.examples import MemberPixels, UnreadableTrainingSetError
 from services.trainer.job.fast_learner import FastLearner
 from services.trainer.job.learner import CANDIDATE, TEACHER, LearnerSources
-from services.trainer.job.learners import CorrectionReach, ResidualLearner, make_learner
+from services.trainer.job.learners import ResidualLearner, make_learner
 from siad.models.bundle import Bundle, open_bundle
 from siad.models.training.distillation import FOUND, PASSED, target_of
 from siad.models.training.lessons import LessonImage, LessonKind
@@ -82,7 +82,7 @@ def test_the_same_captures_and_seed_give_the_same_weights() -> None:
 
 
 def test_a_residual_is_named_as_what_it_learned_from() -> None:
-    residual = ResidualLearner(bundle(), ResidualRecipe(), reach=CorrectionReach(1.0), device=CPU)
+    residual = ResidualLearner(bundle(), ResidualRecipe(), trust=1.0, device=CPU)
     scored = score_held_out(MEMBERS, Store().read, residual.scorers(replace(FAST, input_px=64)), input_px=64)
     slow, _ = make_candidate(residual.network(), replace(FAST, input_px=64), scored, normal=part_image(0))
     manifest = candidate_of(learner_of(slow, FastRecipe())).manifest

@@ -87,15 +87,6 @@ def test_a_correction_moves_the_logit_by_the_share_that_is_trusted() -> None:
     assert settings.logits(torch.tensor(2.0)) == pytest.approx(0.0)
 
 
-def test_a_bounded_correction_moves_the_logit_no_further_than_its_bound() -> None:
-    settings = CorrectionSettings(threshold=2.0, trust=0.5, bound=0.5)
-    scores = torch.tensor([0.5, 2.0, 9.0, 2.0])
-    moved = settings.logits(settings.corrected(scores, torch.tensor([90.0, -90.0, 90.0, 0.01])))
-    assert (moved - settings.logits(scores)).tolist() == pytest.approx([0.25, -0.25, 0.25, 0.005], abs=1e-4)
-    assert CorrectionSettings.from_json(settings.to_json()) == settings
-    assert CorrectionSettings.from_json(b'{"threshold": 2.0, "trust": 0.5}').bound == 0
-
-
 def test_a_correction_without_bounds_keeps_scores_finite() -> None:
     settings = CorrectionSettings(threshold=2.0, trust=1.0)
     assert settings.corrected(torch.tensor([1.0, 1.0]), torch.tensor([1e9, -1e9])).isfinite().all()
