@@ -10,9 +10,10 @@ from siad.contracts.corrections import ThresholdSet
 from siad.contracts.events import LineChanged
 from siad.contracts.json_codec import JsonRecord, JsonStyle
 
-# Readiness checks that fail while broker or store is away, and that direct requests can do without.
+# Readiness checks that fail while broker or store is away, and that direct requests can do without. Where trials are
+# not known, what serves decides.
 STAND_IN_FOR: Final = frozenset(
-    {"bus", "store", "spool", "lines", "teachers", "segmenters", "thresholds", "pointers", "weights"}
+    {"bus", "store", "spool", "lines", "teachers", "segmenters", "thresholds", "trials", "pointers", "weights"}
 )
 
 
