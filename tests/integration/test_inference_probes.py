@@ -38,6 +38,5 @@ async def test_copies_of_passed_captures_are_probed_and_never_published(plant: P
     assert len(plant.verdicts()) == len(plant.bus.records(VERDICT.name)) == plant.sent
     assert all(verdict.decision is Decision.PASS for verdict in plant.verdicts().values())
     assert not [info.key for info in plant.blobs.list("masks/")]
-    [text] = describe_probes(metrics)
-    assert text.startswith("line-1/cell: finds ")
+    [text] = [text for text in describe_probes(metrics) if text.startswith("line-1/cell: finds ")]  # not of other tests
     assert "synthetic defects in copies of its captures" in text

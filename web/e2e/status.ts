@@ -60,7 +60,7 @@ try {
       await picture(name)
     }
     await page.locator('.choice').getByRole('link', { name: 'line', exact: true }).click()
-    await page.getByLabel('Line', { exact: true }).selectOption(line)
+    await page.getByRole('combobox', { name: 'Line' }).selectOption(line)
     await page.locator('.panels', { hasText: line }).first().waitFor()
     expectEqual('address', new URL(page.url()).hash, `#/status?board=line&line=${line}`)
     expectEqual('boards of one line', await page.locator('.choice nav a').allTextContents(), [
