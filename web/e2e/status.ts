@@ -69,7 +69,7 @@ try {
     ])
     const graph = page.locator('.graph').first()
     await graph.hover()
-    await page.getByLabel('Time').selectOption('15')
+    await page.getByRole('combobox', { name: 'Time' }).selectOption('15')
     await filled.first().waitFor()
     await page.setViewportSize({ width: 3840, height: 2160 })
     await picture('4k')

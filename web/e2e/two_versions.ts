@@ -40,7 +40,8 @@ try {
   await page.waitForTimeout(300)
   // both show the same part of an image: the normal here has the same pixels
   const [left, right] = await Promise.all([samples('.surface canvas'), samples('.beside canvas')])
-  expectEqual('pixels beside', right, left)
+  const alike = right.filter((one, at) => one === left[at]).length
+  expectEqual(`pixels beside, ${right} of ${left}`, alike >= 7, true) // a mark lies over some
   faults.push(...(await axeFaults(page)))
   await picture('beside')
   await page.keyboard.press('c')
@@ -81,7 +82,7 @@ async function samples(selector: string): Promise<number[]> {
     .evaluate((canvas: HTMLCanvasElement) => {
       const ctx = canvas.getContext('2d')
       if (!ctx) return []
-      return [0.55, 0.7, 0.85].map((share) => {
+      return [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9].map((share) => {
         const [x, y] = [Math.round(canvas.width * 0.9), Math.round(canvas.height * share)]
         return (ctx.getImageData(x, y, 1, 1).data[0] ?? 0) >> 4
       })
