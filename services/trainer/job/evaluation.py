@@ -160,7 +160,8 @@ def match_thresholds(
 
     As many of the held-out captures are rejected as by the teacher, and of those known to be good no more than the
     budget allows or than the teacher rejects. The captures that people answered about are not like the others, so they
-    do not count for the share.
+    do not count for the share. Captures that the teacher calls good are no sample of good ones: it chose those with low
+    scores, and a threshold that answers and stream move from theirs would be too low.
 
     Args:
         scored: held-out captures; those that are in the memory scored as unseen ones.
@@ -181,7 +182,7 @@ def match_thresholds(
         image=image,
         pixel=image * teacher.pixel_threshold / threshold,
         promised_false_reject=None,
-        held_out_scores=tuple(one.score for one in scored if one.member.role in (MemberRole.NORMAL, MemberRole.GOOD)),
+        held_out_scores=tuple(own.score for own, _ in goods),
     )
 
 
